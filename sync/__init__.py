@@ -1,0 +1,1 @@
+"""Keeps Facebook Page tokens right in a company's secret store."""

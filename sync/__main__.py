@@ -1,0 +1,5 @@
+"""Runs the command line as ``python -m sync``."""
+
+from sync.cli.main import main
+
+main()

@@ -1,0 +1,57 @@
+"""Marks as the flat map of strings that every store keeps them as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sync.core.model import Marks
+
+MANAGED_BY = "page-token-sync"
+_LABEL = "label."
+
+
+def to_map(marks: Marks) -> dict[str, str | None]:
+    """Give every mark key of ours; None where an earlier mark of that name is to be removed."""
+    return {
+        "managed-by": MANAGED_BY,
+        "instance": marks.instance,
+        "page-id": marks.page_id,
+        "app-id": marks.app_id,
+        "system-user-id": marks.system_user_id,
+        "fingerprint": marks.fingerprint,
+        "parent": marks.parent,
+        "written-at": marks.written_at or None,
+        "reason": marks.reason or None,
+        "hold": marks.hold,
+        **{_LABEL + key: value for key, value in marks.labels.items()},
+    }
+
+
+def present(marks: Marks) -> dict[str, str]:
+    """Give the marks that have a value, as a store that writes the whole map wants them."""
+    return {key: value for key, value in to_map(marks).items() if value is not None}
+
+
+def patch(marks: Marks, stored: Mapping[str, str]) -> dict[str, str | None]:
+    """Give the merge-patch from the stored map to the wanted marks: None removes a key of ours, others are not named."""
+    wanted = to_map(marks)
+    gone = {key: None for key in stored if key.startswith(_LABEL) and key not in wanted}
+    return {**{key: value for key, value in wanted.items() if stored.get(key) != value}, **gone}
+
+
+def from_map(stored: Mapping[str, str] | None) -> Marks | None:
+    """Read marks; None where ``managed-by`` is not ours. Missing keys are empty, and so match nothing that is wanted."""
+    if not stored or stored.get("managed-by") != MANAGED_BY:
+        return None
+    return Marks(
+        instance=stored.get("instance", ""),
+        page_id=stored.get("page-id", ""),
+        app_id=stored.get("app-id", ""),
+        fingerprint=stored.get("fingerprint", ""),
+        system_user_id=stored.get("system-user-id"),
+        parent=stored.get("parent"),
+        written_at=stored.get("written-at", ""),
+        reason=stored.get("reason", ""),
+        hold=stored.get("hold"),
+        labels={key.removeprefix(_LABEL): value for key, value in stored.items() if key.startswith(_LABEL)},
+    )

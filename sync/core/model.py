@@ -1,0 +1,253 @@
+"""The words that all rooms share: Pages, tokens' facts, what is stored, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Literal
+
+from sync.core.payload import Payload, PayloadTemplate
+from sync.core.problems import Problem
+from sync.core.secret import Secret
+
+
+class Never(Enum):
+    """The life of a token that has no end; a value of its own, so that it is never taken for a missing one."""
+
+    NEVER = "never"
+
+
+NEVER = Never.NEVER
+Expiry = datetime | Never
+"""The end of a token's life: an aware datetime in UTC, or NEVER."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What a token must fulfil beyond being valid.
+
+    ``scopes``: permissions that it must have for its Page. ``expires``: the least life that must be left to a token
+    that ends; NEVER demands a token without an end.
+    """
+
+    scopes: tuple[str, ...] = ("pages_messaging",)
+    expires: timedelta | Never = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One place in one store: the store's name in the configuration, and the secret's path or name in it."""
+
+    store: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One Page of the configuration, with all defaults applied and all templates but the token filled in.
+
+    ``id`` is Graph's, in digits; ``name`` is unique in the configuration and identifies the Page everywhere inside.
+    """
+
+    id: str
+    name: str
+    system_user: str
+    app: str
+    app_id: str
+    places: tuple[Key, ...]
+    payload: PayloadTemplate
+    checks: Checks = Checks()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphErrorFacts:
+    """What Graph said of an error, already free of tokens."""
+
+    code: int | None = None
+    subcode: int | None = None
+    message: str = ""
+    fbtrace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What ``debug_token`` says of one token, in Graph's words; None where the answer had no such field.
+
+    Source: Meta's reference of debug_token, read 2026-11-24. ``type`` is absent there, but in every real answer.
+    ``granular_scopes`` maps a scope to the ids it is restricted to, None where it covers all. ``expires_at`` 0 is NEVER.
+    ``asked_at`` is when the answer came.
+    """
+
+    asked_at: datetime
+    is_valid: bool | None = None
+    type: str | None = None
+    app_id: str | None = None
+    profile_id: str | None = None
+    user_id: str | None = None
+    scopes: frozenset[str] | None = None
+    granular_scopes: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+    expires_at: Expiry | None = None
+    data_access_expires_at: Expiry | None = None
+    issued_at: datetime | None = None
+    error: GraphErrorFacts | None = None
+
+
+class State(Enum):
+    """What is known of a token: Meta vouches for it, Meta or we refuse it, or it could not be said."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement of one token for one Page, and what it rests on.
+
+    ``problems`` say why it is not valid, or what a valid stored token lacks; ``notices`` change no result.
+    """
+
+    state: State
+    problems: tuple[Problem, ...] = ()
+    notices: tuple[Problem, ...] = ()
+    facts: TokenFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceError:
+    """No token or no facts could be had from Graph: a value, so that one Page's trouble stops no other.
+
+    ``state`` is INVALID where Graph refuses this Page, UNKNOWN where nothing can be said of it.
+    ``scope`` says how far the cause reaches: this Page or token, its system user, its app, or all of Graph.
+    """
+
+    problem: Problem
+    state: Literal[State.INVALID, State.UNKNOWN] = State.UNKNOWN
+    scope: Literal["page", "system_user", "app", "graph"] = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A Page token as Graph gave it: a string that is still to be verified."""
+
+    token: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A system user's token in this cycle.
+
+    ``token`` is None where the credential could not be read. An INVALID parent is dead: nothing is fetched with it.
+    """
+
+    system_user: str
+    app: str
+    token: Secret | None
+    verdict: Verdict
+
+
+Version = str
+"""A store's own name for one state of a secret; only ever compared and handed back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What we write beside a payload to say whose it is and where it came from.
+
+    ``system_user_id`` and ``parent`` are None on a secret that was adopted or marked by a human.
+    ``written_at`` is RFC 3339 in UTC, ``reason`` the reason of the last write; neither counts when marks are compared.
+    """
+
+    instance: str
+    page_id: str
+    app_id: str
+    fingerprint: str
+    system_user_id: str | None = None
+    parent: str | None = None
+    written_at: str = ""
+    reason: str = ""
+    hold: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+Blocked = Literal["rotation-enabled", "replica", "scheduled-deletion"]
+"""Why a secret of AWS must not be written, whoever owns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a store holds at one key.
+
+    ``payload`` is None where there is no readable value: see ``state``. ``live`` has a value (which may be unreadable),
+    ``deleted`` is KV v2's newest version deleted or destroyed, ``empty`` is a container that never had a value.
+    ``version`` is what a write must name as ``replaces``; for an empty container it is the store's word for "nothing yet".
+    ``marks`` is None where our mark is missing. ``first`` says that this is version 1 of the secret, so that an unmarked
+    one may be a crash of ours between write and mark.
+    """
+
+    payload: Payload | None
+    version: Version
+    marks: Marks | None
+    state: Literal["live", "deleted", "empty"] = "live"
+    first: bool = False
+    blocked: Blocked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Nothing is stored at this key."""
+
+
+StoreReason = Literal[
+    "conflict",
+    "unreachable",
+    "timeout",
+    "tls",
+    "sealed",
+    "no-leader",
+    "login-refused",
+    "credentials",
+    "denied",
+    "no-mount",
+    "kv-v1",
+    "not-vault",
+    "namespace",
+    "throttled",
+    "quota",
+    "kms",
+    "clock",
+    "locked",
+    "disk",
+    "refused-path",
+    "unreadable",
+    "unexpected",
+]
+"""Why a store failed, a closed list; the text and the remedy are in the StoreError."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreError:
+    """A store could not do what was asked; nothing is known to have changed, unless ``maybe_written``.
+
+    ``whole`` says that the store as such is in trouble, not one key: nothing of it could be reached. ``message`` and
+    ``remedy`` are sentences for a person, without secrets and without a library's text. ``who`` is "operator" or
+    another word of the problem catalogue.
+    """
+
+    reason: StoreReason
+    message: str
+    remedy: str
+    who: str = "operator"
+    whole: bool = False
+    maybe_written: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that the store acknowledged. ``confirmed`` is False where it could not be read back in time."""
+
+    version: Version
+    confirmed: bool

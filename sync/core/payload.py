@@ -1,0 +1,176 @@
+"""The secret that applications read: its template, its text, and the token inside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from sync.core.secret import Secret, fingerprint
+
+PLACEHOLDERS = ("name", "id", "app", "app_id", "system_user", "instance")
+"""What paths and payloads may name; payloads may also name ``token``."""
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([a-z_]*)\}|[{}]")
+_TOKEN = "\0token\0"  # noqa: S105 - a hole that no configuration text can hold, since YAML refuses NUL
+
+
+class TemplateError(ValueError):
+    """A template names something unknown or has an unpaired brace; the text says which, and quotes nothing else."""
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace each ``{placeholder}``; ``{{`` and ``}}`` are braces. Raises TemplateError."""
+
+    def piece(match: re.Match[str]) -> str:
+        text, name = match.group(0), match.group(1)
+        if text in ("{{", "}}"):
+            return text[0]
+        if name is None:
+            raise TemplateError(
+                f"an unpaired {text!r} at character {match.start() + 1}; write {text + text!r} for a brace"
+            )
+        if name not in values:
+            raise TemplateError(f"unknown placeholder {{{name}}}; known are {' '.join(f'{{{n}}}' for n in values)}")
+        return values[name]
+
+    return _PIECE.sub(piece, template)
+
+
+class Payload:
+    """A payload as it is stored: a JSON object, or raw text. It holds tokens, so it is never printed."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Mapping[str, Any] | str) -> None:
+        self._value = value if isinstance(value, str) else dict(value)
+
+    def reveal(self) -> dict[str, Any] | str:
+        """Give the content itself; for the stores that put it on a wire, and no others."""
+        return self._value
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The names in a JSON object; empty for raw text."""
+        return frozenset() if isinstance(self._value, str) else frozenset(self._value)
+
+    def text(self) -> str:
+        """Give the one text form: raw text as it is, an object as compact JSON in its own order."""
+        if isinstance(self._value, str):
+            return self._value
+        return json.dumps(self._value, ensure_ascii=False, separators=(",", ":"))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Payload) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self.text())
+
+    def __repr__(self) -> str:
+        return f"Payload({fingerprint(self.text())})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Payload is never serialised")
+
+
+def parse_text(text: str, *, raw: bool) -> Payload | None:
+    """Read a payload's one text form; None where an object is wanted and the text is none.
+
+    Text that is no JSON object is kept as raw text where ``raw``. Constants, deep nesting and huge numbers of a hostile
+    text count as unreadable.
+    """
+    if raw:
+        return Payload(text)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return Payload(value) if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadTemplate:
+    """A payload with everything filled in but the token.
+
+    ``fields`` maps a name to a text in which a private hole stands for the token; a plain text is the whole raw payload.
+    Made by ``parse``, which refuses a template without a token.
+    """
+
+    fields: Mapping[str, str] | str
+
+    @classmethod
+    def parse(cls, template: Mapping[str, str] | str, values: Mapping[str, str]) -> PayloadTemplate:
+        """Fill in all placeholders but ``{token}``. Raises TemplateError."""
+        holes = {**values, "token": _TOKEN}
+        if isinstance(template, str):
+            fields: Mapping[str, str] | str = fill(template, holes)
+            found = _TOKEN in fields
+        else:
+            fields = {name: fill(text, holes) for name, text in template.items()}
+            found = any(_TOKEN in text for text in fields.values())
+        if not found:
+            raise TemplateError("no {token} in it: an application could not read the token")
+        return cls(fields)
+
+    @property
+    def raw(self) -> bool:
+        """Whether the payload is one raw text."""
+        return isinstance(self.fields, str)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of a JSON payload; empty for raw text."""
+        return frozenset() if isinstance(self.fields, str) else frozenset(self.fields)
+
+    def render(self, token: Secret, *, over: Payload | None = None) -> Payload:
+        """Put the token in; names of ``over`` that the template does not have are carried over."""
+        if isinstance(self.fields, str):
+            return Payload(self.fields.replace(_TOKEN, token.reveal()))
+        carried = over.reveal() if over is not None else {}
+        kept = {} if isinstance(carried, str) else carried
+        return Payload({**kept, **{name: text.replace(_TOKEN, token.reveal()) for name, text in self.fields.items()}})
+
+    def token_in(self, payload: Payload | None, *, marked: str | None = None) -> Secret | None:
+        """Find the token in a stored payload; None where there is none.
+
+        Looked for where the template puts it; failing that, under any name whose value has the ``marked`` fingerprint,
+        so that a changed template does not lose sight of a working token.
+        """
+        if payload is None:
+            return None
+        value = payload.reveal()
+        token = _from_text(self.fields, value) if isinstance(self.fields, str) else _from_object(self.fields, value)
+        if token is not None or marked is None:
+            return token
+        texts = [value] if isinstance(value, str) else [text for text in value.values() if isinstance(text, str)]
+        return next((Secret(text) for text in texts if fingerprint(text) == marked), None)
+
+
+def _from_object(fields: Mapping[str, str], value: dict[str, Any] | str) -> Secret | None:
+    if isinstance(value, str):
+        return None
+    for name, text in fields.items():
+        stored = value.get(name)
+        if _TOKEN in text and isinstance(stored, str):
+            token = _from_text(text, stored)
+            if token is not None:
+                return token
+    return None
+
+
+def _from_text(template: str, value: dict[str, Any] | str) -> Secret | None:
+    if not isinstance(value, str):
+        return None
+    before, _, rest = template.partition(_TOKEN)
+    after = rest.replace(_TOKEN, "")
+    if _TOKEN in rest:
+        # The token stands more than once: its length is what is left of the text when all else is taken away.
+        holes = template.count(_TOKEN)
+        length = (len(value) - (len(template) - holes * len(_TOKEN))) // holes
+        token = value[len(before) : len(before) + max(length, 0)]
+        return Secret(token) if token and template.replace(_TOKEN, token) == value else None
+    if len(value) <= len(before) + len(after) or not (value.startswith(before) and value.endswith(after)):
+        return None
+    return Secret(value[len(before) : len(value) - len(after)])

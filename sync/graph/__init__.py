@@ -1,0 +1,1 @@
+"""Meta's Graph API: Page tokens, and what they really are."""

@@ -1,0 +1,58 @@
+"""What a cycle asks of Graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sync.core.model import Fetched, Page, Parent, SourceError, TokenFacts
+from sync.core.secret import CredentialError, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class AppCredentials:
+    """An app's id, and its secret as it was read at the start of the cycle, or why it could not be read."""
+
+    name: str
+    id: str
+    secret: Secret | CredentialError
+
+
+@dataclass(frozen=True, slots=True)
+class SystemUserCredentials:
+    """A system user's token as it was read at the start of the cycle, or why it could not be read."""
+
+    name: str
+    app: str
+    token: Secret | CredentialError
+
+
+class Source(Protocol):
+    """Page tokens and facts about tokens, for one cycle. Every method may be called from any thread."""
+
+    requests: int
+    """HTTP requests sent to Graph so far."""
+    calls: int
+    """Calls as Meta counts them: each item of a batch is one."""
+    warnings: Sequence[str]
+    """Sentences that an operator should see once per cycle, such as that Graph served another version."""
+
+    def parents(self) -> Mapping[str, Parent]:
+        """Judge each system user's token, by the system user's name; every configured one is in the answer.
+
+        Never raises: a credential that could not be read, an app that is refused and a Graph that is down are verdicts.
+        """
+        ...
+
+    def read(self, pages: Sequence[Page]) -> Mapping[str, Fetched | SourceError]:
+        """Get each Page's token from its system user's token, by the Page's name; every Page asked for is in the answer.
+
+        Calls ``parents`` itself where that has not been done. What a listing does not show is asked for by id; an empty
+        listing is no proof of anything. A fetched token is a string still to be verified.
+        """
+        ...
+
+    def debug(self, app: str, tokens: Sequence[Secret]) -> Mapping[Secret, TokenFacts | SourceError]:
+        """Have Meta say what each token is, asked with the app's own token; every token asked for is in the answer."""
+        ...

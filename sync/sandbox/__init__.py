@@ -1,0 +1,1 @@
+"""A Graph API to play with: for trying the tool, and for testing applications."""

@@ -1,0 +1,1 @@
+"""Where applications read the tokens: Vault and OpenBao, AWS Secrets Manager, files."""

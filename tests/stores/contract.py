@@ -1,0 +1,632 @@
+"""What every store keeps, as tests: a store's own test file subclasses these and gives a ``rig``.
+
+A rig is a fresh, empty part of a real service together with the hands of a stranger who works beside us. Classes other
+than StoreContract are for stores that can be in the situation that they name.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pytest
+
+from sync.core import marks as mark_map
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Written
+from sync.core.payload import Payload
+from sync.stores.interface import Store
+
+CANARY = "EAAcanaryTOKENcanary0123456789canary"
+"""The token in the payloads of these tests; no StoreError may show it."""
+
+
+class Rig(Protocol):
+    """One service's side of the tests."""
+
+    name: str
+    """The store's name in the configuration, as in every Key."""
+    counted: bool
+    """Whether the store sends requests to a service."""
+    canaries: Sequence[str]
+    """Secrets with which the stores log in; no StoreError may show one."""
+    odd_names: Sequence[str]
+    """Names that are unusual, and legal in this store; each can be given to ``key``."""
+    refused_paths: Sequence[str]
+    """Paths that lead nowhere or elsewhere, which the store must refuse without asking."""
+
+    def make_store(self) -> Store:
+        """Make a store over this part of the service; several may live at once, as in several daemons."""
+        ...
+
+    def dead_store(self) -> Store:
+        """Make a store of the same kind whose service cannot be reached at all."""
+        ...
+
+    def key(self, name: str) -> Key:
+        """Give the place of a Page of this name, inside what ``owned`` can reach."""
+        ...
+
+    def bad_key(self) -> Key:
+        """Arrange that one place cannot be read while its neighbours can, and give it."""
+        ...
+
+    def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
+        """Store something as another tool or daemon would; ``marks`` as core.marks names them."""
+        ...
+
+    def unreadable(self, key: Key) -> frozenset[Key]:
+        """Store a value that is not of the form wanted, with our marks; gives what ``read`` takes as ``raw``."""
+        ...
+
+    def add_foreign_mark(self, key: Key, name: str, value: str) -> None:
+        """Add an entry to the mark map as a person would."""
+        ...
+
+    def foreign_marks(self, key: Key) -> Mapping[str, str]:
+        """Give the entries of the mark map that are not ours, as the service holds them."""
+        ...
+
+    def versions(self, key: Key) -> Sequence[str]:
+        """Name each version of the payload that ever was, as the service numbers them."""
+        ...
+
+    def delete(self, key: Key) -> None:
+        """Delete as a person would, recoverably where the service offers that."""
+        ...
+
+
+def payload(token: str = CANARY, **more: Any) -> Payload:
+    """Make a payload as the default template does."""
+    return Payload({"access_token": token, "page_id": "101", **more})
+
+
+def marks(**changes: Any) -> Marks:
+    """Make the marks of a written secret."""
+    wanted = Marks(
+        instance="acme",
+        page_id="101",
+        app_id="555",
+        fingerprint="9f86d081884c",
+        system_user_id="777",
+        parent="aaaaaaaaaaaa",
+        written_at="2026-11-25T01:00:00Z",
+        reason="recreated",
+        labels={"team": "crm"},
+    )
+    return replace(wanted, **changes)
+
+
+def one(store: Store, key: Key) -> Stored | Absent | StoreError:
+    """Read one key."""
+    return store.read([key])[key]
+
+
+def stored(store: Store, key: Key) -> Stored:
+    """Read one key that must be there."""
+    found = one(store, key)
+    assert isinstance(found, Stored), found
+    return found
+
+
+def written(answer: Written | StoreError) -> Written:
+    """Give the answer of a write that must have been done and read back."""
+    assert isinstance(answer, Written), answer
+    assert answer.confirmed
+    return answer
+
+
+def failed(answer: object, reason: str | None = None) -> StoreError:
+    """Give the answer of a call that must have failed, for this reason."""
+    assert isinstance(answer, StoreError), answer
+    assert reason in (None, answer.reason), answer
+    assert answer.message
+    assert answer.remedy
+    return answer
+
+
+def together(*work: Callable[[], Any]) -> list[Any]:
+    """Do all at once, each in a thread of its own; gives the answers in order."""
+    answers: list[Any] = [None] * len(work)
+    start = threading.Barrier(len(work))
+
+    def run(index: int) -> None:
+        start.wait()
+        answers[index] = work[index]()
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(work))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+class StoreContract:
+    """What holds in every store."""
+
+    @pytest.fixture
+    def store(self, rig: Rig) -> Any:
+        """Give the store under test, in its first cycle, and close it afterwards."""
+        store = rig.make_store()
+        store.begin()
+        yield store
+        store.close()
+
+    # Failure first.
+
+    def test_create_over_something_is_a_conflict(self, rig: Rig, store: Store) -> None:
+        """To create where something is, marked or not, changes nothing and is a conflict."""
+        for name, planted in (("ours", mark_map.present(marks())), ("bare", None)):
+            key = rig.key(name)
+            rig.plant(key, {"access_token": "theirs"}, planted)
+            before = stored(store, key)
+            failed(store.write(key, payload(), marks(), replaces=None), "conflict")
+            assert stored(rig.make_store(), key) == before
+
+    def test_stale_version_is_a_conflict(self, rig: Rig, store: Store) -> None:
+        """A write decided on an older version than the newest leaves payload, marks and version as they are."""
+        key = rig.key("a")
+        first = written(store.write(key, payload("one"), marks(), replaces=None))
+        written(rig.make_store().write(key, payload("two"), marks(reason="heal"), replaces=first.version))
+        before, versions = stored(store, key), rig.versions(key)
+        failed(store.write(key, payload("three"), marks(labels={}), replaces=first.version), "conflict")
+        assert stored(store, key) == before
+        assert rig.versions(key) == versions
+
+    def test_mark_of_stale_version_is_a_conflict(self, rig: Rig, store: Store) -> None:
+        """Marks decided on an older payload are not put beside a newer one."""
+        key = rig.key("a")
+        first = written(store.write(key, payload("one"), marks(), replaces=None))
+        written(rig.make_store().write(key, payload("two"), marks(), replaces=first.version))
+        failed(store.mark(key, marks(labels={"late": "yes"}), version=first.version), "conflict")
+        assert stored(store, key).marks == marks()
+
+    def test_update_of_what_is_gone_changes_nothing(self, rig: Rig, store: Store) -> None:
+        """A write that would replace what was removed entirely in the meantime is no silent creation."""
+        key = rig.key("a")
+        failed(store.write(key, payload(), marks(), replaces="1"))
+        assert isinstance(one(rig.make_store(), key), Absent)
+
+    def test_same_write_again_is_success(self, rig: Rig, store: Store) -> None:
+        """A creation whose answer was lost is found done by the next who wants the same, without a further version."""
+        key = rig.key("a")
+        first = written(store.write(key, payload(), marks(), replaces=None))
+        again = written(rig.make_store().write(key, payload(), marks(written_at="2026-11-25T01:00:09Z"), replaces=None))
+        assert again.version == first.version
+        assert len(rig.versions(key)) == 1
+
+    def test_same_update_again_is_success(self, rig: Rig, store: Store) -> None:
+        """An update whose answer was lost is found done by the next who wants the same, without a further version."""
+        key = rig.key("a")
+        first = written(store.write(key, payload("one"), marks(), replaces=None))
+        second = written(store.write(key, payload("two"), marks(reason="heal"), replaces=first.version))
+        versions = rig.versions(key)
+        again = written(rig.make_store().write(key, payload("two"), marks(reason="heal"), replaces=first.version))
+        assert again.version == second.version
+        assert rig.versions(key) == versions
+
+    def test_same_payload_of_another_instance_is_a_conflict(self, rig: Rig, store: Store) -> None:
+        """The same token stored by another instance is that instance's, whatever its payload."""
+        key = rig.key("a")
+        written(rig.make_store().write(key, payload(), marks(instance="other"), replaces=None))
+        failed(store.write(key, payload(), marks(), replaces=None), "conflict")
+        assert stored(rig.make_store(), key).marks == marks(instance="other")
+
+    def test_one_of_two_creators_wins(self, rig: Rig) -> None:
+        """Of two daemons that create at once exactly one does; the other is told of a conflict, and nothing is mixed."""
+        for turn in range(4):
+            key = rig.key(f"race{turn}")
+            stores = [rig.make_store(), rig.make_store()]
+            answers = together(
+                lambda key=key, store=stores[0]: store.write(key, payload("one"), marks(page_id="1"), replaces=None),
+                lambda key=key, store=stores[1]: store.write(key, payload("two"), marks(page_id="2"), replaces=None),
+            )
+            self._one_won(answers, stored(rig.make_store(), key), rig.versions(key), 1)
+
+    def test_one_of_two_updaters_wins(self, rig: Rig, store: Store) -> None:
+        """Of two daemons that replace one version at once exactly one does."""
+        for turn in range(4):
+            key = rig.key(f"race{turn}")
+            first = written(store.write(key, payload("none"), marks(), replaces=None)).version
+            before, stores = len(rig.versions(key)), [rig.make_store(), rig.make_store()]
+            answers = together(
+                lambda key=key, first=first, store=stores[0]: store.write(
+                    key, payload("one"), marks(page_id="1"), replaces=first
+                ),
+                lambda key=key, first=first, store=stores[1]: store.write(
+                    key, payload("two"), marks(page_id="2"), replaces=first
+                ),
+            )
+            assert len(rig.versions(key)) >= before
+            self._one_won(answers, stored(rig.make_store(), key), rig.versions(key), None)
+
+    @staticmethod
+    def _one_won(answers: list[Any], found: Stored, versions: Sequence[str], count: int | None) -> None:
+        winners = [index for index, answer in enumerate(answers) if isinstance(answer, Written)]
+        assert len(winners) == 1, answers
+        assert failed(answers[1 - winners[0]]).reason == "conflict"
+        assert found.payload == payload(("one", "two")[winners[0]])
+        assert found.marks is not None
+        assert found.marks.page_id == ("1", "2")[winners[0]]
+        assert count is None or len(versions) == count
+
+    def test_unreachable_service_is_a_value(self, rig: Rig) -> None:
+        """No method raises when nothing can be reached, every key gets its answer, and no secret is told."""
+        store, key, other = rig.dead_store(), rig.key("a"), rig.key("b")
+        store.begin()
+        read = store.read([key, other])
+        answers: list[Any] = [
+            *read.values(),
+            store.write(key, payload(), marks(), replaces=None),
+            store.write(key, payload(), marks(), replaces="1"),
+            store.mark(key, marks(), version="1"),
+            store.owned("acme"),
+        ]
+        store.close()
+        assert set(read) == {key, other}
+        for answer in answers:
+            failed(answer)
+            assert not [secret for secret in (CANARY, *rig.canaries) if secret in repr(answer)]
+
+    def test_refused_paths_are_a_value(self, rig: Rig, store: Store) -> None:
+        """A path that would lead elsewhere is refused before anything is asked for."""
+        for path in rig.refused_paths:
+            key, sent = Key(rig.name, path), store.requests
+            failed(one(store, key), "refused-path")
+            failed(store.write(key, payload(), marks(), replaces=None), "refused-path")
+            failed(store.mark(key, marks(), version="1"), "refused-path")
+            assert store.requests == sent
+
+    def test_one_bad_key_among_many(self, rig: Rig, store: Store) -> None:
+        """A key that cannot be read is an error of its own; its neighbours are read."""
+        good = [rig.key(f"good{number}") for number in range(12)]
+        for key in good[:6]:
+            written(store.write(key, payload(key.path), marks(), replaces=None))
+        bad, fresh = rig.bad_key(), rig.make_store()
+        fresh.begin()
+        answers = fresh.read([*good[:3], bad, *good[3:]])
+        assert not failed(answers[bad]).whole
+        assert CANARY not in repr(answers[bad])
+        assert [stored(fresh, key).payload for key in good[:6]] == [payload(key.path) for key in good[:6]]
+        assert all(isinstance(answers[key], Stored) for key in good[:6])
+        assert all(isinstance(answers[key], Absent) for key in good[6:])
+
+    def test_unreadable_payload(self, rig: Rig, store: Store) -> None:
+        """A value that is not of the wanted form is live, without a payload, and keeps its marks."""
+        key = rig.key("a")
+        raw = rig.unreadable(key)
+        found = store.read([key], raw=raw)[key]
+        assert isinstance(found, Stored)
+        assert (found.payload, found.state) == (None, "live")
+        assert found.marks is not None
+
+    def test_unreadable_payload_can_be_repaired(self, rig: Rig, store: Store) -> None:
+        """What could not be read is replaced by compare-and-set as anything else."""
+        key = rig.key("a")
+        found = store.read([key], raw=rig.unreadable(key))[key]
+        assert isinstance(found, Stored)
+        written(store.write(key, payload(), marks(), replaces=found.version))
+        assert stored(rig.make_store(), key).payload == payload()
+
+    # Reading.
+
+    def test_nothing_there_is_absent(self, rig: Rig, store: Store) -> None:
+        """A place where nothing is gives Absent."""
+        assert isinstance(one(store, rig.key("nothing")), Absent)
+
+    def test_no_key_asked_for(self, store: Store) -> None:
+        """To read nothing is legal and gives nothing."""
+        assert dict(store.read([])) == {}
+
+    def test_every_key_has_its_answer(self, rig: Rig, store: Store) -> None:
+        """Many keys at once, present and absent, give each its own payload and marks."""
+        keys = [rig.key(f"page{number}") for number in range(45)]
+        for number, key in enumerate(keys[:25]):
+            rig.plant(key, {"access_token": f"token{number}"}, mark_map.present(marks(page_id=str(number))))
+        answers = store.read(keys)
+        assert set(answers) == set(keys)
+        for number, key in enumerate(keys[:25]):
+            found = answers[key]
+            assert isinstance(found, Stored)
+            assert found.payload == Payload({"access_token": f"token{number}"})
+            assert found.marks == marks(page_id=str(number))
+        assert all(isinstance(answers[key], Absent) for key in keys[25:])
+
+    def test_unmarked(self, rig: Rig, store: Store) -> None:
+        """A stranger's secret has no marks, and is known to be a first version."""
+        key = rig.key("a")
+        rig.plant(key, {"access_token": "theirs"})
+        found = stored(store, key)
+        assert (found.marks, found.state, found.first) == (None, "live", True)
+
+    def test_marks_of_another_tool(self, rig: Rig, store: Store) -> None:
+        """A mark map whose managed-by is not ours is no mark of ours."""
+        key = rig.key("a")
+        rig.plant(key, {"access_token": "theirs"}, {"managed-by": "terraform", "instance": "acme"})
+        assert stored(store, key).marks is None
+
+    def test_other_instance(self, rig: Rig, store: Store) -> None:
+        """Another instance's secret says so."""
+        key = rig.key("a")
+        rig.plant(key, {"access_token": "theirs"}, mark_map.present(marks(instance="other")))
+        assert stored(store, key).marks == marks(instance="other")
+
+    def test_a_change_outside_is_seen_in_the_next_cycle(self, rig: Rig, store: Store) -> None:
+        """What another changed between two cycles is read as it now is, payload and marks."""
+        key, still = rig.key("a"), rig.key("b")
+        first = written(store.write(key, payload("one"), marks(), replaces=None))
+        written(store.write(still, payload("still"), marks(), replaces=None))
+        store.begin()
+        assert store.read([key, still])[key] == stored(rig.make_store(), key)
+        written(rig.make_store().write(key, payload("two"), marks(hold="yes"), replaces=first.version))
+        store.begin()
+        answers = store.read([key, still])
+        assert answers == rig.make_store().read([key, still])
+        found = answers[key]
+        assert isinstance(found, Stored)
+        assert (found.payload, found.marks) == (payload("two"), marks(hold="yes"))
+
+    def test_a_secret_removed_outside_is_seen_in_the_next_cycle(self, rig: Rig, store: Store) -> None:
+        """What another deleted between two cycles is no longer served from memory."""
+        key = rig.key("a")
+        written(store.write(key, payload(), marks(), replaces=None))
+        store.begin()
+        stored(store, key)
+        rig.delete(key)
+        store.begin()
+        found = one(store, key)
+        assert found == one(rig.make_store(), key)
+        assert isinstance(found, Absent) or found.state == "deleted" or found.blocked == "scheduled-deletion"
+
+    # Writing.
+
+    def test_create(self, rig: Rig, store: Store) -> None:
+        """A created secret is read back, by us and by the next daemon, with its marks."""
+        key = rig.key("a")
+        answer = written(store.write(key, payload(), marks(), replaces=None))
+        for reader in (store, rig.make_store()):
+            found = stored(reader, key)
+            assert (found.payload, found.marks, found.version) == (payload(), marks(), answer.version)
+            assert (found.state, found.first, found.blocked) == ("live", True, None)
+
+    def test_update(self, rig: Rig, store: Store) -> None:
+        """An update replaces payload and marks, and is no first version any more."""
+        key = rig.key("a")
+        first = written(store.write(key, payload("one"), marks(), replaces=None))
+        second = written(store.write(key, payload("two"), marks(reason="rotate"), replaces=first.version))
+        found = stored(rig.make_store(), key)
+        assert second.version != first.version
+        assert (found.payload, found.marks, found.version) == (payload("two"), marks(reason="rotate"), second.version)
+
+    def test_many_updates_in_a_row(self, rig: Rig, store: Store) -> None:
+        """Each write's version is what the next one names."""
+        key, version = rig.key("a"), None
+        for number in range(5):
+            version = written(store.write(key, payload(str(number)), marks(), replaces=version)).version
+        assert stored(store, key).payload == payload("4")
+
+    def test_writes_to_many_keys_at_once(self, rig: Rig, store: Store) -> None:
+        """One store is used by several threads, each for its own key."""
+        keys = [rig.key(f"page{number}") for number in range(8)]
+        answers = together(
+            *(
+                lambda key=key: store.write(key, payload(key.path), marks(page_id=key.path), replaces=None)
+                for key in keys
+            )
+        )
+        assert all(written(answer) for answer in answers)
+        for key, found in rig.make_store().read(keys).items():
+            assert isinstance(found, Stored)
+            assert found.marks is not None
+            assert (found.payload, found.marks.page_id) == (payload(key.path), key.path)
+
+    def test_payload_is_kept_to_the_letter(self, rig: Rig, store: Store) -> None:
+        """Any text survives: quotes, line ends, other scripts, signs outside the first plane."""
+        key = rig.key("a")
+        wanted = payload(
+            "Zürich \U0001f3d9 \"'\\ \n\r\t \u2028 \u0430 {} %s &amp; ", **{"schlüssel ✓": "wert", "": "leer"}
+        )
+        answer = written(store.write(key, wanted, marks(), replaces=None))
+        again = stored(rig.make_store(), key)
+        assert again.payload == wanted
+        assert again.version == answer.version
+
+    def test_keys_of_others_are_carried_over(self, rig: Rig, store: Store) -> None:
+        """Values that are no strings are read as they are and survive being written back with ours."""
+        key = rig.key("a")
+        theirs = {"note": "hand-made", "retries": 3, "on": True, "none": None, "nested": {"list": ["a", {"b": 1}]}}
+        rig.plant(key, theirs, mark_map.present(marks()))
+        found = stored(store, key)
+        assert found.payload == Payload(theirs)
+        written(store.write(key, payload(**theirs), marks(), replaces=found.version))
+        assert stored(rig.make_store(), key).payload == payload(**theirs)
+
+    def test_odd_names(self, rig: Rig, store: Store) -> None:
+        """Unusual but legal names are places of their own."""
+        keys = [rig.key(name) for name in rig.odd_names]
+        for key in keys:
+            written(store.write(key, payload(key.path), marks(), replaces=None))
+        answers = rig.make_store().read(keys)
+        assert [found.payload for found in answers.values() if isinstance(found, Stored)] == [
+            payload(key.path) for key in keys
+        ]
+        listing = store.owned("acme")
+        assert not isinstance(listing, StoreError)
+        assert {key for key, _ in listing} == set(keys)
+
+    # Marks.
+
+    def test_marks_round_trip(self, rig: Rig, store: Store) -> None:
+        """Every mark comes back, optional ones and labels in other scripts too, and so do absent ones."""
+        for number, wanted in enumerate(
+            (
+                marks(hold="2", labels={"team": "crm", "ort": "Köln", "a.b-c_d": "x y"}),
+                marks(system_user_id=None, parent=None, labels={}, written_at="", reason=""),
+            )
+        ):
+            key = rig.key(f"page{number}")
+            written(store.write(key, payload(), wanted, replaces=None))
+            assert stored(rig.make_store(), key).marks == wanted
+
+    def test_write_removes_marks_that_are_not_wanted(self, rig: Rig, store: Store) -> None:
+        """Labels and optional marks that are wanted no more are gone after an update."""
+        key = rig.key("a")
+        first = written(store.write(key, payload("one"), marks(hold="1", labels={"a": "1", "b": "2"}), replaces=None))
+        wanted = marks(system_user_id=None, labels={"b": "3"})
+        written(store.write(key, payload("two"), wanted, replaces=first.version))
+        assert stored(rig.make_store(), key).marks == wanted
+
+    def test_mark_alone(self, rig: Rig, store: Store) -> None:
+        """Marks are changed, added and removed without a new version of the payload."""
+        key = rig.key("a")
+        first = written(store.write(key, payload(), marks(labels={"a": "1", "b": "2"}), replaces=None))
+        versions, wanted = rig.versions(key), marks(reason="labels", labels={"b": "3", "c": "4"})
+        answer = written(store.mark(key, wanted, version=first.version))
+        found = stored(rig.make_store(), key)
+        assert (found.marks, found.payload, found.version) == (wanted, payload(), answer.version)
+        assert rig.versions(key) == versions
+
+    def test_mark_of_unmarked(self, rig: Rig, store: Store) -> None:
+        """A secret without marks is given ours beside its own payload."""
+        key = rig.key("a")
+        rig.plant(key, {"access_token": CANARY})
+        written(store.mark(key, marks(), version=stored(store, key).version))
+        found = stored(rig.make_store(), key)
+        assert (found.marks, found.payload) == (marks(), Payload({"access_token": CANARY}))
+
+    def test_entries_of_others_in_the_mark_map_stay(self, rig: Rig, store: Store) -> None:
+        """What a person wrote beside our marks survives marking and writing."""
+        key = rig.key("a")
+        first = written(store.write(key, payload("one"), marks(), replaces=None))
+        rig.add_foreign_mark(key, "CostCenter", "4711")
+        before = dict(rig.foreign_marks(key))
+        assert before["CostCenter"] == "4711"
+        written(store.mark(key, marks(labels={}), version=first.version))
+        assert rig.foreign_marks(key) == before
+        written(store.write(key, payload("two"), marks(), replaces=first.version))
+        assert rig.foreign_marks(key) == before
+        assert stored(rig.make_store(), key).marks == marks()
+
+    # Owned.
+
+    def test_owned_lists_ours_and_nothing_else(self, rig: Rig, store: Store) -> None:
+        """What carries our mark and this instance is listed, asked for or not; no stranger's, other's or deleted one."""
+        asked, unasked, deleted = rig.key("asked"), rig.key("unasked"), rig.key("deleted")
+        written(store.write(asked, payload(), marks(), replaces=None))
+        rig.plant(unasked, {"access_token": "old"}, mark_map.present(marks(page_id="9")))
+        rig.plant(rig.key("other"), {"access_token": "x"}, mark_map.present(marks(instance="other")))
+        rig.plant(rig.key("bare"), {"access_token": "x"})
+        rig.plant(rig.key("foreign"), {"access_token": "x"}, {"managed-by": "terraform", "instance": "acme"})
+        rig.plant(deleted, {"access_token": "x"}, mark_map.present(marks()))
+        rig.delete(deleted)
+        store.begin()
+        store.read([asked, rig.key("absent"), rig.key("bare")])
+        listing = store.owned("acme")
+        assert not isinstance(listing, StoreError), listing
+        assert dict(listing) == {asked: marks(), unasked: marks(page_id="9")}
+        assert len(listing) == 2
+
+    def test_owned_of_nothing(self, store: Store) -> None:
+        """An empty store owns nothing, and that is no error."""
+        store.read([])
+        assert list(store.owned("acme")) == []  # type: ignore[arg-type]
+
+    def test_owned_without_reading_first(self, rig: Rig, store: Store) -> None:
+        """A listing does not depend on what was read."""
+        rig.plant(rig.key("a"), {"access_token": "old"}, mark_map.present(marks()))
+        assert list(store.owned("acme")) == [(rig.key("a"), marks())]  # type: ignore[arg-type]
+
+    # The rest.
+
+    def test_requests_are_counted(self, rig: Rig, store: Store) -> None:
+        """Each request to a service counts; a store without a service counts none."""
+        before = store.requests
+        store.read([rig.key("a")])
+        after_read = store.requests
+        written(store.write(rig.key("a"), payload(), marks(), replaces=None))
+        assert (after_read > before, store.requests > after_read) == (rig.counted, rig.counted)
+        assert rig.counted or store.requests == 0
+
+    def test_a_healthy_store_has_no_warnings(self, rig: Rig, store: Store) -> None:
+        """A cycle without trouble has nothing to tell."""
+        written(store.write(rig.key("a"), payload(), marks(), replaces=None))
+        store.begin()
+        store.read([rig.key("a")])
+        store.owned("acme")
+        assert list(store.warnings) == []
+
+    def test_errors_tell_no_secret(self, rig: Rig, store: Store) -> None:
+        """No error shows a token, wanted or stored, nor a credential."""
+        key = rig.key("a")
+        rig.plant(key, {"access_token": CANARY + "theirs"}, mark_map.present(marks()))
+        answers = [
+            store.write(key, payload(), marks(), replaces=None),
+            store.write(key, payload(), marks(), replaces="77"),
+            store.mark(key, marks(), version="77"),
+            store.write(key, payload(), marks(), replaces="no version of this store"),
+            one(store, rig.bad_key()),
+        ]
+        for answer in answers:
+            text = repr(failed(answer))
+            assert not [secret for secret in (CANARY, *rig.canaries) if secret in text]
+
+
+class RawTextContract:
+    """What holds where a store can keep raw text."""
+
+    def test_raw_text(self, rig: Rig) -> None:
+        """Raw text is kept to the letter, JSON or not, and is no object to who wants one."""
+        store = rig.make_store()
+        for number, text in enumerate((CANARY, '{"a": 1}', " Zürich\n", "line\r\nline")):
+            key = rig.key(f"page{number}")
+            written(store.write(key, Payload(text), marks(), replaces=None))
+            found = rig.make_store().read([key], raw=frozenset({key}))[key]
+            assert isinstance(found, Stored)
+            assert (found.payload, found.marks) == (Payload(text), marks())
+        plain = stored(rig.make_store(), rig.key("page0"))
+        assert (plain.payload, plain.state) == (None, "live")
+
+
+class EmptyRig(Rig, Protocol):
+    """A rig of a store that can hold marks where no value is."""
+
+    def plant_empty(self, key: Key, marks: Mapping[str, str] | None = None) -> None:
+        """Make a container without a value, with these marks."""
+        ...
+
+
+class EmptyContract:
+    """What holds where a store can hold a container without a value."""
+
+    def test_empty_container(self, rig: EmptyRig) -> None:
+        """A container that never had a value is empty and says whose it is; it is no orphan, and can be filled."""
+        store, ours, bare = rig.make_store(), rig.key("ours"), rig.key("bare")
+        rig.plant_empty(ours, mark_map.present(marks()))
+        rig.plant_empty(bare)
+        found = store.read([ours, bare])
+        assert [(f.payload, f.state, f.marks) for f in found.values() if isinstance(f, Stored)] == [
+            (None, "empty", marks()),
+            (None, "empty", None),
+        ]
+        assert list(store.owned("acme")) == []  # type: ignore[arg-type]
+        written(store.write(ours, payload(), marks(), replaces=stored(store, ours).version))
+        assert stored(rig.make_store(), ours).payload == payload()
+
+
+class DeletedContract:
+    """What holds where a deleted secret keeps its place and its versions."""
+
+    def test_deleted(self, rig: Rig) -> None:
+        """A deleted secret keeps its marks, is no orphan, is not created over, and is written anew at its version."""
+        store, key = rig.make_store(), rig.key("a")
+        written(store.write(key, payload("one"), marks(), replaces=None))
+        rig.delete(key)
+        found = stored(store, key)
+        assert (found.payload, found.state, found.marks) == (None, "deleted", marks())
+        assert list(store.owned("acme")) == []  # type: ignore[arg-type]
+        failed(store.write(key, payload("two"), marks(), replaces=None), "conflict")
+        written(store.write(key, payload("two"), marks(), replaces=found.version))
+        again = stored(rig.make_store(), key)
+        assert (again.payload, again.state) == (payload("two"), "live")

@@ -1,0 +1,156 @@
+"""A report as log events: few entries, many keys; the closed list of events is here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sync.core.decide import Kind
+from sync.core.model import Parent
+from sync.core.problems import Problem
+from sync.core.report import PageEntry, Report, StoreEntry
+
+EVENTS: Mapping[str, str] = {
+    "cycle_started": "A cycle begins.",
+    "cycle_finished": "A cycle has ended; its result and its summary.",
+    "cycle_warning": "Something that an operator should know changes no result yet.",
+    "page_written": "A secret was created, updated or replaced.",
+    "page_kept": "Nothing was written, since the Page's token could not be vouched for, or the stored one is as good.",
+    "page_refused": "A place is not ours to write.",
+    "system_user_dead": "A system user's token no longer works; its Pages are counted.",
+    "system_user_ending": "A system user's token ends soon.",
+    "graph_throttled": "Meta's rate limit is used up; the Pages concerned are counted.",
+    "app_refused": "Meta refuses an app's credentials or has blocked it; the Pages concerned are counted.",
+    "store_failed": "A store could not do what was asked; the places concerned are counted.",
+}
+"""Every event of a cycle that is logged, with what it says."""
+
+_WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
+_APP_CODES = frozenset({"app-secret-wrong", "app-blocked", "app-capability"})
+_COUNTED = frozenset({"system-user-dead", "throttled", *_APP_CODES})
+"""Problems with one cause for many Pages: told once, with the Pages counted, and not once a Page."""
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One log line to be: its level, its name from EVENTS, and its fields."""
+
+    level: Level
+    name: str
+    fields: Mapping[str, Any]
+
+
+def events(report: Report) -> Iterator[Event]:
+    """Tell a report as events: causes first, each once, then Pages, then the cycle."""
+    for parent in report.parents:
+        yield from _parent(parent, report)
+    yield from _causes(report)
+    yield from _store_failures(report)
+    for page in report.pages:
+        for entry in page.stores:
+            event = _place(page, entry)
+            if event is not None:
+                yield event
+    summary = {name: count for name, count in report.summary.items() if count}
+    level: Level = "info" if report.result == "ok" else "error" if report.result == "failed" else "warning"
+    duration = round(report.frame.duration_seconds * 1000)
+    for warning in report.frame.warnings:
+        yield Event("warning", "cycle_warning", {"error": warning})
+    yield Event(
+        level,
+        "cycle_finished",
+        {"result": report.result, "duration_ms": duration, "orphans": len(report.orphans), **summary},
+    )
+
+
+def _parent(parent: Parent, report: Report) -> Iterator[Event]:
+    pages = sum(page.system_user == parent.system_user for page in report.pages)
+    who = {"system_user": parent.system_user, "app": parent.app, "pages": pages}
+    if parent.token is not None:
+        who["fingerprint"] = parent.token.fingerprint
+    for problem in parent.verdict.problems:
+        if problem.code in ("system-user-dead", "wrong-app", "wrong-type"):
+            yield Event("error", "system_user_dead", {**who, **_problem(problem)})
+    for problem in parent.verdict.notices:
+        if problem.code == "system-user-ending":
+            yield Event("warning", "system_user_ending", {**who, **_problem(problem)})
+
+
+def _causes(report: Report) -> Iterator[Event]:
+    counted: dict[tuple[str, Problem], int] = defaultdict(int)
+    for page in report.pages:
+        for problem in {problem for problem in page.problems if problem.code in _COUNTED}:
+            counted[page.app, problem] += 1
+    for (app, problem), pages in counted.items():
+        if problem.code == "throttled":
+            yield Event("warning", "graph_throttled", {"app": app, "pages": pages, **_problem(problem)})
+        elif problem.code in _APP_CODES:
+            yield Event("error", "app_refused", {"app": app, "pages": pages, **_problem(problem)})
+
+
+def _store_failures(report: Report) -> Iterator[Event]:
+    failed: dict[tuple[str, str, Problem], list[str]] = defaultdict(list)
+    for page in report.pages:
+        for entry in page.stores:
+            for problem in entry.problems:
+                if entry.action is Kind.FAILED and problem.code == "store-failed":
+                    failed[entry.key.store, entry.error or "", problem].append(entry.key.path)
+    for (store, error, problem), paths in failed.items():
+        place = {"path": paths[0]} if len(paths) == 1 else {"places": len(paths)}
+        yield Event("error", "store_failed", {"store": store, **place, "reason": error, **_problem(problem)})
+
+
+def _place(page: PageEntry, entry: StoreEntry) -> Event | None:
+    fields = {
+        "page": page.name,
+        "page_id": page.id,
+        "system_user": page.system_user,
+        "app": page.app,
+        "store": entry.key.store,
+        "path": entry.key.path,
+        "action": entry.action.value,
+        "reason": entry.reason,
+        "verdict": page.verdict.value,
+        "served": entry.served,
+        "fingerprint": entry.fingerprint,
+        "previous_fingerprint": entry.previous_fingerprint,
+        "version": entry.version,
+    }
+    if entry.action in _WRITTEN:
+        level: Level = "warning" if entry.reason == "recreated" or entry.confirmed is False else "info"
+        return Event(level, "page_written", {**_present(fields), "confirmed": entry.confirmed})
+    if entry.action is Kind.REFUSED:
+        return Event("warning", "page_refused", {**_present(fields), **_first(entry.problems)})
+    if entry.action is Kind.KEPT:
+        problems = page.problems + entry.problems
+        own = tuple(problem for problem in problems if problem.code not in _COUNTED)
+        return Event("warning" if own else "debug", "page_kept", {**_present(fields), **_first(own or problems)})
+    if entry.action is Kind.UNCHANGED:
+        return Event("debug", "page_kept", _present(fields))
+    return None
+
+
+def _first(problems: tuple[Problem, ...]) -> dict[str, Any]:
+    return _problem(problems[0]) if problems else {}
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return _present(
+        {
+            "problem": problem.code,
+            "error": problem.message,
+            "actor": problem.who,
+            "remedy": problem.remedy,
+            "code": problem.graph_code,
+            "subcode": problem.graph_subcode,
+            "fbtrace_id": problem.fbtrace_id,
+        }
+    )
+
+
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,159 @@
+"""From what was observed to what will be done: one pure function, whose result is printed or carried out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sync.core.decide import Action, Candidate, Held, Kind, decide
+from sync.core.model import (
+    Absent,
+    Fetched,
+    Key,
+    Marks,
+    Page,
+    Parent,
+    SourceError,
+    State,
+    Stored,
+    StoreError,
+    TokenFacts,
+    Verdict,
+)
+from sync.core.problems import Problem
+from sync.core.secret import Secret
+from sync.core.verify import verify
+
+Facts = Mapping[tuple[str, Secret], TokenFacts | SourceError]
+"""What Meta says of each token that was asked about, by the app's name and the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that one cycle has read, and nothing it has concluded.
+
+    ``parents`` by system user, ``fetched`` by the Page's name, ``held`` by place, ``owned`` by store: what carries our mark.
+    """
+
+    parents: Mapping[str, Parent]
+    fetched: Mapping[str, Fetched | SourceError]
+    held: Mapping[Key, Stored | Absent | StoreError]
+    facts: Facts
+    owned: Mapping[str, Sequence[tuple[Key, Marks]] | StoreError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacePlan:
+    """One place of one Page: what is there, and what is to be done."""
+
+    key: Key
+    held: Held
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class PagePlan:
+    """One Page: the fetched token's judgement, and its places."""
+
+    page: Page
+    candidate: Candidate
+    places: tuple[PlacePlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All decisions of a cycle. ``unlisted`` holds the stores whose orphans could not be listed, with the reason."""
+
+    pages: tuple[PagePlan, ...]
+    parents: tuple[Parent, ...]
+    orphans: tuple[Key, ...]
+    unlisted: Mapping[str, StoreError]
+    checksum: str
+
+
+def plan(observed: Observation, *, pages: Sequence[Page], instance: str, now: datetime) -> Plan:
+    """Judge every token and decide for every place of ``pages``, which is the whole configuration."""
+    plans = tuple(_page(page, observed, instance, now) for page in pages)
+    named = {key for page in pages for key in page.places}
+    unlisted = {store: found for store, found in observed.owned.items() if isinstance(found, StoreError)}
+    orphans = (
+        key
+        for found in observed.owned.values()
+        if not isinstance(found, StoreError)
+        for key, marks in found
+        if marks.instance == instance and key not in named
+    )
+    return Plan(
+        pages=plans,
+        parents=tuple(observed.parents.values()),
+        orphans=tuple(sorted(orphans, key=lambda key: (key.store, key.path))),
+        unlisted=unlisted,
+        checksum=checksum(plans),
+    )
+
+
+def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Secret | None:
+    """Find the token in what a store holds for a Page; None where there is none to judge."""
+    if not isinstance(content, Stored):
+        return None
+    return page.payload.token_in(content.payload, marked=content.marks.fingerprint if content.marks else None)
+
+
+def checksum(plans: Sequence[PagePlan]) -> str:
+    """Give the plan's name: a hash over the lines that would write over existing data, whatever their order."""
+    lines = sorted(
+        f"{place.key.store}\t{place.key.path}\t{place.action.kind.value}\t{place.action.reason or ''}\t{content.version}"
+        for page in plans
+        for place in page.places
+        if place.action.kind in (Kind.UPDATED, Kind.REPLACED) and isinstance(content := place.held.content, Stored)
+    )
+    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _page(page: Page, observed: Observation, instance: str, now: datetime) -> PagePlan:
+    candidate = _candidate(page, observed, now)
+    places = tuple(_place(page, key, candidate, observed, instance=instance, now=now) for key in page.places)
+    return PagePlan(page, candidate, places)
+
+
+def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
+    fetched = observed.fetched.get(page.name)
+    if fetched is None:
+        return Candidate(None, Verdict(State.UNKNOWN))
+    if isinstance(fetched, SourceError):
+        return Candidate(None, Verdict(fetched.state, (fetched.problem,)))
+    parent = observed.parents.get(page.system_user)
+    facts = parent.verdict.facts if parent else None
+    return Candidate(
+        token=fetched.token,
+        verdict=verify(observed.facts.get((page.app, fetched.token)), page=page, now=now),
+        parent=parent.token.fingerprint if parent and parent.token else None,
+        system_user_id=facts.user_id if facts else None,
+    )
+
+
+def _place(
+    page: Page, key: Key, candidate: Candidate, observed: Observation, *, instance: str, now: datetime
+) -> PlacePlan:
+    content = observed.held[key]
+    token = stored_token(page, content)
+    verdict = (
+        verify(observed.facts.get((page.app, token)), page=page, now=now, stored=True)
+        if token is not None
+        else Verdict(State.UNKNOWN)
+    )
+    held = Held(content, token, verdict)
+    action = decide(page=page, key=key, instance=instance, candidate=candidate, held=held, now=now)
+    return PlacePlan(key, held, action)
+
+
+def writes(plan: Plan) -> Iterator[tuple[PagePlan, PlacePlan]]:
+    """Give the places that are to be written, in the order of the configuration."""
+    return ((page, place) for page in plan.pages for place in page.places if place.action.write is not None)
+
+
+def parent_problems(parent: Parent) -> tuple[Problem, ...]:
+    """Give what is wrong with a system user's token; an ending one is among them, though it changes no result."""
+    return parent.verdict.problems + parent.verdict.notices

@@ -1,0 +1,272 @@
+"""The one account of a cycle, which the command line, the log and everything else read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from sync.core.decide import Kind, blocked_problem, crash_of_ours, foreign_problem, store_problem
+from sync.core.model import Absent, Expiry, Key, Parent, State, Stored, StoreError, Verdict, Written
+from sync.core.plan import PagePlan, PlacePlan, Plan
+from sync.core.problems import Problem
+from sync.core.verify import FATAL
+
+Served = Literal["verified", "stale", "broken", "absent", "foreign"]
+"""What applications are served now at one place."""
+
+Result = Literal["ok", "degraded", "failed", "held"]
+
+WORST_FIRST: tuple[Served, ...] = ("broken", "absent", "foreign", "stale", "verified")
+"""The order in which a Page's places are summed up: the worst one speaks for the Page."""
+
+EXIT_CODES: Mapping[Result, int] = {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class ProofLost:
+    """A write was not done, since the token's proof was lost before it: Meta was asked again, and this is the answer."""
+
+    verdict: Verdict
+
+
+Outcome = Written | StoreError | ProofLost
+
+
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """One place of one Page in the report. ``fingerprint`` is that of the token stored now; None where there is none."""
+
+    key: Key
+    action: Kind
+    reason: str | None
+    served: Served
+    verified_at: datetime | None
+    fingerprint: str | None
+    previous_fingerprint: str | None
+    version: str | None
+    confirmed: bool | None
+    problems: tuple[Problem, ...]
+    notices: tuple[Problem, ...]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageEntry:
+    """One Page in the report: verdict and problems of the fetched token, then the places."""
+
+    name: str
+    id: str
+    system_user: str
+    app: str
+    verdict: State
+    verified_at: datetime | None
+    problems: tuple[Problem, ...]
+    notices: tuple[Problem, ...]
+    fingerprint: str | None
+    expires_at: Expiry | None
+    stores: tuple[StoreEntry, ...]
+
+    @property
+    def served(self) -> Served:
+        """The worst of the Page's places."""
+        return min((entry.served for entry in self.stores), key=WORST_FIRST.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a cycle cost: HTTP requests to Graph, calls as Meta counts them, and requests to stores."""
+
+    graph_requests: int = 0
+    graph_calls: int = 0
+    store_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What surrounds a cycle's results: whose, when, and what comes next."""
+
+    instance: str
+    cycle: str
+    started_at: datetime
+    finished_at: datetime
+    duration_seconds: float
+    verify_interval_seconds: int
+    traffic: Traffic
+    warnings: tuple[str, ...] = ()
+    next_cycle_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole cycle, as a value."""
+
+    frame: Frame
+    pages: tuple[PageEntry, ...]
+    parents: tuple[Parent, ...]
+    orphans: tuple[Key, ...]
+    checksum: str
+    planned: bool
+
+    @property
+    def result(self) -> Result:
+        """The cycle in one word; the exit code says the same."""
+        entries = [entry for page in self.pages for entry in page.stores]
+        judged = any(page.verdict is not State.UNKNOWN for page in self.pages) or any(
+            entry.verified_at is not None for entry in entries
+        )
+        if self.pages and (not judged or all(entry.action is Kind.FAILED for entry in entries)):
+            return "failed"
+        healthy = all(not page.problems for page in self.pages) and all(
+            entry.served == "verified" and not entry.problems and entry.action not in (Kind.FAILED, Kind.REFUSED)
+            for entry in entries
+        )
+        return "ok" if healthy else "degraded"
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that prints this report ends with; a plan with something to do ends with 1."""
+        code = EXIT_CODES[self.result]
+        to_do = self.planned and any(
+            entry.action in (Kind.CREATED, Kind.UPDATED, Kind.REPLACED) for page in self.pages for entry in page.stores
+        )
+        return 1 if code == 0 and to_do else code
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """Pages by their worst place, actions per place, and what the cycle cost."""
+        served = Counter(page.served for page in self.pages)
+        actions = Counter(entry.action for page in self.pages for entry in page.stores)
+        traffic = self.frame.traffic
+        return {
+            "pages": len(self.pages),
+            **{word: served[word] for word in ("verified", "stale", "broken", "absent", "foreign")},
+            **{kind.value: actions[kind] for kind in Kind if kind is not Kind.FAILED},
+            "held": 0,
+            "failed": actions[Kind.FAILED],
+            "graph_requests": traffic.graph_requests,
+            "graph_calls": traffic.graph_calls,
+            "store_requests": traffic.store_requests,
+        }
+
+
+def report(plan: Plan, frame: Frame, outcomes: Mapping[Key, Outcome] | None, *, instance: str) -> Report:
+    """Account for a cycle. ``outcomes`` has an entry for each place that was to be written; None for a plan alone."""
+    return Report(
+        frame=frame,
+        pages=tuple(_page_entry(page, outcomes, instance) for page in plan.pages),
+        parents=plan.parents,
+        orphans=plan.orphans,
+        checksum=plan.checksum,
+        planned=outcomes is None,
+    )
+
+
+def serve(page: PagePlan, place: PlacePlan, instance: str) -> Served:
+    """Say what applications are served at a place by what was read there, before anything is written."""
+    content = place.held.content
+    if isinstance(content, StoreError):
+        return "stale"
+    if isinstance(content, Absent):
+        return "absent"
+    if blocked_problem(content, place.key) is not None:
+        return "absent" if content.blocked == "scheduled-deletion" else "foreign"
+    if crash_of_ours(content, page.page) or foreign_problem(content, page.page, instance) is not None:
+        return "foreign"
+    if content.state != "live":
+        return "absent"
+    if place.held.token is None or is_broken(place.held.verdict):
+        return "broken"
+    return "verified" if place.held.verdict.state is State.VALID else "stale"
+
+
+def is_broken(verdict: Verdict) -> bool:
+    """Say whether Meta refuses a stored token, or it is of a wrong type, app or Page."""
+    return verdict.state is State.INVALID and any(problem.code in FATAL for problem in verdict.problems)
+
+
+def _page_entry(plan: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance: str) -> PageEntry:
+    page, verdict, facts = plan.page, plan.candidate.verdict, plan.candidate.verdict.facts
+    return PageEntry(
+        name=page.name,
+        id=page.id,
+        system_user=page.system_user,
+        app=page.app,
+        verdict=verdict.state,
+        verified_at=_judged_at(verdict),
+        problems=verdict.problems,
+        notices=verdict.notices,
+        fingerprint=plan.candidate.token.fingerprint if plan.candidate.token else None,
+        expires_at=facts.expires_at if facts else None,
+        stores=tuple(
+            _store_entry(plan, place, outcomes.get(place.key) if outcomes is not None else None, instance)
+            for place in plan.places
+        ),
+    )
+
+
+def _store_entry(page: PagePlan, place: PlacePlan, outcome: Outcome | None, instance: str) -> StoreEntry:
+    before = _before(page, place, instance)
+    match outcome:
+        case None:
+            return before
+        case Written():
+            return _after_write(page, place, outcome, before)
+        case StoreError():
+            served: Served = "stale" if outcome.maybe_written else before.served
+            return replace(
+                before,
+                action=Kind.FAILED,
+                reason=None,
+                served=served,
+                confirmed=None,
+                problems=(*before.problems, store_problem(outcome)),
+                error=outcome.reason,
+            )
+        case ProofLost(verdict):
+            return replace(before, action=Kind.KEPT, reason="proof-lost", problems=before.problems + verdict.problems)
+
+
+def _before(page: PagePlan, place: PlacePlan, instance: str) -> StoreEntry:
+    content, verdict, action = place.held.content, place.held.verdict, place.action
+    of_token = verdict.problems if place.held.token is not None else ()
+    error = content.reason if isinstance(content, StoreError) else None
+    return StoreEntry(
+        key=place.key,
+        action=action.kind,
+        reason=action.reason,
+        served=serve(page, place, instance),
+        verified_at=_judged_at(verdict) if place.held.token is not None else None,
+        fingerprint=place.held.token.fingerprint if place.held.token else None,
+        previous_fingerprint=None,
+        version=content.version or None if isinstance(content, Stored) else None,
+        confirmed=None if error else True,
+        problems=action.problems + of_token,
+        notices=verdict.notices,
+        error=error,
+    )
+
+
+def _after_write(page: PagePlan, place: PlacePlan, written: Written, before: StoreEntry) -> StoreEntry:
+    """Account for an acknowledged write: what applications read now is the token of the write."""
+    write = place.action.write
+    new = write is not None and write.token != place.held.token
+    verdict = page.candidate.verdict if new else place.held.verdict
+    token = write.token if write is not None else place.held.token
+    return replace(
+        before,
+        served="verified" if written.confirmed else "stale",
+        verified_at=_judged_at(verdict),
+        fingerprint=token.fingerprint if token else None,
+        previous_fingerprint=place.held.token.fingerprint if new and place.held.token else None,
+        version=written.version,
+        confirmed=written.confirmed,
+        problems=() if new else before.problems,
+        notices=verdict.notices,
+    )
+
+
+def _judged_at(verdict: Verdict) -> datetime | None:
+    return verdict.facts.asked_at if verdict.facts is not None and verdict.state is not State.UNKNOWN else None

@@ -1,0 +1,127 @@
+"""From Meta's facts about a token to a verdict; pure, and the only place that judges a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sync.core.model import NEVER, Checks, Expiry, Never, Page, SourceError, State, TokenFacts, Verdict
+from sync.core.problems import Problem
+
+FATAL = frozenset({"token-invalid", "token-expired", "wrong-type", "wrong-app", "wrong-page"})
+"""Problems with which a stored token serves no application; the others only call for a better token."""
+
+_EXPIRED_SUBCODE = 463
+
+
+def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime, stored: bool = False) -> Verdict:
+    """Judge one token for one Page: valid, invalid with its problems, or unknown.
+
+    A candidate (``stored`` False) must fulfil ``page.checks`` to be valid. A stored token that lacks a scope stays valid
+    with that problem, and one that ends soon stays valid with a notice, since applications work with it. ``facts`` None
+    means that Meta was not asked. A field that is absent makes the token unknown, unless a present one refuses it first.
+    """
+    if facts is None:
+        return Verdict(State.UNKNOWN)
+    if isinstance(facts, SourceError):
+        return Verdict(facts.state, (facts.problem,))
+    if facts.is_valid is None:
+        return _unknown(facts, "is_valid")
+    if not facts.is_valid:
+        return Verdict(State.INVALID, (_refused(facts, now),), facts=facts)
+    identity = _identity(facts, page)
+    if isinstance(identity, str):
+        return _unknown(facts, identity)
+    if identity:
+        return Verdict(State.INVALID, identity, facts=facts)
+    if page.checks.scopes and facts.scopes is None:
+        return _unknown(facts, "scopes")
+    lacking = tuple(_lacking_scopes(facts, page))
+    ending = tuple(_ending(facts, page.checks, now))
+    notices = tuple(_data_access(facts, page.checks, now))
+    if stored:
+        return Verdict(State.VALID, lacking, ending + notices, facts)
+    return Verdict(State.INVALID if lacking or ending else State.VALID, lacking + ending, notices, facts)
+
+
+def ends_within(expires_at: Expiry | None, life: timedelta | Never, now: datetime) -> bool:
+    """Say whether a token ends sooner than ``life`` from now; under NEVER, whether it ends at all.
+
+    A token without an end never does, and one whose end Meta did not tell counts as one without.
+    """
+    if expires_at is None or isinstance(expires_at, Never):
+        return False
+    return isinstance(life, Never) or expires_at < now + life
+
+
+def _unknown(facts: TokenFacts, field: str) -> Verdict:
+    message = f"debug_token's answer has no {field}, so the token cannot be judged."
+    return Verdict(State.UNKNOWN, (Problem("debug-unavailable", message, who="meta"),), facts=facts)
+
+
+def _refused(facts: TokenFacts, now: datetime) -> Problem:
+    error = facts.error
+    ended = isinstance(facts.expires_at, datetime) and facts.expires_at <= now
+    expired = ended or (error is not None and error.subcode == _EXPIRED_SUBCODE)
+    said = f" Meta says: {error.message}" if error and error.message else ""
+    return Problem(
+        "token-expired" if expired else "token-invalid",
+        ("The token has expired." if expired else "Meta calls the token invalid.") + said,
+        graph_code=error.code if error else None,
+        graph_subcode=error.subcode if error else None,
+        fbtrace_id=error.fbtrace_id if error else None,
+    )
+
+
+def _identity(facts: TokenFacts, page: Page) -> tuple[Problem, ...] | str:
+    """Give what is wrong about whose token it is, or the name of the field without which that cannot be said."""
+    if facts.type is None:
+        return "type"
+    if facts.type != "PAGE":
+        return (Problem("wrong-type", f"Its type is {facts.type}, not PAGE."),)
+    found: list[Problem] = []
+    for field, is_, wanted, code in (
+        ("app_id", facts.app_id, page.app_id, "wrong-app"),
+        ("profile_id", facts.profile_id, page.id, "wrong-page"),
+    ):
+        if is_ is None:
+            return tuple(found) or field
+        if is_ != wanted:
+            found.append(Problem(code, f"Its {field} is {is_}, not {wanted}."))
+    return tuple(found)
+
+
+def _lacking_scopes(facts: TokenFacts, page: Page) -> Iterator[Problem]:
+    scopes = facts.scopes or frozenset()
+    for scope in page.checks.scopes:
+        targets = facts.granular_scopes.get(scope) if scope.startswith("pages_") else None
+        if scope not in scopes:
+            yield Problem("missing-scope", f"It lacks the permission {scope}.")
+        elif targets is not None and page.id not in targets:
+            yield Problem("missing-scope", f"Its permission {scope} covers other Pages, not {page.id}.")
+
+
+def _ending(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[Problem]:
+    if ends_within(facts.expires_at, checks.expires, now):
+        wanted = (
+            "one that never expires is asked for"
+            if checks.expires is NEVER
+            else f"{_days(checks.expires)} are asked for"
+        )
+        yield Problem("expires-too-soon", f"It ends at {facts.expires_at:%Y-%m-%dT%H:%MZ}; {wanted}.")
+
+
+def _data_access(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[Problem]:
+    # Under `expires: never` the window for this notice is nothing: an end of data access in years is no news.
+    window = timedelta(0) if isinstance(checks.expires, Never) else checks.expires
+    if ends_within(facts.data_access_expires_at, window, now):
+        yield Problem(
+            "data-access-too-soon", f"Its access to data ends at {facts.data_access_expires_at:%Y-%m-%dT%H:%MZ}."
+        )
+
+
+def _days(life: timedelta | Never) -> str:
+    if isinstance(life, Never):
+        return "no end"
+    days = life.days
+    return f"{days} days" if not life.seconds else f"{life.total_seconds() / 3600:.0f} hours"

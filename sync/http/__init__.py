@@ -1,0 +1,5 @@
+"""The one way out by HTTP: a deadline for the whole answer, a cap on its size, no redirects, nothing logged."""
+
+from sync.http.client import Http, HttpError, Kind, Response
+
+__all__ = ["Http", "HttpError", "Kind", "Response"]

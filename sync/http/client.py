@@ -1,0 +1,306 @@
+"""One request, one answer, within one deadline.
+
+httpx's time-outs are per read, so that a slow drip passes them (encode/httpx#1450), and its client logs URLs and obeys
+the environment. So requests go straight to httpcore, the engine under httpx, with sockets of our own. No error carries
+a URL, a header or a library's words, nor a chain to an exception that does.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+import urllib.request
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from sync.core.secret import Secret
+from sync.http.sockets import Attempt, Backend, Cut
+
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+Kind = Literal[
+    "timeout",
+    "stopped",
+    "dns",
+    "connect",
+    "tls",
+    "ca-file",
+    "proxy",
+    "reset",
+    "protocol",
+    "too-large",
+    "unwanted-encoding",
+    "bad-request",
+]
+"""How a request failed. "bad-request": it could not be put on the wire, as with a line break in a token."""
+
+_REPEATABLE = frozenset({"GET", "HEAD", "LIST"})
+_KEEP_ALIVE = 5.0
+"""Seconds; less than what a NAT forgets a connection after, so that no request is sent into the void."""
+
+_ALWAYS = [(b"Accept-Encoding", b"identity"), (b"User-Agent", b"page-token-sync")]
+_GZIP_OR_ZLIB = 47
+_Target = tuple[str, str, int, bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer. Header names are in lower case; a header that came twice is joined by a comma."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpError(Exception):
+    """No answer was had. ``maybe_sent``: the request may have taken effect all the same."""
+
+    def __init__(self, kind: Kind, *, maybe_sent: bool) -> None:
+        super().__init__(kind)
+        self.kind: Kind = kind
+        self.maybe_sent = maybe_sent
+
+
+class _Ask(NamedTuple):
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    limit: int
+
+
+class Http:
+    """A pool of kept connections, for any number of threads.
+
+    ``ca_file`` replaces the public certificate authorities. ``proxy`` is a URL, which may hold a password. The
+    environment's proxies and authorities count only with ``trust_env``. ``stop`` cuts all waiting short within half a
+    second of being set. ``transport`` takes the place of the network.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: str | None = None,
+        proxy: Secret | None = None,
+        trust_env: bool = False,
+        connections: int = 8,
+        stop: threading.Event | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._ca_file = ca_file
+        self._proxy = proxy
+        self._trust_env = trust_env
+        self._connections = connections
+        self._stop = stop
+        self._transport = transport
+        self._pools: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}
+        self._lock = threading.Lock()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeout: float,
+        limit: int = 1 << 20,
+    ) -> Response:
+        """Send one request and read its answer, all within ``timeout`` seconds; raises HttpError and nothing else.
+
+        A redirect is an answer like any other. ``limit`` is the most bytes of a body, after decompression. A kept
+        connection that turns out to be dead before anything of an answer came is replaced, for methods that only read.
+        """
+        end = time.monotonic() + timeout
+        ask = _Ask(method, url, headers, body, limit)
+        spare = self._connections if method in _REPEATABLE else 0
+        while True:
+            attempt = Attempt(end, self._stop)
+            answer = self._attempt(attempt, ask)
+            if isinstance(answer, Response):
+                return answer
+            if answer.kind != "reset" or attempt.fresh or attempt.received or not spare:
+                raise answer
+            spare -= 1
+
+    def close(self) -> None:
+        """Close all connections; a later request makes new ones."""
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.close()
+
+    def _attempt(self, attempt: Attempt, ask: _Ask) -> Response | HttpError:
+        """Send once. The error is handed back, not raised, so that it has no chain to what caused it."""
+        kind: Kind
+        try:
+            attempt.left()
+            if self._transport is not None:
+                return _over(self._transport, attempt, ask)
+            scheme, host, port, target, authority = _split(ask.url)
+            request = httpcore.Request(
+                ask.method,
+                httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=port, target=target),
+                headers=_headers(authority, ask),
+                content=ask.body,
+                extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt, "pool": attempt.left()}},
+            )
+            answer = self._pool(scheme, host).handle_request(request)
+            try:
+                return _read(answer.status, answer.headers, answer.stream, ask.limit)
+            finally:
+                answer.close()
+        except Cut as cut:
+            kind = cut.kind
+        except _Refused as refused:
+            kind = refused.kind
+        except (httpcore.TimeoutException, httpx.TimeoutException):
+            kind = "timeout"
+        except (httpcore.ProxyError, httpx.ProxyError):
+            kind = "proxy"
+        except (httpcore.RemoteProtocolError, httpx.RemoteProtocolError):
+            kind = "reset" if attempt.closed else "protocol"
+        except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, httpx.LocalProtocolError, ValueError):
+            kind = "bad-request"
+        except httpx.ConnectError:
+            kind = "connect"
+        except (httpcore.NetworkError, httpx.NetworkError):
+            kind = "reset"
+        return HttpError(kind, maybe_sent=attempt.sent)
+
+    def _pool(self, scheme: str, host: str) -> httpcore.ConnectionPool:
+        proxy = self._proxy.reveal() if self._proxy is not None else self._proxy_of_environment(scheme, host)
+        with self._lock:
+            pool = self._pools.get((scheme, proxy))
+            if pool is None:
+                pool = self._pools[(scheme, proxy)] = httpcore.ConnectionPool(
+                    # Reading the authorities takes longer than a request, so it is left until there is one to check.
+                    ssl_context=self._tls() if scheme == "https" else None,
+                    proxy=_proxy(proxy) if proxy is not None else None,
+                    max_connections=self._connections,
+                    keepalive_expiry=_KEEP_ALIVE,
+                    network_backend=Backend(),
+                )
+        return pool
+
+    def _proxy_of_environment(self, scheme: str, host: str) -> str | None:
+        if not self._trust_env:
+            return None
+        if urllib.request.proxy_bypass(host):
+            return None
+        proxies = urllib.request.getproxies_environment()
+        return proxies.get(scheme, proxies.get("all"))
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            if self._ca_file is not None:
+                return ssl.create_default_context(cafile=self._ca_file)
+            return httpx.create_ssl_context(trust_env=self._trust_env)
+        except OSError:
+            raise _Refused("ca-file") from None
+
+
+class _Refused(Exception):  # noqa: N818 - a signal inside this module
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+def _split(url: str) -> _Target:
+    """Take an URL apart: scheme, host, port, target, and the authority for the Host header."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise _Refused("bad-request")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.scheme, parts.hostname, port, target.encode("ascii"), parts.netloc.encode("ascii")
+
+
+def _headers(authority: bytes, ask: _Ask) -> list[tuple[bytes, bytes]]:
+    lines = [(b"Host", authority), *_ALWAYS]
+    lines += [(name.encode("ascii"), value.encode("ascii")) for name, value in ask.headers.items()]
+    if ask.body is not None or ask.method in ("POST", "PUT", "PATCH"):
+        lines.append((b"Content-Length", b"%d" % len(ask.body or b"")))
+    return lines
+
+
+def _proxy(url: str) -> httpcore.Proxy:
+    try:
+        proxy = httpx.Proxy(url)
+    except (ValueError, httpx.InvalidURL):
+        raise _Refused("proxy") from None
+    if proxy.url.scheme not in ("http", "https"):
+        raise _Refused("proxy")
+    address = httpcore.URL(
+        scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
+    )
+    return httpcore.Proxy(address, auth=proxy.raw_auth)
+
+
+def _over(transport: httpx.BaseTransport, attempt: Attempt, ask: _Ask) -> Response:
+    """Use a transport in place of the network; its connections are always new ones."""
+    attempt.fresh = True
+    request = httpx.Request(ask.method, ask.url, headers=dict(ask.headers), content=ask.body)
+    attempt.sent = True
+    response = transport.handle_request(request)
+    stream: Any = response.stream
+    try:
+        return _read(response.status_code, response.headers.raw, stream, ask.limit)
+    finally:
+        response.close()
+
+
+def _read(status: int, lines: Iterable[tuple[bytes, bytes]], chunks: Any, limit: int) -> Response:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in lines:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > limit:
+        raise _Refused("too-large")
+    match headers.get("content-encoding", "").strip().lower():
+        case "" | "identity":
+            body = _plain(chunks, limit)
+        case "gzip" | "x-gzip" | "deflate":
+            body = _inflated(chunks, limit)
+        case _:
+            raise _Refused("unwanted-encoding")
+    return Response(status, headers, body)
+
+
+def _plain(chunks: Iterable[bytes], limit: int) -> bytes:
+    parts, size = [], 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise _Refused("too-large")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _inflated(chunks: Iterable[bytes], limit: int) -> bytes:
+    """Decompress what was asked not to be compressed; never a byte beyond ``limit``, so that a bomb does not go off."""
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+    parts, size, raw = [], 0, 0
+    try:
+        for chunk in chunks:
+            raw += len(chunk)
+            part = inflater.decompress(chunk, limit - size + 1)
+            size += len(part)
+            if max(size, raw) > limit:
+                raise _Refused("too-large")
+            parts.append(part)
+    except zlib.error:
+        raise _Refused("protocol") from None
+    if raw and not inflater.eof:
+        raise _Refused("protocol")
+    return b"".join(parts)

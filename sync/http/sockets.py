@@ -1,0 +1,219 @@
+"""Sockets that know the deadline of the request they serve.
+
+httpcore hands whatever stands as a request's time-out to its network backend untouched. Here that is an ``Attempt``, so
+that connecting, resolving a name, TLS, sending and each read all draw on one and the same deadline, and can be stopped.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar
+
+import httpcore
+
+T = TypeVar("T")
+
+_SLICE = 0.5
+"""Seconds after which a waiting socket looks whether it has been asked to stop."""
+
+_Addresses = list[tuple[Any, Any, int, str, Any]]
+
+
+class Cut(Exception):  # noqa: N818 - a signal from a socket to the client above, never seen outside
+    """The socket ended the attempt; ``kind`` says how."""
+
+    def __init__(self, kind: Literal["timeout", "stopped", "dns", "connect", "tls", "reset", "proxy"]) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Attempt:
+    """One sending of one request: its deadline, and how far it got.
+
+    ``fresh``: a new connection was made for it. ``sent``: a part of the request may have reached the peer.
+    ``received``: something of an answer came. ``closed``: the peer ended the connection.
+    """
+
+    __slots__ = ("_end", "_stop", "closed", "fresh", "received", "sent")
+
+    def __init__(self, end: float, stop: threading.Event | None) -> None:
+        self._end = end
+        self._stop = stop
+        self.fresh = self.sent = self.received = self.closed = False
+
+    def left(self) -> float:
+        """Give the seconds to the deadline; raises Cut when there are none, or when asked to stop."""
+        if self._stop is not None and self._stop.is_set():
+            raise Cut("stopped")
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise Cut("timeout")
+        return left
+
+
+class Stream(httpcore.NetworkStream):
+    """A connected socket, plain or under TLS."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._waits: float | None = None
+
+    def _sliced(self, attempt: Attempt, operation: Callable[[Any], T], argument: Any) -> T:
+        while True:
+            wait = min(attempt.left(), _SLICE)
+            if wait != self._waits:  # setting it is a system call
+                self._sock.settimeout(wait)
+                self._waits = wait
+            try:
+                return operation(argument)
+            except TimeoutError:
+                continue
+
+    def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        """Read what is there; empty when the peer has ended the connection."""
+        attempt: Attempt = timeout
+        try:
+            data = self._sliced(attempt, self._sock.recv, max_bytes)
+        except OSError:
+            attempt.closed = True
+            raise Cut("reset") from None
+        if data:
+            attempt.received = True
+        else:
+            attempt.closed = True
+        return data
+
+    def write(self, buffer: bytes, timeout: Any = None) -> None:
+        """Send all. httpcore goes on to read after a WriteError, since a server may refuse early and close."""
+        attempt: Attempt = timeout
+        rest = memoryview(buffer)
+        try:
+            while rest:
+                attempt.left()
+                attempt.sent = True
+                rest = rest[self._sliced(attempt, self._sock.send, rest) :]
+        except OSError:
+            raise httpcore.WriteError from None
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
+    ) -> httpcore.NetworkStream:
+        """Shake hands; what a proxy was told before does not count as sent."""
+        attempt: Attempt = timeout
+        if isinstance(self._sock, ssl.SSLSocket):
+            self.close()
+            raise Cut("proxy")  # the standard library has no TLS inside TLS
+        attempt.sent = attempt.received = False
+        wrapped: ssl.SSLSocket | None = None
+        try:
+            wrapped = ssl_context.wrap_socket(
+                self._sock, server_hostname=server_hostname, do_handshake_on_connect=False
+            )
+            stream = Stream(wrapped)
+            stream._sliced(attempt, lambda _: wrapped.do_handshake(), None)
+        except (OSError, ValueError, Cut) as error:
+            (wrapped or self._sock).close()
+            raise (error if isinstance(error, Cut) else Cut("tls")) from None
+        return stream
+
+    def get_extra_info(self, info: str) -> Any:
+        """Answer what httpcore asks: the TLS object for the protocol agreed on, and whether an idle socket has ended."""
+        match info:
+            case "ssl_object":
+                return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
+            case "is_readable":
+                return _ready(self._sock, select.POLLIN, 0)
+            case _:
+                return None
+
+
+class Backend(httpcore.NetworkBackend):
+    """Makes connections within the deadline of the request that needs them."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: Any = None,
+        local_address: str | None = None,  # noqa: ARG002 - httpcore's signature
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - httpcore's signature
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address that answers, none of which may use up the time of those after it."""
+        attempt: Attempt = timeout
+        attempt.fresh = True
+        addresses = _resolve(host, port, attempt)
+        for tried, (family, _, _, _, address) in enumerate(addresses):
+            sock = _connect(family, address, attempt, share=len(addresses) - tried)
+            if sock is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return Stream(sock)
+        attempt.left()
+        raise Cut("connect")
+
+
+def _ready(sock: socket.socket, event: int, seconds: float) -> bool:
+    if sock.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(sock, event)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _resolve(host: str, port: int, attempt: Attempt) -> _Addresses:
+    """Resolve in a thread of its own, since the system's resolver knows no deadline."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        pass
+    found: list[_Addresses] = []
+
+    def ask() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError):
+            found.append([])
+
+    thread = threading.Thread(target=ask, name="sync-dns", daemon=True)
+    thread.start()
+    while not found:
+        thread.join(min(attempt.left(), _SLICE))
+    if not found[0]:
+        raise Cut("dns")
+    return found[0]
+
+
+def _connect(family: int, address: Any, attempt: Attempt, *, share: int) -> socket.socket | None:
+    """Connect to one address with its share of what is left; None where that fails."""
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        return None
+    try:
+        sock.setblocking(False)
+        error = sock.connect_ex(address)
+        if error == errno.EINPROGRESS:
+            until = time.monotonic() + attempt.left() / share
+            while not _ready(sock, select.POLLOUT, max(min(attempt.left(), _SLICE, until - time.monotonic()), 0)):
+                if time.monotonic() >= until:
+                    break
+            else:
+                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    except BaseException as failure:
+        sock.close()
+        if isinstance(failure, OSError):
+            return None
+        raise
+    if error:
+        sock.close()
+        return None
+    return sock

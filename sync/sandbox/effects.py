@@ -1,0 +1,123 @@
+"""What a fault on the wire does to the answer that it strikes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+from sync.sandbox.faults import Fault
+from sync.sandbox.replies import APP_BLOCKED, DOCS, NOT_THE_APP, PROOF_WRONG, Answer, GraphError, unsupported
+from sync.sandbox.tokens import death
+
+Effect = Callable[[Fault, str], Answer | GraphError]
+
+_HTML = b"<!DOCTYPE html>\n<html><head><title>Error</title></head><body>Sorry, something went wrong.</body></html>\n"
+
+
+def _page_throttle(fault: Fault, page: str) -> Answer:
+    error = GraphError(
+        "(#80001) There have been too many calls to this Page account. Wait a bit and try again. For more info, please "
+        f"refer to {DOCS}/overview/rate-limiting.",
+        80001,
+    )
+    pool = {
+        "type": "pages",
+        "call_count": 100,
+        "total_cputime": 12,
+        "total_time": 15,
+        "estimated_time_to_regain_access": int(fault.argument or 15),
+    }
+    return Answer(400, error, headers=(("X-Business-Use-Case-Usage", json.dumps({page or "0": [pool]})),))
+
+
+def _app_throttle(_fault: Fault, _page: str) -> Answer:
+    error = GraphError("(#4) Application request limit reached", 4, status=403, is_transient=True)
+    usage = {"call_count": 100, "total_time": 40, "total_cputime": 35}
+    return Answer(403, error, headers=(("X-App-Usage", json.dumps(usage)),))
+
+
+def _server_error(fault: Fault, _page: str) -> GraphError:
+    status = int(fault.argument or 500)
+    text = "An unexpected error has occurred. Please retry your request later."
+    return GraphError(text, 2, status=status, is_transient=True)
+
+
+def _html(fault: Fault, _page: str) -> Answer:
+    return Answer(int(fault.argument or 502), raw=_HTML, content_type="text/html; charset=utf-8")
+
+
+def _redirect(fault: Fault, _page: str) -> Answer:
+    where = fault.argument or "http://127.0.0.1:9/"
+    return Answer(302, raw=b"", headers=(("Location", where),), content_type="text/html; charset=utf-8")
+
+
+def _any_error(fault: Fault, _page: str) -> GraphError:
+    code, _, subcode = fault.argument.partition("/")
+    return GraphError(f"(#{code}) An error on demand", int(code), int(subcode) if subcode else None)
+
+
+def _says(error: GraphError) -> Effect:
+    return lambda _fault, _page: error
+
+
+def _sends(status: int, raw: bytes) -> Effect:
+    return lambda _fault, _page: Answer(status, raw=raw)
+
+
+ANSWERS: dict[str, Effect] = {
+    "throttled-app": _app_throttle,
+    "throttled-page": _page_throttle,
+    "throttled-user": _says(GraphError("(#17) User request limit reached", 17)),
+    "throttled-pages": _says(GraphError("(#32) Page request limit reached", 32)),
+    "throttled-custom": _says(GraphError("(#613) Calls to this api have exceeded the rate limit.", 613, 1996)),
+    "server-error": _server_error,
+    "unknown-error": _says(GraphError("An unknown error occurred", 1, status=500)),
+    "too-much-data": _says(
+        GraphError("Please reduce the amount of data you're asking for, then retry your request", 1, status=500)
+    ),
+    "html": _html,
+    "empty-body": _sends(200, b""),
+    "null-body": _sends(200, b"null"),
+    "error-empty": _sends(500, b'{"error":{}}'),
+    "half-json": _sends(200, b'{"data":{"app_id":"1'),
+    "redirect": _redirect,
+    "error": _any_error,
+    "app-blocked": _says(APP_BLOCKED),
+    "capability": _says(GraphError("(#3) Application does not have the capability to make this API call.", 3)),
+    "two-factor": _says(
+        GraphError("Two factor authentication required.", 415, 2859009, status=400, is_transient=False)
+    ),
+    "policy": _says(GraphError("The action attempted has been deemed abusive or is otherwise disallowed", 368)),
+    "checkpoint": _says(GraphError(death(459).message, 190, 459)),
+    "proof-refused": _says(PROOF_WRONG),
+    "debug-not-allowed": _says(NOT_THE_APP),
+    "debug-without-data": _sends(200, b'{"data":{}}'),
+}
+"""Faults that take the place of the answer: the call has no effect, only its count goes up."""
+
+CONFINED = {"debug-not-allowed": "debug_token", "debug-without-data": "debug_token", "debug-in-batch": "debug_token"}
+"""Faults that make sense for one kind of call only, and so are confined to it unless told otherwise."""
+
+WIRE = ("drip-headers", "drip-body", "cut", "close", "hang", "slow", "version")
+"""Faults that let the call take effect and spoil how its answer is sent."""
+
+BATCH = ("null-items", "short-array", "debug-in-batch", "batch-refused")
+LISTING = ("listing-empty", "listing-without-tokens", "listing-hole")
+
+BATCH_REFUSED = unsupported("post", "")
+DEBUG_NOT_IN_BATCH = unsupported("get", "debug_token")
+
+
+def spoil(answer: Answer, fault: Fault | None) -> Answer:
+    """Let a wire fault change how an answer is sent; ``slow`` waits its argument in milliseconds."""
+    match fault.name if fault is not None else "":
+        case "drip-headers" | "drip-body" | "cut" | "close" | "hang" as behaviour:
+            return replace(answer, behaviour=behaviour)
+        case "slow":
+            return replace(answer, delay=int(fault.argument or 1000) / 1000 if fault is not None else 0)
+        case "version":
+            served = fault.argument if fault is not None else ""
+            return replace(answer, headers=(*answer.headers, ("facebook-api-version", served or "v26.0")))
+        case _:
+            return answer

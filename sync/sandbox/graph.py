@@ -1,0 +1,192 @@
+"""The Graph API as one function: world and request in, reply out."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+from sync.sandbox import effects
+from sync.sandbox.auth import Caller, authenticate, token_text_of
+from sync.sandbox.batch import answer_batch, parse_batch
+from sync.sandbox.debug import debug_token
+from sync.sandbox.edges import read_edge
+from sync.sandbox.faults import draw
+from sync.sandbox.nodes import read_ids, read_node
+from sync.sandbox.oauth import oauth
+from sync.sandbox.replies import (
+    NO_TOKEN,
+    NO_USER,
+    Answer,
+    GraphError,
+    Json,
+    Reply,
+    Request,
+    dump,
+    unknown_path,
+    unsupported,
+)
+from sync.sandbox.tokens import letters
+from sync.sandbox.world import World
+
+OLDEST, NEWEST = 21, 27
+"""The live versions on 2026-11-24: v20.0 ended 2026-09-24, v27.0 came 2026-11-04 (Meta's changelog)."""
+
+_VERSION = re.compile(r"v(\d+)\.(\d+)")
+
+
+def respond(world: World, request: Request) -> Reply:
+    """Answer one HTTP request as Graph would, with the faults that are switched on."""
+    with world.lock:
+        world.calls.requests += 1
+        version, parts = split_version(request.path)
+        if version is not None and not parts and request.method == "POST" and "batch" in request.params:
+            return _batch(world, request, version)
+        return _call(world, request, item=False)
+
+
+def split_version(path: str) -> tuple[str | None, list[str]]:
+    """Give the version that serves this path, and its parts; None where there is no such version.
+
+    Without a version it is the oldest live one, and so it is for one that has ended (measured 2026-09-13 to 2026-10).
+    """
+    parts = [part for part in path.split("/") if part]
+    named = _VERSION.fullmatch(parts[0]) if parts else None
+    if named is None:
+        return f"v{OLDEST}.0", parts
+    number = int(named.group(1))
+    live = f"v{max(number, OLDEST)}.0" if number <= NEWEST and named.group(2) in ("0", "1", "2", "3") else None
+    return live, parts[1:]
+
+
+def _batch(world: World, request: Request, version: str) -> Reply:
+    fault = draw(world, (*effects.ANSWERS, *effects.WIRE, "batch-refused"), "batch")
+    count = world.calls.endpoints
+    count["batch"] = count.get("batch", 0) + 1
+    if fault is not None and fault.name in effects.ANSWERS:
+        return _reply(world, request, version, effects.ANSWERS[fault.name](fault, ""))
+    if fault is not None and fault.name == "batch-refused":
+        return _reply(world, request, version, effects.BATCH_REFUSED)
+    text = token_text_of(request)
+    caller = authenticate(world, request, text) if text is not None else NO_TOKEN
+    items = parse_batch(request) if isinstance(caller, Caller) else caller
+    if isinstance(items, GraphError):
+        return _reply(world, request, version, items)
+    answer = answer_batch(world, request, items, version, lambda item, _path: _call(world, item, item=True))
+    return _reply(world, request, version, effects.spoil(answer, fault))
+
+
+def _call(world: World, request: Request, *, item: bool) -> Reply:
+    version, parts = split_version(request.path)
+    kind, page = _kind(parts, request), _page_of(world, parts, request)
+    world.calls.calls += 1
+    world.calls.endpoints[kind] = world.calls.endpoints.get(kind, 0) + 1
+    fault = draw(world, (*effects.ANSWERS, *effects.WIRE), kind, (page,), item=item)
+    if fault is not None and fault.name in effects.ANSWERS:
+        return _reply(world, request, version, effects.ANSWERS[fault.name](fault, page), page)
+    if item and draw(world, "debug-in-batch", kind, (page,), item=True) is not None:
+        return _reply(world, request, version, effects.DEBUG_NOT_IN_BATCH)
+    answer = _route(world, request, version, parts)
+    whole = answer if isinstance(answer, GraphError) else Answer(200, answer)
+    return _reply(world, request, version, effects.spoil(_answer(whole), fault), page)
+
+
+def _kind(parts: list[str], request: Request) -> str:
+    match parts:
+        case ["debug_token"]:
+            return "debug_token"
+        case ["oauth", _]:
+            return "oauth"
+        case [_, ("accounts" | "assigned_pages") as edge]:
+            return edge
+        case [_, _, *_]:
+            return "edge"
+        case []:
+            return "ids" if "ids" in request.params else "batch"
+        case _:
+            return "node"
+
+
+def _page_of(world: World, parts: list[str], request: Request) -> str:
+    """Name the Page that a call is about, so that faults of Pages know it; empty where it is about none."""
+    text = request.params.get("input_token", "") if parts == ["debug_token"] else token_text_of(request) or ""
+    named = parts[0] if parts and parts[0] not in ("me", "debug_token") else ""
+    token = world.tokens.get(text)
+    return named or (token.page_id or "" if token is not None else "")
+
+
+def _route(world: World, request: Request, version: str | None, parts: list[str]) -> Json | GraphError:
+    method = request.params.get("method", request.method).upper() if request.method == "POST" else request.method
+    if version is None or len(parts) > 2:  # noqa: PLR2004 - an edge is the deepest path there is
+        return unknown_path("/" + "/".join(parts))
+    if parts == ["debug_token"] and request.method != "GET":
+        return unsupported(request.method, "debug_token")
+    if parts[:1] == ["oauth"]:
+        known = len(parts) == 2 and parts[1] in ("access_token", "revoke")  # noqa: PLR2004
+        return oauth(world, request, parts[1]) if known else unknown_path("/" + "/".join(parts))
+    if method != "GET":
+        return unsupported(method, parts[0] if parts else "")
+    text = token_text_of(request)
+    if text is None:
+        return NO_USER if parts[:1] == ["me"] else NO_TOKEN
+    caller = authenticate(world, request, text)
+    return caller if isinstance(caller, GraphError) else _read(world, request, version, parts, caller)
+
+
+def _read(world: World, request: Request, version: str, parts: list[str], caller: Caller) -> Json | GraphError:
+    match parts:
+        case []:
+            return read_ids(world, request, caller) if request.params.get("ids") else unsupported("get", "")
+        case ["debug_token"]:
+            return debug_token(world, request, caller)
+        case [node]:
+            return read_node(world, request, caller, node)
+        case [node, edge]:
+            return read_edge(world, request, caller, (node, edge), version)
+        case _:
+            return unknown_path("/" + "/".join(parts))
+
+
+def _answer(what: Answer | GraphError) -> Answer:
+    return Answer(what.status, what) if isinstance(what, GraphError) else what
+
+
+def _reply(world: World, request: Request, version: str | None, what: Answer | GraphError, page: str = "") -> Reply:
+    answer = _answer(what)
+    trace = "A" + letters(22, "trace", world.seed, world.calls.requests, world.calls.calls)
+    own = dict(answer.headers)
+    headers = {
+        "Content-Type": answer.content_type,
+        "facebook-api-version": version or f"v{OLDEST}.0",
+        "x-fb-trace-id": trace[:11],
+        "x-fb-request-id": trace,
+        "x-fb-rev": "1031337000",
+        "Cache-Control": "private, no-cache, no-store, must-revalidate",
+        "Expires": "Sat, 01 Jan 2000 00:00:00 GMT",
+        "Access-Control-Allow-Origin": "*",
+        **_usage(world, request, page),
+        **own,
+    }
+    value = answer.value
+    if isinstance(value, GraphError):
+        headers["WWW-Authenticate"] = value.challenge()
+        answer = replace(answer, status=value.status, value=value.body(trace))
+    body = answer.raw if answer.raw is not None else dump(answer.value)
+    return Reply(answer.status, tuple(headers.items()), body, answer.behaviour, answer.delay)
+
+
+def _usage(world: World, request: Request, page: str) -> dict[str, str]:
+    """Give the usage header that goes with the kind of token; Graph leaves it out near 0 %."""
+    text = token_text_of(request)
+    if text is None:
+        return {}
+    known = world.pages.get(page)
+    if text in world.tokens:
+        used = known.usage if known is not None else world.app_usage
+        pool = {"type": "pages", "call_count": used, "total_cputime": used, "total_time": used}
+        key = page if known is not None else world.business_id
+        counted = {key: [{**pool, "estimated_time_to_regain_access": 0}]}
+        return {"X-Business-Use-Case-Usage": json.dumps(counted, separators=(",", ":"))} if used else {}
+    used = world.app_usage
+    usage = {"call_count": used, "total_cputime": used, "total_time": used}
+    return {"X-App-Usage": json.dumps(usage, separators=(",", ":"))} if used else {}

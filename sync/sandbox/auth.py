@@ -23,6 +23,7 @@ from sync.sandbox.tokens import Token, letters
 from sync.sandbox.world import App, World
 
 _PROOF_LIFE = 300
+_SECONDS = re.compile(r"[0-9]{1,12}")
 _TOKEN = re.compile(r"[A-Za-z0-9|_.-]+")
 
 
@@ -70,8 +71,8 @@ def find(world: World, text: str) -> tuple[App, Token | None] | str:
     return NOT_DECRYPTED if text.startswith("EAA") and text.isalnum() else CANNOT_PARSE
 
 
-def authenticate(world: World, request: Request, text: str) -> Caller | GraphError:
-    """Judge the token and the proof that came with it."""
+def authenticate(world: World, request: Request, text: str, *, secret_shown: bool = False) -> Caller | GraphError:
+    """Judge the token and the proof that came with it; who has shown the app's secret need not prove to know it."""
     found = find(world, text)
     if isinstance(found, str):
         unparsable = found == CANNOT_PARSE
@@ -84,7 +85,8 @@ def authenticate(world: World, request: Request, text: str) -> Caller | GraphErr
     ailment = world.ailment(token) if token is not None else None
     if ailment is not None:
         return GraphError(ailment.message, 190, ailment.subcode)
-    refused = _check_proof(world, request.params, app, text, needed=world.require_proof and token is not None)
+    needed = world.require_proof and token is not None and not secret_shown
+    refused = _check_proof(world, request.params, app, text, needed=needed)
     return refused or Caller(app, text, token)
 
 
@@ -92,6 +94,6 @@ def _check_proof(world: World, params: Mapping[str, str], app: App, text: str, *
     given, at = params.get("appsecret_proof"), params.get("appsecret_time")
     if given is None:
         return PROOF_REQUIRED if needed else None
-    if at is not None and (not at.isdecimal() or abs(world.time() - int(at)) > _PROOF_LIFE):
+    if at is not None and (not _SECONDS.fullmatch(at) or abs(world.time() - int(at)) > _PROOF_LIFE):
         return PROOF_WRONG
     return None if hmac.compare_digest(given.encode(), proof(app.secret, text, at).encode()) else PROOF_WRONG

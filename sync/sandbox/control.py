@@ -90,7 +90,7 @@ def _fault(fault: Fault) -> Json:
 
 
 def _read_fault(params: dict[str, str]) -> Fault:
-    pages: Any = json.loads(params.get("pages") or "[]")
+    pages: Any = json.loads(params.get("pages") or "[]") or []
     return Fault(
         name=params.get("name", ""),
         argument=params.get("argument", ""),
@@ -129,7 +129,7 @@ def _user(world: World, user: SystemUser, action: str, params: dict[str, str]) -
     match action:
         case "rotate":
             seconds, scopes = params.get("expires_in"), params.get("scopes")
-            named = tuple(scope for scope in scopes.split(",") if scope) if scopes is not None else None
+            named = _names(scopes) if scopes is not None else None
             world.rotate(user, expires_in=int(seconds) if seconds else None, scopes=named)
             if params.get("revoke_old") in ("true", "1"):
                 world.tokens[old].ailment = REVOKED
@@ -163,6 +163,12 @@ def _usage(world: World, params: dict[str, str]) -> Json:
     for named, used in json.loads(params.get("pages") or "{}").items():
         find_page(world, named).usage = int(used)
     return {"app": world.app_usage, "pages": {page.id: page.usage for page in world.pages.values()}}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Read names as a JSON list or with commas between them."""
+    listed = json.loads(text) if text.startswith("[") else text.split(",")
+    return tuple(str(name) for name in listed if name)
 
 
 def _known(actions: dict[str, Callable[[World, Page, str], None]], name: str) -> Callable[[World, Page, str], None]:

@@ -50,5 +50,4 @@ def _granular(world: World, token: Token, scope: str) -> Json:
     page = world.pages.get(token.page_id or "")
     if page is None or scope not in page.untargeted:
         return {"scope": scope}
-    others = [other.id for other in world.pages.values() if other.id != page.id]
-    return {"scope": scope, "target_ids": others[:1] or ["1"]}
+    return {"scope": scope, "target_ids": [world.neighbour(page.id)]}

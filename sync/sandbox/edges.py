@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ from sync.sandbox.tokens import Token
 from sync.sandbox.world import Page, SystemUser, World
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 100
+_LIMIT = re.compile(r"[1-9][0-9]{0,8}")
 _NODE_TYPES = {"page": "Page", "user": "User"}
 _ROW = ("access_token", "category", "category_list", "name", "id", "tasks")
 _ASSIGNED_ROW = ("name", "tasks", "id")
@@ -97,7 +99,7 @@ def _row(listing: _Listing, page: Page, names: tuple[str, ...], *, bare: bool) -
 
 
 def _limit(text: str | None) -> int:
-    return min(int(text), MAX_LIMIT) if text and text.isdecimal() and int(text) else DEFAULT_LIMIT
+    return min(int(text), MAX_LIMIT) if text and _LIMIT.fullmatch(text) else DEFAULT_LIMIT
 
 
 def _cursor(page: Page) -> str:

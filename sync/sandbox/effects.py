@@ -48,7 +48,7 @@ def _html(fault: Fault, _page: str) -> Answer:
 
 
 def _redirect(fault: Fault, _page: str) -> Answer:
-    where = fault.argument or "http://127.0.0.1:9/"
+    where = fault.argument or "/redirected"
     return Answer(302, raw=b"", headers=(("Location", where),), content_type="text/html; charset=utf-8")
 
 
@@ -103,6 +103,8 @@ WIRE = ("drip-headers", "drip-body", "cut", "close", "hang", "slow", "version")
 """Faults that let the call take effect and spoil how its answer is sent."""
 
 BATCH = ("null-items", "short-array", "debug-in-batch", "batch-refused")
+OF_CALLS = frozenset((*ANSWERS, *WIRE))
+OF_BATCHES = OF_CALLS | {"batch-refused"}
 LISTING = ("listing-empty", "listing-without-tokens", "listing-hole")
 
 BATCH_REFUSED = unsupported("post", "")

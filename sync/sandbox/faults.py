@@ -40,12 +40,12 @@ class Stage(Protocol):
 
 
 def draw(
-    world: Stage, names: str | Iterable[str], kind: str, pages: Iterable[str] = (), *, item: bool = False
+    world: Stage, names: str | frozenset[str], kind: str, pages: Iterable[str] = (), *, item: bool = False
 ) -> Fault | None:
     """Take the first fault of these names that strikes this call now; its ``times`` goes down."""
     if not world.faults:
         return None
-    wanted = {names} if isinstance(names, str) else set(names)
+    wanted = {names} if isinstance(names, str) else names
     for fault in world.faults:
         if fault.name in wanted and _meets(fault, kind, pages, item=item) and _strikes(world, fault):
             return fault

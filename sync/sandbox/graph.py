@@ -32,7 +32,7 @@ from sync.sandbox.world import World
 OLDEST, NEWEST = 21, 27
 """The live versions on 2026-11-24: v20.0 ended 2026-09-24, v27.0 came 2026-11-04 (Meta's changelog)."""
 
-_VERSION = re.compile(r"v(\d+)\.(\d+)")
+_VERSION = re.compile(r"v(\d{1,3})\.(\d{1,3})")
 
 
 def respond(world: World, request: Request) -> Reply:
@@ -60,7 +60,7 @@ def split_version(path: str) -> tuple[str | None, list[str]]:
 
 
 def _batch(world: World, request: Request, version: str) -> Reply:
-    fault = draw(world, (*effects.ANSWERS, *effects.WIRE, "batch-refused"), "batch")
+    fault = draw(world, effects.OF_BATCHES, "batch")
     count = world.calls.endpoints
     count["batch"] = count.get("batch", 0) + 1
     if fault is not None and fault.name in effects.ANSWERS:
@@ -72,8 +72,16 @@ def _batch(world: World, request: Request, version: str) -> Reply:
     items = parse_batch(request) if isinstance(caller, Caller) else caller
     if isinstance(items, GraphError):
         return _reply(world, request, version, items)
-    answer = answer_batch(world, request, items, version, lambda item, _path: _call(world, item, item=True))
+    answer = answer_batch(world, request, items, version, lambda item: _item(world, item))
     return _reply(world, request, version, effects.spoil(answer, fault))
+
+
+def _item(world: World, request: Request) -> Reply | None:
+    """Answer one item of a batch; None where Graph ran out of time for it."""
+    _, parts = split_version(request.path)
+    reply = _call(world, request, item=True)
+    struck = draw(world, "null-items", _kind(parts, request), (_page_of(world, parts, request),))
+    return None if struck is not None else reply
 
 
 def _call(world: World, request: Request, *, item: bool) -> Reply:
@@ -81,7 +89,7 @@ def _call(world: World, request: Request, *, item: bool) -> Reply:
     kind, page = _kind(parts, request), _page_of(world, parts, request)
     world.calls.calls += 1
     world.calls.endpoints[kind] = world.calls.endpoints.get(kind, 0) + 1
-    fault = draw(world, (*effects.ANSWERS, *effects.WIRE), kind, (page,), item=item)
+    fault = draw(world, effects.OF_CALLS, kind, (page,), item=item)
     if fault is not None and fault.name in effects.ANSWERS:
         return _reply(world, request, version, effects.ANSWERS[fault.name](fault, page), page)
     if item and draw(world, "debug-in-batch", kind, (page,), item=True) is not None:
@@ -89,6 +97,11 @@ def _call(world: World, request: Request, *, item: bool) -> Reply:
     answer = _route(world, request, version, parts)
     whole = answer if isinstance(answer, GraphError) else Answer(200, answer)
     return _reply(world, request, version, effects.spoil(_answer(whole), fault), page)
+
+
+def endpoint(request: Request) -> str:
+    """Name the kind of call that a request is, without any of its ids or parameters."""
+    return _kind(split_version(request.path)[1], request)
 
 
 def _kind(parts: list[str], request: Request) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sync.sandbox.auth import app_token, authenticate, token_text_of
-from sync.sandbox.replies import APP_UNKNOWN, NO_TOKEN, GraphError, Json, Request
+from sync.sandbox.replies import APP_BLOCKED, APP_UNKNOWN, NO_TOKEN, GraphError, Json, Request
 from sync.sandbox.tokens import REVOKED
 from sync.sandbox.world import App, World
 
@@ -34,6 +34,8 @@ def _client(world: World, request: Request) -> App | GraphError:
         return GraphError(APP_UNKNOWN, 101)
     if request.params.get("client_secret") != app.secret:
         return GraphError("Error validating client secret.", 1)
+    if app.blocked:
+        return APP_BLOCKED
     return app
 
 
@@ -41,7 +43,7 @@ def _exchange(world: World, request: Request, app: App) -> Json | GraphError:
     text = request.params.get("fb_exchange_token")
     if not text:
         return GraphError("fb_exchange_token parameter not specified", 1)
-    caller = authenticate(world, request, text)
+    caller = authenticate(world, request, text, secret_shown=True)
     if isinstance(caller, GraphError):
         return caller
     user = world.users.get(caller.token.user_id) if caller.token is not None else None
@@ -57,7 +59,7 @@ def _revoke(world: World, request: Request, app: App) -> Json | GraphError:
     text = token_text_of(request)
     if text is None:
         return NO_TOKEN
-    caller = authenticate(world, request, text)
+    caller = authenticate(world, request, text, secret_shown=True)
     if isinstance(caller, GraphError):
         return caller
     token = world.tokens.get(request.params.get("revoke_token", ""))

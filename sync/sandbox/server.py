@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from sync.sandbox.control import PREFIX, control
-from sync.sandbox.graph import respond
+from sync.sandbox.graph import endpoint, respond
 from sync.sandbox.replies import Reply, Request
 from sync.sandbox.states import switch_on
 from sync.sandbox.wire import format_head, make_request, parse_head
@@ -18,16 +18,26 @@ from sync.sandbox.world import World, make_world
 
 MAX_HEAD, MAX_BODY = 64 * 1024, 16 * 1024 * 1024
 DRIP_SECONDS = 0.2
+_LENGTH = re.compile(r"[0-9]{1,9}")
+
+
+Log = Callable[[str], None]
+"""Takes one line per request: method, endpoint, status. No id, query or token is ever in it."""
 
 
 class Server:
     """A running HTTP server over a world; ``close`` ends it and every connection."""
 
-    def __init__(self, world: World, listen: str = "127.0.0.1:0", *, latency_ms: float = 0) -> None:
+    def __init__(
+        self, world: World, listen: str = "127.0.0.1:0", *, latency_ms: float = 0, log: Log | None = None
+    ) -> None:
         self.world = world
         self.latency_ms = latency_ms
-        self._loop = asyncio.new_event_loop()
+        self._log = log
         host, _, port = listen.rpartition(":")
+        if not _LENGTH.fullmatch(port):
+            raise ValueError(f"{listen!r} is not HOST:PORT")
+        self._loop = asyncio.new_event_loop()
         try:
             self._server = self._loop.run_until_complete(
                 asyncio.start_server(self._serve, host.strip("[]") or "127.0.0.1", int(port), limit=MAX_HEAD)
@@ -69,7 +79,7 @@ class Server:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass
         finally:
-            writer.transport.abort() if writer.is_closing() else writer.close()
+            writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False where the connection is to be closed."""
@@ -79,7 +89,7 @@ class Server:
             return False
         method, target, headers = head
         length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MAX_BODY:
+        if "transfer-encoding" in headers or not _LENGTH.fullmatch(length) or int(length) > MAX_BODY:
             await self._send(writer, _plain(411), keep_alive=False)
             return False
         if headers.get("expect", "").lower() == "100-continue":
@@ -87,6 +97,11 @@ class Server:
         request = make_request(method, target, headers, await reader.readexactly(int(length)))
         keep_alive = headers.get("connection", "").lower() != "close"
         reply = await self._answer(request)
+        if self._log is not None:
+            self._log(f"{method} {endpoint(request)} {reply.status}{f' {reply.behaviour}' if reply.behaviour else ''}")
+        if reply.behaviour == "hang":
+            await reader.read()
+            return False
         return await self._send(writer, reply, keep_alive=keep_alive, head_only=method == "HEAD")
 
     async def _answer(self, request: Request) -> Reply:
@@ -108,9 +123,7 @@ class Server:
                 writer.write(head + body)
                 await writer.drain()
                 return keep_alive
-            case "hang":
-                await asyncio.Event().wait()
-            case "close":
+            case "hang" | "close":
                 pass
             case "cut":
                 writer.write(head + body[: len(body) // 2])
@@ -135,9 +148,9 @@ def _plain(status: int) -> Reply:
     return Reply(status, (("Content-Type", "text/plain"),), b"")
 
 
-def serve(world: World, listen: str = "127.0.0.1:0", *, latency_ms: float = 0) -> Server:
+def serve(world: World, listen: str = "127.0.0.1:0", *, latency_ms: float = 0, log: Log | None = None) -> Server:
     """Serve a world from a thread; raises OSError where the address cannot be had, ValueError where it is none."""
-    return Server(world, listen, latency_ms=latency_ms)
+    return Server(world, listen, latency_ms=latency_ms, log=log)
 
 
 class Sandbox:
@@ -178,8 +191,7 @@ class Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(TimeoutError):
-            self.close()
+        self.close()
 
 
 def start(
@@ -190,6 +202,7 @@ def start(
     latency_ms: float = 0,
     seed: int = 0,
     now: Callable[[], float] = time.time,
+    log: Log | None = None,
 ) -> Sandbox:
     """Start a sandbox; ``faults`` are as on the command line, ``latency_ms`` is added to each HTTP request.
 
@@ -198,4 +211,4 @@ def start(
     world = make_world(pages=pages, seed=seed, now=now)
     for fault in faults:
         switch_on(world, fault)
-    return Sandbox(world, serve(world, listen, latency_ms=latency_ms))
+    return Sandbox(world, serve(world, listen, latency_ms=latency_ms, log=log))

@@ -12,7 +12,7 @@ from sync.sandbox.tokens import digits
 from sync.sandbox.world import TASKS, Gives, Page, World
 
 _SPELLING = re.compile(
-    r"(?P<name>[a-z0-9-]+)(?:=(?P<argument>[^@*%]*))?"
+    r"(?P<name>[a-z0-9-]+)(?::(?P<kind>[a-z_]+))?(?:=(?P<argument>[^@*%]*))?"
     r"(?:@(?P<pages>[^*%]*))?(?:\*(?P<times>\d+))?(?:%(?P<probability>[0-9.]+))?"
 )
 
@@ -128,13 +128,15 @@ def restore_page(world: World, page: Page) -> None:
 
 
 def parse_fault(text: str) -> Fault:
-    """Read ``NAME[=ARGUMENT][@PAGE,PAGE][*TIMES][%PROBABILITY]``; raises ValueError, which says what is wrong."""
+    """Read ``NAME[:KIND][=ARGUMENT][@PAGE,PAGE][*TIMES][%PROBABILITY]``; raises ValueError, which says what is wrong."""
     found = _SPELLING.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is not NAME[=ARGUMENT][@PAGE,PAGE][*TIMES][%PROBABILITY]")
+        raise ValueError(f"{text!r} is not NAME[:KIND][=ARGUMENT][@PAGE,PAGE][*TIMES][%PROBABILITY]")
     pages = frozenset(part for part in (found["pages"] or "").split(",") if part)
     times = int(found["times"]) if found["times"] else None
-    return Fault(found["name"], found["argument"] or "", pages, "", times, float(found["probability"] or 1))
+    return Fault(
+        found["name"], found["argument"] or "", pages, found["kind"] or "", times, float(found["probability"] or 1)
+    )
 
 
 def switch_on(world: World, fault: Fault | str) -> Fault:

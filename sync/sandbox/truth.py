@@ -10,7 +10,7 @@ from sync.sandbox.world import Page, SystemUser, World
 
 
 def truth(world: World) -> Json:
-    """Say what every Page would give now, to each system user, and what every token that was issued is worth now.
+    """Say what every Page would give now (``fingerprint`` None where the next read makes a new string), to each system user, and what every token that was issued is worth now.
 
     Faults of the wire do not count: it is what a client would find that is answered in the end.
     """
@@ -50,7 +50,8 @@ def _fetch(world: World, page: Page, user: SystemUser) -> Json:
     if why is not None:
         return {"fetchable": False, "why": why, "fingerprint": None}
     token = world.page_token(page, world.tokens[user.token], peek=True)
-    return {"fetchable": True, "why": None, "fingerprint": None if page.changing else fingerprint(token.value)}
+    fresh = page.changing or world.outlived(page, world.tokens[user.token])
+    return {"fetchable": True, "why": None, "fingerprint": None if fresh else fingerprint(token.value)}
 
 
 def _why_not(world: World, page: Page, user: SystemUser) -> str | None:

@@ -16,13 +16,15 @@ _NAME = re.compile(rb'name="([^"]*)"')
 
 
 def parse_head(head: bytes) -> tuple[str, str, dict[str, str]] | None:
-    """Read request line and headers (names in lower case); None where it is no HTTP/1.x."""
+    """Read method, target and headers (names in lower case); None where it is no HTTP/1.x. An old 1.0 asks to close."""
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version
         return None
     pairs = (line.partition(":") for line in lines if line)
-    return words[0], words[1], {name.strip().lower(): value.strip() for name, _, value in pairs}
+    headers = {"connection": "close"} if words[2] == "HTTP/1.0" else {}
+    headers |= {name.strip().lower(): value.strip() for name, _, value in pairs}
+    return words[0], words[1], headers
 
 
 def make_request(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Request:

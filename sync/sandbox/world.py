@@ -213,7 +213,7 @@ class World:
         """Give the token that a read of this Page with ``parent`` hands out; ``peek`` looks without being a read."""
         if page.gives == "parent":
             return parent
-        if not peek and (page.changing or self._outlived(page, parent)):
+        if not peek and (page.changing or self.outlived(page, parent)):
             page.generation += 1
         key = (page.id, parent.value, page.generation, page.gives)
         token = self._issued.get(key)
@@ -222,15 +222,10 @@ class World:
             self.tokens[token.value] = token
         return token
 
-    def _outlived(self, page: Page, parent: Token) -> bool:
-        token = self._issued.get((page.id, parent.value, page.generation, page.gives))
-        return token is not None and 0 < token.expires_at <= self.time()
-
     def _mint(self, page: Page, parent: Token, key: tuple[object, ...]) -> Token:
         now = int(self.time())
         inherited = parent.expires_at if self.page_tokens_inherit_expiry else 0
         foreign = page.gives == "foreign"
-        others = [other.id for other in self.pages.values() if other.id != page.id]
         return Token(
             value=token_text(self.seed, *key),
             type="PAGE",
@@ -239,9 +234,18 @@ class World:
             scopes=parent.scopes,
             issued_at=now,
             expires_at=now + page.lifetime if page.lifetime is not None else inherited,
-            page_id=others[0] if page.gives == "other-page" and others else page.id,
+            page_id=self.neighbour(page.id) if page.gives == "other-page" else page.id,
             parent=None if foreign else parent.value,
         )
+
+    def neighbour(self, page_id: str) -> str:
+        """Give the id of some other Page."""
+        return next((other for other in self.pages if other != page_id), "1")
+
+    def outlived(self, page: Page, parent: Token) -> bool:
+        """Say whether the token that this Page gave out last has ended, so that the next read gives another."""
+        token = self._issued.get((page.id, parent.value, page.generation, page.gives))
+        return token is not None and 0 < token.expires_at <= self.time()
 
     def add_user(self, name: str, pages: list[str] | None = None) -> SystemUser:
         """Add a system user with a never-ending token, assigned to ``pages`` (None: to all)."""

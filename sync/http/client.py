@@ -49,7 +49,7 @@ _KEEP_ALIVE = 5.0
 
 _ALWAYS = [(b"Accept-Encoding", b"identity"), (b"User-Agent", b"page-token-sync")]
 _GZIP_OR_ZLIB = 47
-_Target = tuple[str, str, int, bytes, bytes]
+_Target = tuple[str, str, int | None, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +167,7 @@ class Http:
             kind = "timeout"
         except (httpcore.ProxyError, httpx.ProxyError):
             kind = "proxy"
+            attempt.sent = False  # what went out was a word to the proxy
         except (httpcore.RemoteProtocolError, httpx.RemoteProtocolError):
             kind = "reset" if attempt.closed else "protocol"
         except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, httpx.LocalProtocolError, ValueError):
@@ -220,9 +221,8 @@ def _split(url: str) -> _Target:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise _Refused("bad-request")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.scheme, parts.hostname, port, target.encode("ascii"), parts.netloc.encode("ascii")
+    return parts.scheme, parts.hostname, parts.port, target.encode("ascii"), parts.netloc.encode("ascii")
 
 
 def _headers(authority: bytes, ask: _Ask) -> list[tuple[bytes, bytes]]:

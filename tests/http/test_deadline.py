@@ -1,0 +1,169 @@
+"""No call lives longer than its deadline, whatever the peer does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sync.http import Http, HttpError
+from tests.http.wire import OK, Wire, wire
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    """Give a client that is closed at the end."""
+    client = Http()
+    yield client
+    client.close()
+
+
+def silent(server: Wire, sock: socket.socket, number: int) -> None:
+    """Accept and do nothing."""
+    server.over.wait()
+
+
+def hangs_after_the_request(server: Wire, sock: socket.socket, number: int) -> None:
+    """Read the request and do nothing."""
+    server.hear(sock, number)
+    server.over.wait()
+
+
+def drips_the_head(server: Wire, sock: socket.socket, number: int) -> None:
+    """Send a head that never ends, byte by byte."""
+    server.drip(sock, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000)
+
+
+def drips_the_body(server: Wire, sock: socket.socket, number: int) -> None:
+    """Send a body byte by byte."""
+    sock.sendall(HEAD)
+    server.drip(sock, b"x" * 100_000)
+
+
+def stops_in_the_body(server: Wire, sock: socket.socket, number: int) -> None:
+    """Send half a body."""
+    sock.sendall(HEAD + b"x" * 50_000)
+    server.over.wait()
+
+
+def never_gets_to_the_answer(server: Wire, sock: socket.socket, number: int) -> None:
+    """Send interim answers for ever."""
+    while not server.over.is_set():
+        sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [silent, hangs_after_the_request, drips_the_head, drips_the_body, stops_in_the_body, never_gets_to_the_answer],
+)
+def test_the_whole_answer_has_one_deadline(http: Http, talk) -> None:
+    """A peer that hangs or drips is cut off when the time-out as a whole is over."""
+    with wire(talk) as server:
+        start = time.monotonic()
+        with pytest.raises(HttpError) as caught:
+            http.request("GET", server.url, headers={}, timeout=0.3)
+        assert time.monotonic() - start < 1.0
+        assert (caught.value.kind, caught.value.maybe_sent) == ("timeout", True)
+
+
+def test_a_peer_that_reads_nothing_is_cut_off(http: Http) -> None:
+    """A body that cannot be sent falls under the same deadline."""
+    with wire(silent) as server:
+        start = time.monotonic()
+        with pytest.raises(HttpError, match="timeout"):
+            http.request("POST", server.url, headers={}, body=b"x" * (32 << 20), timeout=0.3)
+        assert time.monotonic() - start < 1.0
+
+
+def test_a_full_backlog_is_cut_off(http: Http) -> None:
+    """A connection that is never made falls under the same deadline, and nothing was sent."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    fillers = [socket.socket() for _ in range(3)]
+    try:
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        start = time.monotonic()
+        with pytest.raises(HttpError) as caught:
+            http.request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}", headers={}, timeout=0.3)
+        assert time.monotonic() - start < 1.0
+        assert not caught.value.maybe_sent or caught.value.kind == "timeout"
+    finally:
+        for sock in [*fillers, listener]:
+            sock.close()
+
+
+def test_a_hanging_tls_handshake_is_cut_off(http: Http) -> None:
+    """A peer that never answers the handshake is cut off, and the request was not sent."""
+    with wire(silent) as server:
+        start = time.monotonic()
+        with pytest.raises(HttpError) as caught:
+            http.request("PUT", f"https://127.0.0.1:{server.port}", headers={}, body=b"{}", timeout=0.3)
+        assert time.monotonic() - start < 1.5  # reading the authorities is part of the first call
+        assert (caught.value.kind, caught.value.maybe_sent) == ("timeout", False)
+
+
+def test_waiting_for_a_free_connection_is_cut_off() -> None:
+    """A pool that is used up by hanging calls does not lengthen the deadline of the next."""
+    http = Http(connections=1)
+    with wire(silent) as server:
+        first = threading.Thread(target=_hang, args=(http, server.url))
+        first.start()
+        while not server.heard:
+            server.over.wait(0.01)
+        start = time.monotonic()
+        with pytest.raises(HttpError) as caught:
+            http.request("PUT", server.url, headers={}, body=b"", timeout=0.3)
+        assert time.monotonic() - start < 0.7
+        assert (caught.value.kind, caught.value.maybe_sent) == ("timeout", False)
+        first.join()
+
+
+def _hang(http: Http, url: str) -> None:
+    with contextlib.suppress(HttpError):
+        http.request("GET", url, headers={}, timeout=0.8)
+
+
+def test_stopping_cuts_a_waiting_call_short() -> None:
+    """A shutdown does not wait for a peer that hangs."""
+    stop = threading.Event()
+    http = Http(stop=stop)
+
+    def asks_to_stop(server: Wire, sock: socket.socket, number: int) -> None:
+        server.hear(sock, number)
+        stop.set()
+        server.over.wait()
+
+    with wire(asks_to_stop) as server:
+        start = time.monotonic()
+        with pytest.raises(HttpError) as caught:
+            http.request("GET", server.url, headers={}, timeout=30)
+        assert time.monotonic() - start < 2
+        assert (caught.value.kind, caught.value.maybe_sent) == ("stopped", True)
+        with pytest.raises(HttpError) as caught:
+            http.request("GET", server.url, headers={}, timeout=30)
+        assert (caught.value.kind, caught.value.maybe_sent) == ("stopped", False)
+
+
+def test_a_deadline_of_one_call_does_not_bind_the_next(http: Http) -> None:
+    """A kept connection serves a later call with that call's own deadline."""
+
+    def slow_second(server: Wire, sock: socket.socket, number: int) -> None:
+        server.hear(sock, number)
+        sock.sendall(OK)
+        server.hear(sock, number)
+        server.over.wait(0.6)
+        sock.sendall(OK)
+
+    with wire(slow_second) as server:
+        assert http.request("GET", server.url, headers={}, timeout=0.3).body == b"ok"
+        assert http.request("GET", server.url, headers={}, timeout=5).body == b"ok"
+        assert len(server.heard) == 1

@@ -1,0 +1,35 @@
+# The daemon's image: locked dependencies, no build tool, no package manager of its own, a numeric user without a home.
+
+FROM docker.io/library/python:3.13-slim AS build
+# Byte code is not compared with its source's time: a builder that changes times would make every start compile again.
+ENV UV_COMPILE_BYTECODE=1 \
+    PYC_INVALIDATION_MODE=UNCHECKED_HASH \
+    UV_LINK_MODE=copy \
+    UV_NO_CACHE=1 \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_PYTHON=/usr/local/bin/python \
+    UV_PROJECT_ENVIRONMENT=/opt/page-token-sync
+RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore uv==0.13.9
+WORKDIR /src
+# Dependencies change less often than the code, so they are a layer of their own.
+COPY pyproject.toml uv.lock ./
+RUN uv sync --locked --no-dev --no-install-project
+COPY README.md LICENSE ./
+COPY sync ./sync
+RUN uv sync --locked --no-dev --no-editable
+
+FROM docker.io/library/python:3.13-slim
+LABEL org.opencontainers.image.title="page-token-sync" \
+      org.opencontainers.image.description="Keeps Facebook Page tokens right in Vault, OpenBao or AWS Secrets Manager" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# The base image has no byte code of the standard library, and a read-only root can never keep any.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|turtledemo|site-packages|dist-packages)/' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+COPY --from=build /opt/page-token-sync /opt/page-token-sync
+ENV PATH=/opt/page-token-sync/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+WORKDIR /
+ENTRYPOINT ["page-token-sync"]
+CMD ["run"]

@@ -39,6 +39,13 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return _PIECE.sub(piece, template)
 
 
+def fixed_part(template: str) -> str:
+    """Give the text of a valid template before its first placeholder: all that it makes begins so."""
+    holes = (match for match in _PIECE.finditer(template) if match.group(1) is not None)
+    first = next(holes, None)
+    return fill(template[: first.start()] if first else template, {})
+
+
 class Payload:
     """A payload as it is stored: a JSON object, or raw text. It holds tokens, so it is never printed."""
 

@@ -1,0 +1,102 @@
+"""The program as its users run it: a configuration file, a process, a sandbox of Graph, and a real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sync.sandbox.server import Sandbox
+
+PROGRAM = [sys.executable, "-m", "sync"]
+INSTANCE = "acme-test"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended: its exit code, what it printed, and its report where it printed JSON."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The one JSON document on stdout."""
+        return dict(json.loads(self.stdout))
+
+    def page(self, name: str) -> dict[str, Any]:
+        """Give one Page of the report."""
+        return next(page for page in self.report["pages"] if page["name"] == name)
+
+    def place(self, name: str) -> dict[str, Any]:
+        """Give the first place of one Page."""
+        return dict(self.page(name)["stores"][0])
+
+
+@dataclass
+class Rig:
+    """A configuration in a folder of its own, with credentials as files; ``store`` is the store's own block."""
+
+    folder: Path
+    sandbox: Sandbox
+    store: Mapping[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.secret("app_secret", self.sandbox.app_secret)
+        self.secret("system_user_token", self.sandbox.system_user_token)
+        self.write()
+
+    @property
+    def file(self) -> Path:
+        """The configuration's path."""
+        return self.folder / "config.yaml"
+
+    def secret(self, name: str, value: str) -> None:
+        """Put a credential where the configuration refers to it."""
+        (self.folder / name).write_text(value + "\n")
+
+    def write(self, **changes: Any) -> None:
+        """Write the configuration, with further top-level keys from now on."""
+        self.settings.update(changes)
+        config = {
+            "version": 1,
+            "instance": INSTANCE,
+            "graph": {"base_url": self.sandbox.url, "timeout": "10s"},
+            "apps": {"messenger": {"id": self.sandbox.app_id, "secret": {"file": str(self.folder / "app_secret")}}},
+            "system_users": {"main": {"token": {"file": str(self.folder / "system_user_token")}}},
+            "stores": {"store": dict(self.store)},
+            "pages": [{"id": page["id"], "name": page["name"]} for page in self.sandbox.pages],
+            **self.settings,
+        }
+        self.file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def run(self, *arguments: str, timeout: float = 60) -> Ran:
+        """Run a command of the program to its end."""
+        done = subprocess.run(
+            [*PROGRAM, "--config", str(self.file), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **self.environment},
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def once(self, *arguments: str) -> Ran:
+        """Run one cycle and read its report."""
+        return self.run("once", "--output", "json", *arguments)
+
+
+def codes(problems: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give the problem codes of a list of problems."""
+    return [problem["code"] for problem in problems]

@@ -1,0 +1,177 @@
+"""What the settings must fulfil together: names that exist, no plain http, no loops, no two stores in one place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from sync.config.errors import Finding, KeyPath
+from sync.config.limits import aws_name_fault, aws_tag_fault
+from sync.config.model import Settings
+from sync.config.stores import AnyStore, AwsStore, FileStore, VaultStore, template
+from sync.config.translate import nearest
+from sync.config.values import Part, StoreReference, is_plain_http
+from sync.core.payload import PLACEHOLDERS, fill
+
+Report = Callable[[Finding], None]
+
+
+class Names:
+    """The names of one kind that the file gives, whether or not what stands under them is right.
+
+    ``known`` is None where the whole section is unusable, so that nothing is said of names at all.
+    """
+
+    def __init__(self, section: str, word: str, known: Collection[str] | None) -> None:
+        self.section = section
+        self.word = word
+        self.known = known
+
+    def only(self) -> str | None:
+        """Give the one name where there is just one."""
+        return next(iter(self.known)) if self.known is not None and len(self.known) == 1 else None
+
+    def fault(self, name: str) -> str | None:
+        """Say what may be meant by a name that is not known; None where it is known."""
+        return None if self.known is None or name in self.known else nearest(name, self.known)
+
+
+def store_prefix(store: AnyStore) -> tuple[str, ...]:
+    """Give what two stores have in common that lead to the same places."""
+    match store:
+        case VaultStore():
+            return ("vault", store.address.lower(), store.namespace or "", store.mount)
+        case AwsStore():
+            return ("aws", store.region, store.endpoint_url or "", store.auth.profile or "")
+        case FileStore():
+            return ("file",)
+
+
+def place(store: AnyStore, path: str) -> tuple[str, ...]:
+    """Give the place that a path in a store is, whatever name the store has."""
+    if isinstance(store, FileStore):
+        return ("file", os.path.normpath(os.path.join(os.path.realpath(store.directory), path)))  # noqa: PTH118, PTH111 - speed
+    return (*store_prefix(store), path)
+
+
+def check_settings(settings: Settings, raw: Mapping[str, Any], report: Report) -> list[str]:
+    """Report what is wrong between the parts of the main file; give warnings."""
+    warnings = list(_plain_http(settings, report))
+    _system_users(settings, names_of(raw)[0], report)
+    _stores(settings.stores, report)
+    _references(settings, _named(raw, "stores"), report)
+    return warnings
+
+
+def _named(raw: Mapping[str, Any], section: str) -> Collection[str] | None:
+    value = raw.get(section)
+    return value if isinstance(value, dict) and value else None
+
+
+def names_of(raw: Mapping[str, Any]) -> tuple[Names, Names, Names]:
+    """Give the names of apps, system users and stores."""
+    return (
+        Names("apps", "app", _named(raw, "apps")),
+        Names("system_users", "system user", _named(raw, "system_users")),
+        Names("stores", "store", _named(raw, "stores")),
+    )
+
+
+def _plain_http(settings: Settings, report: Report) -> Iterator[str]:
+    addresses: list[tuple[KeyPath, str | None, bool]] = [
+        (("graph", "base_url"), settings.graph.base_url, settings.graph.allow_http)
+    ]
+    for name, store in settings.stores.items():
+        if isinstance(store, VaultStore):
+            addresses.append((("stores", name, "address"), store.address, store.allow_http))
+        elif isinstance(store, AwsStore):
+            addresses.append((("stores", name, "endpoint_url"), store.endpoint_url, store.allow_http))
+    for path, address, allowed in addresses:
+        if address is None or not is_plain_http(address):
+            continue
+        if allowed:
+            yield f"{'.'.join(map(str, path))}: secrets travel over plain http, as allow_http allows"
+        else:
+            report(Finding(0, path, "plain-http", "plain http to another machine would show secrets to the network",
+                           "write https://, or put allow_http: true beside it where the network is trusted"))  # fmt: skip
+
+
+def _system_users(settings: Settings, apps: Names, report: Report) -> None:
+    for name, user in settings.system_users.items():
+        path: KeyPath = ("system_users", name)
+        if user.app is None and apps.known is not None and apps.only() is None:
+            report(
+                Finding(0, path, "choice-needed", "it is not said which app the token belongs to", "write app: NAME")
+            )
+        cure = apps.fault(user.app) if user.app else None
+        if cure:
+            report(Finding(0, (*path, "app"), "unknown-name", "no app of this name", cure))
+
+
+def _stores(stores: Mapping[str, AnyStore], report: Report) -> None:
+    places: dict[tuple[str, ...], KeyPath] = {}
+    for name, store in stores.items():
+        path: KeyPath = ("stores", name)
+        first = places.setdefault(place(store, template(store)), path)
+        if first is not path:
+            report(Finding(0, path, "duplicate-place", f"leads to the same place as the store {first[1]}",
+                           "remove one of the two, or give it another path", first=(0, first)))  # fmt: skip
+        filled = fill(template(store), dict.fromkeys(PLACEHOLDERS, "x"))
+        if isinstance(store, AwsStore):
+            _aws(path, store, aws_name_fault(filled), report)
+        if isinstance(store, FileStore) and any(part.startswith(".") for part in filled.split("/")):
+            report(Finding(0, (*path, "name"), "bad-path", "a hidden name: those are our own notes beside the secrets",
+                           "begin the name with another character than a dot"))  # fmt: skip
+
+
+def _aws(path: KeyPath, store: AwsStore, fault: str | None, report: Report) -> None:
+    if fault:
+        report(
+            Finding(0, (*path, "name"), "bad-path", f"not a name for a secret of AWS: {fault}", "see meta/pages/{name}")
+        )
+    for key, value in store.tags.items():
+        fault = aws_tag_fault(key, value)
+        if fault:
+            report(Finding(0, (*path, "tags", key), "label-limit", f"no tag of AWS: {fault}", "shorten or change it"))
+
+
+def _references(settings: Settings, known: Collection[str] | None, report: Report) -> None:
+    names = Names("stores", "store", known)
+    needs: dict[str, dict[str, KeyPath]] = {}
+    for path, reference in _walk(settings, ()):
+        cure = names.fault(reference.store)
+        if cure:
+            report(Finding(0, (*path, "store"), "unknown-name", "no store of this name", cure))
+        if path[0] == "stores":
+            needs.setdefault(str(path[1]), {}).setdefault(reference.store, path)
+    for name, targets in needs.items():
+        for target, path in targets.items():
+            if name == target or _reaches(needs, target, name):
+                report(Finding(0, path, "reference-loop", "to read this secret the store needs this very secret",
+                               "keep a store's own credentials in a file or a variable"))  # fmt: skip
+
+
+def _reaches(needs: Mapping[str, Mapping[str, Any]], start: str, goal: str) -> bool:
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        name = todo.pop()
+        if name == goal:
+            return True
+        if name not in seen:
+            seen.add(name)
+            todo.extend(needs.get(name, ()))
+    return False
+
+
+def _walk(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, StoreReference]]:
+    if isinstance(value, StoreReference):
+        yield path, value
+    elif isinstance(value, Part):
+        for key in type(value).model_fields:
+            if key not in ("pages", "defaults"):
+                yield from _walk(getattr(value, key), (*path, key))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _walk(inner, (*path, key))

@@ -1,0 +1,84 @@
+"""Cron expressions with the meaning of crontab(5)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_ITEM = re.compile(r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?")
+_LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+class CronFault(ValueError):
+    """The text is no cron expression; the message says which field is wrong and quotes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """The values of each field; ``weekdays`` count from Sunday, 0.
+
+    ``either``: neither of the fields for days begins with a star, so that crontab(5) runs where one of them matches;
+    otherwise both must.
+    """
+
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either: bool
+
+
+def parse_cron(text: str) -> Cron:
+    """Read an expression; raises CronFault."""
+    fields = _NICKNAMES.get(text.strip().lower(), text).lower().split()
+    if len(fields) != 5:  # noqa: PLR2004 - minute, hour, day, month and weekday
+        raise CronFault("not five fields, and no word such as @hourly")
+    minute, hour, day, month, weekday = fields
+    cron = Cron(
+        minutes=_field("minute", minute, 0, 59),
+        hours=_field("hour", hour, 0, 23),
+        days=_field("day of the month", day, 1, 31),
+        months=_field("month", month, 1, 12, _MONTHS),
+        weekdays=frozenset(value % 7 for value in _field("weekday", weekday, 0, 7, _WEEKDAYS)),
+        either=not day.startswith("*") and not weekday.startswith("*"),
+    )
+    if not cron.either and not any(day <= _LONGEST_MONTH[month - 1] for month in cron.months for day in cron.days):
+        raise CronFault("the day of the month comes in none of the months")
+    return cron
+
+
+def _field(name: str, text: str, least: int, most: int, words: tuple[str, ...] = ()) -> frozenset[int]:
+    values: set[int] = set()
+    for item in text.split(","):
+        match = _ITEM.fullmatch(item)
+        if match is None:
+            raise CronFault(f"the {name} cannot be read")
+        star, first, last, step = match.groups()
+        start = least if star else _number(name, first, least, words)
+        end = most if star or (step and last is None) else start if last is None else _number(name, last, least, words)
+        if not least <= start <= end <= most:
+            raise CronFault(f"the {name} is not within {least} to {most}, or its range runs backwards")
+        if step == "0" or (step and int(step) == 0):
+            raise CronFault(f"the {name} has a step of nothing")
+        values.update(range(start, end + 1, int(step or 1)))
+    return frozenset(values)
+
+
+def _number(name: str, text: str, least: int, words: tuple[str, ...]) -> int:
+    if text.isdigit():
+        return int(text)
+    if text not in words:
+        raise CronFault(f"the {name} has a word that is none of its names")
+    return words.index(text) + (least if name == "month" else 0)

@@ -1,0 +1,119 @@
+"""What can be wrong with a configuration: the closed list of codes, and errors with their places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+KeyPath = tuple[str | int, ...]
+"""The way to a value: names of keys and indices of lists, from the top of its file."""
+
+MAX_ERRORS = 1000
+"""How many errors are shown; a file that holds more is no configuration."""
+
+CODES: dict[str, str] = {
+    "unreadable-file": "The file cannot be read.",
+    "no-files": "A pattern of pages_from matches no file.",
+    "empty-file": "The file holds nothing.",
+    "not-utf8": "The file is not UTF-8 text.",
+    "forbidden-character": "A control character or one that turns the direction of writing stands in the file.",
+    "too-large": "The files are larger than 16 MiB together.",
+    "too-deep": "Lists and mappings are nested too deeply.",
+    "too-many-values": "The file holds too many values.",
+    "too-many-errors": "There are more errors than are shown.",
+    "syntax": "The file is not YAML.",
+    "second-document": "The file holds more than one YAML document.",
+    "alias": "Anchors and aliases are not allowed.",
+    "tag": "YAML tags are not allowed.",
+    "merge-key": "Merge keys are not allowed.",
+    "bad-key": "A key is not a string.",
+    "duplicate-key": "A key stands twice in one mapping.",
+    "unknown-key": "This version knows no such key here.",
+    "missing-key": "A key that is needed is missing.",
+    "wrong-type": "The value is of another kind than is wanted here.",
+    "bad-value": "The value is not among those that are allowed here.",
+    "altered-id": "An id is written in a way that YAML or a template changes, or could change.",
+    "altered-value": "Text is written without quotes in a way that YAML changes, or could change.",
+    "bad-name": "A name has characters that names do not have, or is too long.",
+    "bad-duration": "The value is no duration, or out of range.",
+    "bad-schedule": "The schedule's keys contradict each other.",
+    "bad-cron": "The value is no cron expression.",
+    "bad-timezone": "The time zone is not known.",
+    "bad-address": "The value is no usable http or https address.",
+    "plain-http": "A secret would travel over plain http.",
+    "bad-template": "A template names something unknown, has an unpaired brace, or lacks the token.",
+    "bad-path": "A path or name is not one that the store can hold safely.",
+    "bad-reference": "The value is no reference to a secret.",
+    "secret-in-file": "A secret, or what could be one, stands in the file itself.",
+    "reference-loop": "A store's credentials lie in the store itself.",
+    "unknown-name": "No app, system user or store has this name.",
+    "choice-needed": "A name is left out although there are several to choose from.",
+    "duplicate-name": "Two Pages have one name.",
+    "duplicate-page": "The same Page is listed twice for one system user.",
+    "duplicate-place": "Two Pages or two stores lead to one place.",
+    "label-limit": "A label or tag is outside the limits of the store.",
+    "raw-payload": "A payload of raw text is meant for a store that holds JSON objects only.",
+}
+"""Every code of a configuration error, with the sentence that is always true of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An error whose place is still to be looked up: the number of its file, and the key's path in it.
+
+    ``key``: the key itself is meant and not its value. ``first`` is where its counterpart stands, such as the other of
+    two equal names.
+    """
+
+    document: int
+    path: KeyPath
+    code: str
+    message: str
+    help: str
+    key: bool = False
+    first: tuple[int, KeyPath] | None = None
+
+
+_SHOWN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}|[A-Za-z0-9_][A-Za-z0-9_./:-]{0,29}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigError:
+    """One error: where it stands, what is wrong, and what would be right.
+
+    ``line`` and ``column`` count from 1. ``path`` is the key's, such as ``pages[1].id``, and empty where the file as a
+    whole is meant. No text holds a value of the file that could be a secret.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    code: str
+    message: str
+    help: str
+
+    def __str__(self) -> str:
+        at = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}:{self.column}: {at}{self.message} [{self.code}]\n    {self.help}"
+
+
+class ConfigErrors(Exception):
+    """A configuration is not usable; ``errors`` are all that was found, by file and line."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+def path_text(path: KeyPath) -> str:
+    """Write a key path as ``pages[1].id``; a key that is no plain word is shown as ``?``, since it could be a secret."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            shown = part if _SHOWN.fullmatch(part) else "?"
+            text += f".{shown}" if text else shown
+    return text

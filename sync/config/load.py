@@ -1,0 +1,181 @@
+"""From a file's path to a checked configuration, or to all that is wrong with it at once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from sync.config.check import check_settings, names_of
+from sync.config.errors import Finding, KeyPath
+from sync.config.model import App, FilePage, Graph, Log, Schedule, Settings, SystemUser
+from sync.config.pages import At, Resolver
+from sync.config.read import Reader, further
+from sync.config.stores import AnyStore
+from sync.config.translate import finding
+from sync.config.yaml import Unreadable
+from sync.core.model import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that is whole and right.
+
+    ``system_users`` all have their app. ``pages`` have every default applied and every template but the token filled
+    in. ``warnings`` are sentences to show at each start. ``base`` is the folder that paths in references count from.
+    ``files`` are all files that were read, the main one first.
+    """
+
+    base: Path
+    files: tuple[Path, ...]
+    instance: str
+    schedule: Schedule
+    graph: Graph
+    apps: Mapping[str, App]
+    system_users: Mapping[str, SystemUser]
+    stores: Mapping[str, AnyStore]
+    log: Log
+    pages: tuple[Page, ...]
+    warnings: tuple[str, ...]
+
+
+_FILE_PAGES: TypeAdapter[tuple[FilePage, ...]] = TypeAdapter(tuple[FilePage, ...])
+# Stands in for sections that are wrong, so that the rest can be judged; nothing is made of it.
+_STAND_IN: Mapping[str, Any] = {
+    "version": 1,
+    "instance": "unknown",
+    "apps": {"unknown": {"id": "0", "secret": {"env": "UNKNOWN"}}},
+    "system_users": {"unknown": {"token": {"env": "UNKNOWN"}}},
+    "stores": {"unknown": {"type": "file", "directory": "unknown"}},
+}
+
+
+_BY_ENTRY = (("apps",), ("system_users",), ("stores",), ("pages",), ("graph",), ("defaults",), ("log",))
+"""Sections of which one entry can be left out and the rest still be judged."""
+
+
+def load(path: Path) -> Config:
+    """Read the file and all that it names; raises ConfigErrors with every error of all files.
+
+    The collector is off meanwhile: a large configuration is nothing but new objects, none of them garbage.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _load(path)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _load(path: Path) -> Config:
+    reader = Reader()
+    reader.read(path)
+    raw = reader.documents[0].value
+    base = path.parent.absolute()
+    if isinstance(raw, Unreadable):
+        reader.finish()
+    settings, listed = _settings(raw, base, reader)
+    raw = raw if isinstance(raw, dict) else {}
+    apps, users, stores = names_of(raw)
+    warnings = check_settings(settings, raw, reader.report)
+    resolver = Resolver(settings, apps, users, stores, reader.report)
+    for index, entry in zip(listed, settings.pages, strict=True):
+        resolver.add((0, ("pages", index)), entry)
+    files = _further(settings, path, reader, resolver)
+    reader.finish()
+    for name, secrets in resolver.arn_like.items():
+        warnings.append(
+            f"stores.{name}: {len(secrets)} names end in a hyphen and six characters, as Amazon's own suffix does "
+            f"({secrets[0]}): name them in policies by the full ARN"
+        )
+    only_app = apps.only()
+    return Config(
+        base=base,
+        files=(path, *files),
+        instance=settings.instance,
+        schedule=settings.schedule,
+        graph=settings.graph,
+        apps=settings.apps,
+        system_users={
+            name: user if user.app else user.model_copy(update={"app": only_app})
+            for name, user in settings.system_users.items()
+        },
+        stores=settings.stores,
+        log=settings.log,
+        pages=tuple(resolver.pages),
+        warnings=tuple(warnings),
+    )
+
+
+def _settings(raw: Any, base: Path, reader: Reader) -> tuple[Settings, list[int]]:
+    """Validate the main file; where parts of it are wrong, give the rest, with the indices of the Pages that are left."""
+    context = {"base": base}
+    try:
+        settings = Settings.model_validate(raw, context=context)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    else:
+        return settings, list(range(len(settings.pages)))
+    wrong: set[KeyPath] = set()
+    for detail in details:
+        reader.report(finding(detail, raw, Settings, 0))
+        wrong.add(detail["loc"][: 2 if detail["loc"][:1] in _BY_ENTRY else 1])
+    rest, listed = _without(raw if isinstance(raw, dict) else {}, wrong)
+    return Settings.model_validate(rest, context=context), listed
+
+
+def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any], list[int]]:
+    rest = {key: value for key, value in raw.items() if (key,) not in wrong}
+    for (section,) in _BY_ENTRY:
+        entries = rest.get(section)
+        if isinstance(entries, dict):
+            rest[section] = {name: entry for name, entry in entries.items() if (section, name) not in wrong}
+    # A choice of the defaults that is wrong is made somehow, so that no Page is told to make it.
+    for key, section in (("system_user", "system_users"), ("stores", "stores")):
+        if ("defaults", key) in wrong and isinstance(raw.get(section), dict) and raw[section]:
+            name = next(iter(raw[section]))
+            rest["defaults"][key] = [name] if key == "stores" else name
+    for key, value in _STAND_IN.items():
+        if not rest.get(key):
+            rest[key] = value
+    pages = rest.get("pages", [])
+    listed = [index for index in range(len(pages)) if ("pages", index) not in wrong]
+    return {**rest, "pages": [pages[index] for index in listed]}, listed
+
+
+def _further(settings: Settings, main: Path, reader: Reader, resolver: Resolver) -> list[Path]:
+    read: list[Path] = []
+    for index, (_, files) in enumerate(further(settings.pages_from, main)):
+        if not files:
+            reader.report(
+                Finding(
+                    0, ("pages_from", index), "no-files", "no file matches", "check the pattern, and that it is mounted"
+                )
+            )
+        for file in files:
+            document = reader.read(file)
+            read.append(file)
+            for at, entry in _file_pages(reader, document):
+                resolver.add(at, entry)
+    return read
+
+
+def _file_pages(reader: Reader, document: int) -> list[tuple[At, FilePage]]:
+    raw = reader.documents[document].value
+    if isinstance(raw, Unreadable):
+        return []
+    wrong: set[str | int] = set()
+    try:
+        entries = _FILE_PAGES.validate_python(raw, strict=False)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_input=False):
+            reader.report(finding(detail, raw, tuple[FilePage, ...], document))
+            wrong.update(detail["loc"][:1])
+        left = [index for index in range(len(raw)) if index not in wrong] if isinstance(raw, list) else []
+        return [((document, (index,)), _FILE_PAGES.validate_python([raw[index]])[0]) for index in left]
+    return [((document, (index,)), entry) for index, entry in enumerate(entries)]

@@ -1,0 +1,170 @@
+"""From entries of the files to Pages: defaults applied, templates filled in, and no two in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.config.check import Names, Report, place
+from sync.config.errors import Finding, KeyPath
+from sync.config.limits import AWS_NAME_LENGTH, ends_like_arn, label_faults
+from sync.config.model import CheckSettings, FilePage, PageEntry, Settings
+from sync.config.stores import AwsStore, VaultStore, template
+from sync.core.model import Checks, Key, Page
+from sync.core.payload import PayloadTemplate, fill
+
+At = tuple[int, KeyPath]
+"""The number of a file, and a key's path in it."""
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Resolves entries one by one, and remembers what must not come twice."""
+
+    settings: Settings
+    apps: Names
+    users: Names
+    stores: Names
+    report: Report
+    pages: list[Page] = field(default_factory=list)
+    arn_like: dict[str, list[str]] = field(default_factory=dict)
+    """Names of AWS secrets that end like an ARN, by store."""
+    _names: dict[str, At] = field(default_factory=dict)
+    _ids: dict[tuple[str, str], At] = field(default_factory=dict)
+    _places: dict[tuple[str, ...], At] = field(default_factory=dict)
+    _default_checks: Checks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._default_checks = _checks(self.settings.defaults.checks, None)
+
+    def add(self, at: At, entry: FilePage) -> None:
+        """Resolve one entry into ``pages``; what is wrong with it is reported and keeps only it out."""
+        name = entry.name or entry.id
+        self._unique_name(at, entry, name)
+        user = self._user(at, entry)
+        stores = self._stores(at, entry)
+        if user is None or stores is None:
+            return
+        self._once(self._ids, (entry.id, user), at, "duplicate-page", "this Page is listed twice for its system user")
+        app, app_id = self._app(user)
+        values = {
+            "name": name,
+            "id": entry.id,
+            "app": app,
+            "app_id": app_id,
+            "system_user": user,
+            "instance": self.settings.instance,
+        }
+        defaults = self.settings.defaults
+        checks, payload = self._default_checks, defaults.payload
+        if isinstance(entry, PageEntry):
+            checks = _checks(defaults.checks, entry.checks) if entry.checks else checks
+            payload = entry.payload or payload
+        labels = {**defaults.labels, **entry.labels} if entry.labels else defaults.labels
+        for store in stores:
+            self._fits(at, entry, store, payload)
+        self.pages.append(
+            Page(
+                id=entry.id,
+                name=name,
+                system_user=user,
+                app=app,
+                app_id=app_id,
+                places=tuple([self._place(at, store, values) for store in stores]),
+                payload=PayloadTemplate.parse(payload, values),
+                checks=checks,
+                labels=labels,
+            )
+        )
+
+    def _wrong(self, at: At, key: KeyPath, code: str, message: str, cure: str, first: At | None = None) -> None:
+        self.report(Finding(at[0], (*at[1], *key), code, message, cure, first=first))
+
+    def _once(self, seen: dict[Any, At], what: object, at: At, code: str, message: str) -> None:
+        first = seen.setdefault(what, at)
+        if first is not at:
+            self._wrong(at, (), code, message, "remove one of the two", first)
+
+    def _unique_name(self, at: At, entry: FilePage, name: str) -> None:
+        first = self._names.setdefault(name, at)
+        if first is not at:
+            key, cure = ("name", "change one of the two names") if entry.name else ("id", "give one of the two a name")
+            self._wrong(at, (key,), "duplicate-name", "another Page has this name", cure, first)
+
+    def _origin(self, at: At, own: object, key: str) -> At:
+        return (at[0], (*at[1], key)) if own else (0, ("defaults", key))
+
+    def _user(self, at: At, entry: FilePage) -> str | None:
+        name = entry.system_user or self.settings.defaults.system_user or self.users.only()
+        if name is None:
+            if self.users.known is not None:
+                self._wrong(at, (), "choice-needed", "it is not said which system user reaches this Page",
+                            "write system_user here or in the defaults")  # fmt: skip
+            return None
+        return name if self._exists(self.users, name, self._origin(at, entry.system_user, "system_user")) else None
+
+    def _stores(self, at: At, entry: FilePage) -> Sequence[str] | None:
+        only = self.stores.only()
+        names = entry.stores or self.settings.defaults.stores or ((only,) if only else None)
+        if names is None:
+            if self.stores.known is not None:
+                self._wrong(at, (), "choice-needed", "it is not said which stores hold this Page's token",
+                            "write stores here or in the defaults")  # fmt: skip
+            return None
+        document, path = self._origin(at, entry.stores, "stores")
+        return [name for index, name in enumerate(names) if self._exists(self.stores, name, (document, (*path, index)))]
+
+    def _exists(self, names: Names, name: str, at: At) -> bool:
+        cure = names.fault(name)
+        if cure:
+            self._wrong(at, (), "unknown-name", f"no {names.word} of this name", cure)
+        return cure is None
+
+    def _app(self, user: str) -> tuple[str, str]:
+        found = self.settings.system_users.get(user)
+        name = (found.app if found else None) or self.apps.only() or ""
+        app = self.settings.apps.get(name)
+        return name, app.id if app else ""
+
+    def _fits(self, at: At, entry: FilePage, name: str, payload: str | dict[str, str]) -> None:
+        """Check payload and labels against the store; those of the defaults alone once and for all Pages."""
+        store = self.settings.stores.get(name)
+        if isinstance(payload, str) and isinstance(store, VaultStore):
+            own = isinstance(entry, PageEntry) and entry.payload
+            self._wrong(self._origin(at, own, "payload"), (), "raw-payload",
+                        f"one text cannot be stored in {name}: Vault holds JSON objects", "write a mapping of names to texts")  # fmt: skip
+        defaults = self.settings.defaults.labels
+        if store is None or not (defaults or entry.labels):
+            return
+        for key, fault in label_faults({**defaults, **(entry.labels or {})}, store):
+            document, path = self._origin(at, entry.labels if key is None else key in (entry.labels or {}), "labels")
+            self._wrong((document, path), () if key is None else (key,), "label-limit", fault, f"for the store {name}")
+
+    def _place(self, at: At, name: str, values: Mapping[str, str]) -> Key:
+        store = self.settings.stores.get(name)
+        if store is None:
+            return Key(name, "")
+        path = fill(template(store), values)
+        here = place(store, path)
+        first = self._places.setdefault(here, at)
+        if first is not at:
+            self._wrong(at, (), "duplicate-place", f"leads to the same place in {name} as another Page",
+                        "let the store's path hold {name}, or change this Page's stores", first)  # fmt: skip
+        if isinstance(store, AwsStore):
+            if len(path) > AWS_NAME_LENGTH:
+                self._wrong(
+                    at, (), "bad-path", f"its name in {name} is longer than {AWS_NAME_LENGTH} characters", "shorten it"
+                )
+            if ends_like_arn(path):
+                self.arn_like.setdefault(name, []).append(path)
+        return Key(name, path)
+
+
+def _checks(defaults: CheckSettings, own: CheckSettings | None) -> Checks:
+    given = [checks for checks in (own, defaults) if checks is not None]
+    usual = Checks()
+    return Checks(
+        scopes=next((checks.scopes for checks in given if checks.scopes is not None), usual.scopes),
+        expires=next((checks.expires for checks in given if checks.expires is not None), usual.expires),
+    )

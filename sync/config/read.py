@@ -1,0 +1,123 @@
+"""Reading the files of a configuration, and giving their errors places."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sync.config.errors import MAX_ERRORS, ConfigError, ConfigErrors, Finding, KeyPath, path_text
+from sync.config.yaml import Place, Unreadable, parse, places, position
+
+MAX_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file: its name as errors show it, its text, and the plain values in it."""
+
+    file: str
+    text: str
+    value: Any
+
+
+class Reader:
+    """Reads files within the common limit, and keeps what is wrong with them until all is known."""
+
+    def __init__(self) -> None:
+        self.documents: list[Document] = []
+        self.errors: list[ConfigError] = []
+        self.findings: dict[Finding, None] = {}
+        self._left = MAX_BYTES
+
+    def read(self, path: Path) -> int:
+        """Read one file and give its number; its value is Unreadable where it cannot be used at all."""
+        file = str(path)
+        text = self._text(path, file)
+        value, flaws = parse(text) if text is not None else (Unreadable(), [])
+        self.errors += [
+            ConfigError(file, flaw.line, flaw.column, path_text(flaw.path), flaw.code, flaw.message, flaw.help)
+            for flaw in flaws
+        ]
+        self.documents.append(Document(file, text or "", value))
+        return len(self.documents) - 1
+
+    def _text(self, path: Path, file: str) -> str | None:
+        try:
+            with path.open("rb") as stream:
+                data = stream.read(self._left + 1)
+        except (OSError, ValueError) as error:
+            cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            return self._refuse(
+                file, (1, 1), "unreadable-file", f"cannot be read: {cause}", "check the path and its rights"
+            )
+        if len(data) > self._left:
+            return self._refuse(file, (1, 1), "too-large", "the files are larger than 16 MiB together",
+                                "spread the Pages over several instances")  # fmt: skip
+        self._left -= len(data)
+        try:
+            return data.decode("utf-8").removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            at = position(data[: error.start].decode("utf-8"), error.start)
+            return self._refuse(file, at, "not-utf8", "not UTF-8 at this point", "save the file as UTF-8")
+
+    def _refuse(self, file: str, at: Place, code: str, message: str, cure: str) -> None:
+        self.errors.append(ConfigError(file, *at, "", code, message, cure))
+
+    def report(self, finding: Finding | None) -> None:
+        """Keep an error; the same one is kept once."""
+        if finding is not None:
+            self.findings[finding] = None
+
+    def finish(self) -> None:
+        """Raise ConfigErrors if anything was wrong."""
+        found = list(self.findings)[: MAX_ERRORS - len(self.errors)]
+        errors = sorted([*self.errors, *_placed(self.documents, found)], key=lambda e: (e.file, e.line, e.column))
+        hidden = len(self.findings) - len(found)
+        if hidden:
+            errors.append(ConfigError(self.documents[0].file, 1, 1, "", "too-many-errors",
+                                      f"{hidden} more errors are not shown", "mend these first"))  # fmt: skip
+        if errors:
+            raise ConfigErrors(errors)
+
+
+def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]:
+    """Find the files that each pattern matches, sorted; the main file is none of them, and a file counts once."""
+    seen = {main.resolve()}
+    found = []
+    for pattern in patterns:
+        files = []
+        for name in sorted(glob.glob(pattern, root_dir=main.parent, recursive=True)):
+            path = main.parent / name
+            if path.is_file() and path.resolve() not in seen:
+                seen.add(path.resolve())
+                files.append(path)
+        found.append((pattern, files))
+    return found
+
+
+def _placed(documents: Sequence[Document], findings: Iterable[Finding]) -> list[ConfigError]:
+    wanted: dict[int, set[KeyPath]] = {}
+    for found in findings:
+        for document, path in [(found.document, found.path), *([found.first] if found.first else [])]:
+            wanted.setdefault(document, set()).update(path[:length] for length in range(len(path) + 1))
+    known = {document: places(documents[document].text, paths) for document, paths in wanted.items()}
+
+    def at(document: int, path: KeyPath, *, key: bool) -> Place:
+        while path and path not in known[document]:
+            path, key = path[:-1], False
+        place = known[document].get(path, ((1, 1), (1, 1)))
+        return place[0] if key else place[1]
+
+    errors = []
+    for found in findings:
+        line, column = at(found.document, found.path, key=found.key)
+        message = found.message
+        if found.first:
+            other = at(*found.first, key=False)
+            message += f" (the first is at {documents[found.first[0]].file}:{other[0]}:{other[1]})"
+        file = documents[found.document].file
+        errors.append(ConfigError(file, line, column, path_text(found.path), found.code, message, found.help))
+    return errors

@@ -1,0 +1,176 @@
+"""The keys of the three kinds of store."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from sync.config.values import (
+    TAG,
+    Address,
+    FilePath,
+    Part,
+    PathTemplate,
+    PlainPath,
+    PositiveDuration,
+    Reference,
+    Text,
+    wrong,
+)
+
+_PLACEHOLDERS = "Knows {name} {id} {app} {app_id} {system_user} {instance}; {{ is a brace."
+Timeout = Annotated[
+    PositiveDuration,
+    Field(
+        description="The longest that one call may take as a whole. A store that timed out is not asked again in that cycle."
+    ),
+]
+
+
+class Wire(Part):
+    """What every store has that is reached over a network."""
+
+    timeout: Timeout = timedelta(seconds=30)
+    proxy: Annotated[
+        Reference | None, Field(description="A reference to the address of an HTTP proxy, which may hold a password.")
+    ] = None
+    ca_file: Annotated[
+        FilePath | None,
+        Field(
+            description="A file of CA certificates in PEM form to trust instead of the usual ones, read again in each cycle."
+        ),
+    ] = None
+    trust_env: Annotated[
+        bool, Field(description="Whether proxies of the environment (HTTPS_PROXY and so on) are used.")
+    ] = False
+    allow_http: Annotated[
+        bool,
+        Field(description="Allows plain http to an address that is not this machine's. Warned about at each start."),
+    ] = False
+
+
+class TokenAuth(Part):
+    """Log in with a token that something else renews."""
+
+    method: Literal["token"]
+    token: Annotated[Reference, Field(description="A reference to the Vault token.")]
+    namespace: Annotated[
+        PlainPath | None, Field(description="The namespace of the token, where it is not the store's.")
+    ] = None
+
+
+class AppRoleAuth(Part):
+    """Log in with AppRole."""
+
+    method: Literal["approle"]
+    role_id: Annotated[Reference, Field(description="A reference to the role id.")]
+    secret_id: Annotated[Reference, Field(description="A reference to the secret id.")]
+    mount: Annotated[PlainPath, Field(description="Where the AppRole method is mounted.")] = "approle"
+    namespace: Annotated[
+        PlainPath | None, Field(description="The namespace of the login, where it is not the store's.")
+    ] = None
+
+
+class KubernetesAuth(Part):
+    """Log in with the service account of the pod."""
+
+    method: Literal["kubernetes"]
+    role: Annotated[Text, Field(description="The role's name in Vault.")]
+    jwt: Annotated[Reference, Field(description="A reference to the service account's token.")] = Field(
+        default={"file": "/var/run/secrets/kubernetes.io/serviceaccount/token"}, validate_default=True
+    )
+    mount: Annotated[PlainPath, Field(description="Where the Kubernetes method is mounted.")] = "kubernetes"
+    namespace: Annotated[
+        PlainPath | None, Field(description="The namespace of the login, where it is not the store's.")
+    ] = None
+
+
+def tagged(key: str) -> Any:
+    """Choose a model of a union by the value of one key; None where that key is missing or no text."""
+
+    def choose(value: Any) -> str | None:
+        chosen = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+        return TAG + chosen if isinstance(chosen, str) else None
+
+    choose.__name__ = key
+    return Discriminator(choose)
+
+
+VaultAuth = Annotated[
+    Annotated[TokenAuth, Tag(TAG + "token")]
+    | Annotated[AppRoleAuth, Tag(TAG + "approle")]
+    | Annotated[KubernetesAuth, Tag(TAG + "kubernetes")],
+    tagged("method"),
+]
+
+
+class VaultStore(Wire):
+    """HashiCorp Vault or OpenBao, a KV mount of version 2."""
+
+    type: Literal["vault"]
+    address: Annotated[Address, Field(description="The server's address.")]
+    namespace: Annotated[PlainPath | None, Field(description="The namespace that the mount is in.")] = None
+    mount: Annotated[PlainPath, Field(description="Where the KV version 2 engine is mounted.")] = "secret"
+    path: Annotated[PathTemplate, Field(description=f"The secret's path in the mount. {_PLACEHOLDERS}")] = (
+        "meta/pages/{name}"
+    )
+    auth: Annotated[VaultAuth, Field(description="How to log in: token, approle or kubernetes.")]
+
+
+class AwsAuth(Part):
+    """Which credentials are used."""
+
+    profile: Annotated[
+        Text | None, Field(description="A profile of AWS's shared configuration; else boto3's usual chain.")
+    ] = None
+
+
+def _tag_key(value: str) -> str:
+    if value.lower().startswith(("aws:", "page-token-sync:")):
+        wrong(
+            "label-limit", "a tag's name begins with a reserved prefix", "aws: is Amazon's and page-token-sync: is ours"
+        )
+    return value
+
+
+class AwsStore(Wire):
+    """AWS Secrets Manager in one region."""
+
+    type: Literal["aws-secrets-manager"]
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="The region.", examples=["eu-central-1"])]
+    name: Annotated[PathTemplate, Field(description=f"The secret's name. {_PLACEHOLDERS}")] = "meta/pages/{name}"
+    kms_key: Annotated[
+        Text | None,
+        Field(description="The KMS key for secrets that are created; else Amazon's own. Nothing is re-encrypted."),
+    ] = None
+    tags: Annotated[
+        dict[Annotated[str, AfterValidator(_tag_key)], str],
+        Field(description="Tags beside our own, set when a secret is created."),
+    ] = Field(default_factory=dict)
+    endpoint_url: Annotated[Address | None, Field(description="Another address than Amazon's, for emulators.")] = None
+    auth: Annotated[AwsAuth, Field(description="Which credentials are used; else boto3's usual chain.")] = AwsAuth()
+
+
+class FileStore(Part):
+    """A directory of this machine, for a laptop or a tmpfs; files are 0600 and replaced atomically."""
+
+    type: Literal["file"]
+    directory: Annotated[FilePath, Field(description="The directory, from the folder of the configuration file.")]
+    name: Annotated[PathTemplate, Field(description=f"The file's name in it. {_PLACEHOLDERS}")] = "{name}.json"
+    timeout: Timeout = timedelta(seconds=30)
+
+
+Store = Annotated[
+    Annotated[VaultStore, Tag(TAG + "vault")]
+    | Annotated[AwsStore, Tag(TAG + "aws-secrets-manager")]
+    | Annotated[FileStore, Tag(TAG + "file")],
+    tagged("type"),
+]
+AnyStore = VaultStore | AwsStore | FileStore
+
+
+def template(store: AnyStore) -> str:
+    """Give the template of a secret's path or name in a store."""
+    return store.path if isinstance(store, VaultStore) else store.name

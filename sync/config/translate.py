@@ -1,0 +1,186 @@
+"""From pydantic's errors to ours: what is wrong and what would be right, without the value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+
+from pydantic import Tag
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from sync.config.errors import CODES, Finding, KeyPath, path_text
+from sync.config.scalars import Altered
+from sync.config.values import TAG, Part
+from sync.config.yaml import Unreadable
+
+Loc: TypeAlias = tuple[str | int, ...]
+_WORD = re.compile(r"[a-z][a-z_]{0,30}")
+_ABSENT: Any = object()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name is meant, or else which are known; the given name itself is not repeated."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 1)
+    if close:
+        return f"did you mean {close[0]}?"
+    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - a line's worth
+    return f"known here: {shown}" if shown else "none is configured"
+
+
+def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding | None:
+    """Translate one error; None where the value was refused before, when the text was read."""
+    loc = error["loc"]
+    path = tuple(part for part in loc if not (isinstance(part, str) and part.startswith(TAG)))
+    if path[-1:] == ("[key]",):
+        path = path[:-1]
+        code, message, cure = _refused(error, path, _ABSENT, None)
+        return Finding(document, path, code, message, cure, key=True)
+    value = _value(raw, path)
+    if isinstance(value, Unreadable):
+        return None
+    if error["type"] == "extra_forbidden":
+        return _unknown(path, part_at(model, loc[:-1]), document)
+    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return _untagged(error, path, value, document)
+    code, message, cure = _refused(error, path, value, field_at(model, loc))
+    return Finding(document, path, code, message, cure)
+
+
+def _value(raw: Any, path: KeyPath) -> Any:
+    for part in path:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return raw if isinstance(raw, Unreadable) else _ABSENT
+    return raw
+
+
+def _unknown(path: KeyPath, part: type[Part] | None, document: int) -> Finding:
+    name = str(path[-1])
+    cure = nearest(name, part.model_fields if part else ())
+    shown = path if _WORD.fullmatch(name) else (*path[:-1], "?")
+    return Finding(
+        document, path, "unknown-key", f"this version knows no key {path_text(shown[-1:])} here", cure, key=True
+    )
+
+
+def _untagged(error: ErrorDetails, path: KeyPath, value: Any, document: int) -> Finding:
+    if not isinstance(value, Mapping):
+        return Finding(document, path, "wrong-type", f"{_kind(value)}, where a mapping is wanted", _example(path))
+    key = error["ctx"]["discriminator"].removesuffix("()")
+    tag = value.get(key, _ABSENT)
+    known = _TAGS[key]
+    if tag is _ABSENT:
+        return Finding(document, (*path, key), "missing-key", f"{key} is missing", f"one of {', '.join(known)}")
+    if not isinstance(tag, str):
+        return Finding(
+            document, (*path, key), "wrong-type", f"{_kind(tag)}, where text is wanted", f"one of {', '.join(known)}"
+        )
+    return Finding(document, (*path, key), "bad-value", f"no {key} that this version knows", nearest(tag, known))
+
+
+_TAGS = {"type": ("vault", "aws-secrets-manager", "file"), "method": ("token", "approle", "kubernetes")}
+
+
+def _example(path: KeyPath) -> str:
+    return f"see {path[0]} in config.example.yaml" if path else "see config.example.yaml"
+
+
+def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | None) -> tuple[str, str, str]:
+    context: Mapping[str, Any] = error.get("ctx", {})
+    described = (field.description if field else None) or _example(path)
+    match error["type"]:
+        case code if code in CODES:
+            return code, context["message"], context["help"]
+        case "missing":
+            return "missing-key", f"{path[-1]} is missing", described
+        case "string_type" | "path_type":
+            return _no_text(path, value)
+        case "bool_type":
+            return "wrong-type", f"{_kind(value)}, where true or false is wanted", "write true or false, without quotes"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "wrong-type", f"{_kind(value)}, where a mapping is wanted", described
+        case "tuple_type" | "list_type":
+            return "wrong-type", f"{_kind(value)}, where a list is wanted", described
+        case "literal_error":
+            return "bad-value", "not one of the values that are allowed here", f"write {context['expected']}"
+        case "string_pattern_mismatch":
+            return "bad-value", "not of the form that is wanted here", f"it must match {context['pattern']}"
+        case "string_too_short" | "too_short":
+            return "bad-value", "empty", described
+        case "string_too_long" | "too_long":
+            return "bad-value", f"too long: the most is {context['max_length']}", described
+        case _:
+            return "bad-value", "not a value that is allowed here", described
+
+
+def _no_text(path: KeyPath, value: Any) -> tuple[str, str, str]:
+    code = "altered-id" if path[-1:] == ("id",) else "altered-value"
+    cure = 'put it in quotes: id: "101010101010101"' if code == "altered-id" else "put it in quotes"
+    if isinstance(value, Altered):
+        return code, f"without quotes YAML reads this as {value.kind}", cure
+    if isinstance(value, bool):
+        return code, "without quotes YAML reads this as true or false", cure
+    if isinstance(value, int):
+        return code, "without quotes this is a number, which YAML or a template can alter", cure
+    if value is None and code == "altered-id":
+        return "wrong-type", "nothing, where an id is wanted", cure
+    return "wrong-type", f"{_kind(value)}, where text is wanted", "write text, in quotes where YAML could misread it"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Altered):
+        return value.kind
+    kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "a number"}
+    return kinds.get(type(value), "nothing")
+
+
+def part_at(annotation: Any, loc: Loc) -> type[Part] | None:
+    """Find the model that describes the value at a place of pydantic's; None where none does."""
+    found = _walk(annotation, loc)
+    return found if isinstance(found, type) and issubclass(found, Part) else None
+
+
+def field_at(annotation: Any, loc: Loc) -> FieldInfo | None:
+    """Find the field at a place of pydantic's; None where the place is no field."""
+    if not loc:
+        return None
+    part = part_at(annotation, loc[:-1])
+    return part.model_fields.get(str(loc[-1])) if part else None
+
+
+def _walk(annotation: Any, loc: Loc) -> Any:
+    annotation = _bare(annotation)
+    if not loc:
+        return annotation
+    first, rest = loc[0], loc[1:]
+    if get_origin(annotation) in (Union, types.UnionType):
+        for option in get_args(annotation):
+            if any(isinstance(meta, Tag) and meta.tag == first for meta in getattr(option, "__metadata__", ())):
+                return _walk(option, rest)
+        return None
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        field = annotation.model_fields.get(str(first))
+        return _walk(field.annotation, rest) if field else None
+    arguments = get_args(annotation)
+    if get_origin(annotation) is dict:
+        return _walk(arguments[1], rest)
+    return _walk(arguments[0], rest) if get_origin(annotation) is tuple else None
+
+
+def _bare(annotation: Any) -> Any:
+    """Take away Annotated, and None from a union of one kind and None."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+            continue
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        if get_origin(annotation) in (Union, types.UnionType) and len(options) == 1:
+            annotation = options[0]
+            continue
+        return annotation

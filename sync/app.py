@@ -34,7 +34,7 @@ class App:
         self._config = config
         self._clock = clock
         self._stores: Mapping[str, Store] = {
-            name: self._store(name, settings) for name, settings in config.settings.stores.items()
+            name: self._store(name, settings) for name, settings in config.stores.items()
         }
 
     def __enter__(self) -> Self:
@@ -50,8 +50,7 @@ class App:
 
     def cycle(self, *, write: bool, cycle_id: str | None = None) -> Report:
         """Run one cycle over the whole configuration; ``write`` False stops after the plan."""
-        settings = self._config.settings
-        graph = settings.graph
+        graph = self._config.graph
         proxy = self._read(graph.proxy) if graph.proxy is not None else None
         http = Http(
             ca_file=str(graph.ca_file) if graph.ca_file is not None else None,
@@ -68,7 +67,7 @@ class App:
                     timeout=graph.timeout.total_seconds(),
                     token_in_url=graph.token_in_url,
                 ),
-                apps=[AppCredentials(name, app.id, self._read(app.secret)) for name, app in settings.apps.items()],
+                apps=[AppCredentials(name, app.id, self._read(app.secret)) for name, app in self._config.apps.items()],
                 system_users=self._system_users(),
                 clock=self._clock,
             )
@@ -79,21 +78,19 @@ class App:
     def _task(self, source: GraphSource) -> cycle.Task:
         config = self._config
         return cycle.Task(
-            instance=config.settings.instance,
+            instance=config.instance,
             pages=config.pages,
             source=source,
             stores=self._stores,
             clock=self._clock,
-            verify_interval_seconds=schedule.interval_seconds(config.settings.schedule),
+            verify_interval_seconds=schedule.interval_seconds(config.schedule),
             warnings=config.warnings,
         )
 
     def _system_users(self) -> list[SystemUserCredentials]:
-        settings = self._config.settings
-        only = next(iter(settings.apps))
         return [
-            SystemUserCredentials(name, user.app or only, self._read(user.token))
-            for name, user in settings.system_users.items()
+            SystemUserCredentials(name, user.app or "", self._read(user.token))
+            for name, user in self._config.system_users.items()
         ]
 
     def _source(self, reference: Reference) -> SecretSource:

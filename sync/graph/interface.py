@@ -31,12 +31,20 @@ class SystemUserCredentials:
 class Source(Protocol):
     """Page tokens and facts about tokens, for one cycle. Every method may be called from any thread."""
 
-    requests: int
-    """HTTP requests sent to Graph so far."""
-    calls: int
-    """Calls as Meta counts them: each item of a batch is one."""
-    warnings: Sequence[str]
-    """Sentences that an operator should see once per cycle, such as that Graph served another version."""
+    @property
+    def requests(self) -> int:
+        """HTTP requests sent to Graph so far."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """Calls as Meta counts them: each item of a batch is one."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences that an operator should see once per cycle, such as that Graph served another version."""
+        ...
 
     def parents(self) -> Mapping[str, Parent]:
         """Judge each system user's token, by the system user's name; every configured one is in the answer.

@@ -26,12 +26,25 @@ class Store(Protocol):
     asked again in that cycle (answers StoreError "timeout" at once until ``begin``).
     """
 
-    name: str
-    capabilities: Capabilities
-    requests: int
-    """Requests sent to the service so far; a file store counts none."""
-    warnings: Sequence[str]
-    """Sentences that an operator should see once per cycle, since the last ``begin``."""
+    @property
+    def name(self) -> str:
+        """The store's name in the configuration."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this kind of store can do."""
+        ...
+
+    @property
+    def requests(self) -> int:
+        """Requests sent to the service so far; a file store counts none."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences that an operator should see once per cycle, since the last ``begin``."""
+        ...
 
     def begin(self) -> None:
         """Start a cycle: forget last cycle's time-outs and warnings, and read credential and CA files anew."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, assert_never
 
-from sync import cycle
 from sync.config import refs, schedule, stores
 from sync.config.load import Config
 from sync.config.stores import AnyStore
@@ -14,6 +13,7 @@ from sync.core.model import Key, Stored, StoreError
 from sync.core.payload import fixed_part
 from sync.core.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource
+from sync.cycle import Task, run
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSettings, GraphSource
 from sync.http import Http
@@ -48,7 +48,7 @@ class App:
         for store in self._stores.values():
             store.close()
 
-    def cycle(self, *, write: bool, cycle_id: str | None = None) -> Report:
+    def cycle(self, *, write: bool, cycle: str | None = None) -> Report:
         """Run one cycle over the whole configuration; ``write`` False stops after the plan."""
         graph = self._config.graph
         proxy = self._read(graph.proxy) if graph.proxy is not None else None
@@ -71,13 +71,13 @@ class App:
                 system_users=self._system_users(),
                 clock=self._clock,
             )
-            return cycle.run(self._task(source), write=write, cycle=cycle_id)
+            return run(self._task(source), write=write, cycle=cycle)
         finally:
             http.close()
 
-    def _task(self, source: GraphSource) -> cycle.Task:
+    def _task(self, source: GraphSource) -> Task:
         config = self._config
-        return cycle.Task(
+        return Task(
             instance=config.instance,
             pages=config.pages,
             source=source,
@@ -179,7 +179,7 @@ class App:
             trust_env=settings.trust_env,
             name_prefix=fixed_part(settings.name),
         )
-        return AwsStore(name, wanted, clock=self._clock)
+        return AwsStore(name, wanted, clock=self._clock, workers=8)
 
 
 def build(config: Config, *, clock: SystemClock) -> App:

@@ -34,7 +34,7 @@ class App:
         self._config = config
         self._clock = clock
         self._stores: Mapping[str, Store] = {
-            name: self._store(name, settings) for name, settings in config.stores.items()
+            name: self._store(name, settings) for name, settings in config.settings.stores.items()
         }
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class App:
 
     def cycle(self, *, write: bool, cycle: str | None = None) -> Report:
         """Run one cycle over the whole configuration; ``write`` False stops after the plan."""
-        graph = self._config.graph
+        graph = self._config.settings.graph
         proxy = self._read(graph.proxy) if graph.proxy is not None else None
         http = Http(
             ca_file=str(graph.ca_file) if graph.ca_file is not None else None,
@@ -67,7 +67,10 @@ class App:
                     timeout=graph.timeout.total_seconds(),
                     token_in_url=graph.token_in_url,
                 ),
-                apps=[AppCredentials(name, app.id, self._read(app.secret)) for name, app in self._config.apps.items()],
+                apps=[
+                    AppCredentials(name, app.id, self._read(app.secret))
+                    for name, app in self._config.settings.apps.items()
+                ],
                 system_users=self._system_users(),
                 clock=self._clock,
             )
@@ -78,19 +81,19 @@ class App:
     def _task(self, source: GraphSource) -> Task:
         config = self._config
         return Task(
-            instance=config.instance,
+            instance=config.settings.instance,
             pages=config.pages,
             source=source,
             stores=self._stores,
             clock=self._clock,
-            verify_interval_seconds=schedule.interval_seconds(config.schedule),
+            verify_interval_seconds=schedule.interval_seconds(config.settings.schedule),
             warnings=config.warnings,
         )
 
     def _system_users(self) -> list[SystemUserCredentials]:
         return [
             SystemUserCredentials(name, user.app or "", self._read(user.token))
-            for name, user in self._config.system_users.items()
+            for name, user in self._config.settings.system_users.items()
         ]
 
     def _source(self, reference: Reference) -> SecretSource:

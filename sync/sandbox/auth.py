@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sync.sandbox.replies import (
     APP_BLOCKED,
@@ -32,7 +32,7 @@ class Caller:
     """A caller whose token is good: ``token`` is None where it called with the app's own token."""
 
     app: App
-    text: str
+    text: str = field(repr=False)
     token: Token | None
 
 

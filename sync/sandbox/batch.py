@@ -41,18 +41,20 @@ def answer_batch(
     """Answer each item through ``call``; the whole is 200 whatever became of them."""
     with_headers = request.params.get("include_headers") not in ("false", "0")
     answers: list[Json | None] = []
-    behaviour, delay = None, 0.0
+    spoilt, delay = None, 0.0
     for item in items:
         asked = _item(request, item, version)
         reply = call(asked)
         if reply is None:
             answers.append(None)
             continue
-        behaviour, delay = behaviour or reply.behaviour, max(delay, reply.delay)
+        spoilt, delay = spoilt or (reply if reply.behaviour else None), max(delay, reply.delay)
         answers.append(_entry(reply, with_headers=with_headers))
     if draw(world, "short-array", "batch") is not None:
         del answers[-1:]
-    return Answer(200, answers, behaviour=behaviour, delay=delay)
+    if spoilt is None:
+        return Answer(200, answers, delay=delay)
+    return Answer(200, answers, behaviour=spoilt.behaviour, delay=delay, pause=spoilt.pause)
 
 
 def _item(request: Request, item: Json, version: str) -> Request:

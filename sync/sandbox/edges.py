@@ -62,7 +62,9 @@ def read_edge(world: World, request: Request, caller: Caller, path: tuple[str, s
 
 def _answer(listing: _Listing, asked: tuple[str, ...]) -> Json | GraphError:
     world, edge, params = listing.world, listing.edge, listing.request.params
-    pages = [] if draw(world, "listing-empty", edge) else _visible(listing)
+    if draw(world, "listing-empty", edge) is not None:
+        return {"data": []}
+    pages = _visible(listing)
     limit, start = _limit(params.get("limit")), _start(pages, params.get("after"))
     if start is None:
         return GraphError("(#100) Invalid parameter: the cursor is not valid")

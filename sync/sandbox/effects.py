@@ -53,7 +53,7 @@ def _redirect(fault: Fault, _page: str) -> Answer:
 
 
 def _any_error(fault: Fault, _page: str) -> GraphError:
-    code, _, subcode = fault.argument.partition("/")
+    code, _, subcode = (fault.argument or "-1").partition("/")
     return GraphError(f"(#{code}) An error on demand", int(code), int(subcode) if subcode else None)
 
 
@@ -112,14 +112,24 @@ DEBUG_NOT_IN_BATCH = unsupported("get", "debug_token")
 
 
 def spoil(answer: Answer, fault: Fault | None) -> Answer:
-    """Let a wire fault change how an answer is sent; ``slow`` waits its argument in milliseconds."""
-    match fault.name if fault is not None else "":
-        case "drip-headers" | "drip-body" | "cut" | "close" | "hang" as behaviour:
+    """Let a wire fault change how an answer is sent; arguments of ``slow`` and the drips are milliseconds."""
+    if fault is None:
+        return answer
+    match fault.name:
+        case "drip-headers" | "drip-body" as behaviour:
+            return replace(answer, behaviour=behaviour, pause=int(fault.argument or 200) / 1000)
+        case "cut" | "close" | "hang" as behaviour:
             return replace(answer, behaviour=behaviour)
         case "slow":
-            return replace(answer, delay=int(fault.argument or 1000) / 1000 if fault is not None else 0)
+            return replace(answer, delay=int(fault.argument or 1000) / 1000)
         case "version":
-            served = fault.argument if fault is not None else ""
-            return replace(answer, headers=(*answer.headers, ("facebook-api-version", served or "v26.0")))
+            return replace(answer, headers=(*answer.headers, ("facebook-api-version", fault.argument or "v26.0")))
         case _:
             return answer
+
+
+def check(fault: Fault) -> None:
+    """Raise ValueError where the fault could not do what its argument says."""
+    if fault.name in ANSWERS:
+        ANSWERS[fault.name](fault, "")
+    spoil(Answer(200), fault)

@@ -185,7 +185,7 @@ def _reply(world: World, request: Request, version: str | None, what: Answer | G
         headers["WWW-Authenticate"] = value.challenge()
         answer = replace(answer, status=value.status, value=value.body(trace))
     body = answer.raw if answer.raw is not None else dump(answer.value)
-    return Reply(answer.status, tuple(headers.items()), body, answer.behaviour, answer.delay)
+    return Reply(answer.status, tuple(headers.items()), body, answer.behaviour, answer.delay, answer.pause)
 
 
 def _usage(world: World, request: Request, page: str) -> dict[str, str]:

@@ -30,20 +30,25 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back. ``behaviour`` tells the server to misbehave while it sends; ``delay`` is seconds before it sends."""
+    """What goes back, and how.
+
+    ``behaviour`` tells the server to misbehave while it sends; ``delay`` is seconds before it sends, ``pause`` seconds
+    between the bytes of a drip.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
     behaviour: Behaviour | None = None
     delay: float = 0.0
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer before it has headers of its own: JSON, or ``raw`` bytes of the content type that is named.
 
-    ``value`` may be anything that JSON can say. ``headers`` are those that only this answer has.
+    ``value`` may be anything that JSON can say, or an error. ``headers`` are those that only this answer has.
     """
 
     status: int
@@ -53,6 +58,7 @@ class Answer:
     content_type: str = "application/json; charset=UTF-8"
     behaviour: Behaviour | None = None
     delay: float = 0.0
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

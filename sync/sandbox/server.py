@@ -17,7 +17,6 @@ from sync.sandbox.wire import format_head, make_request, parse_head
 from sync.sandbox.world import World, make_world
 
 MAX_HEAD, MAX_BODY = 64 * 1024, 16 * 1024 * 1024
-DRIP_SECONDS = 0.2
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
 
@@ -129,19 +128,19 @@ class Server:
                 writer.write(head + body[: len(body) // 2])
                 await writer.drain()
             case "drip-headers":
-                await _drip(writer, head + body)
+                await _drip(writer, head + body, reply.pause)
             case "drip-body":
                 writer.write(head)
-                await _drip(writer, body)
+                await _drip(writer, body, reply.pause)
         return False
 
 
-async def _drip(writer: asyncio.StreamWriter, data: bytes) -> None:
+async def _drip(writer: asyncio.StreamWriter, data: bytes, pause: float) -> None:
     """Send a byte at a time, each well within any time-out of a single read."""
     for place in range(len(data)):
         writer.write(data[place : place + 1])
         await writer.drain()
-        await asyncio.sleep(DRIP_SECONDS)
+        await asyncio.sleep(pause)
 
 
 def _plain(status: int) -> Reply:

@@ -148,6 +148,7 @@ def switch_on(world: World, fault: Fault | str) -> Fault:
         raise ValueError(f"unknown kind {fault.kind!r}; known are {', '.join(KINDS)}")
     fault.pages = frozenset(find_page(world, name).id for name in fault.pages)
     fault.kind = fault.kind or effects.CONFINED.get(fault.name, "")
+    effects.check(fault)
     with world.lock:
         if fault.name in PAGES:
             for page in [page for page in world.pages.values() if not fault.pages or page.id in fault.pages]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import string
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 _LETTERS = (string.digits + string.ascii_uppercase + string.ascii_lowercase).encode()
@@ -54,7 +54,7 @@ class Token:
     ``ailment`` is its own revocation; what its parent or Page does to it is for the world to say.
     """
 
-    value: str
+    value: str = field(repr=False)
     type: TokenType
     app_id: str
     user_id: str
@@ -62,7 +62,7 @@ class Token:
     issued_at: int
     expires_at: int = 0
     page_id: str | None = None
-    parent: str | None = None
+    parent: str | None = field(default=None, repr=False)
     ailment: Ailment | None = None
 
 

@@ -54,7 +54,7 @@ class App:
     """An app of Meta; ``blocked`` refuses every call of its tokens."""
 
     id: str
-    secret: str
+    secret: str = field(repr=False)
     name: str
     blocked: bool = False
 
@@ -66,7 +66,7 @@ class SystemUser:
     id: str
     name: str
     app_id: str
-    token: str = ""
+    token: str = field(default="", repr=False)
     generation: int = 0
     assigned: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -118,7 +118,7 @@ class World:
     seed: int = 0
     users: dict[str, SystemUser] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
-    tokens: dict[str, Token] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict, repr=False)
     faults: list[Fault] = field(default_factory=list)
     calls: Calls = field(default_factory=Calls)
     app_usage: int = 1
@@ -130,7 +130,7 @@ class World:
     ahead: float = 0.0
     lock: threading.RLock = field(default_factory=threading.RLock)
     random: random.Random = field(default_factory=random.Random)
-    _issued: dict[tuple[object, ...], Token] = field(default_factory=dict)
+    _issued: dict[tuple[object, ...], Token] = field(default_factory=dict, repr=False)
 
     def time(self) -> float:
         """Give this world's time in unix seconds: the clock's, moved by what the control endpoint was told."""

@@ -1,0 +1,174 @@
+"""The clients that people use, unchanged, against the sandbox: curl, Meta's SDK, python-facebook-api."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pyfacebook
+import pytest
+from facebook_business.adobjects.page import Page
+from facebook_business.adobjects.user import User
+from facebook_business.api import FacebookAdsApi
+from facebook_business.exceptions import FacebookRequestError
+from facebook_business.session import FacebookSession
+
+from sync.sandbox.states import switch_on
+from tests.services.graph import sandbox
+
+__all__ = ["sandbox"]
+
+CURL = shutil.which("curl")
+
+
+def curl(*arguments, sent=""):
+    """Run curl without anybody's settings, and give what it printed."""
+    command = [CURL, "-q", "--silent", "--show-error", "--noproxy", "*", "--max-time", "10", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, input=sent, env={"PATH": os.environ["PATH"]}
+    ).stdout
+
+
+@pytest.mark.skipif(CURL is None, reason="CURL IS MISSING: the sandbox was not tried with it (apt-get install curl)")
+class TestCurl:
+    """As people paste it from Meta's pages."""
+
+    def test_a_page_token_is_read_and_debugged(self, sandbox):
+        """Read by query, debug by header."""
+        page = sandbox.pages[0]["id"]
+        query = f"fields=access_token&access_token={sandbox.system_user_token}"
+        token = json.loads(curl(f"{sandbox.url}/v25.0/{page}?{query}"))["access_token"]
+        app = f"Authorization: Bearer {sandbox.app_id}|{sandbox.app_secret}"
+        told = json.loads(curl("-H", app, f"{sandbox.url}/v25.0/debug_token?input_token={token}"))["data"]
+        assert (told["is_valid"], told["type"], told["profile_id"]) == (True, "PAGE", page)
+
+    @pytest.mark.parametrize("option", ["-F", "-d"])
+    def test_a_batch_is_sent_as_meta_shows_it(self, sandbox, option):
+        """Multipart or url-encoded, to the root."""
+        batch = 'batch=[{"method":"GET", "relative_url":"me"},{"method":"GET", "relative_url":"me/accounts?limit=1"}]'
+        said = curl(option, f"access_token={sandbox.system_user_token}", option, batch, f"{sandbox.url}/")
+        entries = json.loads(said)
+        assert [entry["code"] for entry in entries] == [200, 200]
+        assert len(json.loads(entries[1]["body"])["data"]) == 1
+
+    def test_a_large_form_is_waited_for(self, sandbox):
+        """A body that curl announces with ``Expect: 100-continue`` is asked for at once."""
+        said = curl(
+            "-w",
+            "%{http_code} %{time_total}",
+            "-H",
+            "Expect: 100-continue",
+            "-d",
+            "@-",
+            f"{sandbox.url}/me",
+            sent="x" * 1_500_000,
+        )
+        assert json.loads(said[: said.rindex("}") + 1])["error"]["code"] == 100
+        assert float(said.split()[-1]) < 0.9
+
+    def test_a_drip_outlasts_no_total_time(self, sandbox):
+        """A limit of the whole time ends a drip, which no limit of a read does."""
+        switch_on(sandbox.world, "drip-body")
+        with pytest.raises(subprocess.CalledProcessError) as failure:
+            curl("--max-time", "0.3", f"{sandbox.url}/me")
+        assert failure.value.returncode == 28
+
+
+@pytest.fixture
+def api(sandbox, monkeypatch):
+    """Point Meta's SDK at the sandbox, with the app's secret, so that it sends proofs."""
+    monkeypatch.setattr(FacebookSession, "GRAPH", sandbox.url)
+    sandbox.world.require_proof = True
+    return FacebookAdsApi.init(sandbox.app_id, sandbox.app_secret, sandbox.system_user_token, crash_log=False)
+
+
+class TestMetasOwnSdk:
+    """The package facebook-business."""
+
+    def test_a_page_token_is_read(self, sandbox, api):
+        """The SDK's path ends in a slash, and its proof is right."""
+        page = Page(sandbox.pages[0]["id"], api=api).api_get(fields=["access_token", "name"])
+        assert page["access_token"].startswith("EAA")
+        assert page["name"] == "berlin"
+
+    def test_pages_are_listed_by_cursor(self, sandbox, api):
+        """It follows the cursor while there is a ``next``."""
+        listed = User("me", api=api).get_accounts(fields=["id", "access_token"], params={"limit": 2})
+        assert {page["id"] for page in listed} == {page["id"] for page in sandbox.pages}
+
+    def test_a_batch_calls_back_for_each_item(self, sandbox, api):
+        """Successes and failures each find their call-back; what is ``null`` is left to be tried again."""
+        switch_on(sandbox.world, "null-items@paris*1")
+        good, bad = [], []
+        batch = api.new_batch()
+        for node in [*(page["id"] for page in sandbox.pages), "nobody"]:
+            batch.add("GET", (node,), {"fields": "access_token"}, success=good.append, failure=bad.append)
+        again = batch.execute()
+        assert [answer.json()["id"] for answer in good] == [
+            page["id"] for page in sandbox.pages if page["name"] != "paris"
+        ]
+        assert bad[0].error().api_error_code() == 803
+        assert len(again) == 1
+        assert again.execute() is None
+        assert len(good) == 5
+
+    def test_an_error_has_its_code_and_subcode(self, sandbox, api):
+        """It understands the envelope."""
+        switch_on(sandbox.world, "unassigned=no-role")
+        with pytest.raises(FacebookRequestError) as refused:
+            Page(sandbox.pages[0]["id"], api=api).api_get(fields=["access_token"])
+        assert (refused.value.api_error_code(), refused.value.api_error_subcode()) == (190, 492)
+
+    def test_a_proof_by_another_secret_is_refused(self, sandbox, monkeypatch):
+        """The SDK with a wrong secret gets Meta's text."""
+        monkeypatch.setattr(FacebookSession, "GRAPH", sandbox.url)
+        wrong = FacebookAdsApi.init(sandbox.app_id, "0" * 32, sandbox.system_user_token, crash_log=False)
+        with pytest.raises(FacebookRequestError) as refused:
+            Page(sandbox.pages[0]["id"], api=wrong).api_get(fields=["id"])
+        assert refused.value.api_error_message() == "Invalid appsecret_proof provided in the API argument"
+
+
+class TestPythonFacebookApi:
+    """The package python-facebook-api."""
+
+    @pytest.fixture
+    def graph(self, sandbox):
+        """Give its client, which sends proofs where it authenticates."""
+        return pyfacebook.GraphAPI(
+            app_id=sandbox.app_id,
+            app_secret=sandbox.app_secret,
+            access_token=sandbox.system_user_token,
+            base_url=f"{sandbox.url}/",
+            access_token_url=f"{sandbox.url}/oauth/access_token",
+        )
+
+    def test_a_page_token_is_exchanged_and_debugged(self, sandbox, graph):
+        """``exchange_page_access_token`` and ``debug_token`` with an app token from ``get_app_token``."""
+        page = sandbox.pages[0]["id"]
+        token = graph.exchange_page_access_token(page)
+        told = graph.debug_token(token, access_token=graph.get_app_token()["access_token"])["data"]
+        assert (told["is_valid"], told["type"], told["profile_id"]) == (True, "PAGE", page)
+
+    def test_without_a_proof_it_fails_where_one_is_demanded(self, sandbox, graph):
+        """Its exchange sends no proof, as it does against Meta."""
+        sandbox.world.require_proof = True
+        with pytest.raises(pyfacebook.FacebookError, match="require an appsecret_proof"):
+            graph.exchange_page_access_token(sandbox.pages[0]["id"])
+        assert graph.get_object("me")["id"] == sandbox.world.user.id
+
+    def test_a_missing_token_is_its_own_error(self, sandbox, graph):
+        """It takes the 200 without the field for what it is."""
+        switch_on(sandbox.world, "unassigned")
+        with pytest.raises(pyfacebook.LibraryError):
+            graph.exchange_page_access_token(sandbox.pages[0]["id"])
+
+    def test_objects_and_connections_are_read(self, sandbox, graph):
+        """Many ids in one call, and a listing through all its cursors."""
+        ids = [page["id"] for page in sandbox.pages]
+        assert list(graph.get_objects(",".join(ids), fields="name")) == ids
+        rows = graph.get_full_connections("me", "accounts", count=None, limit=2, fields="id")["data"]
+        assert {row["id"] for row in rows} == set(ids)
+
+    def test_a_long_lived_token_is_exchanged(self, sandbox, graph):
+        """The refresh gives the system user's new token."""
+        assert graph.exchange_long_lived_user_access_token()["access_token"] == sandbox.system_user_token

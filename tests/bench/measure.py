@@ -1,0 +1,55 @@
+"""One process from start to end: wall, processor time, peak memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one process took: seconds of wall and of processor (its children's too), MiB at its peak; and what it said."""
+
+    wall: float
+    cpu: float
+    memory: float
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
+
+
+def measure(argv: Sequence[str], env: Mapping[str, str]) -> Run:
+    """Run a program to its end.
+
+    The kernel counts a new process's peak from the memory of the one that starts it, so that this one must stay smaller
+    than what it measures: it imports no library that is not needed here.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        begun = time.perf_counter()
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=dict(env))
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        said, complained = out.read().decode(errors="replace"), err.read().decode(errors="replace")
+    cpu = usage.ru_utime + usage.ru_stime
+    return Run(wall, cpu, usage.ru_maxrss / 1024, process.returncode, said, complained)
+
+
+def middle(runs: Sequence[Run]) -> Run:
+    """Give the median of each figure; the words and the exit code are the last run's."""
+    last = runs[-1]
+    return Run(
+        median(run.wall for run in runs),
+        median(run.cpu for run in runs),
+        median(run.memory for run in runs),
+        last.exit_code,
+        last.stdout,
+        last.stderr,
+    )

@@ -1,0 +1,103 @@
+"""The rounds of the bench: which programs run how often against what, and what is counted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.bench.counting import counted
+from tests.bench.measure import Run, middle
+from tests.bench.programs import Scene, run_ours, run_script
+from tests.bench.services import graph_calls, served
+from tests.bench.targets import Figures, Key
+
+LONG = 500
+"""From so many Pages at a latency of some ms a run of the script takes over half a minute, and is done once."""
+
+
+@dataclass
+class Rounds:
+    """Measures in one folder against one OpenBao; ``miscounts`` are reports that said another number than was counted."""
+
+    home: Path
+    bao: str
+    runs: int
+    say: Callable[[str], None]
+    miscounts: list[str] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def compare(self, pages: int, latency: int) -> dict[Key, Figures]:
+        """Measure both programs, both cycles, for one number of Pages and one latency."""
+        times = 1 if latency > 0 and pages >= LONG else self.runs
+        with served(self.home, "sandbox", str(pages), str(latency)) as sandbox:
+            self.say(f"{pages:,} Pages, {latency} ms: the script, runs: {times}")
+            script = self._script(sandbox, times)
+            self.say(f"{pages:,} Pages, {latency} ms: ours, runs: {self.runs}")
+            ours = self._ours(sandbox)
+        return {
+            (pages, latency, who, cycle): figures
+            for who, cycles in (("script", script), ("ours", ours))
+            for cycle, figures in cycles.items()
+        }
+
+    def aws(self, pages: int) -> dict[str, int]:
+        """Count the requests to AWS, through moto behind the shim that refuses what AWS refuses."""
+        self.say(f"{pages:,} Pages: ours with AWS Secrets Manager")
+        with served(self.home, "sandbox", str(pages), "0") as sandbox, served(self.home, "aws") as aws:
+            return self._count_store(self._fresh(sandbox, aws["url"]), "aws")
+
+    def _script(self, sandbox: Mapping[str, Any], times: int) -> dict[str, Figures]:
+        taken: dict[str, list[Run]] = {"first": [], "idle": []}
+        graph = {}
+        for _ in range(times):
+            scene = self._fresh(sandbox, self.bao)
+            for cycle, expect in (("first", "written"), ("idle", "unchanged")):
+                graph_calls(sandbox["url"], reset=True)
+                taken[cycle].append(run_script(scene, expect))
+                graph[cycle] = graph_calls(sandbox["url"])
+        pages = len(sandbox["pages"])
+        # One read a Page, and one write where it is new: the script makes no other call to the store.
+        store = {"first": 2 * pages, "idle": pages}
+        return {cycle: _figures(taken[cycle], graph[cycle], store[cycle]) for cycle in taken}
+
+    def _ours(self, sandbox: Mapping[str, Any]) -> dict[str, Figures]:
+        taken: dict[str, list[Run]] = {"first": [], "idle": []}
+        graph: dict[str, tuple[int, int]] = {}
+        for _ in range(self.runs):
+            scene = self._fresh(sandbox, self.bao)
+            for cycle, expect in (("first", "created"), ("idle", "unchanged")):
+                graph_calls(sandbox["url"], reset=True)
+                run, summary = run_ours(scene, expect)
+                taken[cycle].append(run)
+                graph[cycle] = graph_calls(sandbox["url"])
+                self._same(cycle, "graph_requests", summary, graph[cycle][0])
+                self._same(cycle, "graph_calls", summary, graph[cycle][1])
+        store = self._count_store(self._fresh(sandbox, self.bao), "vault")
+        return {cycle: _figures(taken[cycle], graph[cycle], store[cycle]) for cycle in taken}
+
+    def _count_store(self, scene: Scene, kind: str) -> dict[str, int]:
+        """Count what reaches the store in a first and an idle cycle that are not timed."""
+        counts = {}
+        with counted(scene.store) as counting:
+            for cycle, expect in (("first", "created"), ("idle", "unchanged")):
+                _, summary = run_ours(scene.at(counting.url), expect, kind=kind)
+                kinds = counting.take()
+                counts[cycle] = sum(kinds.values())
+                self.say(f"{kind}, {cycle} cycle: " + ", ".join(f"{name} {times:,}" for name, times in kinds.items()))
+                self._same(cycle, "store_requests", summary, counts[cycle])
+        return counts
+
+    def _same(self, cycle: str, name: str, summary: Mapping[str, int], outside: int) -> None:
+        if summary[name] != outside:
+            self.miscounts.append(f"{cycle} cycle: the report says {name} {summary[name]}, counted were {outside}")
+
+    def _fresh(self, sandbox: Mapping[str, Any], store: str) -> Scene:
+        return Scene(self.home, sandbox, store, f"bench/{next(self._numbers)}")
+
+
+def _figures(runs: Sequence[Run], graph: tuple[int, int], store: int) -> Figures:
+    run = middle(runs)
+    return Figures(run.wall, run.cpu, run.memory, *graph, store)

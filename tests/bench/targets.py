@@ -1,0 +1,107 @@
+"""What the program may take at most, and what it aims at: pure, so that a test can hold the arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+AT = 1000
+"""Ratios to the plain script are judged at this many Pages; counts at any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One cycle of one program: seconds, MiB, and requests; a count that nobody took is None."""
+
+    wall: float
+    cpu: float
+    memory: float
+    graph_requests: int | None = None
+    graph_calls: int | None = None
+    store_requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure held against its bound; ``aim`` is what would be better still, None where there is none."""
+
+    what: str
+    value: float
+    at_most: float
+    aim: float | None = None
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the bound is kept."""
+        return self.value <= self.at_most
+
+
+def graph_requests(pages: int) -> int:
+    """Give the most HTTP requests to Graph in a cycle: a batch of 50 each to read and to debug, and some for the parent."""
+    return 2 * ceil(pages / 50) + 5
+
+
+def vault_requests(pages: int, new: int) -> int:
+    """Give the most requests to Vault in a cycle: a read each, three more for a new Page, and some for login and listing."""
+    return pages + 3 * new + 9
+
+
+def aws_requests(pages: int, new: int) -> int:
+    """Give the most requests to AWS in a cycle after a start: listings of 100, batches of 20, and three for a new Page."""
+    return ceil(pages / 100) + ceil(pages / 20) + 3 * new + 5
+
+
+Key = tuple[int, int, str, str]
+"""Pages, Graph latency in ms, "script" or "ours", "first" or "idle"."""
+
+
+def ratio_targets(figures: Mapping[Key, Figures], pages: int) -> Sequence[Target]:
+    """Hold our figures against the script's, as far as both were taken."""
+
+    def share(latency: int, cycle: str, pick: Callable[[Figures], float]) -> float | None:
+        script, ours = (figures.get((pages, latency, who, cycle)) for who in ("script", "ours"))
+        return pick(ours) / pick(script) if script and ours else None
+
+    def wall(figure: Figures) -> float:
+        return figure.wall
+
+    def cpu(figure: Figures) -> float:
+        return figure.cpu
+
+    def memory(figure: Figures) -> float:
+        return figure.memory
+
+    peaks = [share(latency, cycle, memory) for latency in (0, 50) for cycle in ("first", "idle")]
+    rows = (
+        ("idle cycle, wall at 50 ms", share(50, "idle", wall), 1 / 40, 1 / 80),
+        ("first cycle, wall at 50 ms", share(50, "first", wall), 1 / 20, 1 / 35),
+        ("idle cycle, CPU at 0 ms", share(0, "idle", cpu), 1 / 2, 1 / 3),
+        ("peak memory, the worst cycle", max((p for p in peaks if p is not None), default=None), 2.2, 1.6),
+    )
+    return [Target(what, value, most, aim, "of the script") for what, value, most, aim in rows if value is not None]
+
+
+def count_targets(figures: Mapping[Key, Figures], pages: int) -> Sequence[Target]:
+    """Hold our counts against their bounds: the worst of the latencies."""
+    targets = []
+    for cycle, new in (("first", pages), ("idle", 0)):
+        ours = [figure for (n, _, who, when), figure in figures.items() if (n, who, when) == (pages, "ours", cycle)]
+        graph = [figure.graph_requests for figure in ours if figure.graph_requests is not None]
+        vault = [figure.store_requests for figure in ours if figure.store_requests is not None]
+        if graph:
+            targets.append(Target(f"{cycle} cycle, Graph requests", max(graph), graph_requests(pages)))
+        if vault:
+            aim = 9 if cycle == "idle" else None
+            targets.append(Target(f"{cycle} cycle, Vault requests", max(vault), vault_requests(pages, new), aim))
+    return targets
+
+
+def aws_targets(counts: Mapping[str, int], pages: int) -> Sequence[Target]:
+    """Hold the requests to AWS of a first and an idle cycle against their bounds."""
+    return [
+        Target(f"{cycle} cycle, AWS requests", counts[cycle], aws_requests(pages, new))
+        for cycle, new in (("first", pages), ("idle", 0))
+        if cycle in counts
+    ]

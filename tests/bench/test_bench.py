@@ -1,0 +1,133 @@
+"""The bench itself: its arithmetic, its table, its counting, and that the plain script is a fair opponent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sync.sandbox.server import Sandbox, start
+from tests.bench import programs, table, targets
+from tests.bench.counting import counted
+from tests.bench.measure import measure
+from tests.bench.programs import Scene, WrongError, run_script
+from tests.bench.services import environment, openbao
+from tests.bench.targets import Figures
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[tuple[Scene, Sandbox]]:
+    """Give a sandbox of five Pages and an empty OpenBao."""
+    with start(pages=5) as sandbox, openbao(tmp_path) as bao:
+        yield Scene(tmp_path, sandbox.describe(), bao, "bench/1"), sandbox
+
+
+def test_the_script_writes_once_and_then_finds_all_unchanged(scene: tuple[Scene, Sandbox]):
+    """The plain script asks Graph twice a Page, writes new secrets, and writes nothing when run again."""
+    place, sandbox = scene
+    with counted(place.store) as counting:
+        run_script(place.at(counting.url), "written")
+        assert counting.take() == {"GET": 5, "POST": 5}
+        run_script(place.at(counting.url), "unchanged")
+        assert counting.take() == {"GET": 5}
+    assert sandbox.world.calls.requests == 20
+
+
+def test_a_script_that_does_not_do_its_work_is_no_measurement(scene: tuple[Scene, Sandbox]):
+    """A Page whose token is not good ends the script, and the bench says so instead of giving figures."""
+    place, sandbox = scene
+    page = next(iter(sandbox.world.pages.values()))
+    sandbox.world.user.assigned.pop(page.id)
+    with pytest.raises(WrongError, match="exit code 1"):
+        run_script(place, "written")
+
+
+def test_an_idle_cycle_that_writes_is_no_measurement(scene: tuple[Scene, Sandbox]):
+    """Figures are taken only where every Page ended as that cycle must end it."""
+    with pytest.raises(WrongError, match="wanted 5 unchanged"):
+        run_script(scene[0], "unchanged")
+
+
+def test_a_process_is_measured_with_its_children(tmp_path: Path):
+    """Wall, processor time and memory are those of the whole process, as the kernel counts them."""
+    code = (
+        "import subprocess, sys, time; held = bytearray(200 << 20); time.sleep(0.2);"
+        "subprocess.run([sys.executable, '-c', 'import time; e = time.process_time() + 0.3\\nwhile time.process_time() < e: pass'])"
+    )
+    run = measure([sys.executable, "-c", code], environment(tmp_path))
+    assert run.exit_code == 0
+    assert run.wall >= 0.5
+    assert run.cpu >= 0.3
+    assert 200 < run.memory < 300
+
+
+def figures(wall: float = 1.0, cpu: float = 1.0, memory: float = 10.0, graph: int = 45, store: int = 1009) -> Figures:
+    """Make the figures of one cycle."""
+    return Figures(wall, cpu, memory, graph, graph, store)
+
+
+def taken(**ours: float) -> dict[targets.Key, Figures]:
+    """Make a whole table for 1,000 Pages where the script takes 100 s of wall and ours what is said."""
+    table_of = {}
+    for latency in (0, 50):
+        for cycle in ("first", "idle"):
+            table_of[1000, latency, "script", cycle] = figures(wall=100.0)
+            table_of[1000, latency, "ours", cycle] = figures(**ours)
+    return table_of
+
+
+@pytest.mark.parametrize(
+    ("ours", "missed"),
+    [
+        ({"wall": 2.5, "cpu": 0.5, "memory": 22.0}, []),
+        ({"wall": 2.6, "cpu": 0.5}, ["idle cycle, wall at 50 ms"]),
+        ({"wall": 5.1, "cpu": 0.5}, ["idle cycle, wall at 50 ms", "first cycle, wall at 50 ms"]),
+        ({"cpu": 0.51}, ["idle cycle, CPU at 0 ms"]),
+        ({"cpu": 0.5, "memory": 22.1}, ["peak memory, the worst cycle"]),
+    ],
+)
+def test_a_ratio_beyond_its_bound_is_missed(ours: dict[str, float], missed: list[str]):
+    """Each bound on a ratio holds at the bound itself and is missed just beyond it."""
+    held = targets.ratio_targets(taken(**ours), 1000)
+    assert len(held) == 4
+    assert [target.what for target in held if not target.met] == missed
+
+
+@pytest.mark.parametrize(
+    ("pages", "graph", "vault", "aws"),
+    [
+        (1000, 45, (1009, 4009), (65, 3065)),
+        (100, 9, (109, 409), (11, 311)),
+        (101, 11, (110, 413), (13, 316)),
+        (1, 7, (10, 13), (7, 10)),
+    ],
+)
+def test_the_counts_grow_as_they_are_promised(pages: int, graph: int, vault: tuple[int, int], aws: tuple[int, int]):
+    """Each bound on a count follows its formula, idle and with all Pages new, parts of a batch counted as a batch."""
+    assert targets.graph_requests(pages) == graph
+    assert (targets.vault_requests(pages, 0), targets.vault_requests(pages, pages)) == vault
+    assert (targets.aws_requests(pages, 0), targets.aws_requests(pages, pages)) == aws
+
+
+def test_the_worst_count_of_all_latencies_is_the_one_that_counts():
+    """One round that asked too often misses the bound, whatever the others did."""
+    held = taken()
+    held[1000, 50, "ours", "idle"] = figures(graph=46, store=1010)
+    missed = [target.what for target in targets.count_targets(held, 1000) if not target.met]
+    assert missed == ["idle cycle, Graph requests", "idle cycle, Vault requests"]
+
+
+def test_the_table_fits_a_terminal_and_tells_what_was_missed():
+    """No line is wider than 80 columns, a share reads as 1/N, and a missed bound says so."""
+    held = {key: figures(wall=12345.67, graph=200_000, store=400_000) for key in taken()}
+    text = table.comparison(held, 1000, 50) + "\n" + table.verdicts(targets.ratio_targets(held, 1000))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "1/40.0" in text
+    assert "MISSED" in text
+
+
+def test_the_program_is_looked_for_beside_this_python():
+    """What is measured is the program of this environment, whatever else is on the path."""
+    assert programs.PROGRAM.parent == Path(sys.executable).parent

@@ -1,0 +1,160 @@
+"""Writing to a KV mount: data by compare-and-set, then the marks, then both read back.
+
+Data decides between two writers; marks only say whose it is. An answer that was lost, and a compare-and-set that failed,
+are both settled by reading: a standby judges the version by its own old copy (measured with OpenBao 2.7.2, 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sync.core import marks as mark_map
+from sync.core.model import Absent, Marks, StoreError, Written
+from sync.core.payload import Payload
+from sync.stores import vault_kv as kv
+from sync.stores.vault_engine import Engine, Mismatch, Put
+from sync.threads import Clock
+
+_CATCH_UP = 5.0
+"""Seconds for which an answer older than our write means "not yet"."""
+_PAUSE = 0.1
+_OF_A_WRITE = {"written-at", "reason"}
+"""Marks that say when and why; two who write the same differ in them."""
+
+CONFLICT = StoreError(
+    "conflict",
+    "Another writer was faster; nothing was changed.",
+    "Nothing to do: the next cycle decides anew on what is stored then.",
+    who="nobody",
+)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes one path at a time, from any thread."""
+
+    engine: Engine
+    clock: Clock
+
+    def write(self, path: str, payload: Payload, marks: Marks, cas: int, end: float) -> Written | StoreError:
+        """Write payload and marks over version ``cas``, 0 for none."""
+        value = payload.reveal()
+        if isinstance(value, str):
+            remedy = "Make `payload` a map of names, or keep this Page's secret in another store."
+            return StoreError("unreadable", "KV holds objects, and the payload is raw text.", remedy)
+        trouble = self.engine.check(end) or self.engine.may_write(path, cas, end)
+        if trouble is not None:
+            return trouble
+        put = self._put(path, value, marks, cas, end)
+        if isinstance(put, StoreError):
+            return put
+        theirs = mark_map.from_map(put.custom)
+        if theirs is not None and theirs.instance != marks.instance:
+            return replace(
+                CONFLICT, message="Another instance took this secret while it was written.", maybe_written=True
+            )
+        marked = self._mark(path, mark_map.patch(marks, put.custom), end)
+        if marked is not None:
+            return replace(marked, maybe_written=True)
+        return self._confirm(path, payload, marks, put.version, end)
+
+    def mark(self, path: str, marks: Marks, version: str, end: float) -> Written | StoreError:
+        """Write the marks alone, if ``version`` is still the newest."""
+        trouble = self.engine.check(end) or self.engine.may_write(path, None, end)
+        now = trouble or self._look(path, end)
+        if isinstance(now, StoreError):
+            return now
+        info = now.info if isinstance(now, kv.Found) else now
+        if isinstance(info, Absent) or str(info.version) != version:
+            return CONFLICT
+        failed = self._mark(path, mark_map.patch(marks, info.custom), end)
+        if failed is not None:
+            return failed
+        return self._confirm(path, now.payload if isinstance(now, kv.Found) else None, marks, info.version, end)
+
+    def _put(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Put | StoreError:
+        """Write the data; once more where the first try is known to have done nothing."""
+        lost = False
+        for _ in range(2):
+            put = self.engine.put(path, value, cas, end)
+            if isinstance(put, Put):
+                return put
+            if isinstance(put, StoreError) and not put.maybe_written:
+                return replace(put, maybe_written=lost)
+            lost = lost or isinstance(put, StoreError)
+            settled = self._settle(path, Payload(value), marks, cas, end, lost=lost)
+            if not isinstance(settled, Mismatch):
+                return settled
+        return replace(CONFLICT, maybe_written=lost)
+
+    def _settle(
+        self, path: str, payload: Payload, marks: Marks, cas: int, end: float, *, lost: bool
+    ) -> Put | Mismatch | StoreError:
+        """Read what a write without a success has left: our payload, the version as it was (Mismatch), or another's."""
+        until = min(end, self.clock.monotonic() + _CATCH_UP)
+        while True:
+            now = self._look(path, end)
+            if isinstance(now, StoreError):
+                return replace(now, maybe_written=lost)
+            info = now.info if isinstance(now, kv.Found) else now
+            version = 0 if isinstance(info, Absent) else info.version
+            if isinstance(now, kv.Found) and now.payload == payload:
+                if _is_ours(now.marks, marks) or (lost and now.marks is None and version == cas + 1):
+                    return Put(version, now.info.custom)
+                if now.marks is not None:
+                    return CONFLICT
+            elif version == cas:
+                return Mismatch()
+            elif version > cas:
+                return CONFLICT
+            # An older version is a node that lags; our payload without marks is another daemon between its two writes.
+            if self.clock.monotonic() + _PAUSE >= until:
+                return CONFLICT
+            self.clock.sleep(_PAUSE)
+
+    def _mark(self, path: str, custom: Mapping[str, str | None], end: float) -> StoreError | None:
+        """Patch the map of marks, waiting for the secret to be seen by the node that is asked."""
+        if not custom:
+            return None
+        until = min(end, self.clock.monotonic() + _CATCH_UP)
+        while True:
+            failed = self.engine.patch(path, custom, end)
+            if not isinstance(failed, Absent):
+                return failed
+            if self.clock.monotonic() + _PAUSE >= until:
+                return replace(CONFLICT, message="The secret was removed while it was marked.")
+            self.clock.sleep(_PAUSE)
+
+    def _confirm(self, path: str, payload: Payload | None, marks: Marks, version: int, end: float) -> Written:
+        """Read back and compare, as long as the answer may be that of a node that lags."""
+        until = min(end, self.clock.monotonic() + _CATCH_UP)
+        mended = False
+        while True:
+            now = self._look(path, end)
+            if isinstance(now, StoreError):
+                return Written(str(version), confirmed=False)
+            info = now.info if isinstance(now, kv.Found) else now
+            if not isinstance(info, Absent) and info.version >= version:
+                same = (now.payload if isinstance(now, kv.Found) else None) == payload
+                rest = mark_map.patch(marks, info.custom)
+                if same and set(rest) <= _OF_A_WRITE:
+                    return Written(str(info.version), confirmed=True)
+                if not same or info.version > version or not _is_ours(mark_map.from_map(info.custom), marks):
+                    return Written(str(version), confirmed=False)
+                if not mended:
+                    mended = True
+                    self._mark(path, rest, end)
+                    continue
+            if self.clock.monotonic() + _PAUSE >= until:
+                return Written(str(version), confirmed=False)
+            self.clock.sleep(_PAUSE)
+
+    def _look(self, path: str, end: float) -> kv.Found | kv.Info | Absent | StoreError:
+        now = self.engine.read(path, end)
+        return self.engine.metadata(path, end) if isinstance(now, Absent) else now
+
+
+def _is_ours(found: Marks | None, marks: Marks) -> bool:
+    return found is not None and (found.instance, found.page_id) == (marks.instance, marks.page_id)

@@ -1,0 +1,66 @@
+"""AWS Secrets Manager as a store: values as JSON or raw text, marks as tags under ``page-token-sync:``.
+
+boto3 costs half a second and 60 MB, so it is imported by the first call and not with this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
+from sync.core.payload import Payload
+from sync.stores.aws_client import AwsClient, AwsSettings
+from sync.stores.aws_read import AwsReader
+from sync.stores.aws_write import AwsWriter
+from sync.stores.interface import Capabilities
+from sync.threads import Clock
+
+__all__ = ["AwsSettings", "AwsStore"]
+
+
+class AwsStore:
+    """One region's secrets whose names begin with the fixed part of the name template.
+
+    History is what AWS keeps: the version before, under AWSPREVIOUS. Marks come with the value at creation, later after it.
+    """
+
+    capabilities = Capabilities(history=True, atomic_marks=False)
+
+    def __init__(self, name: str, settings: AwsSettings, *, clock: Clock, workers: int) -> None:
+        self.name = name
+        self.warnings: list[str] = []
+        self._client = AwsClient(settings, workers=workers)
+        self._reader = AwsReader(self._client, store=name, prefix=settings.name_prefix, clock=clock, workers=workers)
+        self._writer = AwsWriter(self._client, self._reader, settings, clock=clock)
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, the library's retries included."""
+        return self._client.requests
+
+    def begin(self) -> None:
+        """Start a cycle; changed credential and CA files, and a changed proxy, are in force from here on."""
+        self._client.begin()
+        self._reader.begin()
+
+    def read(
+        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
+    ) -> Mapping[Key, Stored | Absent | StoreError]:
+        """Read secrets by ListSecrets and BatchGetSecretValue, singly where these are denied or do not say."""
+        return self._reader.read(keys, raw)
+
+    def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
+        """Create value and tags in one call, or put a new version and make it current."""
+        return self._writer.write(key, payload, marks, replaces)
+
+    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+        """Set the tags; no new version."""
+        return self._writer.mark(key, marks, version)
+
+    def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
+        """List what is tagged as ours among the names of this prefix."""
+        return self._reader.owned(instance)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._client.close()

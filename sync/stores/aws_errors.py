@@ -1,0 +1,170 @@
+"""What AWS and its library say when a call fails, as a closed table of our own reasons and remedies.
+
+Codes are from the API reference of Secrets Manager and the common errors of AWS, read 2026-11-24. No text of AWS's or of
+the library's is passed on: it can hold parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sync.core.model import StoreError, StoreReason
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that gave no answer of use.
+
+    ``code`` is AWS's error code, or the name of the library's exception. ``lost`` says that the call may have been carried
+    out all the same.
+    """
+
+    code: str
+    error: StoreError
+    lost: bool = False
+
+
+_Row = tuple[StoreReason, str, str, bool]
+_CREDENTIALS = "Give valid credentials by the profile, the environment, or the role of the machine; files are read anew in each cycle."
+_CODES: dict[str, _Row] = {
+    **dict.fromkeys(
+        ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
+        (
+            "throttled",
+            "AWS throttles {operation}",
+            "It is asked again in the next cycle; lengthen schedule.every.",
+            False,
+        ),
+    ),
+    "LimitExceededException": (
+        "quota",
+        "a quota of Secrets Manager is used up ({operation})",
+        (
+            "At most one new version every 10 minutes is sustained for a secret, and labels and secrets are limited: look at "
+            "Service Quotas, and for another tool that writes this secret."
+        ),
+        False,
+    ),
+    **dict.fromkeys(
+        (
+            "ExpiredTokenException",
+            "ExpiredToken",
+            "UnrecognizedClientException",
+            "InvalidClientTokenId",
+            "MissingAuthenticationToken",
+            "IncompleteSignature",
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "MissingAuthenticationTokenException",
+            "IncompleteSignatureException",
+            "NotAuthorized",
+            "OptInRequired",
+        ),
+        ("credentials", "AWS refuses the credentials", _CREDENTIALS, True),
+    ),
+    **dict.fromkeys(
+        ("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"),
+        ("clock", "this machine's clock differs from AWS's by more than 5 minutes", "Let NTP set the clock.", True),
+    ),
+    **dict.fromkeys(
+        ("InternalServiceError", "InternalFailure", "ServiceUnavailable", "InternalServiceErrorException"),
+        ("unreachable", "AWS has a fault of its own ({operation})", "It is asked again in the next cycle.", False),
+    ),
+}
+_CLASSES: dict[str, _Row] = {
+    "ReadTimeoutError": (
+        "timeout",
+        "no answer to {operation} in time",
+        "Check the way to AWS, or raise timeout.",
+        True,
+    ),
+    "ConnectTimeoutError": ("timeout", "no connection to AWS in time", "Check the way to AWS, or raise timeout.", True),
+    "SSLError": ("tls", "the endpoint's certificate is not trusted", "Set ca_file to the CA that signed it.", True),
+    "NoRegionError": ("credentials", "no region is set", "Set region beside the store.", True),
+    "ProfileNotFound": ("credentials", "there is no such profile", "Set auth.profile to a profile that exists.", True),
+    **dict.fromkeys(
+        (
+            "NoCredentialsError",
+            "PartialCredentialsError",
+            "CredentialRetrievalError",
+            "TokenRetrievalError",
+            "NoAuthTokenError",
+            "SSOError",
+            "LoginError",
+            "MetadataRetrievalError",
+            "RefreshWithMFAUnsupportedError",
+            "ConfigParseError",
+            "ConfigNotFound",
+            "InvalidConfigError",
+        ),
+        ("credentials", "no usable credentials were found", _CREDENTIALS, True),
+    ),
+    **dict.fromkeys(
+        (
+            "ProxyConnectionError",
+            "EndpointConnectionError",
+            "ConnectionClosedError",
+            "ConnectionError",
+            "HTTPClientError",
+        ),
+        ("unreachable", "AWS could not be reached", "Check the network, the region, endpoint_url and proxy.", True),
+    ),
+}
+
+
+def from_code(code: str, text: str, status: int, *, operation: str, subject: str) -> Refused:
+    """Translate an error that AWS sent. ``text`` is only looked at, never passed on."""
+    if code in ("EncryptionFailure", "DecryptionFailure") or code.startswith("KMS") or _denied_by_kms(code, text):
+        row: _Row = (
+            "kms",
+            "KMS refuses the secret's key ({operation})",
+            "Enable the key, and allow kms:Decrypt and kms:GenerateDataKey on it to these credentials.",
+            False,
+        )
+    elif code in ("AccessDeniedException", "AccessDenied", "403"):
+        row = (
+            "denied",
+            "AWS does not allow secretsmanager:{operation}",
+            (
+                "Allow it by IAM for the secret's ARN, which ends in six characters of AWS's own; an explicit deny in a "
+                "resource policy or an organisation's policy wins over it."
+            ),
+            False,
+        )
+    elif code in ("InvalidSignatureException", "SignatureDoesNotMatch") and ("expired" in text or "not yet" in text):
+        row = _CODES["RequestExpired"]
+    elif status >= 500 or code.isdecimal():  # noqa: PLR2004 - HTTP's own number
+        row = _CODES["InternalServiceError"]
+    else:
+        row = _CODES.get(code) or (
+            "unexpected",
+            "{operation} was answered with " + (code if code.isidentifier() else "an error without a code"),
+            "Look the code up in the API reference of Secrets Manager.",
+            False,
+        )
+    return Refused(code, _say(row, operation, subject), lost=row[0] in ("unreachable", "throttled"))
+
+
+def _denied_by_kms(code: str, text: str) -> bool:
+    return code in ("AccessDeniedException", "InvalidRequestException") and "KMS" in text
+
+
+def from_class(names: Sequence[str], *, operation: str, subject: str) -> Refused:
+    """Translate an exception of the library's, given the names of its class and of all above it."""
+    row = next((_CLASSES[name] for name in names if name in _CLASSES), None) or (
+        "unexpected",
+        "{operation} failed in the library with " + names[0],
+        "Check region, endpoint_url and the credentials' configuration.",
+        False,
+    )
+    # Also where no connection was had: the library has tried three times, and only the last try is told of.
+    return Refused(names[0], _say(row, operation, subject), lost=row[0] not in ("credentials", "unexpected"))
+
+
+def _say(row: _Row, operation: str, subject: str) -> StoreError:
+    reason, message, remedy, whole = row
+    said = message.format(operation=operation)
+    return StoreError(
+        reason, f"{subject}: {said}." if subject and not whole else f"{said[0].upper()}{said[1:]}.", remedy, whole=whole
+    )

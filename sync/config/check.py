@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple, assert_never
 
 from sync.config.errors import Finding, KeyPath
 from sync.config.limits import aws_name_fault, aws_tag_fault
@@ -17,16 +18,15 @@ from sync.core.payload import PLACEHOLDERS, fill
 Report = Callable[[Finding], None]
 
 
+@dataclass(frozen=True, slots=True)
 class Names:
     """The names of one kind that the file gives, whether or not what stands under them is right.
 
     ``known`` is None where the whole section is unusable, so that nothing is said of names at all.
     """
 
-    def __init__(self, section: str, word: str, known: Collection[str] | None) -> None:
-        self.section = section
-        self.word = word
-        self.known = known
+    word: str
+    known: Collection[str] | None
 
     def only(self) -> str | None:
         """Give the one name where there is just one."""
@@ -37,30 +37,41 @@ class Names:
         return None if self.known is None or name in self.known else nearest(name, self.known)
 
 
-def store_prefix(store: AnyStore) -> tuple[str, ...]:
-    """Give what two stores have in common that lead to the same places."""
+class AllNames(NamedTuple):
+    """The names of the three kinds."""
+
+    apps: Names
+    users: Names
+    stores: Names
+
+
+def places_in(store: AnyStore) -> tuple[str, ...]:
+    """Give what, with a path, makes a place: the same for two stores that lead to the same places.
+
+    A file store ends in its directory and a slash, for a path to be joined to it.
+    """
     match store:
         case VaultStore():
-            return ("vault", store.address.lower(), store.namespace or "", store.mount)
+            return ("vault", store.address.lower(), store.namespace or "", store.mount, "")
         case AwsStore():
-            return ("aws", store.region, store.endpoint_url or "", store.auth.profile or "")
+            return ("aws", store.region, store.endpoint_url or "", store.auth.profile or "", "")
         case FileStore():
-            return ("file",)
+            return ("file", f"{os.path.realpath(store.directory)}/")
+        case _:
+            assert_never(store)
 
 
-def place(store: AnyStore, path: str) -> tuple[str, ...]:
-    """Give the place that a path in a store is, whatever name the store has."""
-    if isinstance(store, FileStore):
-        return ("file", os.path.normpath(os.path.join(os.path.realpath(store.directory), path)))  # noqa: PTH118, PTH111 - speed
-    return (*store_prefix(store), path)
+def place(inside: tuple[str, ...], path: str) -> tuple[str, ...]:
+    """Give the place of a path inside ``places_in`` a store."""
+    return (*inside[:-1], inside[-1] + path)
 
 
-def check_settings(settings: Settings, raw: Mapping[str, Any], report: Report) -> list[str]:
+def check_settings(settings: Settings, names: AllNames, report: Report) -> list[str]:
     """Report what is wrong between the parts of the main file; give warnings."""
     warnings = list(_plain_http(settings, report))
-    _system_users(settings, names_of(raw)[0], report)
+    _system_users(settings, names.apps, report)
     _stores(settings.stores, report)
-    _references(settings, _named(raw, "stores"), report)
+    _references(settings, names.stores, report)
     return warnings
 
 
@@ -69,12 +80,12 @@ def _named(raw: Mapping[str, Any], section: str) -> Collection[str] | None:
     return value if isinstance(value, dict) and value else None
 
 
-def names_of(raw: Mapping[str, Any]) -> tuple[Names, Names, Names]:
-    """Give the names of apps, system users and stores."""
-    return (
-        Names("apps", "app", _named(raw, "apps")),
-        Names("system_users", "system user", _named(raw, "system_users")),
-        Names("stores", "store", _named(raw, "stores")),
+def names_of(raw: Mapping[str, Any]) -> AllNames:
+    """Give the names that stand in the plain values of the main file."""
+    return AllNames(
+        Names("app", _named(raw, "apps")),
+        Names("system user", _named(raw, "system_users")),
+        Names("store", _named(raw, "stores")),
     )
 
 
@@ -113,7 +124,7 @@ def _stores(stores: Mapping[str, AnyStore], report: Report) -> None:
     places: dict[tuple[str, ...], KeyPath] = {}
     for name, store in stores.items():
         path: KeyPath = ("stores", name)
-        first = places.setdefault(place(store, template(store)), path)
+        first = places.setdefault(place(places_in(store), template(store)), path)
         if first is not path:
             report(Finding(0, path, "duplicate-place", f"leads to the same place as the store {first[1]}",
                            "remove one of the two, or give it another path", first=(0, first)))  # fmt: skip
@@ -136,8 +147,7 @@ def _aws(path: KeyPath, store: AwsStore, fault: str | None, report: Report) -> N
             report(Finding(0, (*path, "tags", key), "label-limit", f"no tag of AWS: {fault}", "shorten or change it"))
 
 
-def _references(settings: Settings, known: Collection[str] | None, report: Report) -> None:
-    names = Names("stores", "store", known)
+def _references(settings: Settings, names: Names, report: Report) -> None:
     needs: dict[str, dict[str, KeyPath]] = {}
     for path, reference in _walk(settings, ()):
         cure = names.fault(reference.store)

@@ -20,7 +20,7 @@ _ITEM = re.compile(r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?
 _LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
-class CronFault(ValueError):
+class CronError(ValueError):
     """The text is no cron expression; the message says which field is wrong and quotes nothing."""
 
 
@@ -29,7 +29,7 @@ class Cron:
     """The values of each field; ``weekdays`` count from Sunday, 0.
 
     ``either``: neither of the fields for days begins with a star, so that crontab(5) runs where one of them matches;
-    otherwise both must.
+    otherwise both must. ``any_hour``: the hour begins with a star, so that it is no fixed time of the day.
     """
 
     minutes: frozenset[int]
@@ -38,13 +38,14 @@ class Cron:
     months: frozenset[int]
     weekdays: frozenset[int]
     either: bool
+    any_hour: bool
 
 
 def parse_cron(text: str) -> Cron:
-    """Read an expression; raises CronFault."""
+    """Read an expression; raises CronError."""
     fields = _NICKNAMES.get(text.strip().lower(), text).lower().split()
     if len(fields) != 5:  # noqa: PLR2004 - minute, hour, day, month and weekday
-        raise CronFault("not five fields, and no word such as @hourly")
+        raise CronError("not five fields, and no word such as @hourly")
     minute, hour, day, month, weekday = fields
     cron = Cron(
         minutes=_field("minute", minute, 0, 59),
@@ -53,9 +54,10 @@ def parse_cron(text: str) -> Cron:
         months=_field("month", month, 1, 12, _MONTHS),
         weekdays=frozenset(value % 7 for value in _field("weekday", weekday, 0, 7, _WEEKDAYS)),
         either=not day.startswith("*") and not weekday.startswith("*"),
+        any_hour=hour.startswith("*"),
     )
     if not cron.either and not any(day <= _LONGEST_MONTH[month - 1] for month in cron.months for day in cron.days):
-        raise CronFault("the day of the month comes in none of the months")
+        raise CronError("the day of the month comes in none of the months")
     return cron
 
 
@@ -64,14 +66,14 @@ def _field(name: str, text: str, least: int, most: int, words: tuple[str, ...] =
     for item in text.split(","):
         match = _ITEM.fullmatch(item)
         if match is None:
-            raise CronFault(f"the {name} cannot be read")
+            raise CronError(f"the {name} cannot be read")
         star, first, last, step = match.groups()
         start = least if star else _number(name, first, least, words)
         end = most if star or (step and last is None) else start if last is None else _number(name, last, least, words)
         if not least <= start <= end <= most:
-            raise CronFault(f"the {name} is not within {least} to {most}, or its range runs backwards")
+            raise CronError(f"the {name} is not within {least} to {most}, or its range runs backwards")
         if step == "0" or (step and int(step) == 0):
-            raise CronFault(f"the {name} has a step of nothing")
+            raise CronError(f"the {name} has a step of nothing")
         values.update(range(start, end + 1, int(step or 1)))
     return frozenset(values)
 
@@ -80,5 +82,5 @@ def _number(name: str, text: str, least: int, words: tuple[str, ...]) -> int:
     if text.isdigit():
         return int(text)
     if text not in words:
-        raise CronFault(f"the {name} has a word that is none of its names")
+        raise CronError(f"the {name} has a word that is none of its names")
     return words.index(text) + (least if name == "month" else 0)

@@ -99,7 +99,7 @@ class ConfigError:
         return f"{self.file}:{self.line}:{self.column}: {at}{self.message} [{self.code}]\n    {self.help}"
 
 
-class ConfigErrors(Exception):
+class ConfigErrors(Exception):  # noqa: N818 - it holds many
     """A configuration is not usable; ``errors`` are all that was found, by file and line."""
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:

@@ -12,10 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from sync.config.check import check_settings, names_of
 from sync.config.errors import Finding, KeyPath
-from sync.config.model import App, FilePage, Graph, Log, Schedule, Settings, SystemUser
+from sync.config.model import FilePage, Settings
 from sync.config.pages import At, Resolver
 from sync.config.read import Reader, further
-from sync.config.stores import AnyStore
 from sync.config.translate import finding
 from sync.config.yaml import Unreadable
 from sync.core.model import Page
@@ -25,20 +24,14 @@ from sync.core.model import Page
 class Config:
     """A configuration that is whole and right.
 
-    ``system_users`` all have their app. ``pages`` have every default applied and every template but the token filled
-    in. ``warnings`` are sentences to show at each start. ``base`` is the folder that paths in references count from.
-    ``files`` are all files that were read, the main one first.
+    In ``settings`` every system user has its app, and paths of files are absolute. ``pages`` have every default applied
+    and every template but the token filled in. ``warnings`` are sentences to show at each start. ``base`` is the folder
+    that files in references count from. ``files`` are all files that were read, the main one first.
     """
 
     base: Path
     files: tuple[Path, ...]
-    instance: str
-    schedule: Schedule
-    graph: Graph
-    apps: Mapping[str, App]
-    system_users: Mapping[str, SystemUser]
-    stores: Mapping[str, AnyStore]
-    log: Log
+    settings: Settings
     pages: tuple[Page, ...]
     warnings: tuple[str, ...]
 
@@ -81,9 +74,9 @@ def _load(path: Path) -> Config:
         reader.finish()
     settings, listed = _settings(raw, base, reader)
     raw = raw if isinstance(raw, dict) else {}
-    apps, users, stores = names_of(raw)
-    warnings = check_settings(settings, raw, reader.report)
-    resolver = Resolver(settings, apps, users, stores, reader.report)
+    names = names_of(raw)
+    warnings = check_settings(settings, names, reader.report)
+    resolver = Resolver(settings, names, reader.report)
     for index, entry in zip(listed, settings.pages, strict=True):
         resolver.add((0, ("pages", index)), entry)
     files = _further(settings, path, reader, resolver)
@@ -93,23 +86,22 @@ def _load(path: Path) -> Config:
             f"stores.{name}: {len(secrets)} names end in a hyphen and six characters, as Amazon's own suffix does "
             f"({secrets[0]}): name them in policies by the full ARN"
         )
-    only_app = apps.only()
     return Config(
         base=base,
         files=(path, *files),
-        instance=settings.instance,
-        schedule=settings.schedule,
-        graph=settings.graph,
-        apps=settings.apps,
-        system_users={
-            name: user if user.app else user.model_copy(update={"app": only_app})
-            for name, user in settings.system_users.items()
-        },
-        stores=settings.stores,
-        log=settings.log,
+        settings=_with_apps(settings),
         pages=tuple(resolver.pages),
         warnings=tuple(warnings),
     )
+
+
+def _with_apps(settings: Settings) -> Settings:
+    only = next(iter(settings.apps))
+    users = {
+        name: user if user.app else user.model_copy(update={"app": only})
+        for name, user in settings.system_users.items()
+    }
+    return settings.model_copy(update={"system_users": users})
 
 
 def _settings(raw: Any, base: Path, reader: Reader) -> tuple[Settings, list[int]]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from sync.config.cron import CronFault, parse_cron
+from sync.config.cron import CronError, parse_cron
 from sync.config.stores import Store
 from sync.config.values import (
     TAG,
@@ -31,7 +31,7 @@ from sync.config.values import (
 def _cron(value: str) -> str:
     try:
         parse_cron(value)
-    except CronFault as fault:
+    except CronError as fault:
         wrong("bad-cron", str(fault), 'write five fields as in crontab(5), such as "*/15 * * * *", or @hourly')
     return value
 
@@ -94,7 +94,7 @@ class Graph(Part):
         Field(
             description="fallback: allows debug_token's documented form with the token in the URL if the other is refused."
         ),
-    ] = "never"
+    ] = "never"  # noqa: S105 - a word of the configuration, no token
     proxy: Annotated[
         Reference | None, Field(description="A reference to the address of an HTTP proxy, which may hold a password.")
     ] = None

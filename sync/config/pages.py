@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sync.config.check import Names, Report, place
+from sync.config.check import AllNames, Names, Report, place, places_in
 from sync.config.errors import Finding, KeyPath
 from sync.config.limits import AWS_NAME_LENGTH, ends_like_arn, label_faults
 from sync.config.model import CheckSettings, FilePage, PageEntry, Settings
@@ -23,9 +23,7 @@ class Resolver:
     """Resolves entries one by one, and remembers what must not come twice."""
 
     settings: Settings
-    apps: Names
-    users: Names
-    stores: Names
+    names: AllNames
     report: Report
     pages: list[Page] = field(default_factory=list)
     arn_like: dict[str, list[str]] = field(default_factory=dict)
@@ -34,8 +32,10 @@ class Resolver:
     _ids: dict[tuple[str, str], At] = field(default_factory=dict)
     _places: dict[tuple[str, ...], At] = field(default_factory=dict)
     _default_checks: Checks = field(init=False)
+    _inside: dict[str, tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._inside = {name: places_in(store) for name, store in self.settings.stores.items()}
         self._default_checks = _checks(self.settings.defaults.checks, None)
 
     def add(self, at: At, entry: FilePage) -> None:
@@ -78,42 +78,49 @@ class Resolver:
             )
         )
 
-    def _wrong(self, at: At, key: KeyPath, code: str, message: str, cure: str, first: At | None = None) -> None:
+    def _wrong(self, at: At, key: KeyPath, code: str, *texts: str, first: At | None = None) -> None:
+        message, cure = texts
         self.report(Finding(at[0], (*at[1], *key), code, message, cure, first=first))
 
     def _once(self, seen: dict[Any, At], what: object, at: At, code: str, message: str) -> None:
         first = seen.setdefault(what, at)
         if first is not at:
-            self._wrong(at, (), code, message, "remove one of the two", first)
+            self._wrong(at, (), code, message, "remove one of the two", first=first)
 
     def _unique_name(self, at: At, entry: FilePage, name: str) -> None:
         first = self._names.setdefault(name, at)
         if first is not at:
             key, cure = ("name", "change one of the two names") if entry.name else ("id", "give one of the two a name")
-            self._wrong(at, (key,), "duplicate-name", "another Page has this name", cure, first)
+            self._wrong(at, (key,), "duplicate-name", "another Page has this name", cure, first=first)
 
     def _origin(self, at: At, own: object, key: str) -> At:
         return (at[0], (*at[1], key)) if own else (0, ("defaults", key))
 
     def _user(self, at: At, entry: FilePage) -> str | None:
-        name = entry.system_user or self.settings.defaults.system_user or self.users.only()
+        name = entry.system_user or self.settings.defaults.system_user or self.names.users.only()
         if name is None:
-            if self.users.known is not None:
+            if self.names.users.known is not None:
                 self._wrong(at, (), "choice-needed", "it is not said which system user reaches this Page",
                             "write system_user here or in the defaults")  # fmt: skip
             return None
-        return name if self._exists(self.users, name, self._origin(at, entry.system_user, "system_user")) else None
+        return (
+            name if self._exists(self.names.users, name, self._origin(at, entry.system_user, "system_user")) else None
+        )
 
     def _stores(self, at: At, entry: FilePage) -> Sequence[str] | None:
-        only = self.stores.only()
+        only = self.names.stores.only()
         names = entry.stores or self.settings.defaults.stores or ((only,) if only else None)
         if names is None:
-            if self.stores.known is not None:
+            if self.names.stores.known is not None:
                 self._wrong(at, (), "choice-needed", "it is not said which stores hold this Page's token",
                             "write stores here or in the defaults")  # fmt: skip
             return None
         document, path = self._origin(at, entry.stores, "stores")
-        return [name for index, name in enumerate(names) if self._exists(self.stores, name, (document, (*path, index)))]
+        return [
+            name
+            for index, name in enumerate(names)
+            if self._exists(self.names.stores, name, (document, (*path, index)))
+        ]
 
     def _exists(self, names: Names, name: str, at: At) -> bool:
         cure = names.fault(name)
@@ -123,7 +130,7 @@ class Resolver:
 
     def _app(self, user: str) -> tuple[str, str]:
         found = self.settings.system_users.get(user)
-        name = (found.app if found else None) or self.apps.only() or ""
+        name = (found.app if found else None) or self.names.apps.only() or ""
         app = self.settings.apps.get(name)
         return name, app.id if app else ""
 
@@ -146,11 +153,11 @@ class Resolver:
         if store is None:
             return Key(name, "")
         path = fill(template(store), values)
-        here = place(store, path)
+        here = place(self._inside[name], path)
         first = self._places.setdefault(here, at)
         if first is not at:
             self._wrong(at, (), "duplicate-place", f"leads to the same place in {name} as another Page",
-                        "let the store's path hold {name}, or change this Page's stores", first)  # fmt: skip
+                        "let the store's path hold {name}, or change this Page's stores", first=first)  # fmt: skip
         if isinstance(store, AwsStore):
             if len(path) > AWS_NAME_LENGTH:
                 self._wrong(

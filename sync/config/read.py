@@ -50,20 +50,21 @@ class Reader:
                 data = stream.read(self._left + 1)
         except (OSError, ValueError) as error:
             cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-            return self._refuse(
-                file, (1, 1), "unreadable-file", f"cannot be read: {cause}", "check the path and its rights"
-            )
+            self._refuse(file, "unreadable-file", f"cannot be read: {cause}", "check the path and its rights")
+            return None
         if len(data) > self._left:
-            return self._refuse(file, (1, 1), "too-large", "the files are larger than 16 MiB together",
-                                "spread the Pages over several instances")  # fmt: skip
+            self._refuse(file, "too-large", "the files are larger than 16 MiB together", "use several instances")
+            return None
         self._left -= len(data)
         try:
             return data.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
-            at = position(data[: error.start].decode("utf-8"), error.start)
-            return self._refuse(file, at, "not-utf8", "not UTF-8 at this point", "save the file as UTF-8")
+            before = data[: error.start].decode("utf-8")
+            at = position(before, len(before))
+            self._refuse(file, "not-utf8", "not UTF-8 at this point", "save the file as UTF-8", at=at)
+            return None
 
-    def _refuse(self, file: str, at: Place, code: str, message: str, cure: str) -> None:
+    def _refuse(self, file: str, code: str, message: str, cure: str, *, at: Place = (1, 1)) -> None:
         self.errors.append(ConfigError(file, *at, "", code, message, cure))
 
     def report(self, finding: Finding | None) -> None:
@@ -74,7 +75,11 @@ class Reader:
     def finish(self) -> None:
         """Raise ConfigErrors if anything was wrong."""
         found = list(self.findings)[: MAX_ERRORS - len(self.errors)]
-        errors = sorted([*self.errors, *_placed(self.documents, found)], key=lambda e: (e.file, e.line, e.column))
+        order = {document.file: number for number, document in enumerate(self.documents)}
+        errors = sorted(
+            [*self.errors, *_placed(self.documents, found)],
+            key=lambda error: (order[error.file], error.line, error.column),
+        )
         hidden = len(self.findings) - len(found)
         if hidden:
             errors.append(ConfigError(self.documents[0].file, 1, 1, "", "too-many-errors",
@@ -89,7 +94,7 @@ def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]
     found = []
     for pattern in patterns:
         files = []
-        for name in sorted(glob.glob(pattern, root_dir=main.parent, recursive=True)):
+        for name in sorted(glob.glob(pattern, root_dir=main.parent, recursive=True)):  # noqa: PTH207 - a pattern may be absolute
             path = main.parent / name
             if path.is_file() and path.resolve() not in seen:
                 seen.add(path.resolve())

@@ -91,22 +91,26 @@ def _example(path: KeyPath) -> str:
     return f"see {path[0]} in config.example.yaml" if path else "see config.example.yaml"
 
 
+_WANTED = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "tuple_type": "a list",
+}
+
+
 def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | None) -> tuple[str, str, str]:
     context: Mapping[str, Any] = error.get("ctx", {})
     described = (field.description if field else None) or _example(path)
     match error["type"]:
         case code if code in CODES:
             return code, context["message"], context["help"]
+        case kind if kind in _WANTED:
+            return "wrong-type", f"{_kind(value)}, where {_WANTED[kind]} is wanted", described
         case "missing":
             return "missing-key", f"{path[-1]} is missing", described
         case "string_type" | "path_type":
             return _no_text(path, value)
-        case "bool_type":
-            return "wrong-type", f"{_kind(value)}, where true or false is wanted", "write true or false, without quotes"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return "wrong-type", f"{_kind(value)}, where a mapping is wanted", described
-        case "tuple_type" | "list_type":
-            return "wrong-type", f"{_kind(value)}, where a list is wanted", described
         case "literal_error":
             return "bad-value", "not one of the values that are allowed here", f"write {context['expected']}"
         case "string_pattern_mismatch":

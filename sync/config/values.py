@@ -38,7 +38,7 @@ _LONGEST = timedelta(days=3650)
 
 def wrong(code: str, message: str, cure: str) -> NoReturn:
     """Refuse a value with a code of the closed list; neither sentence may hold the value."""
-    raise PydanticCustomError(code, "refused", {"message": message, "help": cure})  # type: ignore[arg-type]  # no literal
+    raise PydanticCustomError(code, "refused", {"message": message, "help": cure})
 
 
 class Part(BaseModel):
@@ -240,7 +240,7 @@ class StoreReference(Part):
         return f"{{store: {self.store}, path: {self.path}, key: {self.key}}}"
 
 
-_REFERENCES = {"env": EnvReference, "file": FileReference, "store": StoreReference}
+_REFERENCES: dict[str, type[Part]] = {"env": EnvReference, "file": FileReference, "store": StoreReference}
 _CURE = (
     "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}"
 )

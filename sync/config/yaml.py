@@ -16,7 +16,6 @@ import yaml
 from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
-    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -61,14 +60,14 @@ class _Complex(Unreadable):
     """Stands for a list or mapping in a key's place."""
 
 
-class _Stop(Exception):
+class _Stop(Exception):  # noqa: N818 - no error, and seen by nobody
     """The rest of the file is not worth reading."""
 
 
 _NO_KEY: Any = object()
 
 
-def events(text: str) -> Iterator[Event]:
+def events(text: str) -> Iterator[Any]:
     """Give libyaml's events; raises yaml.YAMLError, whose text quotes the file and must not be shown."""
     loader = yaml.CSafeLoader(text)
     try:
@@ -138,7 +137,7 @@ class _Builder:
         self._key: Any = _NO_KEY
         self._left = MAX_VALUES
 
-    def read(self, events: Iterator[Event]) -> None:
+    def read(self, events: Iterator[Any]) -> None:
         """Take all events; what stands in nearly every file comes first and is written out, for speed."""
         for event in events:
             kind = type(event)
@@ -163,7 +162,7 @@ class _Builder:
             else:
                 self._rare(event)
 
-    def _rare(self, event: Event) -> None:
+    def _rare(self, event: Any) -> None:
         if isinstance(event, AliasEvent):
             self._flaw(event, "alias", "aliases are not allowed", "write the value out")
             if type(self._into) is dict and self._key is _NO_KEY:
@@ -174,7 +173,7 @@ class _Builder:
             self._flaw(event, "second-document", "a second YAML document begins here", "keep one document per file")
             raise _Stop
 
-    def _put(self, value: Any, event: Event) -> None:
+    def _put(self, value: Any, event: Any) -> None:
         self._left -= 1
         if self._left < 0:
             self._flaw(event, "too-many-values", f"more than {MAX_VALUES:,} values in one file",
@@ -189,7 +188,7 @@ class _Builder:
         else:
             into.append(value)
 
-    def _odd_key(self, key: Any, event: Event) -> Any:
+    def _odd_key(self, key: Any, event: Any) -> Any:
         if key == "<<":
             self._flaw(event, "merge-key", "merge keys are not allowed", "write the keys out")
         elif type(key) is str:
@@ -214,7 +213,7 @@ class _Builder:
                        "look for a bracket or brace that is not closed")  # fmt: skip
             raise _Stop
 
-    def _scalar(self, event: ScalarEvent) -> Any:
+    def _scalar(self, event: Any) -> Any:
         """Read a scalar that has an anchor or a tag, or may have escapes."""
         if not self._refuse_decoration(event):
             return Unreadable()
@@ -233,7 +232,7 @@ class _Builder:
             self._flaw(event, "tag", "YAML tags are not allowed", "remove the tag; quote the value where text is meant")
         return not foreign
 
-    def _flaw(self, event: Event, code: str, message: str, cure: str, *, key: str | None = None) -> None:
+    def _flaw(self, event: Any, code: str, message: str, cure: str, *, key: str | None = None) -> None:
         if len(self.flaws) >= MAX_ERRORS:
             raise _Stop
         path = [part for _, part in self._stack[1:]]
@@ -256,38 +255,36 @@ def places(text: str, wanted: Collection[KeyPath]) -> Mapping[KeyPath, tuple[Pla
     """
     found: dict[KeyPath, tuple[Place, Place]] = {}
     left = set(wanted)
-    path: list[str | int | None] = []
-    lists: list[bool] = []
-    key_place: Place = (1, 1)
-    try:
-        for event in events(text):
+    for path, key, value in _walk(text):
+        if path in left:
+            left.discard(path)
+            found[path] = (key or value, value)
             if not left:
                 break
-            kind = type(event)
-            if kind is MappingEndEvent or kind is SequenceEndEvent:
-                lists.pop()
-                path.pop()
-                if lists and not lists[-1]:
-                    path[-1] = None
-            elif kind in (ScalarEvent, AliasEvent, MappingStartEvent, SequenceStartEvent):
-                here = (event.start_mark.line + 1, event.start_mark.column + 1)
-                opens = kind is MappingStartEvent or kind is SequenceStartEvent
-                if lists and not lists[-1] and path[-1] is None and not opens:
-                    path[-1] = event.value if kind is ScalarEvent else "?"
-                    key_place = here
-                    continue
-                if lists and lists[-1]:
-                    path[-1] = path[-1] + 1  # type: ignore[operator]  # a list's place in the path is a number
-                    key_place = here
-                where = tuple(path)
-                if where in left:
-                    left.discard(where)  # type: ignore[arg-type]  # names and numbers only, once a key is read
-                    found[where] = (key_place if where else here, here)  # type: ignore[index]
-                if opens:
-                    lists.append(kind is SequenceStartEvent)
-                    path.append(-1 if lists[-1] else None)
-                elif lists and not lists[-1]:
-                    path[-1] = None
-    except yaml.YAMLError:
-        pass
     return found
+
+
+def _walk(text: str) -> Iterator[tuple[KeyPath, Place | None, Place]]:
+    """Give path, key's place and own place of every value; the path of what stands in a key's place is cut off."""
+    path: list[Any] = []
+    key: Place | None = None
+    for event in events(text):
+        kind = type(event)
+        if kind is MappingEndEvent or kind is SequenceEndEvent:
+            path.pop()
+        elif kind in _VALUES:
+            here = (event.start_mark.line + 1, event.start_mark.column + 1)
+            if path and path[-1] is _NO_KEY and kind is not MappingStartEvent and kind is not SequenceStartEvent:
+                path[-1], key = (event.value if kind is ScalarEvent else "?"), here
+                continue
+            if path and type(path[-1]) is int:
+                path[-1], key = path[-1] + 1, None
+            yield tuple(path), key, here
+            if kind is MappingStartEvent or kind is SequenceStartEvent:
+                path.append(_NO_KEY if kind is MappingStartEvent else -1)
+                continue
+        if path and type(path[-1]) is not int:
+            path[-1] = _NO_KEY
+
+
+_VALUES = (ScalarEvent, AliasEvent, MappingStartEvent, SequenceStartEvent)

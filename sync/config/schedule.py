@@ -1,0 +1,50 @@
+"""When cycles run, as APScheduler wants it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sync.config.cron import parse_cron
+from sync.config.model import Schedule
+
+if TYPE_CHECKING:
+    from apscheduler.triggers.base import BaseTrigger
+
+
+def trigger(schedule: Schedule) -> BaseTrigger:
+    """Give APScheduler's trigger, with the jitter, which only ever delays (read in the source of APScheduler 3.11.3)."""
+    # Imported here, so that what only reads a configuration starts without APScheduler.
+    if schedule.cron is not None:
+        from sync.config.crontab import CrontabTrigger  # noqa: PLC0415 - see above
+
+        return CrontabTrigger(parse_cron(schedule.cron), schedule.timezone, schedule.jitter)
+    from apscheduler.triggers.interval import IntervalTrigger  # noqa: PLC0415 - see above
+
+    jitter = schedule.jitter.total_seconds() or None
+    return IntervalTrigger(seconds=_every(schedule).total_seconds(), timezone=UTC, jitter=jitter)
+
+
+def next_runs(schedule: Schedule, *, count: int, now: datetime) -> list[datetime]:
+    """Give the next runs after a moment, without jitter; an interval counts from that moment."""
+    if schedule.cron is None:
+        return [now + _every(schedule) * number for number in range(1, count + 1)]
+    steady = trigger(schedule.model_copy(update={"jitter": timedelta(0)}))
+    runs: list[datetime] = []
+    after = now
+    while len(runs) < count:
+        after = steady.get_next_fire_time(runs[-1] if runs else None, after)
+        runs.append(after)
+    return runs
+
+
+def interval_seconds(schedule: Schedule, *, now: datetime | None = None) -> int:
+    """Give the seconds from one run to the next, without jitter and at least 1; for cron, between the next two runs."""
+    if schedule.cron is None:
+        return max(1, round(_every(schedule).total_seconds()))
+    first, second = next_runs(schedule, count=2, now=now or datetime.now(UTC))
+    return max(1, round((second - first).total_seconds()))
+
+
+def _every(schedule: Schedule) -> timedelta:
+    return schedule.every or timedelta(minutes=15)

@@ -51,20 +51,11 @@ class TestCurl:
         assert [entry["code"] for entry in entries] == [200, 200]
         assert len(json.loads(entries[1]["body"])["data"]) == 1
 
-    def test_a_large_form_is_waited_for(self, sandbox):
-        """A body that curl announces with ``Expect: 100-continue`` is asked for at once."""
-        said = curl(
-            "-w",
-            "%{http_code} %{time_total}",
-            "-H",
-            "Expect: 100-continue",
-            "-d",
-            "@-",
-            f"{sandbox.url}/me",
-            sent="x" * 1_500_000,
-        )
-        assert json.loads(said[: said.rindex("}") + 1])["error"]["code"] == 100
-        assert float(said.split()[-1]) < 0.9
+    def test_a_large_form_is_asked_for(self, sandbox):
+        """A body that curl announces with ``Expect: 100-continue`` is not waited for in vain."""
+        said = curl("-D", "-", "-H", "Expect: 100-continue", "-d", "@-", f"{sandbox.url}/me", sent="x" * 1_500_000)
+        assert said.startswith("HTTP/1.1 100 Continue")
+        assert json.loads(said[said.index('{"error"') :])["error"]["code"] == 100
 
     def test_a_drip_outlasts_no_total_time(self, sandbox):
         """A limit of the whole time ends a drip, which no limit of a read does."""

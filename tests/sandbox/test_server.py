@@ -96,7 +96,7 @@ def test_latency_holds_up_no_other_call():
             thread.start()
         for thread in threads:
             thread.join()
-        assert 0.2 <= time.monotonic() - begun < 1
+        assert 0.2 <= time.monotonic() - begun < 1.8
         assert running.world.calls.requests == 10
 
 
@@ -226,15 +226,15 @@ def test_a_hanging_answer_never_comes(sandbox, client):
         client.get(read(sandbox), timeout=0.1)
 
 
-@pytest.mark.parametrize("fault", ["drip-headers=5", "drip-body=5"])
+@pytest.mark.parametrize("fault", ["drip-headers=50", "drip-body=50"])
 def test_a_drip_sends_a_byte_at_a_time(sandbox, fault):
     """No single read waits long, and yet the answer takes its time."""
     switch_on(sandbox.world, fault)
     with raw(sandbox, read(sandbox)) as conn:
         if fault.startswith("drip-body"):
-            assert conn.recv(65536).endswith(b"\r\n\r\n")
-        pieces = [conn.recv(65536) for _ in range(10)]
-    assert sum(len(piece) for piece in pieces) < 40
+            assert b"\r\n\r\n" in conn.recv(65536)
+        pieces = [conn.recv(65536) for _ in range(3)]
+    assert sum(len(piece) for piece in pieces) < 30
     assert all(pieces)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sync.sandbox.business import App
 from sync.sandbox.replies import (
     APP_BLOCKED,
     APP_UNKNOWN,
@@ -20,7 +21,7 @@ from sync.sandbox.replies import (
     Request,
 )
 from sync.sandbox.tokens import Token, letters
-from sync.sandbox.world import App, World
+from sync.sandbox.world import World
 
 _PROOF_LIFE = 300
 _SECONDS = re.compile(r"[0-9]{1,12}")

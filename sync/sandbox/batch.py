@@ -27,8 +27,10 @@ def parse_batch(request: Request) -> list[Json] | GraphError:
         return _refused(f"Too many requests in batch message. Maximum batch size is {MAX_ITEMS}")
     named = {item.get("name") for item in items if isinstance(item, dict)}
     for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("relative_url"), str):
-            return _refused("Invalid batch message: an item has no relative_url")
+        if not isinstance(item, dict) or not all(
+            isinstance(item.get(name), str) for name in ("method", "relative_url")
+        ):
+            return _refused("Invalid batch message: an item needs a method and a relative_url")
         needed = item.get("depends_on")
         if needed is not None and needed not in named:
             return _refused(f"Dependency '{needed}' of a batch request does not exist")
@@ -67,7 +69,7 @@ def _item(request: Request, item: Json, version: str) -> Request:
     first, _, _rest = path.strip("/").partition("/")
     versioned = path if first[:1] == "v" and first[1:2].isdigit() else f"{version}/{path.lstrip('/')}"
     return Request(
-        method=str(item.get("method", "GET")).upper(),
+        method=item["method"].upper(),
         path=unquote("/" + versioned.lstrip("/")),
         query={**inherited, **own_query},
         headers={name: request.headers[name] for name in ("authorization", "host") if name in request.headers},

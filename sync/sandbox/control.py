@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from sync.sandbox.business import TASKS, Calls, Page, SystemUser
 from sync.sandbox.faults import Fault
 from sync.sandbox.replies import Json, Reply, Request
 from sync.sandbox.states import NAMES, PAGES, find_page, restore_page, switch_off, switch_on
 from sync.sandbox.tokens import REVOKED, letters
 from sync.sandbox.truth import truth
-from sync.sandbox.world import TASKS, Calls, Page, SystemUser, World
+from sync.sandbox.world import World
 
 PREFIX = "/_sandbox"
 

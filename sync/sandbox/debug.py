@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sync.sandbox.auth import Caller, find
+from sync.sandbox.business import App
 from sync.sandbox.replies import NOT_THE_APP, OTHER_APP, GraphError, Json, Request
 from sync.sandbox.tokens import Token
-from sync.sandbox.world import App, World
+from sync.sandbox.world import World
 
 
 def debug_token(world: World, request: Request, caller: Caller) -> Json | GraphError:

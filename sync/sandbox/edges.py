@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from sync.sandbox.auth import Caller
+from sync.sandbox.business import Page, SystemUser
 from sync.sandbox.faults import draw
 from sync.sandbox.fields import parse_fields
 from sync.sandbox.nodes import PAGE_FIELDS, own_id, page_row, user_of
 from sync.sandbox.replies import NO_USER, GraphError, Json, Request, nonexisting_field, unsupported
 from sync.sandbox.tokens import Token
-from sync.sandbox.world import Page, SystemUser, World
+from sync.sandbox.world import World
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 100
 _LIMIT = re.compile(r"[1-9][0-9]{0,8}")

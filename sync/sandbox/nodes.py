@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sync.sandbox.auth import Caller
+from sync.sandbox.business import Page, SystemUser
 from sync.sandbox.fields import parse_fields
 from sync.sandbox.replies import (
     FIELD_ONLY,
@@ -14,7 +15,7 @@ from sync.sandbox.replies import (
     nonexisting_field,
     unsupported,
 )
-from sync.sandbox.world import Page, SystemUser, World
+from sync.sandbox.world import World
 
 MAX_IDS = 50
 PAGE_FIELDS = (

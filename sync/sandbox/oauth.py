@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sync.sandbox.auth import app_token, authenticate, token_text_of
+from sync.sandbox.business import App
 from sync.sandbox.replies import APP_BLOCKED, APP_UNKNOWN, NO_TOKEN, GraphError, Json, Request
 from sync.sandbox.tokens import REVOKED
-from sync.sandbox.world import App, World
+from sync.sandbox.world import World
 
 SIXTY_DAYS = 5183944
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 
 from sync.sandbox import effects
+from sync.sandbox.business import TASKS, Gives, Page
 from sync.sandbox.faults import KINDS, Fault
 from sync.sandbox.replies import REFUSALS
 from sync.sandbox.tokens import digits
-from sync.sandbox.world import TASKS, Gives, Page, World
+from sync.sandbox.world import World
 
 _SPELLING = re.compile(
     r"(?P<name>[a-z0-9-]+)(?::(?P<kind>[a-z_]+))?(?:=(?P<argument>[^@*%]*))?"

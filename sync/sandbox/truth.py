@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sync.sandbox.auth import Caller
+from sync.sandbox.business import Page, SystemUser
 from sync.sandbox.nodes import refusal_of
 from sync.sandbox.replies import Json
 from sync.sandbox.tokens import Token, fingerprint
-from sync.sandbox.world import Page, SystemUser, World
+from sync.sandbox.world import World
 
 
 def truth(world: World) -> Json:
@@ -69,7 +70,7 @@ def _why_not(world: World, page: Page, user: SystemUser) -> str | None:
 
 
 def _token(world: World, token: Token) -> Json:
-    ailment = world.ailment(token)
+    ailment, page = world.ailment(token), world.pages.get(token.page_id or "")
     return {
         "type": token.type,
         "valid": ailment is None,
@@ -80,5 +81,6 @@ def _token(world: World, token: Token) -> Json:
         "user_id": token.user_id,
         "parent": fingerprint(token.parent) if token.parent is not None else None,
         "scopes": list(world.scopes_of(token)),
+        "untargeted": sorted(page.untargeted) if page is not None else [],
         "expires_at": token.expires_at,
     }

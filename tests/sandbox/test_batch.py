@@ -58,7 +58,17 @@ def test_more_than_fifty_are_refused_whole(world):
 
 
 @pytest.mark.parametrize(
-    "batch", ["[", "{}", "[]", '"x"', "[1]", '[{"method":"GET"}]', '[{"relative_url":"me","depends_on":"x"}]']
+    "batch",
+    [
+        "[",
+        "{}",
+        "[]",
+        '"x"',
+        "[1]",
+        '[{"method":"GET"}]',
+        '[{"relative_url":"me"}]',
+        '[{"method":"GET","relative_url":"me","depends_on":"x"}]',
+    ],
 )
 def test_a_malformed_batch_is_refused_whole(world, batch):
     """What is no array of items is an error object and not an array."""

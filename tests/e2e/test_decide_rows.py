@@ -11,13 +11,13 @@ import pytest
 from sync.sandbox.server import Sandbox
 from sync.sandbox.states import restore_page, switch_on
 from sync.sandbox.tokens import REVOKED, fingerprint
-from sync.sandbox.world import Page
+from sync.sandbox.business import Page
 from tests.e2e.rig import INSTANCE, Ran, Rig, codes
-from tests.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws, aws
+from tests.services.aws import REGION, Aws, aws, aws_environment, aws_server
 from tests.services.bao import Bao, bao, mount
 from tests.services.graph import sandbox
 
-__all__ = ["aws", "bao", "mount", "sandbox"]
+__all__ = ["aws", "aws_environment", "aws_server", "bao", "mount", "sandbox"]
 
 
 @pytest.fixture
@@ -104,16 +104,13 @@ path "{vault.mount}/metadata/meta/pages/paris" {{ capabilities = ["deny"] }}
 
 def test_row_2_a_secret_that_aws_guards_is_refused(aws: Aws, sandbox: Sandbox, tmp_path: Path) -> None:
     """A secret scheduled for deletion, and one with a rotation, are refused with what a human must do."""
-    (tmp_path / "credentials").write_text(
-        f"[test]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
-    )
     store = {
         "type": "aws-secrets-manager",
         "region": REGION,
         "endpoint_url": aws.url,
-        "auth": {"profile": "test"},
+        "auth": {"profile": "prod"},
     }
-    rig = Rig(tmp_path, sandbox, store, environment={"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")})
+    rig = Rig(tmp_path, sandbox, store)
     first = rig.once()
     assert first.code == 0, first.stdout + first.stderr
     aws.client().delete_secret(SecretId="meta/pages/paris", RecoveryWindowInDays=7)

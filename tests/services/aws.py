@@ -17,7 +17,9 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,9 @@ class Aws:
     forbidden: str | None = None
     """A secret whose value nobody may get."""
 
+    @cached_property
     def client(self) -> Any:
-        """Give a client as another person would use, which is not counted apart."""
+        """A client as another person would use; its calls are counted like ours."""
         return boto3.client(
             "secretsmanager",
             region_name=REGION,
@@ -244,9 +247,9 @@ def _move_default(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SecretsManagerBackend, "update_secret_version_stage", fixed)
 
 
-@pytest.fixture(scope="session")
-def aws_server() -> Iterator[tuple[Aws, int]]:
-    """Start moto and the shim once."""
+@contextmanager
+def served() -> Iterator[tuple[Aws, int]]:
+    """Run moto and the shim; gives the service, and moto's own port."""
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     _, port = moto.get_host_and_port()
@@ -262,6 +265,13 @@ def aws_server() -> Iterator[tuple[Aws, int]]:
     shim.server_close()
     thread.join()
     moto.stop()
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[tuple[Aws, int]]:
+    """Start moto and the shim once."""
+    with served() as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,140 @@
+"""The sandbox's own truth over time, and whether a report agrees with it.
+
+A cycle reads over some seconds while the world goes on changing. So a report is right if each thing that it says was true
+at some moment between its start and its end; what changed is kept with the time at which it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Json = Mapping[str, Any]
+
+_SLACK = 1.5
+"""Seconds: times in a report are whole seconds, and one more change may be under way while it ends."""
+
+_WRITTEN = ("created", "updated", "replaced")
+_REFUSES_PAGE = frozenset({"no-access", "page-migrated", "not-a-page", "page-not-found", "two-factor-required"})
+_OF_TOKEN = frozenset(
+    {"token-invalid", "token-expired", "wrong-type", "wrong-app", "wrong-page", "missing-scope", "expires-too-soon"}
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was true from a time on: the sandbox's truth, and what disturbs the way to it or to a store."""
+
+    at: float
+    truth: Json
+    disturbed: frozenset[str]
+
+
+@dataclass
+class History:
+    """Every moment since the start; the last one holds still."""
+
+    moments: list[Moment] = field(default_factory=list)
+
+    def note(self, at: float, truth: Json, disturbed: frozenset[str]) -> None:
+        """Remember a change."""
+        self.moments.append(Moment(at, truth, disturbed))
+
+    def during(self, report: Json) -> list[Moment]:
+        """Give the moments that a report may speak of."""
+        start, end = (datetime.fromisoformat(report[name]).timestamp() for name in ("started_at", "finished_at"))
+        inside = [moment for moment in self.moments if start - _SLACK <= moment.at <= end + _SLACK]
+        before = [moment for moment in self.moments if moment.at < start - _SLACK]
+        return before[-1:] + inside
+
+
+def differences(report: Json, history: History, *, app_id: str) -> Iterator[str]:
+    """Give each thing in a report that was true at no moment of its cycle."""
+    moments = history.during(report)
+    for page in report["pages"]:
+        for what in _page(page, moments):
+            yield f"{page['name']}: {what}"
+        for place in page["stores"]:
+            for what in _place(page, place, moments, app_id):
+                yield f"{page['name']} in {place['store']}: {what}"
+
+
+def _page(page: Json, moments: list[Moment]) -> Iterator[str]:
+    codes = [problem["code"] for problem in page["problems"]]
+    fingerprint = page["fingerprint"]
+    if page["verdict"] == "valid":
+        if codes:
+            yield f"valid, with the problems {codes}"
+        if not any(_valid(moment, fingerprint, page["id"]) for moment in moments):
+            yield f"the fetched token {fingerprint} is called valid, and never was"
+    elif page["verdict"] == "invalid":
+        for code in codes:
+            if code in _REFUSES_PAGE and not any(_refused(moment, page["id"]) for moment in moments):
+                yield f"{code}, though Graph would have given its token"
+            if code in _OF_TOKEN and not any(_faulty(moment, fingerprint, page["id"]) for moment in moments):
+                yield f"{code}, though nothing was wrong with the token {fingerprint}"
+    elif not codes:
+        yield "unknown, without a reason"
+    elif not any(_graph_disturbed(moment) or not _users_valid(moment) for moment in moments):
+        yield f"unknown ({codes}), though nothing stood in the way"
+
+
+def _place(page: Json, place: Json, moments: list[Moment], app_id: str) -> Iterator[str]:
+    fingerprint, served, action = place["fingerprint"], place["served"], place["action"]
+    if served == "verified" and not any(_valid(moment, fingerprint, page["id"]) for moment in moments):
+        yield f"verified, but the token {fingerprint} was valid at no moment"
+    if served == "broken" and fingerprint and not any(_broken(m, fingerprint, page["id"], app_id) for m in moments):
+        yield f"broken, but the token {fingerprint} was valid all the time"
+    if served == "stale" and not any(moment.disturbed or not _users_valid(moment) for moment in moments):
+        yield "stale, though nothing stood in the way"
+    if action == "failed" and not any(_store_disturbed(moment, place["store"]) for moment in moments):
+        yield f"failed ({place['error']}), though the store was well"
+    if action in _WRITTEN and not any(_valid(moment, fingerprint, page["id"]) for moment in moments):
+        yield f"{action} ({place['reason']}) with the token {fingerprint}, which was never valid"
+    if action == "replaced" and place["reason"] == "heal":
+        before = place["previous_fingerprint"]
+        if not any(_broken(moment, before, page["id"], app_id) for moment in moments):
+            yield f"healed, though the token {before} was valid all the time"
+    if action == "unchanged" and fingerprint != page["fingerprint"]:
+        yield f"unchanged, though {page['fingerprint']} was fetched and {fingerprint} is stored"
+
+
+def _valid(moment: Moment, fingerprint: str | None, page_id: str) -> bool:
+    token = moment.truth["tokens"].get(fingerprint)
+    return token is not None and token["valid"] and token["page_id"] == page_id
+
+
+def _broken(moment: Moment, fingerprint: str | None, page_id: str, app_id: str) -> bool:
+    token = moment.truth["tokens"].get(fingerprint)
+    return token is None or not token["valid"] or token["page_id"] != page_id or token["app_id"] != app_id
+
+
+def _faulty(moment: Moment, fingerprint: str | None, page_id: str) -> bool:
+    token = moment.truth["tokens"].get(fingerprint)
+    return (
+        token is None
+        or not token["valid"]
+        or token["page_id"] != page_id
+        or "pages_messaging" not in token["scopes"]
+        or token["app_id"] != moment.truth["app"]["id"]
+        or token["expires_at"] != 0
+    )
+
+
+def _refused(moment: Moment, page_id: str) -> bool:
+    users = moment.truth["pages"][page_id]["system_users"].values()
+    return not all(user["fetchable"] for user in users) or _graph_disturbed(moment)
+
+
+def _users_valid(moment: Moment) -> bool:
+    return all(user["valid"] for user in moment.truth["system_users"].values()) and not moment.truth["app"]["blocked"]
+
+
+def _graph_disturbed(moment: Moment) -> bool:
+    return any(what.startswith("graph") for what in moment.disturbed)
+
+
+def _store_disturbed(moment: Moment, store: str) -> bool:
+    return f"store {store}" in moment.disturbed

@@ -66,8 +66,11 @@ def place(inside: tuple[str, ...], path: str) -> tuple[str, ...]:
     return (*inside[:-1], inside[-1] + path)
 
 
-def check_settings(settings: Settings, names: AllNames, report: Report) -> list[str]:
+def check_settings(settings: Settings, given: Collection[str], names: AllNames, report: Report) -> list[str]:
     """Report what is wrong between the parts of the main file; give warnings."""
+    if "pages" not in given and "pages_from" not in given:
+        cure = "list the Pages here, or name further files in pages_from"
+        report(Finding(0, ("pages",), "missing-key", "pages is missing", cure))
     warnings = list(_plain_http(settings, report))
     _system_users(settings, names.apps, report)
     _stores(settings.stores, report)

@@ -39,7 +39,6 @@ class Config:
 _FILE_PAGES: TypeAdapter[tuple[FilePage, ...]] = TypeAdapter(tuple[FilePage, ...])
 # Stands in for sections that are wrong, so that the rest can be judged; nothing is made of it.
 _STAND_IN: Mapping[str, Any] = {
-    "version": 1,
     "instance": "unknown",
     "apps": {"unknown": {"id": "0", "secret": {"env": "UNKNOWN"}}},
     "system_users": {"unknown": {"token": {"env": "UNKNOWN"}}},
@@ -75,7 +74,7 @@ def _load(path: Path) -> Config:
     settings, listed = _settings(raw, base, reader)
     raw = raw if isinstance(raw, dict) else {}
     names = names_of(raw)
-    warnings = check_settings(settings, names, reader.report)
+    warnings = check_settings(settings, raw, names, reader.report)
     resolver = Resolver(settings, names, reader.report)
     for index, entry in zip(listed, settings.pages, strict=True):
         resolver.add((0, ("pages", index)), entry)

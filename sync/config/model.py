@@ -57,7 +57,8 @@ class Schedule(Part):
         str | None,
         AfterValidator(lambda value: value if value is None else _cron(value)),
         Field(
-            description="Instead of every: five fields with the meaning of crontab(5), or @hourly and the like; 0 and 7 are Sunday."
+            description="Instead of every: five fields with the meaning of crontab(5), or @hourly and the like; 0 and 7 are Sunday.",
+            examples=["*/15 * * * *"],
         ),
     ] = None
     timezone: Annotated[
@@ -96,12 +97,17 @@ class Graph(Part):
         ),
     ] = "never"  # noqa: S105 - a word of the configuration, no token
     proxy: Annotated[
-        Reference | None, Field(description="A reference to the address of an HTTP proxy, which may hold a password.")
+        Reference | None,
+        Field(
+            description="A reference to the address of an HTTP proxy, which may hold a password.",
+            examples=[{"env": "PROXY_URL"}],
+        ),
     ] = None
     ca_file: Annotated[
         FilePath | None,
         Field(
-            description="A file of CA certificates in PEM form to trust instead of the usual ones, read again in each cycle."
+            description="A file of CA certificates in PEM form to trust instead of the usual ones, read again in each cycle.",
+            examples=["/etc/ssl/internal-ca.pem"],
         ),
     ] = None
     trust_env: Annotated[
@@ -198,7 +204,9 @@ class PageEntry(FilePage):
 class Defaults(Part):
     """What applies to every Page that does not say otherwise."""
 
-    system_user: Annotated[Name | None, Field(description="May be left out when there is only one.")] = None
+    system_user: Annotated[
+        Name | None, Field(description="May be left out when there is only one.", examples=["main"])
+    ] = None
     stores: Annotated[
         tuple[Name, ...] | None,
         Field(
@@ -235,7 +243,7 @@ class Log(Part):
 class Settings(Part):
     """The whole configuration file."""
 
-    version: Annotated[Literal[1], Field(description="The version of this file's form.")]
+    version: Annotated[Literal[1], Field(description="The version of this file's form.")] = 1
     instance: Annotated[
         Name, Field(description="The owner's mark on every secret: two instances never touch each other's secrets.")
     ]

@@ -11,6 +11,7 @@ from sync.config.values import (
     TAG,
     Address,
     FilePath,
+    Namespace,
     Part,
     PathTemplate,
     PlainPath,
@@ -34,12 +35,17 @@ class Wire(Part):
 
     timeout: Timeout = timedelta(seconds=30)
     proxy: Annotated[
-        Reference | None, Field(description="A reference to the address of an HTTP proxy, which may hold a password.")
+        Reference | None,
+        Field(
+            description="A reference to the address of an HTTP proxy, which may hold a password.",
+            examples=[{"env": "PROXY_URL"}],
+        ),
     ] = None
     ca_file: Annotated[
         FilePath | None,
         Field(
-            description="A file of CA certificates in PEM form to trust instead of the usual ones, read again in each cycle."
+            description="A file of CA certificates in PEM form to trust instead of the usual ones, read again in each cycle.",
+            examples=["/etc/ssl/internal-ca.pem"],
         ),
     ] = None
     trust_env: Annotated[
@@ -54,36 +60,41 @@ class Wire(Part):
 class TokenAuth(Part):
     """Log in with a token that something else renews."""
 
-    method: Literal["token"]
+    method: Annotated[Literal["token"], Field(description="How to log in.")]
     token: Annotated[Reference, Field(description="A reference to the Vault token.")]
-    namespace: Annotated[
-        PlainPath | None, Field(description="The namespace of the token, where it is not the store's.")
-    ] = None
 
 
 class AppRoleAuth(Part):
     """Log in with AppRole."""
 
-    method: Literal["approle"]
+    method: Annotated[Literal["approle"], Field(description="How to log in.")]
     role_id: Annotated[Reference, Field(description="A reference to the role id.")]
     secret_id: Annotated[Reference, Field(description="A reference to the secret id.")]
     mount: Annotated[PlainPath, Field(description="Where the AppRole method is mounted.")] = "approle"
     namespace: Annotated[
-        PlainPath | None, Field(description="The namespace of the login, where it is not the store's.")
+        Namespace | None,
+        Field(
+            description="The namespace of the login, where it is not the store's; empty for the root.",
+            examples=["admin"],
+        ),
     ] = None
 
 
 class KubernetesAuth(Part):
     """Log in with the service account of the pod."""
 
-    method: Literal["kubernetes"]
+    method: Annotated[Literal["kubernetes"], Field(description="How to log in.")]
     role: Annotated[Text, Field(description="The role's name in Vault.")]
     jwt: Annotated[Reference, Field(description="A reference to the service account's token.")] = Field(
         default={"file": "/var/run/secrets/kubernetes.io/serviceaccount/token"}, validate_default=True
     )
     mount: Annotated[PlainPath, Field(description="Where the Kubernetes method is mounted.")] = "kubernetes"
     namespace: Annotated[
-        PlainPath | None, Field(description="The namespace of the login, where it is not the store's.")
+        Namespace | None,
+        Field(
+            description="The namespace of the login, where it is not the store's; empty for the root.",
+            examples=["admin"],
+        ),
     ] = None
 
 
@@ -109,14 +120,23 @@ VaultAuth = Annotated[
 class VaultStore(Wire):
     """HashiCorp Vault or OpenBao, a KV mount of version 2."""
 
-    type: Literal["vault"]
+    type: Annotated[Literal["vault"], Field(description="The kind of store: vault, aws-secrets-manager or file.")]
     address: Annotated[Address, Field(description="The server's address.")]
-    namespace: Annotated[PlainPath | None, Field(description="The namespace that the mount is in.")] = None
+    namespace: Annotated[
+        PlainPath | None, Field(description="The namespace that the mount is in.", examples=["team-a"])
+    ] = None
     mount: Annotated[PlainPath, Field(description="Where the KV version 2 engine is mounted.")] = "secret"
     path: Annotated[PathTemplate, Field(description=f"The secret's path in the mount. {_PLACEHOLDERS}")] = (
         "meta/pages/{name}"
     )
-    auth: Annotated[VaultAuth, Field(description="How to log in: token, approle or kubernetes.")]
+    auth: Annotated[
+        VaultAuth,
+        Field(
+            description="How to log in. token: with token, a reference. approle: with role_id and secret_id, references. "
+            "kubernetes: with role, and jwt, a reference to the service account's token. The latter two take mount and "
+            "namespace too."
+        ),
+    ]
 
 
 class AwsAuth(Part):
@@ -138,7 +158,9 @@ def _tag_key(value: str) -> str:
 class AwsStore(Wire):
     """AWS Secrets Manager in one region."""
 
-    type: Literal["aws-secrets-manager"]
+    type: Annotated[
+        Literal["aws-secrets-manager"], Field(description="The kind of store: vault, aws-secrets-manager or file.")
+    ]
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="The region.", examples=["eu-central-1"])]
     name: Annotated[PathTemplate, Field(description=f"The secret's name. {_PLACEHOLDERS}")] = "meta/pages/{name}"
     kms_key: Annotated[
@@ -149,14 +171,17 @@ class AwsStore(Wire):
         dict[Annotated[str, AfterValidator(_tag_key)], str],
         Field(description="Tags beside our own, set when a secret is created."),
     ] = Field(default_factory=dict)
-    endpoint_url: Annotated[Address | None, Field(description="Another address than Amazon's, for emulators.")] = None
+    endpoint_url: Annotated[
+        Address | None,
+        Field(description="Another address than Amazon's, for emulators.", examples=["http://127.0.0.1:5000"]),
+    ] = None
     auth: Annotated[AwsAuth, Field(description="Which credentials are used; else boto3's usual chain.")] = AwsAuth()
 
 
 class FileStore(Part):
     """A directory of this machine, for a laptop or a tmpfs; files are 0600 and replaced atomically."""
 
-    type: Literal["file"]
+    type: Annotated[Literal["file"], Field(description="The kind of store: vault, aws-secrets-manager or file.")]
     directory: Annotated[FilePath, Field(description="The directory, from the folder of the configuration file.")]
     name: Annotated[PathTemplate, Field(description=f"The file's name in it. {_PLACEHOLDERS}")] = "{name}.json"
     timeout: Timeout = timedelta(seconds=30)

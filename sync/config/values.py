@@ -196,6 +196,13 @@ def _payload_text(value: str) -> str:
 
 
 PathTemplate = Annotated[Text, AfterValidator(_secret_path)]
+Namespace = Annotated[
+    str,
+    StringConstraints(max_length=4096),
+    AfterValidator(lambda value: value.strip("/")),
+    AfterValidator(lambda value: value and _secret_path(value.replace("{", "{{").replace("}", "}}")) and value),
+]
+"""Like a PlainPath, or empty for the root."""
 PlainPath = Annotated[
     Text,
     AfterValidator(lambda value: value.strip("/")),

@@ -31,8 +31,8 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        """Whether the request may change something."""
-        return self.method not in ("GET", "LIST")
+        """Whether the request may change something that a second sending would not leave as it is."""
+        return self.method == "POST"
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,13 +136,20 @@ def started(
         process.wait(10)
 
 
-@pytest.fixture(scope="session")
-def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    """Give a dev server, unsealed and empty."""
-    folder, url = tmp_path_factory.mktemp("bao"), f"127.0.0.1:{free_port()}"
+@contextmanager
+def dev_node(folder: Path) -> Iterator[Bao]:
+    """Run a dev server, unsealed and empty."""
+    url = f"127.0.0.1:{free_port()}"
     arguments = ["-dev", "-dev-root-token-id=root", f"-dev-listen-address={url}", "-dev-no-store-token"]
     with started(folder, arguments, f"http://{url}/v1/sys/health"):
         yield Bao(f"http://{url}", "root")
+
+
+@pytest.fixture(scope="session")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
+    """Give a dev server for all tests; one that seals takes ``dev_node`` for itself."""
+    with dev_node(tmp_path_factory.mktemp("bao")) as node:
+        yield node
 
 
 @pytest.fixture
@@ -197,6 +204,6 @@ def unseal(node: Bao) -> None:
 
 @pytest.fixture(scope="session")
 def raft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    """Give a raft node for all tests; a test that seals takes ``raft_node`` for itself."""
+    """Give a raft node with TLS for all tests."""
     with raft_node(tmp_path_factory.mktemp("raft")) as node:
         yield node

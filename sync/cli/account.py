@@ -1,0 +1,158 @@
+"""A report as a person reads it: lines with problems first, each cause once, one sentence at the end. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sync.core.decide import Kind
+from sync.core.model import Expiry
+from sync.core.problems import CATALOGUE, Problem
+from sync.core.report import WORST_FIRST, PageEntry, Report, StoreEntry
+
+COLUMNS = ("Page", "store", "action", "served", "token", "ends", "problem")
+_NAMED = 3
+"""So many Pages are named in a cause; the lines above it have them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One place of one Page. ``quiet``: it is as it should be, and nothing was or is to be done."""
+
+    cells: tuple[str, ...]
+    served: str
+    quiet: bool
+
+
+@dataclass(slots=True)
+class Cause:
+    """One problem code with one remedy, and all that it concerns. A ``notice`` changes no result."""
+
+    code: str
+    who: str
+    remedy: str
+    notice: bool
+    subjects: dict[str, None] = field(default_factory=dict)
+    messages: dict[str, None] = field(default_factory=dict)
+
+
+def lines(report: Report) -> list[Line]:
+    """Give a line for each Page and store, the worst first, else in the order of the configuration."""
+    told = [(page, entry) for page in report.pages for entry in page.stores]
+    return [_line(page, entry, planned=report.planned) for page, entry in sorted(told, key=_rank)]
+
+
+def causes(report: Report) -> list[Cause]:
+    """Give each cause once, problems before notices, whatever the number of Pages that have it."""
+    found: dict[tuple[bool, str, str, str], Cause] = {}
+
+    def add(problems: Iterable[Problem], subject: str, *, notice: bool = False) -> None:
+        for problem in problems:
+            key = (notice, problem.code, problem.who, problem.remedy)
+            cause = found.setdefault(key, Cause(problem.code, problem.who, problem.remedy, notice))
+            cause.subjects[subject] = None
+            cause.messages[problem.message] = None
+
+    for parent in report.parents:
+        add(parent.verdict.problems, f"system user {parent.system_user}")
+        add(parent.verdict.notices, f"system user {parent.system_user}", notice=True)
+    for page in report.pages:
+        add(page.problems, page.name)
+        add(page.notices, page.name, notice=True)
+        for entry in page.stores:
+            add(entry.problems, page.name)
+            add(entry.notices, page.name, notice=True)
+    return sorted(found.values(), key=lambda cause: cause.notice)
+
+
+def cause_text(cause: Cause) -> tuple[str, str, str]:
+    """Tell a cause in three sentences: whom it concerns, what is the matter, who does what."""
+    head = f"{'notice' if cause.notice else 'problem'} {cause.code}: {_some(list(cause.subjects))}"
+    messages = list(cause.messages)
+    matter = messages[0] if len(messages) == 1 else f"{CATALOGUE[cause.code].meaning} {' / '.join(messages[:_NAMED])}"
+    if len(messages) > _NAMED:
+        matter += f" / and {len(messages) - _NAMED} more; --output json has them all"
+    acts = "Nobody needs to act" if cause.who == "nobody" else f"Who acts: {cause.who}"
+    return head, matter, f"{acts}. {cause.remedy}"
+
+
+def orphans_text(report: Report) -> str | None:
+    """Name the secrets of ours that no Page leads to any more; None where there are none."""
+    if not report.orphans:
+        return None
+    named = _some([f"{key.store}:{key.path}" for key in report.orphans], most=10)
+    return f"orphans: {named}. They carry our mark, but no Page of the configuration leads to them; they are kept."
+
+
+def summary(report: Report) -> list[str]:
+    """Sum a report up: Pages, actions, traffic; for a plan also that nothing was written, and its checksum."""
+    counts = report.summary
+    traffic = report.frame.traffic
+    served = ", ".join(f"{counts[word]} {word}" for word in reversed(WORST_FIRST) if counts[word])
+    kinds = ", ".join(f"{counts[kind.value]} {kind.value}" for kind in Kind if counts[kind.value])
+    cost = f"{count(traffic.graph_requests, 'request')} to Graph, {traffic.store_requests} to stores"
+    told = [f"{count(len(report.pages), 'Page')}: {served or 'none'}. {'Planned' if report.planned else 'Places'}: {kinds or 'none'}."]
+    told.append(f"Result: {report.result}, in {report.frame.duration_seconds:.1f} s with {cost}.")
+    if report.planned:
+        told.append(f"Nothing was written. Plan {report.checksum}")
+    return told
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number of things, with the plural where it belongs."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _rank(told: tuple[PageEntry, StoreEntry]) -> int:
+    page, entry = told
+    if page.problems or entry.problems or entry.served != "verified":
+        return WORST_FIRST.index(entry.served)
+    return len(WORST_FIRST) + (entry.action is Kind.UNCHANGED)
+
+
+def _line(page: PageEntry, entry: StoreEntry, *, planned: bool) -> Line:
+    problems = list(dict.fromkeys(problem.code for problem in (*page.problems, *entry.problems)))
+    action = f"{entry.action.value} ({entry.reason})" if entry.reason else entry.action.value
+    if entry.confirmed is False:
+        action += ", unconfirmed"
+    cells = (
+        page.name,
+        entry.key.store,
+        action,
+        entry.served,
+        _token(page, entry, planned=planned),
+        _ends(page, entry),
+        ", ".join(problems) or "-",
+    )
+    quiet = entry.action is Kind.UNCHANGED and entry.served == "verified" and not problems
+    return Line(cells, entry.served, quiet)
+
+
+def _token(page: PageEntry, entry: StoreEntry, *, planned: bool) -> str:
+    """Show the stored token's fingerprint; where one is replaced by another, both."""
+    old, new = entry.previous_fingerprint, entry.fingerprint
+    if planned and entry.action in (Kind.CREATED, Kind.REPLACED):
+        old, new = entry.fingerprint, page.fingerprint
+    return f"{old} > {new}" if old and old != new else new or "-"
+
+
+def _ends(page: PageEntry, entry: StoreEntry) -> str:
+    """Say when the fetched token ends, where it is the one that is stored."""
+    if page.fingerprint is None or page.fingerprint != entry.fingerprint:
+        return "-"
+    return expiry(page.expires_at)
+
+
+def expiry(end: Expiry | None) -> str:
+    """Write when a token ends."""
+    if end is None:
+        return "-"
+    return f"{end:%Y-%m-%d}" if isinstance(end, datetime) else "never"
+
+
+def _some(names: Sequence[str], *, most: int = _NAMED) -> str:
+    if len(names) <= most + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"

@@ -1,0 +1,104 @@
+"""The commands that work on a configuration, and the program's entry. What a command needs is imported in it.
+
+Starting is most of what a short command costs: none of boto3, hvac, httpx, rich and structlog is loaded for --help,
+--version, schema and validate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sync.cli import play
+from sync.cli.options import PLACES, VARIABLE, Form, Output
+from sync.ops.process import tell_crashes_safely
+
+app = typer.Typer(
+    name="page-token-sync",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.command()(play.demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    tell_crashes_safely()
+    app(prog_name="page-token-sync")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - see above
+
+        typer.echo(f"page-token-sync {version('page-token-sync')}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Exit codes: 0 all is well, 1 something needs a look, 2 wrong usage or configuration, 3 nothing could be done.")
+def options(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help=f"The configuration [default: ${VARIABLE}, {', '.join(PLACES)}]."
+        ),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keep Facebook Page tokens right in Vault, OpenBao or AWS Secrets Manager. Begin with: page-token-sync demo."""
+    ctx.obj = config
+
+
+@app.command()
+def once(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+    """Run one cycle, then exit; the report goes to stdout."""
+    from sync.cli.work import cycle  # noqa: PLC0415 - see above
+
+    raise typer.Exit(cycle(ctx.obj, output, write=True))
+
+
+@app.command()
+def plan(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+    """Show what `once` would do and why, with a checksum; write nothing."""
+    from sync.cli.work import cycle  # noqa: PLC0415 - see above
+
+    raise typer.Exit(cycle(ctx.obj, output, write=False))
+
+
+@app.command()
+def run(ctx: typer.Context) -> None:
+    """Run cycles on the schedule until SIGTERM; log to stdout.
+
+    The first cycle starts at once. SIGTERM ends it within ten seconds with exit code 0. SIGHUP changes nothing.
+    """
+    from sync.cli.work import daemon  # noqa: PLC0415 - see above
+
+    raise typer.Exit(daemon(ctx.obj))
+
+
+@app.command()
+def validate(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+    """Check the configuration alone, offline: every error at once, with its place and its cure."""
+    from sync.cli.work import validate as check  # noqa: PLC0415 - see above
+
+    raise typer.Exit(check(ctx.obj, output))
+
+
+@app.command()
+def schema() -> None:
+    """Print the configuration's JSON Schema."""
+    from sync.cli.output import put_json  # noqa: PLC0415 - see above
+    from sync.config.example import schema as whole  # noqa: PLC0415 - see above
+
+    put_json(whole(), indent=2)
+
+
+app.command()(play.sandbox)

@@ -1,0 +1,186 @@
+"""What commands print: the one module that knows rich, and loads it for a terminal only."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sync.cli.options import Form
+from sync.config.errors import ConfigErrors
+from sync.ops.scrub import scrub, without_tokens
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sync.cli.account import Line
+    from sync.config.load import Config
+    from sync.core.report import Report
+
+_FEW = 20
+"""So many lines of what is as it should be fit on a screen; more are summed up there, and never in a pipe."""
+
+_STYLES = {"broken": "red", "absent": "red", "foreign": "yellow", "stale": "yellow", "verified": "green"}
+
+
+def put_report(report: Report, form: Form) -> None:
+    """Print a cycle's report, or a plan's."""
+    if form is Form.JSON:
+        from sync.core.report_json import as_json  # noqa: PLC0415 - not for a table
+
+        put_json(as_json(report))
+        return
+    from sync.cli import account  # noqa: PLC0415 - not for JSON
+
+    put_lines(account.lines(report))
+    for cause in account.causes(report):
+        put_cause(account.cause_text(cause))
+    for text in report.frame.warnings:
+        put(f"warning: {text}")
+    orphans = account.orphans_text(report)
+    put(*([orphans] if orphans else []), *account.summary(report))
+
+
+def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) -> None:
+    """Print what is wrong with a configuration: JSON on stdout, text on stderr unless it is the result that was asked for."""
+    if form is Form.JSON:
+        fields = ("file", "line", "column", "path", "code", "message", "help")
+        put_json({"format": 1, "errors": [{name: getattr(error, name) for name in fields} for error in wrong.errors]})
+        return
+    told = [str(error) for error in wrong.errors]
+    told.append(f"{len(told):,} error{'' if len(told) == 1 else 's'}; nothing was done.")
+    _write(stream or sys.stderr, *(scrub(line) for text in told for line in text.split("\n")))
+
+
+def put_failure(code: str, message: str, form: Form) -> None:
+    """Print why a command could not be carried out, in the shape of a configuration's errors."""
+    if form is Form.JSON:
+        error = {"file": "", "line": 0, "column": 0, "path": "", "code": code, "message": message, "help": ""}
+        put_json({"format": 1, "errors": [error]})
+    _write(sys.stderr, scrub(message))
+
+
+def put_validated(config: Config, form: Form) -> None:
+    """Print that a configuration is right, with what follows from it."""
+    from sync.config.schedule import interval_seconds, next_runs  # noqa: PLC0415 - not for a file that is wrong
+
+    runs = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in next_runs(config.schedule, count=3, now=datetime.now(UTC))]
+    seconds = interval_seconds(config.schedule)
+    if form is Form.JSON:
+        put_json(
+            {
+                "format": 1,
+                "errors": [],
+                "warnings": list(config.warnings),
+                "next_runs": runs,
+                "verify_interval_seconds": seconds,
+            }
+        )
+        return
+    from sync.cli.account import count  # noqa: PLC0415 - not for JSON
+
+    put(
+        f"{config.files[0]} is right: {count(len(config.pages), 'Page')}, {count(len(config.stores), 'store')}.",
+        f"Every token is verified in each cycle, every {seconds:,} s. Started now, the next cycles are at {', '.join(runs)}.",
+        *(f"warning: {text}" for text in config.warnings),
+    )
+
+
+def put_json(value: Any, *, indent: int | None = None) -> None:
+    """Print one JSON document, indented on a terminal and on one line in a pipe unless it is told otherwise."""
+    indent = 2 if sys.stdout.isatty() else indent
+    _write(sys.stdout, without_tokens(json.dumps(value, indent=indent)))
+
+
+def put(*paragraphs: str) -> None:
+    """Print paragraphs: wrapped on a terminal, a line each in a pipe."""
+    console = _console(sys.stdout)
+    for text in map(scrub, paragraphs):
+        if console is None:
+            _write(sys.stdout, text)
+        else:
+            console.print(text, style=None)
+
+
+def put_cause(sentences: tuple[str, str, str]) -> None:
+    """Print a cause, its matter and its remedy indented under it."""
+    head, *rest = map(scrub, sentences)
+    console = _console(sys.stdout)
+    if console is None:
+        _write(sys.stdout, head, *(f"  {text}" for text in rest))
+        return
+    from rich.padding import Padding  # noqa: PLC0415 - for a terminal only
+
+    console.print(head, style="yellow" if head.startswith("notice") else "bold red")
+    for text in rest:
+        console.print(Padding(text, (0, 0, 0, 2)))
+
+
+def put_lines(lines: Sequence[Line]) -> None:
+    """Print the table of a report; on a terminal what is as it should be is summed up where it would fill the screen."""
+    from sync.cli.account import COLUMNS  # noqa: PLC0415 - not for JSON
+
+    console = _console(sys.stdout)
+    if console is None:
+        _write(sys.stdout, *_aligned([COLUMNS, *(tuple(map(scrub, line.cells)) for line in lines)]))
+        return
+    quiet = sum(line.quiet for line in lines)
+    shown = [line for line in lines if not line.quiet] if quiet > _FEW else lines
+    if shown:
+        _table(console, COLUMNS, shown)
+    if len(shown) < len(lines):
+        put(f"{quiet:,} unchanged and verified places are not listed.")
+
+
+def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> None:
+    from rich import box  # noqa: PLC0415 - for a terminal only
+    from rich.table import Table  # noqa: PLC0415 - for a terminal only
+    from rich.text import Text  # noqa: PLC0415 - for a terminal only
+
+    # A column that says nothing takes no room.
+    kept = [place for place, _ in enumerate(columns) if any(line.cells[place] != "-" for line in lines)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    for place in kept:
+        table.add_column(columns[place], overflow="fold")
+    for line in lines:
+        style = _STYLES[line.served]
+        cells = (scrub(line.cells[place]) for place in kept)
+        table.add_row(*(Text(cell, style=style if cell == line.served else "") for cell in cells))
+    console.print(table)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[None]:
+    """Show on a terminal that something is going on; nothing elsewhere."""
+    console = _console(sys.stderr)
+    if console is None:
+        yield
+    else:
+        with console.status(f"{doing} …"):
+            yield
+
+
+def _console(stream: TextIO) -> Console | None:
+    """Give rich's console for a terminal; None for a pipe or a file, which get plain text that is never cut."""
+    if not stream.isatty():
+        return None
+    from rich.console import Console  # noqa: PLC0415 - for a terminal only
+
+    return Console(file=stream, markup=False, emoji=False, highlight=False, no_color=bool(os.environ.get("NO_COLOR")))
+
+
+def _write(stream: TextIO, *lines: str) -> None:
+    # A name that the reader's encoding lacks costs its characters, not the report.
+    encoding = stream.encoding or "utf-8"
+    text = "".join(f"{line}\n" for line in lines)
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()

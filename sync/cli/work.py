@@ -1,0 +1,105 @@
+"""Carrying out what a command asks for; each function prints its result and gives the exit code."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sync.cli import output
+from sync.cli.options import Form, config_file
+from sync.config.errors import ConfigErrors
+from sync.ops.process import keep_memory_private, watch_signals
+from sync.threads import Stopping, SystemClock
+
+if TYPE_CHECKING:
+    from sync.config.load import Config
+    from sync.core.report import Report
+    from sync.ops.log import Log
+
+INTERRUPTED = 130
+
+
+def validate(given: Path | None, form: Form) -> int:
+    """Say whether the configuration is right, or all that is wrong with it."""
+    try:
+        config = _configuration(given)
+    except ConfigErrors as wrong:
+        output.put_errors(wrong, form, stream=sys.stdout)
+        return 2
+    output.put_validated(config, form)
+    return 0
+
+
+def cycle(given: Path | None, form: Form, *, write: bool) -> int:
+    """Run one cycle, or only its plan, and print the report."""
+    clock = SystemClock()
+    watch_signals(clock, exit_code=INTERRUPTED)
+    try:
+        config = _configuration(given)
+        with output.progress("asking Graph and the stores"):
+            report = _report(config, clock, write=write)
+    except ConfigErrors as wrong:
+        output.put_errors(wrong, form)
+        return 2
+    except Stopping:
+        output.put_failure("interrupted", "Interrupted. What was written stays written.", form)
+        return INTERRUPTED
+    output.put_report(report, form)
+    return report.exit_code
+
+
+def daemon(given: Path | None) -> int:
+    """Run cycles until a signal ends them."""
+    clock = SystemClock()
+    logs: list[Log] = []
+    # A terminal that goes away ends what was started from it; a service gets SIGHUP from those who hope for a reload.
+    watch_signals(clock, exit_code=0, hangup=None if sys.stdin and sys.stdin.isatty() else lambda: _hang_up(logs))
+    keep_memory_private()
+    try:
+        config = _configuration(given)
+    except ConfigErrors as wrong:
+        output.put_errors(wrong, Form.TABLE)
+        return 2
+    from sync import app, daemon  # noqa: PLC0415 - not for a file that is wrong
+    from sync.config.schedule import trigger  # noqa: PLC0415 - not for a file that is wrong
+    from sync.ops.log import standard_log  # noqa: PLC0415 - not for a file that is wrong
+
+    logs.append(standard_log(level=config.log.level, form=config.log.format))
+    daemon.run(app.build(config, clock=clock), trigger=trigger(config.schedule), clock=clock, log=logs[0])
+    return 0
+
+
+def _configuration(given: Path | None) -> Config:
+    file = config_file(given)
+    from sync.config.load import load  # noqa: PLC0415 - not for a file that is not there
+
+    return load(file)
+
+
+def _report(config: Config, clock: SystemClock, *, write: bool) -> Report:
+    from sync.app import build  # noqa: PLC0415 - not for a file that is wrong
+
+    with build(config, clock=clock) as app:
+        report = app.cycle(write=write)
+    if write and config.log.level == "debug":
+        _log(report, config)
+    return report
+
+
+def _log(report: Report, config: Config) -> None:
+    """Log beside a report, which tells the same, for those who want to see each place's line."""
+    from sync.core.events import events  # noqa: PLC0415 - only where it is asked for
+    from sync.ops.log import standard_log  # noqa: PLC0415 - only where it is asked for
+
+    log = standard_log(level=config.log.level, form=config.log.format, stderr=True)
+    for event in events(report):
+        log.write(event, cycle=report.frame.cycle)
+
+
+def _hang_up(logs: Sequence[Log]) -> None:
+    from sync.daemon import HANGUP  # noqa: PLC0415 - only where it is needed
+
+    for log in logs:
+        log.write(HANGUP)

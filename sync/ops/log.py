@@ -1,0 +1,129 @@
+"""Log lines: the only module that knows the logging library. Nothing that looks like a secret passes it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, date, datetime
+from typing import Any, Literal, TextIO
+
+import structlog
+
+from sync.core.events import Event
+from sync.core.secret import Secret
+from sync.ops.process import place_of
+from sync.ops.scrub import scrub
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_FIRST = ("timestamp", "level", "event", "cycle")
+_DEEPEST = 8
+_LONGEST = 4096
+
+Fields = MutableMapping[str, Any]
+
+
+class Output:
+    """A stream that lines are written to whole. A reader that has gone away costs lines, never a cycle."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost = 0
+
+    def msg(self, line: str) -> None:
+        """Write one line; counts it as ``lost`` where nobody takes it."""
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.lost += 1
+
+    debug = info = warning = error = msg
+
+
+class Log:
+    """Where events go. ``write`` may be called from any thread."""
+
+    def __init__(
+        self, stream: TextIO, *, level: str = "info", form: Literal["auto", "json", "console"] = "auto"
+    ) -> None:
+        """Write to ``stream`` what is at least of ``level``; ``auto`` is for people on a terminal, else JSON lines."""
+        if hasattr(stream, "reconfigure"):
+            # A line is written whatever characters the terminal's encoding lacks.
+            stream.reconfigure(errors="backslashreplace")
+        console = form == "console" or (form == "auto" and stream.isatty())
+        self.output = Output(stream)
+        self._log = structlog.wrap_logger(
+            self.output,
+            processors=[_stamp, _order, _harmless, _console(stream) if console else _json_line],
+            wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+            cache_logger_on_first_use=True,
+        )
+
+    def write(self, event: Event, *, cycle: str | None = None) -> None:
+        """Write one event, with the cycle that it belongs to."""
+        getattr(self._log, event.level)(event.name, **({"cycle": cycle} if cycle else {}), **event.fields)
+
+
+def silence_libraries() -> None:
+    """Cut off what libraries log: httpx logs URLs, botocore bodies. What matters of it is in our own events."""
+    logging.disable(logging.CRITICAL)
+    logging.raiseExceptions = False
+
+
+def _stamp(_: Any, level: str, fields: Fields) -> Fields:
+    fields["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    fields["level"] = level
+    return fields
+
+
+def _order(_: Any, __: str, fields: Fields) -> Fields:
+    return {**{name: fields.pop(name) for name in _FIRST if name in fields}, **fields}
+
+
+def _harmless(_: Any, __: str, fields: Fields) -> Fields:
+    return {scrub(str(name)): _value(value) for name, value in fields.items() if value is not None}
+
+
+def _value(value: Any, depth: int = 0) -> Any:
+    """Make a value one that can be shown: plain data with scrubbed text; of anything else only its class is told."""
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124 - not a number
+        case str():
+            return scrub(value if len(value) <= _LONGEST else value[:_LONGEST] + "…")
+        case Secret():
+            return value.fingerprint
+        case datetime() | date():
+            return value.isoformat()
+        case BaseException():
+            return place_of(value)
+        case Mapping() if depth < _DEEPEST:
+            return {scrub(str(name)): _value(item, depth + 1) for name, item in value.items()}
+        case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
+            return [_value(item, depth + 1) for item in value]
+        case _:
+            return f"({type(value).__name__})"
+
+
+def _json_line(_: Any, __: str, fields: Fields) -> str:
+    return json.dumps(fields, ensure_ascii=False, separators=(", ", ": "))
+
+
+def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=stream.isatty() and not os.environ.get("NO_COLOR"),
+        exception_formatter=structlog.dev.plain_traceback,
+        sort_keys=False,
+        pad_event_to=16,
+    )
+
+
+def standard_log(*, level: str, form: Literal["auto", "json", "console"], stderr: bool = False) -> Log:
+    """Log to stdout, or to stderr beside a command's result, and silence what libraries log."""
+    silence_libraries()
+    return Log(sys.stderr if stderr else sys.stdout, level=level, form=form)

@@ -1,0 +1,78 @@
+"""Batches: up to fifty reads in one POST, and their answers taken apart again.
+
+Meta's page on batch requests, read 2026-11-24: the answers come as an array in the order of the requests, one that ran
+out of time is ``null``, and the status of the whole is 200 whatever became of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from sync.core.secret import Secret
+from sync.graph.answers import Answer, NotJson, read_answer, read_json
+from sync.graph.errors import Fault
+
+T = TypeVar("T")
+
+SIZE = 50
+"""What Meta takes at most."""
+_NULL = Fault("null")
+
+
+def form(relative_urls: Sequence[str], auth: Mapping[str, str]) -> bytes:
+    """Write the body of a batch of GETs; ``auth`` holds the token and its proof, which every item shares."""
+    items = [{"method": "GET", "relative_url": url} for url in relative_urls]
+    batch = json.dumps(items, separators=(",", ":"))
+    return urlencode({**auth, "include_headers": "false", "batch": batch}).encode("ascii")
+
+
+def chunks(items: Sequence[T], size: int = SIZE) -> list[tuple[T, ...]]:
+    """Cut a list into pieces of at most ``size``."""
+    return [tuple(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def read_batch(
+    status: int, body: bytes, count: int, *, secrets: Iterable[Secret], retry_after: str | None = None
+) -> list[Answer | Fault] | Fault:
+    """Take the answers of a batch of ``count`` items apart, in their order; a Fault where the batch failed as a whole.
+
+    An object in place of the array is the error of the whole. An array of another length cannot be matched to what was
+    asked, so it is none.
+    """
+    secrets = tuple(secrets)
+    if body.strip() in (b"", b"null"):
+        return _NULL
+    try:
+        value = read_json(body)
+    except NotJson:
+        value = None
+    if not isinstance(value, list):
+        whole = read_answer(status, body, secrets=secrets, retry_after=retry_after)
+        return whole if isinstance(whole, Fault) else Fault("bad-answer", status)
+    if len(value) != count:
+        return Fault("bad-answer", status)
+    return [_item(item, secrets) for item in value]
+
+
+def by_id(answers: Sequence[Answer | Fault], ids: Sequence[str]) -> list[Answer | Fault]:
+    """Give each id its answer by the ``id`` in the answer, where the order turns out not to be that of the requests.
+
+    What cannot be placed then, errors among it, counts as not answered.
+    """
+    found = [str(answer.value.get("id")) if isinstance(answer, Answer) else None for answer in answers]
+    known = set(ids)
+    if all(got is None or got == wanted or got not in known for got, wanted in zip(found, ids, strict=True)):
+        return list(answers)
+    placed = {got: answer for got, answer in zip(found, answers, strict=True) if got is not None}
+    return [placed.get(wanted, _NULL) for wanted in ids]
+
+
+def _item(item: Any, secrets: Iterable[Secret]) -> Answer | Fault:
+    if item is None:
+        return _NULL
+    if not isinstance(item, dict) or not isinstance(item.get("code"), int) or not isinstance(item.get("body"), str):
+        return Fault("bad-answer")
+    return read_answer(item["code"], item["body"], secrets=secrets)

@@ -1,0 +1,116 @@
+"""``debug_token`` for many tokens, asked with the app's own token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from sync.core.model import SourceError, TokenFacts
+from sync.core.secret import Secret
+from sync.graph.answers import Answer
+from sync.graph.batch import chunks
+from sync.graph.client import Caller, Client
+from sync.graph.errors import Fault, classify
+from sync.graph.facts import read_facts
+from sync.graph.patience import Gate
+from sync.threads import Clock, each
+
+Told = dict[Secret, TokenFacts | SourceError]
+
+
+class Debugger:
+    """Asks Meta what tokens are, for one cycle.
+
+    A token that is asked about stands in the body of a batch. Only where Graph refuses that form, and ``token_in_url``
+    allows it, does it stand in a query, which is the form that Meta documents.
+    """
+
+    def __init__(self, client: Client, gate: Gate, clock: Clock, workers: int) -> None:
+        self._client = client
+        self._gate = gate
+        self._clock = clock
+        self._workers = workers
+        self._refused: Fault | None = None
+
+    def ask(self, caller: Caller, tokens: Sequence[Secret]) -> Told:
+        """Give every token its facts, or why there are none."""
+        pieces = chunks(list(dict.fromkeys(tokens)))
+        told: Told = {}
+        for part in each(
+            lambda piece: self._piece(caller, piece, repeat=False), pieces, workers=self._workers, clock=self._clock
+        ).values():
+            told.update(part)
+        return told
+
+    def _piece(self, caller: Caller, piece: tuple[Secret, ...], *, repeat: bool) -> Told:
+        shut = self._gate.shut(caller.app)
+        if shut is not None:
+            return dict.fromkeys(piece, shut)
+        if self._refused is not None:
+            refused = self._refused
+            return {token: self._other_form(caller, token, refused) for token in piece}
+        urls = ["debug_token?" + urlencode({"input_token": token.reveal()}) for token in piece]
+        got = self._client.batch(caller, urls, "debug", secrets=piece)
+        if isinstance(got, Fault):
+            return self._whole(caller, piece, got, repeat=repeat)
+        forms = [answer for answer in got if isinstance(answer, Fault) and _other(answer)]
+        if len(forms) == len(piece):
+            self._refused = forms[0]
+        return {
+            token: self._item(caller, token, answer, repeat=repeat) for token, answer in zip(piece, got, strict=True)
+        }
+
+    def _whole(self, caller: Caller, piece: tuple[Secret, ...], fault: Fault, *, repeat: bool) -> Told:
+        """Go on after a batch that failed as a whole."""
+        row = classify(fault, "debug")
+        match row.then:
+            case "halve" if len(piece) > 1:
+                middle = len(piece) // 2
+                first = self._piece(caller, piece[:middle], repeat=repeat)
+                return {**first, **self._piece(caller, piece[middle:], repeat=repeat)}
+            case "other-form":
+                self._refused = fault
+                return {token: self._other_form(caller, token, fault) for token in piece}
+            case "singly" if not repeat:
+                return {token: self._once_more(caller, token, row.error(fault)) for token in piece}
+            case _:
+                return dict.fromkeys(piece, self._gate.note(caller.app, row, fault))
+
+    def _item(self, caller: Caller, token: Secret, answer: Answer | Fault, *, repeat: bool) -> TokenFacts | SourceError:
+        got = self._facts(token, answer)
+        if isinstance(got, TokenFacts):
+            return got
+        row = classify(got, "debug")
+        if row.then == "other-form":
+            return self._other_form(caller, token, got)
+        error = self._gate.note(caller.app, row, got)
+        passing = row.then in ("singly", "retry", "halve") or got.kind == "no-facts"
+        return self._once_more(caller, token, error) if passing and not repeat else error
+
+    def _once_more(self, caller: Caller, token: Secret, error: SourceError) -> TokenFacts | SourceError:
+        told = self._client.patience.repeat(lambda _: self._piece(caller, (token,), repeat=True))
+        return error if told is None else told[token]
+
+    def _other_form(self, caller: Caller, token: Secret, fault: Fault) -> TokenFacts | SourceError:
+        """Ask in the query where that is allowed; ``fault`` says how the body was refused."""
+        shut = self._gate.shut(caller.app)
+        if shut is not None:
+            return shut
+        if self._client.settings.token_in_url:
+            answer = self._client.get(caller, "debug_token", {"input_token": token.reveal()}, "debug")
+            got = self._facts(token, answer)
+            if isinstance(got, TokenFacts):
+                return got
+            fault = got
+        return self._gate.note(caller.app, classify(fault, "debug"), fault)
+
+    def _facts(self, token: Secret, answer: Answer | Fault) -> TokenFacts | Fault:
+        if isinstance(answer, Fault):
+            return answer
+        data = answer.value.get("data")
+        facts = read_facts(data, self._clock.now(), secrets=(token,)) if isinstance(data, dict) else None
+        return Fault("no-facts") if facts is None or facts.is_valid is None else facts
+
+
+def _other(fault: Fault) -> bool:
+    return classify(fault, "debug").then == "other-form"

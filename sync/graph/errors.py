@@ -1,0 +1,262 @@
+"""What each of Graph's errors means for a Page, a system user or an app: one closed table, read from the top.
+
+Collected from Meta's error references and from dated answers that others published, as read on 2026-11-24. A text is
+matched only where code and subcode do not decide; server calls without ``locale`` are answered in English.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import Literal
+
+from sync.core.model import SourceError, State
+from sync.core.problems import Problem, Who
+
+Where = Literal["page", "debug", "batch"]
+"""What was asked: a Page or the list of Pages with a system user's token; ``debug_token`` with the app's; or the batch
+around reads of Pages, whose error is about no single one of them."""
+
+Kind = Literal[
+    "error", "transport", "down", "null", "bad-answer", "no-token", "parents-token", "other-page", "no-facts"
+]
+"""What stood in the place of an answer. "error": Graph's error envelope. "null": an item that a batch gave up.
+"bad-answer": not JSON, or JSON of no known form. "down": not asked any more. The last four are answers of status 200
+that are not what was asked for."""
+
+Then = Literal["give-up", "retry", "halve", "singly", "close-app", "other-form"]
+"""What to do about it in this cycle. "close-app": no further call of this app. "other-form": this way of asking is not
+taken. "halve": ask for less at once."""
+
+Reach = Literal["page", "system_user", "app", "graph"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no answer. ``text`` is fit to be shown; ``transport`` is the kind of a failed request."""
+
+    kind: Kind
+    status: int | None = None
+    code: int | None = None
+    subcode: int | None = None
+    type: str = ""
+    text: str = ""
+    transient: bool = False
+    retry_after: int | None = None
+    fbtrace_id: str | None = None
+    transport: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what it matches (None: anything), and what that means."""
+
+    name: str
+    problem: str
+    state: Literal[State.INVALID, State.UNKNOWN] = State.UNKNOWN
+    scope: Reach = "page"
+    then: Then = "give-up"
+    who: Who | Literal[""] = ""
+    where: tuple[Where, ...] = ("page", "debug", "batch")
+    kind: Kind | None = "error"
+    codes: Container[int] | None = None
+    subcodes: Container[int] | None = None
+    texts: tuple[str, ...] = ()
+    when: Callable[[Fault], bool] | None = None
+    parent: State | None = None
+
+    def matches(self, fault: Fault, where: Where, parent: State) -> bool:
+        """Say whether this is the row of ``fault``; ``parent`` is what is known of the system user's token."""
+        return (
+            where in self.where
+            and self.kind in (None, fault.kind)
+            and (self.codes is None or (fault.code is not None and fault.code in self.codes))
+            and (self.subcodes is None or (fault.subcode is not None and fault.subcode in self.subcodes))
+            and (not self.texts or any(text in fault.text for text in self.texts))
+            and (self.parent is None or self.parent is parent)
+            and (self.when is None or self.when(fault))
+        )
+
+    def error(self, fault: Fault) -> SourceError:
+        """Give what a Page, a token or a system user is told."""
+        problem = Problem(self.problem, explain(fault), self.who, "", fault.code, fault.subcode, fault.fbtrace_id)
+        return SourceError(problem, self.state, self.scope)
+
+
+_PAGE: tuple[Where, ...] = ("page",)
+_DEBUG: tuple[Where, ...] = ("debug",)
+_TOKEN_DIED = frozenset({190, 102, 452})
+
+
+def _transient(fault: Fault) -> bool:
+    return fault.kind == "bad-answer" or fault.code in (1, 2, 1150) or fault.transient or (fault.status or 0) >= 500  # noqa: PLR2004 - HTTP's own number
+
+
+def _too_many(fault: Fault) -> bool:
+    return fault.code is None and (fault.status == 429 or fault.retry_after is not None)  # noqa: PLR2004 - HTTP's own number
+
+
+def _cannot_be_sent(fault: Fault) -> bool:
+    return fault.transport in ("bad-request", "ca-file", "proxy")
+
+
+TABLE: tuple[Row, ...] = (
+    Row("way-out-broken", "graph-unavailable", scope="graph", who="operator", kind="transport", when=_cannot_be_sent),
+    Row("no-answer", "graph-unavailable", scope="graph", then="retry", kind="transport"),
+    Row("graph-down", "graph-unavailable", scope="graph", kind="down"),
+    Row("item-given-up", "graph-unavailable", then="singly", kind="null"),
+    Row("batch-malformed", "unexpected-graph-error", when=lambda fault: fault.type == "GraphBatchException"),
+    Row("too-many-requests", "throttled", scope="app", then="close-app", kind=None, when=_too_many),
+    Row("app-throttled", "throttled", scope="app", then="close-app", codes={4}),
+    Row("caller-throttled", "throttled", scope="system_user", then="close-app", codes={17, 32, 341}),
+    Row("unusual-volume", "throttled", scope="app", then="close-app", who="operator", codes={613}),
+    Row("page-throttled", "throttled", codes=range(80000, 80015)),
+    Row("viewer-without-permission", "no-access", State.INVALID, where=_PAGE, codes={1}, subcodes={2853006}),
+    Row("app-unknown", "app-secret-wrong", scope="app", then="close-app", codes={101}),
+    Row(
+        "app-not-validated",
+        "app-secret-wrong",
+        scope="app",
+        then="close-app",
+        codes={190, 1},
+        texts=("Error validating application", "Error validating client secret"),
+    ),
+    Row("app-token-refused", "app-secret-wrong", scope="app", then="close-app", where=_DEBUG, codes={190}),
+    Row("proof-refused", "app-secret-wrong", scope="app", then="close-app", codes={100}, texts=("appsecret_proof",)),
+    Row(
+        "token-of-another-app",
+        "wrong-app",
+        State.INVALID,
+        where=_DEBUG,
+        codes={100},
+        texts=("did not match the Viewing App",),
+    ),
+    Row(
+        "caller-may-not-debug",
+        "debug-unavailable",
+        scope="app",
+        then="other-form",
+        where=_DEBUG,
+        codes={100},
+        texts=("must provide an app access token",),
+    ),
+    Row(
+        "debug-not-in-a-batch",
+        "debug-unavailable",
+        scope="app",
+        then="other-form",
+        where=_DEBUG,
+        when=lambda fault: fault.code == 2500 or (fault.code, fault.subcode) == (100, 33),  # noqa: PLR2004 - Graph's codes
+    ),
+    Row(
+        "batch-not-taken",
+        "unexpected-graph-error",
+        then="other-form",
+        where=("batch",),
+        when=lambda fault: fault.code == 2500 or (fault.code, fault.subcode) == (100, 33),  # noqa: PLR2004 - Graph's codes
+    ),
+    Row(
+        "app-blocked",
+        "app-blocked",
+        scope="app",
+        then="close-app",
+        codes={200},
+        texts=("API access blocked", "API access deactivated"),
+    ),
+    Row(
+        "too-much-data",
+        "graph-unavailable",
+        then="halve",
+        texts=("reduce the amount of data",),
+        when=_transient,
+    ),
+    Row("passing", "graph-unavailable", then="retry", kind=None, when=_transient),
+    Row("capability-missing", "app-capability", where=_PAGE, codes={3}),
+    Row("two-factor", "two-factor-required", State.INVALID, where=_PAGE, codes={415}),
+    Row("action-blocked", "policy-blocked", codes={368}),
+    Row("person-blocked", "policy-blocked", scope="system_user", codes={190}, subcodes={459, 464, 490}),
+    Row("no-role-on-page", "no-access", State.INVALID, where=_PAGE, codes={190}, subcodes={492}),
+    Row("wrong-kind-of-token", "unexpected-graph-error", where=_PAGE, codes={190}, subcodes={2069032}),
+    Row(
+        "parent-dead",
+        "system-user-dead",
+        scope="system_user",
+        where=("page", "batch"),
+        codes=_TOKEN_DIED,
+        parent=State.INVALID,
+    ),
+    Row("parent-alive", "no-access", State.INVALID, where=_PAGE, codes=_TOKEN_DIED, parent=State.VALID),
+    Row(
+        "parent-not-judged",
+        "debug-unavailable",
+        scope="system_user",
+        where=("page", "batch"),
+        codes=_TOKEN_DIED,
+        parent=State.UNKNOWN,
+    ),
+    Row("token-left-out", "no-access", State.INVALID, kind="no-token"),
+    Row("parents-own-token", "wrong-type", State.INVALID, kind="parents-token"),
+    Row("token-of-another-page", "wrong-page", State.INVALID, kind="other-page"),
+    Row(
+        "person",
+        "not-a-page",
+        State.INVALID,
+        where=_PAGE,
+        codes={100},
+        when=lambda fault: "nonexisting field" in fault.text and "node type (User)" in fault.text,
+    ),
+    Row("page-migrated", "page-migrated", State.INVALID, where=_PAGE, codes={21}),
+    Row("page-migrated-as-100", "page-migrated", State.INVALID, where=_PAGE, codes={100}, subcodes={21}),
+    Row("alias-unknown", "page-not-found", State.INVALID, where=_PAGE, codes={803}),
+    Row("page-not-reached", "no-access", State.INVALID, where=_PAGE, codes={100, 10, *range(200, 300)}),
+    Row("call-malformed", "unexpected-graph-error", where=_PAGE, codes={104, 2500}),
+    Row("facts-left-out", "debug-unavailable", who="meta", kind="no-facts"),
+    Row("anything-else", "unexpected-graph-error", kind=None),
+)
+"""First match wins; the last row matches everything."""
+
+
+def classify(fault: Fault, where: Where, parent: State = State.UNKNOWN) -> Row:
+    """Find the row of a fault; ``parent`` is what is known of the system user's token that asked."""
+    return next(row for row in TABLE if row.matches(fault, where, parent))
+
+
+def blames_parent(fault: Fault) -> bool:
+    """Say whether the fault may mean that the system user's token has died, so that it must be judged again."""
+    return classify(fault, "page").name == "parent-not-judged"
+
+
+_TRANSPORT = {
+    "timeout": "Graph did not answer within graph.timeout.",
+    "dns": "The name in graph.base_url has no address.",
+    "connect": "Graph cannot be connected to.",
+    "tls": "Graph's certificate is not trusted, or TLS failed.",
+    "ca-file": "The file of certificate authorities for Graph cannot be used.",
+    "proxy": "The proxy on the way to Graph cannot be used, or refused the way.",
+    "reset": "Graph's connection broke before the whole answer was there.",
+    "too-large": "Graph's answer was larger than is accepted.",
+    "bad-request": "The request to Graph cannot be written: a credential has characters that HTTP does not allow.",
+}
+_KINDS = {
+    "down": "Graph is not asked any more in this cycle, after three failed requests in a row.",
+    "null": "Graph ran out of time for this part of a batch.",
+    "no-token": "Graph answers for the Page, but leaves out its token.",
+    "parents-token": "Graph gave the system user's own token in place of a Page token.",
+    "other-page": "Graph answered for another id than was asked.",
+    "no-facts": "debug_token answered without saying whether the token is valid.",
+}
+
+
+def explain(fault: Fault) -> str:
+    """Say in a sentence what happened, in Graph's words where it had some."""
+    match fault.kind:
+        case "error":
+            return f"Graph says: {fault.text or 'an error without words'}"
+        case "transport":
+            return _TRANSPORT.get(fault.transport, "Graph's answer was not proper HTTP.")
+        case "bad-answer" if fault.retry_after is not None or _too_many(fault):
+            return f"Graph asks to wait (HTTP {fault.status})."
+        case "bad-answer":
+            return f"Graph's answer cannot be used (HTTP {fault.status})."
+        case _:
+            return _KINDS[fault.kind]

@@ -75,6 +75,7 @@ class Finding:
     first: tuple[int, KeyPath] | None = None
 
 
+_LONG_RUN = re.compile(r"[A-Za-z0-9]{25}")
 _SHOWN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}|[A-Za-z0-9_][A-Za-z0-9_./:-]{0,29}")
 
 
@@ -107,13 +108,17 @@ class ConfigErrors(Exception):  # noqa: N818 - it holds many
         super().__init__("\n".join(str(error) for error in self.errors))
 
 
+def shown(name: str) -> str:
+    """Give a key or name as it may be shown: ``?`` where it could be a secret that stands in the wrong place."""
+    return name if _SHOWN.fullmatch(name) and not _LONG_RUN.search(name) else "?"
+
+
 def path_text(path: KeyPath) -> str:
-    """Write a key path as ``pages[1].id``; a key that is no plain word is shown as ``?``, since it could be a secret."""
+    """Write a key path as ``pages[1].id``, its keys as ``shown``."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            shown = part if _SHOWN.fullmatch(part) else "?"
-            text += f".{shown}" if text else shown
+            text += f".{shown(part)}" if text else shown(part)
     return text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sync.config.check import AllNames, Names, Report, place, places_in
 from sync.config.errors import Finding, KeyPath
@@ -29,7 +28,7 @@ class Resolver:
     arn_like: dict[str, list[str]] = field(default_factory=dict)
     """Names of AWS secrets that end like an ARN, by store."""
     _names: dict[str, At] = field(default_factory=dict)
-    _ids: dict[tuple[str, str], At] = field(default_factory=dict)
+    _ids: dict[tuple[str, str | None], At] = field(default_factory=dict)
     _places: dict[tuple[str, ...], At] = field(default_factory=dict)
     _default_checks: Checks = field(init=False)
     _inside: dict[str, tuple[str, ...]] = field(init=False)
@@ -41,12 +40,10 @@ class Resolver:
     def add(self, at: At, entry: FilePage) -> None:
         """Resolve one entry into ``pages``; what is wrong with it is reported and keeps only it out."""
         name = entry.name or entry.id
-        self._unique_name(at, entry, name)
         user = self._user(at, entry)
         stores = self._stores(at, entry)
-        if user is None or stores is None:
+        if not self._unique(at, entry, name, user) or user is None or stores is None:
             return
-        self._once(self._ids, (entry.id, user), at, "duplicate-page", "this Page is listed twice for its system user")
         app, app_id = self._app(user)
         values = {
             "name": name,
@@ -82,16 +79,17 @@ class Resolver:
         message, cure = texts
         self.report(Finding(at[0], (*at[1], *key), code, message, cure, first=first))
 
-    def _once(self, seen: dict[Any, At], what: object, at: At, code: str, message: str) -> None:
-        first = seen.setdefault(what, at)
-        if first is not at:
-            self._wrong(at, (), code, message, "remove one of the two", first=first)
-
-    def _unique_name(self, at: At, entry: FilePage, name: str) -> None:
+    def _unique(self, at: At, entry: FilePage, name: str, user: str | None) -> bool:
+        first = self._ids.setdefault((entry.id, user), at)
+        if user is not None and first is not at:
+            message = "this Page is listed twice for its system user"
+            self._wrong(at, (), "duplicate-page", message, "remove one of the two", first=first)
+            return False
         first = self._names.setdefault(name, at)
         if first is not at:
             key, cure = ("name", "change one of the two names") if entry.name else ("id", "give one of the two a name")
             self._wrong(at, (key,), "duplicate-name", "another Page has this name", cure, first=first)
+        return first is at
 
     def _origin(self, at: At, own: object, key: str) -> At:
         return (at[0], (*at[1], key)) if own else (0, ("defaults", key))

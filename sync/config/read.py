@@ -74,7 +74,7 @@ class Reader:
 
     def finish(self) -> None:
         """Raise ConfigErrors if anything was wrong."""
-        found = list(self.findings)[: MAX_ERRORS - len(self.errors)]
+        found = list(self.findings)[: max(0, MAX_ERRORS - len(self.errors))]
         order = {document.file: number for number, document in enumerate(self.documents)}
         errors = sorted(
             [*self.errors, *_placed(self.documents, found)],

@@ -12,7 +12,7 @@ from pydantic import Tag
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from sync.config.errors import CODES, Finding, KeyPath, path_text
+from sync.config.errors import CODES, Finding, KeyPath, shown
 from sync.config.scalars import Altered
 from sync.config.values import TAG, Part
 from sync.config.yaml import Unreadable
@@ -24,12 +24,12 @@ _ABSENT: Any = object()
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say which known name is meant, or else which are known; the given name itself is not repeated."""
-    names = sorted(known)
+    names = sorted(shown(one) for one in known)
     close = difflib.get_close_matches(name, names, 1)
     if close:
         return f"did you mean {close[0]}?"
-    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - a line's worth
-    return f"known here: {shown}" if shown else "none is configured"
+    line = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - a line's worth
+    return f"known here: {line}" if line else "none is configured"
 
 
 def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding | None:
@@ -63,10 +63,8 @@ def _value(raw: Any, path: KeyPath) -> Any:
 def _unknown(path: KeyPath, part: type[Part] | None, document: int) -> Finding:
     name = str(path[-1])
     cure = nearest(name, part.model_fields if part else ())
-    shown = path if _WORD.fullmatch(name) else (*path[:-1], "?")
-    return Finding(
-        document, path, "unknown-key", f"this version knows no key {path_text(shown[-1:])} here", cure, key=True
-    )
+    what = f"key {name}" if _WORD.fullmatch(name) and shown(name) == name else "such key"
+    return Finding(document, path, "unknown-key", f"this version knows no {what} here", cure, key=True)
 
 
 def _untagged(error: ErrorDetails, path: KeyPath, value: Any, document: int) -> Finding:

@@ -212,10 +212,26 @@ PlainPath = Annotated[
 PayloadText = Annotated[str, AfterValidator(_payload_text)]
 
 
+def _no_secret(value: str) -> str:
+    """Refuse what is rather a secret than the name of one: names are shown, and a long run of letters is no name."""
+    if "/" not in value and re.search(r"[A-Za-z0-9]{32}", value):
+        wrong("secret-in-file", "this looks like a secret, and not like the name of a place where one is found", _CURE)
+    return value
+
+
+_CURE = (
+    "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}"
+)
+
+
 class EnvReference(Part):
     """A secret in an environment variable."""
 
-    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The variable's name.")]
+    env: Annotated[
+        str,
+        AfterValidator(_no_secret),
+        Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The variable's name."),
+    ]
 
     def __str__(self) -> str:
         return f"{{env: {self.env}}}"
@@ -226,6 +242,7 @@ class FileReference(Part):
 
     file: Annotated[
         Text,
+        AfterValidator(_no_secret),
         Field(
             description="The file's path, from the folder of the configuration file. UTF-8, at most 64 KiB; one newline "
             "at the end is cut; empty is an error."
@@ -241,16 +258,13 @@ class StoreReference(Part):
 
     store: Annotated[str, Field(description="The store's name.")]
     path: Annotated[PlainPath, Field(description="The secret's path or name in the store, without placeholders.")]
-    key: Annotated[Text, Field(description="The name in the secret's JSON object.")]
+    key: Annotated[Text, AfterValidator(_no_secret), Field(description="The name in the secret's JSON object.")]
 
     def __str__(self) -> str:
         return f"{{store: {self.store}, path: {self.path}, key: {self.key}}}"
 
 
 _REFERENCES: dict[str, type[Part]] = {"env": EnvReference, "file": FileReference, "store": StoreReference}
-_CURE = (
-    "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}"
-)
 
 
 def _reference(value: Any) -> Any:

@@ -234,7 +234,7 @@ class _Builder:
 
     def _flaw(self, event: Any, code: str, message: str, cure: str, *, key: str | None = None) -> None:
         if len(self.flaws) >= MAX_ERRORS:
-            raise _Stop
+            code, message, cure = "too-many-errors", "more errors follow, and are not shown", "mend these first"
         path = [part for _, part in self._stack[1:]]
         last = len(self._into) if type(self._into) is list else self._key if key is None else key
         if last is not _NO_KEY:
@@ -242,6 +242,8 @@ class _Builder:
         known = tuple(part if isinstance(part, (str, int)) else "?" for part in path)
         mark = event.start_mark
         self.flaws.append(Flaw(mark.line + 1, mark.column + 1, known, code, message, cure))
+        if code == "too-many-errors":
+            raise _Stop
 
 
 Place = tuple[int, int]

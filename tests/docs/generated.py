@@ -1,0 +1,75 @@
+"""The pages of the documentation that follow from tables in the code; ``python -m tests.docs.generated`` writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sync.config.errors import CODES
+from sync.core.events import EVENTS
+from sync.core.problems import CATALOGUE
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+_CAUSES = {
+    "token-invalid": "A revoked token, a changed app secret, a Page that was deleted. The subcode in the message says more: 458 the app was "
+    "removed, 460 a password changed, 466 revoked by a call, 467 logged out.",
+    "no-access": "Graph has several shapes for this and does not tell them apart: the field is left out, `(#100)`, `100/33`, `(#10)`, "
+    "`190/492` and others all mean that this system user gets no token of this Page. It may pass: the stored secret is never touched for it.",
+    "system-user-dead": "Nothing is fetched with a dead token. Stored Page tokens are judged all the same, and stay. The Pages are counted "
+    "under the one cause.",
+    "throttled": "No call of that app is made for the rest of the cycle. Each item of a batch counts as a call at Meta, so a shorter "
+    "`schedule.every` costs quota, batches or not.",
+    "debug-unavailable": "Without `debug_token` no token is proven, so nothing is written with a new one.",
+    "secret-foreign": "No mark of ours, the mark of another instance, or of another Page. A secret that a crash of this program left unmarked is "
+    "recognised and marked by itself.",
+    "store-failed": "The message names the cause: unreachable, sealed, no permission (with the path and the capability), a wrong mount, KV "
+    "version 1, a refused login, a lost race, a full disk. The other stores and Pages are not concerned.",
+}
+
+
+def problems() -> str:
+    """Give docs/problems.md."""
+    lines = [
+        "# Problems, and who acts",
+        "",
+        "Every problem in a report, a table or a log line has one of these codes. Its `message` is the particular of the case, `who` is",
+        "who must act, `remedy` is what that person does. *nobody* means that it heals or passes by itself.",
+        "",
+    ]
+    for code, entry in CATALOGUE.items():
+        lines += [f"## {code}", "", entry.meaning]
+        if code in _CAUSES:
+            lines += ["", _CAUSES[code]]
+        lines += ["", f"- **Who acts:** {entry.who}", f"- **What to do:** {entry.remedy}", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def events() -> str:
+    """Give the table of events in docs/reference.md."""
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items()]
+    return "\n".join(["| event | what it says |", "|---|---|", *rows])
+
+
+def configuration_errors() -> str:
+    """Give the table of configuration errors in docs/reference.md."""
+    rows = [f"| `{code}` | {meaning} |" for code, meaning in CODES.items()]
+    return "\n".join(["| code | what it says |", "|---|---|", *rows])
+
+
+def into(page: str, marker: str, table: str) -> str:
+    """Put a table between the two comments that name it in a page."""
+    start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    before, _, rest = page.partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n{table}\n{end}{after}"
+
+
+def reference(page: str) -> str:
+    """Give docs/reference.md with its tables made anew."""
+    return into(into(page, "events", events()), "configuration errors", configuration_errors())
+
+
+if __name__ == "__main__":
+    (DOCS / "problems.md").write_text(problems())
+    path = DOCS / "reference.md"
+    path.write_text(reference(path.read_text()))

@@ -1,0 +1,65 @@
+"""The documentation says what the code does: every command, key, code and event, and the README's own examples."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from sync.config.load import load
+from sync.core.model import StoreReason
+from sync.core.problems import CATALOGUE
+from tests.docs import generated
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def test_the_problems_page_is_that_of_the_catalogue() -> None:
+    """docs/problems.md is what the catalogue in the code says; ``python -m tests.docs.generated`` writes it."""
+    assert (ROOT / "docs" / "problems.md").read_text() == generated.problems()
+
+
+def test_the_reference_has_every_event_and_configuration_error() -> None:
+    """The tables of docs/reference.md are those of the code."""
+    page = (ROOT / "docs" / "reference.md").read_text()
+    assert page == generated.reference(page)
+
+
+def test_the_reference_has_every_reason_of_a_failed_store() -> None:
+    """Each reason that a store may fail for stands in the reference."""
+    page = (ROOT / "docs" / "reference.md").read_text()
+    assert [reason for reason in get_args(StoreReason) if f"`{reason}`" not in page] == []
+
+
+def test_the_catalogue_names_nothing_that_is_not_there() -> None:
+    """No remedy tells of a command that this version does not have."""
+    text = " ".join(entry.remedy for entry in CATALOGUE.values())
+    assert not re.search(r"\b(adopt|doctor|prune|rollback|discover) ", text)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    """Each relative link in the documentation leads to a file that is there."""
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_readme_is_short() -> None:
+    """The README stays within 120 lines."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_readme_s_configurations_are_right(tmp_path: Path) -> None:
+    """The README's twelve lines for Vault load as they stand, and so do they with the two lines for AWS."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    vault, aws = blocks
+    assert len(vault.strip().splitlines()) <= 13
+    file = tmp_path / "config.yaml"
+    file.write_text(vault)
+    assert [page.name for page in load(file).pages] == ["berlin", "paris"]
+    file.write_text(re.sub(r"stores:\n  vault:\n.*\n", aws, vault))
+    assert load(file).pages[0].places[0].store == "aws"

@@ -10,7 +10,7 @@ from sync.core.secret import Secret
 _LONGEST = 300
 _READ = 4096
 _NAMED = re.compile(
-    r"\b(access_token|input_token|appsecret_proof|client_secret|fb_exchange_token|revoke_token)(\W{1,3})[^\s&\"',;]+"
+    r"\b(access_token|input_token|appsecret_proof|client_secret|fb_exchange_token|revoke_token)(['\"]?\s?(?:[=:]|%3[Dd])\s?['\"]?)[^\s&\"',;]+"
 )
 _APP_TOKEN = re.compile(r"\b\d{5,}(?:\||%7[Cc])[^\s&\"',;]+")
 _PAGE_OR_USER_TOKEN = re.compile(r"EAA[0-9A-Za-z_%-]{5,}")

@@ -1,0 +1,113 @@
+"""Answers of any form: what counts as one, and what is only noise."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.core.secret import Secret
+from sync.graph.answers import Answer, read_answer, whole
+from sync.graph.errors import Fault
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (502, b"<!DOCTYPE html><html>Sorry, something went wrong.</html>"),
+        (200, b"<html>"),
+        (200, b""),
+        (200, b"null"),
+        (200, b"[]"),
+        (200, b'"EAAB"'),
+        (200, b"true"),
+        (200, b'{"data":{"app_id":"1'),
+        (500, b'{"error":{}}'),
+        (400, b'{"error":null}'),
+        (400, b'{"error":"denied"}'),
+        (400, b'{"id":"1"}'),
+        (302, b""),
+        (200, b"[" * 100_000),
+        (200, b'{"a":' * 100_000),
+        (200, b'{"id":' + b"9" * 5_000 + b"}"),
+        (200, b"\xff\xfe{}"),
+        (200, b'{"id":"\x00'),
+    ],
+)
+def test_what_is_no_object_and_no_error_is_no_answer(status: int, text: bytes) -> None:
+    """HTML, nothing, half an answer and floods are told as such, and nothing is raised."""
+    fault = read_answer(status, text, secrets=())
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.status) == ("bad-answer", status)
+
+
+@pytest.mark.parametrize("text", [b'{"id":"1","n":NaN}', b'{"id":"2","id":"1"}', b'{"id":"1","x":"\\ud800"}'])
+def test_odd_json_is_read_all_the_same(text: bytes) -> None:
+    """Constants, repeated keys and lone surrogates in JSON do no harm."""
+    answer = read_answer(200, text, secrets=())
+    assert isinstance(answer, Answer)
+    assert answer.value["id"] == "1"
+
+
+def test_an_error_is_read_whatever_the_status() -> None:
+    """Code, subcode, text and trace are kept; a code may come as digits; the status does not hide an error."""
+    body = {
+        "error": {
+            "message": "(#190) Bad",
+            "type": "OAuthException",
+            "code": "190",
+            "error_subcode": 463,
+            "is_transient": True,
+            "fbtrace_id": "AbCdEf",
+        }
+    }
+    fault = read_answer(200, json.dumps(body), secrets=(), retry_after="7")
+    assert fault == Fault("error", 200, 190, 463, "OAuthException", "(#190) Bad", True, 7, "AbCdEf")
+
+
+def test_an_error_never_keeps_a_token() -> None:
+    """What Graph quotes is removed before anything else sees it."""
+    token = Secret("my-own-secret-word")
+    text = json.dumps({"error": {"code": 190, "message": "Malformed access token my-own-secret-word"}})
+    fault = read_answer(400, text, secrets=(token,))
+    assert isinstance(fault, Fault)
+    assert token.reveal() not in repr(fault)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (1, 1),
+        ("33", 33),
+        ("-1", -1),
+        (0, 0),
+        *((value, None) for value in (True, "1.5", 1.5, None, "٣", 10**30, "9" * 5000, [], "", "-")),
+    ],
+)
+def test_a_whole_number_is_read_from_a_number_or_digits(value: object, number: int | None) -> None:
+    """Anything else is none."""
+    assert whole(value) == number
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+ERROR = st.dictionaries(
+    st.sampled_from(["code", "error_subcode", "message", "type", "is_transient", "fbtrace_id", "error_data"]), JSON
+)
+
+
+@given(st.integers(100, 599), st.one_of(JSON, st.fixed_dictionaries({"error": st.one_of(JSON, ERROR)})))
+def test_no_json_at_all_raises(status: int, value: object) -> None:
+    """Every value that JSON can hold is an answer or a fault."""
+    assert isinstance(read_answer(status, json.dumps(value), secrets=()), Answer | Fault)
+
+
+@given(st.binary())
+def test_no_bytes_at_all_raise(body: bytes) -> None:
+    """Every sequence of bytes is an answer or a fault."""
+    assert isinstance(read_answer(200, body, secrets=()), Answer | Fault)

@@ -1,0 +1,154 @@
+"""The table of Graph's errors: a case for each row, and what the order of the rows decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from sync.core.model import State
+from sync.graph.answers import judge
+from sync.graph.errors import TABLE, Fault, Where, blames_parent, classify, explain
+
+UNKNOWN, INVALID, VALID = State.UNKNOWN, State.INVALID, State.VALID
+PROOF = "API calls from the server require an appsecret_proof argument"
+MAY_NOT_DEBUG = "(#100) You must provide an app access token, or a user access token that is an owner or developer"
+UNSUPPORTED = "Unsupported get request. Object with ID '1' does not exist, cannot be loaded due to missing permissions"
+USER = "(#100) Tried accessing nonexisting field (access_token) on node type (User)"
+SESSION = "Error validating access token: The session has been invalidated because the user changed their password"
+
+
+def said(code: int | None, subcode: int | None = None, text: str = "", status: int = 400, **more) -> Fault:
+    """Read an error envelope as Graph sends it."""
+    error = {"message": text or "An error", "type": "OAuthException", "code": code, "error_subcode": subcode, **more}
+    fault = judge(status, {"error": {key: value for key, value in error.items() if value is not None}}, secrets=())
+    assert isinstance(fault, Fault)
+    return fault
+
+
+def failed(transport: str) -> Fault:
+    """Stand for a request that brought no answer."""
+    return Fault("transport", transport=transport)
+
+
+# row, fault, where, what is known of the parent, then: state, problem, scope, what next, who
+CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
+    ("way-out-broken", failed("ca-file"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
+    ("way-out-broken", failed("proxy"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
+    ("way-out-broken", failed("bad-request"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
+    ("no-answer", failed("timeout"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
+    ("no-answer", failed("dns"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
+    ("no-answer", failed("tls"), "batch", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
+    ("graph-down", Fault("down"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "nobody"),
+    ("item-given-up", Fault("null"), "page", VALID, UNKNOWN, "graph-unavailable", "page", "singly", "nobody"),
+    ("batch-malformed", said(None, text="Too many requests in batch message", type="GraphBatchException"), "batch", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
+    ("too-many-requests", Fault("bad-answer", 429), "page", VALID, UNKNOWN, "throttled", "app", "close-app", "nobody"),
+    ("too-many-requests", Fault("bad-answer", 503, retry_after=30), "debug", VALID, UNKNOWN, "throttled", "app", "close-app", "nobody"),
+    ("app-throttled", said(4, status=403, is_transient=True), "page", VALID, UNKNOWN, "throttled", "app", "close-app", "nobody"),
+    ("app-throttled", said(4), "debug", VALID, UNKNOWN, "throttled", "app", "close-app", "nobody"),
+    ("caller-throttled", said(17, 2446079), "page", VALID, UNKNOWN, "throttled", "system_user", "close-app", "nobody"),
+    ("caller-throttled", said(32), "batch", VALID, UNKNOWN, "throttled", "system_user", "close-app", "nobody"),
+    ("caller-throttled", said(341), "page", VALID, UNKNOWN, "throttled", "system_user", "close-app", "nobody"),
+    ("unusual-volume", said(613, 1996), "page", VALID, UNKNOWN, "throttled", "app", "close-app", "operator"),
+    ("page-throttled", said(80001), "page", VALID, UNKNOWN, "throttled", "page", "give-up", "nobody"),
+    ("page-throttled", said(80014), "page", VALID, UNKNOWN, "throttled", "page", "give-up", "nobody"),
+    ("viewer-without-permission", said(1, 2853006, "Viewer doesn't have permission"), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("app-unknown", said(101, text="Error validating application. Cannot get application info"), "page", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
+    ("app-not-validated", said(190, text="Error validating application. Cannot get application info"), "page", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
+    ("app-not-validated", said(1, text="Error validating client secret."), "debug", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
+    ("app-token-refused", said(190, text="Invalid OAuth access token signature.", status=401), "debug", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
+    ("proof-refused", said(100, text=PROOF, type="GraphMethodException"), "page", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
+    ("proof-refused", said(100, text="Invalid appsecret_proof provided in the API argument"), "batch", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
+    ("token-of-another-app", said(100, text="(#100) The App_id in the input_token did not match the Viewing App"), "debug", VALID, INVALID, "wrong-app", "page", "give-up", "operator"),
+    ("caller-may-not-debug", said(100, text=MAY_NOT_DEBUG), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
+    ("debug-not-in-a-batch", said(100, 33, UNSUPPORTED), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
+    ("debug-not-in-a-batch", said(2500, text="Unknown path components"), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
+    ("batch-not-taken", said(100, 33, UNSUPPORTED), "batch", VALID, UNKNOWN, "unexpected-graph-error", "page", "other-form", "operator"),
+    ("app-blocked", said(200, text="API access blocked."), "page", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app admin"),
+    ("app-blocked", said(200, text="API access deactivated."), "debug", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app admin"),
+    ("too-much-data", said(1, text="Please reduce the amount of data you're asking for", status=500), "batch", VALID, UNKNOWN, "graph-unavailable", "page", "halve", "nobody"),
+    ("passing", said(1, text="An unknown error occurred", status=500), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
+    ("passing", said(2, status=500, is_transient=True), "debug", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
+    ("passing", said(1150), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
+    ("passing", said(4711, is_transient=True), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
+    ("passing", said(190, status=500), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
+    ("passing", Fault("bad-answer", 200), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
+    ("passing", Fault("bad-answer", 302), "debug", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
+    ("capability-missing", said(3), "page", VALID, UNKNOWN, "app-capability", "page", "give-up", "app admin"),
+    ("two-factor", said(415, 2859009), "page", VALID, INVALID, "two-factor-required", "page", "give-up", "app admin"),
+    ("two-factor", said(415, 1404120), "page", VALID, INVALID, "two-factor-required", "page", "give-up", "app admin"),
+    ("action-blocked", said(368), "page", VALID, UNKNOWN, "policy-blocked", "page", "give-up", "app admin"),
+    ("person-blocked", said(190, 459), "page", VALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app admin"),
+    ("person-blocked", said(190, 464), "page", INVALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app admin"),
+    ("person-blocked", said(190, 490), "page", UNKNOWN, UNKNOWN, "policy-blocked", "system_user", "give-up", "app admin"),
+    ("no-role-on-page", said(190, 492), "page", UNKNOWN, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("wrong-kind-of-token", said(190, 2069032), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
+    ("parent-dead", said(190, 460, SESSION), "page", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
+    ("parent-dead", said(190, 463), "batch", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
+    ("parent-dead", said(102), "page", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
+    ("parent-dead", said(452), "page", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
+    ("parent-dead", said(190, status=401), "page", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
+    ("parent-alive", said(190, text="must be granted before impersonating a user's page."), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("parent-alive", said(190, 467), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("parent-not-judged", said(190, 460), "page", UNKNOWN, UNKNOWN, "debug-unavailable", "system_user", "give-up", "operator"),
+    ("parent-not-judged", said(190), "batch", UNKNOWN, UNKNOWN, "debug-unavailable", "system_user", "give-up", "operator"),
+    ("token-left-out", Fault("no-token", 200), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("parents-own-token", Fault("parents-token", 200), "page", VALID, INVALID, "wrong-type", "page", "give-up", "operator"),
+    ("token-of-another-page", Fault("other-page", 200), "page", VALID, INVALID, "wrong-page", "page", "give-up", "operator"),
+    ("person", said(100, text=USER), "page", VALID, INVALID, "not-a-page", "page", "give-up", "operator"),
+    ("page-migrated", said(21, text="(#21) Page ID 1 was migrated to page ID 2."), "page", VALID, INVALID, "page-migrated", "page", "give-up", "operator"),
+    ("page-migrated-as-100", said(100, 21), "page", VALID, INVALID, "page-migrated", "page", "give-up", "operator"),
+    ("alias-unknown", said(803, status=404), "page", VALID, INVALID, "page-not-found", "page", "give-up", "operator"),
+    ("page-not-reached", said(100, text="(#100) Tried accessing nonexisting field (access_token)"), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("page-not-reached", said(100, 33, UNSUPPORTED), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("page-not-reached", said(10), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("page-not-reached", said(200, text="(#200) Permissions error", status=403), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("page-not-reached", said(299), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("call-malformed", said(104), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
+    ("call-malformed", said(2500, text="Unknown path components: /me"), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
+    ("facts-left-out", Fault("no-facts", 200), "debug", VALID, UNKNOWN, "debug-unavailable", "page", "give-up", "meta"),
+    ("anything-else", said(12345), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
+    ("anything-else", said(190, 460), "batch", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
+    ("anything-else", said(300), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{case[0]}-{case[1].code or case[1].transport or case[1].kind}-{case[2]}" for case in CASES]
+)
+def test_an_error_means_what_its_row_says(case) -> None:
+    """Each error of Graph leads to one row, which fixes verdict, problem, reach, what is done next, and who acts."""
+    name, fault, where, parent, state, problem, scope, then, who = case
+    row = classify(fault, where, parent)
+    error = row.error(fault)
+    assert (row.name, row.then) == (name, then)
+    assert (error.state, error.problem.code, error.scope, error.problem.who) == (state, problem, scope, who)
+    assert error.problem.message
+    assert (error.problem.graph_code, error.problem.graph_subcode) == (fault.code, fault.subcode)
+
+
+def test_every_row_has_a_case() -> None:
+    """The table has no row that no test reaches."""
+    assert {row.name for row in TABLE} == {case[0] for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer"),
+    [
+        (said(190), True),
+        (said(190, 460), True),
+        (said(102), True),
+        (said(190, 492), False),
+        (said(190, 459), False),
+        (said(190, text="Error validating application."), False),
+        (said(4), False),
+        (Fault("no-token"), False),
+    ],
+)
+def test_only_a_token_error_without_another_meaning_has_the_parent_judged_again(fault: Fault, answer: bool) -> None:
+    """A call of the app's pool is spent on the parent only where the error may be its death."""
+    assert blames_parent(fault) is answer
+
+
+@pytest.mark.parametrize("kind", ["timeout", "stopped", "dns", "connect", "tls", "reset", "protocol", "too-large"])
+def test_every_failed_request_has_a_sentence(kind: str) -> None:
+    """What went wrong on the way is said without a library's words."""
+    assert explain(failed(kind)).endswith(".")

@@ -142,7 +142,13 @@ def _stores(stores: Mapping[str, AnyStore], report: Report) -> None:
 def _aws(path: KeyPath, store: AwsStore, fault: str | None, report: Report) -> None:
     if fault:
         report(
-            Finding(0, (*path, "name"), "bad-path", f"not a name for a secret of AWS: {fault}", "see meta/pages/{name}")
+            Finding(
+                0,
+                (*path, "name"),
+                "bad-path",
+                f"not a name for a secret of AWS: {fault}",
+                "write it like meta/pages/{name}",
+            )
         )
     for key, value in store.tags.items():
         fault = aws_tag_fault(key, value)

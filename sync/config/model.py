@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from sync.config.cron import CronError, parse_cron
 from sync.config.stores import Store
@@ -240,10 +240,16 @@ class Log(Part):
     ] = "auto"
 
 
+def _version(value: Any) -> Any:
+    if isinstance(value, bool):
+        wrong("bad-value", "not one of the values that are allowed here", "write 1")
+    return value
+
+
 class Settings(Part):
     """The whole configuration file."""
 
-    version: Annotated[Literal[1], Field(description="The version of this file's form.")] = 1
+    version: Annotated[Literal[1], BeforeValidator(_version), Field(description="The version of this file's form.")] = 1
     instance: Annotated[
         Name, Field(description="The owner's mark on every secret: two instances never touch each other's secrets.")
     ]
@@ -260,7 +266,13 @@ class Settings(Part):
         Defaults()
     )
     log: Annotated[Log, Field(description="What is logged, and how.")] = Log()
-    pages: Annotated[tuple[PageEntry, ...], Field(strict=False, description="The Pages.")] = ()
+    pages: Annotated[
+        tuple[PageEntry, ...],
+        Field(
+            strict=False,
+            description="The Pages, a list: each with its id, and every key of the defaults may stand on one too.",
+        ),
+    ] = ()
     pages_from: Annotated[
         tuple[Text, ...],
         Field(

@@ -144,7 +144,13 @@ class Resolver:
             return
         for key, fault in label_faults({**defaults, **(entry.labels or {})}, store):
             document, path = self._origin(at, entry.labels if key is None else key in (entry.labels or {}), "labels")
-            self._wrong((document, path), () if key is None else (key,), "label-limit", fault, f"for the store {name}")
+            self._wrong(
+                (document, path),
+                () if key is None else (key,),
+                "label-limit",
+                fault,
+                f"change it, or leave {name} out of the stores",
+            )
 
     def _place(self, at: At, name: str, values: Mapping[str, str]) -> Key:
         store = self.settings.stores.get(name)

@@ -46,7 +46,7 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
     if error["type"] == "extra_forbidden":
         return _unknown(path, part_at(model, loc[:-1]), document)
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        return _untagged(error, path, value, document)
+        return _untagged(error, path, value, field_at(model, loc), document)
     code, message, cure = _refused(error, path, value, field_at(model, loc))
     return Finding(document, path, code, message, cure)
 
@@ -67,22 +67,27 @@ def _unknown(path: KeyPath, part: type[Part] | None, document: int) -> Finding:
     return Finding(document, path, "unknown-key", f"this version knows no {what} here", cure, key=True)
 
 
-def _untagged(error: ErrorDetails, path: KeyPath, value: Any, document: int) -> Finding:
-    if not isinstance(value, Mapping):
-        return Finding(document, path, "wrong-type", f"{_kind(value)}, where a mapping is wanted", _example(path))
-    key = error["ctx"]["discriminator"].removesuffix("()")
-    tag = value.get(key, _ABSENT)
-    known = _TAGS[key]
+def _untagged(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | None, document: int) -> Finding:
+    known = _TAGS.get(error["ctx"]["discriminator"].removesuffix("()"))
+    if known is None or not isinstance(value, Mapping):
+        described = (field.description if field else None) or _example(path)
+        wanted = "a mapping" if known else "text or a mapping"
+        return Finding(document, path, "wrong-type", f"{_kind(value)}, where {wanted} is wanted", described)
+    key, words = known
+    tag, path = value.get(key, _ABSENT), (*path, key)
+    choice = f"one of {', '.join(words)}"
     if tag is _ABSENT:
-        return Finding(document, (*path, key), "missing-key", f"{key} is missing", f"one of {', '.join(known)}")
+        return Finding(document, path, "missing-key", f"{key} is missing", choice)
     if not isinstance(tag, str):
-        return Finding(
-            document, (*path, key), "wrong-type", f"{_kind(tag)}, where text is wanted", f"one of {', '.join(known)}"
-        )
-    return Finding(document, (*path, key), "bad-value", f"no {key} that this version knows", nearest(tag, known))
+        return Finding(document, path, "wrong-type", f"{_kind(tag)}, where text is wanted", choice)
+    return Finding(document, path, "bad-value", f"no {key} that this version knows", nearest(tag, words))
 
 
-_TAGS = {"type": ("vault", "aws-secrets-manager", "file"), "method": ("token", "approle", "kubernetes")}
+_TAGS = {
+    "type": ("type", ("vault", "aws-secrets-manager", "file")),
+    "method": ("method", ("token", "approle", "kubernetes")),
+}
+"""By the name of the discriminator: the key that chooses, and its words."""
 
 
 def _example(path: KeyPath) -> str:

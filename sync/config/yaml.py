@@ -107,9 +107,10 @@ def parse(text: str) -> tuple[Any, list[Flaw]]:
 
 
 def _cleaned(value: Any) -> Any:
-    """Drop what stands under refused keys; MAX_DEPTH bounds the recursion."""
+    """Drop what stands under refused keys, and a mapping that has no others; MAX_DEPTH bounds the recursion."""
     if isinstance(value, dict):
-        return {key: _cleaned(inner) for key, inner in value.items() if isinstance(key, str)}
+        kept = {key: _cleaned(inner) for key, inner in value.items() if isinstance(key, str)}
+        return kept or (Unreadable() if value else kept)
     return [_cleaned(inner) for inner in value] if isinstance(value, list) else value
 
 

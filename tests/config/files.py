@@ -1,0 +1,44 @@
+"""What the tests of the configuration share: a small right file, and its errors as a person sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sync.config.errors import ConfigErrors
+from sync.config.load import Config, load
+
+GOOD = """\
+instance: acme
+apps:
+  messenger: {id: "123456789012345", secret: {file: app}}
+system_users:
+  main: {token: {env: TOKEN}}
+stores:
+  vault: {type: vault, address: "https://vault:8200", auth: {method: token, token: {file: vault}}}
+pages:
+  - {id: "101010101010101", name: berlin}
+"""
+
+
+def loaded(folder: Path, text: str | bytes, **others: str) -> Config:
+    """Write the text as config.yaml, the others beside it by their stems, and load it."""
+    (folder / "config.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    for stem, other in others.items():
+        (folder / f"{stem}.yaml").write_text(other, encoding="utf-8")
+    return load(folder / "config.yaml")
+
+
+def errors(folder: Path, text: str | bytes, **others: str) -> list[str]:
+    """Give every error of the files in full, without the folder; an empty list where there is none."""
+    try:
+        loaded(folder, text, **others)
+    except ConfigErrors as found:
+        return [str(error).replace(f"{folder}/", "") for error in found.errors]
+    return []
+
+
+def with_(old: str, new: str) -> str:
+    """Give the good file with one piece of it changed."""
+    if old not in GOOD:
+        raise ValueError(old)
+    return GOOD.replace(old, new)

@@ -1,0 +1,207 @@
+"""What is wrong between several keys, and between files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.files import GOOD, errors, with_
+
+V = '{type: vault, address: "https://vault:8200", auth: {method: token, token: {file: vault}}}'
+"""Pieces of the good file."""
+
+ROWS = [
+    pytest.param(
+        with_("main: {", "main: {app: mesenger, "),
+        {},
+        [
+            "config.yaml:5:15: system_users.main.app: no app of this name [unknown-name]",
+            "did you mean messenger?",
+        ],
+        id="unknown-app",
+    ),
+    pytest.param(
+        with_("name: berlin", "name: berlin, system_user: man"),
+        {},
+        [
+            "config.yaml:9:56: pages[0].system_user: no system user of this name [unknown-name]",
+            "did you mean main?",
+        ],
+        id="unknown-user",
+    ),
+    pytest.param(
+        with_("name: berlin", "name: berlin, stores: [valt]"),
+        {},
+        [
+            "config.yaml:9:52: pages[0].stores[0]: no store of this name [unknown-name]",
+            "did you mean vault?",
+        ],
+        id="unknown-store",
+    ),
+    pytest.param(
+        GOOD + "defaults: {stores: [disk]}\n",
+        {},
+        [
+            "config.yaml:10:21: defaults.stores[0]: no store of this name [unknown-name]",
+            "known here: vault",
+        ],
+        id="unknown-default-store",
+    ),
+    pytest.param(
+        with_("name: berlin", "name: berlin, stores: []"),
+        {},
+        [
+            "config.yaml:9:51: pages[0].stores: empty [bad-value]",
+            "The stores that hold this Page's token.",
+        ],
+        id="no-stores",
+    ),
+    pytest.param(
+        with_(" main: {", " other: {token: {env: OTHER}}\n  main: {"),
+        {},
+        [
+            "config.yaml:10:5: pages[0]: it is not said which system user reaches this Page [choice-needed]",
+            "write system_user here or in the defaults",
+        ],
+        id="choice-user",
+    ),
+    pytest.param(
+        with_(" vault: {", " disk: {type: file, directory: d}\n  vault: {"),
+        {},
+        [
+            "config.yaml:10:5: pages[0]: it is not said which stores hold this Page's token [choice-needed]",
+            "write stores here or in the defaults",
+        ],
+        id="choice-store",
+    ),
+    pytest.param(
+        with_("  messenger: {", '  other: {id: "1", secret: {env: O}}\n  messenger: {'),
+        {},
+        [
+            "config.yaml:6:9: system_users.main: it is not said which app the token belongs to [choice-needed]",
+            "write app: NAME",
+        ],
+        id="choice-app",
+    ),
+    pytest.param(
+        GOOD + '  - {id: "2", name: berlin}\n',
+        {},
+        [
+            "config.yaml:10:21: pages[1].name: another Page has this name (the first is at config.yaml:9:5) [duplicate-name]",
+            "change one of the two names",
+        ],
+        id="duplicate-name",
+    ),
+    pytest.param(
+        GOOD + '  - {id: "2", name: "3"}\n  - {id: "3"}\n',
+        {},
+        [
+            "config.yaml:11:10: pages[2].id: another Page has this name (the first is at config.yaml:10:5) [duplicate-name]",
+            "give one of the two a name",
+        ],
+        id="duplicate-default-name",
+    ),
+    pytest.param(
+        GOOD + '  - {id: "101010101010101", name: other}\n',
+        {},
+        [
+            "config.yaml:10:5: pages[1]: this Page is listed twice for its system user (the first is at config.yaml:9:5) [duplicate-page]",
+            "remove one of the two",
+        ],
+        id="duplicate-page",
+    ),
+    pytest.param(
+        with_("type: vault", "type: vault, path: meta/token") + '  - {id: "2"}\n',
+        {},
+        [
+            "config.yaml:10:5: pages[1]: leads to the same place in vault as another Page (the first is at config.yaml:9:5) [duplicate-place]",
+            "let the store's path hold {name}, or change this Page's stores",
+        ],
+        id="duplicate-place",
+    ),
+    pytest.param(
+        with_("  vault: {", "  v2: " + V + "\n  vault: {").replace("name: berlin", "name: berlin, stores: [vault]"),
+        {},
+        [
+            "config.yaml:8:10: stores.vault: leads to the same place as the store v2 (the first is at config.yaml:7:7) [duplicate-place]",
+            "remove one of the two, or give it another path",
+        ],
+        id="duplicate-store",
+    ),
+    pytest.param(
+        GOOD.replace(
+            V,
+            '{type: file, directory: a, name: "b/{name}"}\n  two: {type: file, directory: ./x/../a/b, name: "{name}"}',
+        ).replace("name: berlin", "name: berlin, stores: [vault, two]"),
+        {},
+        [
+            "config.yaml:8:8: stores.two: leads to the same place as the store vault (the first is at config.yaml:7:10) [duplicate-place]",
+            "remove one of the two, or give it another path",
+        ],
+        id="duplicate-file-place",
+    ),
+    pytest.param(
+        GOOD + "pages_from: [more/*.yaml]\n",
+        {},
+        [
+            "config.yaml:10:14: pages_from[0]: no file matches [no-files]",
+            "check the pattern, and that it is mounted",
+        ],
+        id="glob-nothing",
+    ),
+    pytest.param(
+        GOOD + "pages_from: [more.yaml]\n",
+        {"more": '- {id: "2", payload: {a: "{token}"}}\n'},
+        [
+            "more.yaml:1:13: [0].payload: this version knows no key payload here [unknown-key]",
+            "known here: id, labels, name, stores, system_user",
+        ],
+        id="file-key",
+    ),
+    pytest.param(
+        GOOD + "pages_from: [more.yaml]\n",
+        {"more": '- {id: "2"}\n- {id: "101010101010101"}\n'},
+        [
+            "more.yaml:2:3: [1]: this Page is listed twice for its system user (the first is at config.yaml:9:5) [duplicate-page]",
+            "remove one of the two",
+        ],
+        id="file-twice",
+    ),
+    pytest.param(
+        GOOD + "pages_from: [more.yaml]\n",
+        {"more": "pages: []\n"},
+        [
+            "more.yaml:1:1: a mapping, where a list is wanted [wrong-type]",
+            "see config.example.yaml",
+        ],
+        id="file-mapping",
+    ),
+    pytest.param(
+        GOOD + "pages_from: [more.yaml]\n",
+        {"more": '- id: 08\n- {id: "2", name: berlin}\n'},
+        [
+            "more.yaml:1:7: [0].id: without quotes YAML reads this as a number without its leading zeros [altered-id]",
+            'put it in quotes: id: "101010101010101"',
+            "more.yaml:2:19: [1].name: another Page has this name (the first is at config.yaml:9:5) [duplicate-name]",
+            "change one of the two names",
+        ],
+        id="file-id",
+    ),
+    pytest.param(
+        GOOD + "pages_from: [more.yaml]\n",
+        {"more": '- {id: "2"\n'},
+        [
+            "more.yaml:2:1: not valid YAML at this point [syntax]",
+            "look for a missing quote, colon or bracket, or wrong indentation, here or just above",
+        ],
+        id="file-syntax",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "others", "expected"), ROWS)
+def test_errors(tmp_path: Path, text: str, others: dict[str, str], expected: list[str]) -> None:
+    """What contradicts something elsewhere is named in full, with both places and the cure."""
+    found = [line for error in errors(tmp_path, text, **others) for line in error.split("\n    ")]
+    assert found == expected

@@ -1,0 +1,399 @@
+"""What is wrong with stores, payloads and labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.files import GOOD, errors, with_
+
+V = '{type: vault, address: "https://vault:8200", auth: {method: token, token: {file: vault}}}'
+"""Pieces of the good file."""
+
+ROWS = [
+    pytest.param(
+        with_("type: vault, ", ""),
+        {},
+        [
+            "config.yaml:7:10: stores.vault.type: type is missing [missing-key]",
+            "one of vault, aws-secrets-manager, file",
+        ],
+        id="type-missing",
+    ),
+    pytest.param(
+        with_("type: vault", "type: valt"),
+        {},
+        [
+            "config.yaml:7:17: stores.vault.type: no type that this version knows [bad-value]",
+            "did you mean vault?",
+        ],
+        id="type-unknown",
+    ),
+    pytest.param(
+        with_("type: vault", "type: [vault]"),
+        {},
+        [
+            "config.yaml:7:17: stores.vault.type: a list, where text is wanted [wrong-type]",
+            "one of vault, aws-secrets-manager, file",
+        ],
+        id="type-odd",
+    ),
+    pytest.param(
+        with_(V, "vault"),
+        {},
+        [
+            "config.yaml:7:10: stores.vault: text, where a mapping is wanted [wrong-type]",
+            "see stores in config.example.yaml",
+        ],
+        id="store-text",
+    ),
+    pytest.param(
+        with_("method: token, token: {file: vault}", "method: jwt"),
+        {},
+        [
+            "config.yaml:7:70: stores.vault.auth.method: no method that this version knows [bad-value]",
+            "known here: approle, kubernetes, token",
+        ],
+        id="method-later",
+    ),
+    pytest.param(
+        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, replicas: [us-east-1]}"),
+        {},
+        [
+            "config.yaml:7:60: stores.vault.replicas: this version knows no key replicas here [unknown-key]",
+            "known here: allow_http, auth, ca_file, endpoint_url, kms_key, name, proxy, region, tags, timeout, trust_env, type",
+        ],
+        id="replicas",
+    ),
+    pytest.param(
+        GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, auth: {role_arn: "x"}}'),
+        {},
+        [
+            "config.yaml:7:67: stores.vault.auth.role_arn: this version knows no key role_arn here [unknown-key]",
+            "known here: profile",
+        ],
+        id="aws-auth-later",
+    ),
+    pytest.param(
+        with_("https://vault:8200", "vault:8200"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: not an http or https address [bad-address]",
+            "write https://HOST or https://HOST:PORT",
+        ],
+        id="address",
+    ),
+    pytest.param(
+        with_("https://vault:8200", "https://me:canary@vault:8200"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: a user name or password stands in the address [secret-in-file]",
+            "remove everything up to the @",
+        ],
+        id="address-user",
+    ),
+    pytest.param(
+        with_("https://vault:8200", "https://vault:8200?x=1"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: an address with a query or fragment [bad-address]",
+            "end it before the ? or #",
+        ],
+        id="address-query",
+    ),
+    pytest.param(
+        with_("https://vault:8200", "https://vault:port"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: not an address [bad-address]",
+            "write https://HOST or https://HOST:PORT",
+        ],
+        id="address-port",
+    ),
+    pytest.param(
+        with_("https://vault:8200", "http://vault:8200"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: plain http to another machine would show secrets to the network [plain-http]",
+            "write https://, or put allow_http: true beside it where the network is trusted",
+        ],
+        id="plain-http",
+    ),
+    pytest.param(
+        with_("https://vault:8200", "http://localhost.evil:8200"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: plain http to another machine would show secrets to the network [plain-http]",
+            "write https://, or put allow_http: true beside it where the network is trusted",
+        ],
+        id="plain-http-evil",
+    ),
+    pytest.param(
+        GOOD + 'graph: {base_url: "http://10.0.0.1"}\n',
+        {},
+        [
+            "config.yaml:10:19: graph.base_url: plain http to another machine would show secrets to the network [plain-http]",
+            "write https://, or put allow_http: true beside it where the network is trusted",
+        ],
+        id="plain-http-graph",
+    ),
+    pytest.param(
+        GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, endpoint_url: "http://moto:5000"}'),
+        {},
+        [
+            "config.yaml:7:74: stores.vault.endpoint_url: plain http to another machine would show secrets to the network [plain-http]",
+            "write https://, or put allow_http: true beside it where the network is trusted",
+        ],
+        id="plain-http-aws",
+    ),
+    pytest.param(
+        with_("type: vault", 'type: vault, path: "meta/../{name}"'),
+        {},
+        [
+            "config.yaml:7:30: stores.vault.path: not a path for a secret: a segment of it is . or .. [bad-path]",
+            "write it like meta/pages/{name}",
+        ],
+        id="path-dots",
+    ),
+    pytest.param(
+        with_("type: vault", 'type: vault, path: "/meta/{name}"'),
+        {},
+        [
+            "config.yaml:7:30: stores.vault.path: not a path for a secret: it begins with a slash [bad-path]",
+            "write it like meta/pages/{name}",
+        ],
+        id="path-slash",
+    ),
+    pytest.param(
+        with_("type: vault", 'type: vault, path: "meta/{name}/"'),
+        {},
+        [
+            "config.yaml:7:30: stores.vault.path: not a path for a secret: it ends with a slash [bad-path]",
+            "write it like meta/pages/{name}",
+        ],
+        id="path-end",
+    ),
+    pytest.param(
+        with_("type: vault", 'type: vault, path: "meta//{name}"'),
+        {},
+        [
+            "config.yaml:7:30: stores.vault.path: not a path for a secret: a segment of it is empty [bad-path]",
+            "write it like meta/pages/{name}",
+        ],
+        id="path-empty",
+    ),
+    pytest.param(
+        with_("type: vault", 'type: vault, path: "meta/{nam}"'),
+        {},
+        [
+            "config.yaml:7:30: stores.vault.path: unknown placeholder {nam}; known are {name} {id} {app} {app_id} {system_user} {instance} [bad-template]",
+            "write {{ and }} for braces that are meant",
+        ],
+        id="path-placeholder",
+    ),
+    pytest.param(
+        with_("type: vault", 'type: vault, path: "meta/{token}"'),
+        {},
+        [
+            "config.yaml:7:30: stores.vault.path: unknown placeholder {token}; known are {name} {id} {app} {app_id} {system_user} {instance} [bad-template]",
+            "write {{ and }} for braces that are meant",
+        ],
+        id="path-token",
+    ),
+    pytest.param(
+        with_("type: vault", 'type: vault, path: "meta/{name"'),
+        {},
+        [
+            "config.yaml:7:30: stores.vault.path: an unpaired '{' at character 6; write '{{' for a brace [bad-template]",
+            "write {{ and }} for braces that are meant",
+        ],
+        id="path-brace",
+    ),
+    pytest.param(
+        GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, name: "meta pages/{name}"}'),
+        {},
+        [
+            "config.yaml:7:66: stores.vault.name: not a name for a secret of AWS: it holds characters other than letters, digits and / _ + = . @ - [bad-path]",
+            "write it like meta/pages/{name}",
+        ],
+        id="aws-name",
+    ),
+    pytest.param(
+        GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, tags: {"a*": b}}'),
+        {},
+        [
+            "config.yaml:7:73: stores.vault.tags.?: no tag of AWS: it holds characters other than letters, digits, spaces and _ . : / = + - @ [label-limit]",
+            "shorten or change it",
+        ],
+        id="aws-tag",
+    ),
+    pytest.param(
+        GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, tags: {"aws:x": b}}'),
+        {},
+        [
+            "config.yaml:7:67: stores.vault.tags.aws:x: a tag's name begins with a reserved prefix [label-limit]",
+            "aws: is Amazon's and page-token-sync: is ours",
+        ],
+        id="aws-tag-prefix",
+    ),
+    pytest.param(
+        GOOD.replace(V, "{type: aws-secrets-manager}"),
+        {},
+        [
+            "config.yaml:7:10: stores.vault.region: region is missing [missing-key]",
+            "The region.",
+        ],
+        id="aws-region",
+    ),
+    pytest.param(
+        GOOD.replace(V, '{type: file, directory: d, name: ".{name}"}'),
+        {},
+        [
+            "config.yaml:7:43: stores.vault.name: a hidden name: those are our own notes beside the secrets [bad-path]",
+            "begin the name with another character than a dot",
+        ],
+        id="hidden-file",
+    ),
+    pytest.param(
+        GOOD + 'defaults: {payload: {a: "{id}"}}\n',
+        {},
+        [
+            "config.yaml:10:21: defaults.payload: no {token} in it: an application could not read the token [bad-template]",
+            'write "{token}" for one of the values',
+        ],
+        id="payload-no-token",
+    ),
+    pytest.param(
+        GOOD + 'defaults: {payload: {a: "{token}", b: 1}}\n',
+        {},
+        [
+            "config.yaml:10:39: defaults.payload.b: without quotes this is a number, which YAML or a template can alter [altered-value]",
+            "put it in quotes",
+        ],
+        id="payload-number",
+    ),
+    pytest.param(
+        GOOD + 'defaults: {payload: {a: "{token}", b: "{page}"}}\n',
+        {},
+        [
+            "config.yaml:10:39: defaults.payload.b: unknown placeholder {page}; known are {name} {id} {app} {app_id} {system_user} {instance} {token} [bad-template]",
+            "write {{ and }} for braces that are meant",
+        ],
+        id="payload-placeholder",
+    ),
+    pytest.param(
+        GOOD + 'defaults: {payload: ["{token}"]}\n',
+        {},
+        [
+            "config.yaml:10:21: defaults.payload: a list, where text or a mapping is wanted [wrong-type]",
+            "What applications read: a mapping of names to texts, or one text. Knows what paths know, and {token}.",
+        ],
+        id="payload-list",
+    ),
+    pytest.param(
+        GOOD + 'defaults: {payload: "{token}"}\n',
+        {},
+        [
+            "config.yaml:10:21: defaults.payload: one text cannot be stored in vault: Vault holds JSON objects [raw-payload]",
+            "write a mapping of names to texts",
+        ],
+        id="payload-raw",
+    ),
+    pytest.param(
+        with_("name: berlin", 'name: berlin, labels: {team: ""}'),
+        {},
+        [
+            "config.yaml:9:58: pages[0].labels.team: a label that custom_metadata of Vault does not hold: its value is empty [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="vault-label-empty",
+    ),
+    pytest.param(
+        with_("name: berlin", f"name: berlin, labels: {{team: {'x' * 513}}}"),
+        {},
+        [
+            "config.yaml:9:58: pages[0].labels.team: a label that custom_metadata of Vault does not hold: its value is longer than 512 bytes [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="vault-label-long",
+    ),
+    pytest.param(
+        with_("name: berlin", f"name: berlin, labels: {{{'k' * 123}: x}}"),
+        {},
+        [
+            "config.yaml:9:177: pages[0].labels.?: a label that custom_metadata of Vault does not hold: its name is longer than 122 bytes [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="vault-label-key",
+    ),
+    pytest.param(
+        with_("name: berlin", "name: berlin, labels: {" + ", ".join(f"k{i}: x" for i in range(55)) + "}"),
+        {},
+        [
+            "config.yaml:9:51: pages[0].labels: more than 54 labels, which is what custom_metadata of Vault leaves room for [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="vault-label-many",
+    ),
+    pytest.param(
+        GOOD + 'defaults: {labels: {team: "a\\tb"}}\n',
+        {},
+        [
+            "config.yaml:10:27: defaults.labels.team: a label that custom_metadata of Vault does not hold: it holds a character that cannot be printed [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="vault-label-default",
+    ),
+    pytest.param(
+        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1}").replace(
+            "name: berlin", 'name: berlin, labels: {team: "a*b"}'
+        ),
+        {},
+        [
+            "config.yaml:9:58: pages[0].labels.team: a label that is no tag of AWS: it holds characters other than letters, digits, spaces and _ . : / = + - @ [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="aws-label",
+    ),
+    pytest.param(
+        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1}").replace(
+            "name: berlin", f"name: berlin, labels: {{team: {'x' * 257}}}"
+        ),
+        {},
+        [
+            "config.yaml:9:58: pages[0].labels.team: a label that is no tag of AWS: its value is longer than 256 characters [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="aws-label-long",
+    ),
+    pytest.param(
+        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1}").replace(
+            "name: berlin", f"name: berlin, labels: {{{'k' * 107}: x}}"
+        ),
+        {},
+        [
+            "config.yaml:9:161: pages[0].labels.?: a label that is no tag of AWS: its name, with our prefix before it, is empty or longer than 128 characters [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="aws-label-key",
+    ),
+    pytest.param(
+        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, tags: {a: b}}").replace(
+            "name: berlin", "name: berlin, labels: {" + ", ".join(f"k{i}: x" for i in range(40)) + "}"
+        ),
+        {},
+        [
+            "config.yaml:9:51: pages[0].labels: more than 40 labels and tags together, which is what AWS leaves room for [label-limit]",
+            "change it, or leave vault out of the stores",
+        ],
+        id="aws-label-many",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "others", "expected"), ROWS)
+def test_errors(tmp_path: Path, text: str, others: dict[str, str], expected: list[str]) -> None:
+    """What a store could not hold is named in full, with its place and the cure."""
+    found = [line for error in errors(tmp_path, text, **others) for line in error.split("\n    ")]
+    assert found == expected

@@ -6,13 +6,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import assert_never
 
 from sync.core.decide import Kind
-from sync.core.model import Expiry
+from sync.core.model import Expiry, State
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.report import WORST_FIRST, PageEntry, Report, StoreEntry
 
-COLUMNS = ("Page", "store", "action", "served", "token", "ends", "problem")
+COLUMNS = ("Page", "store", "action", "why", "served", "token", "ends", "problem")
+SPARE = ("-", "never", "")
+"""What cells say where there is nothing to say; a column of nothing else may be left out."""
+_REASONS = {
+    "recreated": "its newest version was deleted",
+    "repair": "no token in the secret",
+    "heal": "the stored token is dead",
+    "rotate": "a better token is there",
+    "marked": "ours, left without a mark",
+    "proof-lost": "Meta took its word back",
+}
+"""What reasons mean, for people; the report and the log have the words on the left."""
 _NAMED = 3
 """So many Pages are named in a cause; the lines above it have them all."""
 
@@ -93,7 +105,9 @@ def summary(report: Report) -> list[str]:
     served = ", ".join(f"{counts[word]} {word}" for word in reversed(WORST_FIRST) if counts[word])
     kinds = ", ".join(f"{counts[kind.value]} {kind.value}" for kind in Kind if counts[kind.value])
     cost = f"{count(traffic.graph_requests, 'request')} to Graph, {traffic.store_requests} to stores"
-    told = [f"{count(len(report.pages), 'Page')}: {served or 'none'}. {'Planned' if report.planned else 'Places'}: {kinds or 'none'}."]
+    told = [
+        f"{count(len(report.pages), 'Page')}: {served or 'none'}. {'Planned' if report.planned else 'Places'}: {kinds or 'none'}."
+    ]
     told.append(f"Result: {report.result}, in {report.frame.duration_seconds:.1f} s with {cost}.")
     if report.planned:
         told.append(f"Nothing was written. Plan {report.checksum}")
@@ -114,13 +128,11 @@ def _rank(told: tuple[PageEntry, StoreEntry]) -> int:
 
 def _line(page: PageEntry, entry: StoreEntry, *, planned: bool) -> Line:
     problems = list(dict.fromkeys(problem.code for problem in (*page.problems, *entry.problems)))
-    action = f"{entry.action.value} ({entry.reason})" if entry.reason else entry.action.value
-    if entry.confirmed is False:
-        action += ", unconfirmed"
     cells = (
         page.name,
         entry.key.store,
-        action,
+        entry.action.value,
+        _why(page, entry),
         entry.served,
         _token(page, entry, planned=planned),
         _ends(page, entry),
@@ -128,6 +140,34 @@ def _line(page: PageEntry, entry: StoreEntry, *, planned: bool) -> Line:
     )
     quiet = entry.action is Kind.UNCHANGED and entry.served == "verified" and not problems
     return Line(cells, entry.served, quiet)
+
+
+def _why(page: PageEntry, entry: StoreEntry) -> str:
+    """Say why this is done; the report's reason comes first where there is one."""
+    if entry.confirmed is False:
+        return "written, but not read back in time"
+    if entry.reason:
+        meaning = _REASONS.get(entry.reason, f"{entry.reason} not as configured")
+        return f"{entry.reason}: {meaning}"
+    match entry.action:
+        case Kind.CREATED:
+            return "nothing was stored"
+        case Kind.UNCHANGED:
+            return "the same token"
+        case Kind.KEPT if page.verdict is not State.VALID:
+            return "nothing better is proven"
+        case Kind.KEPT if entry.served != "verified":
+            return "nothing is known of the stored one"
+        case Kind.KEPT:
+            return "the stored one is as good"
+        case Kind.REFUSED:
+            return "not ours to write"
+        case Kind.FAILED:
+            return f"the store: {entry.error}"
+        case Kind.UPDATED | Kind.REPLACED:
+            return "-"
+        case _:
+            assert_never(entry.action)
 
 
 def _token(page: PageEntry, entry: StoreEntry, *, planned: bool) -> str:

@@ -29,7 +29,8 @@ app.command()(play.demo)
 def main() -> None:
     """Run the command line."""
     tell_crashes_safely()
-    app(prog_name="page-token-sync")
+    # Typer's own call would put its hook for exceptions in the place of ours.
+    typer.main.get_command(app)(prog_name="page-token-sync")
 
 
 def _version(wanted: bool) -> None:
@@ -40,7 +41,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Exit codes: 0 all is well, 1 something needs a look, 2 wrong usage or configuration, 3 nothing could be done.")
+@app.callback(
+    epilog="Exit codes: 0 all is well, 1 something needs a look, 2 wrong usage or configuration, 3 nothing could be done."
+)
 def options(
     ctx: typer.Context,
     config: Annotated[

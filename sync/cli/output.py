@@ -68,8 +68,8 @@ def put_validated(config: Config, form: Form) -> None:
     """Print that a configuration is right, with what follows from it."""
     from sync.config.schedule import interval_seconds, next_runs  # noqa: PLC0415 - not for a file that is wrong
 
-    runs = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in next_runs(config.schedule, count=3, now=datetime.now(UTC))]
-    seconds = interval_seconds(config.schedule)
+    runs = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in next_runs(config.settings.schedule, count=3, now=datetime.now(UTC))]
+    seconds = interval_seconds(config.settings.schedule)
     if form is Form.JSON:
         put_json(
             {
@@ -84,7 +84,7 @@ def put_validated(config: Config, form: Form) -> None:
     from sync.cli.account import count  # noqa: PLC0415 - not for JSON
 
     put(
-        f"{config.files[0]} is right: {count(len(config.pages), 'Page')}, {count(len(config.stores), 'store')}.",
+        f"{config.files[0]} is right: {count(len(config.pages), 'Page')}, {count(len(config.settings.stores), 'store')}.",
         f"Every token is verified in each cycle, every {seconds:,} s. Started now, the next cycles are at {', '.join(runs)}.",
         *(f"warning: {text}" for text in config.warnings),
     )
@@ -104,6 +104,16 @@ def put(*paragraphs: str) -> None:
             _write(sys.stdout, text)
         else:
             console.print(text, style=None)
+
+
+def put_title(text: str) -> None:
+    """Print a line that begins something new."""
+    console = _console(sys.stdout)
+    if console is None:
+        _write(sys.stdout, "", scrub(text))
+    else:
+        console.print()
+        console.print(scrub(text), style="bold cyan")
 
 
 def put_cause(sentences: tuple[str, str, str]) -> None:
@@ -141,8 +151,15 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
     from rich.table import Table  # noqa: PLC0415 - for a terminal only
     from rich.text import Text  # noqa: PLC0415 - for a terminal only
 
-    # A column that says nothing takes no room.
-    kept = [place for place, _ in enumerate(columns) if any(line.cells[place] != "-" for line in lines)]
+    from sync.cli.account import SPARE  # noqa: PLC0415 - not for JSON
+
+    # A column that says nothing takes no room; nor does that of the store where there is one.
+    values = [{line.cells[place] for line in lines} for place in range(len(columns))]
+    kept = [
+        place
+        for place, name in enumerate(columns)
+        if not values[place] <= set(SPARE) and (name != "store" or len(values[place]) > 1)
+    ]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     for place in kept:
         table.add_column(columns[place], overflow="fold")

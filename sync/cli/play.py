@@ -10,7 +10,9 @@ from sync.cli.options import Form, Output
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder with configuration and secrets behind.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the folder with configuration and secrets behind.")
+    ] = False,
 ) -> None:
     """See the whole story with nothing configured: five Pages, what goes wrong with them, and what is done about it."""
     from sync.cli.story import tell  # noqa: PLC0415 - starting is most of what a short command costs
@@ -19,7 +21,9 @@ def demo(
 
 
 def sandbox(
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")] = "127.0.0.1:8099",
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
+    ] = "127.0.0.1:8099",
     pages: Annotated[int, typer.Option(min=0, max=100_000, help="How many Pages there are.")] = 5,
     latency_ms: Annotated[float, typer.Option(min=0, help="Added to each HTTP request.")] = 0,
     seed: Annotated[int, typer.Option(help="All made-up values follow from it.")] = 0,

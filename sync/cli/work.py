@@ -66,8 +66,8 @@ def daemon(given: Path | None) -> int:
     from sync.config.schedule import trigger  # noqa: PLC0415 - not for a file that is wrong
     from sync.ops.log import standard_log  # noqa: PLC0415 - not for a file that is wrong
 
-    logs.append(standard_log(level=config.log.level, form=config.log.format))
-    daemon.run(app.build(config, clock=clock), trigger=trigger(config.schedule), clock=clock, log=logs[0])
+    logs.append(standard_log(level=config.settings.log.level, form=config.settings.log.format))
+    daemon.run(app.build(config, clock=clock), trigger=trigger(config.settings.schedule), clock=clock, log=logs[0])
     return 0
 
 
@@ -83,7 +83,7 @@ def _report(config: Config, clock: SystemClock, *, write: bool) -> Report:
 
     with build(config, clock=clock) as app:
         report = app.cycle(write=write)
-    if write and config.log.level == "debug":
+    if write and config.settings.log.level == "debug":
         _log(report, config)
     return report
 
@@ -93,7 +93,7 @@ def _log(report: Report, config: Config) -> None:
     from sync.core.events import events  # noqa: PLC0415 - only where it is asked for
     from sync.ops.log import standard_log  # noqa: PLC0415 - only where it is asked for
 
-    log = standard_log(level=config.log.level, form=config.log.format, stderr=True)
+    log = standard_log(level=config.settings.log.level, form=config.settings.log.format, stderr=True)
     for event in events(report):
         log.write(event, cycle=report.frame.cycle)
 

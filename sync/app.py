@@ -14,8 +14,9 @@ from sync.core.payload import fixed_part
 from sync.core.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource
 from sync.cycle import Task, run
+from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
-from sync.graph.source import GraphSettings, GraphSource
+from sync.graph.source import GraphSource
 from sync.http import Http
 from sync.stores.interface import Store
 from sync.threads import SystemClock
@@ -65,7 +66,7 @@ class App:
                     base_url=graph.base_url,
                     version=graph.version,
                     timeout=graph.timeout.total_seconds(),
-                    token_in_url=graph.token_in_url,
+                    token_in_url=graph.token_in_url == "fallback",  # noqa: S105 - a policy, no password
                 ),
                 apps=[
                     AppCredentials(name, app.id, self._read(app.secret))

@@ -1,0 +1,151 @@
+"""The image, really built and run: a numeric user, a root that nobody can write to, no capability, no home."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sync.sandbox.server import Sandbox
+from tests.container.engine import Engine, built, lacking
+from tests.services.bao import Bao
+from tests.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
+from tests.services.graph import sandbox as sandbox  # noqa: PLC0414 - a fixture, named for pytest
+
+pytestmark = pytest.mark.xdist_group("image")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """Give the built image; without the means to build it the tests are skipped, loudly."""
+    if why := lacking():
+        pytest.skip(f"THE CONTAINER IMAGE IS NOT TESTED: {why}")
+    with built() as engine:
+        yield engine
+
+
+@pytest.fixture
+def mounted(tmp_path: Path, sandbox: Sandbox, bao: Bao) -> list[str]:
+    """Give the options that mount a configuration and secrets for the sandbox and the OpenBao, as files."""
+    told = sandbox.describe()
+    secrets = {"app": told["app_secret"], "user": told["system_user_token"], "vault": bao.root}
+    config = {
+        "version": 1,
+        "instance": "image",
+        "schedule": {"every": "1h"},
+        "graph": {"base_url": sandbox.url},
+        "apps": {"messenger": {"id": told["app_id"], "secret": {"file": "/run/secrets/app"}}},
+        "system_users": {"main": {"app": "messenger", "token": {"file": "/run/secrets/user"}}},
+        "stores": {
+            "vault": {
+                "type": "vault",
+                "address": bao.url,
+                "mount": bao.mount(),
+                "path": "meta/pages/{name}",
+                "auth": {"method": "token", "token": {"file": "/run/secrets/vault"}},
+            }
+        },
+        "pages": told["pages"],
+    }
+    for folder, files in (("config", {"config.yaml": yaml.safe_dump(config)}), ("secrets", secrets)):
+        (tmp_path / folder).mkdir()
+        for name, text in files.items():
+            (tmp_path / folder / name).write_text(f"{text}\n")
+    return [f"--volume={tmp_path}/config:/etc/page-token-sync:ro", f"--volume={tmp_path}/secrets:/run/secrets:ro"]
+
+
+def until(text: str, logs: Callable[[], str], seconds: float = 60) -> None:
+    """Wait until another process has said something."""
+    end = time.monotonic() + seconds
+    while text not in logs():
+        assert time.monotonic() < end, logs()
+        time.sleep(0.1)
+
+
+def test_the_image_says_its_version(engine: Engine):
+    """Without configuration, home or a place to write, the program starts and knows its version."""
+    done = engine.run("--version")
+    assert done.returncode == 0, done
+    assert importlib.metadata.version("page-token-sync") in done.stdout
+
+
+def test_the_image_declares_how_it_is_run(engine: Engine):
+    """The user is numeric, so that a cluster can see that it is not root, and ``run`` is what is done unasked."""
+    told: dict[str, Any] = json.loads(engine.podman("image", "inspect", engine.image).stdout)[0]["Config"]
+    assert told["User"] == "65532:65532"
+    assert told["Entrypoint"] == ["page-token-sync"]
+    assert told["Cmd"] == ["run"]
+    assert told.get("StopSignal", "SIGTERM") in ("", "SIGTERM")
+
+
+def test_the_process_can_write_nothing_and_gain_nothing(engine: Engine):
+    """Inside, the process is 65532 without a name, capability or writable path that an image could need."""
+    code = """
+import os, json, pathlib
+status = dict(line.split(":\\t", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines() if ":\\t" in line)
+def writable(path):
+    try:
+        pathlib.Path(path, "x").write_text("x")
+    except OSError:
+        return False
+    return True
+print(json.dumps({"uid": os.getuid(), "caps": status["CapEff"] + status["CapBnd"], "new": status["NoNewPrivs"],
+                  "writable": [p for p in ("/", "/tmp", "/var/tmp", "/etc", "/opt/page-token-sync", os.environ["HOME"]) if writable(p)]}))
+"""
+    done = engine.run("-c", code, entrypoint="python")
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout) == {"uid": 65532, "caps": "0" * 32, "new": "1", "writable": []}
+
+
+def test_the_image_holds_the_program_compiled_and_no_build_tool(engine: Engine):
+    """Every module has its byte code, since none could be kept later; neither uv, sources, nor what only tests use is there."""
+    code = """
+import importlib.util, json, pathlib, shutil, sysconfig
+site = pathlib.Path(sysconfig.get_path("purelib"))
+bare = [str(p) for p in site.rglob("*.py") if not pathlib.Path(importlib.util.cache_from_source(str(p))).exists()]
+print(json.dumps({"uncompiled": bare, "ours": (site / "sync" / "cli").is_dir(), "src": pathlib.Path("/src").exists(),
+                  "tools": [name for name in ("uv", "pytest", "ruff", "bao", "moto_server") if shutil.which(name)]}))
+"""
+    done = engine.run("-c", code, entrypoint="python")
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout) == {"uncompiled": [], "ours": True, "src": False, "tools": []}
+
+
+def test_a_mounted_configuration_is_found_and_judged(engine: Engine, mounted: list[str], tmp_path: Path):
+    """``validate`` reads the file at its usual place, and a mistake in it is exit 2."""
+    done = engine.run("validate", options=mounted)
+    assert done.returncode == 0, done
+    (tmp_path / "config" / "config.yaml").write_text("version: 1\npaegs: []\n")
+    done = engine.run("validate", options=mounted)
+    assert done.returncode == 2, done
+    assert "paegs" in done.stdout + done.stderr
+
+
+def test_one_cycle_from_the_image_writes_every_page(engine: Engine, mounted: list[str]):
+    """``once`` writes every Page's secret to a real OpenBao, and a second ``once`` has nothing to do."""
+    for action in ("created", "unchanged"):
+        done = engine.run("once", "--output", "json", options=mounted)
+        assert done.returncode == 0, done
+        assert json.loads(done.stdout)["summary"][action] == 5, done
+
+
+def test_a_daemon_that_is_stopped_ends_well(engine: Engine, mounted: list[str]):
+    """``podman stop`` sends SIGTERM to the process itself, which ends with exit 0 after its first cycle."""
+    engine.start("daemon", options=mounted)
+
+    def logs() -> str:
+        said = engine.podman("logs", "daemon")
+        return said.stdout + said.stderr
+
+    until("cycle_finished", logs)
+    begun = time.monotonic()
+    assert engine.podman("stop", "--time=20", "daemon").returncode == 0
+    assert time.monotonic() - begun < 15
+    told = engine.podman("inspect", "--format={{.State.ExitCode}}", "daemon")
+    assert told.stdout.strip() == "0", logs()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -147,19 +146,14 @@ def _why(page: PageEntry, entry: StoreEntry) -> str:
     if entry.confirmed is False:
         return "written, but not read back in time"
     if entry.reason:
-        meaning = _REASONS.get(entry.reason, f"{entry.reason} not as configured")
-        return f"{entry.reason}: {meaning}"
+        return f"{entry.reason}: {_REASONS.get(entry.reason, f'{entry.reason} not as configured')}"
     match entry.action:
         case Kind.CREATED:
             return "nothing was stored"
         case Kind.UNCHANGED:
             return "the same token"
-        case Kind.KEPT if page.verdict is not State.VALID:
-            return "nothing better is proven"
-        case Kind.KEPT if entry.served != "verified":
-            return "nothing is known of the stored one"
         case Kind.KEPT:
-            return "the stored one is as good"
+            return _why_kept(page, entry)
         case Kind.REFUSED:
             return "not ours to write"
         case Kind.FAILED:
@@ -168,6 +162,12 @@ def _why(page: PageEntry, entry: StoreEntry) -> str:
             return "-"
         case _:
             assert_never(entry.action)
+
+
+def _why_kept(page: PageEntry, entry: StoreEntry) -> str:
+    if page.verdict is not State.VALID:
+        return "no token could be proven"
+    return "the stored one is as good" if entry.served == "verified" else "the stored one is in doubt"
 
 
 def _token(page: PageEntry, entry: StoreEntry, *, planned: bool) -> str:

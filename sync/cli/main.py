@@ -33,7 +33,7 @@ def main() -> None:
     typer.main.get_command(app)(prog_name="page-token-sync")
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version  # noqa: PLC0415 - see above
 
@@ -52,8 +52,8 @@ def options(
             "--config", "-c", metavar="FILE", help=f"The configuration [default: ${VARIABLE}, {', '.join(PLACES)}]."
         ),
     ] = None,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Keep Facebook Page tokens right in Vault, OpenBao or AWS Secrets Manager. Begin with: page-token-sync demo."""

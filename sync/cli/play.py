@@ -20,7 +20,7 @@ def demo(
     raise typer.Exit(tell(keep=keep))
 
 
-def sandbox(
+def sandbox(  # noqa: PLR0917 - typer gives options by name
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
     ] = "127.0.0.1:8099",

@@ -126,7 +126,8 @@ class Stage:
         switch_on(self.world, f"unassigned@{name}")
 
     def occupy(self, name: str) -> None:
-        """Put a file of somebody else's where a Page's token should be."""
+        """End the throttle, and put a file of somebody else's where a Page's token should be."""
+        switch_off(self.world, "throttled-app")
         self.clear(name)
         (self.secrets / f"{name}.json").write_text('{"note": "mine"}\n')
 
@@ -181,7 +182,7 @@ def _scenes(stage: Stage) -> list[Scene]:
         Scene(
             "A stranger's secret",
             "The throttle ends. Somebody has put a file of their own in lisbon's place; it is not ours, so it is left alone.",
-            lambda: (switch_off(stage.world, "throttled-app"), stage.occupy("lisbon")),
+            lambda: stage.occupy("lisbon"),
         ),
         Scene(
             "All is put right",

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret, SecretSource
-from sync.stores.aws_errors import Refused, from_class, from_code
+from sync.stores.aws_errors import Refused, from_class, from_code, not_aws
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ class AwsSettings:
 
     ``region`` and ``profile`` None leave it to boto3's chain; so are credentials. ``tags`` are put on what is created,
     beside our marks. ``timeout`` bounds a call with its retries, in seconds. ``name_prefix`` is the fixed beginning of all
-    names, which listings are filtered by; empty lists the whole account.
+    names, which listings are filtered by; empty lists the whole account. Proxies of the environment count only with ``trust_env``.
     """
 
     region: str | None = None
@@ -36,10 +37,25 @@ class AwsSettings:
     timeout: float = 30.0
     ca_file: str | None = None
     proxy: SecretSource | None = None
+    trust_env: bool = False
     name_prefix: str = ""
 
 
 Answer = Mapping[str, Any] | Refused
+_NEEDED = {
+    "ListSecrets": "SecretList",
+    "BatchGetSecretValue": "SecretValues",
+    "DescribeSecret": "ARN",
+    "GetSecretValue": "VersionId",
+    "CreateSecret": "VersionId",
+    "PutSecretValue": "VersionId",
+    "UpdateSecretVersionStage": "ARN",
+}
+"""What each answer must hold: the library makes an empty answer of a login page, which must not pass for "nothing there"."""
+
+
+_PARSER = (AttributeError, KeyError, TypeError, RecursionError, UnicodeError, ArithmeticError)
+"""What the library raises, unwrapped, where an answer is JSON of a form that it does not expect (seen with 1.44)."""
 
 
 class AwsClient:
@@ -88,11 +104,15 @@ class AwsClient:
         from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
         try:
-            return within(self._settings.timeout, lambda: self._ask(operation, parameters))
+            answer = within(self._settings.timeout, lambda: self._ask(operation, parameters))
+            needed = _NEEDED.get(operation)
+            return answer if needed is None or needed in answer else not_aws(operation)
         except ClientError as error:
             said, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
             code, status = str(said.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
             return from_code(code, str(said.get("Message", "")), status, operation=operation, subject=subject)
+        except _PARSER:
+            return not_aws(operation)
         except (BotoCoreError, ResponseParserError) as error:
             refused = from_class([kind.__name__ for kind in type(error).__mro__], operation=operation, subject=subject)
         except TimeoutError:
@@ -120,6 +140,7 @@ class AwsClient:
 
     def _make(self) -> Any:
         import boto3.session  # noqa: PLC0415 - half a second and 60 MB, only for who has such a store
+        import botocore.session  # noqa: PLC0415 - as above
         from botocore.config import Config  # noqa: PLC0415 - as above
 
         settings = self._settings
@@ -130,10 +151,14 @@ class AwsClient:
             read_timeout=settings.timeout / 5,
             max_pool_connections=self._workers + 2,
             # Only what is configured here may turn traffic away: not {} but None would ask the environment.
-            proxies={"http": proxy, "https": proxy} if proxy else {},
+            proxies={"http": proxy, "https": proxy} if proxy else None if settings.trust_env else {},
             ignore_configured_endpoint_urls=True,
         )
-        session = boto3.session.Session(profile_name=settings.profile, region_name=settings.region)
+        core = botocore.session.Session()
+        core.register_component("data_loader", _loader())
+        session = boto3.session.Session(
+            botocore_session=core, profile_name=settings.profile, region_name=settings.region
+        )
         return session.client(
             "secretsmanager",
             config=config,
@@ -160,6 +185,14 @@ class AwsClient:
     def _count(self, **_: Any) -> None:
         with self._lock:
             self.requests += 1
+
+
+@cache
+def _loader() -> Any:
+    """Keep the library's parsed descriptions of the service, which are most of the cost of a further client."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - as above
+
+    return create_loader()
 
 
 def _state(file: Path) -> object:

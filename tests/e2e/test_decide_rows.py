@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from sync.sandbox.business import Page
 from sync.sandbox.server import Sandbox
 from sync.sandbox.states import restore_page, switch_on
 from sync.sandbox.tokens import REVOKED, fingerprint
-from sync.sandbox.business import Page
 from tests.e2e.rig import INSTANCE, Ran, Rig, codes
 from tests.services.aws import REGION, Aws, aws, aws_environment, aws_server
 from tests.services.bao import Bao, bao, mount
@@ -102,7 +102,16 @@ path "{vault.mount}/metadata/meta/pages/paris" {{ capabilities = ["deny"] }}
     _others_unchanged(ran, "paris")
 
 
-def test_row_2_a_secret_that_aws_guards_is_refused(aws: Aws, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "served", "problem", "remedy"),
+    [
+        ("deleted", "absent", "secret-deleted", "restore-secret"),
+        ("rotated", "foreign", "rotation-enabled", "cancel-rotate-secret"),
+    ],
+)
+def test_row_2_a_secret_that_aws_guards_is_refused(
+    aws: Aws, sandbox: Sandbox, tmp_path: Path, how: str, served: str, problem: str, remedy: str
+) -> None:
     """A secret scheduled for deletion, and one with a rotation, are refused with what a human must do."""
     store = {
         "type": "aws-secrets-manager",
@@ -113,16 +122,20 @@ def test_row_2_a_secret_that_aws_guards_is_refused(aws: Aws, sandbox: Sandbox, t
     rig = Rig(tmp_path, sandbox, store)
     first = rig.once()
     assert first.code == 0, first.stdout + first.stderr
-    aws.client().delete_secret(SecretId="meta/pages/paris", RecoveryWindowInDays=7)
+    if how == "deleted":
+        aws.client().delete_secret(SecretId="meta/pages/paris", RecoveryWindowInDays=7)
+    else:
+        aws.client().rotate_secret(
+            SecretId="meta/pages/paris",
+            RotationLambdaARN="arn:aws:lambda:eu-central-1:123456789012:function:theirs",
+            RotationRules={"AutomaticallyAfterDays": 30},
+            RotateImmediately=False,
+        )
     ran = rig.once()
     place = ran.place("paris")
-    assert (ran.code, place["action"], place["served"], codes(place["problems"])[:1]) == (
-        1,
-        "refused",
-        "absent",
-        ["secret-deleted"],
-    )
-    assert "restore" in place["problems"][0]["remedy"]
+    assert (ran.code, place["action"], place["served"]) == (1, "refused", served)
+    assert codes(place["problems"])[:1] == [problem]
+    assert remedy in place["problems"][0]["remedy"]
     _others_unchanged(ran, "paris")
 
 

@@ -1,0 +1,491 @@
+"""Page tokens: by list, by batch, one by one, and every way in which Graph refuses them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from sync.core.model import Fetched, SourceError, State
+from sync.core.secret import Secret
+from sync.sandbox.replies import REFUSALS
+from sync.threads import Stopping
+from tests.graph.stage import Stage
+
+
+def fetched(got: Mapping[str, Fetched | SourceError]) -> set[str]:
+    """Name the Pages whose token came."""
+    return {name for name, one in got.items() if isinstance(one, Fetched)}
+
+
+def problems(got: Mapping[str, Fetched | SourceError]) -> dict[str, tuple[str, State, str]]:
+    """Give code, state and scope for each Page whose token did not come."""
+    return {name: (one.problem.code, one.state, one.scope) for name, one in got.items() if isinstance(one, SourceError)}
+
+
+def items(request: httpx.Request) -> list[str]:
+    """Give the relative URLs of a batch; none for a single call."""
+    return [item["relative_url"] for item in json.loads(parse_qs(request.content.decode()).get("batch", ["[]"])[0])]
+
+
+def batches(stage: Stage) -> list[int]:
+    """Give the sizes of the batches of Page reads so far."""
+    return [len(urls) for urls in map(items, stage.seen) if urls and not urls[0].startswith("debug_token")]
+
+
+def singles(stage: Stage) -> int:
+    """Count the Pages that were asked for one by one."""
+    return sum(request.method == "GET" and "me/accounts" not in str(request.url) for request in stage.seen)
+
+
+def lists(stage: Stage) -> int:
+    """Count the calls of the list of Pages."""
+    return sum("me/accounts" in str(request.url) for request in stage.seen)
+
+
+def only_pages(
+    answer: Callable[[httpx.Request], httpx.Response | None],
+) -> Callable[[httpx.Request], httpx.Response | None]:
+    """Let ``answer`` speak for batches of Page reads alone."""
+
+    def before(request: httpx.Request) -> httpx.Response | None:
+        urls = items(request)
+        return answer(request) if urls and not urls[0].startswith("debug_token") else None
+
+    return before
+
+
+def test_few_pages_come_in_one_batch() -> None:
+    """Below twenty the list is not worth its call; each token is the one that Graph would give."""
+    stage = Stage(19)
+    source = stage.source()
+    got = source.read(stage.pages())
+    assert len(fetched(got)) == 19
+    for page in stage.pages():
+        answer = got[page.name]
+        assert isinstance(answer, Fetched)
+        assert stage.world.tokens[answer.token.reveal()].page_id == page.id
+    assert (batches(stage), lists(stage), singles(stage)) == ([19], 0, 0)
+    assert (source.requests, source.calls) == (2, 20)
+
+
+@pytest.mark.parametrize(("pages", "calls"), [(20, 1), (100, 1), (250, 3)])
+def test_many_pages_come_by_the_list(pages: int, calls: int) -> None:
+    """A hundred a call, by the cursor alone, and not a call more."""
+    stage = Stage(pages)
+    assert len(fetched(stage.source().read(stage.pages()))) == pages
+    assert (batches(stage), lists(stage)) == ([], calls)
+
+
+def test_a_thousand_idle_pages_stay_within_the_budget() -> None:
+    """Reading and debugging a thousand Pages takes at most 2 x N/50 + 5 requests, and counts as Meta counts."""
+    stage = Stage(1000)
+    source = stage.source(workers=8)
+    got = source.read(stage.pages())
+    told = source.debug("messenger", [one.token for one in got.values() if isinstance(one, Fetched)])
+    assert len(told) == 1000
+    assert source.requests <= 45
+    assert (source.requests, source.calls) == (len(stage.seen), 10 + 1 + 1000)
+    assert source.requests == stage.world.calls.requests
+
+
+@pytest.mark.parametrize("fault", ["listing-empty", "listing-without-tokens", "listing-hole*1", "error:accounts=100"])
+def test_what_the_list_does_not_show_is_asked_by_id(fault: str) -> None:
+    """An empty list, rows without tokens, a hole and an error of the list prove nothing."""
+    stage = Stage(130)
+    stage.fault(fault)
+    got = stage.source().read(stage.pages())
+    assert len(fetched(got)) == 130
+    assert sum(batches(stage)) >= 30
+
+
+def test_a_list_without_end_is_given_up_when_it_costs_more_than_it_saves() -> None:
+    """A system user with thousands of Pages of which few are configured is asked for those few."""
+    stage = Stage(900)
+    wanted = [page.id for page in stage.pages()][-25:]
+    got = stage.source().read(stage.pages(ids=wanted))
+    assert len(fetched(got)) == 25
+    assert lists(stage) <= 2
+
+
+def test_a_cursor_that_comes_again_ends_the_list() -> None:
+    """A list that turns in a circle is left."""
+    stage = Stage(400)
+
+    def circle(request: httpx.Request) -> httpx.Response | None:
+        if "me/accounts" not in str(request.url):
+            return None
+        return httpx.Response(200, json={"data": [], "paging": {"cursors": {"after": "again"}, "next": "https://evil"}})
+
+    stage.before = circle
+    assert len(fetched(stage.source().read(stage.pages()))) == 400
+    assert lists(stage) == 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"data": None},
+        {"data": [None, 1, {"id": 5}, {"id": "x", "access_token": {}}, {"access_token": "EAA"}]},
+        {"data": {}, "paging": "x"},
+        {"data": [], "paging": {"next": "https://evil", "cursors": {"after": 7}}},
+        {"data": [], "paging": {"next": "https://evil"}},
+    ],
+)
+def test_a_list_of_an_odd_form_is_no_list(value: object) -> None:
+    """Rows of other types are passed over, and nothing is raised."""
+    stage = Stage(25)
+    stage.before = lambda request: httpx.Response(200, json=value) if "me/accounts" in str(request.url) else None
+    assert len(fetched(stage.source().read(stage.pages()))) == 25
+
+
+def test_the_next_url_is_never_followed() -> None:
+    """It holds the token and names any host: only our own base is asked, which the stage checks on every request."""
+    stage = Stage(120)
+
+    def elsewhere(request: httpx.Request) -> httpx.Response | None:
+        if "me/accounts" not in str(request.url) or "after=" in str(request.url):
+            return None
+        token = stage.world.user.token
+        paging = {"cursors": {"after": "MTAw"}, "next": f"https://evil.example/?access_token={token}&after=MTAw"}
+        return httpx.Response(200, json={"data": [], "paging": paging})
+
+    stage.before = elsewhere
+    assert len(fetched(stage.source().read(stage.pages()))) == 120
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("pages", [3, 30])
+def test_every_shape_of_no_access_is_no_access(refusal: str, pages: int) -> None:
+    """A Page out of reach is told so in whatever shape it comes; the others are read; the system user stays alive."""
+    stage = Stage(pages)
+    stage.fault(f"unassigned={refusal}@berlin")
+    source = stage.source()
+    got = source.read(stage.pages())
+    assert problems(got) == {"main-berlin": ("no-access", State.INVALID, "page")}
+    assert source.parents()["main"].verdict.state is State.VALID
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("moved@berlin", "page-migrated"),
+        ("person@berlin", "not-a-page"),
+        ("parent-token@berlin", "wrong-type"),
+        ("error=803@berlin", "page-not-found"),
+        ("error=100/21@berlin", "page-migrated"),
+        ("two-factor@berlin", "two-factor-required"),
+        ("error=1/2853006@berlin", "no-access"),
+    ],
+)
+@pytest.mark.parametrize("pages", [4, 24])
+def test_a_page_that_is_refused_stops_no_other(fault: str, code: str, pages: int) -> None:
+    """Whatever is wrong with one Page, the rest come."""
+    stage = Stage(pages)
+    stage.fault(fault, *(["listing-empty"] if fault.startswith(("error", "two")) else []))
+    got = stage.source().read(stage.pages())
+    assert problems(got) == {"main-berlin": (code, State.INVALID, "page")}
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("capability@berlin", "app-capability"),
+        ("policy@berlin", "policy-blocked"),
+        ("throttled-page@berlin", "throttled"),
+        ("error=4711@berlin", "unexpected-graph-error"),
+        ("html@berlin", "graph-unavailable"),
+        ("unknown-error@berlin", "graph-unavailable"),
+        ("half-json@berlin", "graph-unavailable"),
+        ("null-items@berlin", "graph-unavailable"),
+    ],
+)
+def test_a_page_of_which_nothing_can_be_said_stops_no_other(fault: str, code: str) -> None:
+    """What does not concern access leaves that Page unknown, and the rest come."""
+    stage = Stage(4)
+    stage.fault(fault)
+    got = stage.source().read(stage.pages())
+    if fault.startswith("null"):  # the single read is answered
+        assert len(fetched(got)) == 4
+        return
+    (told,) = problems(got).items()
+    assert told[0] == "main-berlin"
+    assert told[1][:2] == (code, State.UNKNOWN)
+
+
+def test_the_new_id_of_a_page_that_moved_is_shown_and_not_followed() -> None:
+    """The message names it; nobody asks for it."""
+    stage = Stage(3)
+    stage.fault("moved=5432109876543@berlin")
+    error = stage.source().read(stage.pages())["main-berlin"]
+    assert isinstance(error, SourceError)
+    assert "5432109876543" in error.problem.message
+    assert not any("5432109876543" in request.content.decode() + str(request.url) for request in stage.seen)
+
+
+def test_a_page_whose_answer_names_another_id_is_wrong() -> None:
+    """A token that comes under another id is not this Page's."""
+    stage = Stage(2)
+    body = json.dumps({"id": "999", "access_token": "EAAother"})
+    stage.before = only_pages(lambda _: httpx.Response(200, json=[{"code": 200, "body": body}]))
+    got = stage.source().read(stage.pages()[:1])
+    assert list(problems(got).values()) == [("wrong-page", State.INVALID, "page")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "scope"),
+    [
+        ("throttled-app:batch", "throttled", "app"),
+        ("throttled-user:batch", "throttled", "system_user"),
+        ("throttled-pages:batch", "throttled", "system_user"),
+        ("throttled-custom:batch", "throttled", "app"),
+        ("app-blocked:batch", "app-blocked", "app"),
+        ("proof-refused:batch", "app-secret-wrong", "app"),
+    ],
+)
+def test_a_word_against_the_app_ends_all_its_calls(fault: str, code: str, scope: str) -> None:
+    """After it neither Pages nor tokens are asked for in this cycle."""
+    stage = Stage(150)
+    source = stage.source(workers=1)
+    source.parents()
+    stage.fault("listing-empty", fault)
+    got = source.read(stage.pages())
+    assert set(problems(got).values()) == {(code, State.UNKNOWN, scope)}
+    assert len(got) == 150
+    told = source.debug("messenger", [Secret("EAAx")])
+    assert all(isinstance(one, SourceError) and one.problem.code == code for one in told.values())
+    assert source.requests == 3
+
+
+def test_a_throttled_item_ends_the_calls_too() -> None:
+    """What came before it in the same batch is kept."""
+    stage = Stage(10)
+    stage.fault("throttled-app:node@berlin")
+    source = stage.source(workers=1)
+    got = source.read(stage.pages())
+    assert problems(got) == {"main-berlin": ("throttled", State.UNKNOWN, "app")}
+    assert isinstance(source.debug("messenger", [Secret("EAAx")])[Secret("EAAx")], SourceError)
+    assert source.requests == 2
+
+
+def test_items_that_were_given_up_are_asked_singly() -> None:
+    """Only what is missing is asked again."""
+    stage = Stage(10)
+    stage.fault("null-items:node@berlin,paris")
+    assert len(fetched(stage.source().read(stage.pages()))) == 10
+    assert (batches(stage), singles(stage)) == ([10], 2)
+
+
+def test_a_batch_that_is_empty_is_asked_singly() -> None:
+    """A whole body of nothing counts as every item given up."""
+    stage = Stage(4)
+    source = stage.source()
+    source.parents()
+    stage.fault("null-body:batch*1")
+    assert len(fetched(source.read(stage.pages()))) == 4
+    assert singles(stage) == 4
+
+
+@pytest.mark.parametrize(
+    "fault", ["short-array*1", "html:batch*1", "server-error:batch*2", "half-json:batch*1", "cut:batch*2"]
+)
+def test_a_batch_that_failed_as_a_whole_is_sent_again(fault: str) -> None:
+    """What passes is outlasted by a few repeats, with a pause before each."""
+    stage = Stage(10)
+    source = stage.source()
+    source.parents()
+    stage.fault(fault)
+    assert len(fetched(source.read(stage.pages()))) == 10
+    assert stage.clock.slept
+    assert all(0 <= seconds <= 4 for seconds in stage.clock.slept)
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_answers_in_another_order_find_their_pages(turn: int) -> None:
+    """No Page gets another's token because Graph turned the array."""
+    stage = Stage(8)
+    source = stage.source()
+    source.parents()
+
+    def turned(request: httpx.Request) -> httpx.Response:
+        stage.before = None
+        answer = stage._answer(request)
+        stage.before = only_pages(turned)
+        value = answer.json()
+        return httpx.Response(200, json=value[turn:] + value[:turn])
+
+    stage.before = only_pages(turned)
+    got = source.read(stage.pages())
+    for page in stage.pages():
+        answer = got[page.name]
+        assert isinstance(answer, Fetched)
+        assert stage.world.tokens[answer.token.reveal()].page_id == page.id
+
+
+def test_a_refused_batch_form_falls_back_to_single_reads() -> None:
+    """Where Graph takes no batch every Page is asked by itself, and the form is not tried again and again."""
+    stage = Stage(120)
+    source = stage.source(workers=1)
+    source.parents()
+    stage.fault("listing-empty", "batch-refused")
+    assert len(fetched(source.read(stage.pages()))) == 120
+    assert (len(batches(stage)), singles(stage)) == (1, 120)
+
+
+def test_too_much_at_once_is_asked_in_halves() -> None:
+    """Graph's wish for less data is met until it answers."""
+    stage = Stage(19)
+
+    def greedy(request: httpx.Request) -> httpx.Response | None:
+        if len(items(request)) <= 5:
+            return None
+        message = "Please reduce the amount of data you're asking for, then retry your request"
+        return httpx.Response(500, json={"error": {"code": 1, "message": message}})
+
+    stage.before = only_pages(greedy)
+    assert len(fetched(stage.source().read(stage.pages()))) == 19
+    assert max(size for size in batches(stage)[1:]) < 19
+    assert singles(stage) == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["html", "empty-body", "null-body", "error-empty", "half-json", "redirect=https://evil.example/", "server-error"],
+)
+def test_a_graph_that_talks_nonsense_is_unavailable(fault: str) -> None:
+    """Whatever it sends, nothing is concluded, nothing is raised, and the tries are bounded."""
+    stage = Stage(60)
+    source = stage.source()
+    source.parents()
+    stage.fault(fault)
+    got = source.read(stage.pages())
+    assert {(code, state) for code, state, _ in problems(got).values()} == {("graph-unavailable", State.UNKNOWN)}
+    assert len(got) == 60
+    assert sum(stage.clock.slept) <= 2 * stage.settings.timeout + 4
+    assert source.requests < 300
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError, httpx.ReadError, httpx.ConnectTimeout, httpx.RemoteProtocolError]
+)
+def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exception]) -> None:
+    """After them nothing is sent any more, and everything is unknown."""
+    stage = Stage(300)
+
+    def down(request: httpx.Request) -> httpx.Response:
+        raise error("")
+
+    stage.before = down
+    source = stage.source()
+    got = source.read(stage.pages())
+    assert source.requests == 3
+    assert set(problems(got).values()) == {("graph-unavailable", State.UNKNOWN, "graph")}
+    assert source.parents()["main"].verdict.state is State.UNKNOWN
+    told = source.debug("messenger", [Secret("EAAx")])
+    assert all(isinstance(one, SourceError) and one.scope == "graph" for one in told.values())
+    assert source.requests == 3
+
+
+def test_a_graph_that_hangs_costs_a_cycle_no_more_than_its_patience() -> None:
+    """One time-out, and repeats for twice as long together."""
+    stage = Stage(300)
+    stage.fault("hang")
+    stage.source(workers=1).read(stage.pages())
+    assert stage.clock.seconds <= 3 * stage.settings.timeout + 5
+
+
+def test_a_failure_now_and_then_does_not_make_graph_down() -> None:
+    """Any answer in between begins the count anew."""
+    stage = Stage(200)
+    stage.fault("listing-empty")
+    count = [0]
+    lock = threading.Lock()
+
+    def flaky(request: httpx.Request) -> httpx.Response | None:
+        with lock:
+            count[0] += 1
+            if count[0] % 3 == 0:
+                raise httpx.ReadError("")
+        return None
+
+    stage.before = flaky
+    assert len(fetched(stage.source(workers=1).read(stage.pages()))) == 200
+
+
+def test_another_version_is_a_warning_once() -> None:
+    """A version that was served silently is said once per cycle, and changes nothing."""
+    stage = Stage(130)
+    stage.fault("version=v27.0", "listing-empty")
+    source = stage.source()
+    assert len(fetched(source.read(stage.pages()))) == 130
+    assert list(source.warnings) == ["Graph served v27.0 where graph.version asks for v25.0."]
+
+
+def test_a_version_header_cannot_forge_a_line() -> None:
+    """What a header says of a version is shown only if it looks like one."""
+    stage = Stage(1)
+    body = json.dumps({"error": {"code": 4711, "message": "no"}})
+    stage.before = lambda _: httpx.Response(400, headers={"facebook-api-version": "v1\x1b[31m evil"}, content=body)
+    source = stage.source()
+    source.read(stage.pages())
+    assert list(source.warnings) == ["Graph served another version where graph.version asks for v25.0."]
+
+
+def test_an_error_that_quotes_the_token_does_not_show_it() -> None:
+    """Meta does that; neither the token nor a part of it gets through."""
+    stage = Stage(2)
+    token = stage.world.user.token
+
+    def quoting(request: httpx.Request) -> httpx.Response:
+        error = {
+            "error": {
+                "code": 10,
+                "message": f"Malformed access token {token} (proof {token[:20]})",
+                "fbtrace_id": token,
+            }
+        }
+        return httpx.Response(200, json=[{"code": 400, "body": json.dumps(error)} for _ in items(request)])
+
+    stage.before = only_pages(quoting)
+    got = stage.source().read(stage.pages())
+    assert len(problems(got)) == 2
+    shown = repr(got)
+    assert not any(token[start : start + 16] in shown for start in range(len(token) - 16))
+
+
+def test_a_changing_string_is_read_each_time() -> None:
+    """Every read gives what Graph gives now; whether it is written is not decided here."""
+    stage = Stage(1)
+    stage.fault("changing@berlin")
+    first, second = (stage.source().read(stage.pages())["main-berlin"] for _ in range(2))
+    assert isinstance(first, Fetched)
+    assert isinstance(second, Fetched)
+    assert first.token != second.token
+
+
+def test_proofs_are_enough_where_the_app_demands_them() -> None:
+    """With Require App Secret on, list, batch, single reads and debug all pass."""
+    stage = Stage(30)
+    stage.fault("require-proof", "listing-hole*1", "null-items:node*1")
+    source = stage.source()
+    got = source.read(stage.pages())
+    assert len(fetched(got)) == 30
+    told = source.debug("messenger", [one.token for one in got.values() if isinstance(one, Fetched)])
+    assert not [one for one in told.values() if isinstance(one, SourceError)]
+
+
+def test_stopping_passes_through() -> None:
+    """A shutdown ends a read between two calls."""
+    stage = Stage(300)
+
+    def stop(request: httpx.Request) -> None:
+        stage.clock.stopping = True
+
+    stage.before = stop
+    with pytest.raises(Stopping):
+        stage.source().read(stage.pages())
+    assert len(stage.seen) == 1

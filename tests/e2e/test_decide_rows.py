@@ -123,11 +123,10 @@ def test_row_2_a_secret_that_aws_guards_is_refused(
     first = rig.once()
     assert first.code == 0, first.stdout + first.stderr
     if how == "deleted":
-        aws.client().delete_secret(SecretId="meta/pages/paris", RecoveryWindowInDays=7)
+        aws.client.delete_secret(SecretId="meta/pages/paris", RecoveryWindowInDays=7)
     else:
-        aws.client().rotate_secret(
+        aws.client.rotate_secret(
             SecretId="meta/pages/paris",
-            RotationLambdaARN="arn:aws:lambda:eu-central-1:123456789012:function:theirs",
             RotationRules={"AutomaticallyAfterDays": 30},
             RotateImmediately=False,
         )

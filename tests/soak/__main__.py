@@ -118,7 +118,7 @@ class Soak:
                 answer = self.chaos.bao.admin("GET", f"{self.chaos.mount}/data/{place['path']}")
                 token = answer["data"]["data"]["access_token"]
             case "aws":
-                answer = self.chaos.aws.client().get_secret_value(SecretId=place["path"], VersionStage="AWSCURRENT")
+                answer = self.chaos.aws.client.get_secret_value(SecretId=place["path"], VersionStage="AWSCURRENT")
                 token = json.loads(answer["SecretString"])["access_token"]
             case _:
                 token = json.loads((self.folder / "secrets" / place["path"]).read_text())["access_token"]

@@ -162,6 +162,17 @@ def from_class(names: Sequence[str], *, operation: str, subject: str) -> Refused
     return Refused(names[0], _say(row, operation, subject), lost=row[0] not in ("credentials", "unexpected"))
 
 
+def not_aws(operation: str) -> Refused:
+    """Say that an answer with status 200 is none of Secrets Manager's."""
+    row: _Row = (
+        "unexpected",
+        "{operation} was answered by something that is not Secrets Manager",
+        "Check endpoint_url and proxy: a login page may stand in the way.",
+        True,
+    )
+    return Refused("", _say(row, operation, ""), lost=True)
+
+
 def _say(row: _Row, operation: str, subject: str) -> StoreError:
     reason, message, remedy, whole = row
     said = message.format(operation=operation)

@@ -66,7 +66,7 @@ def entry(row: Mapping[str, Any], region: str) -> Entry:
     return Entry(
         name=str(row.get("Name", "")),
         arn=str(row.get("ARN", "")),
-        tags={str(tag["Key"]): str(tag.get("Value", "")) for tag in row.get("Tags") or []},
+        tags={str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in row.get("Tags") or []},
         labels={str(version): frozenset(stages) for version, stages in labels.items()},
         blocked=blocked,
     )

@@ -20,15 +20,15 @@ from sync.core.marks import patch, present
 from sync.core.model import Absent, Key, Marks, StoreError, Version, Written
 from sync.core.payload import Payload, parse_text
 from sync.stores.aws_client import AwsClient, AwsSettings
+from sync.stores.aws_confirm import AwsReadBack
 from sync.stores.aws_errors import Refused
 from sync.stores.aws_read import CURRENT, NOTHING, PREFIX, AwsReader, Entry, refused_name
 from sync.stores.text import wire_text
-from sync.threads import Clock, Stopping
+from sync.threads import Clock
 
 LABEL = "page-token-sync"
 """Our staging label: on a version that is not current yet. AWSPENDING is other tools' and never touched."""
 _LIMIT = 65_536
-_VISIBLE_WITHIN = 15.0
 _RATE = 20
 
 
@@ -54,6 +54,7 @@ class AwsWriter:
         self._client = client
         self._reader = reader
         self._settings = settings
+        self._back = AwsReadBack(client, reader, clock=clock)
         self._clock = clock
         self._lock = Lock()
         self._begun: deque[float] = deque([float("-inf")] * _RATE, maxlen=_RATE)
@@ -115,10 +116,10 @@ class AwsWriter:
         if isinstance(answer, Refused):
             return self._not_created(wish, answer)
         version = str(answer["VersionId"])
-        seen = self._read_back(wish, str(answer["ARN"]), version)
-        if isinstance(seen, StoreError):
-            return replace(seen, maybe_written=True)
-        return Written(version, confirmed=seen)
+        seen = self._back.content(wish.key.path, str(answer["ARN"]), version, wish.text)
+        if isinstance(seen, Refused) and not seen.lost:
+            return replace(seen.error, maybe_written=True)
+        return Written(version, confirmed=seen is True)
 
     def _not_created(self, wish: _Wish, answer: Refused) -> Written | StoreError:
         """Tell by reading whether it was created all the same, or by somebody else."""
@@ -162,9 +163,9 @@ class AwsWriter:
             refused = self._not_put(wish, found, version, answer)
             if refused is not None:
                 return refused
-        seen = self._read_back(wish, found.arn, version)
-        if isinstance(seen, StoreError):
-            return seen
+        seen = self._back.content(found.name, found.arn, version, wish.text)
+        if isinstance(seen, Refused):
+            return seen.error
         moved = self._first(found, version) if found.current == NOTHING else self._move(found, version)
         if moved is not None:
             return moved if isinstance(moved, StoreError) else _conflict(wish.key, "has changed")
@@ -217,24 +218,6 @@ class AwsWriter:
                 self._drop(found, version)
                 return "lost"
 
-    def _read_back(self, wish: _Wish, arn: str, version: Version) -> bool | StoreError:
-        """Compare the version with what was sent; False where it could not be seen within 15 s."""
-        end, pause = self._clock.monotonic() + _VISIBLE_WITHIN, 0.25
-        while True:
-            answer = self._client.call("GetSecretValue", wish.key.path, SecretId=arn, VersionId=version)
-            if not isinstance(answer, Refused):
-                return True if answer.get("SecretString") == wish.text else _other_content(wish.key)
-            if answer.code != "ResourceNotFoundException":
-                return False if answer.lost else answer.error
-            if self._clock.monotonic() + pause > end:
-                return False
-            try:
-                self._clock.sleep(pause)
-            except Stopping:
-                # The write is done; who stops in the wait for its confirmation finds it unconfirmed in the next start.
-                return False
-            pause = min(pause * 2, 4.0)
-
     def _drop(self, found: Entry, version: Version | None) -> None:
         """Take our label off. What fails here stays harmless: the next write moves the label to its own version."""
         if version is not None:
@@ -264,7 +247,7 @@ class AwsWriter:
             answer = self._client.call(operation, found.name, SecretId=found.arn, **parameters)
             if isinstance(answer, Refused):
                 return replace(answer.error, maybe_written=fresh or answer.lost)
-        return Written(version, confirmed=confirmed)
+        return Written(version, confirmed=self._back.description(found, version, marks) and confirmed)
 
 
 def _same(one: Marks, other: Marks) -> bool:
@@ -293,12 +276,4 @@ def _too_long(wish: _Wish) -> StoreError | None:
 def _conflict(key: Key, how: str) -> StoreError:
     return StoreError(
         "conflict", f"{key.path} {how} since it was read; it is left as it is.", "The next cycle decides anew."
-    )
-
-
-def _other_content(key: Key) -> StoreError:
-    return StoreError(
-        "unexpected",
-        f"{key.path}: the new version holds other content than was sent.",
-        "Look for a proxy or emulator that changes what passes; the version was not made current.",
     )

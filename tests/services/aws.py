@@ -61,6 +61,11 @@ class _Call:
         self.handler.reply(status, json.dumps({"__type": code, "Message": text}).encode())
         return True
 
+    def reply(self, content: dict[str, Any] | bytes) -> bool:
+        """Answer with status 200 and this."""
+        self.handler.reply(200, content if isinstance(content, bytes) else json.dumps(content).encode())
+        return True
+
     def cut(self) -> bool:
         """Reset the connection without an answer."""
         self.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import shutil
@@ -182,6 +183,7 @@ def _environment(folder: Path) -> None:
 def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
     """Run for so many minutes; gives the exit code, and prints what was found as it goes."""
     _environment(folder)
+    logging.disable(logging.CRITICAL)  # moto logs each request
     with ExitStack() as stack:
         sandbox = stack.enter_context(start(pages=pages, seed=seed))
         port = free_port()

@@ -13,7 +13,7 @@ from sync.config.load import load
 from sync.config.schedule import trigger
 from sync.core.report import Report
 from sync.core.report_json import as_json
-from sync.ops.log import Log
+from sync.ops.log import Log, silence_libraries
 from sync.ops.process import watch_signals
 from sync.threads import SystemClock
 
@@ -42,6 +42,7 @@ class Telling:
 def main() -> None:
     """Run until SIGTERM."""
     clock = SystemClock()
+    silence_libraries()
     watch_signals(clock, exit_code=0)
     config = load(Path(sys.argv[1]))
     app = Telling(build(config, clock=clock), Path(sys.argv[2]))

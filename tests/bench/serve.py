@@ -28,8 +28,12 @@ def main() -> None:
                 tell(sandbox.describe())
                 signal.pause()
         case ["aws"]:
+            import logging
+
             from tests.services.aws import aws_server
 
+            # moto's server tells of each request, in the midst of the figures.
+            logging.getLogger("werkzeug").setLevel(logging.ERROR)
             with contextmanager(aws_server.__wrapped__)() as (aws, _):
                 tell({"url": aws.url})
                 signal.pause()

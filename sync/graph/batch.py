@@ -26,7 +26,7 @@ def form(relative_urls: Sequence[str], auth: Mapping[str, str]) -> bytes:
     """Write the body of a batch of GETs; ``auth`` holds the token and its proof, which every item shares."""
     items = [{"method": "GET", "relative_url": url} for url in relative_urls]
     batch = json.dumps(items, separators=(",", ":"))
-    return urlencode({**auth, "include_headers": "false", "batch": batch}).encode("ascii")
+    return urlencode({**auth, "include_headers": "false", "batch": batch}, errors="replace").encode("ascii")
 
 
 def chunks(items: Sequence[T], size: int = SIZE) -> list[tuple[T, ...]]:

@@ -87,7 +87,7 @@ class Client:
 
         A proof is worth nothing without the token, but it belongs in no log either: URLs are never shown.
         """
-        query = urlencode({**params, "appsecret_proof": caller.proof.reveal()})
+        query = urlencode({**params, "appsecret_proof": caller.proof.reveal()}, errors="replace")
         headers = {"Authorization": f"Bearer {caller.token.reveal()}"}
         secrets = (*self._secrets, caller.token, caller.proof, *_secret_params(params))
 

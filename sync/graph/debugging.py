@@ -17,6 +17,9 @@ from sync.threads import Clock, each
 
 Told = dict[Secret, TokenFacts | SourceError]
 
+_LONGEST = 2048
+"""Characters beyond which a string goes in a batch of its own: Graph may refuse it whole, and tokens with it."""
+
 
 class Debugger:
     """Asks Meta what tokens are, for one cycle.
@@ -34,7 +37,11 @@ class Debugger:
 
     def ask(self, caller: Caller, tokens: Sequence[Secret]) -> Told:
         """Give every token its facts, or why there are none."""
-        pieces = chunks(list(dict.fromkeys(tokens)))
+        fitting: list[Secret] = []
+        others: list[Secret] = []
+        for token in dict.fromkeys(tokens):
+            (fitting if len(token.reveal()) <= _LONGEST else others).append(token)
+        pieces = chunks(fitting) + chunks(others, 1)
         told: Told = {}
         for part in each(
             lambda piece: self._piece(caller, piece, repeat=False), pieces, workers=self._workers, clock=self._clock
@@ -49,7 +56,8 @@ class Debugger:
         if self._refused is not None:
             refused = self._refused
             return {token: self._other_form(caller, token, refused) for token in piece}
-        urls = ["debug_token?" + urlencode({"input_token": token.reveal()}) for token in piece]
+        # What cannot be written as UTF-8 is no token of Meta's; it goes out mangled, and Meta's word on it holds.
+        urls = ["debug_token?" + urlencode({"input_token": token.reveal()}, errors="replace") for token in piece]
         got = self._client.batch(caller, urls, "debug", secrets=piece)
         if isinstance(got, Fault):
             return self._whole(caller, piece, got, repeat=repeat)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, read_answer, whole
 from sync.graph.errors import Fault
+
+calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(
@@ -101,12 +103,14 @@ ERROR = st.dictionaries(
 )
 
 
+@calm
 @given(st.integers(100, 599), st.one_of(JSON, st.fixed_dictionaries({"error": st.one_of(JSON, ERROR)})))
 def test_no_json_at_all_raises(status: int, value: object) -> None:
     """Every value that JSON can hold is an answer or a fault."""
     assert isinstance(read_answer(status, json.dumps(value), secrets=()), Answer | Fault)
 
 
+@calm
 @given(st.binary())
 def test_no_bytes_at_all_raise(body: bytes) -> None:
     """Every sequence of bytes is an answer or a fault."""

@@ -6,12 +6,14 @@ import json
 from urllib.parse import parse_qs
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.graph.answers import Answer
 from sync.graph.batch import by_id, chunks, form, read_batch
 from sync.graph.errors import Fault
+
+calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 NULL = Fault("null")
 
@@ -122,6 +124,7 @@ def test_an_answer_belongs_to_the_id_that_it_names(answers: list[Answer | Fault]
     assert by_id(answers, ["1", "2", "3"]) == placed
 
 
+@calm
 @given(st.permutations([str(number) for number in range(10)]), st.sets(st.integers(0, 9)))
 def test_no_order_gives_a_page_the_answer_of_another(order: list[str], refused: set[int]) -> None:
     """Whatever the order and however many errors, a placed answer is that of its id."""

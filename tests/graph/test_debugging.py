@@ -51,7 +51,9 @@ def test_nothing_to_ask_sends_nothing() -> None:
     assert source.requests == 0
 
 
-@pytest.mark.parametrize("text", ["garbage", "EAAgarbage", "not a token & é", "123|abc", "x" * 2000, "a\nb"])
+@pytest.mark.parametrize(
+    "text", ["garbage", "EAAgarbage", "not a token & é", "123|abc", "x" * 2000, "a\nb", "EAA\ud800"]
+)
 def test_garbage_is_invalid_and_harms_no_other(text: str) -> None:
     """What a store may hold goes to Meta as it is, and Meta's word on it is a fact."""
     stage = Stage(2)
@@ -61,6 +63,29 @@ def test_garbage_is_invalid_and_harms_no_other(text: str) -> None:
     assert isinstance(facts, TokenFacts)
     assert facts.is_valid is False
     assert sum(isinstance(one, TokenFacts) and one.is_valid is True for one in told.values()) == 2
+
+
+def test_a_string_of_a_megabyte_keeps_no_token_from_its_facts() -> None:
+    """What Graph may refuse for its length stands in a batch of its own."""
+    stage = Stage(2)
+    tokens = tokens_of(stage)
+    flood = Secret("EAA" + "x" * (1 << 20))
+    stage.before = lambda request: httpx.Response(413, text="<html>") if len(request.content) > 1 << 20 else None
+    told = stage.source().debug("messenger", [flood, *tokens])
+    assert all(isinstance(told[token], TokenFacts) for token in tokens)
+    error = told[flood]
+    assert isinstance(error, SourceError)
+    assert (error.problem.code, error.state) == ("graph-unavailable", State.UNKNOWN)
+
+
+@pytest.mark.parametrize("text", ["EAA\ud800", "a\nb"])
+def test_garbage_goes_by_the_documented_form_too(text: str) -> None:
+    """A query takes any string as well."""
+    stage = Stage(1, token_in_url=True)
+    stage.fault("debug-in-batch")
+    facts = stage.source().debug("messenger", [Secret(text)])[Secret(text)]
+    assert isinstance(facts, TokenFacts)
+    assert facts.is_valid is False
 
 
 def test_a_revoked_token_is_invalid_with_metas_word() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.core.model import NEVER, GraphErrorFacts, TokenFacts
 from sync.graph.facts import read_facts
+
+calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -154,6 +156,7 @@ ANYTHING = st.recursive(
 )
 
 
+@calm
 @given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING))
 def test_no_types_at_all_raise(data: dict[str, object]) -> None:
     """Whatever stands in the fields, facts come out, and valid only where it says so."""

@@ -166,6 +166,23 @@ def test_a_190_of_a_page_says_nothing_while_the_system_user_cannot_be_judged() -
         assert (error.problem.code, error.state) == ("debug-unavailable", State.UNKNOWN)
 
 
+@pytest.mark.parametrize("text", ["EAA\nX-Evil: 1", "EAA\ud800", "EAAé", " "])
+def test_a_garbled_credential_is_dead_and_not_a_crash(text: str) -> None:
+    """What no header could carry goes in a body, and Meta calls it invalid."""
+    stage = Stage(2)
+    source = stage.source(token=Secret(text))
+    got = source.read(stage.pages())
+    assert codes(source.parents()["main"]) == (State.INVALID, ["system-user-dead"], [])
+    assert len(got) == 2
+
+
+def test_a_garbled_app_secret_is_wrong_and_not_a_crash() -> None:
+    """The same holds for the app's secret."""
+    stage = Stage(2)
+    source = stage.source(secret=Secret("é\ud800\n"))
+    assert codes(source.parents()["main"]) == (State.UNKNOWN, ["app-secret-wrong"], [])
+
+
 def test_one_system_users_death_is_no_other_ones() -> None:
     """Pages of a living system user are read, those of a dead one wait."""
     stage = Stage(3)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.core.secret import Secret
 from sync.graph.scrub import scrub
+
+calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 TOKEN = "EAAGm0PX4ZCpsBAOZBtc7Kz9ZAyVhZCx1TnQ2"
 
@@ -61,6 +63,7 @@ def test_a_long_text_is_cut() -> None:
     assert len(scrub("word " * 300_000)) == 300
 
 
+@calm
 @given(st.text(), st.text(min_size=1))
 def test_a_known_secret_is_never_shown(text: str, value: str) -> None:
     """Whatever surrounds it, a secret that is known does not survive, unless the fingerprint spells it."""

@@ -72,6 +72,7 @@ class Soak:
     def read(self) -> list[dict[str, Any]]:
         """Take the reports that came since the last time, each compared with the truth."""
         reports = []
+        self.chaos.note()
         while line := self._handle.readline():
             if not line.endswith("\n"):
                 self._handle.seek(self._handle.tell() - len(line))

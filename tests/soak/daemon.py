@@ -46,7 +46,9 @@ def main() -> None:
     watch_signals(clock, exit_code=0)
     config = load(Path(sys.argv[1]))
     app = Telling(build(config, clock=clock), Path(sys.argv[2]))
-    daemon.run(app, trigger=trigger(config.settings.schedule), clock=clock, log=Log(sys.stdout, level="info", form="json"))
+    daemon.run(
+        app, trigger=trigger(config.settings.schedule), clock=clock, log=Log(sys.stdout, level="info", form="json")
+    )
 
 
 if __name__ == "__main__":

@@ -43,11 +43,16 @@ class History:
         self.moments.append(Moment(at, truth, disturbed))
 
     def during(self, report: Json) -> list[Moment]:
-        """Give the moments that a report may speak of."""
+        """Give the moments that a report may speak of.
+
+        The first one after it is among them: it was noted before the next change, and knows the tokens that were issued
+        while the cycle ran.
+        """
         start, end = (datetime.fromisoformat(report[name]).timestamp() for name in ("started_at", "finished_at"))
         inside = [moment for moment in self.moments if start - _SLACK <= moment.at <= end + _SLACK]
         before = [moment for moment in self.moments if moment.at < start - _SLACK]
-        return before[-1:] + inside
+        after = [moment for moment in self.moments if moment.at > end + _SLACK]
+        return before[-1:] + inside + after[:1]
 
 
 def differences(report: Json, history: History, *, app_id: str) -> Iterator[str]:

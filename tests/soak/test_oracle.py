@@ -1,0 +1,98 @@
+"""The soak's judge finds what is wrong with a report: each lie that a report could tell is told here once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.app import build
+from sync.config.load import load
+from sync.core.report_json import as_json
+from sync.sandbox.server import Sandbox
+from sync.sandbox.truth import truth
+from sync.threads import SystemClock
+from tests.e2e.rig import Rig
+from tests.services.graph import sandbox
+from tests.soak.oracle import History, differences
+
+__all__ = ["sandbox"]
+
+Report = dict[str, Any]
+
+
+@pytest.fixture
+def told(sandbox: Sandbox, tmp_path: Path) -> tuple[Report, History]:
+    """Give a true report of a healthy second cycle, and the truth it is to be compared with."""
+    rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets")})
+    history = History()
+    with build(load(rig.file), clock=SystemClock()) as app:
+        app.cycle(write=True)
+        history.note(datetime.now(UTC).timestamp(), truth(sandbox.world), frozenset())
+        return as_json(app.cycle(write=True)), history
+
+
+def test_a_true_report_has_no_difference(told: tuple[Report, History], sandbox: Sandbox) -> None:
+    """What a healthy cycle reports is what the sandbox knows."""
+    report, history = told
+    assert list(differences(report, history, app_id=sandbox.app_id)) == []
+
+
+def _first(report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+    return report["pages"][0], report["pages"][0]["stores"][0]
+
+
+def _wrong_token(report: Report) -> None:
+    _first(report)[0]["fingerprint"] = "0" * 12
+
+
+def _wrong_stored(report: Report) -> None:
+    _first(report)[1]["fingerprint"] = "0" * 12
+
+
+def _broken(report: Report) -> None:
+    _first(report)[1]["served"] = "broken"
+
+
+def _stale(report: Report) -> None:
+    _first(report)[1]["served"] = "stale"
+
+
+def _failed(report: Report) -> None:
+    _first(report)[1]["action"] = "failed"
+
+
+def _no_access(report: Report) -> None:
+    _first(report)[0] |= {"verdict": "invalid", "problems": [{"code": "no-access"}]}
+
+
+def _invalid(report: Report) -> None:
+    _first(report)[0] |= {"verdict": "invalid", "problems": [{"code": "token-invalid"}]}
+
+
+def _unknown(report: Report) -> None:
+    _first(report)[0] |= {"verdict": "unknown", "problems": [{"code": "graph-unavailable"}]}
+
+
+def _silent(report: Report) -> None:
+    _first(report)[0] |= {"verdict": "unknown", "problems": []}
+
+
+def _healed(report: Report) -> None:
+    place = _first(report)[1]
+    place |= {"action": "replaced", "reason": "heal", "previous_fingerprint": place["fingerprint"]}
+
+
+LIES = [_wrong_token, _wrong_stored, _broken, _stale, _failed, _no_access, _invalid, _unknown, _silent, _healed]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__.strip("_"))
+def test_a_lie_is_found(told: tuple[Report, History], sandbox: Sandbox, lie: Callable[[Report], None]) -> None:
+    """Each thing that is not as the sandbox knows it is a difference."""
+    report, history = copy.deepcopy(told[0]), told[1]
+    lie(report)
+    assert list(differences(report, history, app_id=sandbox.app_id))

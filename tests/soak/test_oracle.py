@@ -67,19 +67,19 @@ def _failed(report: Report) -> None:
 
 
 def _no_access(report: Report) -> None:
-    _first(report)[0] |= {"verdict": "invalid", "problems": [{"code": "no-access"}]}
+    _first(report)[0].update({"verdict": "invalid", "problems": [{"code": "no-access"}]})
 
 
 def _invalid(report: Report) -> None:
-    _first(report)[0] |= {"verdict": "invalid", "problems": [{"code": "token-invalid"}]}
+    _first(report)[0].update({"verdict": "invalid", "problems": [{"code": "token-invalid"}]})
 
 
 def _unknown(report: Report) -> None:
-    _first(report)[0] |= {"verdict": "unknown", "problems": [{"code": "graph-unavailable"}]}
+    _first(report)[0].update({"verdict": "unknown", "problems": [{"code": "graph-unavailable"}]})
 
 
 def _silent(report: Report) -> None:
-    _first(report)[0] |= {"verdict": "unknown", "problems": []}
+    _first(report)[0].update({"verdict": "unknown", "problems": []})
 
 
 def _healed(report: Report) -> None:

@@ -181,11 +181,11 @@ def store_problem(error: StoreError) -> Problem:
 def _marked(case: _Case, content: Stored) -> Action:
     """Mark what a crash of ours left, once its token is proven ours; wait while that cannot be said."""
     proven = _proven_ours(case)
-    if case.token is None or proven is None:
-        return Action(Kind.KEPT)
-    if not proven or case.held.token is None:
+    if proven is False or case.held.token is None:
         foreign = foreign_problem(content, case.page, case.instance)
         return Action(Kind.REFUSED, problems=(foreign,) if foreign else ())
+    if case.token is None or proven is None:
+        return Action(Kind.KEPT)
     marks = case.stamped(case.marks(case.held.token), "marked")
     return Action(Kind.UPDATED, "marked", Write(case.held.token, None, marks, content.version))
 
@@ -211,9 +211,20 @@ def _ours(case: _Case, content: Stored) -> Action:
         return _replaced(case, case.token, content, "repair")
     if case.held.token != case.token:
         return _other_token(case, case.token, case.held.token, content)
-    hold = content.marks.hold if content.marks else None
-    marks = case.marks(case.token, hold)
+    marks = _of_same_token(case, case.token, content.marks)
     return _brought_up_to_date(case, case.token, marks, content) or Action(Kind.UNCHANGED)
+
+
+def _of_same_token(case: _Case, token: Secret, stored: Marks | None) -> Marks:
+    """Give the marks wanted beside a token that stays; what cannot be said of its origin now is left as it was said."""
+    wanted = case.marks(token, stored.hold if stored else None)
+    if stored is None:
+        return wanted
+    return replace(
+        wanted,
+        system_user_id=wanted.system_user_id or stored.system_user_id,
+        parent=wanted.parent or stored.parent,
+    )
 
 
 def _replaced(case: _Case, token: Secret, content: Stored, reason: str) -> Action:
@@ -231,8 +242,9 @@ def _other_token(case: _Case, fetched: Secret, stored: Secret, content: Stored) 
         return _replaced(case, fetched, content, "heal")
     if _better(case, content.marks):
         return _replaced(case, fetched, content, "rotate")
-    # The token that works stays, and so does what its marks say of its origin.
-    marks = replace(content.marks, app_id=case.page.app_id, labels=case.page.labels)
+    # The token that works stays, and so does what its marks say of its origin. A kill between data and marks leaves
+    # the fingerprint of the token before it.
+    marks = replace(content.marks, app_id=case.page.app_id, fingerprint=stored.fingerprint, labels=case.page.labels)
     return _brought_up_to_date(case, stored, marks, content) or Action(Kind.KEPT)
 
 

@@ -73,7 +73,8 @@ class Payload:
         return isinstance(other, Payload) and self._value == other._value
 
     def __hash__(self) -> int:
-        return hash(self.text())
+        # By the names alone: equal objects may hold them in another order.
+        return hash(self._value if isinstance(self._value, str) else self.keys)
 
     def __repr__(self) -> str:
         return f"Payload({fingerprint(self.text())})"
@@ -91,10 +92,14 @@ def parse_text(text: str, *, raw: bool) -> Payload | None:
     if raw:
         return Payload(text)
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
     return Payload(value) if isinstance(value, dict) else None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON, and no store would take it back")
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,11 +81,14 @@ def _parent(parent: Parent, report: Report) -> Iterator[Event]:
 
 
 def _causes(report: Report) -> Iterator[Event]:
-    counted: dict[tuple[str, Problem], int] = defaultdict(int)
+    counted: dict[tuple[str, str], list[Problem]] = defaultdict(list)
     for page in report.pages:
-        for problem in {problem for problem in page.problems if problem.code in _COUNTED}:
-            counted[page.app, problem] += 1
-    for (app, problem), pages in counted.items():
+        of_page = page.problems + tuple(problem for entry in page.stores for problem in entry.problems)
+        # One cause has another trace id at each Page, and Meta may word it anew.
+        for problem in {problem.code: problem for problem in reversed(of_page) if problem.code in _COUNTED}.values():
+            counted[page.app, problem.code].append(problem)
+    for (app, _), problems in counted.items():
+        problem, pages = problems[0], len(problems)
         if problem.code == "throttled":
             yield Event("warning", "graph_throttled", {"app": app, "pages": pages, **_problem(problem)})
         elif problem.code in _APP_CODES:

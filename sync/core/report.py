@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sync.core.decide import Kind, blocked_problem, crash_of_ours, foreign_problem, store_problem
-from sync.core.model import Absent, Expiry, Key, Parent, State, Stored, StoreError, Verdict, Written
+from sync.core.decide import Kind, store_problem
+from sync.core.model import Expiry, Key, Parent, State, Stored, StoreError, Verdict, Written
 from sync.core.plan import PagePlan, PlacePlan, Plan
 from sync.core.problems import Problem
-from sync.core.verify import FATAL
-
-Served = Literal["verified", "stale", "broken", "absent", "foreign"]
-"""What applications are served now at one place."""
+from sync.core.secret import Secret
+from sync.core.served import Served, as_last_heard, as_stored, serve, served_by
 
 Result = Literal["ok", "degraded", "failed", "held"]
 
@@ -101,7 +99,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole cycle, as a value."""
+    """A whole cycle, as a value. ``reached`` is False where not one place could be read."""
 
     frame: Frame
     pages: tuple[PageEntry, ...]
@@ -109,6 +107,7 @@ class Report:
     orphans: tuple[Key, ...]
     checksum: str
     planned: bool
+    reached: bool
 
     @property
     def result(self) -> Result:
@@ -117,7 +116,7 @@ class Report:
         judged = any(page.verdict is not State.UNKNOWN for page in self.pages) or any(
             entry.verified_at is not None for entry in entries
         )
-        if self.pages and (not judged or all(entry.action is Kind.FAILED for entry in entries)):
+        if self.pages and not (judged and self.reached):
             return "failed"
         healthy = all(not page.problems for page in self.pages) and all(
             entry.served == "verified" and not entry.problems and entry.action not in (Kind.FAILED, Kind.REFUSED)
@@ -161,33 +160,12 @@ def report(plan: Plan, frame: Frame, outcomes: Mapping[Key, Outcome] | None, *, 
         orphans=plan.orphans,
         checksum=plan.checksum,
         planned=outcomes is None,
+        reached=any(not isinstance(place.held.content, StoreError) for page in plan.pages for place in page.places),
     )
 
 
-def serve(page: PagePlan, place: PlacePlan, instance: str) -> Served:
-    """Say what applications are served at a place by what was read there, before anything is written."""
-    content = place.held.content
-    if isinstance(content, StoreError):
-        return "stale"
-    if isinstance(content, Absent):
-        return "absent"
-    if blocked_problem(content, place.key) is not None:
-        return "absent" if content.blocked == "scheduled-deletion" else "foreign"
-    if crash_of_ours(content, page.page) or foreign_problem(content, page.page, instance) is not None:
-        return "foreign"
-    if content.state != "live":
-        return "absent"
-    if place.held.token is None or is_broken(place.held.verdict):
-        return "broken"
-    return "verified" if place.held.verdict.state is State.VALID else "stale"
-
-
-def is_broken(verdict: Verdict) -> bool:
-    """Say whether Meta refuses a stored token, or it is of a wrong type, app or Page."""
-    return verdict.state is State.INVALID and any(problem.code in FATAL for problem in verdict.problems)
-
-
-def _page_entry(plan: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance: str) -> PageEntry:
+def _page_entry(planned: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance: str) -> PageEntry:
+    plan = as_last_heard(planned, _lost(planned, outcomes or {}))
     page, verdict, facts = plan.page, plan.candidate.verdict, plan.candidate.verdict.facts
     return PageEntry(
         name=page.name,
@@ -207,6 +185,15 @@ def _page_entry(plan: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance
     )
 
 
+def _lost(plan: PagePlan, outcomes: Mapping[Key, Outcome]) -> Mapping[Secret, Verdict]:
+    lost: dict[Secret, Verdict] = {}
+    for place in plan.places:
+        outcome, write = outcomes.get(place.key), place.action.write
+        if isinstance(outcome, ProofLost) and write is not None:
+            lost[write.token] = outcome.verdict
+    return lost
+
+
 def _store_entry(page: PagePlan, place: PlacePlan, outcome: Outcome | None, instance: str) -> StoreEntry:
     before = _before(page, place, instance)
     match outcome:
@@ -215,7 +202,8 @@ def _store_entry(page: PagePlan, place: PlacePlan, outcome: Outcome | None, inst
         case Written():
             return _after_write(page, place, outcome, before)
         case StoreError():
-            served: Served = "stale" if outcome.maybe_written else before.served
+            # What applications read is in doubt only where a payload was on its way; marks alone change none.
+            served: Served = "stale" if outcome.maybe_written and _puts_payload(place) else before.served
             return replace(
                 before,
                 action=Kind.FAILED,
@@ -225,8 +213,12 @@ def _store_entry(page: PagePlan, place: PlacePlan, outcome: Outcome | None, inst
                 problems=(*before.problems, store_problem(outcome)),
                 error=outcome.reason,
             )
-        case ProofLost(verdict):
-            return replace(before, action=Kind.KEPT, reason="proof-lost", problems=before.problems + verdict.problems)
+        case ProofLost():
+            return replace(before, action=Kind.KEPT, reason="proof-lost")
+
+
+def _puts_payload(place: PlacePlan) -> bool:
+    return place.action.write is not None and place.action.write.payload is not None
 
 
 def _before(page: PagePlan, place: PlacePlan, instance: str) -> StoreEntry:
@@ -253,17 +245,18 @@ def _after_write(page: PagePlan, place: PlacePlan, written: Written, before: Sto
     """Account for an acknowledged write: what applications read now is the token of the write."""
     write = place.action.write
     new = write is not None and write.token != place.held.token
-    verdict = page.candidate.verdict if new else place.held.verdict
+    verdict = as_stored(page.candidate.verdict, page.page) if new else place.held.verdict
     token = write.token if write is not None else place.held.token
+    unconfirmed: Served = "stale" if _puts_payload(place) else before.served
     return replace(
         before,
-        served="verified" if written.confirmed else "stale",
+        served=served_by(verdict) if written.confirmed else unconfirmed,
         verified_at=_judged_at(verdict),
         fingerprint=token.fingerprint if token else None,
         previous_fingerprint=place.held.token.fingerprint if new and place.held.token else None,
         version=written.version,
         confirmed=written.confirmed,
-        problems=() if new else before.problems,
+        problems=verdict.problems,
         notices=verdict.notices,
     )
 

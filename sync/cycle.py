@@ -27,7 +27,7 @@ from sync.core.model import (
     Verdict,
     Written,
 )
-from sync.core.plan import Observation, PagePlan, PlacePlan, Plan, plan, stored_token, writes
+from sync.core.plan import Observation, PagePlan, PlacePlan, Plan, is_to_be_judged, plan, stored_token, writes
 from sync.core.problems import Problem
 from sync.core.report import Frame, Outcome, ProofLost, Report, Traffic, report
 from sync.core.secret import Secret
@@ -95,14 +95,13 @@ def observe(task: Task) -> Observation:
         if at is None:
             graph.append(_read_graph(task))
         else:
-            held.update(_read_store(task, task.stores[at]))
+            held.update(_read_store(task, task.stores[at], mistakes[at]))
 
     used = {key.store for page in task.pages for key in page.places}
-    for store in task.stores.values():
-        attempt(store.begin, lambda _: None)
+    mistakes = {name: attempt(partial(_begin, store), partial(_store_bug, name)) for name, store in task.stores.items()}
     each(look, [None, *sorted(used)], workers=len(used) + 1, clock=task.clock)
     parents, fetched, facts = graph[0]
-    facts.update(_judge(task, _stored_tokens(task.pages, held), known=facts))
+    facts.update(_judge(task, _stored_tokens(task, held), known=facts))
     names = sorted(set(task.stores))
     owned = each(lambda name: _owned(task, name), names, workers=len(names), clock=task.clock)
     return Observation(parents, fetched, held, facts, owned)
@@ -120,7 +119,7 @@ def apply(task: Task, planned: Plan) -> Mapping[Key, Outcome]:
         lost = _prove_again(task, list(chunk.values()), proofs, older_than=PROOF_AGE / 2)
         outcomes.update({key: ProofLost(verdict) for key, verdict in lost.items()})
         write = partial(_write, task, chunk, proofs)
-        outcomes.update(each(write, chunk.keys() - lost.keys(), workers=_WORKERS, clock=task.clock))
+        outcomes.update(each(write, [key for key in chunk if key not in lost], workers=_WORKERS, clock=task.clock))
     return outcomes
 
 
@@ -146,8 +145,9 @@ def _read_graph(task: Task) -> tuple[Mapping[str, Parent], Mapping[str, Fetched 
         return {}, {page.name: _bug(where) for page in task.pages}, {}
 
     def read() -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError], Facts]:
-        parents = task.source.parents()
         fetched = task.source.read(task.pages)
+        # Asked for after the read, which may have found that a system user died meanwhile.
+        parents = task.source.parents()
         tokens: dict[str, list[Secret]] = {}
         for page in task.pages:
             got = fetched[page.name]
@@ -158,12 +158,21 @@ def _read_graph(task: Task) -> tuple[Mapping[str, Parent], Mapping[str, Fetched 
     return attempt(read, failed)
 
 
-def _read_store(task: Task, store: Store) -> Mapping[Key, Stored | Absent | StoreError]:
+def _begin(store: Store) -> StoreError | None:
+    store.begin()
+    return None
+
+
+def _read_store(task: Task, store: Store, mistake: StoreError | None) -> Mapping[Key, Stored | Absent | StoreError]:
     places = {key: page for page in task.pages for key in page.places if key.store == store.name}
-    raw = frozenset(key for key, page in places.items() if page.payload.raw)
-    return attempt(
-        lambda: store.read(list(places), raw=raw), lambda where: dict.fromkeys(places, _store_bug(store.name, where))
-    )
+    if mistake is not None:
+        return dict.fromkeys(places, mistake)
+
+    def read() -> Mapping[Key, Stored | Absent | StoreError]:
+        found = store.read(list(places), raw=frozenset(key for key, page in places.items() if page.payload.raw))
+        return {key: found[key] for key in places}
+
+    return attempt(read, lambda where: dict.fromkeys(places, _store_bug(store.name, where)))
 
 
 def _owned(task: Task, name: str) -> Sequence[tuple[Key, Marks]] | StoreError:
@@ -173,13 +182,11 @@ def _owned(task: Task, name: str) -> Sequence[tuple[Key, Marks]] | StoreError:
     return attempt(lambda: task.stores[name].owned(task.instance), failed)
 
 
-def _stored_tokens(
-    pages: Sequence[Page], held: Mapping[Key, Stored | Absent | StoreError]
-) -> Mapping[str, Sequence[Secret]]:
+def _stored_tokens(task: Task, held: Mapping[Key, Stored | Absent | StoreError]) -> Mapping[str, Sequence[Secret]]:
     tokens: dict[str, list[Secret]] = {}
-    for page in pages:
+    for page in task.pages:
         for key in page.places:
-            token = stored_token(page, held[key])
+            token = stored_token(page, held[key]) if is_to_be_judged(page, held[key], task.instance) else None
             if token is not None:
                 tokens.setdefault(page.app, []).append(token)
     return tokens
@@ -199,8 +206,11 @@ def _debug(task: Task, app: str, tokens: Sequence[Secret]) -> Facts:
     def failed(where: str) -> Mapping[Secret, TokenFacts | SourceError]:
         return dict.fromkeys(tokens, _bug(where))
 
-    found = attempt(lambda: task.source.debug(app, tokens), failed)
-    return {(app, token): found[token] for token in tokens}
+    def ask() -> Mapping[Secret, TokenFacts | SourceError]:
+        found = task.source.debug(app, tokens)
+        return {token: found[token] for token in tokens}
+
+    return {(app, token): facts for token, facts in attempt(ask, failed).items()}
 
 
 def _proof(page: PagePlan, place: PlacePlan) -> Sequence[tuple[Secret, TokenFacts]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sync.core.decide import Action, Candidate, Held, Kind, decide
+from sync.core.decide import Action, Candidate, Held, Kind, crash_of_ours, decide, foreign_problem
 from sync.core.model import (
     Absent,
     Fetched,
@@ -99,6 +99,13 @@ def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Se
     if not isinstance(content, Stored):
         return None
     return page.payload.token_in(content.payload, marked=content.marks.fingerprint if content.marks else None)
+
+
+def is_to_be_judged(page: Page, content: Stored | Absent | StoreError, instance: str) -> bool:
+    """Say whether Meta is to be asked about the token stored at a place: what is not ours is shown to nobody."""
+    if not isinstance(content, Stored):
+        return False
+    return crash_of_ours(content, page) or foreign_problem(content, page, instance) is None
 
 
 def checksum(plans: Sequence[PagePlan]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -56,6 +57,10 @@ _NEEDED = {
 
 _PARSER = (AttributeError, KeyError, TypeError, RecursionError, UnicodeError, ArithmeticError)
 """What the library raises, unwrapped, where an answer is JSON of a form that it does not expect (seen with 1.44)."""
+
+
+class CaFileError(Exception):
+    """The configured CA file cannot be used."""
 
 
 class AwsClient:
@@ -117,6 +122,9 @@ class AwsClient:
             refused = from_class([kind.__name__ for kind in type(error).__mro__], operation=operation, subject=subject)
         except TimeoutError:
             refused = from_class(["ReadTimeoutError"], operation=operation, subject=subject)
+        except CaFileError:
+            message = f"The CA file {self._settings.ca_file} is missing, or no PEM file."
+            return Refused("CaFileError", StoreError("tls", message, "Correct ca_file or the file.", whole=True))
         except CredentialError as error:
             return Refused(
                 "CredentialError", StoreError("credentials", f"{error}", "Correct the reference.", whole=True)
@@ -144,6 +152,7 @@ class AwsClient:
         from botocore.config import Config  # noqa: PLC0415 - as above
 
         settings = self._settings
+        _check_ca(settings.ca_file)
         proxy = settings.proxy().reveal() if settings.proxy else None
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 3},
@@ -185,6 +194,15 @@ class AwsClient:
     def _count(self, **_: Any) -> None:
         with self._lock:
             self.requests += 1
+
+
+def _check_ca(file: str | None) -> None:
+    """Read the CA file once: the library would take its lack for an unreachable service."""
+    if file is not None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError:
+            raise CaFileError from None
 
 
 @cache

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -64,6 +65,16 @@ class _Call:
     def reply(self, content: dict[str, Any] | bytes) -> bool:
         """Answer with status 200 and this."""
         self.handler.reply(200, content if isinstance(content, bytes) else json.dumps(content).encode())
+        return True
+
+    def drip(self) -> bool:
+        """Send an answer byte by byte until the other side has had enough."""
+        self.handler.send_response(200)
+        self.handler.send_header("Content-Length", "1000")
+        self.handler.end_headers()
+        for _ in range(1000):
+            self.handler.wfile.write(b" ")
+            time.sleep(0.02)
         return True
 
     def cut(self) -> bool:
@@ -143,6 +154,10 @@ class Aws:
             return False
 
         self.fault(operation, make, times=times)
+
+    def drip(self, operation: str) -> None:
+        """Answer so slowly that it takes 20 s."""
+        self.fault(operation, _Call.drip, times=99)
 
     def hide(self, operation: str, *, times: int) -> None:
         """Answer a read as if the last write were not visible yet."""
@@ -277,6 +292,21 @@ def aws_server() -> Iterator[tuple[Aws, int]]:
     """Start moto and the shim once."""
     with served() as running:
         yield running
+
+
+@contextmanager
+def over_tls(context: ssl.SSLContext) -> Iterator[str]:
+    """Serve the running shim's account on a second port, by TLS; gives its address."""
+    shim = _Shim(("127.0.0.1", 0), _Handler)
+    shim.socket = context.wrap_socket(shim.socket, server_side=True)
+    thread = threading.Thread(target=shim.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{shim.server_address[1]}"
+    finally:
+        shim.shutdown()
+        shim.server_close()
+        thread.join()
 
 
 @pytest.fixture

@@ -1,0 +1,215 @@
+"""What goes wrong on the way to AWS: time, network, credentials, the environment, and what a log may show."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+
+from sync.core.model import Absent
+from sync.core.secret import CredentialError, Secret
+from tests.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server, over_tls
+from tests.stores.aws_rig import AwsRig
+from tests.stores.contract import CANARY, failed, marks, one, payload, stored, written
+
+__all__ = ["aws", "aws_environment", "aws_server"]
+
+
+@pytest.fixture
+def rig(aws: Aws) -> AwsRig:
+    """Give an empty account."""
+    return AwsRig(aws)
+
+
+def test_slow_drip_is_cut(rig: AwsRig, aws: Aws) -> None:
+    """An answer that drips in, which no time-out for a read sees, is cut after the whole time-out."""
+    aws.drip("ListSecrets")
+    store, start = rig.make_store(timeout=2.0), time.monotonic()
+    assert failed(one(store, rig.key("a")), "timeout").whole
+    assert time.monotonic() - start < 4
+
+
+def test_hanging_service_is_asked_once_in_a_cycle(rig: AwsRig, aws: Aws) -> None:
+    """After a time-out every call of the cycle fails at once, and the next cycle asks again."""
+    aws.delay("ListSecrets", 5.0)
+    store, start = rig.make_store(timeout=2.0), time.monotonic()
+    failed(one(store, rig.key("a")), "timeout")
+    assert time.monotonic() - start < 4
+    calls = aws.total
+    failed(one(store, rig.key("b")), "timeout")
+    failed(store.write(rig.key("b"), payload(), marks(), replaces=None), "timeout")
+    failed(store.owned("acme"), "timeout")
+    assert aws.total == calls
+    aws.heal()
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+
+
+def test_time_out_in_a_write_is_maybe_written(rig: AwsRig, aws: Aws) -> None:
+    """A creation that was carried out and not answered in time says that it may be done; the next cycle finds it."""
+    store = rig.make_store(timeout=3.0)
+    assert isinstance(one(store, rig.key("a")), Absent)
+
+    def late(call: object) -> bool:
+        call.forward()  # type: ignore[attr-defined]
+        time.sleep(0.9)
+        return bool(call.cut())  # type: ignore[attr-defined]
+
+    aws.fault("CreateSecret", late, times=9)
+    assert failed(store.write(rig.key("a"), payload(), marks(), replaces=None)).maybe_written
+    aws.heal()
+    store.begin()
+    assert stored(store, rig.key("a")).payload == payload()
+
+
+def test_throttling_is_retried_and_then_told(rig: AwsRig, aws: Aws) -> None:
+    """A throttled call is made three times; after that it is "throttled", of no key more than the others."""
+    aws.refuse("ListSecrets", "ThrottlingException", times=2)
+    assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
+    assert aws.calls["ListSecrets"] == 3
+    aws.refuse("ListSecrets", "ThrottlingException")
+    failed(one(rig.make_store(), rig.key("a")), "throttled")
+    assert aws.calls["ListSecrets"] == 6
+
+
+def test_redirects_are_not_followed(rig: AwsRig, aws: Aws) -> None:
+    """An answer that points elsewhere is an error; nothing is sent there."""
+    aws.refuse("ListSecrets", "", status=307)
+    failed(one(rig.make_store(), rig.key("a")))
+    assert aws.calls["ListSecrets"] == 1
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"])
+def test_environment_does_not_turn_traffic_away(
+    rig: AwsRig, aws: Aws, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Proxies, endpoints and CAs of the environment are not obeyed."""
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
+
+
+def test_endpoint_of_the_environment_is_ignored(rig: AwsRig, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an endpoint in the configuration the region's own is meant, whatever the environment says."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.url)
+    store = rig.make_store(endpoint_url=None, proxy=lambda: Secret("http://127.0.0.1:9"))
+    failed(one(store, rig.key("a")))
+    assert aws.total == 0
+
+
+def test_explicit_proxy_is_used(rig: AwsRig, aws: Aws) -> None:
+    """A proxy from the configuration is what is spoken to; one that cannot be read is a matter of credentials."""
+    store = rig.make_store(endpoint_url="http://secretsmanager.invalid", proxy=lambda: Secret(aws.url))
+    assert isinstance(one(store, rig.key("a")), Absent)
+    assert aws.calls["ListSecrets"] == 1
+
+    def missing() -> Secret:
+        raise CredentialError("env PROXY is not set")
+
+    assert "PROXY" in failed(one(rig.make_store(proxy=missing), rig.key("a")), "credentials").message
+
+
+def test_rotated_credentials_are_used_in_the_next_cycle(rig: AwsRig, aws: Aws, aws_environment: Path) -> None:
+    """A changed credentials file is in force with the next cycle, without a restart; an unchanged one keeps the client."""
+    store = rig.make_store()
+    store.begin()
+    one(store, rig.key("a"))
+    aws_environment.write_text(aws_environment.read_text().replace(ACCESS_KEY, "AKIAROTATEDROTATED01"))
+    store.begin()
+    one(store, rig.key("a"))
+    used = [headers["Authorization"].split("Credential=")[1][:20] for headers in aws.headers]
+    assert used == [ACCESS_KEY, "AKIAROTATEDROTATED01"]
+
+
+def test_missing_credentials_profile_and_region(rig: AwsRig, aws: Aws) -> None:
+    """What boto3's chain does not give is said in words of the configuration, of the whole store, and nothing is sent."""
+    for changes, word in (
+        ({"profile": None}, "credentials"),
+        ({"profile": "no"}, "profile"),
+        ({"region": None}, "region"),
+    ):
+        error = failed(one(rig.make_store(**changes), rig.key("a")), "credentials")
+        assert word in error.message
+        assert error.whole
+    assert aws.total == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "reason"),
+    [
+        ("ExpiredTokenException", "The security token included in the request is expired", "credentials"),
+        ("UnrecognizedClientException", "The security token included in the request is invalid.", "credentials"),
+        ("InvalidSignatureException", "Signature expired: 20261125T010000Z is now earlier than", "clock"),
+        ("InvalidSignatureException", "Signature not yet current: 20261125T010000Z", "clock"),
+        ("InvalidSignatureException", "The request signature we calculated does not match", "credentials"),
+        ("AccessDeniedException", "Access to KMS is not allowed", "kms"),
+        ("AccessDeniedException", "User: arn:aws:iam::1:user/x is not authorized", "denied"),
+        ("DecryptionFailure", "", "kms"),
+        ("InternalServiceError", "", "unreachable"),
+        ("SomethingNew", f"the value {CANARY}", "unexpected"),
+    ],
+)
+def test_errors_of_aws_have_a_reason_and_no_text_of_aws(
+    rig: AwsRig, aws: Aws, code: str, text: str, reason: str
+) -> None:
+    """Each code of AWS has its reason, and none of AWS's words are passed on."""
+    aws.refuse("", code, text=text)
+    store = rig.make_store()
+    store.read([])
+    error = failed(store.write(rig.key("a"), payload(), marks(), replaces=None), reason)
+    assert not text or text not in repr(error)
+    assert CANARY not in repr(error)
+
+
+@pytest.mark.parametrize("content", [None, "junk"])
+def test_bad_ca_file_is_named(rig: AwsRig, tmp_path: Path, content: str | None) -> None:
+    """A CA file that is missing or no PEM is an error of the whole store, told as such."""
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    error = failed(one(rig.make_store(endpoint_url="https://127.0.0.1:9", ca_file=str(file)), rig.key("a")), "tls")
+    assert error.whole
+    assert str(file) in error.message
+
+
+def test_certificate_must_be_signed_by_the_ca(rig: AwsRig, aws: Aws, tmp_path: Path) -> None:
+    """Only the configured CA vouches for the endpoint; another's certificate is "tls", and a swapped file is read anew."""
+    authority, other, file = trustme.CA(), trustme.CA(), tmp_path / "ca.pem"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with over_tls(context) as url:
+        other.cert_pem.write_to_path(file)
+        store = rig.make_store(endpoint_url=url, ca_file=str(file))
+        store.begin()
+        assert failed(one(store, rig.key("a")), "tls").whole
+        assert aws.total == 0
+        authority.cert_pem.write_to_path(file)
+        store.begin()
+        assert isinstance(one(store, rig.key("a")), Absent)
+
+
+def test_debug_logs_show_no_secret(rig: AwsRig, aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
+    """With everything logged at debug, neither token nor key nor parameter of a call is in the log."""
+    with caplog.at_level(logging.DEBUG):
+        store = rig.make_store()
+        first = written(store.write(rig.key("a"), payload(), marks(), replaces=None))
+        written(store.write(rig.key("a"), payload(CANARY + "2"), marks(), replaces=first.version))
+        stored(store, rig.key("a"))
+        aws.refuse("", "InternalServiceError")
+        one(rig.make_store(), rig.key("a"))
+    for secret in (CANARY, SECRET_KEY, ACCESS_KEY, "SecretString"):
+        assert secret not in caplog.text
+
+
+def test_module_does_not_import_the_library() -> None:
+    """Half a second and 60 MB are spent by the first call, not by who has no such store."""
+    script = "import sys, sync.stores.aws; print([name for name in sys.modules if name.startswith('boto')])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

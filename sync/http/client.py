@@ -22,6 +22,7 @@ import httpcore
 import httpx
 
 from sync.core.secret import Secret
+from sync.http.kept import Lane
 from sync.http.sockets import Attempt, Backend, Cut
 
 for _name in ("httpx", "httpcore"):
@@ -102,7 +103,8 @@ class Http:
         self._connections = connections
         self._stop = stop
         self._transport = transport
-        self._pools: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}
+        self._makers: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}
+        self._lanes: dict[tuple[str, str, int | None, str | None], Lane] = {}
         self._lock = threading.Lock()
 
     def request(
@@ -135,9 +137,9 @@ class Http:
     def close(self) -> None:
         """Close all connections; a later request makes new ones."""
         with self._lock:
-            pools, self._pools = list(self._pools.values()), {}
-        for pool in pools:
-            pool.close()
+            lanes, self._lanes = list(self._lanes.values()), {}
+        for lane in lanes:
+            lane.close()
 
     def _attempt(self, attempt: Attempt, ask: _Ask) -> Response | HttpError:
         """Send once. The error is handed back, not raised, so that it has no chain to what caused it."""
@@ -147,18 +149,17 @@ class Http:
             if self._transport is not None:
                 return _over(self._transport, attempt, ask)
             scheme, host, port, target, authority = _split(ask.url)
+            address = httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=port, target=target)
             request = httpcore.Request(
                 ask.method,
-                httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=port, target=target),
+                address,
                 headers=_headers(authority, ask),
                 content=ask.body,
-                extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt, "pool": attempt.left()}},
+                extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt}},
             )
-            answer = self._pool(scheme, host).handle_request(request)
-            try:
-                return _read(answer.status, answer.headers, answer.stream, ask.limit)
-            finally:
-                answer.close()
+            return self._lane(scheme, host, address).send(
+                request, attempt, lambda answer: _read(answer.status, answer.headers, answer.stream, ask.limit)
+            )
         except Cut as cut:
             kind = cut.kind
         except _Refused as refused:
@@ -178,20 +179,28 @@ class Http:
             kind = "reset"
         return HttpError(kind, maybe_sent=attempt.sent)
 
-    def _pool(self, scheme: str, host: str) -> httpcore.ConnectionPool:
+    def _lane(self, scheme: str, host: str, address: httpcore.URL) -> Lane:
         proxy = self._proxy.reveal() if self._proxy is not None else self._proxy_of_environment(scheme, host)
+        key = (scheme, host, address.port, proxy)
+        lane = self._lanes.get(key)
+        if lane is not None:
+            return lane
         with self._lock:
-            pool = self._pools.get((scheme, proxy))
-            if pool is None:
-                pool = self._pools[(scheme, proxy)] = httpcore.ConnectionPool(
-                    # Reading the authorities takes longer than a request, so it is left until there is one to check.
-                    ssl_context=self._tls() if scheme == "https" else None,
-                    proxy=_proxy(proxy) if proxy is not None else None,
-                    max_connections=self._connections,
-                    keepalive_expiry=_KEEP_ALIVE,
-                    network_backend=Backend(),
-                )
-        return pool
+            maker, origin = self._maker(scheme, proxy), address.origin
+            return self._lanes.setdefault(key, Lane(lambda: maker.create_connection(origin), self._connections))
+
+    def _maker(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
+        """Give what makes connections, by way of the proxy if there is one."""
+        maker = self._makers.get((scheme, proxy))
+        if maker is None:
+            maker = self._makers[(scheme, proxy)] = httpcore.ConnectionPool(
+                # Reading the authorities takes longer than a request, so it is left until there is one to check.
+                ssl_context=self._tls() if scheme == "https" else None,
+                proxy=_proxy(proxy) if proxy is not None else None,
+                keepalive_expiry=_KEEP_ALIVE,
+                network_backend=Backend(),
+            )
+        return maker
 
     def _proxy_of_environment(self, scheme: str, host: str) -> str | None:
         if not self._trust_env:

@@ -19,7 +19,7 @@ import httpcore
 
 T = TypeVar("T")
 
-_SLICE = 0.5
+SLICE = 0.5
 """Seconds after which a waiting socket looks whether it has been asked to stop."""
 
 _Addresses = list[tuple[Any, Any, int, str, Any]]
@@ -66,7 +66,7 @@ class Stream(httpcore.NetworkStream):
 
     def _sliced(self, attempt: Attempt, operation: Callable[[Any], T], argument: Any) -> T:
         while True:
-            wait = min(attempt.left(), _SLICE)
+            wait = min(attempt.left(), SLICE)
             if wait != self._waits:  # setting it is a system call
                 self._sock.settimeout(wait)
                 self._waits = wait
@@ -186,7 +186,7 @@ def _resolve(host: str, port: int, attempt: Attempt) -> _Addresses:
     thread = threading.Thread(target=ask, name="sync-dns", daemon=True)
     thread.start()
     while not found:
-        thread.join(min(attempt.left(), _SLICE))
+        thread.join(min(attempt.left(), SLICE))
     if not found[0]:
         raise Cut("dns")
     return found[0]
@@ -203,7 +203,7 @@ def _connect(family: int, address: Any, attempt: Attempt, *, share: int) -> sock
         error = sock.connect_ex(address)
         if error == errno.EINPROGRESS:
             until = time.monotonic() + attempt.left() / share
-            while not _ready(sock, select.POLLOUT, max(min(attempt.left(), _SLICE, until - time.monotonic()), 0)):
+            while not _ready(sock, select.POLLOUT, max(min(attempt.left(), SLICE, until - time.monotonic()), 0)):
                 if time.monotonic() >= until:
                     break
             else:

@@ -290,6 +290,26 @@ def test_closing_lets_later_calls_connect_anew(http: Http) -> None:
         assert len(server.heard) == 2
 
 
+def test_a_connection_in_use_is_closed_after_its_call(http: Http) -> None:
+    """Closing takes no answer away from a call under way, and keeps no connection of it."""
+    asked, go = threading.Event(), threading.Event()
+
+    def waits(server: Wire, sock: socket.socket, number: int) -> None:
+        server.hear(sock, number)
+        asked.set()
+        go.wait(5)
+        sock.sendall(OK)
+        server.hear(sock, number)
+
+    with wire(waits) as server, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(http.request, "GET", server.url, headers={}, timeout=5)
+        assert asked.wait(5)
+        http.close()
+        go.set()
+        assert answer.result().body == b"ok"
+        assert server.all_ended(5)
+
+
 def test_closing_gives_everything_back() -> None:
     """A client that is closed leaves no thread and no connection behind."""
     with wire(answering(OK)) as server:

@@ -15,7 +15,7 @@ from sync.config.errors import Finding, KeyPath
 from sync.config.model import FilePage, Settings
 from sync.config.pages import At, Resolver
 from sync.config.read import Reader, further
-from sync.config.translate import finding
+from sync.config.translate import details_of, finding
 from sync.config.yaml import Unreadable
 from sync.core.model import Page
 
@@ -109,7 +109,7 @@ def _settings(raw: Any, base: Path, reader: Reader) -> tuple[Settings, list[int]
     try:
         settings = Settings.model_validate(raw, context=context)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
+        details = details_of(error, raw, lambda part: Settings.model_validate(part, context=context))
     else:
         return settings, list(range(len(settings.pages)))
     wrong: set[KeyPath] = set()
@@ -164,7 +164,7 @@ def _file_pages(reader: Reader, document: int) -> list[tuple[At, FilePage]]:
     try:
         entries = _FILE_PAGES.validate_python(raw, strict=False)
     except ValidationError as error:
-        for detail in error.errors(include_url=False, include_input=False):
+        for detail in details_of(error, raw, _FILE_PAGES.validate_python):
             reader.report(finding(detail, raw, tuple[FilePage, ...], document))
             wrong.update(detail["loc"][:1])
         left = [index for index in range(len(raw)) if index not in wrong] if isinstance(raw, list) else []

@@ -26,14 +26,20 @@ from sync.config.values import (
     Text,
     wrong,
 )
+from sync.core.payload import PLACEHOLDERS, fill
 
 
 def _cron(value: str) -> str:
+    if len(value) > _LONGEST_CRON:
+        wrong("bad-cron", "too long", "write five fields as in crontab(5)")
     try:
         parse_cron(value)
     except CronError as fault:
         wrong("bad-cron", str(fault), 'write five fields as in crontab(5), such as "*/15 * * * *", or @hourly')
     return value
+
+
+_LONGEST_CRON = 1000
 
 
 def _timezone(value: str) -> str:
@@ -159,9 +165,14 @@ def _payload_kind(value: Any) -> str | None:
     return TAG + "fields" if isinstance(value, Mapping) else None
 
 
+_LARGEST_PAYLOAD = 60_000
+
+
 def _has_token(value: str | dict[str, str]) -> str | dict[str, str]:
     texts = [value] if isinstance(value, str) else list(value.values())
-    if not any("{token}" in text.replace("{{", "") for text in texts):
+    if sum(len(text.encode()) for text in (*texts, *(value if isinstance(value, dict) else ()))) > _LARGEST_PAYLOAD:
+        wrong("bad-value", "a payload larger than 60,000 bytes", "AWS holds 65,536 bytes in a secret, token included")
+    if not any("\0" in fill(text, {**dict.fromkeys(PLACEHOLDERS, ""), "token": "\0"}) for text in texts):
         wrong(
             "bad-template",
             "no {token} in it: an application could not read the token",
@@ -277,6 +288,7 @@ class Settings(Part):
         tuple[Text, ...],
         Field(
             strict=False,
+            max_length=1000,
             description="Patterns of further files, from the folder of this one; each file is a list of Pages with id, name, labels, stores and system_user only.",
         ),
     ] = ()

@@ -68,22 +68,24 @@ class Reader:
         self.errors.append(ConfigError(file, *at, "", code, message, cure))
 
     def report(self, finding: Finding | None) -> None:
-        """Keep an error; the same one is kept once."""
-        if finding is not None:
+        """Keep an error; the same one is kept once. Raises ConfigErrors when there are more than anyone reads."""
+        if finding is not None and finding not in self.findings:
+            if len(self.findings) + len(self.errors) >= MAX_ERRORS:
+                self.finish(more=True)
             self.findings[finding] = None
 
-    def finish(self) -> None:
-        """Raise ConfigErrors if anything was wrong."""
-        found = list(self.findings)[: max(0, MAX_ERRORS - len(self.errors))]
+    def finish(self, *, more: bool = False) -> None:
+        """Raise ConfigErrors if anything was wrong; ``more`` says that not all of it is known."""
         order = {document.file: number for number, document in enumerate(self.documents)}
         errors = sorted(
-            [*self.errors, *_placed(self.documents, found)],
+            [*self.errors, *_placed(self.documents, self.findings)],
             key=lambda error: (order[error.file], error.line, error.column),
         )
-        hidden = len(self.findings) - len(found)
-        if hidden:
-            errors.append(ConfigError(self.documents[0].file, 1, 1, "", "too-many-errors",
-                                      f"{hidden} more errors are not shown", "mend these first"))  # fmt: skip
+        if more:
+            last, message = errors[-1], "more errors follow, and are not shown"
+            errors.append(
+                ConfigError(last.file, last.line, last.column, "", "too-many-errors", message, "mend these first")
+            )
         if errors:
             raise ConfigErrors(errors)
 

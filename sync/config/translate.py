@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
-from pydantic import Tag
+from pydantic import Tag, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from sync.config.errors import CODES, Finding, KeyPath, shown
+from sync.config.errors import CODES, MAX_ERRORS, Finding, KeyPath, shown
 from sync.config.scalars import Altered
 from sync.config.values import TAG, Part
 from sync.config.yaml import Unreadable
@@ -35,7 +35,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding | None:
     """Translate one error; None where the value was refused before, when the text was read."""
     loc = error["loc"]
-    path = tuple(part for part in loc if not (isinstance(part, str) and part.startswith(TAG)))
+    path = _path(loc)
     if path[-1:] == ("[key]",):
         path = path[:-1]
         code, message, cure = _refused(error, path, _ABSENT, None)
@@ -49,6 +49,34 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
         return _untagged(error, path, value, field_at(model, loc), document)
     code, message, cure = _refused(error, path, value, field_at(model, loc))
     return Finding(document, path, code, message, cure)
+
+
+def details_of(error: ValidationError, raw: Any, validate: Callable[[Any], object]) -> list[ErrorDetails]:
+    """Give pydantic's errors; of very many only the first, found by validating the first values again.
+
+    Each of them costs more than the value that it is about: a hostile file of a million would take minutes.
+    """
+    if error.error_count() <= MAX_ERRORS:
+        return error.errors(include_url=False, include_input=False)
+    try:
+        validate(_first(raw, [10 * MAX_ERRORS]))
+    except ValidationError as part:
+        # What is missing may only have been cut off.
+        details = part.errors(include_url=False, include_input=False)
+        return [one for one in details if one["type"] != "missing" or _value(raw, _path(one["loc"])) is _ABSENT]
+    return error.errors(include_url=False, include_input=False)
+
+
+def _first(value: Any, left: list[int]) -> Any:
+    """Give the first values in the order of the file; at most MAX_DEPTH deep."""
+    left[0] -= 1
+    if isinstance(value, dict):
+        return {key: _first(inner, left) for key, inner in value.items() if left[0] > 0}
+    return [_first(inner, left) for inner in value if left[0] > 0] if isinstance(value, list) else value
+
+
+def _path(loc: Loc) -> KeyPath:
+    return tuple(part for part in loc if not (isinstance(part, str) and part.startswith(TAG)))
 
 
 def _value(raw: Any, path: KeyPath) -> Any:

@@ -209,7 +209,7 @@ PlainPath = Annotated[
     AfterValidator(lambda value: _secret_path(value.replace("{", "{{").replace("}", "}}")) and value),
 ]
 """A path without placeholders; slashes around it are dropped, as Vault's own documentation writes both forms."""
-PayloadText = Annotated[str, AfterValidator(_payload_text)]
+PayloadText = Annotated[str, StringConstraints(max_length=60_000), AfterValidator(_payload_text)]
 
 
 def _no_secret(value: str) -> str:

@@ -27,8 +27,8 @@ from sync.config.errors import MAX_ERRORS, KeyPath
 from sync.config.scalars import plain
 
 MAX_DEPTH = 32
-MAX_VALUES = 1_000_000
-"""Values of one file; about 100,000 Pages with labels."""
+MAX_VALUES = 500_000
+"""Values of one file; more than 100,000 Pages."""
 
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]"

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from threading import Lock
 from typing import Literal
 
-from sync.core.marks import patch, present
 from sync.core.model import Absent, Key, Marks, StoreError, Version, Written
 from sync.core.payload import Payload, parse_text
 from sync.stores.aws_client import AwsClient, AwsSettings
 from sync.stores.aws_confirm import AwsReadBack
 from sync.stores.aws_errors import Refused
-from sync.stores.aws_read import CURRENT, NOTHING, PREFIX, AwsReader, Entry, refused_name
+from sync.stores.aws_read import CURRENT, NOTHING, AwsReader, Entry, refused_name
+from sync.stores.aws_tags import AwsTags
 from sync.stores.text import wire_text
 from sync.threads import Clock
 
@@ -53,8 +52,9 @@ class AwsWriter:
     def __init__(self, client: AwsClient, reader: AwsReader, settings: AwsSettings, *, clock: Clock) -> None:
         self._client = client
         self._reader = reader
-        self._settings = settings
+        self._kms_key = settings.kms_key
         self._back = AwsReadBack(client, reader, clock=clock)
+        self._tags = AwsTags(client, self._back, settings.tags)
         self._clock = clock
         self._lock = Lock()
         self._begun: deque[float] = deque([float("-inf")] * _RATE, maxlen=_RATE)
@@ -91,7 +91,7 @@ class AwsWriter:
                 if found.blocked or found.current != version:
                     return _conflict(key, found.blocked or "has changed")
                 self._drop(found, found.holder(LABEL))
-                return self._tagged(found, marks, version, confirmed=True)
+                return self._tags.settle(found, marks, version, confirmed=True)
 
     def _gate(self) -> None:
         with self._lock:
@@ -102,15 +102,14 @@ class AwsWriter:
 
     def _create(self, wish: _Wish) -> Written | StoreError:
         """Create value and tags in one call; the first version is current at once."""
-        tags = {**self._settings.tags, **{PREFIX + key: value for key, value in present(wish.marks).items()}}
-        kms = {"KmsKeyId": self._settings.kms_key} if self._settings.kms_key else {}
+        kms = {"KmsKeyId": self._kms_key} if self._kms_key else {}
         answer = self._client.call(
             "CreateSecret",
             wish.key.path,
             Name=wish.key.path,
             SecretString=wish.text,
             ClientRequestToken=_token(wish.key.path, NOTHING, wish.text),
-            Tags=_pairs(tags),
+            Tags=self._tags.at_creation(wish.marks),
             **kms,
         )
         if isinstance(answer, Refused):
@@ -142,7 +141,7 @@ class AwsWriter:
             return _conflict(wish.key, "has changed")
         # Ours, be it that an answer was lost or that a second daemon wrote the same.
         self._drop(found, found.holder(LABEL))
-        return self._tagged(found, wish.marks, found.current, confirmed=True)
+        return self._tags.settle(found, wish.marks, found.current, confirmed=True)
 
     def _holds(self, wish: _Wish, found: Entry) -> bool:
         answer = self._client.call("GetSecretValue", found.name, SecretId=found.arn, VersionId=found.current)
@@ -170,7 +169,7 @@ class AwsWriter:
         if moved is not None:
             return moved if isinstance(moved, StoreError) else _conflict(wish.key, "has changed")
         self._drop(found, version)
-        return self._tagged(found, wish.marks, version, confirmed=seen)
+        return self._tags.settle(found, wish.marks, version, confirmed=seen)
 
     def _not_put(self, wish: _Wish, found: Entry, version: Version, answer: Refused) -> StoreError | None:
         """Tell by reading whether the version is there all the same; None if so. Nothing is current before the move."""
@@ -228,34 +227,6 @@ class AwsWriter:
                 VersionStage=LABEL,
                 RemoveFromVersionId=version,
             )
-
-    def _tagged(self, found: Entry, marks: Marks, version: Version, *, confirmed: bool) -> Written | StoreError:
-        """Bring the tags to the marks, after the value; what others tagged stays."""
-        changes = patch(marks, found.mark_map)
-        fresh = version != found.current
-        if not fresh and found.marks is not None and _same(found.marks, marks):
-            return Written(version, confirmed=confirmed)
-        wanted = {PREFIX + key: value for key, value in changes.items() if value is not None}
-        wanted |= {key: value for key, value in self._settings.tags.items() if found.tags.get(key) != value}
-        gone = [PREFIX + key for key, value in changes.items() if value is None and key in found.mark_map]
-        calls: list[tuple[str, Mapping[str, object]]] = []
-        if wanted:
-            calls.append(("TagResource", {"Tags": _pairs(wanted)}))
-        if gone:
-            calls.append(("UntagResource", {"TagKeys": gone}))
-        for operation, parameters in calls:
-            answer = self._client.call(operation, found.name, SecretId=found.arn, **parameters)
-            if isinstance(answer, Refused):
-                return replace(answer.error, maybe_written=fresh or answer.lost)
-        return Written(version, confirmed=self._back.description(found, version, marks) and confirmed)
-
-
-def _same(one: Marks, other: Marks) -> bool:
-    return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
-
-
-def _pairs(tags: Mapping[str, str]) -> list[Mapping[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def _token(secret: str, base: Version, text: str) -> str:

@@ -8,7 +8,6 @@ marks without the stamp. An existing secret gets its content first, then its mar
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Wri
 from sync.core.payload import Payload
 from sync.stores import disk
 from sync.stores.file_state import Sidecar, State, load, marked_name, save_marks
+from sync.stores.file_walk import marked, sweep
 from sync.stores.interface import Capabilities
 from sync.stores.text import wire_text
 from sync.threads import Clock
@@ -56,7 +56,7 @@ class FileStore:
         self.warnings = []
         self._locked = None
         with suppress(OSError, disk.LockedError, disk.RefusedError), disk.root(self._settings.directory) as root:
-            _sweep(root, self._clock)
+            sweep(root, self._clock)
 
     def read(
         self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
@@ -138,7 +138,7 @@ class FileStore:
         """List the files that have our marks beside them."""
         try:
             with disk.root(self._settings.directory) as root:
-                return [(Key(self.name, path), marks) for path, marks in _marked(root) if marks.instance == instance]
+                return [(Key(self.name, path), marks) for path, marks in marked(root) if marks.instance == instance]
         except OSError as error:
             return self._whole(error, doing="list") or []
 
@@ -239,24 +239,3 @@ def _marked_so(fd: int, name: str, data: bytes | None, marks: Marks) -> Written:
     save_marks(fd, name, (state.sidecar or Sidecar()).wanted(marks))
     after = load(fd, name)
     return Written(after.version, confirmed=(after.file.data if after.file else None) == data and after.marks == marks)
-
-
-def _marked(root: int) -> Iterator[tuple[str, Marks]]:
-    for fd, above, names in disk.walk(root):
-        for name in filter(None, map(marked_name, names)):
-            with suppress(OSError, disk.RefusedError):
-                state = load(fd, name)
-                if state.file is not None and state.marks is not None:
-                    yield "/".join((*above, name)), state.marks
-
-
-def _sweep(root: int, clock: Clock) -> None:
-    """Remove temporary files, and end creations that were cut off after the content was there."""
-    with disk.locked(root, timeout=0, clock=clock):
-        for fd, _, names in disk.walk(root):
-            for name in filter(disk.is_temporary, names):
-                os.unlink(name, dir_fd=fd)
-            for name in filter(None, map(marked_name, names)):
-                state = load(fd, name)
-                if state.sidecar and state.file and state.sidecar.creating == state.file.stamp:
-                    save_marks(fd, name, Sidecar(state.sidecar.marks))

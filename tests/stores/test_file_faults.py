@@ -330,6 +330,24 @@ def test_creation_cut_off_after_the_content_is_ended_by_the_next_cycle(tmp_path:
     assert step > 12
 
 
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    """A cycle that only reads leaves no file behind, not even the lock."""
+    (tmp_path / "berlin.json").write_text("{}")
+    store = store_at(tmp_path)
+    store.begin()
+    store.read([KEY])
+    store.owned("acme")
+    assert [path.name for path in tmp_path.iterdir()] == ["berlin.json"]
+
+
+def test_one_odd_neighbour_does_not_stop_the_sweep(tmp_path: Path) -> None:
+    """Leftovers are removed although another name cannot be read; a folder without access hides only itself."""
+    (tmp_path / sidecar_name("a")).symlink_to("/nowhere")
+    (tmp_path / ".page-token-sync-0123.tmp").write_text(CANARY)
+    store_at(tmp_path).begin()
+    assert {path.name for path in tmp_path.iterdir()} == {sidecar_name("a"), LOCK}
+
+
 def test_errors_name_the_path_and_no_content(tmp_path: Path) -> None:
     """An error says which path and which symbol, and neither token nor the library's words."""
     (tmp_path / "berlin.json").mkdir()

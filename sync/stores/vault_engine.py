@@ -141,11 +141,11 @@ class Engine:
                 if trouble is not None:
                     return trouble
             allowed = self._allowed[path]
-            if allowed is None or not self._proven:
-                probe = self.patch(path, {}, end)
-                if isinstance(probe, StoreError):
-                    return probe
-                self._proven = True
+        if allowed is None or not self._proven:
+            probe = self.patch(path, {}, end)
+            if isinstance(probe, StoreError):
+                return probe
+            self._proven = True
         if allowed is None:
             return None
         calls = [self._calls.patch(path, {}), *([] if cas is None else [self._calls.write(path, {}, cas)])]

@@ -241,7 +241,7 @@ def _login_error(found: Answer | Trouble) -> StoreError:
     if isinstance(found, Answer):
         return _refused(f"HTTP {found.status}.")
     if found.refused:
-        return _refused("The login method is not enabled at its mount, or the role is bound to another address.")
+        return _refused("The method is not enabled at its mount, or does not accept this account or address.")
     return replace(found.error, whole=True, maybe_written=False)
 
 

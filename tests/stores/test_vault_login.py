@@ -387,7 +387,7 @@ class Reviewer(BaseHTTPRequestHandler):
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         user = {"username": "system:serviceaccount:meta:sync", "uid": "uid-1"}
         review |= {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}
-        review["status"] = {"authenticated": True, "user": user}
+        review["status"] = {"authenticated": True, "user": user, "audiences": ["vault"]}
         body = json.dumps(review).encode()
         self.send_response(201)
         self.send_header("Content-Type", "application/json")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any, Protocol, Self
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES
@@ -51,9 +50,11 @@ def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> 
     Ends as soon as the running cycle has ended, which ``clock.stop`` makes it do.
     """
     one = threading.Lock()
+    watch = WallWatch(clock)
 
     def job() -> None:
         with one:
+            watch.begun = clock.monotonic()
             one_cycle(app, clock=clock, log=log)
 
     scheduler = BackgroundScheduler(timezone=UTC)
@@ -63,15 +64,15 @@ def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> 
             job,
             trigger,
             id=_JOB,
-            next_run_time=datetime.now(UTC),
+            next_run_time=clock.now(),
             misfire_grace_time=None,
             coalesce=True,
             max_instances=1,
         )
         scheduler.start()
-        watch = WallWatch(clock)
         while not clock.stop.wait(_LOOK_SECONDS):
-            follow(scheduler, trigger, watch.shift())
+            if watch.was_set():
+                watch.follow(scheduler.get_job(_JOB), trigger)
         scheduler.shutdown(wait=False)
         # The lock is free once the running cycle has ended.
         with one:
@@ -91,35 +92,33 @@ def one_cycle(app: Cycles, *, clock: Clock, log: Sink) -> None:
         log.write(event, cycle=cycle)
 
 
-@dataclass(slots=True)
 class WallWatch:
-    """Notices a wall clock that was set: APScheduler goes by it, and set back by an hour would run nothing for an hour."""
+    """Notices a wall clock that was set: APScheduler goes by it, and set back by an hour would run nothing for an hour.
 
-    clock: Clock
-    _wall: datetime
-    _monotonic: float
+    ``begun`` is when the last cycle began, by the monotonic clock.
+    """
 
     def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+        self._clock = clock
         self._wall, self._monotonic = clock.now(), clock.monotonic()
+        self.begun = self._monotonic
 
-    def shift(self) -> timedelta:
-        """Say by how much the wall clock was set since the last look; nothing where it was only slewed."""
-        wall, monotonic = self.clock.now(), self.clock.monotonic()
+    def was_set(self) -> bool:
+        """Say whether the wall clock was set since the last look; one that is only slewed was not."""
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
         parted = (wall - self._wall) - timedelta(seconds=monotonic - self._monotonic)
         self._wall, self._monotonic = wall, monotonic
-        return parted if abs(parted) > _PARTED else timedelta(0)
+        return abs(parted) > _PARTED
 
-
-def follow(scheduler: Any, trigger: BaseTrigger, shift: timedelta) -> None:
-    """Move the next cycle along with a wall clock that was set: an interval goes on, a cron looks at the clock anew."""
-    job = scheduler.get_job(_JOB) if shift else None
-    if job is None or job.next_run_time is None:
-        return
-    if isinstance(trigger, IntervalTrigger):
-        job.modify(next_run_time=job.next_run_time + shift)
-    else:
-        job.reschedule(trigger)
+    def follow(self, job: Any, trigger: BaseTrigger) -> None:
+        """Fit the next cycle to a wall clock that was set: an interval goes on from the last cycle, a cron looks anew."""
+        if job is None:
+            return
+        if isinstance(trigger, IntervalTrigger):
+            left = trigger.interval - timedelta(seconds=self._clock.monotonic() - self.begun)
+            job.modify(next_run_time=self._clock.now() + max(left, timedelta(0)))
+        else:
+            job.reschedule(trigger)
 
 
 def _tell_trouble(event: Any, log: Sink) -> None:

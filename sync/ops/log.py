@@ -84,7 +84,7 @@ def _order(_: Any, __: str, fields: Fields) -> Fields:
 
 
 def _harmless(_: Any, __: str, fields: Fields) -> Fields:
-    return {scrub(str(name)): _value(value) for name, value in fields.items() if value is not None}
+    return {_text(str(name)): _value(value) for name, value in fields.items() if value is not None}
 
 
 def _value(value: Any, depth: int = 0) -> Any:
@@ -95,7 +95,7 @@ def _value(value: Any, depth: int = 0) -> Any:
         case float():
             return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124 - not a number
         case str():
-            return scrub(value if len(value) <= _LONGEST else value[:_LONGEST] + "…")
+            return _text(value)
         case Secret():
             return value.fingerprint
         case datetime() | date():
@@ -103,11 +103,17 @@ def _value(value: Any, depth: int = 0) -> Any:
         case BaseException():
             return place_of(value)
         case Mapping() if depth < _DEEPEST:
-            return {scrub(str(name)): _value(item, depth + 1) for name, item in value.items()}
+            return {_text(str(name)): _value(item, depth + 1) for name, item in value.items()}
         case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
             return [_value(item, depth + 1) for item in value]
         case _:
             return f"({type(value).__name__})"
+
+
+def _text(text: str) -> str:
+    """Scrub first and cut then: a token that is cut in two would not be known for one."""
+    shown = scrub(text)
+    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
 
 
 def _json_line(_: Any, __: str, fields: Fields) -> str:

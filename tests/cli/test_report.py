@@ -1,0 +1,175 @@
+"""What once and plan print: for a person on a terminal, for a pipe, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from sync.sandbox.server import Sandbox, start
+from sync.sandbox.states import switch_on
+from tests.cli.rigs import file_rig, on_a_terminal
+from tests.services.graph import sandbox
+
+__all__ = ["sandbox"]
+
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def test_a_cause_is_told_once_for_a_thousand_pages(tmp_path: Path) -> None:
+    """A dead system user of 1,000 Pages gives 1,000 lines and its remedy once."""
+    with start(pages=1000) as many:
+        many.world.kill(many.world.user)
+        ran = file_rig(tmp_path, many).run("once")
+
+    assert ran.code == 3
+    assert ran.stdout.count("system_users.*.token points") == 1
+    assert ran.stdout.count("Who acts") + ran.stdout.count("Nobody needs to act") <= 2
+    assert len([text for text in ran.stdout.splitlines() if "store  kept" in text]) == 1000
+    assert "and 99" in ran.stdout
+    assert "1,000 Pages" in ran.stdout
+
+
+def test_problems_come_first(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A Page in trouble stands above those that are well, whatever its place in the configuration."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.run("once")
+    switch_on(sandbox.world, "unassigned@lisbon")
+    lines = rig.run("once").stdout.splitlines()
+
+    assert lines[0].startswith("Page")
+    assert lines[1].startswith("lisbon")
+    assert "no-access" in lines[1]
+
+
+def test_a_pipe_gets_plain_lines_that_are_not_cut(tmp_path: Path) -> None:
+    """In a pipe a line is a place, however long its names; no colour, no drawing, and every Page is listed."""
+    name = "a" + "-very-long-page-name" * 3
+    with start(pages=30) as many:
+        rig = file_rig(tmp_path, many)
+        rig.write(pages=[{"id": page["id"], "name": f"{name}{place:02}"} for place, page in enumerate(many.pages)])
+        rig.run("once")
+        ran = rig.run("once")
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.isascii()
+    assert "\x1b" not in ran.stdout
+    lines = ran.stdout.splitlines()
+    for place in range(30):
+        assert sum(text.startswith(f"{name}{place:02} ") for text in lines) == 1
+    assert len({text.index("unchanged") for text in lines if " unchanged  the" in text}) == 1
+
+
+def test_a_terminal_of_80_columns_is_enough(tmp_path: Path, sandbox: Sandbox) -> None:
+    """On a terminal nothing is wider than it, nothing is lost by that, and colour tells what is served."""
+    rig = file_rig(tmp_path, sandbox)
+    long = "a" + "-very-long-page-name" * 3
+    rig.write(pages=[{"id": page["id"], "name": f"{long}{place}"} for place, page in enumerate(sandbox.pages)])
+    rig.run("once")
+    switch_on(sandbox.world, f"unassigned@{sandbox.pages[0]['id']}")
+    code, shown = on_a_terminal("--config", str(rig.file), "once")
+    plain = CODES.sub("", shown)
+
+    assert code == 1
+    assert "\x1b[3" in shown
+    assert max(map(len, plain.splitlines())) <= 80
+    assert f"{long}0" in re.sub(r"\s", "", plain)
+    assert "no-access" in re.sub(r"\s", "", plain)
+
+
+def test_no_color_is_obeyed(tmp_path: Path, sandbox: Sandbox) -> None:
+    """With NO_COLOR a terminal gets no colour."""
+    rig = file_rig(tmp_path, sandbox)
+    _, shown = on_a_terminal("--config", str(rig.file), "once", env={"NO_COLOR": "1"})
+
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown)
+    assert "verified" in shown
+
+
+def test_a_terminal_sums_up_what_is_well(tmp_path: Path) -> None:
+    """On a terminal many unchanged places are one line, and those in trouble are still listed."""
+    with start(pages=200) as many:
+        rig = file_rig(tmp_path, many)
+        rig.run("once")
+        switch_on(many.world, f"unassigned@{many.pages[7]['id']}")
+        _, shown = on_a_terminal("--config", str(rig.file), "once")
+    plain = CODES.sub("", shown)
+
+    assert "199 unchanged and verified places are not listed" in plain
+    assert many.pages[7]["name"] in plain
+    assert plain.count("\n") < 30
+
+
+def test_a_plan_says_why_and_that_nothing_was_written(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A plan shows each line's reason, old and new fingerprint and its checksum, and leaves the store as it was."""
+    rig = file_rig(tmp_path, sandbox)
+    first = rig.run("plan")
+    assert (first.code, list((tmp_path / "secrets").glob("*.json"))) == (1, [])
+    rig.run("once")
+    before = {path: path.read_bytes() for path in (tmp_path / "secrets").iterdir()}
+    sandbox.world.rotate(sandbox.world.user)
+    rig.secret("system_user_token", sandbox.system_user_token)
+    ran, document = rig.run("plan"), rig.run("plan", "--output", "json")
+
+    assert {path: path.read_bytes() for path in (tmp_path / "secrets").iterdir()} == before
+    assert ran.code == document.code == 1
+    assert ran.stdout.count("rotate: ") == 5
+    assert len(re.findall(r"[0-9a-f]{12} > [0-9a-f]{12}", ran.stdout)) == 5
+    assert "Nothing was written" in ran.stdout
+    assert document.report["plan_checksum"] in ran.stdout
+    assert {page["stores"][0]["reason"] for page in document.report["pages"]} == {"rotate"}
+
+
+def test_orphans_are_named(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A secret of ours that no Page leads to any more is named, and changes no exit code."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.run("once")
+    rig.write(pages=[{"id": page["id"], "name": page["name"]} for page in sandbox.pages[1:]])
+    ran = rig.run("once")
+
+    assert ran.code == 0
+    assert "orphans: store:berlin.json." in ran.stdout
+
+
+def test_a_report_is_one_document(tmp_path: Path, sandbox: Sandbox) -> None:
+    """With --output json stdout is one document and stderr is empty, on success and on failure."""
+    rig = file_rig(tmp_path, sandbox)
+    good = rig.once()
+    rig.secret("app_secret", "0" * 32)
+    rig.secret("system_user_token", "EAA" + "x" * 60)
+    bad = rig.once()
+
+    assert (good.code, good.stderr) == (0, "")
+    assert (bad.code, bad.stderr) == (3, "")
+    assert (good.report["result"], bad.report["result"]) == ("ok", "failed")
+    assert good.stdout.count("\n") == 1
+
+
+def test_a_cycle_in_debug_is_logged_to_stderr(tmp_path: Path, sandbox: Sandbox) -> None:
+    """At log level debug each place has a JSON line on stderr, and stdout has the result only."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(log={"level": "debug"})
+    ran = rig.run("once")
+    lines = [json.loads(text) for text in ran.stderr.splitlines()]
+
+    assert {line["event"] for line in lines} == {"page_written", "cycle_finished"}
+    assert len({line["cycle"] for line in lines}) == 1
+    assert "timestamp" not in ran.stdout
+
+
+def test_no_token_is_printed(tmp_path: Path, sandbox: Sandbox) -> None:
+    """No piece of a credential or a token is printed, whatever goes wrong, at debug level as well."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(log={"level": "debug"})
+    told = ""
+    for fault in ("", "half-json*1", "foreign@berlin", "parent-token@rome", "revoked", "dead"):
+        if fault:
+            switch_on(sandbox.world, fault)
+        for arguments in (["plan", "--output", "json"], ["once"]):
+            ran = rig.run(*arguments)
+            told += ran.stdout + ran.stderr
+
+    assert len(told) > 10_000
+    for secret in {sandbox.app_secret, *sandbox.world.tokens}:
+        for place in range(0, len(secret) - 15, 4):
+            assert secret[place : place + 16] not in told

@@ -1,0 +1,147 @@
+"""How the program starts: quickly, and with plain words where it is used wrongly."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from sync.sandbox.server import Sandbox
+from tests.cli.rigs import file_rig
+from tests.e2e.rig import PROGRAM, Ran
+from tests.services.graph import sandbox
+
+__all__ = ["sandbox"]
+
+HEAVY = ("boto3", "botocore", "hvac", "httpx", "rich", "structlog", "requests")
+
+
+def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Ran:
+    """Run the program without a configuration of its own."""
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [*PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": root, **(env or {})},
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "schema", "validate", "once --help", "run --help"])
+def test_short_commands_load_nothing_heavy(command: str, tmp_path: Path, sandbox: Sandbox) -> None:
+    """None of the libraries that take long to load is loaded where no cycle is run."""
+    rig = file_rig(tmp_path, sandbox)
+    script = f"""
+import sys
+from sync.cli.main import main
+sys.argv = ["page-token-sync", "--config", {str(rig.file)!r}, *{command.split()!r}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+sys.exit(sum(name in sys.modules for name in {HEAVY!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_the_version_is_the_packages() -> None:
+    """--version names program and version."""
+    assert run("--version").stdout == f"page-token-sync {version('page-token-sync')}\n"
+
+
+def test_help_names_every_command() -> None:
+    """--help lists the commands of this version and the exit codes."""
+    ran = run("--help")
+
+    assert ran.code == 0
+    for word in ("demo", "once", "plan", "run", "validate", "schema", "sandbox", "--config", "Exit codes"):
+        assert word in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "wrong", [["nonsense"], ["once", "--output", "yaml"], ["--no-such"], ["sandbox", "--pages", "x"], ["once", "extra"]]
+)
+def test_wrong_usage_is_exit_2(wrong: list[str]) -> None:
+    """What the command line does not know is wrong usage, told on stderr."""
+    ran = run(*wrong)
+
+    assert (ran.code, ran.stdout) == (2, "")
+    assert "Usage" in ran.stderr
+
+
+def test_a_missing_configuration_says_where_was_looked(tmp_path: Path) -> None:
+    """Where no configuration is found, the variable and the places that were tried are named."""
+    ran = run("once", cwd=tmp_path)
+
+    assert (ran.code, ran.stdout) == (2, "")
+    for place in ("$PAGE_TOKEN_SYNC_CONFIG", "./config.yaml", "/etc/page-token-sync/config.yaml", "--config FILE"):
+        assert place in ran.stderr
+
+
+def test_the_configuration_is_found_where_it_is_said_to_be(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The option wins over the variable, and the variable over the folder that the program is started in."""
+    rig = file_rig(tmp_path, sandbox)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    other = {"PAGE_TOKEN_SYNC_CONFIG": str(tmp_path / "other.yaml")}
+
+    assert run("validate", cwd=tmp_path).code == 0
+    assert run("validate", cwd=empty, env={"PAGE_TOKEN_SYNC_CONFIG": str(rig.file)}).code == 0
+    assert run("validate", cwd=tmp_path, env=other).code == 2
+    assert run("--config", str(rig.file), "validate", cwd=empty, env=other).code == 0
+
+
+@pytest.mark.parametrize("command", ["validate", "once", "plan"])
+def test_configuration_errors_are_one_document(command: str, tmp_path: Path) -> None:
+    """With --output json a configuration that is wrong gives its errors in one shape, whatever the command."""
+    (tmp_path / "config.yaml").write_text("version: 1\ninstance: X\npagse: []\n")
+    ran = run(command, "--output", "json", cwd=tmp_path)
+
+    assert ran.code == 2
+    document = json.loads(ran.stdout)
+    assert document["format"] == 1
+    assert {"unknown-key", "bad-name", "missing-key"} <= {error["code"] for error in document["errors"]}
+    for error in document["errors"]:
+        assert set(error) == {"file", "line", "column", "path", "code", "message", "help"}
+
+
+def test_errors_are_the_result_of_validate_only(tmp_path: Path) -> None:
+    """What is wrong goes to stdout where it is what was asked for, and to stderr elsewhere; run ends with 2 as well."""
+    (tmp_path / "config.yaml").write_text("version: 1\n")
+
+    assert "config.yaml:1:1" in run("validate", cwd=tmp_path).stdout
+    for command in ("once", "plan", "run"):
+        ran = run(command, cwd=tmp_path)
+        assert (ran.code, ran.stdout) == (2, "")
+        assert "instance is missing" in ran.stderr
+
+
+def test_validate_tells_what_follows(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A right configuration gives its Pages, the next runs and how often tokens are verified, as text and as JSON."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(schedule={"cron": "@hourly"})
+    text, document = rig.run("validate"), rig.run("validate", "--output", "json")
+
+    assert text.code == document.code == 0
+    assert "5 Pages, 1 store" in text.stdout
+    assert document.report["errors"] == []
+    assert len(document.report["next_runs"]) == 3
+    assert all(at.endswith(":00:00Z") for at in document.report["next_runs"])
+    assert document.report["verify_interval_seconds"] == 3600
+
+
+def test_the_schema_is_json(tmp_path: Path) -> None:
+    """The schema command prints a JSON Schema that knows the configuration's keys."""
+    document = json.loads(run("schema", cwd=tmp_path).stdout)
+
+    assert {"instance", "pages", "stores"} <= set(document["properties"])

@@ -1,0 +1,242 @@
+"""The daemon's loop, with a made-up app: no cycle at the same time as another, none lost to a clock, none that ends it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from queue import Queue
+from typing import Any, Self
+
+import apscheduler.schedulers.base
+import pytest
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from sync import daemon
+from sync.core.events import Event
+from sync.core.plan import Plan
+from sync.core.report import Frame, Report, Traffic, report
+from sync.threads import Stopping, SystemClock
+
+WAIT = 20.0
+"""Seconds after which a test that waits for another thread has failed."""
+
+
+def empty_report(cycle: str) -> Report:
+    """Give the report of a cycle without Pages."""
+    now = datetime.now(UTC)
+    frame = Frame("test", cycle, now, now, 0.0, 60, Traffic())
+    return report(Plan((), (), (), {}, "sha256:"), frame, {}, instance="test")
+
+
+class Told:
+    """Keeps the events that are logged."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Event, str | None]] = []
+
+    def write(self, event: Event, *, cycle: str | None = None) -> None:
+        """Keep one."""
+        self.events.append((event, cycle))
+
+    def names(self) -> list[str]:
+        """Give the names of the events, in order."""
+        return [event.name for event, _ in self.events]
+
+
+class Cycling:
+    """An app whose cycles do what a test wants; tells how many were begun, and how many ran at once."""
+
+    def __init__(self, work: Callable[[int], None] = lambda _: None) -> None:
+        self.work = work
+        self.begun: Queue[int] = Queue()
+        self.count = self.at_once = self.most = 0
+        self.closed = False
+        self._lock = threading.Lock()
+
+    def cycle(self, *, write: bool, cycle: str | None = None) -> Report:
+        """Run one cycle."""
+        assert write
+        with self._lock:
+            self.count += 1
+            number = self.count
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        self.begun.put(number)
+        try:
+            self.work(number)
+        finally:
+            with self._lock:
+                self.at_once -= 1
+        return empty_report(cycle or "")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+
+class Running:
+    """A daemon in a thread of its own; leaving the block stops it."""
+
+    def __init__(self, app: Cycling, trigger: Any) -> None:
+        self.clock, self.log, self.app = SystemClock(), Told(), app
+        self._thread = threading.Thread(
+            target=lambda: daemon.run(app, trigger=trigger, clock=self.clock, log=self.log), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clock.stop.set()
+        self._thread.join(WAIT)
+        assert not self._thread.is_alive()
+
+
+def hourly() -> IntervalTrigger:
+    """Give a schedule whose second run no test waits for."""
+    return IntervalTrigger(hours=1, timezone=UTC)
+
+
+def test_a_cycle_that_fails_ends_nothing() -> None:
+    """A mistake of ours in a cycle is logged by class and place, without its text, and the next cycle comes."""
+
+    def work(number: int) -> None:
+        if number == 1:
+            raise ValueError("EAA" + "x" * 60)
+
+    app = Cycling(work)
+    with Running(app, IntervalTrigger(seconds=0.05, timezone=UTC)) as running:
+        for number in (1, 2, 3):
+            assert app.begun.get(timeout=WAIT) == number
+    failed = next(event for event, _ in running.log.events if event.fields.get("result") == "failed")
+
+    assert failed.name == "cycle_finished"
+    assert "ValueError" in failed.fields["error"]
+    assert "EAA" not in failed.fields["error"]
+
+
+def test_two_cycles_never_run_at_once() -> None:
+    """A cycle that takes longer than the interval is not joined by a second one; what was left out is told."""
+    release = threading.Event()
+    app = Cycling(lambda _: release.wait(WAIT) and None)
+    with Running(app, IntervalTrigger(seconds=0.05, timezone=UTC)) as running:
+        assert app.begun.get(timeout=WAIT) == 1
+        while "cycle_warning" not in running.log.names():
+            running.clock.stop.wait(0.01)
+        assert app.count == 1
+        release.set()
+        assert app.begun.get(timeout=WAIT) == 2
+
+    assert app.most == 1
+    assert app.closed
+
+
+def test_the_first_cycle_starts_at_once() -> None:
+    """However long the interval, the first cycle does not wait for it."""
+    app = Cycling()
+    with Running(app, hourly()):
+        assert app.begun.get(timeout=WAIT) == 1
+
+    assert app.count == 1
+
+
+def test_stopping_ends_a_running_cycle_and_closes_the_app() -> None:
+    """When shutdown is asked for, a cycle in the middle of its work ends without an account, and then the app is closed."""
+    running: Running
+
+    def work(_: int) -> None:
+        running.clock.sleep(WAIT)
+
+    app = Cycling(work)
+    with Running(app, hourly()) as running:
+        app.begun.get(timeout=WAIT)
+
+    assert app.at_once == 0
+    assert app.closed
+    assert running.log.names() == ["cycle_started"]
+
+
+def test_a_cycle_is_logged_under_one_id() -> None:
+    """Start and end of a cycle carry the same id, and so does its report."""
+    log = Told()
+    daemon.one_cycle(Cycling(), clock=SystemClock(), log=log)
+
+    assert log.names() == ["cycle_started", "cycle_finished"]
+    assert len({cycle for _, cycle in log.events}) == 1
+
+
+def test_no_cycle_is_begun_when_stopping() -> None:
+    """Once shutdown was asked for, a cycle that was due is not begun."""
+    clock, app, log = SystemClock(), Cycling(), Told()
+    clock.stop.set()
+    daemon.one_cycle(app, clock=clock, log=log)
+
+    assert (app.count, log.events) == (0, [])
+    with pytest.raises(Stopping):
+        clock.check()
+
+
+class SetClock(SystemClock):
+    """The machine's clocks, of which the wall clock can be set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Give what the wall clock shows."""
+        return super().now() + self.ahead
+
+
+@pytest.mark.parametrize("hours", [-24, -1, 1, 24])
+def test_a_wall_clock_that_is_set_is_noticed(hours: int) -> None:
+    """A jump of the wall clock is noticed by the monotonic one, once."""
+    clock = SetClock()
+    watch = daemon.WallWatch(clock)
+    clock.ahead = timedelta(hours=hours)
+
+    assert watch.was_set()
+    assert not watch.was_set()
+
+
+def test_a_slewed_wall_clock_is_left_alone() -> None:
+    """A second in a second is no jump."""
+    clock = SetClock()
+    watch = daemon.WallWatch(clock)
+    clock.ahead = timedelta(seconds=1)
+
+    assert not watch.was_set()
+
+
+@pytest.mark.parametrize("hours", [-1, 24])
+@pytest.mark.parametrize(
+    "trigger",
+    [IntervalTrigger(seconds=2, timezone=UTC), CronTrigger(second="*/2", timezone=UTC)],
+    ids=["interval", "cron"],
+)
+def test_cycles_go_on_when_the_wall_clock_is_set(hours: int, trigger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the wall clock of scheduler and daemon set back or ahead, the next cycle comes within the interval."""
+    clock = SetClock()
+
+    class Shown(datetime):
+        """The wall clock as APScheduler reads it."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            """Give the time that the set clock shows."""
+            return (datetime.now(UTC) + clock.ahead).astimezone(tz)
+
+    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
+    app = Cycling()
+    running = Running(app, trigger)
+    running.clock = clock
+    with running:
+        assert app.begun.get(timeout=WAIT) == 1
+        clock.ahead = timedelta(hours=hours)
+        assert app.begun.get(timeout=8) == 2
+        assert app.count == 2

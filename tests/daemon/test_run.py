@@ -1,0 +1,201 @@
+"""`run` as its users have it: a process that gets signals, whose reader goes away, and whose log others read."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.sandbox.server import Sandbox
+from sync.sandbox.states import switch_off, switch_on
+from tests.cli.rigs import file_rig
+from tests.e2e.rig import PROGRAM, Rig
+from tests.services.graph import sandbox
+
+__all__ = ["sandbox"]
+
+FIELDS = {
+    *(
+        "timestamp",
+        "level",
+        "event",
+        "cycle",
+        "page",
+        "page_id",
+        "system_user",
+        "app",
+        "store",
+        "path",
+        "action",
+        "reason",
+    ),
+    *("verdict", "served", "problem", "fingerprint", "previous_fingerprint", "version", "actor", "code", "subcode"),
+    *("fbtrace_id", "attempt", "duration_ms", "error", "remedy"),
+}
+
+
+class Daemon:
+    """A running daemon; ``lines`` are what it has logged so far as far as it was waited for."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+
+    def until(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Read the log up to an event with these fields."""
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            line = json.loads(text)
+            self.lines.append(line)
+            if line["event"] == event and all(line.get(name) == value for name, value in fields.items()):
+                return dict(line)
+        raise AssertionError(f"{event} was not logged: {self.lines}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Send a signal and wait for the end; gives the seconds it took."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        rest = self.process.communicate(timeout=15)[0]
+        self.lines += [json.loads(text) for text in rest.splitlines()]
+        return time.monotonic() - begun
+
+
+@contextmanager
+def running(rig: Rig) -> Iterator[Daemon]:
+    """Run the daemon; one that is still there in the end is killed."""
+    command = [*PROGRAM, "--config", str(rig.file), "run"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            yield Daemon(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, sandbox: Sandbox) -> Rig:
+    """Give a configuration whose daemon runs a cycle each second."""
+    configured = file_rig(tmp_path, sandbox)
+    configured.write(schedule={"every": "1s"}, log={"level": "debug"})
+    return configured
+
+
+def test_sigterm_ends_a_hanging_call_within_ten_seconds(rig: Rig, sandbox: Sandbox) -> None:
+    """SIGTERM while Graph does not answer ends the daemon in time, with exit code 0."""
+    rig.write(graph={"base_url": sandbox.url, "timeout": "60s"})
+    with running(rig) as daemon:
+        daemon.until("cycle_finished")
+        switch_on(sandbox.world, "hang")
+        daemon.until("cycle_started")
+        assert daemon.end() < 10
+        assert daemon.process.returncode == 0
+
+
+def test_sigterm_between_cycles_ends_at_once(rig: Rig) -> None:
+    """SIGTERM while nothing runs ends the daemon at once, with exit code 0 and nothing on stderr."""
+    rig.write(schedule={"every": "1h"})
+    with running(rig) as daemon:
+        daemon.until("cycle_finished", result="ok")
+        assert daemon.end() < 5
+        assert daemon.process.returncode == 0
+        assert daemon.lines[-1]["event"] == "cycle_finished"
+
+
+def test_sigterm_right_after_the_start_is_heard(rig: Rig) -> None:
+    """A SIGTERM that comes while the daemon is still loading what it needs is not lost."""
+    with running(rig) as daemon:
+        status = Path(f"/proc/{daemon.process.pid}/status")
+        while not int(
+            next(text for text in status.read_text().splitlines() if text.startswith("SigCgt")).split()[1], 16
+        ) & (1 << (signal.SIGTERM - 1)):
+            time.sleep(0.005)
+        assert daemon.end() < 10
+        assert daemon.process.returncode == 0
+
+
+def test_a_reader_that_goes_away_ends_no_cycle(rig: Rig, sandbox: Sandbox) -> None:
+    """Where nobody reads the log any more, cycles go on."""
+    with running(rig) as daemon:
+        daemon.until("cycle_finished", result="ok")
+        assert daemon.process.stdout is not None
+        daemon.process.stdout.close()
+        before = sandbox.world.calls.requests
+        deadline = time.monotonic() + 20
+        while sandbox.world.calls.requests < before + 7 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert sandbox.world.calls.requests >= before + 7
+        daemon.process.terminate()
+        assert daemon.process.wait(10) == 0
+
+
+def test_hangup_changes_nothing_and_is_told(rig: Rig) -> None:
+    """SIGHUP, whose default would end the process, is a line in the log, and cycles go on."""
+    with running(rig) as daemon:
+        daemon.until("cycle_finished")
+        daemon.process.send_signal(signal.SIGHUP)
+        assert "SIGHUP" in daemon.until("cycle_warning")["error"]
+        daemon.until("cycle_finished", result="ok")
+        daemon.end()
+        assert daemon.process.returncode == 0
+
+
+def test_credentials_are_read_anew_each_cycle(rig: Rig, sandbox: Sandbox) -> None:
+    """A system user token that is replaced in its file is used by the next cycle, without a restart."""
+    with running(rig) as daemon:
+        daemon.until("cycle_finished", result="ok")
+        sandbox.world.kill(sandbox.world.user)
+        daemon.until("system_user_dead")
+        sandbox.world.rotate(sandbox.world.user)
+        rig.secret("system_user_token", sandbox.system_user_token)
+        daemon.until("page_written", action="replaced")
+        daemon.until("cycle_finished", result="ok")
+        daemon.end()
+
+
+def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) -> None:
+    """Every line is JSON with the frame first and known fields, one cause is one line, and no piece of a token is in it."""
+    with running(rig) as daemon:
+        daemon.until("cycle_finished", result="ok")
+        for fault in ("throttled-app", "html", "half-json", "unassigned", "revoked", "dead"):
+            switch_on(sandbox.world, fault)
+            daemon.until("cycle_started")
+            daemon.until("cycle_finished")
+            switch_off(sandbox.world)
+        daemon.end()
+    text = "\n".join(map(json.dumps, daemon.lines))
+
+    for line in daemon.lines:
+        assert list(line)[:3] == ["timestamp", "level", "event"]
+        if line["event"] not in (
+            "cycle_finished",
+            "system_user_dead",
+            "graph_throttled",
+            "app_refused",
+            "store_failed",
+        ):
+            assert set(line) <= FIELDS | {"confirmed"}
+    cycles = [line["cycle"] for line in daemon.lines if line["event"] == "system_user_dead"]
+    assert len(cycles) == len(set(cycles)) > 0
+    for secret in {sandbox.app_secret, *sandbox.world.tokens}:
+        for place in range(0, len(secret) - 15, 4):
+            assert secret[place : place + 16] not in text
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_the_daemon_dumps_no_core(rig: Rig) -> None:
+    """The running daemon's limit for core dumps is 0."""
+    with running(rig) as daemon:
+        daemon.until("cycle_started")
+        limits = Path(f"/proc/{daemon.process.pid}/limits").read_text()
+        daemon.end()
+
+    assert next(text for text in limits.splitlines() if text.startswith("Max core")).split()[4:6] == ["0", "0"]
+    assert os.environ.get("PYTHONFAULTHANDLER") is None

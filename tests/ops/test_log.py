@@ -1,0 +1,142 @@
+"""Log lines: one line an event, JSON, harmless whatever is in them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from sync.core.events import Event
+from sync.core.secret import Secret
+from sync.ops.log import Log
+
+TOKEN = "EAA" + "Zk3Bq9" * 20
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader has left."""
+
+    def write(self, text: str) -> int:
+        """Fail as the kernel does."""
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def line(level: Any = "info", cycle: str | None = None, **fields: Any) -> dict[str, Any]:
+    """Log one event as JSON and read it."""
+    out = io.StringIO()
+    Log(out, level="debug").write(Event(level, "cycle_finished", fields), cycle=cycle)
+    text = out.getvalue()
+    assert text.endswith("\n")
+    assert text.count("\n") == 1
+    return dict(json.loads(text))
+
+
+def test_a_gone_reader_costs_lines_only() -> None:
+    """Where nobody reads any more, writing a line fails nothing, and the loss is counted."""
+    log = Log(Gone())
+    log.write(Event("info", "cycle_started", {}))
+    log.write(Event("info", "cycle_finished", {}))
+
+    assert log.output.lost == 2
+
+
+@pytest.mark.parametrize(
+    "bad", ["\udc80", "a\nb", "\x1b[31m", "\x00", "\u2028", '"}\n{"event":"forged"}', "x" * 100_000]
+)
+def test_hostile_values_forge_nothing(bad: str) -> None:
+    """Whatever stands in a value, one event is one line of JSON that UTF-8 can carry and that is not endless."""
+    out = io.StringIO()
+    Log(out).write(Event("info", "cycle_finished", {"error": bad, "details": {bad: [bad]}}))
+    written = out.getvalue()
+
+    assert written.count("\n") == 1
+    assert json.loads(written)["event"] == "cycle_finished"
+    assert len(written.encode()) < 20_000
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028]", written)
+
+
+def test_secrets_are_shown_as_fingerprints() -> None:
+    """A Secret, text that looks like a token, and an exception that quotes one: none shows the token."""
+    error = ValueError(f"bad token {TOKEN}")
+    told = line(token=Secret(TOKEN), error=f"Meta says {TOKEN}", cause=error, raw=TOKEN.encode(), many=[{"a": TOKEN}])
+
+    assert TOKEN[:20] not in json.dumps(told)
+    assert told["token"] == Secret(TOKEN).fingerprint
+    assert Secret(TOKEN).fingerprint in told["error"]
+    assert told["cause"] == "ValueError"
+    assert told["raw"] == "(bytes)"
+
+
+def test_the_frame_of_a_line_comes_first() -> None:
+    """A line begins with timestamp, level, event and cycle; the timestamp is RFC 3339 in UTC."""
+    told = line("warning", cycle="01JD", page="berlin")
+
+    assert list(told) == ["timestamp", "level", "event", "cycle", "page"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told["timestamp"])
+    assert (told["level"], told["cycle"]) == ("warning", "01JD")
+
+
+def test_a_level_holds_back_what_is_below() -> None:
+    """At level warning, debug and info are not written."""
+    out = io.StringIO()
+    log = Log(out, level="warning")
+    for level in ("debug", "info", "warning", "error"):
+        log.write(Event(level, "cycle_finished", {}))  # type: ignore[arg-type]
+
+    assert [json.loads(text)["level"] for text in out.getvalue().splitlines()] == ["warning", "error"]
+
+
+def test_numbers_that_json_lacks_are_text() -> None:
+    """Not-a-number and infinity do not break a reader of JSON."""
+    assert line(a=float("nan"), b=float("inf"), c=1.5)["a"] == "nan"
+
+
+def test_auto_is_for_people_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a line is for people, with colour; NO_COLOR takes the colour; elsewhere it is JSON."""
+    event = Event("info", "cycle_finished", {"result": "ok", "error": f"{TOKEN}\n\x1b[2J"})
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured, plain = Terminal(), Terminal()
+    Log(coloured).write(event)
+    monkeypatch.setenv("NO_COLOR", "1")
+    Log(plain).write(event)
+
+    assert "\x1b[" in coloured.getvalue()
+    assert "\x1b" not in plain.getvalue()
+    assert "result=ok" in plain.getvalue()
+    for out in (coloured, plain):
+        assert TOKEN not in out.getvalue()
+        assert "\x1b[2J" not in out.getvalue()
+        assert out.getvalue().count("\n") == 1
+
+
+def test_libraries_say_nothing() -> None:
+    """What libraries log, at any level and by any way, reaches neither stdout nor stderr."""
+    script = f"""
+import logging
+from sync.ops.log import standard_log
+log = standard_log(level="debug", form="json")
+for name in ("httpx", "httpcore", "hvac", "urllib3", "boto3", "botocore", "apscheduler", "asyncio", "concurrent.futures"):
+    logging.getLogger(name).critical("GET https://h/?access_token={TOKEN}")
+    logging.getLogger(name).setLevel("DEBUG")
+    logging.getLogger(name).addHandler(logging.StreamHandler())
+    logging.getLogger(name).critical("GET https://h/?access_token={TOKEN}")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == ""
+    assert done.stderr == ""
+    assert logging.root.manager.disable == logging.NOTSET

@@ -1,0 +1,118 @@
+"""What the process is to the machine: how it ends, what it says when it crashes, and who may read its memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOKEN = "EAA" + "Zk3Bq9" * 20
+
+STUCK = """
+import sys, threading
+from sync.ops.process import watch_signals
+from sync.threads import SystemClock
+clock = SystemClock()
+watch_signals(clock, exit_code=int(sys.argv[1]), grace=float(sys.argv[2]))
+print("ready", flush=True)
+clock.stop.wait()
+print("stopping", flush=True)
+threading.Event().wait()
+"""
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a script that prints "ready"."""
+    process = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_a_process_that_does_not_end_is_ended() -> None:
+    """What is stuck leaves when the grace is over, with the code that it was given."""
+    with start(STUCK, "0", "0.2") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "code"),
+    [
+        (signal.SIGTERM, signal.SIGTERM, 0),
+        (signal.SIGTERM, signal.SIGINT, 130),
+        (signal.SIGINT, signal.SIGINT, 130),
+        (signal.SIGHUP, signal.SIGTERM, 0),
+    ],
+)
+def test_a_second_signal_means_now(first: signal.Signals, second: signal.Signals, code: int) -> None:
+    """The first signal asks to stop, the second one ends the process at once; a second Ctrl-C with 130."""
+    with start(STUCK, "0", "60") as process:
+        process.send_signal(first)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(second)
+        assert process.wait(10) == code
+
+
+def test_an_ignored_hangup_stays_ignored() -> None:
+    """Under nohup SIGHUP does nothing."""
+    script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + STUCK
+    with start(script, "0", "60") as process:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    "crash",
+    [
+        "raise ValueError(secret)",
+        "import threading; t = threading.Thread(target=lambda: int(secret)); t.start(); t.join(); raise KeyError(secret)",
+        "try:\n    int(secret)\nexcept ValueError as error:\n    raise RuntimeError(secret) from error",
+    ],
+)
+def test_a_crash_tells_places_and_no_text(crash: str) -> None:
+    """An exception that nobody expected shows its class and places, not its text or variables, and ends with 3."""
+    script = f"from sync.ops.process import tell_crashes_safely\ntell_crashes_safely()\nsecret = '{TOKEN}'\n{crash}\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 3
+    assert "page-token-sync made a mistake" in done.stderr
+    assert TOKEN[:20] not in done.stderr + done.stdout
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="core dumps and dumpable are Linux's")
+def test_memory_is_kept_private() -> None:
+    """The daemon writes no core dump, and is not dumpable."""
+    script = """
+import ctypes, resource
+from sync.ops.process import keep_memory_private
+keep_memory_private()
+print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "(0, 0) 0\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs a process namespace of its own")
+def test_process_one_hears_sigterm(tmp_path: Path) -> None:
+    """As process 1 of a container, to which the kernel passes no signal left at its default, SIGTERM still ends it."""
+    script = STUCK.replace("threading.Event().wait()", "")
+    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", script, "0", "5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as outer:
+        assert outer.stdout is not None
+        if outer.stdout.readline() != "ready\n":
+            pytest.skip("a process namespace could not be had here")
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGTERM)
+        assert outer.wait(10) == 0

@@ -1,0 +1,191 @@
+"""Files that are made to hurt, and secrets in places where they do not belong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.config.files import GOOD, errors, with_
+
+MIB = 2**20
+HEAD = GOOD.partition("pages:")[0]
+FILES = {
+    "brackets": "[" * (15 * MIB),
+    "too-large": "[" * (32 * MIB),
+    "deep-flow": HEAD + "x: " + "[" * 100_000 + "]" * 100_000,
+    "deep-block": "\n".join(" " * depth + "a:" for depth in range(3000)),
+    "deep-list": "- " * (7 * MIB),
+    "values": HEAD + "pages: [" + "1," * (7 * MIB) + "]",
+    "wrong-pages": HEAD + "pages: [" + "1," * 499_000 + "]",
+    "unknown-keys": GOOD + "".join(f"k{number}: 1\n" for number in range(400_000)),
+    "equal-pages": HEAD + "pages:\n" + '- {id: "1"}\n' * 249_000,
+    "duplicate-keys": "a: 1\n" * 3_000_000,
+    "scalar": HEAD + 'x: "' + "a" * (15 * MIB) + '"',
+    "digits": HEAD + "version: " + "9" * (15 * MIB),
+    "base-60": HEAD + "version: " + "1:0" * (5 * MIB) + "x",
+    "template": GOOD + 'defaults: {payload: {a: "' + "{id}" * (3 * MIB) + '{token}"}}\n',
+    "cron": GOOD + 'schedule: {cron: "' + "*," * (7 * MIB) + '* * * * *"}\n',
+    "aliases": "a: &a [x,x,x,x,x,x,x,x,x]\n"
+    + "".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [" + ",".join([f"*{chr(97 + n)}"] * 9) + "]\n" for n in range(20)
+    ),
+    "anchors": "".join(f"- &a{number} x\n" for number in range(800_000)),
+    "documents": GOOD + "---\n" * 1_000_000,
+}
+CODE = """
+import resource, sys, time
+from pathlib import Path
+from sync.config.errors import ConfigErrors
+from sync.config.load import load
+begin = time.monotonic()
+try:
+    load(Path(sys.argv[1]))
+except ConfigErrors as found:
+    codes = {error.code for error in found.errors}
+    memory = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
+    print(len(codes) > 0 and len(found.errors) <= 1001, time.monotonic() - begin < 10, memory < 1024)
+"""
+
+
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
+def test_hostile(tmp_path: Path, text: str) -> None:
+    """A hostile file is refused in under ten seconds and one GiB, with a bounded number of errors and no traceback."""
+    (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(tmp_path / "config.yaml")], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("True True True\n", "")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (GOOD.encode("utf-16"), "config.yaml:1:1: not UTF-8 at this point [not-utf8]"),
+        (GOOD.encode("utf-16-le"), "config.yaml:1:2: the character U+0000 is not allowed here [forbidden-character]"),
+        (b"a: \xe4\nb: \xff", "config.yaml:1:4: not UTF-8 at this point [not-utf8]"),
+        (b"\xed\xa0\x80", "config.yaml:1:1: not UTF-8 at this point [not-utf8]"),
+        (b"", "config.yaml:1:1: the file holds nothing [empty-file]"),
+    ],
+)
+def test_encodings(tmp_path: Path, data: bytes, expected: str) -> None:
+    """Only UTF-8 is read, and the place of what is not is named."""
+    (found,) = errors(tmp_path, data)
+    assert found.splitlines()[0] == expected
+
+
+CANARY = "EAABsbCS1iHgBAcanaryZAZBq7Xo0f8fF1k2m3n4p5q6r7s8t9u0"
+HEX = "0123456789abcdef0123456789abcdef"
+PLACES = [
+    ("instance: acme", "instance: {}"),
+    ("instance: acme", "{}: acme"),
+    ("instance: acme", "instance: acme\n{}"),
+    ("instance: acme", "instance: acme {}: x"),
+    ("instance: acme", "instance: 'acme\n{}"),
+    ("instance: acme", "instance: !{} acme"),
+    ("instance: acme", "instance: &{} acme"),
+    ("instance: acme", "instance: *{}"),
+    ("instance: acme", "instance: acme\n{}: 1\n{}: 2"),
+    ('"123456789012345"', "{}"),
+    ("{file: app}", "{}"),
+    ("{file: app}", "[{}]"),
+    ("{file: app}", "{{{}}}"),
+    ("{file: app}", "{{{}: x}}"),
+    ("{file: app}", "{{value: {}}}"),
+    ("{file: app}", "{{env: {}}}"),
+    ("{file: app}", "{{file: {}, env: A}}"),
+    ("{file: app}", "{{store: {}, path: a, key: b}}"),
+    ("{file: app}", "{{store: vault, path: a, {}: b}}"),
+    ("main:", "{}:"),
+    ("{env: TOKEN}", "{{env: TOKEN}}, app: {}"),
+    ("{env: TOKEN}", "{{env: TOKEN}}, {}: x"),
+    ("type: vault", "type: {}"),
+    ("type: vault", "type: vault, path: '{{{}}}'"),
+    ("type: vault", "type: vault, path: '/{}'"),
+    ("https://vault:8200", "https://u:{}@vault"),
+    ("https://vault:8200", "{}"),
+    ("https://vault:8200", "http://{}.evil"),
+    ("method: token", "method: {}"),
+    ("name: berlin", "name: {}"),
+    ("name: berlin", "name: berlin, stores: [{}]"),
+    ("name: berlin", "name: berlin, system_user: {}"),
+    ("name: berlin", "name: berlin, payload: {{a: '{}'}}"),
+    ("name: berlin", "name: berlin, checks: {{expires: {}}}"),
+    ("name: berlin", "name: berlin, labels: {{{}: ''}}"),
+    ("name: berlin", "name: berlin, labels: {{a: '{}\\t*'}}"),
+    ("pages:", "graph: {{version: {}}}\npages:"),
+    ("pages:", "log: {{level: {}}}\npages:"),
+    ("pages:", "schedule: {{cron: {}}}\npages:"),
+    ("pages:", "schedule: {{every: {}}}\npages:"),
+    ("pages:", "schedule: {{cron: '@hourly', timezone: {}}}\npages:"),
+    ("pages:", "pages_from: ['{}']\npages:"),
+    ("pages:", "{}\npages:"),
+]
+
+
+@pytest.mark.parametrize("canary", [CANARY, HEX])
+@pytest.mark.parametrize(("old", "new"), PLACES)
+def test_canary(tmp_path: Path, old: str, new: str, canary: str) -> None:
+    """No error repeats a secret, wherever it was pasted."""
+    found = errors(tmp_path, with_(old, new.replace("{}", canary).replace("{{", "{").replace("}}", "}")))
+    shown = "\n".join(found)
+    assert found or canary == HEX or old in ("main:", "name: berlin")
+    assert not [start for start in range(len(canary) - 15) if canary[start : start + 16] in shown]
+
+
+_TOKENS = st.sampled_from(
+    [
+        *"[]{}:,-?&*!|>'\"#%@`\n\t ", "\n  ", "\n    ", "- ", ": ", "---\n", "...\n", "&a ", "*a", "!!str ", "!x ", "<<: ",
+        "instance", "apps", "stores", "pages", "id", "name", "type", "vault", "file", "env", "auth", "method", "token",
+        "defaults", "payload", "labels", "checks", "expires", "schedule", "cron", "graph", "pages_from", "{id}", "\0",
+        "010", "1_0", "1:2", "1e9", "~", "yes", "\u202e", "\ufeff", "\x85", "\u2028", "\\", "0" * 50, ".", "..",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cut=st.integers(0, len(GOOD)),
+    gone=st.integers(0, 60),
+    put=st.lists(st.one_of(_TOKENS, st.text(max_size=3)), max_size=8).map("".join),
+)
+def test_fuzz(tmp_path: Path, cut: int, gone: int, put: str) -> None:
+    """A good file with anything put into it anywhere loads, or gives errors with places inside the file."""
+    text = GOOD[:cut] + put + GOOD[cut + gone :]
+    data = text.encode("utf-8", "surrogatepass")
+    for error in errors(tmp_path, data):
+        line, column = error.removeprefix("config.yaml:").split(":")[:2]
+        assert 1 <= int(line) <= text.count("\n") + text.count("\x85") + text.count("\u2028") + text.count("\r") + 2
+        assert int(column) >= 1
+
+
+_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from(["vault", "a"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["id", "type", "env", "file", "token", "method", "a", "labels"]), inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sections=st.dictionaries(
+        st.sampled_from(
+            ["version", "instance", "schedule", "graph", "apps", "system_users", "stores", "defaults", "log", "pages",
+             "pages_from"]
+        ),
+        st.one_of(_VALUES, st.dictionaries(st.sampled_from(["a", "main"]), _VALUES), st.lists(_VALUES, max_size=3)),
+    )
+)  # fmt: skip
+def test_fuzz_values(tmp_path: Path, sections: dict[str, object]) -> None:
+    """Any value under any key gives errors and nothing else."""
+    import json
+
+    text = "\n".join(f"{key}: {json.dumps(value)}" for key, value in sections.items())
+    assert errors(tmp_path, text)

@@ -1,0 +1,106 @@
+"""Marks as a flat map of strings: written, read back and patched without touching what is not ours."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.core.marks import MANAGED_BY, from_map, patch, present, to_map
+from sync.core.model import Marks
+from tests.core.values import marks
+
+texts = st.text(min_size=1, max_size=6)
+maybe = st.none() | texts
+wholes = st.builds(
+    Marks,
+    instance=texts,
+    page_id=texts,
+    app_id=texts,
+    fingerprint=texts,
+    system_user_id=maybe,
+    parent=maybe,
+    written_at=st.just("") | texts,
+    reason=st.just("") | texts,
+    hold=maybe,
+    labels=st.dictionaries(texts, st.text(max_size=4), max_size=3),
+)
+foreign = st.dictionaries(texts.map("foreign-{}".format), texts, max_size=3)
+
+
+def test_names_are_those_that_are_documented() -> None:
+    """The names of the mark map are fixed, since people and policies read them."""
+    assert present(marks(hold="2026-11-20", labels={"team": "crm"})) == {
+        "managed-by": "page-token-sync",
+        "instance": "acme-prod",
+        "page-id": "101010101010101",
+        "app-id": "123456789012345",
+        "system-user-id": "777",
+        "fingerprint": marks().fingerprint,
+        "parent": "aaaaaaaaaaaa",
+        "written-at": "2026-11-24T00:00:00Z",
+        "reason": "created",
+        "hold": "2026-11-20",
+        "label.team": "crm",
+    }
+
+
+@given(wholes, foreign)
+def test_marks_are_read_back(whole: Marks, more: dict[str, str]) -> None:
+    """What is written is read back, whatever else stands in the map."""
+    assert from_map({**present(whole), **more}) == whole
+
+
+def _merged(stored: dict[str, str], change: dict[str, str | None]) -> dict[str, str]:
+    """Merge as RFC 7396 does: None removes."""
+    both = {**stored, **change}
+    return {key: value for key, value in both.items() if value is not None}
+
+
+@given(wholes, wholes, foreign)
+def test_patch_leads_from_any_marks_to_the_wanted_ones(old: Marks, new: Marks, more: dict[str, str]) -> None:
+    """After a patch the map holds exactly the wanted marks, and all that is not ours as it was."""
+    stored = {**present(old), **more}
+    after = _merged(stored, patch(new, stored))
+    assert after == {**present(new), **more}
+    assert patch(new, after) == {}
+
+
+@given(wholes)
+def test_patch_of_nothing_is_the_whole(whole: Marks) -> None:
+    """Where no mark is, the patch writes all of them and removes nothing."""
+    assert patch(whole, {}) == present(whole)
+
+
+def test_patch_removes_a_label_that_is_left() -> None:
+    """A label that is no longer configured is removed, and so is a hold that was released."""
+    stored = present(marks(hold="x", labels={"a": "1", "b": "2"}))
+    assert patch(marks(labels={"b": "2"}), stored) == {"hold": None, "label.a": None}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, {}, {"managed-by": "terraform"}, {"instance": "acme-prod"}, {"managed-by": "Page-Token-Sync"}],
+    ids=str,
+)
+def test_what_is_not_managed_by_us_has_no_marks(stored: dict[str, str] | None) -> None:
+    """Only our own word in managed-by makes a secret ours."""
+    assert from_map(stored) is None
+
+
+def test_missing_marks_match_nothing() -> None:
+    """A mark map that lost its keys is ours by name, of no instance and of no Page."""
+    found = from_map({"managed-by": MANAGED_BY})
+    assert found == Marks("", "", "", "")
+
+
+def test_removed_keys_are_named_as_such() -> None:
+    """The whole map says None for what an earlier mark may hold and this one has not."""
+    bare = to_map(Marks("i", "p", "a", "f"))
+    assert {key for key, value in bare.items() if value is None} == {
+        "system-user-id",
+        "parent",
+        "written-at",
+        "reason",
+        "hold",
+    }

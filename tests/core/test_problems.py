@@ -1,0 +1,74 @@
+"""The closed list of problems."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from sync.core.problems import CATALOGUE, Problem, Who
+
+CODES = [
+    "token-invalid",
+    "token-expired",
+    "wrong-type",
+    "wrong-app",
+    "wrong-page",
+    "missing-scope",
+    "expires-too-soon",
+    "data-access-too-soon",
+    "no-access",
+    "page-not-found",
+    "page-migrated",
+    "not-a-page",
+    "system-user-dead",
+    "system-user-ending",
+    "app-secret-wrong",
+    "app-blocked",
+    "app-capability",
+    "two-factor-required",
+    "policy-blocked",
+    "throttled",
+    "graph-unavailable",
+    "debug-unavailable",
+    "unexpected-graph-error",
+    "version-sunset",
+    "secret-foreign",
+    "secret-deleted",
+    "rotation-enabled",
+    "store-failed",
+]
+
+
+def test_list_is_closed() -> None:
+    """Every documented code is in the catalogue, and none besides."""
+    assert sorted(CATALOGUE) == sorted(CODES)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_entry_is_complete(code: str) -> None:
+    """Each code says what it means, who acts and what that person does, in sentences."""
+    entry = CATALOGUE[code]
+    assert entry.who in get_args(Who)
+    assert entry.meaning.endswith(".")
+    assert entry.remedy
+    assert "\n" not in entry.meaning + entry.remedy
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_problem_takes_who_and_remedy_from_the_catalogue(code: str) -> None:
+    """A problem says who acts and what to do though the place where it arose did not."""
+    problem = Problem(code, "This one.")
+    assert (problem.who, problem.remedy) == (CATALOGUE[code].who, CATALOGUE[code].remedy)
+
+
+def test_case_that_knows_better_is_heard() -> None:
+    """Who acts and the remedy of the case stand before those of the catalogue."""
+    problem = Problem("secret-foreign", "A replica.", who="app admin", remedy="Go there.")
+    assert (problem.who, problem.remedy) == ("app admin", "Go there.")
+
+
+def test_unknown_code_is_a_mistake_of_ours() -> None:
+    """A code that is not in the list cannot be made."""
+    with pytest.raises(KeyError):
+        Problem("surprise", "?")

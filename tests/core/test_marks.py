@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sync.core.marks import MANAGED_BY, from_map, patch, present, to_map
 from sync.core.model import Marks
-from tests.core.values import marks
+from tests.core.values import PARENT, marks
 
 texts = st.text(min_size=1, max_size=6)
 maybe = st.none() | texts
@@ -37,7 +37,7 @@ def test_names_are_those_that_are_documented() -> None:
         "app-id": "123456789012345",
         "system-user-id": "777",
         "fingerprint": marks().fingerprint,
-        "parent": "aaaaaaaaaaaa",
+        "parent": PARENT,
         "written-at": "2026-11-24T00:00:00Z",
         "reason": "created",
         "hold": "2026-11-20",

@@ -15,7 +15,9 @@ from sync.core.verify import verify
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 INSTANCE = "acme-prod"
-APP_ID, PAGE_ID, USER_ID, PARENT = "123456789012345", "101010101010101", "777", "aaaaaaaaaaaa"
+APP_ID, PAGE_ID, USER_ID = "123456789012345", "101010101010101", "777"
+PARENT_TOKEN = Secret("EAAparent2parent2parent2")
+PARENT = PARENT_TOKEN.fingerprint
 KEY = Key("vault", "meta/pages/berlin")
 WEEK = timedelta(days=7)
 FETCHED, OTHER = Secret("EAAfetched0fetched0fetched0"), Secret("EAAstored1stored1stored1stored1")

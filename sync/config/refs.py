@@ -59,9 +59,10 @@ def _bytes(reference: AnyReference, path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         raise CredentialError(f"{reference}: {_cause(error)}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CredentialError(f"{reference}: no regular file; name the file that holds the secret")
     with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise CredentialError(f"{reference}: no regular file; name the file that holds the secret")
         try:
             data = stream.read(MAX_BYTES + 1)
         except OSError as error:

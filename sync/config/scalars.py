@@ -24,6 +24,7 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(["", "~", *_cases("null")], None),
 }
 _NUMBER_START = frozenset("0123456789+-.")
+_LONGEST = 200  # What is longer is no number that anyone wrote, and not worth a pattern's time.
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _KINDS = (
     (re.compile(r"[-+]?0[0-7_]*[0-7][0-7_]*"), "an octal number"),
@@ -45,6 +46,8 @@ def plain(text: str) -> Any:
     """Read unquoted text: a whole number in its usual form, true, false, null, text, or Altered."""
     if text[:1] not in _NUMBER_START:
         return _WORDS.get(text, text)
+    if len(text) > _LONGEST:
+        return text
     if _INTEGER.fullmatch(text):
         return int(text)
     for pattern, kind in _KINDS:

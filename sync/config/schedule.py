@@ -43,7 +43,8 @@ def interval_seconds(schedule: Schedule, *, now: datetime | None = None) -> int:
     if schedule.cron is None:
         return max(1, round(_every(schedule).total_seconds()))
     first, second = next_runs(schedule, count=2, now=now or datetime.now(UTC))
-    return max(1, round((second - first).total_seconds()))
+    # Not by the difference of the two, which is by the wall clock where both are in one zone.
+    return max(1, round(second.timestamp() - first.timestamp()))
 
 
 def _every(schedule: Schedule) -> timedelta:

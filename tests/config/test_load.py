@@ -126,8 +126,10 @@ def test_warnings(tmp_path: Path) -> None:
     assert isinstance(config.settings.stores["vault"], AwsStore)
     assert config.warnings == (
         "stores.vault.endpoint_url: secrets travel over plain http, as allow_http allows",
-        "stores.vault: 1 names end in a hyphen and six characters, as Amazon's own suffix does "
-        "(meta/pages/shop-berlin): name them in policies by the full ARN",
+        (
+            "stores.vault: 1 names end in a hyphen and six characters, as Amazon's own suffix does "
+            "(meta/pages/shop-berlin): name them in policies by the full ARN"
+        ),
     )
 
 

@@ -1,0 +1,147 @@
+"""Reading secrets where references say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sync.config.refs import AnyReference, source
+from sync.config.values import EnvReference, FileReference, StoreReference
+from sync.core.secret import CredentialError, Secret
+
+CANARY = "EAABcanary0123456789canary"
+
+
+def no_store(store: str, path: str, key: str) -> Secret:
+    """Stand for stores where none is to be asked."""
+    raise AssertionError((store, path, key))
+
+
+def reading(reference: AnyReference, base: Path) -> Secret:
+    """Read a reference once."""
+    return source(reference, base=base, read_store=no_store)()
+
+
+def refusal(reference: AnyReference, base: Path) -> str:
+    """Give the text with which a reference is refused."""
+    with pytest.raises(CredentialError) as refused:
+        reading(reference, base)
+    assert CANARY not in str(refused.value)
+    assert refused.value.__cause__ is None
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"secret", "secret"),
+        (b"secret\n", "secret"),
+        (b"secret\r\n", "secret"),
+        (b"secret\n\n", "secret\n"),
+        (b" secret ", " secret "),
+        (b"secret\r", "secret\r"),
+        (b"\xef\xbb\xbfsecret", "secret"),
+        ("gehe\u00efm".encode(), "gehe\u00efm"),
+        (b"x" * 65536, "x" * 65536),
+    ],
+)
+def test_file(tmp_path: Path, data: bytes, value: str) -> None:
+    """A file's text is the secret, without one newline at its end."""
+    (tmp_path / "secret").write_bytes(data)
+    assert reading(FileReference(file="secret"), tmp_path).reveal() == value
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "{file: secret}: the file is empty; write the secret into it"),
+        (b"\n", "{file: secret}: the file is empty; write the secret into it"),
+        (b" \r\n", "{file: secret}: the file is empty; write the secret into it"),
+        (CANARY.encode() + b"\xff", "{file: secret}: not UTF-8 text; write the file anew"),
+        (
+            CANARY.encode() * 3000,
+            "{file: secret}: larger than 64 KiB; name the file that holds the secret alone",
+        ),
+    ],
+)
+def test_bad_file(tmp_path: Path, data: bytes, message: str) -> None:
+    """A file that holds no usable secret is refused without its content."""
+    (tmp_path / "secret").write_bytes(data)
+    assert refusal(FileReference(file="secret"), tmp_path) == message
+
+
+def test_no_regular_file(tmp_path: Path) -> None:
+    """A directory, a device and a pipe without a writer are refused at once."""
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", ".", "/dev/zero", "/dev/tty"):
+        text = refusal(FileReference(file=name), tmp_path)
+        assert text.startswith(f"{{file: {name}}}: ")
+    assert refusal(FileReference(file="pipe"), tmp_path) == (
+        "{file: pipe}: no regular file; name the file that holds the secret"
+    )
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A file that is not there is named as it stands in the configuration."""
+    assert refusal(FileReference(file="run/secret"), tmp_path) == (
+        "{file: run/secret}: there is no such file; check the path, and that it is mounted"
+    )
+
+
+def test_path_too_long(tmp_path: Path) -> None:
+    """A path that the system refuses is refused in words, too."""
+    name = "a b" * 100
+    assert refusal(FileReference(file=name), tmp_path).endswith("cannot be read (File name too long); check the path")
+
+
+def test_symlink_swapped(tmp_path: Path) -> None:
+    """A file is read anew each time, through links, as Kubernetes swaps its Secrets."""
+    for version in ("one", "two"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "secret").write_text(version, encoding="utf-8")
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "secret").symlink_to("..data/secret")
+    read = source(FileReference(file="secret"), base=tmp_path, read_store=no_store)
+    assert read().reveal() == "one"
+    (tmp_path / "..new").symlink_to("two")
+    (tmp_path / "..new").rename(tmp_path / "..data")
+    assert read().reveal() == "two"
+
+
+def test_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable is read when the secret is wanted; missing, empty and undecodable ones are refused."""
+    read = source(EnvReference(env="TEST_TOKEN"), base=tmp_path, read_store=no_store)
+    monkeypatch.delenv("TEST_TOKEN", raising=False)
+    assert refusal(EnvReference(env="TEST_TOKEN"), tmp_path) == (
+        "{env: TEST_TOKEN}: the variable is not set; set it where this program is started"
+    )
+    monkeypatch.setenv("TEST_TOKEN", "")
+    assert refusal(EnvReference(env="TEST_TOKEN"), tmp_path) == (
+        "{env: TEST_TOKEN}: the variable is empty; set it where this program is started"
+    )
+    monkeypatch.setenv("TEST_TOKEN", CANARY + "\udcff")
+    assert refusal(EnvReference(env="TEST_TOKEN"), tmp_path) == (
+        "{env: TEST_TOKEN}: the variable is not UTF-8 text; set it anew"
+    )
+    monkeypatch.setenv("TEST_TOKEN", CANARY)
+    assert read().reveal() == CANARY
+
+
+def test_store(tmp_path: Path) -> None:
+    """A store's secret is asked of the store, and its refusal passes through."""
+    asked: list[tuple[str, str, str]] = []
+
+    def read_store(store: str, path: str, key: str) -> Secret:
+        asked.append((store, path, key))
+        if len(asked) > 1:
+            raise CredentialError("sealed")
+        return Secret(CANARY)
+
+    read = source(StoreReference(store="vault", path="meta/user", key="token"), base=tmp_path, read_store=read_store)
+    assert asked == []
+    assert read().reveal() == CANARY
+    with pytest.raises(CredentialError, match="sealed"):
+        read()
+    assert asked == [("vault", "meta/user", "token")] * 2

@@ -1,0 +1,125 @@
+"""When cycles run: crontab(5) against known dates, and intervals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sync.config.cron import CronError, parse_cron
+from sync.config.model import Schedule
+from sync.config.schedule import interval_seconds, next_runs, trigger
+
+# 25 November 2026 is a Wednesday. Central European Time goes forward on 29 March and back on 25 October 2026.
+ROWS = [
+    ("*/15 * * * *", "2026-11-25T10:07", ["2026-11-25T10:15+01:00", "2026-11-25T10:30+01:00"]),
+    ("7-59/20 * * * *", "2026-11-25T10:00", ["2026-11-25T10:07+01:00", "2026-11-25T10:27+01:00"]),
+    ("5/30 8,20 * * *", "2026-11-25T10:00", ["2026-11-25T20:05+01:00", "2026-11-25T20:35+01:00"]),
+    ("@hourly", "2026-11-25T10:07", ["2026-11-25T11:00+01:00", "2026-11-25T12:00+01:00"]),
+    ("@Daily", "2026-11-25T10:07", ["2026-11-26T00:00+01:00", "2026-11-27T00:00+01:00"]),
+    ("@weekly", "2026-11-25T10:07", ["2026-11-29T00:00+01:00", "2026-12-06T00:00+01:00"]),
+    ("@monthly", "2026-11-25T10:07", ["2026-12-01T00:00+01:00", "2027-01-01T00:00+01:00"]),
+    ("@yearly", "2026-11-25T10:07", ["2027-01-01T00:00+01:00", "2028-01-01T00:00+01:00"]),
+    ("0 6 * * 0", "2026-11-25T10:07", ["2026-11-29T06:00+01:00", "2026-12-06T06:00+01:00"]),
+    ("0 6 * * 7", "2026-11-25T10:07", ["2026-11-29T06:00+01:00", "2026-12-06T06:00+01:00"]),
+    ("0 6 * * sun", "2026-11-25T10:07", ["2026-11-29T06:00+01:00", "2026-12-06T06:00+01:00"]),
+    ("0 6 * * 1-5", "2026-11-27T10:07", ["2026-11-30T06:00+01:00", "2026-12-01T06:00+01:00"]),
+    ("0 6 * * mon-fri", "2026-11-27T10:07", ["2026-11-30T06:00+01:00", "2026-12-01T06:00+01:00"]),
+    ("0 6 * * 5-7", "2026-11-25T10:07", ["2026-11-27T06:00+01:00", "2026-11-28T06:00+01:00", "2026-11-29T06:00+01:00"]),
+    ("0 6 * jan,JUL *", "2026-11-25T10:07", ["2027-01-01T06:00+01:00", "2027-01-02T06:00+01:00"]),
+    ("0 9 13 * 5", "2026-12-05T00:00", ["2026-12-11T09:00+01:00", "2026-12-13T09:00+01:00", "2026-12-18T09:00+01:00"]),
+    ("0 9 13 * *", "2026-12-05T00:00", ["2026-12-13T09:00+01:00", "2027-01-13T09:00+01:00"]),
+    ("0 9 */2 * 1", "2026-12-05T00:00", ["2026-12-07T09:00+01:00", "2026-12-21T09:00+01:00"]),
+    ("0 9 30 2 1", "2026-12-05T00:00", ["2027-02-01T09:00+01:00", "2027-02-08T09:00+01:00"]),
+    ("0 0 29 2 *", "2026-12-05T00:00", ["2028-02-29T00:00+01:00", "2032-02-29T00:00+01:00"]),
+    ("30 2 * * *", "2026-03-28T12:00", ["2026-03-29T03:30+02:00", "2026-03-30T02:30+02:00"]),
+    ("30 2 * * *", "2026-10-24T12:00", ["2026-10-25T02:30+02:00", "2026-10-26T02:30+01:00"]),
+    ("*/30 * * * *", "2026-03-29T01:20", ["2026-03-29T01:30+01:00", "2026-03-29T03:00+02:00"]),
+    (
+        "*/30 * * * *",
+        "2026-10-25T01:45",
+        ["2026-10-25T02:00+02:00", "2026-10-25T02:30+02:00", "2026-10-25T02:00+01:00", "2026-10-25T02:30+01:00"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("cron", "now", "expected"), ROWS)
+def test_cron(cron: str, now: str, expected: list[str]) -> None:
+    """Expressions mean what crontab(5) says, through changes of the clock."""
+    schedule = Schedule(cron=cron, timezone="Europe/Berlin")
+    start = datetime.fromisoformat(now).replace(tzinfo=next_zone())
+    runs = next_runs(schedule, count=len(expected), now=start)
+    assert [run.isoformat(timespec="minutes") for run in runs] == expected
+
+
+def next_zone() -> object:
+    """Give the zone that the rows are written in."""
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("cron", "message"),
+    [
+        ("", "not five fields, and no word such as @hourly"),
+        ("* * * *", "not five fields, and no word such as @hourly"),
+        ("* * * * * *", "not five fields, and no word such as @hourly"),
+        ("@reboot", "not five fields, and no word such as @hourly"),
+        ("60 * * * *", "the minute is not within 0 to 59, or its range runs backwards"),
+        ("* 24 * * *", "the hour is not within 0 to 23, or its range runs backwards"),
+        ("* * 0 * *", "the day of the month is not within 1 to 31, or its range runs backwards"),
+        ("* * * 13 *", "the month is not within 1 to 12, or its range runs backwards"),
+        ("* * * * 8", "the weekday is not within 0 to 7, or its range runs backwards"),
+        ("* * * * fri-mon", "the weekday is not within 0 to 7, or its range runs backwards"),
+        ("* * * * day", "the weekday has a word that is none of its names"),
+        ("mon * * * *", "the minute has a word that is none of its names"),
+        ("*/0 * * * *", "the minute has a step of nothing"),
+        ("1,,2 * * * *", "the minute cannot be read"),
+        ("-1 * * * *", "the minute cannot be read"),
+        ("\u0661 * * * *", "the minute cannot be read"),
+        ("0 0 30 2 *", "the day of the month comes in none of the months"),
+        ("0 0 31 4,6 *", "the day of the month comes in none of the months"),
+    ],
+)
+def test_cron_refused(cron: str, message: str) -> None:
+    """What crontab(5) does not know, or would never run, is refused."""
+    with pytest.raises(CronError) as refused:
+        parse_cron(cron)
+    assert str(refused.value) == message
+
+
+def test_interval() -> None:
+    """An interval runs at its distance from the moment that is asked about."""
+    schedule = Schedule(every="90s")
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    assert next_runs(schedule, count=2, now=now) == [now + timedelta(seconds=90), now + timedelta(seconds=180)]
+    assert interval_seconds(schedule) == 90
+    assert trigger(schedule).get_next_fire_time(now, now) == now + timedelta(seconds=90)
+
+
+def test_usual_interval() -> None:
+    """Where nothing is said cycles run every quarter of an hour."""
+    assert interval_seconds(Schedule()) == 900
+
+
+def test_shortest_interval() -> None:
+    """An interval below a second counts as one."""
+    assert interval_seconds(Schedule(every="1ms")) == 1
+
+
+def test_interval_of_cron() -> None:
+    """The interval of a cron expression is the gap between its next two runs."""
+    schedule = Schedule(cron="0 6,18 * * *", timezone="Europe/Berlin")
+    assert interval_seconds(schedule, now=datetime(2026, 11, 25, tzinfo=UTC)) == 12 * 3600
+    assert interval_seconds(schedule, now=datetime(2026, 10, 24, 12, tzinfo=UTC)) == 13 * 3600
+
+
+@pytest.mark.parametrize("schedule", [Schedule(every="15m", jitter="1m"), Schedule(cron="0 * * * *", jitter="1m")])
+def test_jitter(schedule: Schedule) -> None:
+    """Jitter delays by no more than it says, and never lets a cycle come early."""
+    now = datetime(2026, 11, 25, 10, tzinfo=UTC)
+    steady = schedule.model_copy(update={"jitter": timedelta(0)})
+    due = trigger(steady).get_next_fire_time(now, now)
+    for _ in range(200):
+        assert due <= trigger(schedule).get_next_fire_time(now, now) <= due + timedelta(minutes=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -398,3 +399,27 @@ def test_tell_rules_apart() -> None:
     rule: Rule = times(1, Deed.CUT, "GET", "/a")
     asked = Asked("GET", "/a", {}, b"")
     assert [rule(Asked("GET", "/b", {}, b"")), rule(asked), rule(asked)] == [None, Deed.CUT, None]
+
+
+def test_same_payload_marked_for_another_page(rig: VaultRig, way: Between, store: VaultStore) -> None:
+    """The payload that we want, stored by our instance for another Page, is that Page's."""
+    key = rig.key("a")
+    written(rig.make_store().write(key, payload(), marks(page_id="202"), replaces=None))
+    failed(store.write(key, payload(), marks(), replaces=None), "conflict")
+    assert stored(rig.make_store(), key).marks == marks(page_id="202")
+
+
+def test_index_that_was_overtaken(rig: VaultRig, way: Between, store: VaultStore) -> None:
+    """An answer with an older index, which came late, does not take the newer one back."""
+    for value in (5, 4, 6):
+        index = base64.b64encode(json.dumps({"cluster": "c", "value": str(value)}).encode()).decode()
+        way.rule = times(1, Reply(404, '{"errors":[]}', {"X-Vault-Index": index}), "GET", "/data/")
+        one(store, rig.key("a"))
+    sent = [
+        json.loads(base64.b64decode(a.headers["x-vault-index"]))["value"]
+        for a in way.asked
+        if "x-vault-index" in a.headers
+    ]
+    assert list(dict.fromkeys(sent)) == ["5", "6"]
+    one(store, rig.key("a"))
+    assert json.loads(base64.b64decode(way.asked[-1].headers["x-vault-index"]))["value"] == "6"

@@ -105,7 +105,7 @@ class Engine:
 def _environment(folder: Path, driver: str) -> dict[str, str]:
     conf = folder / f"{driver}.conf"
     conf.write_text(
-        f'[storage]\ndriver = "{driver}"\ngraphroot = "{folder}/{driver}"\nrunroot = "{folder}/{driver}-run"\n'
+        f'[storage]\ndriver = "{driver}"\ngraphroot = "{folder}/{driver}"\nrunroot = "{folder}/{driver[0]}"\n'
     )
     return {"PATH": os.environ["PATH"], "HOME": str(folder), "CONTAINERS_STORAGE_CONF": str(conf)}
 
@@ -114,7 +114,8 @@ def _environment(folder: Path, driver: str) -> dict[str, str]:
 def built() -> Iterator[Engine]:
     """Build the image from this tree; the store is gone after the block."""
     base = stand_in()
-    with tempfile.TemporaryDirectory(dir=BASE.parent, prefix="page-token-sync-store-") as name:
+    # Sockets lie below: where their path is too long the engine misses a container's end and waits 20 s for it.
+    with tempfile.TemporaryDirectory(dir=BASE.parent, prefix="pts-") as name:
         folder = Path(name)
         # Overlay is quick, but is not to be had inside some containers; vfs copies every layer and works everywhere.
         tried = (_environment(folder, driver) for driver in ("overlay", "vfs"))

@@ -45,7 +45,8 @@ class Cause:
     who: str
     remedy: str
     notice: bool
-    subjects: dict[str, None] = field(default_factory=dict)
+    users: dict[str, None] = field(default_factory=dict)
+    pages: dict[str, None] = field(default_factory=dict)
     messages: dict[str, None] = field(default_factory=dict)
 
 
@@ -59,28 +60,32 @@ def causes(report: Report) -> list[Cause]:
     """Give each cause once, problems before notices, whatever the number of Pages that have it."""
     found: dict[tuple[bool, str, str, str], Cause] = {}
 
-    def add(problems: Iterable[Problem], subject: str, *, notice: bool = False) -> None:
+    def add(problems: Iterable[Problem], *, user: str = "", page: str = "", notice: bool = False) -> None:
         for problem in problems:
             key = (notice, problem.code, problem.who, problem.remedy)
             cause = found.setdefault(key, Cause(problem.code, problem.who, problem.remedy, notice))
-            cause.subjects[subject] = None
+            named, name = (cause.users, user) if user else (cause.pages, page)
+            named[name] = None
             cause.messages[problem.message] = None
 
     for parent in report.parents:
-        add(parent.verdict.problems, f"system user {parent.system_user}")
-        add(parent.verdict.notices, f"system user {parent.system_user}", notice=True)
+        add(parent.verdict.problems, user=parent.system_user)
+        add(parent.verdict.notices, user=parent.system_user, notice=True)
     for page in report.pages:
-        add(page.problems, page.name)
-        add(page.notices, page.name, notice=True)
+        add(page.problems, page=page.name)
+        add(page.notices, page=page.name, notice=True)
         for entry in page.stores:
-            add(entry.problems, page.name)
-            add(entry.notices, page.name, notice=True)
+            add(entry.problems, page=page.name)
+            add(entry.notices, page=page.name, notice=True)
     return sorted(found.values(), key=lambda cause: cause.notice)
 
 
 def cause_text(cause: Cause) -> tuple[str, str, str]:
     """Tell a cause in three sentences: whom it concerns, what is the matter, who does what."""
-    head = f"{'notice' if cause.notice else 'problem'} {cause.code}: {_some(list(cause.subjects))}"
+    whom = [f"system user {name}" for name in cause.users]
+    if cause.pages:
+        whom.append(f"{count(len(cause.pages), 'Page')} ({_some(list(cause.pages))})")
+    head = f"{'notice' if cause.notice else 'problem'} {cause.code}: {', '.join(whom)}"
     messages = list(cause.messages)
     matter = messages[0] if len(messages) == 1 else f"{CATALOGUE[cause.code].meaning} {' / '.join(messages[:_NAMED])}"
     if len(messages) > _NAMED:

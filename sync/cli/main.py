@@ -6,6 +6,8 @@ Starting is most of what a short command costs: none of boto3, hvac, httpx, rich
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +29,10 @@ app.command()(play.demo)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; streams that were closed by whoever started it take what is written to them."""
     tell_crashes_safely()
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")
     # Typer's own call would put its hook for exceptions in the place of ours.
     typer.main.get_command(app)(prog_name="page-token-sync")
 

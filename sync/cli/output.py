@@ -199,5 +199,12 @@ def _write(stream: TextIO, *lines: str) -> None:
     # A name that the reader's encoding lacks costs its characters, not the report.
     encoding = stream.encoding or "utf-8"
     text = "".join(f"{line}\n" for line in lines)
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        # A reader that has seen enough changes neither what was done nor the exit code that tells of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as error:
+        sys.stderr.write(f"The result could not be written: {error.strerror}.\n")
+        os._exit(3)

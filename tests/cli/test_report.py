@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from sync.sandbox.server import Sandbox, start
 from sync.sandbox.states import switch_on
 from tests.cli.rigs import file_rig, on_a_terminal
+from tests.e2e.rig import PROGRAM
 from tests.services.graph import sandbox
 
 __all__ = ["sandbox"]
@@ -26,8 +31,7 @@ def test_a_cause_is_told_once_for_a_thousand_pages(tmp_path: Path) -> None:
     assert ran.stdout.count("system_users.*.token points") == 1
     assert ran.stdout.count("Who acts") + ran.stdout.count("Nobody needs to act") <= 2
     assert len([text for text in ran.stdout.splitlines() if "store  kept" in text]) == 1000
-    assert "and 99" in ran.stdout
-    assert "1,000 Pages" in ran.stdout
+    assert "problem system-user-dead: system user main, 1,000 Pages (berlin, paris, rome and 997 more)" in ran.stdout
 
 
 def test_problems_come_first(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -129,6 +133,36 @@ def test_orphans_are_named(tmp_path: Path, sandbox: Sandbox) -> None:
 
     assert ran.code == 0
     assert "orphans: store:berlin.json." in ran.stdout
+
+
+def test_a_reader_of_an_old_encoding_gets_the_report(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Characters that the reader's encoding lacks cost themselves only."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.environment = {"PYTHONIOENCODING": "ascii"}
+    rig.write(stores={"store": {"type": "file", "directory": str(tmp_path / "tökens")}})
+    ran = rig.run("plan")
+
+    assert (ran.code, ran.stderr) == (1, "")
+    assert "t\\xf6kens" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code"),
+    [("| head -1", 0), (">&-", 0), ("2>&-", 0), (">/dev/full", 3)],
+    ids=["head", "stdout", "stderr", "full"],
+)
+def test_who_reads_the_report_changes_nothing(redirected: str, code: int, tmp_path: Path) -> None:
+    """A reader that goes away, or streams that are closed, change neither cycle nor exit code; a full disk is told."""
+    with start(pages=300) as many:
+        rig = file_rig(tmp_path, many)
+        program = f"{shlex.join([*PROGRAM, '--config', str(rig.file)])} once {redirected}"
+        done = subprocess.run(
+            ["bash", "-c", f"{program}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False
+        )
+
+    assert (done.returncode, "Traceback" in done.stderr, "mistake" in done.stderr) == (code, False, False)
+    assert len(list((tmp_path / "secrets").glob("*.json"))) == 300
+    assert ("could not be written" in done.stderr) == (code == 3)
 
 
 def test_a_report_is_one_document(tmp_path: Path, sandbox: Sandbox) -> None:

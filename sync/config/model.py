@@ -10,18 +10,16 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from sync.config.cron import CronError, parse_cron
+from sync.config.durations import Duration, Expires, PositiveDuration
 from sync.config.stores import Store
 from sync.config.values import (
     TAG,
     Address,
-    Duration,
-    Expires,
     FilePath,
     GraphId,
     Name,
     Part,
     PayloadText,
-    PositiveDuration,
     Reference,
     Text,
     wrong,

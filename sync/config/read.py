@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sync.config.errors import MAX_ERRORS, ConfigError, ConfigErrors, Finding, KeyPath, path_text
-from sync.config.yaml import Place, Unreadable, parse, places, position
+from sync.config.places import Place, places
+from sync.config.yaml import Unreadable, parse, position
 
 MAX_BYTES = 16 * 1024 * 1024
 

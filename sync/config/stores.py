@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from sync.config.durations import PositiveDuration
 from sync.config.values import (
     TAG,
     Address,
@@ -15,7 +16,6 @@ from sync.config.values import (
     Part,
     PathTemplate,
     PlainPath,
-    PositiveDuration,
     Reference,
     Text,
     wrong,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    PlainSerializer,
     StringConstraints,
     Tag,
     ValidationInfo,
@@ -24,16 +22,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from sync.core.model import NEVER, Never
 from sync.core.payload import PLACEHOLDERS, TemplateError, fill
 
 TAG = "\0"
 """Begins the tags of unions, so that they are never taken for keys: no text of a configuration holds this character."""
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
-_LONGEST = timedelta(days=3650)
 
 
 def wrong(code: str, message: str, cure: str) -> NoReturn:
@@ -45,48 +39,6 @@ class Part(BaseModel):
     """What all parts of the configuration have in common: no unknown keys, nothing converted, nothing changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        wrong("bad-duration", "not a duration", "write a whole number and a unit: 500ms, 90s, 15m, 24h or 7d")
-    duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-    if duration > _LONGEST:
-        wrong("bad-duration", "longer than ten years", "3650d is the most")
-    return duration
-
-
-def duration_text(value: timedelta | Never) -> str:
-    """Write a duration as the configuration does, in the largest unit that leaves a whole number."""
-    if isinstance(value, Never):
-        return "never"
-    for unit in ("d", "h", "m", "s"):
-        count = value / timedelta(seconds=_UNITS[unit])
-        if count >= 1 and count == int(count):
-            return f"{int(count)}{unit}"
-    return f"{round(value / timedelta(milliseconds=1))}ms" if value else "0s"
-
-
-def _positive(value: timedelta) -> timedelta:
-    if not value:
-        wrong("bad-duration", "a duration of nothing", "write at least 1ms")
-    return value
-
-
-_DURATION_SCHEMA = {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
-Duration = Annotated[
-    timedelta, BeforeValidator(_duration), PlainSerializer(duration_text), WithJsonSchema(_DURATION_SCHEMA)
-]
-PositiveDuration = Annotated[Duration, AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
-Expires = Annotated[
-    timedelta | Never,
-    BeforeValidator(lambda value: NEVER if value == "never" else _duration(value)),
-    PlainSerializer(duration_text),
-    WithJsonSchema({"type": "string", "pattern": f"^(never|{_DURATION.pattern})$"}),
-]
 
 
 def _name(value: str) -> str:

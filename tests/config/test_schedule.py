@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -47,16 +48,9 @@ ROWS = [
 def test_cron(cron: str, now: str, expected: list[str]) -> None:
     """Expressions mean what crontab(5) says, through changes of the clock."""
     schedule = Schedule(cron=cron, timezone="Europe/Berlin")
-    start = datetime.fromisoformat(now).replace(tzinfo=next_zone())
+    start = datetime.fromisoformat(now).replace(tzinfo=ZoneInfo("Europe/Berlin"))
     runs = next_runs(schedule, count=len(expected), now=start)
     assert [run.isoformat(timespec="minutes") for run in runs] == expected
-
-
-def next_zone() -> object:
-    """Give the zone that the rows are written in."""
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo("Europe/Berlin")
 
 
 @pytest.mark.parametrize(

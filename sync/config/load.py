@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sync.config.check import check_settings, names_of
+from sync.config.entries import FilePage
 from sync.config.errors import Finding, KeyPath
-from sync.config.model import FilePage, Settings
+from sync.config.model import Settings
 from sync.config.pages import At, Resolver
 from sync.config.read import Reader, further
 from sync.config.translate import details_of, finding

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sync.config.check import AllNames, Names, Report, place, places_in
+from sync.config.entries import CheckSettings, FilePage, PageEntry
 from sync.config.errors import Finding, KeyPath
 from sync.config.limits import AWS_NAME_LENGTH, ends_like_arn, label_faults
-from sync.config.model import CheckSettings, FilePage, PageEntry, Settings
+from sync.config.model import Settings
 from sync.config.stores import AwsStore, VaultStore, template
 from sync.core.model import Checks, Key, Page
 from sync.core.payload import PayloadTemplate, fill

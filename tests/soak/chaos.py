@@ -180,12 +180,16 @@ class Chaos:
     def _human_in_vault(self) -> str:
         path = f"{self.mount}/data/meta/pages/{self._any_page().name}"
         what = self.random.choice(("deleted", "emptied", "garbled"))
+        self.disturbed.add("store vault")  # a write of ours that meets the human's is a conflict
+        self.note()
         if what == "deleted":
             self.bao.call("DELETE", path)
         elif what == "emptied" and self.bao.call("GET", path)[0] == 200:
             self.bao.call("POST", path, {"data": {"note": "nothing here"}})
         elif self.bao.call("GET", path)[0] == 200:
             self.bao.call("POST", path, {"data": {"access_token": "EAAgarbled"}})
+        self.note()
+        self.disturbed.discard("store vault")
         return f"human {what} a secret"
 
     def _aws_fault(self) -> str:

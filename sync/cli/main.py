@@ -31,8 +31,8 @@ app.command()(play.demo)
 def main() -> None:
     """Run the command line; streams that were closed by whoever started it take what is written to them."""
     tell_crashes_safely()
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
     # Typer's own call would put its hook for exceptions in the place of ours.
     typer.main.get_command(app)(prog_name="page-token-sync")
 

@@ -148,20 +148,17 @@ def test_a_reader_of_an_old_encoding_gets_the_report(tmp_path: Path, sandbox: Sa
 
 @pytest.mark.parametrize(
     ("redirected", "code"),
-    [("| head -1", 0), (">&-", 0), ("2>&-", 0), (">/dev/full", 3)],
-    ids=["head", "stdout", "stderr", "full"],
+    [("| true", 0), (">&-", 0), ("2>&-", 0), (">/dev/full", 3)],
+    ids=["gone", "stdout", "stderr", "full"],
 )
-def test_who_reads_the_report_changes_nothing(redirected: str, code: int, tmp_path: Path) -> None:
-    """A reader that goes away, or streams that are closed, change neither cycle nor exit code; a full disk is told."""
-    with start(pages=300) as many:
-        rig = file_rig(tmp_path, many)
-        program = f"{shlex.join([*PROGRAM, '--config', str(rig.file)])} once {redirected}"
-        done = subprocess.run(
-            ["bash", "-c", f"{program}; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=False
-        )
+def test_who_reads_the_report_changes_nothing(redirected: str, code: int, tmp_path: Path, sandbox: Sandbox) -> None:
+    """A reader that has gone away, or streams that are closed, change neither cycle nor exit code; a full disk is told."""
+    rig = file_rig(tmp_path, sandbox)
+    script = f"{shlex.join([*PROGRAM, '--config', str(rig.file)])} once {redirected}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
 
     assert (done.returncode, "Traceback" in done.stderr, "mistake" in done.stderr) == (code, False, False)
-    assert len(list((tmp_path / "secrets").glob("*.json"))) == 300
+    assert len(list((tmp_path / "secrets").glob("*.json"))) == 5
     assert ("could not be written" in done.stderr) == (code == 3)
 
 
@@ -196,14 +193,13 @@ def test_no_token_is_printed(tmp_path: Path, sandbox: Sandbox) -> None:
     rig = file_rig(tmp_path, sandbox)
     rig.write(log={"level": "debug"})
     told = ""
-    for fault in ("", "half-json*1", "foreign@berlin", "parent-token@rome", "revoked", "dead"):
+    for fault, form in (("", "table"), ("half-json*1", "json"), ("parent-token@rome", "table"), ("dead", "json")):
         if fault:
             switch_on(sandbox.world, fault)
-        for arguments in (["plan", "--output", "json"], ["once"]):
-            ran = rig.run(*arguments)
-            told += ran.stdout + ran.stderr
+        ran = rig.run("once", "--output", form)
+        told += ran.stdout + ran.stderr
 
-    assert len(told) > 10_000
+    assert len(told) > 5_000
     for secret in {sandbox.app_secret, *sandbox.world.tokens}:
         for place in range(0, len(secret) - 15, 4):
             assert secret[place : place + 16] not in told

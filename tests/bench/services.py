@@ -46,10 +46,14 @@ def _process(argv: Sequence[str], home: Path, **streams: Any) -> Iterator[subpro
 
 @contextmanager
 def served(home: Path, *arguments: str) -> Iterator[dict[str, Any]]:
-    """Run ``tests.bench.serve``; gives what it prints."""
-    with _process([sys.executable, "-m", "tests.bench.serve", *arguments], home, stdout=subprocess.PIPE) as process:
+    """Run ``tests.bench.serve``; gives what it prints. What it complains of goes to a log, which is shown if it does not start."""
+    argv, file = [sys.executable, "-m", "tests.bench.serve", *arguments], home / f"{arguments[0]}.log"
+    with file.open("w") as log, _process(argv, home, stdout=subprocess.PIPE, stderr=log) as process:
         assert process.stdout
-        yield json.loads(process.stdout.readline())
+        line = process.stdout.readline()
+        if not line:
+            raise SystemExit(file.read_text()[-2000:])
+        yield json.loads(line)
 
 
 @contextmanager

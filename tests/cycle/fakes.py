@@ -1,0 +1,252 @@
+"""A Graph, stores and a clock in memory, each as honest as its protocol's docstrings demand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sync.core.model import (
+    Absent,
+    Fetched,
+    Key,
+    Marks,
+    Page,
+    Parent,
+    SourceError,
+    State,
+    Stored,
+    StoreError,
+    TokenFacts,
+    Verdict,
+    Version,
+    Written,
+)
+from sync.core.payload import Payload, PayloadTemplate
+from sync.core.secret import Secret
+from sync.cycle import Task
+from sync.stores.interface import Capabilities, Store
+from sync.threads import Stopping
+from tests.core.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts
+
+CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", who="nobody")
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class StillClock:
+    """Time stands still but for what a test lets pass; ``stopping`` asks everything to stop."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self.stopping = False
+
+    def now(self) -> datetime:
+        """Give the wall clock's time."""
+        return NOW + timedelta(seconds=self.passed)
+
+    def monotonic(self) -> float:
+        """Give the seconds passed so far."""
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass at once."""
+        self.check()
+        self.passed += seconds
+
+    def check(self) -> None:
+        """Raise Stopping once a test asks for it."""
+        if self.stopping:
+            raise Stopping
+
+
+@dataclass
+class World:
+    """What Meta knows: each Page's present token, which tokens are dead, and what it refuses to say."""
+
+    clock: StillClock
+    generation: int = 0
+    changing: bool = False
+    dead: set[Secret] = field(default_factory=set)
+    owners: dict[Secret, str] = field(default_factory=dict)
+    errors: dict[str, SourceError] = field(default_factory=dict)
+    before: Callable[[str], None] = lambda _: None
+    """Called with the name of each call before it is answered: where a test breaks in."""
+    asked: list[frozenset[Secret]] = field(default_factory=list)
+    parent: Secret = PARENT_TOKEN
+
+    def token(self, page: Page) -> Secret:
+        """Give a Page's token of now."""
+        token = Secret(f"EAA-{page.name}-{self.generation}-{'z' * 12}")
+        self.owners[token] = page.id
+        return token
+
+    def facts(self, token: Secret) -> TokenFacts:
+        """Say what a token is."""
+        if token in self.dead or token not in self.owners:
+            return TokenFacts(self.clock.now(), is_valid=False)
+        return facts(asked_at=self.clock.now(), profile_id=self.owners[token])
+
+
+class GraphInMemory:
+    """A Source over a world, for one cycle."""
+
+    def __init__(self, world: World, users: Iterable[str] = ("main",)) -> None:
+        self.requests = 0
+        self.calls = 0
+        self.warnings: Sequence[str] = ()
+        self._world = world
+        self._users = sorted(users)
+
+    def _called(self, name: str) -> None:
+        self.requests += 1
+        self._world.before(name)
+
+    def parents(self) -> Mapping[str, Parent]:
+        """Judge the system users: an error under a user's name is its verdict."""
+        self._called("parents")
+        return {user: self._parent(user) for user in self._users}
+
+    def _parent(self, user: str) -> Parent:
+        error = self._world.errors.get(user)
+        verdict = Verdict(State.VALID, facts=facts(type="SYSTEM_USER", app_id=APP_ID, user_id=USER_ID))
+        if error is not None:
+            verdict = Verdict(error.state, (error.problem,))
+        return Parent(user, "messenger", self._world.parent, verdict)
+
+    def read(self, pages: Sequence[Page]) -> Mapping[str, Fetched | SourceError]:
+        """Give each Page's token, or the error under its name or its system user's."""
+        self._called("read")
+        if self._world.changing:
+            self._world.generation += 1
+        errors = self._world.errors
+        return {
+            page.name: errors.get(page.name) or errors.get(page.system_user) or Fetched(self._world.token(page))
+            for page in pages
+        }
+
+    def debug(self, app: str, tokens: Sequence[Secret]) -> Mapping[Secret, TokenFacts | SourceError]:
+        """Say what each token is, or the error of the app."""
+        self._world.asked.append(frozenset(tokens))
+        self._called("debug")
+        error = self._world.errors.get(app)
+        return {token: error or self._world.facts(token) for token in tokens}
+
+
+class StoreInMemory:
+    """A Store in memory with compare-and-set; payload and marks are two steps, as in Vault.
+
+    ``before`` is called with the name of each step before it is done. ``down`` is what every call answers. Only what
+    ``forgets`` names is against the protocol: it is left out of the answer.
+    """
+
+    capabilities = Capabilities(history=True, atomic_marks=False)
+
+    def __init__(self, name: str = "vault") -> None:
+        self.name = name
+        self.requests = 0
+        self.warnings: Sequence[str] = ()
+        self.secrets: dict[Key, Stored] = {}
+        self.versions: dict[Key, list[Payload]] = {}
+        self.writes: list[tuple[str, Key]] = []
+        self.down: StoreError | None = None
+        self.down_at: dict[Key, StoreError] = {}
+        self.confirms = True
+        self.forgets: frozenset[Key] = frozenset()
+        self.before: Callable[[str, Key | None], None] = lambda _, __: None
+        self._lock = threading.RLock()
+
+    def _step(self, name: str, key: Key | None = None) -> StoreError | None:
+        self.requests += 1
+        self.before(name, key)
+        return self.down_at.get(key, self.down) if key is not None else self.down
+
+    def begin(self) -> None:
+        """Start a cycle."""
+        self.before("begin", None)
+
+    def read(
+        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
+    ) -> Mapping[Key, Stored | Absent | StoreError]:
+        """Read each key."""
+        whole = self._step("read")
+        asked = [key for key in keys if key not in self.forgets]
+        return {key: whole or self.down_at.get(key) or self.secrets.get(key, Absent()) for key in asked}
+
+    def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
+        """Write the payload if the version is still the one that was read, then the marks."""
+        error = self._step("data", key)
+        if error is not None:
+            return error
+        with self._lock:
+            now = self.secrets.get(key)
+            if (now.version if now else None) != replaces:
+                return CONFLICT
+            history = self.versions.setdefault(key, [])
+            history.append(payload)
+            self.writes.append(("data", key))
+            version, old = str(len(history)), now.marks if now else None
+            self.secrets[key] = Stored(payload, version, old, first=len(history) == 1)
+        return self._mark(key, marks)
+
+    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+        """Write the marks alone."""
+        with self._lock:
+            now = self.secrets.get(key)
+        if now is None or now.version != version:
+            return CONFLICT
+        return self._mark(key, marks)
+
+    def _mark(self, key: Key, marks: Marks) -> Written | StoreError:
+        error = self._step("marks", key)
+        if error is not None:
+            return error
+        with self._lock:
+            self.secrets[key] = replace(self.secrets[key], marks=marks)
+            self.writes.append(("marks", key))
+        self._step("read back", key)
+        return Written(self.secrets[key].version, self.confirms)
+
+    def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
+        """List what carries our mark and this instance."""
+        error = self._step("owned")
+        marked = [(key, one.marks) for key, one in self.secrets.items() if one.state == "live"]
+        return error or [(key, marks) for key, marks in marked if marks is not None and marks.instance == instance]
+
+    def close(self) -> None:
+        """Hold nothing that must be given back."""
+
+
+class Stage:
+    """A configuration, the world around it, and cycles over both."""
+
+    def __init__(self, *names: str, stores: Sequence[str] = ("vault",), users: Sequence[str] = ("main",)) -> None:
+        self.clock = StillClock()
+        self.world = World(self.clock)
+        self.stores = {name: StoreInMemory(name) for name in stores}
+        self.pages = [
+            make_page(name, number, stores, users[number % len(users)])
+            for number, name in enumerate(names or ("berlin",))
+        ]
+
+    def task(self) -> Task:
+        """Make the task of one cycle, with a fresh source as the program makes one."""
+        source = GraphInMemory(self.world, {page.system_user for page in self.pages})
+        stores: Mapping[str, Store] = self.stores
+        return Task(INSTANCE, self.pages, source, stores, self.clock, 86400)
+
+
+def make_page(name: str, number: int, stores: Sequence[str], user: str) -> Page:
+    """Make a Page that is kept in each of the stores."""
+    return Page(
+        id=str(100 + number),
+        name=name,
+        system_user=user,
+        app="messenger",
+        app_id=APP_ID,
+        places=tuple(Key(store, f"meta/pages/{name}") for store in stores),
+        payload=PayloadTemplate.parse(DEFAULT_TEMPLATE, {"id": str(100 + number), "app_id": APP_ID}),
+    )

@@ -1,0 +1,258 @@
+"""One cycle over a Graph and stores in memory: what is written, what is not, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sync.core.decide import Kind
+from sync.core.events import events
+from sync.core.model import Key, SourceError, State, StoreError
+from sync.core.problems import Problem
+from sync.core.report import Report
+from sync.core.report_json import as_json
+from sync.core.secret import Secret
+from sync.cycle import run
+from sync.threads import Stopping
+from tests.core.values import marks, payload, stored
+from tests.cycle.fakes import Stage
+
+DOWN = StoreError("unreachable", "Nobody listens.", "Start it.", whole=True)
+SECRET_TEXT = "EAAcanary-in-an-exception"
+
+
+def lines(report: Report) -> dict[str, str]:
+    """Give what was done at each place, by store and Page."""
+    return {
+        f"{entry.key.store}/{page.name}": f"{entry.action.value}/{entry.reason or entry.error or ''}"
+        for page in report.pages
+        for entry in page.stores
+    }
+
+
+def test_first_cycle_creates_and_the_second_finds_all_as_wanted() -> None:
+    """Every Page is created at each of its places; the next cycle makes no write call at all."""
+    stage = Stage("berlin", "paris", stores=("vault", "aws"))
+    first, second = run(stage.task(), write=True), run(stage.task(), write=True)
+    assert (set(lines(first).values()), first.result) == ({"created/"}, "ok")
+    assert (set(lines(second).values()), second.result) == ({"unchanged/"}, "ok")
+    assert [len(store.writes) for store in stage.stores.values()] == [4, 4]
+
+
+def test_without_write_nothing_is_written() -> None:
+    """A plan reads, says what would be done, and changes nothing."""
+    stage = Stage("berlin", "paris")
+    report = run(stage.task(), write=False)
+    assert (set(lines(report).values()), report.exit_code) == ({"created/"}, 1)
+    assert stage.stores["vault"].writes == []
+
+
+def test_token_that_died_is_healed() -> None:
+    """A stored token that Meta calls dead makes way for the present one, which is then verified."""
+    stage = Stage("berlin", "paris")
+    run(stage.task(), write=True)
+    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.generation += 1
+    report = run(stage.task(), write=True)
+    assert lines(report) == {"vault/berlin": "replaced/heal", "vault/paris": "kept/"}
+    assert report.result == "ok"
+
+
+def test_each_string_is_asked_about_once() -> None:
+    """A token that was fetched, and is stored in several places, costs one question."""
+    stage = Stage("berlin", "paris", stores=("vault", "aws"))
+    run(stage.task(), write=True)
+    stage.world.asked.clear()
+    run(stage.task(), write=True)
+    assert [len(tokens) for tokens in stage.world.asked] == [2]
+
+
+def test_stranger_s_token_is_shown_to_nobody() -> None:
+    """The value in a secret that is not ours is not sent to Meta."""
+    stage = Stage("berlin")
+    foreign = Secret("sk-live-somebody-elses-secret")
+    stage.stores["vault"].secrets[stage.pages[0].places[0]] = stored(foreign, marks=marks(instance="other"))
+    report = run(stage.task(), write=True)
+    assert lines(report) == {"vault/berlin": "refused/"}
+    assert not any(foreign in tokens for tokens in stage.world.asked)
+
+
+def test_traffic_is_counted() -> None:
+    """The report says what the cycle cost: requests of this cycle, not of those before."""
+    stage = Stage("berlin")
+    run(stage.task(), write=True)
+    summary = run(stage.task(), write=True).summary
+    assert (summary["graph_requests"], summary["store_requests"]) == (3, 2)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the read", "during the read"])
+def test_system_user_that_died_is_told(late: bool) -> None:
+    """A dead system user is told, also where only the reading of Pages finds it; its Pages keep their secrets."""
+    stage = Stage("berlin", "paris", users=("main", "second"))
+    run(stage.task(), write=True)
+    dead = SourceError(Problem("system-user-dead", "It died."), State.INVALID, "system_user")
+    if late:
+        stage.world.before = lambda call: stage.world.errors.update(main=dead) if call == "read" else None
+    else:
+        stage.world.errors["main"] = dead
+    report = run(stage.task(), write=True)
+    assert lines(report) == {"vault/berlin": "kept/", "vault/paris": "unchanged/"}
+    assert {one.system_user: one.verdict.state for one in report.parents} == {
+        "main": State.INVALID,
+        "second": State.VALID,
+    }
+    assert [event.fields["pages"] for event in events(report) if event.name == "system_user_dead"] == [1]
+
+
+def test_store_that_is_down_fails_alone() -> None:
+    """A store that cannot be reached fails its own places, ends with 1, and the other store is written."""
+    stage = Stage("berlin", "paris", stores=("vault", "aws"))
+    stage.stores["vault"].down = DOWN
+    report = run(stage.task(), write=True)
+    assert lines(report) == {
+        "vault/berlin": "failed/unreachable",
+        "aws/berlin": "created/",
+        "vault/paris": "failed/unreachable",
+        "aws/paris": "created/",
+    }
+    assert (report.result, report.exit_code) == ("degraded", 1)
+    assert any("vault" in warning and "orphans" in warning for warning in report.frame.warnings)
+
+
+def test_all_stores_down_is_a_failed_cycle() -> None:
+    """Where no store can be reached nothing could be carried out: exit code 3."""
+    stage = Stage("berlin", stores=("vault", "aws"))
+    for store in stage.stores.values():
+        store.down = DOWN
+    report = run(stage.task(), write=True)
+    assert (report.result, report.exit_code) == ("failed", 3)
+
+
+def test_graph_down_is_a_failed_cycle_that_keeps_everything() -> None:
+    """Where Meta can be asked nothing, nothing is written and nothing is called broken: exit code 3."""
+    stage = Stage("berlin", "paris")
+    run(stage.task(), write=True)
+    down = SourceError(Problem("graph-unavailable", "Silence."), scope="graph")
+    stage.world.errors.update(main=down, messenger=down)
+    report = run(stage.task(), write=True)
+    assert (set(lines(report).values()), report.exit_code) == ({"kept/"}, 3)
+    assert {page.served for page in report.pages} == {"stale"}
+
+
+def test_write_that_another_writer_overtook_changes_nothing() -> None:
+    """Compare-and-set lets the faster writer be; the place is failed with "conflict" and decided anew."""
+    stage = Stage("berlin", "paris")
+    store, key = stage.stores["vault"], stage.pages[0].places[0]
+
+    def overtake(step: str, at: Key | None) -> None:
+        if step == "data" and at == key:
+            store.secrets[key] = stored(version="7", marks=marks(page_id="100"))
+
+    store.before = overtake
+    report = run(stage.task(), write=True)
+    assert lines(report) == {"vault/berlin": "failed/conflict", "vault/paris": "created/"}
+    assert store.secrets[key].version == "7"
+
+
+def test_unconfirmed_write_is_reported_and_settled() -> None:
+    """A write that could not be read back is stale and unconfirmed; the next cycle finds it as wanted."""
+    stage = Stage("berlin")
+    stage.stores["vault"].confirms = False
+    (entry,) = run(stage.task(), write=True).pages[0].stores
+    assert (entry.action, entry.confirmed, entry.served) == (Kind.CREATED, False, "stale")
+    report = run(stage.task(), write=True)
+    assert (lines(report), report.result) == ({"vault/berlin": "unchanged/"}, "ok")
+
+
+def test_orphans_are_ours_and_of_the_whole_configuration() -> None:
+    """What no Page names is an orphan if it carries our instance, in every store that is configured."""
+    stage = Stage("berlin", stores=("vault",))
+    run(stage.task(), write=True)
+    other = Stage(stores=("vault", "aws"))
+    stage.stores["aws"] = other.stores["aws"]
+    rome, oslo, theirs = Key("vault", "meta/pages/rome"), Key("aws", "meta/pages/oslo"), Key("vault", "theirs")
+    stage.stores["vault"].secrets.update(
+        {rome: stored(marks=marks(page_id="9")), theirs: stored(marks=marks(instance="other"))}
+    )
+    stage.stores["aws"].secrets[oslo] = stored()
+    report = run(stage.task(), write=True)
+    assert report.orphans == (oslo, rome)
+    assert (report.result, report.exit_code) == ("ok", 0)
+
+
+@pytest.mark.parametrize("call", ["parents", "read", "debug"])
+def test_shutdown_passes_through(call: str) -> None:
+    """Once shutdown is asked for the cycle ends where it is, with no value in its place."""
+    stage = Stage("berlin", "paris", stores=("vault", "aws"))
+
+    def stop(at: str) -> None:
+        stage.clock.stopping = at == call or stage.clock.stopping
+        stage.clock.check()
+
+    stage.world.before = stop
+    with pytest.raises(Stopping):
+        run(stage.task(), write=True)
+    assert [store.writes for store in stage.stores.values()] == [[], []]
+
+
+def test_shutdown_between_writes_begins_no_further_one() -> None:
+    """A write that is under way is finished when shutdown is asked for; none after it is begun."""
+    stage = Stage(*(f"p{number}" for number in range(50)))
+    store = stage.stores["vault"]
+
+    def stop(step: str, _: Key | None) -> None:
+        stage.clock.stopping = stage.clock.stopping or step == "data"
+
+    store.before = stop
+    with pytest.raises(Stopping):
+        run(stage.task(), write=True)
+    assert 1 <= len(store.secrets) <= 8
+    assert all(one.marks is not None for one in store.secrets.values())
+
+
+def _bug(*_: object, **__: object) -> None:
+    raise RuntimeError(SECRET_TEXT)
+
+
+@pytest.mark.parametrize("call", ["parents", "read", "debug"])
+def test_mistake_of_ours_at_graph_is_a_value(call: str) -> None:
+    """An exception at the source stops no store from being read; its place is told, and never its text."""
+    stage = Stage("berlin", stores=("vault", "aws"))
+    stage.world.before = lambda at: _bug() if at == call else None
+    report = run(stage.task(), write=True)
+    assert set(lines(report).values()) == {"kept/"}
+    (problem,) = report.pages[0].problems
+    assert problem.code == "unexpected-graph-error"
+    assert "RuntimeError in test_cycle.py" in problem.message
+    assert SECRET_TEXT not in json.dumps(as_json(report)) + str(list(events(report)))
+
+
+@pytest.mark.parametrize("step", ["begin", "read", "data", "marks", "owned"])
+def test_mistake_of_ours_at_a_store_is_a_value(step: str) -> None:
+    """An exception at one store fails its places alone, or its list of orphans; its text is told nowhere."""
+    stage = Stage("berlin", stores=("vault", "aws"))
+    stage.stores["vault"].before = lambda at, _: _bug() if at == step else None
+    report = run(stage.task(), write=True)
+    wanted = "created/" if step == "owned" else "failed/unexpected"
+    assert lines(report) == {"vault/berlin": wanted, "aws/berlin": "created/"}
+    told = json.dumps(as_json(report)) + str(list(events(report)))
+    assert "RuntimeError in test_cycle.py" in told
+    assert SECRET_TEXT not in told
+
+
+def test_store_that_answers_too_little_fails_alone() -> None:
+    """A store that leaves a key out of its answer fails its own places, and ends no cycle."""
+    stage = Stage("berlin", stores=("vault", "aws"))
+    stage.stores["vault"].forgets = frozenset(stage.pages[0].places)
+    report = run(stage.task(), write=True)
+    assert lines(report) == {"vault/berlin": "failed/unexpected", "aws/berlin": "created/"}
+
+
+def test_place_without_a_stored_token_is_not_asked_about() -> None:
+    """A secret of ours without a token is repaired with the one that was fetched."""
+    stage = Stage("berlin")
+    key = stage.pages[0].places[0]
+    stage.stores["vault"].secrets[key] = stored(payload=None, version="1", marks=marks(page_id="100"))
+    stage.stores["vault"].versions[key] = [payload()]
+    assert lines(run(stage.task(), write=True)) == {"vault/berlin": "replaced/repair"}

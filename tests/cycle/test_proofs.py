@@ -1,0 +1,120 @@
+"""A value is written only on a proof that is at most a minute old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sync.core.decide import Kind
+from sync.core.model import Key, SourceError, State
+from sync.core.problems import Problem
+from sync.cycle import PROOF_AGE, run
+from tests.cycle.fakes import Stage
+
+
+def slow_store(stage: Stage, seconds: float, then: Callable[[], None] = lambda: None) -> None:
+    """Let the store's list of secrets, the last thing that is read, take so long, and something happen meanwhile."""
+
+    def wait(step: str, _: Key | None) -> None:
+        if step == "owned":
+            stage.clock.passed += seconds
+            then()
+
+    stage.stores["vault"].before = wait
+
+
+@pytest.mark.parametrize(
+    ("seconds", "times"),
+    [
+        pytest.param(0, 1, id="at once"),
+        pytest.param(30, 1, id="in half a minute, as many writes are still to come"),
+        pytest.param(30.5, 2, id="just over half a minute"),
+        pytest.param(600, 2, id="in ten minutes"),
+    ],
+)
+def test_old_proof_is_asked_for_again(seconds: float, times: int) -> None:
+    """Before a value is written Meta is asked again if the last answer has grown old."""
+    stage = Stage("berlin", "paris")
+    slow_store(stage, seconds)
+    assert run(stage.task(), write=True).result == "ok"
+    assert len(stage.world.asked) == times
+
+
+def test_token_revoked_between_proof_and_write_is_not_written() -> None:
+    """A token that died after it was proven is not written: kept, proof-lost, and the next cycle heals."""
+    stage = Stage("berlin", "paris")
+    slow_store(stage, 61, lambda: stage.world.dead.add(stage.world.token(stage.pages[0])))
+    report = run(stage.task(), write=True)
+    berlin, paris = report.pages
+    assert (berlin.stores[0].action, berlin.stores[0].reason, berlin.stores[0].served) == (
+        Kind.KEPT,
+        "proof-lost",
+        "absent",
+    )
+    assert (berlin.verdict, [problem.code for problem in berlin.problems]) == (State.INVALID, ["token-invalid"])
+    assert (paris.stores[0].action, paris.stores[0].served) == (Kind.CREATED, "verified")
+    assert (report.result, list(stage.stores["vault"].secrets)) == ("degraded", [stage.pages[1].places[0]])
+    stage.world.generation += 1
+    slow_store(stage, 0)
+    assert run(stage.task(), write=True).result == "ok"
+
+
+def test_token_revoked_right_after_its_write_is_broken_in_the_next_cycle() -> None:
+    """A token that dies within its proof's minute is written, and the next cycle says broken, and heals if it can."""
+    stage = Stage("berlin")
+    slow_store(stage, 1, lambda: stage.world.dead.add(stage.world.token(stage.pages[0])))
+    assert run(stage.task(), write=True).pages[0].stores[0].action is Kind.CREATED
+    slow_store(stage, 0)
+    report = run(stage.task(), write=True)
+    assert (report.pages[0].served, report.exit_code) == ("broken", 1)
+    stage.world.generation += 1
+    (entry,) = run(stage.task(), write=True).pages[0].stores
+    assert (entry.action, entry.reason, entry.served) == (Kind.REPLACED, "heal", "verified")
+
+
+def test_proof_that_cannot_be_had_again_keeps_what_is_stored() -> None:
+    """Where Meta cannot be asked again nothing is written, and the report says unknown."""
+    stage = Stage("berlin")
+    down = SourceError(Problem("graph-unavailable", "Silence."), scope="graph")
+    slow_store(stage, 61, lambda: stage.world.errors.update(messenger=down))
+    report = run(stage.task(), write=True)
+    (page,) = report.pages
+    assert (page.verdict, page.stores[0].reason) == (State.UNKNOWN, "proof-lost")
+    assert stage.stores["vault"].writes == []
+
+
+def test_proof_that_ages_while_others_are_written_is_asked_for_again() -> None:
+    """No value is written on a proof older than a minute, however long the writes before it take."""
+    stage = Stage(*(f"p{number}" for number in range(40)))
+    store = stage.stores["vault"]
+    ages: list[float] = []
+    proven: dict[str, float] = {}
+
+    def slow(step: str, key: Key | None) -> None:
+        if step == "data" and key is not None:
+            ages.append(stage.clock.passed - proven[key.path.rpartition("/")[2]])
+            stage.clock.passed += 17
+
+    def note(call: str) -> None:
+        if call == "debug":
+            names = {stage.world.token(page): page.name for page in stage.pages}
+            proven.update({names[token]: stage.clock.passed for token in stage.world.asked[-1]})
+
+    store.before, stage.world.before = slow, note
+    report = run(stage.task(), write=True)
+    assert report.result == "ok"
+    # Eight writes are under way at once, and each lets time pass between another's look at its proof and its write.
+    assert max(ages) <= PROOF_AGE.total_seconds() + 8 * 17
+    assert len(stage.world.asked) > 1
+
+
+def test_marks_alone_need_no_proof() -> None:
+    """Where only marks are written no token is put anywhere, so Meta is not asked again."""
+    stage = Stage("berlin")
+    run(stage.task(), write=True)
+    stage.world.parent = type(stage.world.parent)("EAAanother-parent")
+    slow_store(stage, 600)
+    stage.world.asked.clear()
+    (entry,) = run(stage.task(), write=True).pages[0].stores
+    assert (entry.action, entry.reason, len(stage.world.asked)) == (Kind.UPDATED, "marks", 1)

@@ -71,6 +71,8 @@ class World:
     generation: int = 0
     changing: bool = False
     dead: set[Secret] = field(default_factory=set)
+    forgets: set[Secret] = field(default_factory=set)
+    """Left out of answers, which is against the protocol."""
     owners: dict[Secret, str] = field(default_factory=dict)
     errors: dict[str, SourceError] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
@@ -133,7 +135,7 @@ class GraphInMemory:
         self._world.asked.append(frozenset(tokens))
         self._called("debug")
         error = self._world.errors.get(app)
-        return {token: error or self._world.facts(token) for token in tokens}
+        return {token: error or self._world.facts(token) for token in tokens if token not in self._world.forgets}
 
 
 class StoreInMemory:

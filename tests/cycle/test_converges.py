@@ -41,7 +41,7 @@ def prepare(changing: bool) -> Stage:
     return stage
 
 
-def killed_at(stage: Stage, count: int, *, after: bool) -> bool:
+def killed_at(stage: Stage, count: int) -> bool:
     """Run a cycle that dies at the count-th step of the store; False where it ended before."""
     store, steps = stage.stores["vault"], iter(range(count))
 
@@ -66,7 +66,7 @@ def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool
     run(undisturbed.task(), write=True)
     wanted = {key.path: len(all_of) for key, all_of in undisturbed.stores["vault"].versions.items()}
     count = 0
-    while killed_at(stage := prepare(changing), count, after=False):
+    while killed_at(stage := prepare(changing), count):
         report = run(stage.task(), write=True)
         assert (report.result, report.summary["refused"]) == ("ok", 0), count
         settled = run(stage.task(), write=True)

@@ -249,6 +249,14 @@ def test_store_that_answers_too_little_fails_alone() -> None:
     assert lines(report) == {"vault/berlin": "failed/unexpected", "aws/berlin": "created/"}
 
 
+def test_source_that_answers_too_little_is_a_mistake_that_is_told() -> None:
+    """A source that leaves a token out of its answer leaves it unknown, with the reason, and ends no cycle."""
+    stage = Stage("berlin")
+    stage.world.forgets.add(stage.world.token(stage.pages[0]))
+    (page,) = run(stage.task(), write=True).pages
+    assert (page.verdict, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["unexpected-graph-error"])
+
+
 def test_place_without_a_stored_token_is_not_asked_about() -> None:
     """A secret of ours without a token is repaired with the one that was fetched."""
     stage = Stage("berlin")

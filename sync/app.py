@@ -18,6 +18,7 @@ from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.http import Http
+from sync.memory import uncollected
 from sync.stores.interface import Store
 from sync.threads import SystemClock
 
@@ -75,7 +76,8 @@ class App:
                 system_users=self._system_users(),
                 clock=self._clock,
             )
-            return run(self._task(source), write=write, cycle=cycle)
+            with uncollected():
+                return run(self._task(source), write=write, cycle=cycle)
         finally:
             http.close()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sync.cli import output
 from sync.cli.options import Form, config_file
 from sync.config.errors import ConfigErrors
+from sync.memory import uncollected
 from sync.ops.process import keep_memory_private, watch_signals
 from sync.threads import Stopping, SystemClock
 
@@ -32,6 +33,7 @@ def validate(given: Path | None, form: Form) -> int:
     return 0
 
 
+@uncollected()
 def cycle(given: Path | None, form: Form, *, write: bool) -> int:
     """Run one cycle, or only its plan, and print the report."""
     clock = SystemClock()

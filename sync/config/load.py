@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from sync.config.read import Reader, further
 from sync.config.translate import details_of, finding
 from sync.config.yaml import Unreadable
 from sync.core.model import Page
+from sync.memory import uncollected
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,9 @@ _BY_ENTRY = (("apps",), ("system_users",), ("stores",), ("pages",), ("graph",), 
 
 
 def load(path: Path) -> Config:
-    """Read the file and all that it names; raises ConfigErrors with every error of all files.
-
-    The collector is off meanwhile: a large configuration is nothing but new objects, none of them garbage.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    """Read the file and all that it names; raises ConfigErrors with every error of all files."""
+    with uncollected():
         return _load(path)
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _load(path: Path) -> Config:

@@ -271,9 +271,22 @@ def _brought_up_to_date(case: _Case, token: Secret, marks: Marks, content: Store
         reason = "payload"
     elif stored is None or dict(stored.labels) != dict(marks.labels):
         reason = "labels"
-    elif replace(stored, written_at="", reason="") != replace(marks, written_at="", reason=""):
+    elif _origin(stored) != _origin(marks):
         reason = "marks"
     else:
         return None
     changed = payload if reason == "payload" else None
     return Action(Kind.UPDATED, reason, Write(token, changed, case.stamped(marks, reason), content.version))
+
+
+def _origin(marks: Marks) -> tuple[str | None, ...]:
+    """Give what marks say of whose a secret is and where its token came from; when and why it was written does not count."""
+    return (
+        marks.instance,
+        marks.page_id,
+        marks.app_id,
+        marks.system_user_id,
+        marks.fingerprint,
+        marks.parent,
+        marks.hold,
+    )

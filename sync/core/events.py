@@ -29,6 +29,8 @@ EVENTS: Mapping[str, str] = {
 
 _WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
 _APP_CODES = frozenset({"app-secret-wrong", "app-blocked", "app-capability"})
+_PARENT_CODES = frozenset({"system-user-dead", "wrong-app", "wrong-type"})
+"""Problems of a system user's token with which nothing is fetched; all but the first may also be a Page's own."""
 _COUNTED = frozenset({"system-user-dead", "throttled", *_APP_CODES})
 """Problems with one cause for many Pages: told once, with the Pages counted, and not once a Page."""
 
@@ -46,13 +48,14 @@ class Event:
 
 def events(report: Report) -> Iterator[Event]:
     """Tell a report as events: causes first, each once, then Pages, then the cycle."""
+    parents = {parent.system_user: parent.verdict.problems for parent in report.parents}
     for parent in report.parents:
         yield from _parent(parent, report)
     yield from _causes(report)
     yield from _store_failures(report)
     for page in report.pages:
         for entry in page.stores:
-            event = _place(page, entry)
+            event = _place(page, entry, parents.get(page.system_user, ()))
             if event is not None:
                 yield event
     summary = {name: count for name, count in report.summary.items() if count}
@@ -73,7 +76,7 @@ def _parent(parent: Parent, report: Report) -> Iterator[Event]:
     if parent.token is not None:
         who["fingerprint"] = parent.token.fingerprint
     for problem in parent.verdict.problems:
-        if problem.code in ("system-user-dead", "wrong-app", "wrong-type"):
+        if problem.code in _PARENT_CODES:
             yield Event("error", "system_user_dead", {**who, **_problem(problem)})
     for problem in parent.verdict.notices:
         if problem.code == "system-user-ending":
@@ -107,7 +110,7 @@ def _store_failures(report: Report) -> Iterator[Event]:
         yield Event("error", "store_failed", {"store": store, **place, "reason": error, **_problem(problem)})
 
 
-def _place(page: PageEntry, entry: StoreEntry) -> Event | None:
+def _place(page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...]) -> Event | None:
     fields = {
         "page": page.name,
         "page_id": page.id,
@@ -130,7 +133,8 @@ def _place(page: PageEntry, entry: StoreEntry) -> Event | None:
         return Event("warning", "page_refused", {**_present(fields), **_first(entry.problems)})
     if entry.action is Kind.KEPT:
         problems = page.problems + entry.problems
-        own = tuple(problem for problem in problems if problem.code not in _COUNTED)
+        told = tuple(problem for problem in of_parent if problem.code in _PARENT_CODES)
+        own = tuple(problem for problem in problems if problem.code not in _COUNTED and problem not in told)
         return Event("warning" if own else "debug", "page_kept", {**_present(fields), **_first(own or problems)})
     if entry.action is Kind.UNCHANGED:
         return Event("debug", "page_kept", _present(fields))

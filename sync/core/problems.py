@@ -59,8 +59,9 @@ CATALOGUE: dict[str, Entry] = {
     "no-access": Entry(
         "The system user reaches no token of this Page.",
         "page owner",
-        "In Business Settings > Users > System users, assign the Page to the system user with Full control, or with "
-        "Messages and Community activity; check that the business still owns the Page and that the token has pages_show_list.",
+        "Check the Page's id: Graph does not tell a wrong one from a Page out of reach. In Business Settings > Users > "
+        "System users, assign the Page to the system user with Full control, or with Messages and Community activity; "
+        "check that the business still owns the Page and that the token has pages_show_list.",
     ),
     "page-not-found": Entry(
         "Graph knows no Page by this id.", "operator", "Check the Page's id; a user name or an alias is no id."

@@ -20,6 +20,9 @@ from sync.threads import Clock
 ENDING = timedelta(days=14)
 """How long before its end a system user's token is spoken of."""
 
+_NO_USERS = ("PAGE", "APP")
+"""Types of tokens that are pasted for a system user's by mistake, and with which every Page would look lost."""
+
 
 class GraphSource:
     """Meta's Graph API as a ``Source``, with the credentials of one cycle."""
@@ -116,7 +119,8 @@ class GraphSource:
         parents = {}
         for user in users:
             if isinstance(user.token, CredentialError):
-                problem = Problem("system-user-dead", str(user.token), "operator")
+                remedy = "Put the token where system_users.*.token points; a file is read again in each cycle."
+                problem = Problem("system-user-dead", str(user.token), "operator", remedy)
                 parents[user.name] = Parent(user.name, app, None, Verdict(State.INVALID, (problem,)))
             else:
                 verdict = judge_parent(told[user.token], self._apps[app].id, self._clock.now())
@@ -148,6 +152,12 @@ def judge_parent(told: TokenFacts | SourceError, app_id: str, now: datetime) -> 
     if told.app_id != app_id:
         message = f"The system user's token belongs to app {told.app_id}, not to {app_id}."
         return Verdict(State.INVALID, (Problem("wrong-app", message),), facts=told)
+    if told.type in _NO_USERS:
+        message = f"The system user's token is of type {told.type}, and not a system user's."
+        remedy = (
+            "Put the token that Business Settings > Users > System users generates where system_users.*.token points."
+        )
+        return Verdict(State.INVALID, (Problem("wrong-type", message, "operator", remedy),), facts=told)
     ends = told.expires_at
     notices: tuple[Problem, ...] = ()
     if isinstance(ends, datetime) and ends < now + ENDING:
@@ -156,4 +166,5 @@ def judge_parent(told: TokenFacts | SourceError, app_id: str, now: datetime) -> 
 
 
 def _unreadable(error: CredentialError) -> SourceError:
-    return SourceError(Problem("app-secret-wrong", str(error)), scope="app")
+    remedy = "Put the secret of App settings > Basic where apps.*.secret points; a file is read again in each cycle."
+    return SourceError(Problem("app-secret-wrong", str(error), "operator", remedy), scope="app")

@@ -9,7 +9,7 @@ demo: .venv/ready
 	@$(BIN)/page-token-sync demo
 
 test: .venv/ready lint
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -263,7 +263,7 @@ def _write(task: Task, chunk: Mapping[Key, tuple[PagePlan, PlacePlan]], proofs: 
             return store.mark(key, write.marks, version=write.replaces or "")
         return store.write(key, write.payload, write.marks, replaces=write.replaces)
 
-    return attempt(put, lambda where: _store_bug(key.store, where))
+    return attempt(put, lambda where: replace(_store_bug(key.store, where), maybe_written=True))
 
 
 def _warnings(task: Task, planned: Plan) -> tuple[str, ...]:

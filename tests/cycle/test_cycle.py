@@ -241,6 +241,40 @@ def test_mistake_of_ours_at_a_store_is_a_value(step: str) -> None:
     assert SECRET_TEXT not in told
 
 
+@pytest.mark.parametrize("step", ["data", "marks", "read back"])
+def test_write_that_a_mistake_broke_off_is_in_doubt(step: str) -> None:
+    """Where a write ended in a mistake of ours nobody knows how far it came: stale, until the next cycle has looked."""
+    stage = Stage("berlin")
+    run(stage.task(), write=True)
+    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.generation += 1
+    stage.stores["vault"].before = lambda at, _: _bug() if at == step else None
+    (entry,) = run(stage.task(), write=True).pages[0].stores
+    assert (entry.action, entry.error, entry.served) == (Kind.FAILED, "unexpected", "stale")
+    stage.stores["vault"].before = lambda _, __: None
+    assert run(stage.task(), write=True).result == "ok"
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["created", "healed"])
+def test_answer_that_was_lost_after_it_took_effect_is_settled(fresh: bool) -> None:
+    """A write that was done and whose answer was lost is stale and failed; the next cycle settles it without a version."""
+    stage = Stage("berlin")
+    store, key = stage.stores["vault"], stage.pages[0].places[0]
+    if not fresh:
+        run(stage.task(), write=True)
+        stage.world.dead.add(stage.world.token(stage.pages[0]))
+        stage.world.generation += 1
+    lost = StoreError("timeout", "No answer.", "Wait.", maybe_written=True)
+    store.before = lambda at, _: store.down_at.update({key: lost}) if at == "marks" else None
+    (entry,) = run(stage.task(), write=True).pages[0].stores
+    assert (entry.action, entry.error, entry.served) == (Kind.FAILED, "timeout", "stale")
+    store.before, before = lambda _, __: None, list(store.versions[key])
+    store.down_at.clear()
+    report = run(stage.task(), write=True)
+    assert (lines(report), report.result) == ({"vault/berlin": f"updated/{'marked' if fresh else 'marks'}"}, "ok")
+    assert store.versions[key] == before
+
+
 def test_store_that_answers_too_little_fails_alone() -> None:
     """A store that leaves a key out of its answer fails its own places, and ends no cycle."""
     stage = Stage("berlin", stores=("vault", "aws"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from sync.core.decide import blocked_problem, crash_of_ours, foreign_problem
+from sync.core.decide import crash_of_ours, foreign_problem
 from sync.core.model import Absent, Page, State, StoreError, Verdict
 from sync.core.plan import PagePlan, PlacePlan
 from sync.core.secret import Secret
@@ -23,12 +23,12 @@ def serve(page: PagePlan, place: PlacePlan, instance: str) -> Served:
         return "stale"
     if isinstance(content, Absent):
         return "absent"
-    if blocked_problem(content, place.key) is not None:
-        return "absent" if content.blocked == "scheduled-deletion" else "foreign"
-    if crash_of_ours(content, page.page) or foreign_problem(content, page.page, instance) is not None:
-        return "foreign"
-    if content.state != "live":
+    if content.state != "live" or content.blocked == "scheduled-deletion":
         return "absent"
+    if content.blocked is not None or crash_of_ours(content, page.page):
+        return "foreign"
+    if foreign_problem(content, page.page, instance) is not None:
+        return "foreign"
     return "broken" if place.held.token is None else served_by(place.held.verdict)
 
 

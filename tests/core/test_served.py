@@ -66,7 +66,13 @@ CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do."
         pytest.param(held(stored(marks=marks(instance="x")), VALID), "foreign", id="another instance's"),
         pytest.param(held(stored(marks=marks(page_id="9")), VALID), "foreign", id="another Page's secret"),
         pytest.param(
-            held(Stored(None, "3", marks(instance="x"), "deleted")), "foreign", id="another instance's, deleted"
+            held(Stored(None, "3", marks(instance="x"), "deleted")), "absent", id="another instance's, deleted"
+        ),
+        pytest.param(held(Stored(None, "0", None, "empty")), "absent", id="somebody's container without a value"),
+        pytest.param(
+            held(Stored(None, "1", marks(), "empty", blocked="rotation-enabled")),
+            "absent",
+            id="rotation, without a value",
         ),
     ],
 )

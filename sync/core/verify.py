@@ -36,6 +36,8 @@ def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime,
         return Verdict(State.INVALID, identity, facts=facts)
     if page.checks.scopes and facts.scopes is None:
         return _unknown(facts, "scopes")
+    if facts.expires_at is None and not stored:
+        return _unknown(facts, "expires_at")
     lacking = tuple(_lacking_scopes(facts, page))
     ending = tuple(_ending(facts, page.checks, now))
     notices = tuple(_data_access(facts, page.checks, now))
@@ -45,10 +47,7 @@ def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime,
 
 
 def ends_within(expires_at: Expiry | None, life: timedelta | Never, now: datetime) -> bool:
-    """Say whether a token ends sooner than ``life`` from now; under NEVER, whether it ends at all.
-
-    A token without an end never does, and one whose end Meta did not tell counts as one without.
-    """
+    """Say whether a token is known to end sooner than ``life`` from now; under NEVER, whether it is known to end at all."""
     if expires_at is None or isinstance(expires_at, Never):
         return False
     return isinstance(life, Never) or expires_at < now + life

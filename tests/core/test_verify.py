@@ -68,7 +68,10 @@ def case(name: str, state: State, *codes: str, checks: Checks | None = None, **c
         ),
         case("a life of exactly checks.expires", VALID, expires_at=NOW + WEEK),
         case("a life a moment shorter", INVALID, "expires-too-soon", expires_at=NOW + WEEK - MOMENT),
-        case("its end not told", VALID, expires_at=None),
+        case("its end not told", UNKNOWN, "debug-unavailable", expires_at=None),
+        case(
+            "its end not told, under never", UNKNOWN, "debug-unavailable", expires_at=None, checks=Checks(expires=NEVER)
+        ),
         case(
             "an end in years under never",
             INVALID,
@@ -103,6 +106,7 @@ def test_fetched_token(changes: dict[str, Any], checks: Checks, state: State, co
         pytest.param({"is_valid": False}, INVALID, ["token-invalid"], [], id="dead"),
         pytest.param({"profile_id": "9"}, INVALID, ["wrong-page"], [], id="another Page's"),
         pytest.param({"scopes": None}, UNKNOWN, ["debug-unavailable"], [], id="scopes missing"),
+        pytest.param({"expires_at": None}, VALID, [], [], id="its end not told: works"),
     ],
 )
 def test_stored_token(changes: dict[str, Any], state: State, codes: list[str], notices: list[str]) -> None:

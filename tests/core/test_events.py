@@ -172,6 +172,18 @@ def test_dead_system_user_is_told_once_with_its_pages() -> None:
     assert len(told(report, "debug")) == 4
 
 
+def test_system_user_of_another_app_is_told_once_and_a_page_of_its_own() -> None:
+    """Pages that bear their system user's problem are quiet; the same code as a Page's own problem is told."""
+    wrong = Problem("wrong-app", "The system user's token belongs to app 2, not to 1.")
+    parent = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.INVALID, (wrong,)))
+    own = of(unfetched(Problem("wrong-app", "Its app is 2."), "page"), GOOD, name="own")
+    report = account(*many(unfetched(wrong, "system_user")), own, parents=(parent,), outcomes={})
+    assert [(event.name, event.fields.get("page")) for event in told(report)] == [
+        ("system_user_dead", None),
+        ("page_kept", "own"),
+    ]
+
+
 def test_ending_system_user_is_told_once() -> None:
     """A system user's token that ends soon is one warning, and its Pages say nothing."""
     ending = Verdict(State.VALID, notices=(Problem("system-user-ending", "Soon."),))

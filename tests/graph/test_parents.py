@@ -80,6 +80,14 @@ def test_facts_of_another_app_are_wrong_too() -> None:
     assert (verdict.state, verdict.problems[0].code) == (State.INVALID, "wrong-app")
 
 
+@pytest.mark.parametrize("kind", ["PAGE", "APP"])
+def test_a_token_of_another_kind_is_wrong(kind: str) -> None:
+    """A Page's or an app's token in a system user's place is named as what it is."""
+    verdict = judge_parent(TokenFacts(asked_at=NOW, is_valid=True, app_id="1", type=kind), "1", NOW)
+    assert (verdict.state, [problem.code for problem in verdict.problems]) == (State.INVALID, ["wrong-type"])
+    assert kind in verdict.problems[0].message
+
+
 def test_facts_without_an_app_decide_nothing() -> None:
     """A missing field is not known, never valid."""
     verdict = judge_parent(TokenFacts(asked_at=NOW, is_valid=True), "1", NOW)
@@ -95,6 +103,7 @@ def test_a_token_that_cannot_be_read_is_the_operators_business() -> None:
     assert codes(parent) == (State.INVALID, ["system-user-dead"], [])
     assert parent.token is None
     assert (parent.verdict.problems[0].who, parent.verdict.problems[0].message) == ("operator", str(UNREADABLE))
+    assert "Put the token where" in parent.verdict.problems[0].remedy
     assert all(isinstance(one, SourceError) and one.state is State.UNKNOWN for one in got.values())
     assert source.requests == 0
 
@@ -110,6 +119,7 @@ def test_an_app_secret_that_cannot_be_read_lets_no_call_out() -> None:
         assert isinstance(error, SourceError)
         assert (error.problem.code, error.state, error.scope) == ("app-secret-wrong", State.UNKNOWN, "app")
         assert error.problem.message == str(UNREADABLE)
+        assert "Put the secret" in error.problem.remedy
     assert source.requests == 0
 
 

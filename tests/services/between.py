@@ -79,12 +79,15 @@ def between(upstream: str, ca: Path | None = None) -> Iterator[Between]:
     tls = ssl.create_default_context(cafile=str(ca)) if ca else None
 
     class Handler(BaseHTTPRequestHandler):
+        """Lets a request through, or does to it what the rule says."""
+
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Stay silent."""
 
         def handle_any(self) -> None:
+            """Do with one request as the rule says."""
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             asked = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
             proxy.asked.append(asked)
@@ -104,6 +107,7 @@ def between(upstream: str, ca: Path | None = None) -> Iterator[Between]:
             self.answer(status, headers, answer)
 
         def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+            """Send an answer whole, with a length of its own."""
             self.send_response(status)
             for name, value in headers.items():
                 if name.lower() not in ("content-length", "transfer-encoding", "connection", "date"):

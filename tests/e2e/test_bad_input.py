@@ -30,7 +30,7 @@ from tests.e2e.scene import (
     vault_store,
 )
 from tests.services.bao import Bao, bao, free_port, mount, raft_node, unseal
-from tests.services.between import between
+from tests.services.between import Reply, between, times
 from tests.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
@@ -313,7 +313,22 @@ def test_a_kv_version_1_mount(empty: Scene) -> None:
         ran = empty.rig.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
     assert_stores_told(ran, "kv-v1", "KV version 1", "enable-versioning")
-    assert [(asked.method, asked.path) for asked in proxy.asked if asked.method not in ("GET", "LIST")] == []
+    assert {asked.method for asked in proxy.asked} == {"GET"}
+    assert empty.bao.call("LIST", f"{old}/")[0] == 404
+
+
+def test_a_kv_version_1_mount_that_may_not_be_looked_at(empty: Scene) -> None:
+    """Where the mount's version is not told, the refusal of a patch gives it away before any data is written; exit 1."""
+    old = empty.bao.mount(version=1)
+    refusal = Reply(403, '{"errors": ["1 error occurred:\\n\\t* permission denied\\n\\n"]}')
+    with between(empty.bao.url) as proxy:
+        proxy.rule = times(100, refusal, "GET", "sys/internal/ui/mounts")
+        store = vault_store(empty.bao, old, empty.rig.folder / "vault_token")
+        empty.rig.write(stores={"store": {**store, "address": proxy.url}})
+        ran = empty.rig.once()
+    assert (ended(ran), actions(ran)) == ((1, "degraded"), {("failed", "absent")})
+    assert_stores_told(ran, "kv-v1", "KV version 1", "enable-versioning")
+    assert proxy.writes() == []
     assert empty.bao.call("LIST", f"{old}/")[0] == 404
 
 

@@ -38,6 +38,7 @@ class App:
         self._stores: Mapping[str, Store] = {
             name: self._store(name, settings) for name, settings in config.settings.stores.items()
         }
+        self._begun: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +53,7 @@ class App:
 
     def cycle(self, *, write: bool, cycle: str | None = None) -> Report:
         """Run one cycle over the whole configuration; ``write`` False stops after the plan."""
+        self._begun.clear()
         graph = self._config.settings.graph
         proxy = self._read(graph.proxy) if graph.proxy is not None else None
         http = Http(
@@ -75,7 +77,9 @@ class App:
                 ],
                 system_users=self._system_users(),
                 clock=self._clock,
+                barred=proxy if isinstance(proxy, CredentialError) else None,
             )
+            self._begun.update(self._stores)  # the cycle itself begins every store
             with uncollected():
                 return run(self._task(source), write=write, cycle=cycle)
         finally:
@@ -109,7 +113,13 @@ class App:
             return error
 
     def _read_store(self, store: str, path: str, key: str) -> Secret:
-        """Read one string out of a secret in a store; raises CredentialError."""
+        """Read one string out of a secret in a store; raises CredentialError.
+
+        Graph's credentials are read before the cycle begins its stores: what a store remembers of the last one goes first.
+        """
+        if store not in self._begun:
+            self._begun.add(store)
+            self._stores[store].begin()
         found = self._stores[store].read([Key(store, path)])[Key(store, path)]
         if isinstance(found, StoreError):
             raise CredentialError(f"store {store}, path {path}: {found.message}")

@@ -35,8 +35,10 @@ class GraphSource:
         apps: Sequence[AppCredentials],
         system_users: Sequence[SystemUserCredentials],
         clock: Clock,
+        barred: CredentialError | None = None,
         workers: int = 8,
     ) -> None:
+        """``barred`` says why Graph must not be asked at all: its proxy could not be read, and no way leads around it."""
         self.requests = 0
         self.calls = 0
         self.warnings: Sequence[str] = ()
@@ -53,6 +55,8 @@ class GraphSource:
         self._parents: dict[str, Parent] | None = None
         self._judged_again: set[str] = set()
         for app in apps:
+            if barred is not None:
+                self._gate.close(app.name, _no_way_out(barred))
             if isinstance(app.secret, CredentialError):
                 self._gate.close(app.name, _unreadable(app.secret))
 
@@ -168,3 +172,8 @@ def judge_parent(told: TokenFacts | SourceError, app_id: str, now: datetime) -> 
 def _unreadable(error: CredentialError) -> SourceError:
     remedy = "Put the secret of App settings > Basic where apps.*.secret points; a file is read again in each cycle."
     return SourceError(Problem("app-secret-wrong", str(error), "operator", remedy), scope="app")
+
+
+def _no_way_out(error: CredentialError) -> SourceError:
+    remedy = "Put the proxy's address where graph.proxy points; it is read again in each cycle."
+    return SourceError(Problem("graph-unavailable", f"Graph's proxy: {error}", "operator", remedy), scope="graph")

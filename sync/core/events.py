@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +33,10 @@ _PARENT_CODES = frozenset({"system-user-dead", "wrong-app", "wrong-type"})
 """Problems of a system user's token with which nothing is fetched; all but the first may also be a Page's own."""
 _COUNTED = frozenset({"system-user-dead", "throttled", *_APP_CODES})
 """Problems with one cause for many Pages: told once, with the Pages counted, and not once a Page."""
+_OUTAGES = frozenset({"graph-unavailable", "debug-unavailable"})
+"""Problems that mostly concern all Pages: told once where they concern more than one."""
+_Counted = Mapping[tuple[str, str], Sequence[Problem]]
+"""By app and code: a problem for each Page that has it."""
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -51,11 +55,12 @@ def events(report: Report) -> Iterator[Event]:
     parents = {parent.system_user: parent.verdict.problems for parent in report.parents}
     for parent in report.parents:
         yield from _parent(parent, report)
-    yield from _causes(report)
+    counted = _counted(report)
+    yield from _causes(counted)
     yield from _store_failures(report)
     for page in report.pages:
         for entry in page.stores:
-            event = _place(page, entry, parents.get(page.system_user, ()))
+            event = _place(page, entry, parents.get(page.system_user, ()), counted)
             if event is not None:
                 yield event
     summary = {name: count for name, count in report.summary.items() if count}
@@ -83,19 +88,28 @@ def _parent(parent: Parent, report: Report) -> Iterator[Event]:
             yield Event("warning", "system_user_ending", {**who, **_problem(problem)})
 
 
-def _causes(report: Report) -> Iterator[Event]:
+def _counted(report: Report) -> _Counted:
     counted: dict[tuple[str, str], list[Problem]] = defaultdict(list)
     for page in report.pages:
         of_page = page.problems + tuple(problem for entry in page.stores for problem in entry.problems)
         # One cause has another trace id at each Page, and Meta may word it anew.
-        for problem in {problem.code: problem for problem in reversed(of_page) if problem.code in _COUNTED}.values():
-            counted[page.app, problem.code].append(problem)
-    for (app, _), problems in counted.items():
-        problem, pages = problems[0], len(problems)
-        if problem.code == "throttled":
-            yield Event("warning", "graph_throttled", {"app": app, "pages": pages, **_problem(problem)})
-        elif problem.code in _APP_CODES:
-            yield Event("error", "app_refused", {"app": app, "pages": pages, **_problem(problem)})
+        for problem in {problem.code: problem for problem in reversed(of_page)}.values():
+            if problem.code in _COUNTED | _OUTAGES:
+                counted[page.app, problem.code].append(problem)
+    return {
+        (app, code): problems for (app, code), problems in counted.items() if code not in _OUTAGES or len(problems) > 1
+    }
+
+
+def _causes(counted: _Counted) -> Iterator[Event]:
+    for (app, code), problems in counted.items():
+        fields = {"app": app, "pages": len(problems), **_problem(problems[0])}
+        if code == "throttled":
+            yield Event("warning", "graph_throttled", fields)
+        elif code in _APP_CODES:
+            yield Event("error", "app_refused", fields)
+        elif code in _OUTAGES:
+            yield Event("warning", "page_kept", fields)
 
 
 def _store_failures(report: Report) -> Iterator[Event]:
@@ -110,7 +124,7 @@ def _store_failures(report: Report) -> Iterator[Event]:
         yield Event("error", "store_failed", {"store": store, **place, "reason": error, **_problem(problem)})
 
 
-def _place(page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...]) -> Event | None:
+def _place(page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...], counted: _Counted) -> Event | None:
     fields = {
         "page": page.name,
         "page_id": page.id,
@@ -134,7 +148,7 @@ def _place(page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...]) -
     if entry.action is Kind.KEPT:
         problems = page.problems + entry.problems
         told = tuple(problem for problem in of_parent if problem.code in _PARENT_CODES)
-        own = tuple(problem for problem in problems if problem.code not in _COUNTED and problem not in told)
+        own = tuple(problem for problem in problems if (page.app, problem.code) not in counted and problem not in told)
         return Event("warning" if own else "debug", "page_kept", {**_present(fields), **_first(own or problems)})
     if entry.action is Kind.UNCHANGED:
         return Event("debug", "page_kept", _present(fields))

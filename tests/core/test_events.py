@@ -212,6 +212,21 @@ def test_one_cause_of_many_pages_is_told_once(code: str, name: str, level: str) 
     assert (event.fields["problem"], event.fields["app"]) == (code, "messenger")
 
 
+@pytest.mark.parametrize("code", ["graph-unavailable", "debug-unavailable"])
+def test_outage_is_told_once_with_its_pages_and_by_name_where_it_is_one_page_s(code: str) -> None:
+    """What keeps many Pages from being judged is one line for all; what keeps one is that Page's own line."""
+    candidate = unfetched(Problem(code, "No answer."))
+    (event,) = told(account(*many(candidate, held(stored(), Verdict(State.UNKNOWN)))))
+    assert (event.level, event.name, event.fields["pages"], "page" in event.fields) == (
+        "warning",
+        "page_kept",
+        3,
+        False,
+    )
+    (own,) = told(account(*many(candidate, held(stored(), Verdict(State.UNKNOWN)), 1)))
+    assert (own.level, own.name, own.fields["page"], own.fields["problem"]) == ("warning", "page_kept", "p0", code)
+
+
 def test_throttle_that_only_stored_tokens_met_is_told() -> None:
     """Where Meta would not judge stored tokens, the cause is told once and a Page counts once for all its places."""
     throttled = verify(SourceError(Problem("throttled", "Too many.")), page=page(), now=NOW, stored=True)

@@ -110,7 +110,7 @@ CATALOGUE: dict[str, Entry] = {
     "policy-blocked": Entry(
         "Meta has blocked this token or user for policy reasons; a new token does not help.",
         "app admin",
-        "Open Business Support Home: it names the restriction. It is asked again once a day.",
+        "Open Business Support Home: it names the restriction. Meta is asked again in each cycle.",
     ),
     "throttled": Entry(
         "Meta's rate limit is used up.",
@@ -149,9 +149,9 @@ CATALOGUE: dict[str, Entry] = {
         "If it should live, restore it: aws secretsmanager restore-secret --secret-id NAME. It is never restored by this daemon.",
     ),
     "rotation-enabled": Entry(
-        "Another rotation is enabled on the secret, or it is a replica.",
+        "A rotation by another program is enabled on the secret.",
         "operator",
-        "Switch the rotation off (aws secretsmanager cancel-rotate-secret --secret-id NAME), or point the Page at the primary's region.",
+        "Switch the rotation off (aws secretsmanager cancel-rotate-secret --secret-id NAME), or let the Page's secret have another name.",
     ),
     "store-failed": Entry("The store could not do what was asked.", "operator", "See the message."),
 }

@@ -119,7 +119,7 @@ class App:
         """
         if store not in self._begun:
             self._begun.add(store)
-            self._stores[store].begin()
+            self._stores[store].begin(writes=False)
         found = self._stores[store].read([Key(store, path)])[Key(store, path)]
         if isinstance(found, StoreError):
             raise CredentialError(f"store {store}, path {path}: {found.message}")

@@ -66,7 +66,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None) -> Report:
     """
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
-    observed = observe(task)
+    observed = observe(task, writes=write)
     planned = plan(observed, pages=task.pages, instance=task.instance, now=task.clock.now())
     outcomes = apply(task, planned) if write else None
     frame = Frame(
@@ -86,8 +86,8 @@ def run(task: Task, *, write: bool, cycle: str | None = None) -> Report:
     return report(planned, frame, outcomes, instance=task.instance)
 
 
-def observe(task: Task) -> Observation:
-    """Read everything and change nothing: Graph and each store side by side."""
+def observe(task: Task, *, writes: bool) -> Observation:
+    """Read everything and change nothing: Graph and each store side by side. ``writes``: the plan will be carried out."""
     graph: list[tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError], Facts]] = []
     held: dict[Key, Stored | Absent | StoreError] = {}
 
@@ -98,7 +98,10 @@ def observe(task: Task) -> Observation:
             held.update(_read_store(task, task.stores[at], mistakes[at]))
 
     used = {key.store for page in task.pages for key in page.places}
-    mistakes = {name: attempt(partial(_begin, store), partial(_store_bug, name)) for name, store in task.stores.items()}
+    mistakes = {
+        name: attempt(partial(_begin, store, writes=writes), partial(_store_bug, name))
+        for name, store in task.stores.items()
+    }
     each(look, [None, *sorted(used)], workers=len(used) + 1, clock=task.clock)
     parents, fetched, facts = graph[0]
     facts.update(_judge(task, _stored_tokens(task, held), known=facts))
@@ -158,8 +161,8 @@ def _read_graph(task: Task) -> tuple[Mapping[str, Parent], Mapping[str, Fetched 
     return attempt(read, failed)
 
 
-def _begin(store: Store) -> StoreError | None:
-    store.begin()
+def _begin(store: Store, *, writes: bool) -> StoreError | None:
+    store.begin(writes=writes)
     return None
 
 

@@ -38,7 +38,7 @@ class AwsStore:
         """Requests sent so far, the library's retries included."""
         return self._client.requests
 
-    def begin(self) -> None:
+    def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
         """Start a cycle; changed credential and CA files, and a changed proxy, are in force from here on."""
         self._client.begin()
         self._reader.begin()

@@ -51,10 +51,12 @@ class FileStore:
         self._turn = threading.Lock()
         self._locked: StoreError | None = None
 
-    def begin(self) -> None:
-        """Start a cycle; what a killed daemon left behind is swept, unless another daemon is writing just now."""
+    def begin(self, *, writes: bool = True) -> None:
+        """Start a cycle; one that writes sweeps what a killed daemon left, unless another daemon is writing just now."""
         self.warnings = []
         self._locked = None
+        if not writes:
+            return
         with suppress(OSError, disk.LockedError, disk.RefusedError), disk.root(self._settings.directory) as root:
             sweep(root, self._clock)
 

@@ -46,8 +46,11 @@ class Store(Protocol):
         """Sentences that an operator should see once per cycle, since the last ``begin``."""
         ...
 
-    def begin(self) -> None:
-        """Start a cycle: forget last cycle's time-outs and warnings, and read credential and CA files anew."""
+    def begin(self, *, writes: bool = True) -> None:
+        """Start a cycle: forget last cycle's time-outs and warnings, and read credential and CA files anew.
+
+        ``writes`` False: it ends with the plan, and so nothing may be changed, not even what a killed write has left.
+        """
         ...
 
     def read(

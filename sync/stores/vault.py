@@ -67,7 +67,7 @@ class VaultStore:
         """Sentences since the last ``begin``."""
         return [*([] if self._wire.forwards else [_NO_FORWARD]), *self._reader.warnings]
 
-    def begin(self) -> None:
+    def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
         """Start a cycle."""
         self._reader.warnings.clear()
         self._wire.begin(self._line.renew())

@@ -166,7 +166,7 @@ class StoreInMemory:
         self.before(name, key)
         return self.down_at.get(key, self.down) if key is not None else self.down
 
-    def begin(self) -> None:
+    def begin(self, *, writes: bool = True) -> None:
         """Start a cycle."""
         self.before("begin", None)
 

@@ -340,6 +340,17 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["berlin.json"]
 
 
+def test_plan_leaves_what_a_kill_left(tmp_path: Path) -> None:
+    """A cycle that ends with its plan changes nothing, not even what a killed write has left; the next that writes does."""
+    leftover = tmp_path / ".page-token-sync-0011223344556677.tmp"
+    leftover.write_text("half a secret")
+    store = store_at(tmp_path)
+    store.begin(writes=False)
+    assert [path.name for path in tmp_path.iterdir()] == [leftover.name]
+    store.begin(writes=True)
+    assert not leftover.exists()
+
+
 def test_one_odd_neighbour_does_not_stop_the_sweep(tmp_path: Path) -> None:
     """Leftovers are removed although another name cannot be read; a folder without access hides only itself."""
     (tmp_path / sidecar_name("a")).symlink_to("/nowhere")

@@ -30,7 +30,7 @@ class Resolver:
     """Names of AWS secrets that end like an ARN, by store."""
     _names: dict[str, At] = field(default_factory=dict)
     _ids: dict[tuple[str, str | None], At] = field(default_factory=dict)
-    _places: dict[tuple[str, ...], At] = field(default_factory=dict)
+    _places: dict[tuple[str, ...], tuple[At, str]] = field(default_factory=dict)
     _default_checks: Checks = field(init=False)
     _inside: dict[str, tuple[str, ...]] = field(init=False)
 
@@ -115,11 +115,15 @@ class Resolver:
                             "write stores here or in the defaults")  # fmt: skip
             return None
         document, path = self._origin(at, entry.stores, "stores")
-        return [
-            name
-            for index, name in enumerate(names)
-            if self._exists(self.names.stores, name, (document, (*path, index)))
-        ]
+        found: dict[str, At] = {}
+        for index, name in enumerate(names):
+            here = (document, (*path, index))
+            first = found.setdefault(name, here)
+            if first is not here:
+                self._wrong(
+                    here, (), "duplicate-place", "this store is listed twice", "remove one of the two", first=first
+                )
+        return [name for name, here in found.items() if self._exists(self.names.stores, name, here)]
 
     def _exists(self, names: Names, name: str, at: At) -> bool:
         cure = names.fault(name)
@@ -159,10 +163,13 @@ class Resolver:
             return Key(name, "")
         path = fill(template(store), values)
         here = place(self._inside[name], path)
-        first = self._places.setdefault(here, at)
+        first, other = self._places.setdefault(here, (at, name))
         if first is not at:
             self._wrong(at, (), "duplicate-place", f"leads to the same place in {name} as another Page",
                         "let the store's path hold {name}, or change this Page's stores", first=first)  # fmt: skip
+        elif not self._same_templates(other, name):  # which is told of the stores themselves
+            self._wrong(at, (), "duplicate-place", f"leads to the same place in the stores {other} and {name}",
+                        "change the path of one of the two, or this Page's stores")  # fmt: skip
         if isinstance(store, AwsStore):
             if len(path) > AWS_NAME_LENGTH:
                 self._wrong(
@@ -171,6 +178,10 @@ class Resolver:
             if ends_like_arn(path):
                 self.arn_like.setdefault(name, []).append(path)
         return Key(name, path)
+
+    def _same_templates(self, one: str, other: str) -> bool:
+        first, second = (place(self._inside[name], template(self.settings.stores[name])) for name in (one, other))
+        return first == second
 
 
 def _checks(defaults: CheckSettings, own: CheckSettings | None) -> Checks:

@@ -121,6 +121,26 @@ ROWS = [
         id="duplicate-place",
     ),
     pytest.param(
+        GOOD.replace("name: berlin", "name: berlin, stores: [vault, vault]"),
+        {},
+        [
+            "config.yaml:9:59: pages[0].stores[1]: this store is listed twice (the first is at config.yaml:9:52) [duplicate-place]",
+            "remove one of the two",
+        ],
+        id="store twice",
+    ),
+    pytest.param(
+        with_(
+            "  vault: {", "  v2: " + V.replace("type: vault", 'type: vault, path: "meta/pages/{id}"') + "\n  vault: {"
+        ).replace(", name: berlin", ", stores: [vault, v2]"),
+        {},
+        [
+            "config.yaml:10:5: pages[0]: leads to the same place in the stores vault and v2 [duplicate-place]",
+            "change the path of one of the two, or this Page's stores",
+        ],
+        id="two stores that meet at one Page",
+    ),
+    pytest.param(
         with_("  vault: {", "  v2: " + V + "\n  vault: {").replace("name: berlin", "name: berlin, stores: [vault]"),
         {},
         [

@@ -159,7 +159,7 @@ def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) 
                 "type": "aws-secrets-manager",
                 "region": REGION,
                 "endpoint_url": aws_url,
-                "timeout": "4s",
+                "timeout": "20s",  # the emulator shares a busy machine, and a slow answer is no fault that was made
                 "auth": {"profile": "soak"},
             },
             "disk": {"type": "file", "directory": "secrets"},

@@ -13,7 +13,8 @@ from sync.config.load import load
 from sync.config.schedule import trigger
 from sync.core.report import Report
 from sync.core.report_json import as_json
-from sync.ops.log import Log, silence_libraries
+from sync.ops.log import Log
+from sync.ops.process import silence_libraries
 from sync.ops.process import watch_signals
 from sync.threads import SystemClock
 

@@ -14,8 +14,7 @@ from sync.config.schedule import trigger
 from sync.core.report import Report
 from sync.core.report_json import as_json
 from sync.ops.log import Log
-from sync.ops.process import silence_libraries
-from sync.ops.process import watch_signals
+from sync.ops.process import silence_libraries, watch_signals
 from sync.threads import SystemClock
 
 

@@ -13,7 +13,7 @@ from sync.app import build
 from sync.cli import output
 from sync.cli.options import Form
 from sync.config.load import load
-from sync.ops.process import watch_signals
+from sync.ops.process import silence_libraries, watch_signals
 from sync.sandbox.server import Sandbox, start
 from sync.sandbox.states import switch_off, switch_on
 from sync.threads import Stopping, SystemClock
@@ -43,6 +43,7 @@ def tell(*, keep: bool) -> int:
     """Tell the whole story; gives the exit code. Leaves nothing behind, unless told to ``keep`` its folder."""
     clock = SystemClock()
     watch_signals(clock, exit_code=130)
+    silence_libraries()
     with ExitStack() as undo:
         try:
             if keep:

@@ -11,7 +11,7 @@ from sync.cli import output
 from sync.cli.options import Form, config_file
 from sync.config.errors import ConfigErrors
 from sync.memory import uncollected
-from sync.ops.process import keep_memory_private, watch_signals
+from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
 from sync.threads import Stopping, SystemClock
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _configuration(given: Path | None) -> Config:
 def _report(config: Config, clock: SystemClock, *, write: bool) -> Report:
     from sync.app import build  # noqa: PLC0415 - not for a file that is wrong
 
+    silence_libraries()
     with build(config, clock=clock) as app:
         report = app.cycle(write=write)
     if write and config.settings.log.level == "debug":

@@ -14,7 +14,7 @@ import structlog
 
 from sync.core.events import Event
 from sync.core.secret import Secret
-from sync.ops.process import place_of
+from sync.ops.process import place_of, silence_libraries
 from sync.ops.scrub import scrub
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -65,12 +65,6 @@ class Log:
     def write(self, event: Event, *, cycle: str | None = None) -> None:
         """Write one event, with the cycle that it belongs to."""
         getattr(self._log, event.level)(event.name, **({"cycle": cycle} if cycle else {}), **event.fields)
-
-
-def silence_libraries() -> None:
-    """Cut off what libraries log: httpx logs URLs, botocore bodies. What matters of it is in our own events."""
-    logging.disable(logging.CRITICAL)
-    logging.raiseExceptions = False
 
 
 def _stamp(_: Any, level: str, fields: Fields) -> Fields:

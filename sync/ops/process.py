@@ -59,6 +59,17 @@ def keep_memory_private() -> None:
         prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def silence_libraries() -> None:
+    """Cut off what libraries log: httpx and urllib3 log URLs, botocore bodies. What matters of it is in our own events.
+
+    Without a handler Python itself would print their warnings on stderr.
+    """
+    import logging  # noqa: PLC0415 - only for commands that run cycles
+
+    logging.disable(logging.CRITICAL)
+    logging.raiseExceptions = False
+
+
 def tell_crashes_safely() -> None:
     """Let an exception that nobody expected show its class and places, never its text, which may hold a secret.
 

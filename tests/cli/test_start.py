@@ -54,6 +54,22 @@ sys.exit(sum(name in sys.modules for name in {HEAVY!r}))
     assert done.stdout
 
 
+@pytest.mark.parametrize("command", ["once", "plan", "demo"])
+def test_libraries_are_silent_in_every_command_that_runs_cycles(command: str, tmp_path: Path, sandbox: Sandbox) -> None:
+    """What a library logs in a cycle, such as a URL, is not printed by Python for want of a handler."""
+    rig = file_rig(tmp_path, sandbox)
+    script = f"""
+import atexit, logging, sys
+from sync.cli.main import main
+sys.argv = ["page-token-sync", "--config", {str(rig.file)!r}, {command!r}]
+atexit.register(lambda: logging.getLogger("urllib3").critical("GET https://host/?access_token=x"))
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout
+    assert done.stderr == ""
+
+
 def test_the_version_is_the_packages() -> None:
     """--version names program and version."""
     assert run("--version").stdout == f"page-token-sync {version('page-token-sync')}\n"

@@ -140,7 +140,7 @@ class App:
             case stores.AwsStore():
                 return self._aws(name, settings)
             case stores.FileStore():
-                from sync.stores.file import FileSettings, FileStore  # noqa: PLC0415
+                from sync.stores.file import FileSettings, FileStore  # noqa: PLC0415 - see _store
 
                 return FileStore(
                     name, FileSettings(str(settings.directory), settings.timeout.total_seconds()), clock=self._clock
@@ -149,8 +149,8 @@ class App:
                 assert_never(settings)
 
     def _vault(self, name: str, settings: stores.VaultStore) -> Store:
-        from sync.stores.vault import VaultStore  # noqa: PLC0415
-        from sync.stores.vault_settings import VaultSettings  # noqa: PLC0415
+        from sync.stores.vault import VaultStore  # noqa: PLC0415 - see _store
+        from sync.stores.vault_settings import VaultSettings  # noqa: PLC0415 - see _store
 
         wanted = VaultSettings(
             address=settings.address,
@@ -166,7 +166,7 @@ class App:
         return VaultStore(name, wanted, clock=self._clock)
 
     def _login(self, auth: stores.TokenAuth | stores.AppRoleAuth | stores.KubernetesAuth) -> Login:
-        from sync.stores import vault_settings as vault  # noqa: PLC0415
+        from sync.stores import vault_settings as vault  # noqa: PLC0415 - see _store
 
         match auth:
             case stores.TokenAuth():
@@ -181,7 +181,7 @@ class App:
                 assert_never(auth)
 
     def _aws(self, name: str, settings: stores.AwsStore) -> Store:
-        from sync.stores.aws import AwsSettings, AwsStore  # noqa: PLC0415
+        from sync.stores.aws import AwsSettings, AwsStore  # noqa: PLC0415 - see _store
 
         wanted = AwsSettings(
             region=settings.region,

@@ -169,7 +169,7 @@ class AwsStore(Wire):
     ] = None
     tags: Annotated[
         dict[Annotated[str, AfterValidator(_tag_key)], str],
-        Field(description="Tags beside our own, set when a secret is created."),
+        Field(description="Tags beside our own, set when a secret is created or its marks are written."),
     ] = Field(default_factory=dict)
     endpoint_url: Annotated[
         Address | None,

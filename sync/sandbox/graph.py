@@ -135,7 +135,7 @@ def _route(world: World, request: Request, version: str | None, parts: list[str]
     if parts == ["debug_token"] and request.method != "GET":
         return unsupported(request.method, "debug_token")
     if parts[:1] == ["oauth"]:
-        known = len(parts) == 2 and parts[1] in ("access_token", "revoke")  # noqa: PLR2004
+        known = len(parts) == 2 and parts[1] in ("access_token", "revoke")  # noqa: PLR2004 - oauth and the word after it
         return oauth(world, request, parts[1]) if known else unknown_path("/" + "/".join(parts))
     if method != "GET":
         return unsupported(method, parts[0] if parts else "")

@@ -14,7 +14,6 @@ from sync.config.entries import Defaults, PageEntry
 from sync.config.stores import Store
 from sync.config.values import (
     Address,
-    FilePath,
     GraphId,
     Name,
     Part,
@@ -22,6 +21,7 @@ from sync.config.values import (
     Text,
     wrong,
 )
+from sync.config.wire import Wire
 
 
 def _cron(value: str) -> str:
@@ -81,7 +81,7 @@ class Schedule(Part):
         return value if value.get("cron") is not None or value.get("every") is not None else {**value, "every": "15m"}
 
 
-class Graph(Part):
+class Graph(Wire):
     """How Meta's Graph API is reached."""
 
     version: Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]$", description="Graph's version.")] = "v25.0"
@@ -97,27 +97,6 @@ class Graph(Part):
             description="fallback: allows debug_token's documented form with the token in the URL if the other is refused."
         ),
     ] = "never"  # noqa: S105 - a word of the configuration, no token
-    proxy: Annotated[
-        Reference | None,
-        Field(
-            description="A reference to the address of an HTTP proxy, which may hold a password.",
-            examples=[{"env": "PROXY_URL"}],
-        ),
-    ] = None
-    ca_file: Annotated[
-        FilePath | None,
-        Field(
-            description="A file of CA certificates in PEM form to trust instead of the usual ones, read again in each cycle.",
-            examples=["/etc/ssl/internal-ca.pem"],
-        ),
-    ] = None
-    trust_env: Annotated[
-        bool, Field(description="Whether proxies of the environment (HTTPS_PROXY and so on) are used.")
-    ] = False
-    allow_http: Annotated[
-        bool,
-        Field(description="Allows plain http to an address that is not this machine's. Warned about at each start."),
-    ] = False
 
 
 class App(Part):

@@ -20,6 +20,7 @@ from sync.config.values import (
     Text,
     wrong,
 )
+from sync.config.wire import Wire
 
 _PLACEHOLDERS = "Knows {name} {id} {app} {app_id} {system_user} {instance}; {{ is a brace."
 Timeout = Annotated[
@@ -28,33 +29,6 @@ Timeout = Annotated[
         description="The longest that one call may take as a whole. A store that timed out is not asked again in that cycle."
     ),
 ]
-
-
-class Wire(Part):
-    """What every store has that is reached over a network."""
-
-    timeout: Timeout = timedelta(seconds=30)
-    proxy: Annotated[
-        Reference | None,
-        Field(
-            description="A reference to the address of an HTTP proxy, which may hold a password.",
-            examples=[{"env": "PROXY_URL"}],
-        ),
-    ] = None
-    ca_file: Annotated[
-        FilePath | None,
-        Field(
-            description="A file of CA certificates in PEM form to trust instead of the usual ones, read again in each cycle.",
-            examples=["/etc/ssl/internal-ca.pem"],
-        ),
-    ] = None
-    trust_env: Annotated[
-        bool, Field(description="Whether proxies of the environment (HTTPS_PROXY and so on) are used.")
-    ] = False
-    allow_http: Annotated[
-        bool,
-        Field(description="Allows plain http to an address that is not this machine's. Warned about at each start."),
-    ] = False
 
 
 class TokenAuth(Part):
@@ -137,6 +111,7 @@ class VaultStore(Wire):
             "namespace too."
         ),
     ]
+    timeout: Timeout = timedelta(seconds=30)
 
 
 class AwsAuth(Part):
@@ -176,6 +151,7 @@ class AwsStore(Wire):
         Field(description="Another address than Amazon's, for emulators.", examples=["http://127.0.0.1:5000"]),
     ] = None
     auth: Annotated[AwsAuth, Field(description="Which credentials are used; else boto3's usual chain.")] = AwsAuth()
+    timeout: Timeout = timedelta(seconds=30)
 
 
 class FileStore(Part):

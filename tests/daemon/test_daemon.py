@@ -147,13 +147,13 @@ def test_the_first_cycle_starts_at_once() -> None:
 
 def test_stopping_ends_a_running_cycle_and_closes_the_app() -> None:
     """When shutdown is asked for, a cycle in the middle of its work ends without an account, and then the app is closed."""
-    running: Running
 
     def work(_: int) -> None:
         running.clock.sleep(WAIT)
 
     app = Cycling(work)
-    with Running(app, hourly()) as running:
+    running = Running(app, hourly())
+    with running:
         app.begun.get(timeout=WAIT)
 
     assert app.at_once == 0

@@ -8,7 +8,7 @@ export BAO_TOKEN
 
 bao policy write page-token-sync - <<'HCL'
 path "secret/data/meta/pages/*"     { capabilities = ["create", "read", "update"] }
-path "secret/metadata/meta/pages/*" { capabilities = ["create", "read", "update", "patch", "list"] }
+path "secret/metadata/meta/pages/*" { capabilities = ["read", "patch", "list"] }
 path "secret/metadata/meta/pages"   { capabilities = ["list"] }
 HCL
 

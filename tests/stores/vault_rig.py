@@ -76,7 +76,7 @@ def rules(mount: str, *, detailed: bool = True) -> str:
     scan = f'path "{mount}/detailed-metadata/meta/pages/" {{ capabilities = ["scan"] }}' if detailed else ""
     return f"""
         path "{mount}/data/meta/pages/*" {{ capabilities = ["create", "read", "update"] }}
-        path "{mount}/metadata/meta/pages/*" {{ capabilities = ["create", "read", "update", "patch", "list"] }}
+        path "{mount}/metadata/meta/pages/*" {{ capabilities = ["read", "patch", "list"] }}
         path "{mount}/metadata/meta/pages/" {{ capabilities = ["list"] }}
         path "{mount}/data/meta/pages/locked" {{ capabilities = ["deny"] }}
         {scan}

@@ -12,54 +12,27 @@ import ssl
 import threading
 import time
 import urllib.request
-import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpcore
 import httpx
 
 from sync.core.secret import Secret
+from sync.http.answers import Kind, Refused, Response, read
 from sync.http.kept import Lane
 from sync.http.sockets import Attempt, Backend, Cut
 
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
-Kind = Literal[
-    "timeout",
-    "stopped",
-    "dns",
-    "connect",
-    "tls",
-    "ca-file",
-    "proxy",
-    "reset",
-    "protocol",
-    "too-large",
-    "unwanted-encoding",
-    "bad-request",
-]
-"""How a request failed. "bad-request": it could not be put on the wire, as with a line break in a token."""
-
 _REPEATABLE = frozenset({"GET", "HEAD", "LIST"})
 _KEEP_ALIVE = 5.0
 """Seconds; less than what a NAT forgets a connection after, so that no request is sent into the void."""
 
 _ALWAYS = [(b"Accept-Encoding", b"identity"), (b"User-Agent", b"page-token-sync")]
-_GZIP_OR_ZLIB = 47
 _Target = tuple[str, str, int | None, bytes, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A whole answer. Header names are in lower case; a header that came twice is joined by a comma."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class HttpError(Exception):
@@ -158,11 +131,11 @@ class Http:
                 extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt}},
             )
             return self._lane(scheme, host, address).send(
-                request, attempt, lambda answer: _read(answer.status, answer.headers, answer.stream, ask.limit)
+                request, attempt, lambda answer: read(answer.status, answer.headers, answer.stream, ask.limit)
             )
         except Cut as cut:
             kind = cut.kind
-        except _Refused as refused:
+        except Refused as refused:
             kind = refused.kind
         except (httpcore.TimeoutException, httpx.TimeoutException):
             kind = "timeout"
@@ -216,20 +189,14 @@ class Http:
                 return ssl.create_default_context(cafile=self._ca_file)
             return httpx.create_ssl_context(trust_env=self._trust_env)
         except OSError:
-            raise _Refused("ca-file") from None
-
-
-class _Refused(Exception):  # noqa: N818 - a signal inside this module
-    def __init__(self, kind: Kind) -> None:
-        super().__init__(kind)
-        self.kind = kind
+            raise Refused("ca-file") from None
 
 
 def _split(url: str) -> _Target:
     """Take an URL apart: scheme, host, port, target, and the authority for the Host header."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise _Refused("bad-request")
+        raise Refused("bad-request")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.scheme, parts.hostname, parts.port, target.encode("ascii"), parts.netloc.encode("ascii")
 
@@ -246,9 +213,9 @@ def _proxy(url: str) -> httpcore.Proxy:
     try:
         proxy = httpx.Proxy(url)
     except (ValueError, httpx.InvalidURL):
-        raise _Refused("proxy") from None
+        raise Refused("proxy") from None
     if proxy.url.scheme not in ("http", "https"):
-        raise _Refused("proxy")
+        raise Refused("proxy")
     address = httpcore.URL(
         scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
     )
@@ -263,53 +230,6 @@ def _over(transport: httpx.BaseTransport, attempt: Attempt, ask: _Ask) -> Respon
     response = transport.handle_request(request)
     stream: Any = response.stream
     try:
-        return _read(response.status_code, response.headers.raw, stream, ask.limit)
+        return read(response.status_code, response.headers.raw, stream, ask.limit)
     finally:
         response.close()
-
-
-def _read(status: int, lines: Iterable[tuple[bytes, bytes]], chunks: Any, limit: int) -> Response:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in lines:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    length = headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > limit:
-        raise _Refused("too-large")
-    match headers.get("content-encoding", "").strip().lower():
-        case "" | "identity":
-            body = _plain(chunks, limit)
-        case "gzip" | "x-gzip" | "deflate":
-            body = _inflated(chunks, limit)
-        case _:
-            raise _Refused("unwanted-encoding")
-    return Response(status, headers, body)
-
-
-def _plain(chunks: Iterable[bytes], limit: int) -> bytes:
-    parts, size = [], 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > limit:
-            raise _Refused("too-large")
-        parts.append(chunk)
-    return b"".join(parts)
-
-
-def _inflated(chunks: Iterable[bytes], limit: int) -> bytes:
-    """Decompress what was asked not to be compressed; never a byte beyond ``limit``, so that a bomb does not go off."""
-    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
-    parts, size, raw = [], 0, 0
-    try:
-        for chunk in chunks:
-            raw += len(chunk)
-            part = inflater.decompress(chunk, limit - size + 1)
-            size += len(part)
-            if max(size, raw) > limit:
-                raise _Refused("too-large")
-            parts.append(part)
-    except zlib.error:
-        raise _Refused("protocol") from None
-    if raw and not inflater.eof:
-        raise _Refused("protocol")
-    return b"".join(parts)

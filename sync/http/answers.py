@@ -1,0 +1,92 @@
+"""What comes back: an answer read whole and capped, or one of the ways in which a request fails."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal[
+    "timeout",
+    "stopped",
+    "dns",
+    "connect",
+    "tls",
+    "ca-file",
+    "proxy",
+    "reset",
+    "protocol",
+    "too-large",
+    "unwanted-encoding",
+    "bad-request",
+]
+"""How a request failed. "bad-request": it could not be put on the wire, as with a line break in a token."""
+
+
+_GZIP_OR_ZLIB = 47
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer. Header names are in lower case; a header that came twice is joined by a comma."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Refused(Exception):  # noqa: N818 - a signal inside this room
+    """A request or an answer that is gone no further with; never leaves this room."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+def read(status: int, lines: Iterable[tuple[bytes, bytes]], chunks: Any, limit: int) -> Response:
+    """Read an answer whole; raises Refused where its body is larger than ``limit``, or packed in an unknown way."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in lines:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > limit:
+        raise Refused("too-large")
+    match headers.get("content-encoding", "").strip().lower():
+        case "" | "identity":
+            body = _plain(chunks, limit)
+        case "gzip" | "x-gzip" | "deflate":
+            body = _inflated(chunks, limit)
+        case _:
+            raise Refused("unwanted-encoding")
+    return Response(status, headers, body)
+
+
+def _plain(chunks: Iterable[bytes], limit: int) -> bytes:
+    parts, size = [], 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise Refused("too-large")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _inflated(chunks: Iterable[bytes], limit: int) -> bytes:
+    """Decompress what was asked not to be compressed; never a byte beyond ``limit``, so that a bomb does not go off."""
+    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+    parts, size, raw = [], 0, 0
+    try:
+        for chunk in chunks:
+            raw += len(chunk)
+            part = inflater.decompress(chunk, limit - size + 1)
+            size += len(part)
+            if max(size, raw) > limit:
+                raise Refused("too-large")
+            parts.append(part)
+    except zlib.error:
+        raise Refused("protocol") from None
+    if raw and not inflater.eof:
+        raise Refused("protocol")
+    return b"".join(parts)

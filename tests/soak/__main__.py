@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,9 +29,13 @@ from sync.sandbox.tokens import fingerprint
 from tests.services.aws import ACCESS_KEY, REGION, SECRET_KEY, served
 from tests.services.bao import Bao, free_port, started
 from tests.soak.chaos import Chaos
-from tests.soak.oracle import differences
+from tests.soak.oracle import History, differences
 
 CALM_EVERY = 120
+_TICK = 0.2
+_STALL = 1.0
+"""Seconds; the daemon's time-outs are twice that at the least."""
+
 CALM_CYCLES = 6
 """So many cycles after all faults are gone everything must be as wanted; a store that hung is asked again only in the next."""
 
@@ -199,6 +204,9 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
         chaos.note()
         run = Soak(folder, chaos, config)
         stack.callback(lambda: run.daemon.poll() is None and run.daemon.kill())
+        over = threading.Event()
+        stack.callback(over.set)
+        threading.Thread(target=_watch_for_stalls, args=(chaos.history, over), daemon=True).start()
         _go_on(run, minutes)
         code = run.stop()
         if code != 0:
@@ -206,10 +214,20 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
     print(
         f"{run.seen} reports ({run.results}), {sum(chaos.counts.values())} faults, {run.restarts} kills, {len(run.wrong)} wrong"
     )
-    print(json.dumps(chaos.counts))
+    print(f"{json.dumps(chaos.counts)}; stood still itself {len(chaos.history.stalls)} times")
     for what in run.wrong[:50]:
         print(f"WRONG {what}")
     return 1 if run.wrong else 0
+
+
+def _watch_for_stalls(history: History, over: threading.Event) -> None:
+    """Notice where this process, which plays Graph and AWS, stood still: its own fault, and not the daemon's."""
+    last = time.time()
+    while not over.wait(_TICK):
+        now = time.time()
+        if now - last > _TICK + _STALL:
+            history.stalled(last, now)
+        last = now
 
 
 def _go_on(run: Soak, minutes: float) -> None:

@@ -7,7 +7,7 @@ at some moment between its start and its end; what changed is kept with the time
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -32,15 +32,34 @@ class Moment:
     disturbed: frozenset[str]
 
 
+_KEPT = 400
+"""Moments; some minutes' worth, and a report is judged within seconds."""
+
+_STALLED = frozenset({"graph stalled", "store aws"})
+"""What the soak's own process serves, and so cannot serve while it stands still."""
+
+
 @dataclass
 class History:
-    """Every moment since the start; the last one holds still."""
+    """The moments of the last minutes; the last one holds still. ``stalls``: from when to when the soak itself stood still."""
 
     moments: list[Moment] = field(default_factory=list)
+    stalls: list[tuple[float, float]] = field(default_factory=list)
 
     def note(self, at: float, truth: Json, disturbed: frozenset[str]) -> None:
-        """Remember a change."""
+        """Remember a change. What is as it was before is shared with the moment before, so that hours fit into memory."""
+        if self.moments:
+            before = self.moments[-1].truth["tokens"]
+            tokens = {
+                name: before[name] if before.get(name) == token else token for name, token in truth["tokens"].items()
+            }
+            truth = {**truth, "tokens": tokens}
         self.moments.append(Moment(at, truth, disturbed))
+        del self.moments[:-_KEPT]
+
+    def stalled(self, start: float, end: float) -> None:
+        """Remember that nothing was served meanwhile, though no fault was made."""
+        self.stalls.append((start, end))
 
     def during(self, report: Json) -> list[Moment]:
         """Give the moments that a report may speak of.
@@ -52,7 +71,10 @@ class History:
         inside = [moment for moment in self.moments if start - _SLACK <= moment.at <= end + _SLACK]
         before = [moment for moment in self.moments if moment.at < start - _SLACK]
         after = [moment for moment in self.moments if moment.at > end + _SLACK]
-        return before[-1:] + inside + after[:1]
+        moments = before[-1:] + inside + after[:1]
+        if any(start - _SLACK <= until and since <= end + _SLACK for since, until in self.stalls):
+            return [replace(moment, disturbed=moment.disturbed | _STALLED) for moment in moments]
+        return moments
 
 
 def differences(report: Json, history: History, *, app_id: str) -> Iterator[str]:

@@ -96,3 +96,24 @@ def test_a_lie_is_found(told: tuple[Report, History], sandbox: Sandbox, lie: Cal
     report, history = copy.deepcopy(told[0]), told[1]
     lie(report)
     assert list(differences(report, history, app_id=sandbox.app_id))
+
+
+def test_what_the_soak_could_not_serve_is_no_lie(told: tuple[Report, History], sandbox: Sandbox) -> None:
+    """While the soak's own process stood still Graph and AWS were out of reach; nothing else is excused by that."""
+    report, history = copy.deepcopy(told[0]), History(list(told[1].moments))
+    start = datetime.fromisoformat(report["started_at"]).timestamp()
+    history.stalled(start, start + 1)
+    _unknown(report)
+    assert list(differences(report, history, app_id=sandbox.app_id)) == []
+    _wrong_stored(report)
+    assert list(differences(report, history, app_id=sandbox.app_id))
+
+
+def test_a_long_history_is_forgotten(told: tuple[Report, History]) -> None:
+    """Only the moments of some minutes are kept, and what did not change is kept once."""
+    history = History()
+    for second in range(1000):
+        history.note(float(second), told[1].moments[0].truth, frozenset())
+    assert [history.moments[0].at, history.moments[-1].at, len(history.moments)] == [600.0, 999.0, 400]
+    shared = {id(token) for moment in history.moments for token in moment.truth["tokens"].values()}
+    assert len(shared) == len(told[1].moments[0].truth["tokens"])

@@ -8,6 +8,7 @@ import json
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -53,12 +54,18 @@ class Wire:
         Trouble of the store as a whole is remembered: what is asked later in the cycle has it at once.
         """
         waits = _Waits(self._clock, end)
+        told: StoreError | None = None
         while True:
             if self._down is not None:
                 return Trouble(self._down)
             found = self._once(call, token, end)
             if isinstance(found, Answer):
                 return found
+            if told is not None and found.error.reason == "timeout":
+                # What used the time up says more than that it ran out.
+                found = replace(found, error=replace(told, maybe_written=found.error.maybe_written))
+            elif found.again in ("throttled", "no-leader", "soon"):
+                told = found.error
             if not waits.again(found.again):
                 if found.again == "soon":
                     self._index = None  # after a restore from a snapshot an index is never reached again

@@ -11,6 +11,7 @@ import pytest
 
 from sync.core.model import Absent, Key, Stored, StoreError, Written
 from sync.stores.vault import VaultStore
+from sync.threads import SystemClock
 from tests.services.bao import Bao, bao, dev_node
 from tests.services.between import Asked, Between, Deed, Reply, Rule, between, times
 from tests.stores.contract import CANARY, failed, marks, one, payload, stored, written
@@ -174,6 +175,15 @@ def test_a_hanging_server_is_a_time_out(rig: VaultRig, way: Between) -> None:
     way.rule = None
     store.begin()
     assert isinstance(one(store, key), Absent)
+
+
+def test_a_time_that_is_used_up_by_waiting_names_what_was_waited_for(rig: VaultRig, way: Between) -> None:
+    """A quota that lasts until too little time is left for an answer is told as the quota, and not as a slow server."""
+    store = VaultStore("vault", rig.settings(address=way.url, timeout=1), clock=SystemClock())
+    store.begin()
+    quota = iter([Reply(429, '{"errors":["request path: rate limit quota exceeded"]}')])
+    way.rule = lambda asked: next(quota, Deed.HANG) if "/data/" in asked.path else None
+    assert failed(one(store, rig.key("a")), "throttled").whole
 
 
 def test_a_write_that_times_out_may_have_been_done(rig: VaultRig, way: Between) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
 from sync.core.payload import Payload
-from sync.stores.aws_client import AwsClient, AwsSettings
+from sync.stores.aws_client import AwsClient
 from sync.stores.aws_read import AwsReader
+from sync.stores.aws_settings import AwsReplica, AwsRole, AwsSettings
 from sync.stores.aws_write import AwsWriter
 from sync.stores.interface import Capabilities
 from sync.threads import Clock
 
-__all__ = ["AwsSettings", "AwsStore"]
+__all__ = ["AwsReplica", "AwsRole", "AwsSettings", "AwsStore"]
 
 
 class AwsStore:

@@ -5,42 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import re
-import ssl
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from functools import cache
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret, SecretSource
-from sync.stores.aws_errors import Refused, from_class, from_code, not_aws
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class AwsSettings:
-    """How to reach one region's Secrets Manager.
-
-    ``region`` and ``profile`` None leave it to boto3's chain; so are credentials. ``tags`` are put on what is created,
-    beside our marks. ``timeout`` bounds a call with its retries, in seconds. ``name_prefix`` is the fixed beginning of all
-    names, which listings are filtered by; empty lists the whole account. Proxies of the environment count only with ``trust_env``.
-    """
-
-    region: str | None = None
-    kms_key: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    endpoint_url: str | None = None
-    profile: str | None = None
-    timeout: float = 30.0
-    ca_file: str | None = None
-    proxy: SecretSource | None = None
-    trust_env: bool = False
-    name_prefix: str = ""
-
+from sync.stores.aws_errors import Refused, from_class, from_code, no_credentials, not_aws
+from sync.stores.aws_session import PARSER, CaFileError, Made, Opening, UnsignedError, started
+from sync.stores.aws_settings import AwsSettings
 
 Answer = Mapping[str, Any] | Refused
 _NEEDED = {
@@ -55,125 +31,114 @@ _NEEDED = {
 """What each answer must hold: the library makes an empty answer of a login page, which must not pass for "nothing there"."""
 
 
-_PARSER = (AttributeError, KeyError, TypeError, RecursionError, UnicodeError, ArithmeticError)
-"""What the library raises, unwrapped, where an answer is JSON of a form that it does not expect (seen with 1.44)."""
-
-
-class CaFileError(Exception):
-    """The configured CA file cannot be used."""
-
-
 class AwsClient:
-    """One boto3 client, made by the first call and made anew where the files it was made from have changed."""
+    """One boto3 client, made by the first call and made anew where what it was made from has changed."""
 
     def __init__(self, settings: AwsSettings, *, workers: int) -> None:
         self.requests = 0
         self._settings = settings
         self._workers = workers
         self._lock = threading.Lock()
-        self._made: Any = None
+        self._opening = self._another()
         self._made_from: object = None
         self._down: Refused | None = None
-        # At DEBUG these log parameters and answers, so secrets.
+        self._outdated = False
+        # At DEBUG these log parameters and answers, so secrets; as warnings, tracebacks with what STS said.
         for name in ("boto3", "botocore", "urllib3"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def begin(self) -> None:
-        """Ask again after a time-out, on new connections."""
-        if self._down is not None:
+        """Ask again after trouble, on new connections and with credentials that are found anew.
+
+        Where the finding itself still goes on it is waited for again, and not begun a second time.
+        """
+        sources = self._sources()
+        changed = self._made_from is not None and sources != self._made_from
+        if changed or ((self._down is not None or self._outdated) and not self._opening.hangs):
             self.close()
+        self._made_from = sources
         self._down = None
-        if self._made is not None and self._sources() != self._made_from:
-            self.close()
+        self._outdated = False
 
     def close(self) -> None:
         """Give back the connections."""
-        with self._lock:
-            if self._made is not None:
-                self._made.close()
-            self._made = None
+        made, self._opening = self._opening.made, self._another()
+        if made is not None:
+            made.client.close()
+
+    def _another(self) -> Opening:
+        return Opening(self._settings, connections=self._workers + 2, count=self._count)
 
     @property
     def region(self) -> str:
         """The region that is asked; empty before the first call."""
-        return str(self._made.meta.region_name) if self._made is not None else ""
+        made = self._opening.made
+        return str(made.client.meta.region_name) if made is not None else ""
 
     def call(self, operation: str, subject: str = "", **parameters: Any) -> Answer:
         """Make one call, with the library's retries. ``subject`` is the secret that an error speaks of.
 
-        After a call that had no answer in time, all are refused until ``begin``.
+        After a call that had no answer in time, or for which no credentials were to be had, all are refused until ``begin``.
         """
         if self._down is not None:
             return self._down
+        answer = self._tried(operation, subject, parameters)
+        if isinstance(answer, Refused):
+            self._outdated |= answer.error.reason in ("credentials", "clock")
+            if answer.error.reason == "timeout" or answer.unsigned:
+                self._down = answer
+        return answer
+
+    def _tried(self, operation: str, subject: str, parameters: Mapping[str, Any]) -> Answer:
+        end = time.monotonic() + self._settings.timeout
+        made = self._opened(operation)
+        if isinstance(made, Refused):
+            return made
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second and 60 MB
         from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
+        step = _Step()
         try:
-            answer = within(self._settings.timeout, lambda: self._ask(operation, parameters))
+            answer = started(lambda: _ask(made, operation, parameters, step)).result(max(end - time.monotonic(), 0))
             needed = _NEEDED.get(operation)
             return answer if needed is None or needed in answer else not_aws(operation)
+        except UnsignedError as error:
+            return error.refused
         except ClientError as error:
             said, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
             code, status = str(said.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
             return from_code(code, str(said.get("Message", "")), status, operation=operation, subject=subject)
-        except _PARSER:
+        except PARSER:
             return not_aws(operation)
         except (BotoCoreError, ResponseParserError) as error:
-            refused = from_class([kind.__name__ for kind in type(error).__mro__], operation=operation, subject=subject)
+            return from_class(_kinds(error), operation=operation, subject=subject)
         except TimeoutError:
-            refused = from_class(["ReadTimeoutError"], operation=operation, subject=subject)
+            return (
+                from_class(["ReadTimeoutError"], operation=operation, subject=subject) if step.signed else self._late()
+            )
+
+    def _opened(self, operation: str) -> Made | Refused:
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
+
+        if self._made_from is None:
+            self._made_from = self._sources()
+        try:
+            return self._opening.wait(self._settings.timeout)
+        except TimeoutError:
+            return self._late()
+        except UnsignedError as error:
+            return error.refused
+        except CredentialError as error:
+            said = StoreError("credentials", f"{error}", "Correct the reference.", whole=True)
         except CaFileError:
             message = f"The CA file {self._settings.ca_file} is missing, or no PEM file."
-            return Refused("CaFileError", StoreError("tls", message, "Correct ca_file or the file.", whole=True))
-        except CredentialError as error:
-            return Refused(
-                "CredentialError", StoreError("credentials", f"{error}", "Correct the reference.", whole=True)
-            )
-        if refused.error.reason == "timeout":
-            self._down = refused
-        return refused
+            said = StoreError("tls", message, "Correct ca_file or the file.", whole=True)
+        except (BotoCoreError, ValueError) as error:
+            return replace(from_class(_kinds(error), operation=operation, subject=""), unsigned=True, lost=False)
+        return Refused("", said, unsigned=True)
 
-    def _ask(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
-        answer: Mapping[str, Any] = getattr(self._client(), method)(**parameters)
-        return answer
-
-    def _client(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                self._made_from = self._sources()
-                self._made = self._make()
-                self._made.meta.events.register("before-send.secrets-manager.*", self._count)
-            return self._made
-
-    def _make(self) -> Any:
-        import boto3.session  # noqa: PLC0415 - half a second and 60 MB, only for who has such a store
-        import botocore.session  # noqa: PLC0415 - as above
-        from botocore.config import Config  # noqa: PLC0415 - as above
-
-        settings = self._settings
-        _check_ca(settings.ca_file)
-        proxy = settings.proxy().reveal() if settings.proxy else None
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": 3},
-            connect_timeout=settings.timeout / 10,
-            read_timeout=settings.timeout / 5,
-            max_pool_connections=self._workers + 2,
-            # Only what is configured here may turn traffic away: not {} but None would ask the environment.
-            proxies={"http": proxy, "https": proxy} if proxy else None if settings.trust_env else {},
-            ignore_configured_endpoint_urls=True,
-        )
-        core = botocore.session.Session()
-        core.register_component("data_loader", _loader())
-        session = boto3.session.Session(
-            botocore_session=core, profile_name=settings.profile, region_name=settings.region
-        )
-        return session.client(
-            "secretsmanager",
-            config=config,
-            endpoint_url=settings.endpoint_url,
-            verify=settings.ca_file or True,
-        )
+    def _late(self) -> Refused:
+        return no_credentials("late", role=self._settings.role.arn if self._settings.role is not None else "")
 
     def _sources(self) -> object:
         """Name the state of the files and references that a client is made from; boto3 reads them once."""
@@ -183,34 +148,39 @@ class AwsClient:
             os.environ.get("AWS_CONFIG_FILE") or home / "config",
             *filter(None, [self._settings.ca_file]),
         )
-        return [_state(Path(file).expanduser()) for file in files], self._proxy()
-
-    def _proxy(self) -> Secret | str | None:
-        try:
-            return self._settings.proxy() if self._settings.proxy else None
-        except CredentialError as error:
-            return str(error)
+        role = self._settings.role
+        references = _read(self._settings.proxy), _read(role.external_id if role is not None else None)
+        return [_state(Path(file).expanduser()) for file in files], references
 
     def _count(self, **_: Any) -> None:
         with self._lock:
             self.requests += 1
 
 
-def _check_ca(file: str | None) -> None:
-    """Read the CA file once: the library would take its lack for an unreachable service."""
-    if file is not None:
-        try:
-            ssl.create_default_context(cafile=file)
-        except OSError:
-            raise CaFileError from None
+@dataclass
+class _Step:
+    """How far a call came: whether credentials were had for it."""
+
+    signed: bool = False
 
 
-@cache
-def _loader() -> Any:
-    """Keep the library's parsed descriptions of the service, which are most of the cost of a further client."""
-    from botocore.loaders import create_loader  # noqa: PLC0415 - as above
+def _ask(made: Made, operation: str, parameters: Mapping[str, Any], step: _Step) -> Mapping[str, Any]:
+    made.sign()
+    step.signed = True
+    method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
+    answer: Mapping[str, Any] = getattr(made.client, method)(**parameters)
+    return answer
 
-    return create_loader()
+
+def _kinds(error: Exception) -> list[str]:
+    return [kind.__name__ for kind in type(error).__mro__]
+
+
+def _read(reference: SecretSource | None) -> Secret | str | None:
+    try:
+        return reference() if reference is not None else None
+    except CredentialError as error:
+        return str(error)
 
 
 def _state(file: Path) -> object:
@@ -219,21 +189,3 @@ def _state(file: Path) -> object:
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """Do ``work`` in a thread of its own and wait so long for it; raises TimeoutError, or what ``work`` raises.
-
-    The library's time-outs are for each read: an answer that drips in, or a chain of credentials, passes them. A thread
-    that is given up is a daemon, so that it holds up no exit.
-    """
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="aws", daemon=True).start()
-    return future.result(seconds)

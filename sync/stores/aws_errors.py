@@ -7,7 +7,7 @@ the library's is passed on: it can hold parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sync.core.model import StoreError, StoreReason
 
@@ -17,12 +17,13 @@ class Refused:
     """A call that gave no answer of use.
 
     ``code`` is AWS's error code, or the name of the library's exception. ``lost`` says that the call may have been carried
-    out all the same.
+    out all the same, ``unsigned`` that it was never sent, for want of a client or of credentials.
     """
 
     code: str
     error: StoreError
     lost: bool = False
+    unsigned: bool = False
 
 
 _Row = tuple[StoreReason, str, str, bool]
@@ -81,6 +82,12 @@ _CLASSES: dict[str, _Row] = {
     ),
     "ConnectTimeoutError": ("timeout", "no connection to AWS in time", "Check the way to AWS, or raise timeout.", True),
     "SSLError": ("tls", "the endpoint's certificate is not trusted", "Set ca_file to the CA that signed it.", True),
+    "ValueError": (
+        "unexpected",
+        "endpoint_url is no address for the library",
+        "Write https://HOST:PORT, HOST of letters, digits, dots and hyphens.",
+        True,
+    ),
     "NoRegionError": ("credentials", "no region is set", "Set region beside the store.", True),
     "ProfileNotFound": ("credentials", "there is no such profile", "Set auth.profile to a profile that exists.", True),
     **dict.fromkeys(
@@ -160,6 +167,48 @@ def from_class(names: Sequence[str], *, operation: str, subject: str) -> Refused
     )
     # Also where no connection was had: the library has tried three times, and only the last try is told of.
     return Refused(names[0], _say(row, operation, subject), lost=row[0] not in ("credentials", "unexpected"))
+
+
+def from_chain(code: str, text: str, operation: str, role: str) -> Refused:
+    """Translate an error that AWS sent where credentials were to be had from it: by STS, or by its single sign-on.
+
+    ``role`` is the configured one, empty where none is: the error may also be about a role that a profile names.
+    """
+    if code not in ("AccessDenied", "AccessDeniedException"):
+        refused = from_code(code, text, 0, operation=operation, subject="")
+        if refused.error.reason == "clock":
+            return replace(refused, lost=False, unsigned=True)
+        return no_credentials(code, role=role)
+    error = StoreError(
+        "denied",
+        f"AWS does not allow sts:{operation if operation.isidentifier() else 'AssumeRole'} for {_whose(role)}.",
+        "Allow it by IAM to the credentials that assume the role, and name them in the role's trust policy, with the external "
+        "id if that demands one. A role that does not exist is answered alike.",
+        whole=True,
+    )
+    return Refused(code, error, unsigned=True)
+
+
+def no_credentials(*names: str, role: str = "") -> Refused:
+    """Say that no credentials could be had, given a code, or the names of an exception's class and of all above it.
+
+    "late" stands for what was not had within the store's time-out.
+    """
+    row = next((_CLASSES[name] for name in names if name in _CLASSES), None)
+    if names[0] == "late":
+        cause, remedy = "none were had in time", "Look at who gives them (profile, role, machine), or raise timeout."
+    elif row is not None and row[0] == "credentials":
+        cause, remedy = row[1:3]
+    elif row is not None and row[0] != "unexpected":
+        cause, remedy = "who gives them could not be reached", "Check the way to STS, or to what the profile names."
+    else:
+        cause, remedy = f"finding them ended with {names[0] if names[0].isidentifier() else 'an error'}", _CREDENTIALS
+    error = StoreError("credentials", f"No credentials for {_whose(role)}: {cause}.", remedy, whole=True)
+    return Refused(names[0], error, unsigned=True)
+
+
+def _whose(role: str) -> str:
+    return f"the role {role}" if role else "AWS"
 
 
 def not_aws(operation: str) -> Refused:

@@ -113,7 +113,7 @@ class AwsReader:
         if self._listing is not None:
             return {**answers, **self._singly(todo, raw)}
         match self._list():
-            case Refused(error=StoreError(reason="denied")):
+            case Refused(error=StoreError(reason="denied", whole=False)):
                 return {**answers, **self._singly(todo, raw)}
             case Refused(error=error):
                 return {**answers, **dict.fromkeys(todo, error)}
@@ -199,7 +199,7 @@ class AwsReader:
             return {}
         answer = self._client.call("BatchGetSecretValue", SecretIdList=[key.path for key in keys])
         if isinstance(answer, Refused):
-            if answer.error.reason != "denied":
+            if answer.error.reason != "denied" or answer.error.whole:
                 return dict.fromkeys(keys, answer.error)
             self._no_batch = True
             return {}

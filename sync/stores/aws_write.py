@@ -17,10 +17,11 @@ from typing import Literal
 
 from sync.core.model import Absent, Key, Marks, StoreError, Version, Written
 from sync.core.payload import Payload, parse_text
-from sync.stores.aws_client import AwsClient, AwsSettings
+from sync.stores.aws_client import AwsClient
 from sync.stores.aws_confirm import AwsReadBack
 from sync.stores.aws_errors import Refused
 from sync.stores.aws_read import CURRENT, NOTHING, AwsReader, Entry, refused_name
+from sync.stores.aws_settings import AwsSettings
 from sync.stores.aws_tags import AwsTags
 from sync.stores.text import wire_text
 from sync.threads import Clock

@@ -72,6 +72,51 @@ class KubernetesAuth(Part):
     ] = None
 
 
+class JwtAuth(Part):
+    """Log in with a JWT of an issuer that Vault's jwt method trusts."""
+
+    method: Annotated[Literal["jwt"], Field(description="How to log in.")]
+    role: Annotated[Text, Field(description="The role's name in Vault.")]
+    jwt: Annotated[Reference, Field(description="A reference to the JWT, read anew for each login.")]
+    mount: Annotated[PlainPath, Field(description="Where the JWT method is mounted.")] = "jwt"
+    namespace: Annotated[
+        Namespace | None,
+        Field(
+            description="The namespace of the login, where it is not the store's; empty for the root.",
+            examples=["admin"],
+        ),
+    ] = None
+
+
+class AwsIamAuth(Part):
+    """Log in with AWS credentials, by Vault's aws method of type iam; OpenBao does not have it."""
+
+    method: Annotated[Literal["aws"], Field(description="How to log in.")]
+    role: Annotated[Text, Field(description="The role's name in Vault.")]
+    region: Annotated[
+        Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] | None,
+        Field(
+            description="The region whose STS is asked, where Vault's sts_endpoint is not the global one.",
+            examples=["eu-central-1"],
+        ),
+    ] = None
+    header_value: Annotated[
+        Annotated[str, Field(pattern=r"^[!-~]{1,512}$")] | None,
+        Field(description="What Vault wants in X-Vault-AWS-IAM-Server-ID.", examples=["vault.internal"]),
+    ] = None
+    profile: Annotated[
+        Text | None, Field(description="A profile of AWS's shared configuration; else boto3's usual chain.")
+    ] = None
+    mount: Annotated[PlainPath, Field(description="Where the AWS method is mounted.")] = "aws"
+    namespace: Annotated[
+        Namespace | None,
+        Field(
+            description="The namespace of the login, where it is not the store's; empty for the root.",
+            examples=["admin"],
+        ),
+    ] = None
+
+
 def tagged(key: str) -> Any:
     """Choose a model of a union by the value of one key; None where that key is missing or no text."""
 
@@ -86,9 +131,12 @@ def tagged(key: str) -> Any:
 VaultAuth = Annotated[
     Annotated[TokenAuth, Tag(TAG + "token")]
     | Annotated[AppRoleAuth, Tag(TAG + "approle")]
-    | Annotated[KubernetesAuth, Tag(TAG + "kubernetes")],
+    | Annotated[KubernetesAuth, Tag(TAG + "kubernetes")]
+    | Annotated[JwtAuth, Tag(TAG + "jwt")]
+    | Annotated[AwsIamAuth, Tag(TAG + "aws")],
     tagged("method"),
 ]
+AnyAuth = TokenAuth | AppRoleAuth | KubernetesAuth | JwtAuth | AwsIamAuth
 
 
 class VaultStore(Wire):
@@ -107,8 +155,8 @@ class VaultStore(Wire):
         VaultAuth,
         Field(
             description="How to log in. token: with token, a reference. approle: with role_id and secret_id, references. "
-            "kubernetes: with role, and jwt, a reference to the service account's token. The latter two take mount and "
-            "namespace too."
+            "kubernetes: with role, and jwt, a reference to the service account's token. jwt: with role and jwt, a reference. "
+            "aws: with role, and region, header_value and profile, names. All but token take mount and namespace too."
         ),
     ]
     timeout: Timeout = timedelta(seconds=30)

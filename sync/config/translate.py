@@ -113,7 +113,7 @@ def _untagged(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo |
 
 _TAGS = {
     "type": ("type", ("vault", "aws-secrets-manager", "file")),
-    "method": ("method", ("token", "approle", "kubernetes")),
+    "method": ("method", ("token", "approle", "kubernetes", "jwt", "aws")),
 }
 """By the name of the discriminator: the key that chooses, and its words."""
 

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any, NoReturn, assert_never
+from typing import Any
 
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret
 from sync.stores.vault_answers import Answer, Call, Trouble, error
-from sync.stores.vault_settings import AppRoleLogin, KubernetesLogin, TokenLogin, VaultSettings
+from sync.stores.vault_methods import proof, sent
+from sync.stores.vault_settings import AwsIamLogin, TokenLogin, VaultSettings
 from sync.stores.vault_wire import Wire
 from sync.threads import Clock
 
@@ -43,7 +44,7 @@ class Session:
         self._lock = threading.RLock()
         self._token: _Token | None = None
         self._failed: StoreError | None = None
-        self._spent: set[tuple[str, str]] = set()
+        self._spent: set[tuple[str, str] | None] = set()
         self._alive: tuple[Secret, float] | None = None
         self.logins = 0
 
@@ -144,47 +145,24 @@ class Session:
     def _try(self, end: float) -> _Token | StoreError:
         login = self._settings.login
         try:
-            match login:
-                case TokenLogin():
-                    return _Token(login.token(), own=False)
-                case AppRoleLogin():
-                    role, secret = login.role_id(), login.secret_id()
-                case KubernetesLogin():
-                    role, secret = Secret(login.role), login.jwt()
-                case _:
-                    assert_never(login)
+            if isinstance(login, TokenLogin):
+                return _Token(login.token(), own=False)
+            shown = proof(login, end - self._clock.monotonic())
         except CredentialError as failure:
             remedy = "Put the credential where the reference points."
+            if isinstance(login, AwsIamLogin):
+                remedy = "Give AWS credentials by the profile, the environment, or the role of the machine."
             return StoreError("credentials", f"A credential of this store: {failure}.", remedy, whole=True)
-        tried = (role.fingerprint, secret.fingerprint)
-        if tried in self._spent:
+        if shown.once in self._spent:
             return _refused("Vault refused this secret id before; it is not tried again until it changes.")
-        found = self._post(login, role, secret, end)
+        namespace = self._settings.namespace if login.namespace is None else login.namespace
+        found = sent(shown, self._wire, namespace or "", end)
         self.logins += 1
         if isinstance(found, Answer) and found.status == HTTPStatus.OK:
             return self._granted(found)
-        if isinstance(found, Answer) and isinstance(login, AppRoleLogin) and "invalid role or secret ID" in found.text:
-            self._spent.add(tried)
+        if isinstance(found, Answer) and shown.once is not None and "invalid role or secret ID" in found.text:
+            self._spent.add(shown.once)
         return _login_error(found)
-
-    def _post(
-        self, login: AppRoleLogin | KubernetesLogin, role: Secret, secret: Secret, end: float
-    ) -> Answer | Trouble:
-        """Have hvac put the login together; it goes out by our wire, so that no rule of ours has a second form."""
-        import hvac  # noqa: PLC0415 - a third of a second that only logins need
-
-        namespace = self._settings.namespace if login.namespace is None else login.namespace
-        through = _Through(self._wire, namespace or "", end)
-        # An empty token, since for none hvac takes VAULT_TOKEN or ~/.vault-token.
-        client = hvac.Client(url="http://wire", token="", session=through, verify=True)
-        try:
-            if isinstance(login, AppRoleLogin):
-                client.auth.approle.login(role.reveal(), secret.reveal(), use_token=False, mount_point=login.mount)
-            else:
-                client.auth.kubernetes.login(role.reveal(), secret.reveal(), use_token=False, mount_point=login.mount)
-        except _Caught as caught:
-            return caught.found
-        raise AssertionError("hvac sent nothing")
 
     def _granted(self, found: Answer) -> _Token | StoreError:
         auth, now = _auth(found), self._clock.monotonic()
@@ -201,31 +179,6 @@ class Session:
             first_ttl=ttl,
             renewable=auth.get("renewable") is True,
         )
-
-
-class _Caught(Exception):  # noqa: N818 - carries an answer past hvac, whose own errors hold URLs and bodies
-    def __init__(self, found: Answer | Trouble) -> None:
-        super().__init__()
-        self.found = found
-
-
-class _Through:
-    """Stands where hvac wants a requests.Session, and sends by our wire."""
-
-    verify = True
-    cert = None
-    proxies = None
-
-    def __init__(self, wire: Wire, namespace: str, end: float) -> None:
-        self._wire = wire
-        self._namespace = namespace
-        self._end = end
-
-    def request(self, *, method: str, url: str, json: Mapping[str, Any], **_: Any) -> NoReturn:
-        """Send what hvac has put together; the answer travels as an exception, so that hvac does not judge it."""
-        path = url.partition("/v1/")[2]
-        call = Call(method.upper(), path, "update", path, body=json, namespace=self._namespace)
-        raise _Caught(self._wire.ask(call, None, self._end))
 
 
 def _auth(found: Answer) -> Mapping[str, Any]:

@@ -34,7 +34,33 @@ class KubernetesLogin:
     namespace: str | None = None
 
 
-Login = TokenLogin | AppRoleLogin | KubernetesLogin
+@dataclass(frozen=True, slots=True)
+class JwtLogin:
+    """A JWT of any issuer that Vault's jwt method trusts, read anew for each login; ``role`` is the role's name in Vault."""
+
+    role: str
+    jwt: SecretSource
+    mount: str = "jwt"
+    namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AwsIamLogin:
+    """AWS credentials of boto3's chain, or of ``profile``, by Vault's aws method (type iam); they are looked up anew for each login.
+
+    ``region`` None signs for the global STS, which Vault asks unless its administrator has set another ``sts_endpoint``.
+    ``header_value`` is what that administrator wants in X-Vault-AWS-IAM-Server-ID.
+    """
+
+    role: str
+    region: str | None = None
+    header_value: str | None = None
+    profile: str | None = None
+    mount: str = "aws"
+    namespace: str | None = None
+
+
+Login = TokenLogin | AppRoleLogin | KubernetesLogin | JwtLogin | AwsIamLogin
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,13 +49,13 @@ ROWS = [
         id="store-text",
     ),
     pytest.param(
-        with_("method: token, token: {file: vault}", "method: jwt"),
+        with_("method: token, token: {file: vault}", "method: cert"),
         {},
         [
             "config.yaml:7:70: stores.vault.auth.method: no method that this version knows [bad-value]",
-            "known here: approle, kubernetes, token",
+            "known here: approle, aws, jwt, kubernetes, token",
         ],
-        id="method-later",
+        id="method-unknown",
     ),
     pytest.param(
         GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, replicas: [us-east-1]}"),

@@ -71,7 +71,7 @@ def test_schema_accepts() -> None:
         ("{env: TOKEN}", "EAAB"),
         ("{env: TOKEN}", "{env: TOKEN, file: x}"),
         ("type: vault", "type: valt"),
-        ("method: token", "method: jwt"),
+        ("method: token", "method: cert"),
         ("name: berlin", "name: berlin, checks: {expires: 7}"),
     ],
 )

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self, assert_never
 
 from sync.config import refs, schedule, stores
 from sync.config.load import Config
+from sync.config.select import Selected
 from sync.config.stores import AnyStore
 from sync.config.values import Reference
+from sync.core.due import verify_interval
+from sync.core.holds import Brake
+from sync.core.memory import Memory, Rhythm
 from sync.core.model import Key, Stored, StoreError
 from sync.core.payload import fixed_part
 from sync.core.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource
+from sync.core.usage import app_pool, calls_per_hour
 from sync.cycle import Task, run
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.http import Http
 from sync.memory import uncollected
+from sync.state import StateFile
 from sync.stores.interface import Store
 from sync.threads import SystemClock
 
@@ -39,6 +47,9 @@ class App:
             name: self._store(name, settings) for name, settings in config.settings.stores.items()
         }
         self._begun: set[str] = set()
+        state = config.settings.state
+        self._state = StateFile(state.file, config.settings.instance, clock=clock) if state is not None else None
+        self._memory: Memory | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -51,9 +62,22 @@ class App:
         for store in self._stores.values():
             store.close()
 
-    def cycle(self, *, write: bool, cycle: str | None = None) -> Report:
-        """Run one cycle over the whole configuration; ``write`` False stops after the plan."""
+    def cycle(
+        self,
+        *,
+        write: bool,
+        cycle: str | None = None,
+        selection: Selected | None = None,
+        if_plan: str | None = None,
+        goes_on: bool = False,
+    ) -> Report:
+        """Run one cycle, over the whole configuration or a selection of it; ``write`` False stops after the plan.
+
+        ``if_plan`` is the checksum of the plan that is to be carried out, past the brake, and no other. ``goes_on``: another
+        cycle of this process follows, and remembers this one.
+        """
         self._begun.clear()
+        memory = self._memory if self._memory is not None else self._load()
         graph = self._config.settings.graph
         proxy = self._read(graph.proxy) if graph.proxy is not None else None
         http = Http(
@@ -63,38 +87,76 @@ class App:
             stop=self._clock.stop,
         )
         try:
-            source = GraphSource(
-                http=http,
-                settings=GraphSettings(
-                    base_url=graph.base_url,
-                    version=graph.version,
-                    timeout=graph.timeout.total_seconds(),
-                    token_in_url=graph.token_in_url == "fallback",  # noqa: S105 - a policy, no password
-                ),
-                apps=[
-                    AppCredentials(name, app.id, self._read(app.secret))
-                    for name, app in self._config.settings.apps.items()
-                ],
-                system_users=self._system_users(),
-                clock=self._clock,
-                barred=proxy if isinstance(proxy, CredentialError) else None,
-            )
+            source = self._graph(http, memory, barred=proxy if isinstance(proxy, CredentialError) else None)
             self._begun.update(self._stores)  # the cycle itself begins every store
             with uncollected():
-                return run(self._task(source), write=write, cycle=cycle)
+                report, self._memory = run(
+                    self._task(source, memory, selection, goes_on=goes_on), write=write, cycle=cycle, if_plan=if_plan
+                )
+            if write and self._state is not None:
+                self._state.save(self._memory)
+            return report
         finally:
             http.close()
 
-    def _task(self, source: GraphSource) -> Task:
-        config = self._config
+    def _load(self) -> Memory:
+        return self._state.load() if self._state is not None else Memory()
+
+    def _graph(self, http: Http, memory: Memory, *, barred: CredentialError | None) -> GraphSource:
+        graph = self._config.settings.graph
+        return GraphSource(
+            http=http,
+            settings=GraphSettings(
+                base_url=graph.base_url,
+                version=graph.version,
+                timeout=graph.timeout.total_seconds(),
+                token_in_url=graph.token_in_url == "fallback",  # noqa: S105 - a policy, no password
+            ),
+            apps=[
+                AppCredentials(name, app.id, self._read(app.secret)) for name, app in self._config.settings.apps.items()
+            ],
+            system_users=self._system_users(),
+            clock=self._clock,
+            barred=barred,
+            pools=memory.pools,
+            budget=graph.budget,
+            known={name: judged.facts for name, judged in memory.judged.items()},
+        )
+
+    def _task(self, source: GraphSource, memory: Memory, selection: Selected | None, *, goes_on: bool) -> Task:
+        config, settings = self._config, self._config.settings
+        state = (self._state.warning,) if self._state is not None and self._state.warning else ()
         return Task(
-            instance=config.settings.instance,
-            pages=config.pages,
+            instance=settings.instance,
+            pages=config.pages if selection is None else selection.pages,
             source=source,
             stores=self._stores,
             clock=self._clock,
-            verify_interval_seconds=schedule.interval_seconds(config.settings.schedule),
-            warnings=config.warnings,
+            memory=memory,
+            rhythm=Rhythm(self._verify_every(memory)),
+            alive_every=settings.alive_every,
+            brake=Brake(settings.brake.share, settings.brake.at_least),
+            observe=settings.mode == "observe",
+            asks_twice=not goes_on,
+            selected_from=None if selection is None else selection.named,
+            warnings=(*config.warnings, *state),
+        )
+
+    def _verify_every(self, memory: Memory) -> timedelta:
+        """Give the interval in which each app's quota lets all its tokens be judged."""
+        settings = self._config.settings
+        pages = Counter(page.app_id for page in self._config.pages)
+        budget = settings.graph.budget
+        return max(
+            (
+                verify_interval(
+                    settings.verify_every,
+                    tokens=count,
+                    calls_per_hour=calls_per_hour(memory.pools.get(app_pool(app_id)), budget),
+                )
+                for app_id, count in pages.items()
+            ),
+            default=settings.verify_every,
         )
 
     def _system_users(self) -> list[SystemUserCredentials]:
@@ -165,7 +227,7 @@ class App:
         )
         return VaultStore(name, wanted, clock=self._clock)
 
-    def _login(self, auth: stores.TokenAuth | stores.AppRoleAuth | stores.KubernetesAuth) -> Login:
+    def _login(self, auth: stores.AnyAuth) -> Login:
         from sync.stores import vault_settings as vault  # noqa: PLC0415 - see _store
 
         match auth:
@@ -177,6 +239,18 @@ class App:
             case stores.KubernetesAuth():
                 jwt = self._source(auth.jwt)
                 return vault.KubernetesLogin(auth.role, jwt, mount=auth.mount, namespace=auth.namespace)
+            case stores.JwtAuth():
+                jwt = self._source(auth.jwt)
+                return vault.JwtLogin(auth.role, jwt, mount=auth.mount, namespace=auth.namespace)
+            case stores.AwsIamAuth():
+                return vault.AwsIamLogin(
+                    auth.role,
+                    region=auth.region,
+                    header_value=auth.header_value,
+                    profile=auth.profile,
+                    mount=auth.mount,
+                    namespace=auth.namespace,
+                )
             case _:
                 assert_never(auth)
 

@@ -26,8 +26,8 @@ _PARTED = timedelta(seconds=2)
 class Cycles(Protocol):
     """What can run cycles: an app, built from a configuration."""
 
-    def cycle(self, *, write: bool, cycle: str | None = None) -> Report:
-        """Run one cycle."""
+    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
+        """Run one cycle; ``goes_on``: it is not the last one of this process."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -85,7 +85,7 @@ def one_cycle(app: Cycles, *, clock: Clock, log: Sink) -> None:
     try:
         clock.check()
         log.write(Event("info", "cycle_started", {}), cycle=cycle)
-        report = app.cycle(write=True, cycle=cycle)
+        report = app.cycle(write=True, cycle=cycle, goes_on=True)
     except Stopping:
         return
     for event in events(report):

@@ -23,6 +23,7 @@ class Kind(Enum):
     UNCHANGED = "unchanged"
     KEPT = "kept"
     REFUSED = "refused"
+    HELD = "held"
     FAILED = "failed"
 
 
@@ -40,13 +41,25 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Would:
+    """What a held write would be."""
+
+    kind: Kind
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
-    """A decision for one place. ``reason`` is of the report's closed list; ``problems`` are those of the place itself."""
+    """A decision for one place. ``reason`` is of the report's closed list; ``problems`` are those of the place itself.
+
+    ``would`` is there exactly where the kind is HELD.
+    """
 
     kind: Kind
     reason: str | None = None
     write: Write | None = None
     problems: tuple[Problem, ...] = ()
+    would: Would | None = None
 
 
 @dataclass(frozen=True, slots=True)

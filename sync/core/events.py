@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sync.core.decide import Kind
-from sync.core.model import Parent
+from sync.core.model import Parent, State
 from sync.core.problems import Problem
 from sync.core.report import PageEntry, Report, StoreEntry
 
@@ -19,8 +19,13 @@ EVENTS: Mapping[str, str] = {
     "page_written": "A secret was created, updated or replaced.",
     "page_kept": "Nothing was written, since the Page's token could not be vouched for, or the stored one is as good.",
     "page_refused": "A place is not ours to write.",
+    "page_held": "A write was decided, and is held: by the configuration, or by the brake.",
+    "page_lost": "A Page has lastingly been out of its system user's reach; whether its stored token works is said.",
+    "page_regained": "A Page that was lost is reached again.",
+    "brake_held": "Too many working tokens of a store would change at once; what lets exactly these through is said.",
     "system_user_dead": "A system user's token no longer works; its Pages are counted.",
     "system_user_ending": "A system user's token ends soon.",
+    "system_user_degraded": "A system user lost many Pages at once; none of them counts as lost before an hour of it.",
     "graph_throttled": "Meta's rate limit is used up; the Pages concerned are counted.",
     "app_refused": "Meta refuses an app's credentials or has blocked it; the Pages concerned are counted.",
     "store_failed": "A store could not do what was asked; the places concerned are counted.",
@@ -58,6 +63,8 @@ def events(report: Report) -> Iterator[Event]:
     counted = _counted(report)
     yield from _causes(counted)
     yield from _store_failures(report)
+    yield from _access(report)
+    yield from _brake(report)
     for page in report.pages:
         for entry in page.stores:
             event = _place(page, entry, parents.get(page.system_user, ()), counted)
@@ -86,6 +93,31 @@ def _parent(parent: Parent, report: Report) -> Iterator[Event]:
     for problem in parent.verdict.notices:
         if problem.code == "system-user-ending":
             yield Event("warning", "system_user_ending", {**who, **_problem(problem)})
+
+
+def _access(report: Report) -> Iterator[Event]:
+    """Tell of Pages that are lost since this cycle, or no more; the more pressing where no stored token works."""
+    for user in report.frame.degraded:
+        pages = sum(page.system_user == user and page.verdict is State.INVALID for page in report.pages)
+        yield Event("error", "system_user_degraded", {"system_user": user, "pages": pages})
+    for page in report.pages:
+        who = {"page": page.name, "page_id": page.id, "system_user": page.system_user, "app": page.app}
+        if page.alarm is not None and page.alarm >= report.frame.started_at:
+            level: Level = "warning" if page.served == "verified" else "error"
+            yield Event(level, "page_lost", {**who, "served": page.served, **_first(page.problems)})
+        if page.name in report.frame.recovered:
+            yield Event("info", "page_regained", {**who, "served": page.served})
+
+
+def _brake(report: Report) -> Iterator[Event]:
+    held: dict[str, int] = defaultdict(int)
+    for page in report.pages:
+        for entry in page.stores:
+            held[entry.key.store] += entry.action is Kind.HELD and entry.reason == "brake"
+    for store, count in held.items():
+        if count:
+            remedy = f"Look at the plan; page-token-sync once --if-plan {report.checksum} lets exactly these through."
+            yield Event("error", "brake_held", {"store": store, "places": count, "remedy": remedy})
 
 
 def _counted(report: Report) -> _Counted:
@@ -145,6 +177,9 @@ def _place(page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...], c
         return Event(level, "page_written", {**_present(fields), "confirmed": entry.confirmed})
     if entry.action is Kind.REFUSED:
         return Event("warning", "page_refused", {**_present(fields), **_first(entry.problems)})
+    if entry.action is Kind.HELD and entry.would is not None:
+        would = _present({"would": entry.would.kind.value, "would_reason": entry.would.reason})
+        return Event("info", "page_held", {**_present(fields), **would})
     if entry.action is Kind.KEPT:
         problems = page.problems + entry.problems
         told = tuple(problem for problem in of_parent if problem.code in _PARENT_CODES)

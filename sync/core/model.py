@@ -60,6 +60,7 @@ class Page:
     payload: PayloadTemplate
     checks: Checks = Checks()
     labels: Mapping[str, str] = field(default_factory=dict)
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,18 @@ class SourceError:
     problem: Problem
     state: Literal[State.INVALID, State.UNKNOWN] = State.UNKNOWN
     scope: Literal["page", "system_user", "app", "graph"] = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A token that Meta is to be asked about. ``urgent``: a repair waits for the answer, so that it may use the reserve."""
+
+    token: Secret
+    urgent: bool = False
+
+
+Probe = Literal["answered", "refused", "unknown"]
+"""How Graph took a Page token itself: as this Page's, not at all or as another's, or it could not be said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sync.core.decide import Action, Candidate, Held, Kind, crash_of_ours, decide, foreign_problem
+from sync.core.holds import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold
 from sync.core.model import (
     Absent,
     Fetched,
@@ -22,6 +23,7 @@ from sync.core.model import (
     TokenFacts,
     Verdict,
 )
+from sync.core.planned import PagePlan, PlacePlan, places
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 from sync.core.verify import verify
@@ -35,6 +37,8 @@ class Observation:
     """Everything that one cycle has read, and nothing it has concluded.
 
     ``parents`` by system user, ``fetched`` by the Page's name, ``held`` by place, ``owned`` by store: what carries our mark.
+    ``facts`` are those that count, remembered ones included. ``doubts`` say of a token what leaves its facts standing, such
+    as that Meta could not be asked again. ``twice`` are the tokens that Meta has called invalid twice.
     """
 
     parents: Mapping[str, Parent]
@@ -42,24 +46,21 @@ class Observation:
     held: Mapping[Key, Stored | Absent | StoreError]
     facts: Facts
     owned: Mapping[str, Sequence[tuple[Key, Marks]] | StoreError] = field(default_factory=dict)
+    doubts: Mapping[tuple[str, Secret], Problem] = field(default_factory=dict)
+    twice: Collection[tuple[str, Secret]] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class PlacePlan:
-    """One place of one Page: what is there, and what is to be done."""
+class Policy:
+    """What keeps decided writes back. ``released``: a person has seen this very plan, and lets it past the brake.
 
-    key: Key
-    held: Held
-    action: Action
+    ``overwritten`` is when a token that worked was last written over, by place.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class PagePlan:
-    """One Page: the fetched token's judgement, and its places."""
-
-    page: Page
-    candidate: Candidate
-    places: tuple[PlacePlan, ...]
+    observe: bool = False
+    brake: Brake = field(default_factory=Brake)
+    overwritten: Mapping[Key, datetime] = field(default_factory=dict)
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,24 @@ class Plan:
     checksum: str
 
 
-def plan(observed: Observation, *, pages: Sequence[Page], instance: str, now: datetime) -> Plan:
-    """Judge every token and decide for every place of ``pages``, which is the whole configuration."""
-    plans = tuple(_page(page, observed, instance, now) for page in pages)
-    named = {key for page in pages for key in page.places}
+def plan(
+    observed: Observation,
+    *,
+    pages: Sequence[Page],
+    instance: str,
+    now: datetime,
+    policy: Policy | None = None,
+    named: Collection[Key] | None = None,
+) -> Plan:
+    """Judge every token and decide for every place of ``pages``.
+
+    ``named`` are the places of the whole configuration where ``pages`` is a selection of it; what is ours and not among
+    them is an orphan.
+    """
+    policy = policy or Policy()
+    named = {key for page in pages for key in page.places} if named is None else named
+    judged = judged_plans(observed, pages=pages, instance=instance, now=now)
+    plans = _held_back(judged, observed, policy, now)
     unlisted = {store: found for store, found in observed.owned.items() if isinstance(found, StoreError)}
     orphans = (
         key
@@ -91,6 +106,28 @@ def plan(observed: Observation, *, pages: Sequence[Page], instance: str, now: da
         orphans=tuple(sorted(orphans, key=lambda key: (key.store, key.path))),
         unlisted=unlisted,
         checksum=checksum(plans),
+    )
+
+
+def judged_plans(observed: Observation, *, pages: Sequence[Page], instance: str, now: datetime) -> Sequence[PagePlan]:
+    """Judge every token and decide for every place, before anything is held back."""
+    return [_page(page, observed, instance, now) for page in pages]
+
+
+def _held_back(plans: Sequence[PagePlan], observed: Observation, policy: Policy, now: datetime) -> tuple[PagePlan, ...]:
+    doubts = doubted(plans, policy.brake) - set(observed.twice)
+    plans = _changed(plans, lambda page, place: kept_in_doubt(page, place, doubts))
+    plans = _changed(plans, lambda page, place: told_to_hold(place.action, page=page.page, observe=policy.observe))
+    if policy.released:
+        return plans
+    holding = braked(plans, brake=policy.brake, overwritten=policy.overwritten, now=now)
+    return _changed(plans, lambda _, place: hold(place.action, "brake") if place.key in holding else place.action)
+
+
+def _changed(plans: Sequence[PagePlan], action: Callable[[PagePlan, PlacePlan], Action]) -> tuple[PagePlan, ...]:
+    return tuple(
+        replace(page, places=tuple(replace(place, action=action(page, place)) for place in page.places))
+        for page in plans
     )
 
 
@@ -109,14 +146,18 @@ def is_to_be_judged(page: Page, content: Stored | Absent | StoreError, instance:
 
 
 def checksum(plans: Sequence[PagePlan]) -> str:
-    """Give the plan's name: a hash over the lines that would write over existing data, whatever their order."""
-    lines = sorted(
-        f"{place.key.store}\t{place.key.path}\t{place.action.kind.value}\t{place.action.reason or ''}\t{content.version}"
-        for page in plans
-        for place in page.places
-        if place.action.kind in (Kind.UPDATED, Kind.REPLACED) and isinstance(content := place.held.content, Stored)
-    )
-    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """Give the plan's name: a hash over the lines that would write over existing data, whatever their order.
+
+    A held line counts as what it would be, so that the plan has one name on both sides of the brake.
+    """
+    lines = []
+    for _, place in places(plans):
+        content, action = place.held.content, place.action
+        done = action.would or action
+        if done.kind in (Kind.UPDATED, Kind.REPLACED) and isinstance(content, Stored):
+            what = f"{done.kind.value}\t{done.reason or ''}\t{content.version}"
+            lines.append(f"{place.key.store}\t{place.key.path}\t{what}")
+    return "sha256:" + hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _page(page: Page, observed: Observation, instance: str, now: datetime) -> PagePlan:
@@ -135,7 +176,7 @@ def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
     facts = parent.verdict.facts if parent else None
     return Candidate(
         token=fetched.token,
-        verdict=verify(observed.facts.get((page.app, fetched.token)), page=page, now=now),
+        verdict=_verdict(page, fetched.token, observed, now=now),
         parent=parent.token.fingerprint if parent and parent.token else None,
         system_user_id=facts.user_id if facts else None,
     )
@@ -146,19 +187,21 @@ def _place(
 ) -> PlacePlan:
     content = observed.held[key]
     token = stored_token(page, content)
-    verdict = (
-        verify(observed.facts.get((page.app, token)), page=page, now=now, stored=True)
-        if token is not None
-        else Verdict(State.UNKNOWN)
-    )
+    verdict = _verdict(page, token, observed, now=now, stored=True) if token is not None else Verdict(State.UNKNOWN)
     held = Held(content, token, verdict)
     action = decide(page=page, key=key, instance=instance, candidate=candidate, held=held, now=now)
     return PlacePlan(key, held, action)
 
 
+def _verdict(page: Page, token: Secret, observed: Observation, *, now: datetime, stored: bool = False) -> Verdict:
+    verdict = verify(observed.facts.get((page.app, token)), page=page, now=now, stored=stored)
+    doubt = observed.doubts.get((page.app, token))
+    return verdict if doubt is None else replace(verdict, notices=(*verdict.notices, doubt))
+
+
 def writes(plan: Plan) -> Iterator[tuple[PagePlan, PlacePlan]]:
     """Give the places that are to be written, in the order of the configuration."""
-    return ((page, place) for page in plan.pages for place in page.places if place.action.write is not None)
+    return ((page, place) for page, place in places(plan.pages) if place.action.write is not None)
 
 
 def parent_problems(parent: Parent) -> tuple[Problem, ...]:

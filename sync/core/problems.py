@@ -76,6 +76,11 @@ CATALOGUE: dict[str, Entry] = {
         "operator",
         "Find the Page's id in Business Settings > Accounts > Pages; the number in a profile's address is another one.",
     ),
+    "probe-failed": Entry(
+        "Graph refuses a call with the stored token, though Meta calls it valid.",
+        "app admin",
+        "Look at the app's permissions and at the system user's task on the Page; the token itself is as Meta wants it.",
+    ),
     "system-user-dead": Entry(
         "The system user's token no longer works.",
         "app admin",

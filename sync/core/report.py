@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from sync.core.decide import Kind, store_problem
+from sync.core.decide import Kind, Would, store_problem
 from sync.core.model import Expiry, Key, Parent, State, Stored, StoreError, Verdict, Written
-from sync.core.plan import PagePlan, PlacePlan, Plan
+from sync.core.plan import Plan
+from sync.core.planned import PagePlan, PlacePlan
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 from sync.core.served import Served, as_last_heard, as_stored, serve, served_by
@@ -35,11 +36,15 @@ Outcome = Written | StoreError | ProofLost
 
 @dataclass(frozen=True, slots=True)
 class StoreEntry:
-    """One place of one Page in the report. ``fingerprint`` is that of the token stored now; None where there is none."""
+    """One place of one Page in the report. ``fingerprint`` is that of the token stored now; None where there is none.
+
+    ``would`` is what a held write would be; None for everything else.
+    """
 
     key: Key
     action: Kind
     reason: str | None
+    would: Would | None
     served: Served
     verified_at: datetime | None
     fingerprint: str | None
@@ -53,7 +58,10 @@ class StoreEntry:
 
 @dataclass(frozen=True, slots=True)
 class PageEntry:
-    """One Page in the report: verdict and problems of the fetched token, then the places."""
+    """One Page in the report: verdict and problems of the fetched token, then the places.
+
+    ``alarm`` is since when the Page counts as lost to its system user, and not as out of reach for a moment.
+    """
 
     name: str
     id: str
@@ -66,6 +74,7 @@ class PageEntry:
     fingerprint: str | None
     expires_at: Expiry | None
     stores: tuple[StoreEntry, ...]
+    alarm: datetime | None = None
 
     @property
     def served(self) -> Served:
@@ -84,7 +93,12 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What surrounds a cycle's results: whose, when, and what comes next."""
+    """What surrounds a cycle's results: whose, when, and what comes next.
+
+    ``another_plan``: what is to be done is not what a person let through, so nothing was. ``degraded`` names the system
+    users that lost many Pages at once. ``alarms`` is since when Pages count as lost, by name, and ``recovered`` names those
+    that do so no more.
+    """
 
     instance: str
     cycle: str
@@ -95,6 +109,10 @@ class Frame:
     traffic: Traffic
     warnings: tuple[str, ...] = ()
     next_cycle_at: datetime | None = None
+    another_plan: bool = False
+    degraded: tuple[str, ...] = ()
+    alarms: Mapping[str, datetime] = field(default_factory=dict)
+    recovered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +136,20 @@ class Report:
         )
         if self.pages and not (judged and self.reached):
             return "failed"
+        if self.frame.another_plan or self.braked:
+            return "held"
         healthy = all(not page.problems for page in self.pages) and all(
             entry.served == "verified" and not entry.problems and entry.action not in (Kind.FAILED, Kind.REFUSED)
             for entry in entries
         )
         return "ok" if healthy else "degraded"
+
+    @property
+    def braked(self) -> int:
+        """How many places the brake holds."""
+        return sum(
+            entry.action is Kind.HELD and entry.reason == "brake" for page in self.pages for entry in page.stores
+        )
 
     @property
     def exit_code(self) -> int:
@@ -143,7 +170,6 @@ class Report:
             "pages": len(self.pages),
             **{word: served[word] for word in ("verified", "stale", "broken", "absent", "foreign")},
             **{kind.value: actions[kind] for kind in Kind if kind is not Kind.FAILED},
-            "held": 0,
             "failed": actions[Kind.FAILED],
             "graph_requests": traffic.graph_requests,
             "graph_calls": traffic.graph_calls,
@@ -151,15 +177,26 @@ class Report:
         }
 
 
-def report(plan: Plan, frame: Frame, outcomes: Mapping[Key, Outcome] | None, *, instance: str) -> Report:
-    """Account for a cycle. ``outcomes`` has an entry for each place that was to be written; None for a plan alone."""
+def report(
+    plan: Plan,
+    frame: Frame,
+    outcomes: Mapping[Key, Outcome] | None,
+    *,
+    instance: str,
+    planned_only: bool | None = None,
+) -> Report:
+    """Account for a cycle. ``outcomes`` has an entry for each place that was to be written; None where nothing was.
+
+    ``planned_only``: that was because nothing but a plan was asked for, which is what None means if nothing is said.
+    """
+    entries = (_page_entry(page, outcomes, instance) for page in plan.pages)
     return Report(
         frame=frame,
-        pages=tuple(_page_entry(page, outcomes, instance) for page in plan.pages),
+        pages=tuple(replace(entry, alarm=frame.alarms.get(entry.name)) for entry in entries),
         parents=plan.parents,
         orphans=plan.orphans,
         checksum=plan.checksum,
-        planned=outcomes is None,
+        planned=outcomes is None if planned_only is None else planned_only,
         reached=any(not isinstance(place.held.content, StoreError) for page in plan.pages for place in page.places),
     )
 
@@ -229,6 +266,7 @@ def _before(page: PagePlan, place: PlacePlan, instance: str) -> StoreEntry:
         key=place.key,
         action=action.kind,
         reason=action.reason,
+        would=action.would,
         served=serve(page, place, instance),
         verified_at=_judged_at(verdict) if place.held.token is not None else None,
         fingerprint=place.held.token.fingerprint if place.held.token else None,

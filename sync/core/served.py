@@ -8,7 +8,7 @@ from typing import Literal
 
 from sync.core.decide import crash_of_ours, foreign_problem
 from sync.core.model import Absent, Page, State, StoreError, Verdict
-from sync.core.plan import PagePlan, PlacePlan
+from sync.core.planned import PagePlan, PlacePlan
 from sync.core.secret import Secret
 from sync.core.verify import FATAL, verify
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sync.core.model import Fetched, Page, Parent, SourceError, TokenFacts
+from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, TokenFacts
 from sync.core.secret import CredentialError, Secret
+from sync.core.usage import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Source(Protocol):
         """Sentences that an operator should see once per cycle, such as that Graph served another version."""
         ...
 
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Each of Meta's quotas as it was told last, by a name of ours; to be handed to the next cycle's source."""
+        ...
+
     def parents(self) -> Mapping[str, Parent]:
         """Judge each system user's token, by the system user's name; every configured one is in the answer.
 
@@ -53,14 +59,27 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, pages: Sequence[Page]) -> Mapping[str, Fetched | SourceError]:
+    def read(
+        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset()
+    ) -> Mapping[str, Fetched | SourceError]:
         """Get each Page's token from its system user's token, by the Page's name; every Page asked for is in the answer.
 
         Calls ``parents`` itself where that has not been done. What a listing does not show is asked for by id; an empty
-        listing is no proof of anything. A fetched token is a string still to be verified.
+        listing is no proof of anything. A fetched token is a string still to be verified. ``alone`` names the Pages that
+        are read by a request each, so that neither a list nor a batch speaks for them.
         """
         ...
 
-    def debug(self, app: str, tokens: Sequence[Secret]) -> Mapping[Secret, TokenFacts | SourceError]:
-        """Have Meta say what each token is, asked with the app's own token; every token asked for is in the answer."""
+    def debug(self, app: str, asks: Sequence[Ask]) -> Mapping[Secret, TokenFacts | SourceError]:
+        """Have Meta say what each token is, asked with the app's own token, the first ones first.
+
+        What the app's quota leaves no room for now is not asked, and is not in the answer.
+        """
+        ...
+
+    def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
+        """Ask with each Page token itself whether it is alive: ``GET /me``, on the quota of its own Page.
+
+        ``pages`` gives the id of the Page that each token should be of. Every token is in the answer.
+        """
         ...

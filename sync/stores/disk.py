@@ -17,7 +17,7 @@ from sync.core.model import StoreError, StoreReason
 from sync.threads import Clock
 
 CAP = 1024 * 1024
-"""Most bytes that are read of one file; a larger one has no readable payload."""
+"""Most bytes that are read of one secret's file; a larger one has no readable payload."""
 LOCK = ".page-token-sync.lock"
 _TEMPORARY = (".page-token-sync-", ".tmp")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -99,8 +99,11 @@ def _open_folder(part: str, fd: int) -> int:
         raise
 
 
-def read(fd: int, name: str) -> Bytes | None:
-    """Read a regular file of ours; None where there is none. Raises RefusedError for anything else at that name."""
+def read(fd: int, name: str, *, cap: int = CAP) -> Bytes | None:
+    """Read a regular file of ours; None where there is none. Raises RefusedError for anything else at that name.
+
+    ``cap``: the most bytes of a content that is given.
+    """
     try:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=fd)
     except FileNotFoundError:
@@ -115,8 +118,8 @@ def read(fd: int, name: str) -> Bytes | None:
             raise RefusedError("it is no regular file")
         if status.st_uid != os.geteuid():
             raise RefusedError("it belongs to another user")
-        data = stream.read(CAP + 1)
-        if len(data) > CAP:
+        data = stream.read(cap + 1)
+        if len(data) > cap:
             return Bytes(None, stamp(f"{status.st_ino} {status.st_size} {status.st_mtime_ns}".encode()))
         return Bytes(data, stamp(data))
 

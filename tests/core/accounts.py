@@ -8,7 +8,8 @@ from typing import Any
 
 from sync.core.decide import Candidate, Held
 from sync.core.model import Key, Page, Parent, State, Verdict
-from sync.core.plan import PagePlan, PlacePlan, Plan, checksum
+from sync.core.plan import Plan, checksum
+from sync.core.planned import PagePlan, PlacePlan
 from sync.core.report import Frame, Outcome, Report, Traffic, report
 from tests.core.values import INSTANCE, KEY, NOW, PARENT_TOKEN, decided, facts, fetched, held, judged, page, stored
 

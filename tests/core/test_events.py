@@ -64,6 +64,7 @@ def test_list_is_closed() -> None:
         [
             *("cycle_started", "cycle_finished", "cycle_warning", "page_written", "page_kept", "page_refused"),
             *("system_user_dead", "system_user_ending", "graph_throttled", "app_refused", "store_failed"),
+            *("page_held", "page_lost", "page_regained", "brake_held", "system_user_degraded"),
         ]
     )
     assert all(meaning.endswith(".") for meaning in EVENTS.values())

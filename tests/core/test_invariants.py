@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sync.core.decide import Write
 from sync.core.events import EVENTS, events
 from sync.core.model import NEVER, Absent, Fetched, Page, SourceError, State, Stored, TokenFacts, Verdict, Written
-from sync.core.plan import Observation, PagePlan, PlacePlan, Plan, plan
+from sync.core.plan import Observation, Plan, plan
+from sync.core.planned import PagePlan, PlacePlan
 from sync.core.problems import Problem
 from sync.core.report import report
 from sync.core.report_json import as_json

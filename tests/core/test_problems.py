@@ -21,6 +21,7 @@ CODES = [
     "page-not-found",
     "page-migrated",
     "not-a-page",
+    "probe-failed",
     "system-user-dead",
     "system-user-ending",
     "app-secret-wrong",

@@ -10,7 +10,7 @@ import pytest
 
 from sync.core.decide import Candidate, Kind
 from sync.core.model import Absent, Key, Parent, State, Stored, StoreError, Verdict, Written
-from sync.core.plan import PagePlan
+from sync.core.planned import PagePlan
 from sync.core.problems import Problem
 from sync.core.report import EXIT_CODES, WORST_FIRST, ProofLost
 from sync.core.verify import verify

@@ -86,6 +86,7 @@ def test_json_is_exactly_what_is_documented() -> None:
                 "verified_at": "2026-11-25T11:59:55Z",
                 "problems": [],
                 "notices": [],
+                "alarm_since": None,
                 "fingerprint": FETCHED.fingerprint,
                 "expires_at": None,
                 "stores": [
@@ -142,6 +143,7 @@ def test_json_is_exactly_what_is_documented() -> None:
                     }
                 ],
                 "notices": [],
+                "alarm_since": None,
                 "fingerprint": None,
                 "expires_at": None,
                 "stores": [

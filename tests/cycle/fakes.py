@@ -6,14 +6,18 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from sync.core.memory import Memory
 from sync.core.model import (
     Absent,
+    Ask,
     Fetched,
     Key,
     Marks,
     Page,
     Parent,
+    Probe,
     SourceError,
     State,
     Stored,
@@ -24,8 +28,10 @@ from sync.core.model import (
     Written,
 )
 from sync.core.payload import Payload, PayloadTemplate
+from sync.core.report import Report
 from sync.core.secret import Secret
-from sync.cycle import Task
+from sync.core.usage import Pool
+from sync.cycle import Task, run
 from sync.stores.interface import Capabilities, Store
 from sync.threads import Stopping
 from tests.core.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts
@@ -72,12 +78,21 @@ class World:
     changing: bool = False
     dead: set[Secret] = field(default_factory=set)
     forgets: set[Secret] = field(default_factory=set)
-    """Left out of answers, which is against the protocol."""
+    """Not asked about, as if there were no room for them in the quota."""
+    leaves_out: frozenset[str] = frozenset()
+    """Pages left out of an answer, which is against the protocol."""
     owners: dict[Secret, str] = field(default_factory=dict)
     errors: dict[str, SourceError] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     """Called with the name of each call before it is answered: where a test breaks in."""
     asked: list[frozenset[Secret]] = field(default_factory=list)
+    probed: list[frozenset[Secret]] = field(default_factory=list)
+    read: list[frozenset[str]] = field(default_factory=list)
+    alone: list[frozenset[str]] = field(default_factory=list)
+    refused: set[Secret] = field(default_factory=set)
+    """Refused by Graph though Meta calls them valid."""
+    quota: int | None = None
+    """So many tokens are asked about in a cycle, urgent ones apart."""
     parent: Secret = PARENT_TOKEN
 
     def token(self, page: Page) -> Secret:
@@ -119,19 +134,38 @@ class GraphInMemory:
             verdict = Verdict(error.state, (error.problem,))
         return Parent(user, "messenger", self._world.parent, verdict)
 
-    def read(self, pages: Sequence[Page]) -> Mapping[str, Fetched | SourceError]:
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Have no quota."""
+        return {}
+
+    def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
+        """Say which tokens are taken: dead ones and those that the world refuses are not."""
+        self._world.probed.append(frozenset(pages))
+        self._called("probe")
+        refused = self._world.dead | self._world.refused
+        return {token: "refused" if token in refused else "answered" for token in pages}
+
+    def read(
+        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset()
+    ) -> Mapping[str, Fetched | SourceError]:
         """Give each Page's token, or the error under its name or its system user's."""
         self._called("read")
+        self._world.read.append(frozenset(page.name for page in pages))
+        self._world.alone.append(alone)
         if self._world.changing:
             self._world.generation += 1
         errors = self._world.errors
         return {
             page.name: errors.get(page.name) or errors.get(page.system_user) or Fetched(self._world.token(page))
             for page in pages
+            if page.name not in self._world.leaves_out
         }
 
-    def debug(self, app: str, tokens: Sequence[Secret]) -> Mapping[Secret, TokenFacts | SourceError]:
-        """Say what each token is, or the error of the app."""
+    def debug(self, app: str, asks: Sequence[Ask]) -> Mapping[Secret, TokenFacts | SourceError]:
+        """Say what each token is, or the error of the app; what the quota leaves no room for is not asked."""
+        left = self._world.quota
+        tokens = [ask.token for number, ask in enumerate(asks) if left is None or ask.urgent or number < left]
         self._world.asked.append(frozenset(tokens))
         self._called("debug")
         error = self._world.errors.get(app)
@@ -229,16 +263,27 @@ class Stage:
         self.clock = StillClock()
         self.world = World(self.clock)
         self.stores = {name: StoreInMemory(name) for name in stores}
+        self.memory, self.remembers = Memory(), False
+        self.changes: dict[str, Any] = {}
         self.pages = [
             make_page(name, number, stores, users[number % len(users)])
             for number, name in enumerate(names or ("berlin",))
         ]
 
-    def task(self) -> Task:
+    def task(self, **changes: Any) -> Task:
         """Make the task of one cycle, with a fresh source as the program makes one."""
         source = GraphInMemory(self.world, {page.system_user for page in self.pages})
         stores: Mapping[str, Store] = self.stores
-        return Task(INSTANCE, self.pages, source, stores, self.clock, 86400)
+        return replace(
+            Task(INSTANCE, self.pages, source, stores, self.clock, self.memory), **{**self.changes, **changes}
+        )
+
+    def cycle(self, *, write: bool = True, if_plan: str | None = None, **changes: Any) -> Report:
+        """Run one cycle; what it leaves is remembered by a stage that ``remembers``."""
+        report, memory = run(self.task(**changes), write=write, if_plan=if_plan)
+        if self.remembers:
+            self.memory = memory
+        return report
 
 
 def make_page(name: str, number: int, stores: Sequence[str], user: str) -> Page:

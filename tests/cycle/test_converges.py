@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.report import Report
-from sync.cycle import run
 from tests.core.values import marks, stored
 from tests.cycle.fakes import Killed, Stage
 
@@ -22,10 +21,10 @@ def test_changing_strings_make_no_write_in_a_thousand_cycles() -> None:
     """Though Graph gives another string in every cycle, an idle cycle makes no write call and no version."""
     stage = Stage("berlin", "paris", stores=("vault", "aws"))
     stage.world.changing = True
-    run(stage.task(), write=True)
+    stage.cycle()
     before = {name: list(store.writes) for name, store in stage.stores.items()}
     for _ in range(1000):
-        assert run(stage.task(), write=True).result == "ok"
+        assert stage.cycle().result == "ok"
     assert {name: store.writes for name, store in stage.stores.items()} == before
 
 
@@ -33,7 +32,7 @@ def prepare(changing: bool) -> Stage:
     """Set a stage with a Page to create, one to heal, one to bring up to date and one that is as wanted."""
     stage = Stage("create", "heal", "label", "idle")
     for page in stage.pages[1:]:
-        run(replace(stage.task(), pages=[page]), write=True)
+        stage.cycle(pages=[page])
     stage.world.dead.add(stage.world.token(stage.pages[1]))
     stage.world.generation += 1
     stage.world.changing = changing
@@ -51,7 +50,7 @@ def killed_at(stage: Stage, count: int) -> bool:
 
     store.before = kill
     try:
-        run(stage.task(), write=True)
+        stage.cycle()
     except Killed:
         return True
     finally:
@@ -63,13 +62,13 @@ def killed_at(stage: Stage, count: int) -> bool:
 def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool) -> None:
     """Wherever a cycle dies the next one ends as wanted, with nothing refused and at most one version more."""
     undisturbed = prepare(changing)
-    run(undisturbed.task(), write=True)
+    undisturbed.cycle()
     wanted = {key.path: len(all_of) for key, all_of in undisturbed.stores["vault"].versions.items()}
     count = 0
     while killed_at(stage := prepare(changing), count):
-        report = run(stage.task(), write=True)
+        report = stage.cycle()
         assert (report.result, report.summary["refused"]) == ("ok", 0), count
-        settled = run(stage.task(), write=True)
+        settled = stage.cycle()
         assert {entry.action.value for page in settled.pages for entry in page.stores} <= {"unchanged", "kept"}, count
         store = stage.stores["vault"]
         for key, all_of in store.versions.items():
@@ -94,7 +93,7 @@ def entries(report: Report) -> dict[Key, Any]:
 def world_of_many() -> Stage:
     """Set a stage with six Pages of two system users in two stores, half of them to be created."""
     stage = Stage(*(f"p{number}" for number in range(6)), stores=("vault", "aws"), users=("main", "second"))
-    run(replace(stage.task(), pages=stage.pages[:3]), write=True)
+    stage.cycle(pages=stage.pages[:3])
     return stage
 
 
@@ -188,7 +187,7 @@ def test_one_fault_changes_no_other_result(breaking: Break) -> None:
     """Whatever one thing is broken, every entry that it does not concern is as it would have been."""
     well, ill = world_of_many(), world_of_many()
     concerned = breaking(ill)
-    wanted, found = entries(run(well.task(), write=True)), entries(run(ill.task(), write=True))
+    wanted, found = entries(well.cycle()), entries(ill.cycle())
     assert found.keys() == wanted.keys()
     others = wanted.keys() - concerned
     assert others
@@ -201,7 +200,7 @@ def test_after_a_fault_has_ended_all_is_as_wanted(breaking: Break) -> None:
     """Once what was broken is well again, one cycle brings every Page to where it should be, but for a foreign secret."""
     stage = world_of_many()
     breaking(stage)
-    run(stage.task(), write=True)
+    stage.cycle()
     stage.world.errors.clear()
     for store in stage.stores.values():
         store.down, store.before = None, lambda _, __: None
@@ -210,4 +209,4 @@ def test_after_a_fault_has_ended_all_is_as_wanted(breaking: Break) -> None:
             key: one for key, one in store.secrets.items() if one.marks is None or one.marks.instance != "other"
         }
         store.versions = {key: all_of for key, all_of in store.versions.items() if key in store.secrets}
-    assert run(stage.task(), write=True).result == "ok"
+    assert stage.cycle().result == "ok"

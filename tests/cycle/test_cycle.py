@@ -13,7 +13,6 @@ from sync.core.problems import Problem
 from sync.core.report import Report
 from sync.core.report_json import as_json
 from sync.core.secret import Secret
-from sync.cycle import run
 from sync.threads import Stopping
 from tests.core.values import marks, payload, stored
 from tests.cycle.fakes import Stage
@@ -34,7 +33,7 @@ def lines(report: Report) -> dict[str, str]:
 def test_first_cycle_creates_and_the_second_finds_all_as_wanted() -> None:
     """Every Page is created at each of its places; the next cycle makes no write call at all."""
     stage = Stage("berlin", "paris", stores=("vault", "aws"))
-    first, second = run(stage.task(), write=True), run(stage.task(), write=True)
+    first, second = stage.cycle(), stage.cycle()
     assert (set(lines(first).values()), first.result) == ({"created/"}, "ok")
     assert (set(lines(second).values()), second.result) == ({"unchanged/"}, "ok")
     assert [len(store.writes) for store in stage.stores.values()] == [4, 4]
@@ -43,7 +42,7 @@ def test_first_cycle_creates_and_the_second_finds_all_as_wanted() -> None:
 def test_without_write_nothing_is_written() -> None:
     """A plan reads, says what would be done, and changes nothing."""
     stage = Stage("berlin", "paris")
-    report = run(stage.task(), write=False)
+    report = stage.cycle(write=False)
     assert (set(lines(report).values()), report.exit_code) == ({"created/"}, 1)
     assert stage.stores["vault"].writes == []
 
@@ -51,10 +50,10 @@ def test_without_write_nothing_is_written() -> None:
 def test_token_that_died_is_healed() -> None:
     """A stored token that Meta calls dead makes way for the present one, which is then verified."""
     stage = Stage("berlin", "paris")
-    run(stage.task(), write=True)
+    stage.cycle()
     stage.world.dead.add(stage.world.token(stage.pages[0]))
     stage.world.generation += 1
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert lines(report) == {"vault/berlin": "replaced/heal", "vault/paris": "kept/"}
     assert report.result == "ok"
 
@@ -62,9 +61,9 @@ def test_token_that_died_is_healed() -> None:
 def test_each_string_is_asked_about_once() -> None:
     """A token that was fetched, and is stored in several places, costs one question."""
     stage = Stage("berlin", "paris", stores=("vault", "aws"))
-    run(stage.task(), write=True)
+    stage.cycle()
     stage.world.asked.clear()
-    run(stage.task(), write=True)
+    stage.cycle()
     assert [len(tokens) for tokens in stage.world.asked] == [2]
 
 
@@ -73,7 +72,7 @@ def test_stranger_s_token_is_shown_to_nobody() -> None:
     stage = Stage("berlin")
     foreign = Secret("sk-live-somebody-elses-secret")
     stage.stores["vault"].secrets[stage.pages[0].places[0]] = stored(foreign, marks=marks(instance="other"))
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert lines(report) == {"vault/berlin": "refused/"}
     assert not any(foreign in tokens for tokens in stage.world.asked)
 
@@ -81,8 +80,8 @@ def test_stranger_s_token_is_shown_to_nobody() -> None:
 def test_traffic_is_counted() -> None:
     """The report says what the cycle cost: requests of this cycle, not of those before."""
     stage = Stage("berlin")
-    run(stage.task(), write=True)
-    summary = run(stage.task(), write=True).summary
+    stage.cycle()
+    summary = stage.cycle().summary
     assert (summary["graph_requests"], summary["store_requests"]) == (3, 2)
 
 
@@ -90,13 +89,13 @@ def test_traffic_is_counted() -> None:
 def test_system_user_that_died_is_told(late: bool) -> None:
     """A dead system user is told, also where only the reading of Pages finds it; its Pages keep their secrets."""
     stage = Stage("berlin", "paris", users=("main", "second"))
-    run(stage.task(), write=True)
+    stage.cycle()
     dead = SourceError(Problem("system-user-dead", "It died."), State.INVALID, "system_user")
     if late:
         stage.world.before = lambda call: stage.world.errors.update(main=dead) if call == "read" else None
     else:
         stage.world.errors["main"] = dead
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert lines(report) == {"vault/berlin": "kept/", "vault/paris": "unchanged/"}
     assert {one.system_user: one.verdict.state for one in report.parents} == {
         "main": State.INVALID,
@@ -109,7 +108,7 @@ def test_store_that_is_down_fails_alone() -> None:
     """A store that cannot be reached fails its own places, ends with 1, and the other store is written."""
     stage = Stage("berlin", "paris", stores=("vault", "aws"))
     stage.stores["vault"].down = DOWN
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert lines(report) == {
         "vault/berlin": "failed/unreachable",
         "aws/berlin": "created/",
@@ -125,17 +124,17 @@ def test_all_stores_down_is_a_failed_cycle() -> None:
     stage = Stage("berlin", stores=("vault", "aws"))
     for store in stage.stores.values():
         store.down = DOWN
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert (report.result, report.exit_code) == ("failed", 3)
 
 
 def test_graph_down_is_a_failed_cycle_that_keeps_everything() -> None:
     """Where Meta can be asked nothing, nothing is written and nothing is called broken: exit code 3."""
     stage = Stage("berlin", "paris")
-    run(stage.task(), write=True)
+    stage.cycle()
     down = SourceError(Problem("graph-unavailable", "Silence."), scope="graph")
     stage.world.errors.update(main=down, messenger=down)
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert (set(lines(report).values()), report.exit_code) == ({"kept/"}, 3)
     assert {page.served for page in report.pages} == {"stale"}
 
@@ -150,7 +149,7 @@ def test_write_that_another_writer_overtook_changes_nothing() -> None:
             store.secrets[key] = stored(version="7", marks=marks(page_id="100"))
 
     store.before = overtake
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert lines(report) == {"vault/berlin": "failed/conflict", "vault/paris": "created/"}
     assert store.secrets[key].version == "7"
 
@@ -159,16 +158,16 @@ def test_unconfirmed_write_is_reported_and_settled() -> None:
     """A write that could not be read back is stale and unconfirmed; the next cycle finds it as wanted."""
     stage = Stage("berlin")
     stage.stores["vault"].confirms = False
-    (entry,) = run(stage.task(), write=True).pages[0].stores
+    (entry,) = stage.cycle().pages[0].stores
     assert (entry.action, entry.confirmed, entry.served) == (Kind.CREATED, False, "stale")
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert (lines(report), report.result) == ({"vault/berlin": "unchanged/"}, "ok")
 
 
 def test_orphans_are_ours_and_of_the_whole_configuration() -> None:
     """What no Page names is an orphan if it carries our instance, in every store that is configured."""
     stage = Stage("berlin", stores=("vault",))
-    run(stage.task(), write=True)
+    stage.cycle()
     other = Stage(stores=("vault", "aws"))
     stage.stores["aws"] = other.stores["aws"]
     rome, oslo, theirs = Key("vault", "meta/pages/rome"), Key("aws", "meta/pages/oslo"), Key("vault", "theirs")
@@ -176,7 +175,7 @@ def test_orphans_are_ours_and_of_the_whole_configuration() -> None:
         {rome: stored(marks=marks(page_id="9")), theirs: stored(marks=marks(instance="other"))}
     )
     stage.stores["aws"].secrets[oslo] = stored()
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert report.orphans == (oslo, rome)
     assert (report.result, report.exit_code) == ("ok", 0)
 
@@ -192,7 +191,7 @@ def test_shutdown_passes_through(call: str) -> None:
 
     stage.world.before = stop
     with pytest.raises(Stopping):
-        run(stage.task(), write=True)
+        stage.cycle()
     assert [store.writes for store in stage.stores.values()] == [[], []]
 
 
@@ -206,7 +205,7 @@ def test_shutdown_between_writes_begins_no_further_one() -> None:
 
     store.before = stop
     with pytest.raises(Stopping):
-        run(stage.task(), write=True)
+        stage.cycle()
     assert 1 <= len(store.secrets) <= 8
     assert all(one.marks is not None for one in store.secrets.values())
 
@@ -220,7 +219,7 @@ def test_mistake_of_ours_at_graph_is_a_value(call: str) -> None:
     """An exception at the source stops no store from being read; its place is told, and never its text."""
     stage = Stage("berlin", stores=("vault", "aws"))
     stage.world.before = lambda at: _bug() if at == call else None
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert set(lines(report).values()) == {"kept/"}
     (problem,) = report.pages[0].problems
     assert problem.code == "unexpected-graph-error"
@@ -233,7 +232,7 @@ def test_mistake_of_ours_at_a_store_is_a_value(step: str) -> None:
     """An exception at one store fails its places alone, or its list of orphans; its text is told nowhere."""
     stage = Stage("berlin", stores=("vault", "aws"))
     stage.stores["vault"].before = lambda at, _: _bug() if at == step else None
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     wanted = "created/" if step == "owned" else "failed/unexpected"
     assert lines(report) == {"vault/berlin": wanted, "aws/berlin": "created/"}
     told = json.dumps(as_json(report)) + str(list(events(report)))
@@ -245,14 +244,14 @@ def test_mistake_of_ours_at_a_store_is_a_value(step: str) -> None:
 def test_write_that_a_mistake_broke_off_is_in_doubt(step: str) -> None:
     """Where a write ended in a mistake of ours nobody knows how far it came: stale, until the next cycle has looked."""
     stage = Stage("berlin")
-    run(stage.task(), write=True)
+    stage.cycle()
     stage.world.dead.add(stage.world.token(stage.pages[0]))
     stage.world.generation += 1
     stage.stores["vault"].before = lambda at, _: _bug() if at == step else None
-    (entry,) = run(stage.task(), write=True).pages[0].stores
+    (entry,) = stage.cycle().pages[0].stores
     assert (entry.action, entry.error, entry.served) == (Kind.FAILED, "unexpected", "stale")
     stage.stores["vault"].before = lambda _, __: None
-    assert run(stage.task(), write=True).result == "ok"
+    assert stage.cycle().result == "ok"
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["created", "healed"])
@@ -261,16 +260,16 @@ def test_answer_that_was_lost_after_it_took_effect_is_settled(fresh: bool) -> No
     stage = Stage("berlin")
     store, key = stage.stores["vault"], stage.pages[0].places[0]
     if not fresh:
-        run(stage.task(), write=True)
+        stage.cycle()
         stage.world.dead.add(stage.world.token(stage.pages[0]))
         stage.world.generation += 1
     lost = StoreError("timeout", "No answer.", "Wait.", maybe_written=True)
     store.before = lambda at, _: store.down_at.update({key: lost}) if at == "marks" else None
-    (entry,) = run(stage.task(), write=True).pages[0].stores
+    (entry,) = stage.cycle().pages[0].stores
     assert (entry.action, entry.error, entry.served) == (Kind.FAILED, "timeout", "stale")
     store.before, before = lambda _, __: None, list(store.versions[key])
     store.down_at.clear()
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert (lines(report), report.result) == ({"vault/berlin": f"updated/{'marked' if fresh else 'marks'}"}, "ok")
     assert store.versions[key] == before
 
@@ -279,16 +278,26 @@ def test_store_that_answers_too_little_fails_alone() -> None:
     """A store that leaves a key out of its answer fails its own places, and ends no cycle."""
     stage = Stage("berlin", stores=("vault", "aws"))
     stage.stores["vault"].forgets = frozenset(stage.pages[0].places)
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert lines(report) == {"vault/berlin": "failed/unexpected", "aws/berlin": "created/"}
 
 
 def test_source_that_answers_too_little_is_a_mistake_that_is_told() -> None:
-    """A source that leaves a token out of its answer leaves it unknown, with the reason, and ends no cycle."""
+    """A source that leaves a Page out of its answer leaves it unknown, with the reason, and ends no cycle."""
+    stage = Stage("berlin")
+    stage.world.leaves_out = frozenset({"berlin"})
+    (page,) = stage.cycle().pages
+    assert (page.verdict, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["unexpected-graph-error"])
+
+
+def test_token_that_the_quota_has_no_room_for_is_told() -> None:
+    """A new token about which Meta was not asked is unknown, nothing is written, and the quota is named as the reason."""
     stage = Stage("berlin")
     stage.world.forgets.add(stage.world.token(stage.pages[0]))
-    (page,) = run(stage.task(), write=True).pages
-    assert (page.verdict, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["unexpected-graph-error"])
+    report = stage.cycle()
+    (page,) = report.pages
+    assert (page.verdict, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["throttled"])
+    assert lines(report) == {"vault/berlin": "kept/"}
 
 
 def test_place_without_a_stored_token_is_not_asked_about() -> None:
@@ -297,4 +306,4 @@ def test_place_without_a_stored_token_is_not_asked_about() -> None:
     key = stage.pages[0].places[0]
     stage.stores["vault"].secrets[key] = stored(payload=None, version="1", marks=marks(page_id="100"))
     stage.stores["vault"].versions[key] = [payload()]
-    assert lines(run(stage.task(), write=True)) == {"vault/berlin": "replaced/repair"}
+    assert lines(stage.cycle()) == {"vault/berlin": "replaced/repair"}

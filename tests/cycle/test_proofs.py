@@ -9,7 +9,7 @@ import pytest
 from sync.core.decide import Kind
 from sync.core.model import Key, SourceError, State
 from sync.core.problems import Problem
-from sync.cycle import PROOF_AGE, run
+from sync.cycle.apply import PROOF_AGE
 from tests.cycle.fakes import Stage
 
 
@@ -37,7 +37,7 @@ def test_old_proof_is_asked_for_again(seconds: float, times: int) -> None:
     """Before a value is written Meta is asked again if the last answer has grown old."""
     stage = Stage("berlin", "paris")
     slow_store(stage, seconds)
-    assert run(stage.task(), write=True).result == "ok"
+    assert stage.cycle().result == "ok"
     assert len(stage.world.asked) == times
 
 
@@ -45,7 +45,7 @@ def test_token_revoked_between_proof_and_write_is_not_written() -> None:
     """A token that died after it was proven is not written: kept, proof-lost, and the next cycle heals."""
     stage = Stage("berlin", "paris")
     slow_store(stage, 61, lambda: stage.world.dead.add(stage.world.token(stage.pages[0])))
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     berlin, paris = report.pages
     assert (berlin.stores[0].action, berlin.stores[0].reason, berlin.stores[0].served) == (
         Kind.KEPT,
@@ -57,19 +57,19 @@ def test_token_revoked_between_proof_and_write_is_not_written() -> None:
     assert (report.result, list(stage.stores["vault"].secrets)) == ("degraded", [stage.pages[1].places[0]])
     stage.world.generation += 1
     slow_store(stage, 0)
-    assert run(stage.task(), write=True).result == "ok"
+    assert stage.cycle().result == "ok"
 
 
 def test_token_revoked_right_after_its_write_is_broken_in_the_next_cycle() -> None:
     """A token that dies within its proof's minute is written, and the next cycle says broken, and heals if it can."""
     stage = Stage("berlin")
     slow_store(stage, 1, lambda: stage.world.dead.add(stage.world.token(stage.pages[0])))
-    assert run(stage.task(), write=True).pages[0].stores[0].action is Kind.CREATED
+    assert stage.cycle().pages[0].stores[0].action is Kind.CREATED
     slow_store(stage, 0)
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert (report.pages[0].served, report.exit_code) == ("broken", 1)
     stage.world.generation += 1
-    (entry,) = run(stage.task(), write=True).pages[0].stores
+    (entry,) = stage.cycle().pages[0].stores
     assert (entry.action, entry.reason, entry.served) == (Kind.REPLACED, "heal", "verified")
 
 
@@ -78,7 +78,7 @@ def test_proof_that_cannot_be_had_again_keeps_what_is_stored() -> None:
     stage = Stage("berlin")
     down = SourceError(Problem("graph-unavailable", "Silence."), scope="graph")
     slow_store(stage, 61, lambda: stage.world.errors.update(messenger=down))
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     (page,) = report.pages
     assert (page.verdict, page.stores[0].reason) == (State.UNKNOWN, "proof-lost")
     assert stage.stores["vault"].writes == []
@@ -102,7 +102,7 @@ def test_proof_that_ages_while_others_are_written_is_asked_for_again() -> None:
             proven.update({names[token]: stage.clock.passed for token in stage.world.asked[-1]})
 
     store.before, stage.world.before = slow, note
-    report = run(stage.task(), write=True)
+    report = stage.cycle()
     assert report.result == "ok"
     # Eight writes are under way at once, and each lets time pass between another's look at its proof and its write.
     assert max(ages) <= PROOF_AGE.total_seconds() + 8 * 17
@@ -112,9 +112,9 @@ def test_proof_that_ages_while_others_are_written_is_asked_for_again() -> None:
 def test_marks_alone_need_no_proof() -> None:
     """Where only marks are written no token is put anywhere, so Meta is not asked again."""
     stage = Stage("berlin")
-    run(stage.task(), write=True)
+    stage.cycle()
     stage.world.parent = type(stage.world.parent)("EAAanother-parent")
     slow_store(stage, 600)
     stage.world.asked.clear()
-    (entry,) = run(stage.task(), write=True).pages[0].stores
+    (entry,) = stage.cycle().pages[0].stores
     assert (entry.action, entry.reason, len(stage.world.asked)) == (Kind.UPDATED, "marks", 1)

@@ -55,7 +55,7 @@ class Cycling:
         self.closed = False
         self._lock = threading.Lock()
 
-    def cycle(self, *, write: bool, cycle: str | None = None) -> Report:
+    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
         """Run one cycle."""
         assert write
         with self._lock:

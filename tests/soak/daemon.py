@@ -31,9 +31,9 @@ class Telling:
     def __exit__(self, *_: object) -> None:
         self._app.close()
 
-    def cycle(self, *, write: bool, cycle: str | None = None) -> Report:
+    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
         """Run a cycle and tell of it."""
-        report = self._app.cycle(write=write, cycle=cycle)
+        report = self._app.cycle(write=write, cycle=cycle, goes_on=goes_on)
         with self._path.open("a") as file:
             file.write(json.dumps(as_json(report)) + "\n")
         return report

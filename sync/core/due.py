@@ -1,0 +1,178 @@
+"""Which tokens Meta is to be asked about now, and in which order: what waits for a repair first, the longest unasked before others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+
+from sync.core.memory import Judged
+from sync.core.model import Absent, Ask, Checks, Fetched, Key, Never, Page, SourceError, Stored
+from sync.core.plan import is_to_be_judged, stored_token
+from sync.core.scene import Scene
+from sync.core.secret import Secret
+from sync.core.served import is_broken
+from sync.core.verify import ends_within, verify
+
+_HOURLY = timedelta(hours=1)
+_FOR_A_WRITE = timedelta(seconds=30)
+"""A proof this young need not be asked for again before a write."""
+_TOKEN_REFUSED = 190
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Rank(IntEnum):
+    """Why a token is asked about, the most pressing first."""
+
+    NO_SECRET = 1
+    KNOWN_BAD = 2
+    NEW = 3
+    ENDING = 4
+    DUE = 5
+
+
+_URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
+
+
+def asks(scene: Scene) -> Mapping[str, Sequence[Ask]]:
+    """Give what ``debug_token`` is asked in this cycle, by the app's name, the most pressing first; empty for nothing."""
+    best: dict[tuple[str, Secret], tuple[Rank, datetime]] = {}
+    for page in scene.pages:
+        for token, rank in _of_page(scene, page):
+            judged = scene.judged(page, token)
+            line = (rank, judged.facts.asked_at if judged else _EPOCH)
+            key = (page.app, token)
+            best[key] = min(best.get(key, line), line)
+    order = sorted(best, key=lambda key: (*best[key], key[1].fingerprint))
+    found: dict[str, list[Ask]] = {}
+    for app, token in order:
+        found.setdefault(app, []).append(Ask(token, urgent=best[app, token][0] in _URGENT))
+    return found
+
+
+def probes(scene: Scene, every: timedelta, *, asked: Mapping[str, Sequence[Ask]]) -> Mapping[str, Mapping[Secret, str]]:
+    """Give the stored tokens that are to be used once, by the app's name, each with the id of its Page.
+
+    Those in ``asked`` have no need of it; one that Graph refuses though Meta calls it valid is used daily.
+    """
+    judged_now = {(app, ask.token) for app, of_app in asked.items() for ask in of_app}
+    found: dict[str, dict[Secret, str]] = {}
+    for page in scene.pages:
+        for _, token in scene.stored(page):
+            judged = scene.judged(page, token)
+            if judged is None or (page.app, token) in judged_now or not judged.facts.is_valid:
+                continue
+            since, wait = judged.seen_at, every
+            if judged.probe == "refused" and judged.probed_at is not None:
+                since, wait = judged.probed_at, max(every, scene.rhythm.verify_every)
+            # Half a minute of grace, so that a cycle that comes a moment early does not leave a token out.
+            if not timedelta(0) <= scene.now - since < wait - _FOR_A_WRITE:
+                found.setdefault(page.app, {})[token] = page.id
+    return found
+
+
+def verify_interval(wanted: timedelta, *, tokens: int, calls_per_hour: float) -> timedelta:
+    """Give the interval at which ``tokens`` can be judged: the wanted one, or as long as their number makes it.
+
+    A quarter of the calls is kept for repairs and for what is new.
+    """
+    return max(wanted, timedelta(hours=tokens / (0.75 * calls_per_hour)))
+
+
+def _of_page(scene: Scene, page: Page) -> Iterator[tuple[Secret, Rank]]:
+    fetched, candidate = scene.fetched.get(page.name), scene.candidate(page)
+    stored = list(scene.stored(page))
+    lacking = any(_lacks_token(scene, page, key) for key in page.places)
+    bad = [token for _, token in stored if _is_bad(scene, page, token)]
+    for _, token in stored:
+        rank = Rank.KNOWN_BAD if token in bad else _due(scene, page, token)
+        if _was_refused(fetched) and not _young(scene, page, token, _HOURLY):
+            rank = min(rank or Rank.NEW, Rank.NEW)
+        if rank is not None:
+            yield token, rank
+    if candidate is None:
+        return
+    if (lacking or bad) and not _young(scene, page, candidate, _FOR_A_WRITE):
+        yield candidate, Rank.NO_SECRET if lacking else Rank.KNOWN_BAD
+    elif any(token != candidate for _, token in stored):
+        if _is_worth_judging(scene, page, candidate, stored):
+            yield candidate, Rank.NEW
+    else:
+        rank = _due(scene, page, candidate)
+        if rank is not None:
+            yield candidate, rank
+
+
+def _lacks_token(scene: Scene, page: Page, key: Key) -> bool:
+    """Say whether a place of ours waits for a token: nothing is there, or nothing that holds one."""
+    content = scene.held[key]
+    if isinstance(content, Absent):
+        return True
+    if not isinstance(content, Stored) or content.blocked or not is_to_be_judged(page, content, scene.instance):
+        return False
+    return content.state != "live" or stored_token(page, content) is None
+
+
+def _is_bad(scene: Scene, page: Page, token: Secret) -> bool:
+    """Say whether a stored token serves nobody as far as is known: refused by Graph, or by Meta's last word."""
+    judged = scene.judged(page, token)
+    if judged is None:
+        return False
+    return judged.refused or is_broken(verify(judged.facts, page=page, now=scene.now, stored=True))
+
+
+def _is_worth_judging(scene: Scene, page: Page, candidate: Secret, stored: Sequence[tuple[Stored, Secret]]) -> bool:
+    """Say whether a string that differs from the stored one is to be judged now.
+
+    Graph may give another string with each read, and all of them work: while the stored one is good, one of them an
+    hour is enough. Where the system user's token has changed, the new string is wanted at once.
+    """
+    if scene.counting(page, candidate) is not None and not scene.insist:
+        return False
+    tried = scene.memory.tried.get(page.name)
+    parent = scene.parent(page)
+    rotated = any(content.marks and content.marks.parent not in (None, parent) for content, _ in stored)
+    return rotated or scene.insist or tried is None or not timedelta(0) <= scene.now - tried < _HOURLY
+
+
+def _due(scene: Scene, page: Page, token: Secret) -> Rank | None:
+    judged = scene.judged(page, token)
+    if judged is None or scene.insist or scene.counting(page, token) is None:
+        return Rank.DUE
+    parent = scene.parent(page)
+    if parent is not None and judged.parent not in (None, parent):
+        return Rank.NEW
+    if _ends_soon(judged, page.checks, scene.now) and not _young(scene, page, token, _HOURLY):
+        return Rank.ENDING
+    return Rank.DUE if _phase_has_passed(page, judged, scene.rhythm.verify_every, scene.now) else None
+
+
+def _ends_soon(judged: Judged, checks: Checks, now: datetime) -> bool:
+    life = checks.expires
+    return ends_within(judged.facts.expires_at, life if isinstance(life, Never) else 2 * life, now)
+
+
+def _phase_has_passed(page: Page, judged: Judged, every: timedelta, now: datetime) -> bool:
+    """Say whether the Page's own moment of the interval lies between its last judgement and now.
+
+    The moment follows from the Page's id, so that Pages that were all judged at once spread over the interval.
+    """
+    if judged.facts.asked_at > now:
+        return True
+    seconds = every.total_seconds()
+    phase = int(hashlib.sha256(page.id.encode()).hexdigest(), 16) % max(int(seconds), 1)
+
+    def turn(moment: datetime) -> int:
+        return int(((moment - _EPOCH).total_seconds() - phase) // seconds)
+
+    return turn(now) > turn(judged.facts.asked_at)
+
+
+def _young(scene: Scene, page: Page, token: Secret, age: timedelta) -> bool:
+    facts = scene.counting(page, token)
+    return facts is not None and timedelta(0) <= scene.now - facts.asked_at < age
+
+
+def _was_refused(fetched: Fetched | SourceError | None) -> bool:
+    return isinstance(fetched, SourceError) and fetched.problem.graph_code == _TOKEN_REFUSED

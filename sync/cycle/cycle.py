@@ -1,0 +1,99 @@
+"""One cycle: observe everything, plan purely, apply exactly the plan, account for it once, and remember."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ulid import ULID
+
+from sync.core.holds import is_counted
+from sync.core.memory import Memory
+from sync.core.model import Key, StoreError, Written
+from sync.core.plan import Plan, Policy, plan
+from sync.core.planned import places
+from sync.core.remember import Lesson, remember
+from sync.core.report import Frame, Outcome, Report, Traffic, report
+from sync.cycle.apply import apply
+from sync.cycle.observe import observe
+from sync.cycle.task import Task
+
+
+def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | None = None) -> tuple[Report, Memory]:
+    """Carry out one cycle, account for it, and give what is known after it.
+
+    ``write`` False stops after the plan. ``if_plan`` is the checksum of a plan that a person has seen: it is carried out
+    past the brake if it is still that one, and nothing is written otherwise. Raises nothing but Stopping: whatever goes
+    wrong at a Page, a store or a system user is in the report.
+    """
+    started_at, started = task.clock.now(), task.clock.monotonic()
+    before = {name: store.requests for name, store in task.stores.items()}
+    writes = write and not task.observe
+    sight = observe(task, writes=writes)
+    planned = plan(
+        sight.observation,
+        pages=task.pages,
+        instance=task.instance,
+        now=task.clock.now(),
+        policy=Policy(task.observe, task.brake, task.memory.overwritten, released=if_plan is not None),
+        named=task.selected_from,
+    )
+    another = if_plan is not None and planned.checksum != if_plan
+    outcomes, told = apply(task, planned) if writes and not another else (None, {})
+    memory, degraded = remember(
+        sight.scene,
+        Lesson(
+            told={**sight.told, **told},
+            probed=sight.probed,
+            alone=sight.alone,
+            skipped=sight.skipped,
+            overwritten=_overwritten(planned, outcomes or {}),
+            pools=task.source.pools,
+            started_at=started_at,
+            whole=task.selected_from is None,
+        ),
+        task.clock.now(),
+    )
+    frame = Frame(
+        instance=task.instance,
+        cycle=cycle or str(ULID()),
+        started_at=started_at,
+        finished_at=task.clock.now(),
+        duration_seconds=task.clock.monotonic() - started,
+        verify_interval_seconds=round(task.rhythm.verify_every.total_seconds()),
+        traffic=Traffic(
+            graph_requests=task.source.requests,
+            graph_calls=task.source.calls,
+            store_requests=sum(store.requests - before[name] for name, store in task.stores.items()),
+        ),
+        warnings=_warnings(task, planned),
+        another_plan=another,
+        degraded=tuple(sorted(degraded)),
+        alarms={name: lost.alarm for name, lost in memory.lost.items() if lost.alarm is not None},
+        recovered=tuple(sorted((_alarmed(task.memory) & sight.scene.names) - set(memory.lost))),
+    )
+    return report(planned, frame, outcomes, instance=task.instance, planned_only=not write), memory
+
+
+def _overwritten(planned: Plan, outcomes: Mapping[Key, Outcome]) -> list[Key]:
+    """Name the places where a token that worked was written over, or may have been."""
+    return [
+        place.key
+        for page, place in places(planned.pages)
+        if is_counted(page, place) and _may_be_written(outcomes.get(place.key))
+    ]
+
+
+def _may_be_written(outcome: Outcome | None) -> bool:
+    return isinstance(outcome, Written) or (isinstance(outcome, StoreError) and outcome.maybe_written)
+
+
+def _alarmed(memory: Memory) -> set[str]:
+    return {name for name, lost in memory.lost.items() if lost.alarm is not None}
+
+
+def _warnings(task: Task, planned: Plan) -> tuple[str, ...]:
+    unlisted = (
+        f"store {name}: orphans could not be listed: {error.message}" for name, error in planned.unlisted.items()
+    )
+    of_stores = (f"store {name}: {text}" for name, store in task.stores.items() for text in store.warnings)
+    return (*task.warnings, *task.source.warnings, *of_stores, *unlisted)

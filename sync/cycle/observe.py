@@ -1,0 +1,238 @@
+"""The first part of a cycle: read everything, and change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from sync.core import access, due
+from sync.core.holds import doubted
+from sync.core.memory import token_id
+from sync.core.model import (
+    Absent,
+    Ask,
+    Fetched,
+    Key,
+    Marks,
+    Page,
+    Parent,
+    Probe,
+    SourceError,
+    State,
+    Stored,
+    StoreError,
+    TokenFacts,
+)
+from sync.core.plan import Observation, judged_plans
+from sync.core.problems import Problem
+from sync.core.remember import with_probes, with_told
+from sync.core.scene import Scene
+from sync.core.secret import Secret
+from sync.cycle.task import Task, attempt, graph_mistake, store_mistake
+from sync.stores.interface import Store
+from sync.threads import each
+
+Facts = dict[tuple[str, Secret], TokenFacts | SourceError]
+
+_NOT_ASKED = SourceError(
+    Problem("throttled", "Meta was not asked about the token in this cycle, to keep within the quota of the app."),
+    scope="app",
+)
+_REFUSED = Problem("probe-failed", "Graph refuses a call with the token, though debug_token calls it valid.")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one cycle saw: what is planned on, and what is remembered of it.
+
+    ``told`` is what Meta said in this cycle, ``probed`` how stored tokens were taken, both by app and token. ``alone`` names
+    the Pages that were read by themselves, and ``skipped`` the alarmed ones that were not read.
+    """
+
+    observation: Observation
+    scene: Scene
+    told: Facts
+    probed: Mapping[tuple[str, Secret], Probe]
+    alone: frozenset[str]
+    skipped: frozenset[str]
+
+
+def observe(task: Task, *, writes: bool) -> Sight:
+    """Read Graph and each store side by side, then ask Meta what is due. ``writes``: the plan will be carried out."""
+    lost = {} if _insists(task) else task.memory.lost
+    now = task.clock.now()
+    skipped, alone = access.left_out(lost, now), access.to_be_read_alone(lost, now)
+    graph: list[tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]] = []
+    held: dict[Key, Stored | Absent | StoreError] = {}
+
+    def look(at: str | None) -> None:
+        if at is None:
+            graph.append(_read_graph(task, [page for page in task.pages if page.name not in skipped], alone))
+        else:
+            held.update(_read_store(task, task.stores[at], mistakes[at]))
+
+    used = {key.store for page in task.pages for key in page.places}
+    mistakes = {
+        name: attempt(partial(_begin, store, writes=writes), partial(store_mistake, name))
+        for name, store in task.stores.items()
+    }
+    each(look, [None, *sorted(used)], workers=len(used) + 1, clock=task.clock)
+    parents, fetched = graph[0]
+    scene = Scene(
+        pages=task.pages,
+        instance=task.instance,
+        parents=parents,
+        fetched={**skipped, **fetched},
+        held=held,
+        memory=task.memory,
+        rhythm=task.rhythm,
+        now=task.clock.now(),
+        insist=_insists(task),
+    )
+    asks = due.asks(scene)
+    probed = _probe(task, due.probes(scene, task.alive_every, asked=asks))
+    if "refused" in probed.values():
+        scene = replace(scene, memory=with_probes(task.memory, _by_id(task, probed), scene.now))
+        asks = due.asks(scene)
+    told = _debug_all(task, asks)
+    # A stored token that turned out to be dead makes the fetched one pressing, which may not have been before.
+    more = _urgent_besides(due.asks(replace(scene, memory=with_told(scene, told))), asks) if told else {}
+    told.update(_debug_all(task, more))
+    asks = {app: (*asks.get(app, ()), *more.get(app, ())) for app in {**asks, **more}}
+    names = sorted(set(task.stores))
+    owned = each(lambda name: _owned(task, name), names, workers=len(names), clock=task.clock)
+    observation = _heard(scene, asks, told, Observation(parents, scene.fetched, held, {}, owned))
+    if task.asks_twice:
+        observation = _ask_twice(task, scene, told, observation)
+    return Sight(observation, scene, told, probed, alone, frozenset(skipped))
+
+
+def debug(task: Task, app: str, asks: Sequence[Ask]) -> Facts:
+    """Have Meta say what tokens are; what there was no room for in the app's quota is not in the answer."""
+
+    def failed(where: str) -> Mapping[Secret, TokenFacts | SourceError]:
+        return dict.fromkeys((ask.token for ask in asks), graph_mistake(where))
+
+    found = attempt(lambda: task.source.debug(app, asks), failed)
+    return {(app, token): facts for token, facts in found.items()}
+
+
+def _insists(task: Task) -> bool:
+    return task.selected_from is not None
+
+
+def _read_graph(
+    task: Task, pages: Sequence[Page], alone: frozenset[str]
+) -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
+    def failed(where: str) -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
+        return {}, {page.name: graph_mistake(where) for page in pages}
+
+    def read() -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
+        fetched = task.source.read(pages, alone=alone)
+        # Asked for after the read, which may have found that a system user died meanwhile.
+        return task.source.parents(), {page.name: fetched[page.name] for page in pages}
+
+    return attempt(read, failed)
+
+
+def _begin(store: Store, *, writes: bool) -> StoreError | None:
+    store.begin(writes=writes)
+    return None
+
+
+def _read_store(task: Task, store: Store, mistake: StoreError | None) -> Mapping[Key, Stored | Absent | StoreError]:
+    places = {key: page for page in task.pages for key in page.places if key.store == store.name}
+    if mistake is not None:
+        return dict.fromkeys(places, mistake)
+
+    def read() -> Mapping[Key, Stored | Absent | StoreError]:
+        found = store.read(list(places), raw=frozenset(key for key, page in places.items() if page.payload.raw))
+        return {key: found[key] for key in places}
+
+    return attempt(read, lambda where: dict.fromkeys(places, store_mistake(store.name, where)))
+
+
+def _owned(task: Task, name: str) -> Sequence[tuple[Key, Marks]] | StoreError:
+    def failed(where: str) -> Sequence[tuple[Key, Marks]] | StoreError:
+        return store_mistake(name, where)
+
+    return attempt(lambda: task.stores[name].owned(task.instance), failed)
+
+
+def _probe(task: Task, wanted: Mapping[str, Mapping[Secret, str]]) -> Mapping[tuple[str, Secret], Probe]:
+    found: dict[tuple[str, Secret], Probe] = {}
+    for app, pages in wanted.items():
+        unknown: Mapping[Secret, Probe] = dict.fromkeys(pages, "unknown")
+        answers = attempt(partial(task.source.probe, app, pages), lambda _, unknown=unknown: unknown)  # type: ignore[misc]
+        found.update({(app, token): answer for token, answer in answers.items()})
+    return found
+
+
+def _by_id(task: Task, probed: Mapping[tuple[str, Secret], Probe]) -> Mapping[tuple[str, str], Probe]:
+    ids = {page.app: page.app_id for page in task.pages}
+    return {token_id(ids[app], token): answer for (app, token), answer in probed.items()}
+
+
+def _debug_all(task: Task, asks: Mapping[str, Sequence[Ask]]) -> Facts:
+    told: Facts = {}
+    for app, of_app in asks.items():
+        told.update(debug(task, app, of_app))
+    return told
+
+
+def _urgent_besides(
+    asks: Mapping[str, Sequence[Ask]], already: Mapping[str, Sequence[Ask]]
+) -> Mapping[str, Sequence[Ask]]:
+    """Give what has become urgent and was not asked yet."""
+    asked = {(app, ask.token) for app, of_app in already.items() for ask in of_app}
+    urgent = {
+        app: [ask for ask in of_app if ask.urgent and (app, ask.token) not in asked] for app, of_app in asks.items()
+    }
+    return {app: of_app for app, of_app in urgent.items() if of_app}
+
+
+def _heard(scene: Scene, asks: Mapping[str, Sequence[Ask]], told: Facts, observation: Observation) -> Observation:
+    """Join what Meta said now with what it said before and what still counts."""
+    wanted = {(app, ask.token) for app, of_app in asks.items() for ask in of_app}
+    facts: Facts = {}
+    doubts: dict[tuple[str, Secret], Problem] = {}
+    for page, token in scene.tokens():
+        key = (page.app, token)
+        judged = scene.judged(page, token)
+        now = told.get(key, _NOT_ASKED if key in wanted else None)
+        if isinstance(now, TokenFacts) or (isinstance(now, SourceError) and now.state is State.INVALID):
+            facts[key] = now
+        else:
+            before = scene.counting(page, token)
+            if before is not None:
+                facts[key] = before
+            elif now is not None:
+                facts[key] = now
+            if before is not None and now is not None and now is not _NOT_ASKED:
+                doubts[key] = now.problem
+        if judged is not None and judged.probe == "refused" and key not in doubts:
+            doubts[key] = _REFUSED
+    return replace(observation, facts=facts, doubts=doubts, twice=_said_before(scene))
+
+
+def _said_before(scene: Scene) -> frozenset[tuple[str, Secret]]:
+    """Give the tokens that Meta called invalid in an earlier cycle."""
+    return frozenset(
+        (page.app, token)
+        for page, token in scene.tokens()
+        if (judged := scene.judged(page, token)) is not None and judged.facts.is_valid is False
+    )
+
+
+def _ask_twice(task: Task, scene: Scene, told: Facts, observation: Observation) -> Observation:
+    """Ask again about a mass of tokens that Meta calls invalid; ``told`` gets the second word."""
+    plans = judged_plans(observation, pages=task.pages, instance=task.instance, now=scene.now)
+    again: dict[str, list[Ask]] = {}
+    for app, token in sorted(doubted(plans, task.brake), key=lambda doubt: (doubt[0], doubt[1].fingerprint)):
+        again.setdefault(app, []).append(Ask(token, urgent=True))
+    second = _debug_all(task, again)
+    told.update(second)
+    heard = {key: facts for key, facts in second.items() if isinstance(facts, TokenFacts)}
+    twice = {key for key, facts in heard.items() if facts.is_valid is False}
+    return replace(observation, facts={**observation.facts, **heard}, twice=frozenset(twice) | set(observation.twice))

@@ -1,0 +1,162 @@
+"""The memory between two runs of the program: one file, without a secret in it. What cannot be used is not used."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from sync.core.access import Lost
+from sync.core.memory import Judged, Memory
+from sync.core.model import Key
+from sync.core.usage import Pool
+from sync.stores import disk
+from sync.threads import Clock
+
+_CAP = 256 << 20
+_LOCK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    app_id: str
+    fingerprint: str
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True)
+class _Overwritten:
+    store: str
+    path: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The file's form. ``instance`` is whose it is; another's says nothing of our Pages."""
+
+    format: Literal[1]
+    instance: str
+    tokens: tuple[_Token, ...]
+    lost: Mapping[str, Lost]
+    tried: Mapping[str, datetime]
+    overwritten: tuple[_Overwritten, ...]
+    pools: Mapping[str, Pool]
+
+
+class StateFile:
+    """One state file of one instance. ``warning`` says why the last reading or writing did not work; empty where it did.
+
+    Another process of the instance may use it as well: each keeps its own memory, and the file has that of the last one.
+    """
+
+    def __init__(self, path: Path, instance: str, *, clock: Clock) -> None:
+        self.warning = ""
+        self._path = path
+        self._instance = instance
+        self._clock = clock
+        self._foreign = False
+
+    def load(self) -> Memory:
+        """Read the memory; an empty one where there is none, or where it cannot be used."""
+        self.warning = ""
+        try:
+            found = self._read()
+        except (OSError, disk.RefusedError, disk.LockedError) as error:
+            return self._unused(_words(error))
+        if found is None:
+            return Memory()
+        if found.data is None:
+            return self._unused("it is larger than any state of ours")
+        return self._parsed(found.data)
+
+    def save(self, memory: Memory) -> None:
+        """Put the memory in place of the one before, whole or not at all; somebody else's file is left alone."""
+        if self._foreign:
+            return
+        data = _adapter().dump_json(_file(memory, self._instance))
+        try:
+            with _locked(self._path.parent, self._clock) as folder:
+                disk.put(folder, self._path.name, data)
+        except (OSError, disk.RefusedError, disk.LockedError) as error:
+            self.warning = f"The state file {self._path} is not written: {_words(error)}."
+        else:
+            self.warning = ""
+
+    def _read(self) -> disk.Bytes | None:
+        if not self._path.parent.is_dir():
+            return None
+        with disk.root(str(self._path.parent)) as folder:
+            return disk.read(folder, self._path.name, cap=_CAP)
+
+    def _parsed(self, data: bytes) -> Memory:
+        try:
+            raw: Any = json.loads(data)
+        except (ValueError, RecursionError):
+            return self._unused("it is not whole")
+        if not isinstance(raw, dict) or raw.get("format") != 1:
+            return self._unused("it has the form of another version")
+        if raw.get("instance") != self._instance:
+            self._foreign = True
+            return self._unused("it is another instance's, and is left alone")
+        try:
+            return _memory(_adapter().validate_json(data))
+        except (ValidationError, RecursionError):
+            pass
+        return self._unused("something in it is not as it should be")
+
+    def _unused(self, why: str) -> Memory:
+        self.warning = f"The state file {self._path} is not used: {why}. What it would say is asked of Meta anew."
+        return Memory()
+
+
+@contextmanager
+def _locked(folder: Path, clock: Clock) -> Iterator[int]:
+    with disk.root(str(folder), create=True) as fd, disk.locked(fd, timeout=_LOCK_SECONDS, clock=clock):
+        yield fd
+
+
+@cache
+def _adapter() -> TypeAdapter[_File]:
+    return TypeAdapter(_File)
+
+
+def _file(memory: Memory, instance: str) -> _File:
+    return _File(
+        format=1,
+        instance=instance,
+        tokens=tuple(_Token(app_id, fingerprint, told) for (app_id, fingerprint), told in memory.judged.items()),
+        lost=memory.lost,
+        tried=memory.tried,
+        overwritten=tuple(_Overwritten(key.store, key.path, at) for key, at in memory.overwritten.items()),
+        pools=memory.pools,
+    )
+
+
+def _memory(file: _File) -> Memory:
+    """Give the memory that a file holds. An alarmed Page is asked again at once: much may have happened meanwhile."""
+    return Memory(
+        judged={(token.app_id, token.fingerprint): token.judged for token in file.tokens},
+        lost={name: replace(lost, left=0) for name, lost in file.lost.items()},
+        tried=file.tried,
+        overwritten={Key(place.store, place.path): place.at for place in file.overwritten},
+        pools=file.pools,
+    )
+
+
+def _words(error: Exception) -> str:
+    """Say what happened, without a library's text."""
+    if isinstance(error, disk.RefusedError):
+        return str(error)
+    if isinstance(error, disk.LockedError):
+        return "another process has held the folder's lock all the time"
+    number = error.errno if isinstance(error, OSError) else None
+    return errno.errorcode.get(number or 0, type(error).__name__)

@@ -1,0 +1,276 @@
+"""What cycles remember of each other: what it saves, and that it never makes them surer than they are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sync.core.events import events
+from sync.core.memory import Rhythm
+from sync.core.model import Key, SourceError, State, StoreError
+from sync.core.problems import Problem
+from sync.core.report import Report
+from tests.cycle.fakes import Stage
+
+MINUTE = 60.0
+NO_ACCESS = SourceError(Problem("no-access", "Graph says no."), State.INVALID)
+AWAY = SourceError(Problem("graph-unavailable", "Graph is away."), State.UNKNOWN, "graph")
+
+
+def remembering(*names: str, stores: tuple[str, ...] = ("vault",)) -> Stage:
+    """Set a stage whose cycles remember, with the first one over."""
+    stage = Stage(*names, stores=stores)
+    stage.remembers, stage.changes["asks_twice"] = True, False
+    assert stage.cycle().result == "ok"
+    stage.world.asked.clear()
+    stage.clock.passed += 15 * MINUTE
+    return stage
+
+
+def entry(report: Report, number: int = 0) -> tuple[str, str | None, str]:
+    """Give what was done for a Page at its first place, and what is served there."""
+    first = report.pages[number].stores[0]
+    return first.action.value, first.reason, first.served
+
+
+def told(report: Report) -> list[str]:
+    """Name the events that are above debug."""
+    return [event.name for event in events(report) if event.level != "debug"]
+
+
+def test_idle_cycles_ask_meta_nothing_but_whether_the_tokens_are_alive() -> None:
+    """A token judged lately is used once, on its own quota, and not judged again."""
+    stage = remembering("berlin", "paris")
+    report = stage.cycle()
+    assert (report.result, report.summary["verified"]) == ("ok", 2)
+    assert stage.world.asked == []
+    assert [len(tokens) for tokens in stage.world.probed] == [2]
+    stage.clock.passed += MINUTE
+    stage.cycle()
+    assert len(stage.world.probed) == 1
+
+
+def test_each_token_is_judged_once_in_each_interval() -> None:
+    """Over two days each token is judged twice more, whatever the number of cycles."""
+    stage = remembering("berlin", "paris", "rome")
+    for _ in range(2 * 96):
+        assert stage.cycle().result == "ok"
+        stage.clock.passed += 15 * MINUTE
+    assert sum(len(tokens) for tokens in stage.world.asked) == 6
+
+
+def test_refused_token_is_judged_and_healed_in_the_same_cycle() -> None:
+    """A token that Graph refuses is judged at once, and healed where Meta calls it dead."""
+    stage = remembering("berlin", "paris")
+    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.generation += 1
+    report = stage.cycle()
+    assert entry(report) == ("replaced", "heal", "verified")
+    assert entry(report, 1) == ("kept", None, "verified")
+
+
+def test_token_that_is_refused_though_meta_calls_it_valid_is_a_notice() -> None:
+    """It stays verified, is told of, and is not tried again before a day has passed."""
+    stage = remembering("berlin")
+    stage.world.refused.add(stage.world.token(stage.pages[0]))
+    for _ in range(5):
+        report = stage.cycle()
+        assert (report.result, entry(report)) == ("ok", ("unchanged", None, "verified"))
+        assert [notice.code for notice in report.pages[0].stores[0].notices] == ["probe-failed"]
+        stage.clock.passed += 15 * MINUTE
+    assert len(stage.world.probed) == 1
+    assert [len(tokens) for tokens in stage.world.asked] == [1]
+
+
+def test_refused_token_of_which_meta_says_nothing_is_not_called_verified() -> None:
+    """What was said before the refusal counts no more."""
+    stage = remembering("berlin")
+    stage.world.refused.add(stage.world.token(stage.pages[0]))
+    stage.world.errors["messenger"] = AWAY
+    report = stage.cycle()
+    assert (report.result, entry(report)) == ("failed", ("kept", None, "stale"))
+
+
+def test_word_of_meta_counts_until_it_is_stale() -> None:
+    """While Meta cannot be asked again, its last word counts for twice the interval, and not longer."""
+    stage = remembering("berlin")
+    stage.world.errors["messenger"] = AWAY
+    stage.clock.passed = 47.9 * 60 * MINUTE
+    report = stage.cycle()
+    assert entry(report) == ("unchanged", None, "verified")
+    assert [notice.code for notice in report.pages[0].stores[0].notices] == ["graph-unavailable"]
+    stage.clock.passed = 48 * 60 * MINUTE
+    report = stage.cycle()
+    assert entry(report) == ("kept", None, "stale")
+    assert report.pages[0].stores[0].verified_at is None
+
+
+def test_remembered_proof_is_too_old_for_a_write() -> None:
+    """A secret that was removed is made again only after Meta has been asked again."""
+    stage = remembering("berlin")
+    stage.stores["vault"].secrets.clear()
+    stage.stores["vault"].versions.clear()
+    report = stage.cycle()
+    assert entry(report) == ("created", None, "verified")
+    assert [len(tokens) for tokens in stage.world.asked] == [1]
+
+
+def test_no_room_in_the_quota_leaves_what_is_known() -> None:
+    """What was not asked for want of quota is told only where nothing that counts is known."""
+    stage = remembering("berlin", "paris")
+    stage.world.quota = 0
+    stage.clock.passed = 47 * 60 * MINUTE
+    assert stage.cycle().result == "ok"
+    stage.clock.passed = 49 * 60 * MINUTE
+    report = stage.cycle()
+    assert [page.served for page in report.pages] == ["stale", "stale"]
+    assert [page.problems[0].code for page in report.pages] == ["throttled", "throttled"]
+
+
+def test_repair_needs_no_room_in_the_quota() -> None:
+    """A Page without a secret is asked about all the same."""
+    stage = remembering("berlin", "paris")
+    stage.world.quota = 0
+    stage.stores["vault"].secrets.pop(Key("vault", "meta/pages/paris"))
+    stage.stores["vault"].versions.pop(Key("vault", "meta/pages/paris"))
+    assert entry(stage.cycle(), 1) == ("created", None, "verified")
+
+
+def test_changing_strings_are_judged_hourly_and_never_written() -> None:
+    """Where each read gives another string, all valid, no version is made and one string an hour is judged."""
+    stage = remembering("berlin")
+    stage.world.changing = True
+    for _ in range(40):
+        assert stage.cycle().result == "ok"
+        stage.clock.passed += 15 * MINUTE
+    assert len(stage.stores["vault"].writes) == 2
+    assert len(stage.world.asked) <= 11
+
+
+def test_clock_that_is_set_back_makes_nothing_surer() -> None:
+    """A judgement from the future is made anew."""
+    stage = remembering("berlin")
+    stage.clock.passed -= 24 * 60 * MINUTE
+    assert stage.cycle().result == "ok"
+    assert [len(tokens) for tokens in stage.world.asked] == [1]
+
+
+def test_mass_of_dead_tokens_is_healed_in_the_second_cycle() -> None:
+    """The first cycle keeps them and says so, the next one heals."""
+    stage = remembering(*(f"p{number}" for number in range(6)))
+    for page in stage.pages:
+        stage.world.dead.add(stage.world.token(page))
+    stage.world.generation += 1
+    first = stage.cycle()
+    assert {entry(first, number) for number in range(6)} == {("kept", "invalid-once", "broken")}
+    stage.clock.passed += 15 * MINUTE
+    second = stage.cycle()
+    assert {entry(second, number) for number in range(6)} == {("replaced", "heal", "verified")}
+
+
+def test_mass_of_dead_tokens_is_asked_about_twice_by_a_single_cycle() -> None:
+    """Where no cycle follows, Meta is asked again at once, and what it takes back is not replaced."""
+    stage = remembering(*(f"p{number}" for number in range(6)))
+    stage.changes["asks_twice"] = True
+    tokens = [stage.world.token(page) for page in stage.pages]
+    stage.world.dead.update(tokens)
+    stage.world.generation += 1
+    calls = 0
+
+    def before(call: str) -> None:
+        nonlocal calls
+        calls += call == "debug"
+        if calls == 2:
+            stage.world.dead.discard(tokens[0])
+
+    stage.world.before = before
+    report = stage.cycle()
+    assert entry(report) == ("kept", None, "verified")
+    assert {entry(report, number) for number in range(1, 6)} == {("replaced", "heal", "verified")}
+
+
+def test_brake_remembers_what_it_let_through() -> None:
+    """Two changes pass, and a third within the day is held with what would be done and the plan's name."""
+    stage = remembering(*(f"p{number}" for number in range(9)))
+    tokens = [stage.world.token(page) for page in stage.pages]
+    stage.world.generation += 1
+    for token in tokens[:2]:
+        stage.world.owners[token] = "wrong"
+    for _ in range(2):
+        stage.clock.passed = stage.clock.passed + 60 * MINUTE
+        stage.changes["rhythm"] = Rhythm(timedelta(seconds=1))
+        report = stage.cycle()
+    assert [entry(report, number)[0] for number in range(3)] == ["unchanged", "unchanged", "kept"]
+    stage.world.owners[tokens[2]] = "wrong"
+    stage.clock.passed += MINUTE
+    report = stage.cycle()
+    assert entry(report, 2) == ("held", "brake", "broken")
+    assert (report.result, report.exit_code) == ("held", 4)
+    assert "brake_held" in told(report)
+    wrong = stage.cycle(if_plan="sha256:" + 64 * "0")
+    assert (wrong.result, entry(wrong, 2)[0], wrong.frame.another_plan) == ("held", "replaced", True)
+    assert len(stage.stores["vault"].versions[stage.pages[2].places[0]]) == 1
+    right = stage.cycle(if_plan=report.checksum)
+    assert (right.result, entry(right, 2)) == ("ok", ("replaced", "heal", "verified"))
+
+
+def test_lost_page_becomes_an_alarm_once_and_is_regained() -> None:
+    """The loss is told from the first cycle on, the alarm once, and the good reading once."""
+    stage = remembering("berlin", "paris", "rome")
+    stage.world.errors["paris"] = NO_ACCESS
+    events_of = []
+    for _ in range(4):
+        report = stage.cycle()
+        assert (report.pages[1].verdict, report.result) == (State.INVALID, "degraded")
+        assert entry(report, 1) == ("kept", None, "verified")
+        events_of.append([name for name in told(report) if name in ("page_lost", "page_regained")])
+        stage.clock.passed += 15 * MINUTE
+    assert events_of == [[], [], ["page_lost"], []]
+    assert report.pages[1].alarm is not None
+    assert [len(names) for names in stage.world.read[-2:]] == [3, 2]
+    assert frozenset({"paris"}) in stage.world.alone
+    del stage.world.errors["paris"]
+    report = stage.cycle()
+    assert (report.result, "page_regained" in told(report)) == ("ok", True)
+
+
+def test_selection_makes_its_pages_due_and_leaves_the_memory_of_others_alone() -> None:
+    """A person who asks for one Page hears what Meta says now; what is known of the others stays."""
+    stage = remembering("berlin", "paris")
+    before = stage.memory
+    named = frozenset(key for page in stage.pages for key in page.places)
+    report = stage.cycle(pages=stage.pages[:1], selected_from=named)
+    assert ([page.name for page in report.pages], report.orphans) == (["berlin"], ())
+    assert [len(tokens) for tokens in stage.world.asked] == [1]
+    assert set(stage.memory.judged) == set(before.judged)
+    changed = {name for name, judged in stage.memory.judged.items() if judged != before.judged[name]}
+    assert {name for _, name in changed} & {stage.world.token(stage.pages[0]).fingerprint}
+    assert stage.world.token(stage.pages[1]).fingerprint not in {name for _, name in changed}
+
+
+def test_store_that_is_away_for_a_while_costs_no_judgements() -> None:
+    """What is known of stored tokens outlives a store's outage of less than an hour."""
+    stage = remembering("berlin")
+    stage.world.changing = True
+    stage.cycle()
+    stage.stores["vault"].down = StoreError("unreachable", "Nobody listens.", "Start it.", whole=True)
+    stage.clock.passed += 15 * MINUTE
+    assert stage.cycle().result in ("degraded", "failed")
+    stage.stores["vault"].down = None
+    stage.world.asked.clear()
+    stage.clock.passed += 15 * MINUTE
+    assert stage.cycle().result == "ok"
+    stored = stage.stores["vault"].versions[stage.pages[0].places[0]]
+    assert len(stored) == 1
+    assert sum(len(tokens) for tokens in stage.world.asked) <= 1
+
+
+def test_memory_holds_no_more_than_what_is_seen() -> None:
+    """Strings that came and went are forgotten, so that the memory does not grow."""
+    stage = remembering("berlin")
+    stage.world.changing = True
+    sizes = set()
+    for _ in range(200):
+        stage.clock.passed += 60 * MINUTE
+        stage.cycle()
+        sizes.add(len(stage.memory.judged))
+    assert max(sizes) <= 5

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
 
 from sync.config.durations import PositiveDuration
 from sync.config.values import (
@@ -162,12 +163,63 @@ class VaultStore(Wire):
     timeout: Timeout = timedelta(seconds=30)
 
 
+def _with_role(value: Any, info: ValidationInfo) -> Any:
+    """Refuse what only assuming a role would use, where no role is to be assumed."""
+    if value is not None and "role_arn" in info.data and info.data["role_arn"] is None:
+        wrong("missing-key", "an external id is given and no role to assume with it", "write role_arn, or take it away")
+    return value
+
+
 class AwsAuth(Part):
     """Which credentials are used."""
 
     profile: Annotated[
         Text | None, Field(description="A profile of AWS's shared configuration; else boto3's usual chain.")
     ] = None
+    role_arn: Annotated[
+        str | None,
+        Field(
+            pattern=r"^arn:aws[a-z-]*:iam::[0-9]{1,12}:role/[A-Za-z0-9_+=,.@/-]{1,576}$",
+            description="A role to assume with these credentials, under the session name page-token-sync.",
+            examples=["arn:aws:iam::123456789012:role/page-token-sync"],
+        ),
+    ] = None
+    external_id: Annotated[
+        Reference | None,
+        AfterValidator(_with_role),
+        Field(
+            description="A reference to the external id that the role's trust policy demands.",
+            examples=[{"env": "AWS_EXTERNAL_ID"}],
+        ),
+    ] = None
+
+
+_REGION = r"^[a-z0-9-]{1,64}$"
+
+
+class AwsReplica(Part):
+    """One region that a secret is replicated to."""
+
+    region: Annotated[str, Field(pattern=_REGION, description="The replica's region.")]
+    kms_key: Annotated[
+        Text | None, Field(description="The KMS key of that region for the replica; else Amazon's own.")
+    ] = None
+
+
+_REPLICA_SCHEMA: JsonSchemaValue = {"anyOf": [{"type": "string", "pattern": _REGION}, AwsReplica.model_json_schema()]}
+
+
+def _replica(value: Any) -> Any:
+    return {"region": value} if isinstance(value, str) else value
+
+
+def _replicas(value: tuple[AwsReplica, ...], info: ValidationInfo) -> tuple[AwsReplica, ...]:
+    regions = [replica.region for replica in value]
+    if len(regions) != len(set(regions)):
+        wrong("bad-value", "a region stands twice among the replicas", "name each region once")
+    if info.data.get("region") in regions:
+        wrong("bad-value", "the store's own region stands among its replicas", "name other regions only")
+    return value
 
 
 def _tag_key(value: str) -> str:
@@ -184,12 +236,23 @@ class AwsStore(Wire):
     type: Annotated[
         Literal["aws-secrets-manager"], Field(description="The kind of store: vault, aws-secrets-manager or file.")
     ]
-    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$", description="The region.", examples=["eu-central-1"])]
+    region: Annotated[str, Field(pattern=_REGION, description="The region.", examples=["eu-central-1"])]
     name: Annotated[PathTemplate, Field(description=f"The secret's name. {_PLACEHOLDERS}")] = "meta/pages/{name}"
     kms_key: Annotated[
         Text | None,
         Field(description="The KMS key for secrets that are created; else Amazon's own. Nothing is re-encrypted."),
     ] = None
+    replicas: Annotated[
+        tuple[Annotated[AwsReplica, BeforeValidator(_replica), WithJsonSchema(_REPLICA_SCHEMA)], ...],
+        Field(
+            strict=False,
+            max_length=64,
+            description="Regions that a secret is replicated to when it is created: names, or {region: NAME, kms_key: KEY}. "
+            "What differs later is warned about, and not changed.",
+            examples=[["us-east-1"]],
+        ),
+        AfterValidator(_replicas),
+    ] = ()
     tags: Annotated[
         dict[Annotated[str, AfterValidator(_tag_key)], str],
         Field(description="Tags beside our own, set when a secret is created or its marks are written."),

@@ -84,7 +84,7 @@ _CLASSES: dict[str, _Row] = {
     "SSLError": ("tls", "the endpoint's certificate is not trusted", "Set ca_file to the CA that signed it.", True),
     "ValueError": (
         "unexpected",
-        "endpoint_url is no address for the library",
+        "the address in endpoint_url is not one that the library takes",
         "Write https://HOST:PORT, HOST of letters, digits, dots and hyphens.",
         True,
     ),

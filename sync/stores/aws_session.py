@@ -171,13 +171,14 @@ class _Given:
 def found(find: Callable[[], T], role: str) -> T:
     """Find credentials, or raise UnsignedError whatever the library raises."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
     try:
         return find()
     except ClientError as error:
         said = error.response.get("Error", {})
         refused = from_chain(str(said.get("Code", "")), str(said.get("Message", "")), error.operation_name, role)
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         refused = no_credentials(*(kind.__name__ for kind in type(error).__mro__), role=role)
     except _CHAIN as error:
         refused = no_credentials(type(error).__name__, role=role)

@@ -1,7 +1,7 @@
 """AWS Secrets Manager for tests: moto in this process, behind a shim that refuses what AWS refuses and fails on demand.
 
 The shim speaks the service's JSON 1.1 protocol over HTTP: it reads the operation from X-Amz-Target, applies the rules of
-aws_rules, counts, makes the fault that a test asked for, and hands the rest to moto.
+aws_rules, counts, makes the fault that a test asked for, and hands the rest to moto. STS is behind the same address.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import boto3
 import pytest
@@ -58,8 +59,12 @@ class _Call:
         return self.handler.forward()
 
     def answer(self, code: str, text: str, status: int = 400) -> bool:
-        """Answer with an error of AWS's."""
-        self.handler.reply(status, json.dumps({"__type": code, "Message": text}).encode())
+        """Answer with an error of AWS's, in the form of the service that was asked."""
+        if "X-Amz-Target" in self.handler.headers:
+            content = json.dumps({"__type": code, "Message": text})
+        else:
+            content = f"<ErrorResponse><Error><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>"
+        self.handler.reply(status, content.encode())
         return True
 
     def reply(self, content: dict[str, Any] | bytes) -> bool:
@@ -180,8 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Judge, count, fail or forward one call."""
         self.data = self.rfile.read(int(self.headers["Content-Length"]))
-        operation = self.headers["X-Amz-Target"].removeprefix("secretsmanager.")
-        call = _Call(self, operation, json.loads(self.data))
+        call = self.call()
+        operation = call.operation
         with self.aws.lock:
             self.aws.calls[operation] += 1
             self.aws.headers.append(dict(self.headers))
@@ -202,6 +207,14 @@ class _Handler(BaseHTTPRequestHandler):
             call.answer(*no)
         else:
             self.reply(*self.forward())
+
+    def call(self) -> _Call:
+        """Read what is asked: of Secrets Manager by a header and JSON, of STS by a form."""
+        target = self.headers["X-Amz-Target"]
+        if target is not None:
+            return _Call(self, target.removeprefix("secretsmanager."), json.loads(self.data))
+        form = dict(parse_qsl(self.data.decode()))
+        return _Call(self, form["Action"], form)
 
     def forbid(self, call: _Call, name: str) -> bool:
         """Deny one secret's value as AWS does: alone by an error, in a batch by a member of ``Errors``."""
@@ -226,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, content = answer.status, answer.read()
         finally:
             moto.close()
-        if status == 200:
+        if status == 200 and "X-Amz-Target" in self.headers:
             self.aws.tokens.update(filter(None, [json.loads(content or b"{}").get("NextToken")]))
         return 400 if status == 404 else status, content
 

@@ -1,0 +1,168 @@
+"""The memory between two runs: whole, harmless, and never more than it is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sync.core.access import Lost
+from sync.core.memory import Judged, Memory
+from sync.core.model import NEVER, GraphErrorFacts, Key
+from sync.core.problems import Problem
+from sync.core.usage import Pool
+from sync.state import StateFile
+from sync.threads import SystemClock
+from tests.core.values import APP_ID, FETCHED, NOW, OTHER, facts
+
+FULL = Memory(
+    judged={
+        (APP_ID, FETCHED.fingerprint): Judged(
+            facts(granular_scopes={"pages_messaging": frozenset({"1"}), "other": None}, data_access_expires_at=NOW),
+            parent="parent",
+            probed_at=NOW,
+            probe="refused",
+        ),
+        (APP_ID, OTHER.fingerprint): Judged(
+            facts(is_valid=False, expires_at=None, scopes=None, error=GraphErrorFacts(190, 460, "Said.", "trace"))
+        ),
+        (APP_ID, "0" * 12): Judged(facts(expires_at=NEVER, issued_at=NOW - timedelta(days=3))),
+    },
+    lost={"rome": Lost(Problem("no-access", "No.", graph_code=190), NOW, NOW, 3, alone=True, alarm=NOW, waits=2)},
+    tried={"rome": NOW},
+    overwritten={Key("vault", "meta/pages/rome"): NOW},
+    pools={"app": Pool(used=12.0, told_at=NOW, frozen_until=NOW)},
+)
+
+
+def state(path: Path, instance: str = "acme-prod") -> StateFile:
+    """Make what reads and writes the state."""
+    return StateFile(path, instance, clock=SystemClock())
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    """A memory comes back as it was, in a file that only its owner reads, in a folder that is made."""
+    path = tmp_path / "lib" / "state.json"
+    one = state(path)
+    one.save(FULL)
+    other = state(path)
+    assert (other.load(), one.warning, other.warning) == (FULL, "", "")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_file_is_an_empty_memory(tmp_path: Path) -> None:
+    """The first run knows nothing, which is no reason for a warning."""
+    for path in (tmp_path / "state.json", tmp_path / "nowhere" / "state.json"):
+        one = state(path)
+        assert (one.load(), one.warning) == (Memory(), "")
+
+
+def test_alarmed_page_is_asked_again_after_a_start(tmp_path: Path) -> None:
+    """A start may come of a change that brings a lost Page back."""
+    lost = {"rome": Lost(Problem("no-access", "No."), NOW, NOW, alarm=NOW, waits=8, left=7)}
+    state(tmp_path / "state.json").save(Memory(lost=lost))
+    assert state(tmp_path / "state.json").load().lost["rome"].left == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        pytest.param(b"", "not whole", id="empty"),
+        pytest.param(b'{"format":1,"instance":"acme-prod","tok', "not whole", id="truncated"),
+        pytest.param(b"[]", "another version", id="no object"),
+        pytest.param(b'{"format":2,"instance":"acme-prod"}', "another version", id="another version"),
+        pytest.param(b'{"format":1,"instance":"acme-prod"}', "not as it should be", id="something is missing"),
+        pytest.param(b"[" * 200_000, "not whole", id="deep"),
+        pytest.param(b"\xff\xfe\x00", "not whole", id="no text"),
+        pytest.param(b'{"format":1,"instance":"acme-prod","tokens":' + b"9" * 5000 + b"}", "not whole", id="a number without end"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_not_used(tmp_path: Path, content: bytes, why: str) -> None:
+    """A file that is not right says nothing, is warned about, and is replaced at the next save."""
+    path = tmp_path / "state.json"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    one = state(path)
+    assert one.load() == Memory()
+    assert why in one.warning
+    assert str(path) in one.warning
+    one.save(FULL)
+    assert (one.warning, state(path).load()) == ("", FULL)
+
+
+def test_another_instance_s_file_is_neither_used_nor_touched(tmp_path: Path) -> None:
+    """Two instances that were given one file by mistake do not take each other's memory away."""
+    path = tmp_path / "state.json"
+    state(path).save(FULL)
+    before = path.read_bytes()
+    other = state(path, "acme-test")
+    assert other.load() == Memory()
+    other.save(Memory())
+    assert "another instance" in other.warning
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["link", "folder", "pipe", "foreign"])
+def test_what_is_no_file_of_ours_is_left_alone(tmp_path: Path, what: str) -> None:
+    """A link, a folder, a pipe or another user's file is not read; the warning says what it is."""
+    path = tmp_path / "state.json"
+    match what:
+        case "link":
+            (tmp_path / "aim").write_text("{}")
+            path.symlink_to(tmp_path / "aim")
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            if os.geteuid() != 0:
+                pytest.skip("only root can give a file away")
+            path.write_text("{}")
+            os.chown(path, 12345, 12345)
+    one = state(path)
+    assert one.load() == Memory()
+    assert one.warning
+
+
+def test_disk_that_takes_nothing_is_a_warning(tmp_path: Path) -> None:
+    """A state that cannot be written stops nothing, and says why."""
+    (tmp_path / "file").write_text("")
+    one = state(tmp_path / "file" / "state.json")
+    one.save(FULL)
+    assert "ENOTDIR" in one.warning or "EEXIST" in one.warning
+
+
+def test_writer_waits_for_the_lock_of_another_process(tmp_path: Path) -> None:
+    """Two processes do not write at the same moment; one that waits in vain says so."""
+
+    class Hasty(SystemClock):
+        ahead = 0.0
+
+        def monotonic(self) -> float:
+            return super().monotonic() + self.ahead
+
+        def sleep(self, seconds: float) -> None:
+            self.ahead += seconds
+
+    one = StateFile(tmp_path / "state.json", "acme-prod", clock=Hasty())
+    one.save(FULL)
+    (lock,) = [path for path in tmp_path.iterdir() if path.name.endswith(".lock")]
+    with lock.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        one.save(Memory())
+    assert "lock" in one.warning
+    assert state(tmp_path / "state.json").load() == FULL
+
+
+def test_no_token_is_in_the_file(tmp_path: Path) -> None:
+    """Tokens stand in it by their fingerprints alone."""
+    path = tmp_path / "state.json"
+    state(path).save(FULL)
+    text = path.read_text()
+    assert FETCHED.fingerprint in text
+    assert FETCHED.reveal() not in text
+    assert json.loads(text)["instance"] == "acme-prod"

@@ -58,22 +58,54 @@ ROWS = [
         id="method-unknown",
     ),
     pytest.param(
-        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, replicas: [us-east-1]}"),
+        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, replicas: [us-east-1, eu-central-1]}"),
         {},
         [
-            "config.yaml:7:60: stores.vault.replicas: this version knows no key replicas here [unknown-key]",
-            "known here: allow_http, auth, ca_file, endpoint_url, kms_key, name, proxy, region, tags, timeout, trust_env, type",
+            "config.yaml:7:70: stores.vault.replicas: the store's own region stands among its replicas [bad-value]",
+            "name other regions only",
         ],
-        id="replicas",
+        id="replica-at-home",
     ),
     pytest.param(
-        GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, auth: {role_arn: "x"}}'),
+        GOOD.replace(
+            V,
+            "{type: aws-secrets-manager, region: eu-central-1, replicas: [us-east-1, {region: us-east-1, kms_key: k}]}",
+        ),
         {},
         [
-            "config.yaml:7:67: stores.vault.auth.role_arn: this version knows no key role_arn here [unknown-key]",
-            "known here: profile",
+            "config.yaml:7:70: stores.vault.replicas: a region stands twice among the replicas [bad-value]",
+            "name each region once",
         ],
-        id="aws-auth-later",
+        id="replica-twice",
+    ),
+    pytest.param(
+        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, replicas: [US]}"),
+        {},
+        [
+            "config.yaml:7:71: stores.vault.replicas[0].region: not of the form that is wanted here [bad-value]",
+            "it must match ^[a-z0-9-]{1,64}$",
+        ],
+        id="replica-odd",
+    ),
+    pytest.param(
+        GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, auth: {external_id: {env: X}}}"),
+        {},
+        [
+            "config.yaml:7:80: stores.vault.auth.external_id: an external id is given and no role to assume with it [missing-key]",
+            "write role_arn, or take it away",
+        ],
+        id="external-id-alone",
+    ),
+    pytest.param(
+        GOOD.replace(
+            V, "{type: aws-secrets-manager, region: eu-central-1, auth: {role_arn: pages, external_id: {env: X}}}"
+        ),
+        {},
+        [
+            "config.yaml:7:77: stores.vault.auth.role_arn: not of the form that is wanted here [bad-value]",
+            "it must match ^arn:aws[a-z-]*:iam::[0-9]{1,12}:role/[A-Za-z0-9_+=,.@/-]{1,576}$",
+        ],
+        id="no-role",
     ),
     pytest.param(
         with_("https://vault:8200", "vault:8200"),

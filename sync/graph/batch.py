@@ -7,26 +7,35 @@ out of time is ``null``, and the status of the whole is 200 whatever became of t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, NotJson, read_answer, read_json
 from sync.graph.errors import Fault
+from sync.graph.quota import APP, BUSINESS, regain_minutes
 
 T = TypeVar("T")
+Hear = Callable[[Mapping[str, str]], None]
+"""Takes the usage headers of one item, by their names in lower case; none where it had none."""
 
 SIZE = 50
 """What Meta takes at most."""
 _NULL = Fault("null")
 
 
-def form(relative_urls: Sequence[str], auth: Mapping[str, str]) -> bytes:
-    """Write the body of a batch of GETs; ``auth`` holds the token and its proof, which every item shares."""
+def form(relative_urls: Sequence[str], auth: Mapping[str, str], *, headers: bool = False) -> bytes:
+    """Write the body of a batch of GETs; ``auth`` holds the token and its proof, for every item that names none itself.
+
+    ``headers`` asks for those of each item, which tell what is used.
+    """
     items = [{"method": "GET", "relative_url": url} for url in relative_urls]
     batch = json.dumps(items, separators=(",", ":"))
-    return urlencode({**auth, "include_headers": "false", "batch": batch}, errors="replace").encode("ascii")
+    return urlencode(
+        {**auth, "include_headers": "true" if headers else "false", "batch": batch}, errors="replace"
+    ).encode("ascii")
 
 
 def chunks(items: Sequence[T], size: int = SIZE) -> list[tuple[T, ...]]:
@@ -35,7 +44,13 @@ def chunks(items: Sequence[T], size: int = SIZE) -> list[tuple[T, ...]]:
 
 
 def read_batch(
-    status: int, body: bytes, count: int, *, secrets: Iterable[Secret], retry_after: str | None = None
+    status: int,
+    body: bytes,
+    count: int,
+    *,
+    secrets: Iterable[Secret],
+    retry_after: str | None = None,
+    hear: Hear | None = None,
 ) -> list[Answer | Fault] | Fault:
     """Take the answers of a batch of ``count`` items apart, in their order; a Fault where the batch failed as a whole.
 
@@ -54,7 +69,7 @@ def read_batch(
         return whole if isinstance(whole, Fault) else Fault("bad-answer", status)
     if len(value) != count:
         return Fault("bad-answer", status)
-    return [_item(item, secrets) for item in value]
+    return [_item(item, secrets, hear) for item in value]
 
 
 def by_id(answers: Sequence[Answer | Fault], ids: Sequence[str]) -> list[Answer | Fault]:
@@ -70,9 +85,25 @@ def by_id(answers: Sequence[Answer | Fault], ids: Sequence[str]) -> list[Answer 
     return [placed.get(wanted, _NULL) for wanted in ids]
 
 
-def _item(item: Any, secrets: Iterable[Secret]) -> Answer | Fault:
+def _item(item: Any, secrets: Iterable[Secret], hear: Hear | None) -> Answer | Fault:
+    headers = _usage(item) if hear is not None else {}
+    if hear is not None:
+        hear(headers)
     if item is None:
         return _NULL
     if not isinstance(item, dict) or not isinstance(item.get("code"), int) or not isinstance(item.get("body"), str):
         return Fault("bad-answer")
-    return read_answer(item["code"], item["body"], secrets=secrets)
+    answer = read_answer(item["code"], item["body"], secrets=secrets)
+    if isinstance(answer, Fault) and BUSINESS in headers:
+        return replace(answer, regain=regain_minutes(headers[BUSINESS]))
+    return answer
+
+
+def _usage(item: Any) -> dict[str, str]:
+    rows = item.get("headers") if isinstance(item, dict) else None
+    found: dict[str, str] = {}
+    for row in rows if isinstance(rows, list) else ():
+        name, value = (row.get("name"), row.get("value")) if isinstance(row, dict) else (None, None)
+        if isinstance(name, str) and isinstance(value, str) and name.lower() in (APP, BUSINESS):
+            found[name.lower()] = value
+    return found

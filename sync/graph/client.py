@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -14,7 +14,9 @@ from sync.core.secret import Secret
 from sync.graph.answers import Answer, read_answer
 from sync.graph.batch import form, read_batch
 from sync.graph.errors import Fault, Where, classify
+from sync.graph.meter import Meter
 from sync.graph.patience import Patience
+from sync.graph.quota import APP, BUSINESS, regain_minutes
 from sync.http import Http, HttpError, Response
 from sync.threads import Clock
 
@@ -41,17 +43,22 @@ class GraphSettings:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose token a call goes out with, and the proof that we know the secret of the token's app."""
+    """Whose token a call goes out with, and the proof that we know the secret of the token's app.
+
+    ``app_pool`` names the app's quota, ``user_pool`` the system user's; the latter is empty for the app's own token.
+    """
 
     app: str
     token: Secret
     proof: Secret
+    app_pool: str
+    user_pool: str = ""
 
 
-def prove(app: str, token: Secret, app_secret: Secret) -> Caller:
+def prove(token: Secret, app_secret: Secret) -> Secret:
     """Make the ``appsecret_proof`` of a token: HMAC-SHA256 keyed with the app's secret, in hex (Meta, secure requests)."""
     key, message = (secret.reveal().encode("utf-8", "surrogatepass") for secret in (app_secret, token))
-    return Caller(app, token, Secret(hmac.new(key, message, hashlib.sha256).hexdigest()))
+    return Secret(hmac.new(key, message, hashlib.sha256).hexdigest())
 
 
 class Tally(Protocol):
@@ -59,7 +66,10 @@ class Tally(Protocol):
 
     requests: int
     calls: int
-    warnings: Sequence[str]
+
+    def warn(self, warning: str) -> None:
+        """Take down a sentence for an operator; the same one twice counts once."""
+        ...
 
 
 class Client:
@@ -70,9 +80,18 @@ class Client:
     """
 
     def __init__(
-        self, http: Http, settings: GraphSettings, clock: Clock, *, secrets: Iterable[Secret], tally: Tally
+        self,
+        http: Http,
+        settings: GraphSettings,
+        clock: Clock,
+        *,
+        secrets: Iterable[Secret],
+        tally: Tally,
+        meter: Meter,
     ) -> None:
         self.settings = settings
+        self._meter = meter
+        self._told_outside: set[str] = set()
         self._tally = tally
         self._http = http
         self._clock = clock
@@ -82,10 +101,13 @@ class Client:
         self.patience = Patience(2 * settings.timeout, clock)
         self._base = f"{settings.base_url.rstrip('/')}/{quote(settings.version, safe='.')}/"
 
-    def get(self, caller: Caller, path: str, params: Mapping[str, str], where: Where) -> Answer | Fault:
+    def get(
+        self, caller: Caller, path: str, params: Mapping[str, str], where: Where, *, pages: Collection[str] = ()
+    ) -> Answer | Fault:
         """Ask one thing. The token travels in a header; the proof is in the query, where Meta documents it for reads.
 
-        A proof is worth nothing without the token, but it belongs in no log either: URLs are never shown.
+        A proof is worth nothing without the token, but it belongs in no log either: URLs are never shown. ``pages`` are the
+        ids of the Pages that are asked about.
         """
         query = urlencode({**params, "appsecret_proof": caller.proof.reveal()}, errors="replace")
         headers = {"Authorization": f"Bearer {caller.token.reveal()}"}
@@ -95,30 +117,56 @@ class Client:
             got = self._send("GET", f"{self._base}{path}?{query}", headers, None, timeout, calls=1, limit=_SINGLE_LIMIT)
             if isinstance(got, Fault):
                 return got
-            return read_answer(got.status, got.body, secrets=secrets, retry_after=got.headers.get("retry-after"))
+            self._hear(caller, got.headers, calls=int(where == "debug"), pages=pages)
+            answer = read_answer(got.status, got.body, secrets=secrets, retry_after=got.headers.get("retry-after"))
+            return _regained(answer, got)
 
         return self._patiently(once, where)
 
     def batch(
-        self, caller: Caller, relative_urls: Sequence[str], where: Where, secrets: Iterable[Secret] = ()
+        self,
+        caller: Caller,
+        relative_urls: Sequence[str],
+        where: Where,
+        secrets: Iterable[Secret] = (),
+        *,
+        pages: Collection[str] = (),
     ) -> list[Answer | Fault] | Fault:
         """Ask up to fifty things at once, in a body; ``secrets`` are what Graph might quote from the items.
 
-        A Fault is that of the whole. Items that failed stand in the list; no item is repeated here.
+        ``pages`` are the ids of the Pages that are asked about. A Fault is that of the whole. Items that failed stand in the
+        list; no item is repeated here. Each item's headers are asked for unless the answer's own have told of the app's use.
         """
-        body = form(relative_urls, {"access_token": caller.token.reveal(), "appsecret_proof": caller.proof.reveal()})
+        inside = where != "debug" or caller.app_pool not in self._told_outside
+        auth = {"access_token": caller.token.reveal(), "appsecret_proof": caller.proof.reveal()}
+        body = form(relative_urls, auth, headers=inside)
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         known = (*self._secrets, caller.token, caller.proof, *secrets)
-        count = len(relative_urls)
+        count, each = len(relative_urls), int(where == "debug")
 
         def once(timeout: float) -> list[Answer | Fault] | Fault:
             got = self._send("POST", self._base, headers, body, timeout, calls=count, limit=_BATCH_LIMIT)
             if isinstance(got, Fault):
                 return got
+            heard: list[Mapping[str, str]] = []
             wait = got.headers.get("retry-after")
-            return read_batch(got.status, got.body, count, secrets=known, retry_after=wait)
+            answers = read_batch(got.status, got.body, count, secrets=known, retry_after=wait, hear=heard.append)
+            told = any(heard)
+            for item in heard if told else ():
+                self._hear(caller, item, calls=each, pages=pages)
+            if where == "debug" and APP in got.headers:
+                self._told_outside.add(caller.app_pool)
+            self._hear(caller, got.headers, calls=0 if told else each * count, pages=pages)
+            return _regained(answers, got)
 
         return self._patiently(once, where)
+
+    def _hear(self, caller: Caller, headers: Mapping[str, str], *, calls: int, pages: Collection[str]) -> None:
+        """Take in what headers tell of the quotas; ``calls`` are those that the app's own was asked on."""
+        if calls or APP in headers:
+            self._meter.hear_app(caller.app_pool, headers.get(APP), calls)
+        if BUSINESS in headers:
+            self._meter.hear_business(headers[BUSINESS], pages, caller.user_pool)
 
     def _patiently(self, once: Callable[[float], T | Fault], where: Where) -> T | Fault:
         got = once(self.settings.timeout)
@@ -171,10 +219,15 @@ class Client:
         served = response.headers.get("facebook-api-version", "")
         if not served or served == self.settings.version:
             return
-        with self._lock:
-            if not self._tally.warnings:
-                shown = served if served.replace(".", "").isalnum() and len(served) <= 10 else "another version"  # noqa: PLR2004 - longer than any version
-                self._tally.warnings = (f"Graph served {shown} where graph.version asks for {self.settings.version}.",)
+        shown = served if served.replace(".", "").isalnum() and len(served) <= 10 else "another version"  # noqa: PLR2004 - longer than any version
+        self._tally.warn(f"Graph served {shown} where graph.version asks for {self.settings.version}.")
+
+
+def _regained(answer: T | Fault, response: Response) -> T | Fault:
+    """Say in a Fault when what is used up opens again, where the headers do."""
+    if not isinstance(answer, Fault) or BUSINESS not in response.headers:
+        return answer
+    return replace(answer, regain=regain_minutes(response.headers[BUSINESS]))
 
 
 def _secret_params(params: Mapping[str, str]) -> tuple[Secret, ...]:

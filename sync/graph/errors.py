@@ -13,9 +13,9 @@ from typing import Literal
 from sync.core.model import SourceError, State
 from sync.core.problems import Problem, Who
 
-Where = Literal["page", "debug", "batch"]
-"""What was asked: a Page or the list of Pages with a system user's token; ``debug_token`` with the app's; or the batch
-around reads of Pages, whose error is about no single one of them."""
+Where = Literal["page", "debug", "batch", "probe"]
+"""What was asked: a Page or the list of Pages with a system user's token; ``debug_token`` with the app's; the batch around
+reads of Pages or around probes, whose error is about no single one of them; or who a Page token itself is."""
 
 Kind = Literal[
     "error", "transport", "down", "null", "bad-answer", "no-token", "parents-token", "other-page", "no-facts"
@@ -24,16 +24,19 @@ Kind = Literal[
 "bad-answer": not JSON, or JSON of no known form. "down": not asked any more. The last four are answers of status 200
 that are not what was asked for."""
 
-Then = Literal["give-up", "retry", "halve", "singly", "close-app", "other-form"]
-"""What to do about it in this cycle. "close-app": no further call of this app. "other-form": this way of asking is not
-taken. "halve": ask for less at once."""
+Then = Literal["give-up", "retry", "halve", "singly", "close-app", "close-user", "close-page", "other-form"]
+"""What to do about it in this cycle. "close-app": no further call of this app; "close-user" and "close-page": none of this
+system user, none about this Page. "other-form": this way of asking is not taken. "halve": ask for less at once."""
 
 Reach = Literal["page", "system_user", "app", "graph"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why there is no answer. ``text`` is fit to be shown; ``transport`` is the kind of a failed request."""
+    """Why there is no answer. ``text`` is fit to be shown; ``transport`` is the kind of a failed request.
+
+    ``retry_after`` is in seconds; ``regain`` the minutes until a used-up quota opens again, where Graph named them.
+    """
 
     kind: Kind
     status: int | None = None
@@ -45,6 +48,7 @@ class Fault:
     retry_after: int | None = None
     fbtrace_id: str | None = None
     transport: str = ""
+    regain: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Row:
     scope: Reach = "page"
     then: Then = "give-up"
     who: Who | Literal[""] = ""
-    where: tuple[Where, ...] = ("page", "debug", "batch")
+    where: tuple[Where, ...] = ("page", "debug", "batch", "probe")
     kind: Kind | None = "error"
     codes: Container[int] | None = None
     subcodes: Container[int] | None = None
@@ -108,9 +112,9 @@ TABLE: tuple[Row, ...] = (
     Row("batch-malformed", "unexpected-graph-error", when=lambda fault: fault.type == "GraphBatchException"),
     Row("too-many-requests", "throttled", scope="app", then="close-app", kind=None, when=_too_many),
     Row("app-throttled", "throttled", scope="app", then="close-app", codes={4}),
-    Row("caller-throttled", "throttled", scope="system_user", then="close-app", codes={17, 32, 341}),
+    Row("caller-throttled", "throttled", scope="system_user", then="close-user", codes={17, 32, 341}),
     Row("unusual-volume", "throttled", scope="app", then="close-app", who="operator", codes={613}),
-    Row("page-throttled", "throttled", codes=range(80000, 80015)),
+    Row("page-throttled", "throttled", then="close-page", codes=range(80000, 80015)),
     Row("viewer-without-permission", "no-access", State.INVALID, where=_PAGE, codes={1}, subcodes={2853006}),
     Row("app-unknown", "app-secret-wrong", scope="app", then="close-app", codes={101}),
     Row(
@@ -171,6 +175,7 @@ TABLE: tuple[Row, ...] = (
         when=_transient,
     ),
     Row("passing", "graph-unavailable", then="retry", kind=None, when=_transient),
+    Row("token-refused", "token-invalid", State.INVALID, where=("probe",), codes=_TOKEN_DIED),
     Row("capability-missing", "app-capability", where=_PAGE, codes={3}),
     Row("two-factor", "two-factor-required", State.INVALID, where=_PAGE, codes={415}),
     Row("action-blocked", "policy-blocked", codes={368}),

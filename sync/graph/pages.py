@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sync.core.model import Fetched, SourceError, State, Verdict
@@ -11,7 +11,7 @@ from sync.graph.answers import Answer
 from sync.graph.batch import SIZE, by_id, chunks
 from sync.graph.client import Caller, Client
 from sync.graph.errors import Fault, Row, Where, blames_parent, classify
-from sync.graph.patience import Gate
+from sync.graph.gate import Gate
 from sync.threads import Clock, each
 
 Got = dict[str, Fetched | SourceError]
@@ -50,16 +50,26 @@ class PageReader:
         self._workers = workers
         self._batch_refused = False
 
-    def read(self, ids: Sequence[str]) -> Got:
-        """Give every id its Page's token, or why there is none.
+    def read(self, ids: Sequence[str], alone: Collection[str] = ()) -> Got:
+        """Give every id its Page's token, or why there is none; those of ``alone`` by a request each.
 
         What the list shows are strings still to be verified; what it does not show is asked for by id, since the list
         leaves Pages out at times, and all of them at others.
         """
-        got: Got = {**self._listed(ids)} if len(ids) >= _LISTED_FROM else {}
-        pieces = chunks([page_id for page_id in ids if page_id not in got])
-        for part in each(self._piece, pieces, workers=self._workers, clock=self._clock).values():
+        together = [page_id for page_id in ids if page_id not in alone]
+        got: Got = {**self._listed(together)} if len(together) >= _LISTED_FROM else {}
+        open_ones = []
+        for page_id in together:
+            if page_id not in got:
+                barred = self._barred(page_id)
+                if barred is None:
+                    open_ones.append(page_id)
+                else:
+                    got[page_id] = barred
+        for part in each(self._piece, chunks(open_ones), workers=self._workers, clock=self._clock).values():
             got.update(part)
+        apart = [page_id for page_id in ids if page_id in alone]
+        got.update(each(self._single, apart, workers=self._workers, clock=self._clock))
         return got
 
     def _listed(self, ids: Sequence[str]) -> dict[str, Fetched]:
@@ -72,7 +82,7 @@ class PageReader:
         for _ in range(min(_MOST_LISTS, 1 + -(-len(ids) // SIZE))):
             if self._barred() is not None:
                 break
-            answer = self._client.get(self._caller, "me/accounts", params, "page")
+            answer = self._client.get(self._caller, "me/accounts", params, "page", pages=wanted)
             if isinstance(answer, Fault):
                 self._error("page", answer)
                 break
@@ -100,7 +110,8 @@ class PageReader:
             return dict.fromkeys(ids, barred)
         if self._batch_refused:
             return {page_id: self._single(page_id) for page_id in ids}
-        got = self._client.batch(self._caller, [f"{page_id}?fields=access_token" for page_id in ids], "batch")
+        urls = [f"{page_id}?fields=access_token" for page_id in ids]
+        got = self._client.batch(self._caller, urls, "batch", pages=ids)
         if isinstance(got, Fault):
             return self._whole(ids, got)
         return {page_id: self._item(page_id, answer) for page_id, answer in zip(ids, by_id(got, ids), strict=True)}
@@ -113,7 +124,7 @@ class PageReader:
             return {**self._piece(ids[:middle]), **self._piece(ids[middle:])}
         if row.then == "singly":
             return {page_id: self._once_more(page_id, row.error(fault)) for page_id in ids}
-        if row.then == "close-app" or row.scope != "page" or row.then == "retry":
+        if row.then in ("close-app", "close-page", "retry") or row.scope != "page":
             return dict.fromkeys(ids, self._told(row, fault))
         self._batch_refused = True
         return {page_id: self._single(page_id) for page_id in ids}
@@ -123,7 +134,7 @@ class PageReader:
         if isinstance(got, Fetched):
             return got
         row = self._row("page", got)
-        error = self._told(row, got)
+        error = self._told(row, got, page_id)
         return self._once_more(page_id, error) if row.then in ("singly", "retry", "halve") else error
 
     def _once_more(self, page_id: str, error: SourceError) -> Fetched | SourceError:
@@ -131,11 +142,11 @@ class PageReader:
         return error if again is None else again
 
     def _single(self, page_id: str) -> Fetched | SourceError:
-        barred = self._barred()
+        barred = self._barred(page_id)
         if barred is not None:
             return barred
-        got = self._token(page_id, self._client.get(self._caller, page_id, _FIELDS, "page"))
-        return got if isinstance(got, Fetched) else self._error("page", got)
+        got = self._token(page_id, self._client.get(self._caller, page_id, _FIELDS, "page", pages=(page_id,)))
+        return got if isinstance(got, Fetched) else self._error("page", got, page_id)
 
     def _token(self, page_id: str, answer: Answer | Fault) -> Fetched | Fault:
         if isinstance(answer, Fault):
@@ -147,9 +158,9 @@ class PageReader:
             return Fault("no-token")
         return Fault("parents-token") if token == self._caller.token.reveal() else Fetched(Secret(token))
 
-    def _barred(self) -> SourceError | None:
-        """Say why nothing more is asked with this token: its app is refused, or it is dead itself."""
-        shut = self._gate.shut(self._caller.app)
+    def _barred(self, page_id: str = "") -> SourceError | None:
+        """Say why nothing more is asked with this token, or about this Page: refused, throttled, or dead itself."""
+        shut = self._gate.barred(self._caller, page_id)
         if shut is not None:
             return shut
         verdict = self._judged()
@@ -159,14 +170,14 @@ class PageReader:
         state = self._judge_again().state if blames_parent(fault) else State.UNKNOWN
         return classify(fault, where, state)
 
-    def _told(self, row: Row, fault: Fault) -> SourceError:
+    def _told(self, row: Row, fault: Fault, page_id: str = "") -> SourceError:
         verdict = self._judged()
         if row.name == "parent-dead":
             return dead(verdict)
-        return self._gate.note(self._caller.app, row, fault)
+        return self._gate.note(self._caller, row, fault, page_id)
 
-    def _error(self, where: Where, fault: Fault) -> SourceError:
-        return self._told(self._row(where, fault), fault)
+    def _error(self, where: Where, fault: Fault, page_id: str = "") -> SourceError:
+        return self._told(self._row(where, fault), fault, page_id)
 
 
 def dead(verdict: Verdict) -> SourceError:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+from types import MappingProxyType
 
-from sync.core.model import Fetched, Page, Parent, SourceError, State, TokenFacts, Verdict
+from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
+from sync.core.usage import Pool, app_pool
 from sync.graph.client import Caller, Client, GraphSettings, prove
 from sync.graph.debugging import Debugger
+from sync.graph.gate import Gate, closed
 from sync.graph.interface import AppCredentials, SystemUserCredentials
+from sync.graph.meter import Meter, user_pool
 from sync.graph.pages import PageReader, dead
-from sync.graph.patience import Gate
+from sync.graph.parents import is_young, judge_parent, remembered, unreadable_token
+from sync.graph.probing import Prober
 from sync.http import Http
 from sync.threads import Clock
-
-ENDING = timedelta(days=14)
-"""How long before its end a system user's token is spoken of."""
-
-_NO_USERS = ("PAGE", "APP")
-"""Types of tokens that are pasted for a system user's by mistake, and with which every Page would look lost."""
 
 
 class GraphSource:
@@ -36,22 +36,33 @@ class GraphSource:
         system_users: Sequence[SystemUserCredentials],
         clock: Clock,
         barred: CredentialError | None = None,
+        pools: Mapping[str, Pool] = MappingProxyType({}),
+        budget: float = 0.75,
+        known: Mapping[tuple[str, str], TokenFacts] = MappingProxyType({}),
         workers: int = 8,
     ) -> None:
-        """``barred`` says why Graph must not be asked at all: its proxy could not be read, and no way leads around it."""
+        """``barred`` says why Graph must not be asked at all: its proxy could not be read, and no way leads around it.
+
+        ``pools`` are Meta's quotas as the last cycle left them, ``budget`` the share of an app's that is used for what is
+        not urgent. ``known`` is what Meta last said of system users' tokens, by app id and fingerprint.
+        """
         self.requests = 0
         self.calls = 0
-        self.warnings: Sequence[str] = ()
+        self._said: dict[str, None] = {}
+        self._waiting: dict[str, str] = {}
         self._apps = {app.name: app for app in apps}
         self._users = {user.name: user for user in system_users}
         self._clock = clock
         self._workers = workers
-        known = [app.secret for app in apps] + [user.token for user in system_users]
-        secrets = [secret for secret in known if isinstance(secret, Secret)]
-        self._client = Client(http, settings, clock, secrets=secrets, tally=self)
-        self._gate = Gate()
-        self._debugger = Debugger(self._client, self._gate, clock, workers)
+        credentials = [app.secret for app in apps] + [user.token for user in system_users]
+        secrets = [secret for secret in credentials if isinstance(secret, Secret)]
+        self._known = known
+        self._meter = Meter(pools, budget, clock)
+        self._client = Client(http, settings, clock, secrets=secrets, tally=self, meter=self._meter)
+        self._gate = Gate(self._meter)
+        self._debugger = Debugger(self._client, self._gate, self._meter, clock, workers)
         self._lock = threading.RLock()
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._parents: dict[str, Parent] | None = None
         self._judged_again: set[str] = set()
         for app in apps:
@@ -59,6 +70,20 @@ class GraphSource:
                 self._gate.close(app.name, _no_way_out(barred))
             if isinstance(app.secret, CredentialError):
                 self._gate.close(app.name, _unreadable(app.secret))
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Meta's quotas as they are known now."""
+        return self._meter.pools()
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What an operator should see: that Graph served another version, and that tokens wait for room in a quota."""
+        return (*self._said, *self._waiting.values())
+
+    def warn(self, warning: str) -> None:
+        """Take down a sentence for an operator; the same one twice counts once."""
+        self._said[warning] = None
 
     def parents(self) -> Mapping[str, Parent]:
         """Judge each system user's token, once per cycle; a later answer may know that one has died meanwhile."""
@@ -70,29 +95,57 @@ class GraphSource:
                     self._parents.update(self._judge(app, users))
             return dict(self._parents)
 
-    def read(self, pages: Sequence[Page]) -> Mapping[str, Fetched | SourceError]:
-        """Get each Page's token from its system user's token, by the Page's name."""
+    def read(
+        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset()
+    ) -> Mapping[str, Fetched | SourceError]:
+        """Get each Page's token from its system user's token, by the Page's name; those of ``alone`` by a request each."""
         parents = self.parents()
         groups: dict[str, dict[str, str]] = {}
         for page in pages:
             groups.setdefault(page.system_user, {})[page.id] = page.name
         got: dict[str, Fetched | SourceError] = {}
         for user, names in groups.items():
-            part = self._read(parents[user], list(names))
+            part = self._read(parents[user], list(names), {page_id for page_id in names if names[page_id] in alone})
             got.update({names[page_id]: answer for page_id, answer in part.items()})
         return got
 
-    def debug(self, app: str, tokens: Sequence[Secret]) -> Mapping[Secret, TokenFacts | SourceError]:
-        """Have Meta say what each token is, asked with the token of the app of this name."""
+    def debug(self, app: str, asks: Sequence[Ask]) -> Mapping[Secret, TokenFacts | SourceError]:
+        """Have Meta say what each token is, asked with the token of the app of this name, as far as its quota allows."""
+        caller = self._app_caller(app)
+        if isinstance(caller, SourceError):
+            return dict.fromkeys((ask.token for ask in asks), caller)
+        with self._turns[app]:
+            return self._debugger.ask(caller, asks, lambda count, until: self._wait(app, count, until))
+
+    def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
+        """Ask with each Page token itself whether it is alive and its Page's."""
+        caller, secret = self._app_caller(app), self._apps[app].secret
+        if isinstance(caller, SourceError) or isinstance(secret, CredentialError):
+            return dict.fromkeys(pages, "unknown")
+        return self._prober(caller, secret).ask(pages)
+
+    def _prober(self, caller: Caller, secret: Secret) -> Prober:
+        return Prober(self._client, self._gate, self._clock, caller, app_secret=secret, workers=self._workers)
+
+    def _app_caller(self, app: str) -> Caller | SourceError:
+        """Give the app's own token, or why it is not to be used."""
         shut, secret = self._gate.shut(app), self._apps[app].secret
         if isinstance(secret, CredentialError):
-            return dict.fromkeys(tokens, _unreadable(secret))
+            return _unreadable(secret)
         if shut is not None:
-            return dict.fromkeys(tokens, shut)
-        token = Secret(f"{self._apps[app].id}|{secret.reveal()}")
-        return self._debugger.ask(prove(app, token, secret), tokens)
+            return shut
+        app_id = self._apps[app].id
+        token = Secret(f"{app_id}|{secret.reveal()}")
+        return Caller(app, token, prove(token, secret), app_pool(app_id))
 
-    def _read(self, parent: Parent, ids: list[str]) -> Mapping[str, Fetched | SourceError]:
+    def _wait(self, app: str, count: int, until: datetime | None) -> None:
+        used = self._meter.used(app_pool(self._apps[app].id))
+        share = f"{used:.0f} % of" if used is not None else "so much of"
+        when = f" until {until:%H:%M} UTC" if until is not None else ""
+        tokens = "1 token waits" if count == 1 else f"{count} tokens wait"
+        self._waiting[app] = f"App {app} has used {share} its hourly quota at Meta: {tokens} to be judged{when}."
+
+    def _read(self, parent: Parent, ids: list[str], alone: set[str]) -> Mapping[str, Fetched | SourceError]:
         caller = self._caller(parent)
         if isinstance(caller, SourceError):
             return dict.fromkeys(ids, caller)
@@ -106,7 +159,7 @@ class GraphSource:
             judge_again=lambda: self._judge_again(user),
             workers=self._workers,
         )
-        return reader.read(ids)
+        return reader.read(ids, alone)
 
     def _caller(self, parent: Parent) -> Caller | SourceError:
         shut = self._gate.shut(parent.app)
@@ -115,21 +168,31 @@ class GraphSource:
         secret = self._apps[parent.app].secret
         if parent.token is None or parent.verdict.state is State.INVALID or isinstance(secret, CredentialError):
             return dead(parent.verdict)
-        return prove(parent.app, parent.token, secret)
+        app_id = self._apps[parent.app].id
+        pools = app_pool(app_id), user_pool(app_id, parent.system_user)
+        return Caller(parent.app, parent.token, prove(parent.token, secret), *pools)
 
-    def _judge(self, app: str, users: Sequence[SystemUserCredentials]) -> dict[str, Parent]:
+    def _judge(self, app: str, users: Sequence[SystemUserCredentials], *, again: bool = False) -> dict[str, Parent]:
+        """Judge system users' tokens; ``again``: what is remembered of them counts no more."""
+        app_id, now = self._apps[app].id, self._clock.now()
         tokens = [user.token for user in users if isinstance(user.token, Secret)]
-        told = self.debug(app, tokens) if tokens else {}
+        known = {} if again else remembered(self._known, app_id, tokens, now)
+        asked = [Ask(token, urgent=True) for token in tokens if token not in known or not is_young(known[token], now)]
+        told = self.debug(app, asked) if asked else {}
         parents = {}
         for user in users:
             if isinstance(user.token, CredentialError):
-                remedy = "Put the token where system_users.*.token points; a file is read again in each cycle."
-                problem = Problem("system-user-dead", str(user.token), "operator", remedy)
-                parents[user.name] = Parent(user.name, app, None, Verdict(State.INVALID, (problem,)))
+                parents[user.name] = Parent(user.name, app, None, unreadable_token(user.token))
             else:
-                verdict = judge_parent(told[user.token], self._apps[app].id, self._clock.now())
-                parents[user.name] = Parent(user.name, app, user.token, verdict)
+                found = told.get(user.token) or known.get(user.token) or self._no_room(app)
+                if isinstance(found, SourceError) and found.problem.code == "throttled":
+                    found = known.get(user.token, found)
+                parents[user.name] = Parent(user.name, app, user.token, judge_parent(found, app_id, self._clock.now()))
         return parents
+
+    def _no_room(self, app: str) -> SourceError:
+        until = self._meter.allowance(app_pool(self._apps[app].id)).next_allowed_at
+        return closed("the app", until or self._clock.now(), "app")
 
     def _judge_again(self, user: str) -> Verdict:
         """Have Meta judge a system user's token anew, the first time in a cycle that a read says it may have died."""
@@ -137,36 +200,9 @@ class GraphSource:
             parent = self.parents()[user]
             if user not in self._judged_again and self._parents is not None:
                 self._judged_again.add(user)
-                parent = self._judge(parent.app, [self._users[user]])[user]
+                parent = self._judge(parent.app, [self._users[user]], again=True)[user]
                 self._parents[user] = parent
             return parent.verdict
-
-
-def judge_parent(told: TokenFacts | SourceError, app_id: str, now: datetime) -> Verdict:
-    """Judge a system user's token by what Meta says of it."""
-    if isinstance(told, SourceError):
-        return Verdict(told.state, (told.problem,))
-    if told.is_valid is False:
-        error = told.error
-        message = error.message if error is not None and error.message else "Meta calls the token invalid."
-        codes = (error.code, error.subcode) if error is not None else (None, None)
-        return Verdict(State.INVALID, (Problem("system-user-dead", message, "", "", *codes),), facts=told)
-    if told.app_id is None or told.is_valid is None:
-        return Verdict(State.UNKNOWN, (Problem("debug-unavailable", "Meta did not name the token's app."),), facts=told)
-    if told.app_id != app_id:
-        message = f"The system user's token belongs to app {told.app_id}, not to {app_id}."
-        return Verdict(State.INVALID, (Problem("wrong-app", message),), facts=told)
-    if told.type in _NO_USERS:
-        message = f"The system user's token is of type {told.type}, and not a system user's."
-        remedy = (
-            "Put the token that Business Settings > Users > System users generates where system_users.*.token points."
-        )
-        return Verdict(State.INVALID, (Problem("wrong-type", message, "operator", remedy),), facts=told)
-    ends = told.expires_at
-    notices: tuple[Problem, ...] = ()
-    if isinstance(ends, datetime) and ends < now + ENDING:
-        notices = (Problem("system-user-ending", f"The system user's token ends at {ends:%Y-%m-%d %H:%M} UTC."),)
-    return Verdict(State.VALID, notices=notices, facts=told)
 
 
 def _unreadable(error: CredentialError) -> SourceError:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, unquote_plus
 
 import httpx
 
-from sync.core.model import Page
+from sync.core.model import Ask, Page, TokenFacts
 from sync.core.payload import PayloadTemplate
 from sync.core.secret import CredentialError, Secret
+from sync.core.usage import Pool
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSettings, GraphSource
 from sync.http import Http
@@ -23,7 +24,14 @@ from sync.threads import Stopping
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BASE = "https://graph.example"
+NO_POOLS: Mapping[str, Pool] = {}
+NOTHING_KNOWN: Mapping[tuple[str, str], TokenFacts] = {}
 Before = Callable[[httpx.Request], httpx.Response | None]
+
+
+def ordinary(tokens: Iterable[Secret]) -> list[Ask]:
+    """Ask about tokens for which no repair waits."""
+    return [Ask(token) for token in tokens]
 
 
 class FakeClock:
@@ -95,6 +103,8 @@ class Stage:
         apps: Sequence[AppCredentials] = (),
         users: Sequence[SystemUserCredentials] = (),
         workers: int = 4,
+        pools: Mapping[str, Pool] = NO_POOLS,
+        known: Mapping[tuple[str, str], TokenFacts] = NOTHING_KNOWN,
     ) -> GraphSource:
         """Give the source of a new cycle, with the sandbox's credentials unless others are given."""
         own_app = AppCredentials("messenger", self.world.app.id, secret or Secret(self.world.app.secret))
@@ -106,6 +116,8 @@ class Stage:
             system_users=[own_user, *users],
             clock=self.clock,
             workers=workers,
+            pools=pools,
+            known=known,
         )
 
     def _answer(self, request: httpx.Request) -> httpx.Response:

@@ -9,7 +9,7 @@ import pytest
 
 from sync.core.model import Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
-from tests.graph.stage import Stage
+from tests.graph.stage import Stage, ordinary
 from tests.graph.test_pages import items
 
 
@@ -25,7 +25,7 @@ def test_each_token_gets_its_own_facts() -> None:
     stage = Stage(120)
     tokens = tokens_of(stage)
     source = stage.source()
-    told = source.debug("messenger", tokens)
+    told = source.debug("messenger", ordinary(tokens))
     for token in tokens:
         facts = told[token]
         assert isinstance(facts, TokenFacts)
@@ -39,7 +39,7 @@ def test_a_token_that_is_asked_about_twice_costs_one_call() -> None:
     stage = Stage(2)
     tokens = tokens_of(stage)
     source = stage.source()
-    assert len(source.debug("messenger", [*tokens, *tokens])) == 2
+    assert len(source.debug("messenger", ordinary([*tokens, *tokens]))) == 2
     assert source.calls == 2
 
 
@@ -47,7 +47,7 @@ def test_nothing_to_ask_sends_nothing() -> None:
     """No tokens, no request."""
     stage = Stage(1)
     source = stage.source()
-    assert source.debug("messenger", []) == {}
+    assert source.debug("messenger", ordinary([])) == {}
     assert source.requests == 0
 
 
@@ -58,7 +58,7 @@ def test_garbage_is_invalid_and_harms_no_other(text: str) -> None:
     """What a store may hold goes to Meta as it is, and Meta's word on it is a fact."""
     stage = Stage(2)
     tokens = [*tokens_of(stage), Secret(text)]
-    told = stage.source().debug("messenger", tokens)
+    told = stage.source().debug("messenger", ordinary(tokens))
     facts = told[Secret(text)]
     assert isinstance(facts, TokenFacts)
     assert facts.is_valid is False
@@ -71,7 +71,7 @@ def test_a_string_of_a_megabyte_keeps_no_token_from_its_facts() -> None:
     tokens = tokens_of(stage)
     flood = Secret("EAA" + "x" * (1 << 20))
     stage.before = lambda request: httpx.Response(413, text="<html>") if len(request.content) > 1 << 20 else None
-    told = stage.source().debug("messenger", [flood, *tokens])
+    told = stage.source().debug("messenger", ordinary([flood, *tokens]))
     assert all(isinstance(told[token], TokenFacts) for token in tokens)
     error = told[flood]
     assert isinstance(error, SourceError)
@@ -83,7 +83,7 @@ def test_garbage_goes_by_the_documented_form_too(text: str) -> None:
     """A query takes any string as well."""
     stage = Stage(1, token_in_url=True)
     stage.fault("debug-in-batch")
-    facts = stage.source().debug("messenger", [Secret(text)])[Secret(text)]
+    facts = stage.source().debug("messenger", ordinary([Secret(text)]))[Secret(text)]
     assert isinstance(facts, TokenFacts)
     assert facts.is_valid is False
 
@@ -93,7 +93,7 @@ def test_a_revoked_token_is_invalid_with_metas_word() -> None:
     stage = Stage(1)
     (token,) = tokens_of(stage)
     stage.fault("revoked@berlin")
-    facts = stage.source().debug("messenger", [token])[token]
+    facts = stage.source().debug("messenger", ordinary([token]))[token]
     assert isinstance(facts, TokenFacts)
     assert facts.is_valid is False
     assert facts.error is not None
@@ -105,7 +105,7 @@ def test_a_token_of_another_app_is_wrong() -> None:
     stage = Stage(2)
     stage.fault("foreign@berlin")
     tokens = tokens_of(stage)
-    told = stage.source().debug("messenger", tokens)
+    told = stage.source().debug("messenger", ordinary(tokens))
     errors = [one for one in told.values() if isinstance(one, SourceError)]
     assert [(one.problem.code, one.state, one.scope) for one in errors] == [("wrong-app", State.INVALID, "page")]
 
@@ -116,7 +116,7 @@ def test_a_refused_form_is_said_and_no_token_stands_in_a_url(fault: str) -> None
     stage = Stage(2)
     tokens = tokens_of(stage)
     stage.fault(fault)
-    for error in stage.source().debug("messenger", tokens).values():
+    for error in stage.source().debug("messenger", ordinary(tokens)).values():
         assert isinstance(error, SourceError)
         assert (error.problem.code, error.state, error.scope) == ("debug-unavailable", State.UNKNOWN, "app")
         assert "token_in_url" in error.problem.remedy
@@ -128,7 +128,7 @@ def test_the_documented_form_is_used_where_it_is_allowed(fault: str) -> None:
     stage = Stage(60, token_in_url=True)
     tokens = tokens_of(stage)
     stage.fault(fault)
-    told = stage.source(workers=1).debug("messenger", tokens)
+    told = stage.source(workers=1).debug("messenger", ordinary(tokens))
     assert sum(isinstance(one, TokenFacts) and one.is_valid is True for one in told.values()) >= 50
     assert len([one for one in stage.seen if one.method == "POST"]) <= 2
 
@@ -138,7 +138,7 @@ def test_the_documented_form_that_is_refused_too_is_said() -> None:
     stage = Stage(2, token_in_url=True)
     tokens = tokens_of(stage)
     stage.fault("debug-not-allowed")
-    errors = stage.source().debug("messenger", tokens).values()
+    errors = stage.source().debug("messenger", ordinary(tokens)).values()
     assert {one.problem.code for one in errors if isinstance(one, SourceError)} == {"debug-unavailable"}
 
 
@@ -147,10 +147,10 @@ def test_an_answer_without_facts_is_asked_once_more() -> None:
     stage = Stage(3)
     tokens = tokens_of(stage)
     stage.fault("debug-without-data*1")
-    told = stage.source().debug("messenger", tokens)
+    told = stage.source().debug("messenger", ordinary(tokens))
     assert all(isinstance(one, TokenFacts) for one in told.values())
     stage.fault("debug-without-data")
-    errors = stage.source().debug("messenger", tokens).values()
+    errors = stage.source().debug("messenger", ordinary(tokens)).values()
     assert {one.problem.code for one in errors if isinstance(one, SourceError)} == {"debug-unavailable"}
     assert all(isinstance(one, SourceError) and one.state is State.UNKNOWN for one in errors)
 
@@ -160,7 +160,7 @@ def test_items_that_were_given_up_are_asked_by_themselves() -> None:
     stage = Stage(5)
     tokens = tokens_of(stage)
     stage.fault("null-items:debug_token*2")
-    told = stage.source().debug("messenger", tokens)
+    told = stage.source().debug("messenger", ordinary(tokens))
     assert all(isinstance(one, TokenFacts) for one in told.values())
     assert [len(items(request)) for request in stage.seen] == [5, 1, 1]
 
@@ -171,7 +171,7 @@ def test_what_stays_out_is_unknown(fault: str) -> None:
     stage = Stage(5)
     tokens = tokens_of(stage)
     stage.fault(fault)
-    for error in stage.source().debug("messenger", tokens).values():
+    for error in stage.source().debug("messenger", ordinary(tokens)).values():
         assert isinstance(error, SourceError)
         assert (error.problem.code, error.state) == ("graph-unavailable", State.UNKNOWN)
     assert len(stage.seen) < 20
@@ -188,7 +188,7 @@ def test_too_much_at_once_is_asked_in_halves() -> None:
         return httpx.Response(500, json={"error": {"code": 1, "message": "Please reduce the amount of data"}})
 
     stage.before = greedy
-    told = stage.source().debug("messenger", tokens)
+    told = stage.source().debug("messenger", ordinary(tokens))
     assert all(isinstance(one, TokenFacts) for one in told.values())
 
 
@@ -198,7 +198,7 @@ def test_a_throttled_app_is_not_asked_further() -> None:
     tokens = tokens_of(stage)
     stage.fault("throttled-app:batch")
     source = stage.source(workers=1)
-    errors = source.debug("messenger", tokens).values()
+    errors = source.debug("messenger", ordinary(tokens)).values()
     assert {(one.problem.code, one.scope) for one in errors if isinstance(one, SourceError)} == {("throttled", "app")}
     assert len(errors) == 300
     assert source.requests == 1
@@ -210,6 +210,6 @@ def test_an_error_that_quotes_the_token_that_was_asked_about_does_not_show_it() 
     token = Secret("stored-by-a-stranger")
     body = {"data": {"is_valid": False, "error": {"code": 190, "message": f"Malformed access token {token.reveal()}"}}}
     stage.before = lambda _: httpx.Response(200, json=[{"code": 200, "body": json.dumps(body)}])
-    told = stage.source().debug("messenger", [token])
+    told = stage.source().debug("messenger", ordinary([token]))
     assert token.reveal() not in repr(told)
     assert token.fingerprint in repr(told)

@@ -10,11 +10,11 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from sync.core.model import Fetched, SourceError, State
+from sync.core.model import Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
 from sync.sandbox.replies import REFUSALS
 from sync.threads import Stopping
-from tests.graph.stage import Stage
+from tests.graph.stage import Stage, ordinary
 
 
 def fetched(got: Mapping[str, Fetched | SourceError]) -> set[str]:
@@ -86,7 +86,7 @@ def test_a_thousand_idle_pages_stay_within_the_budget() -> None:
     stage = Stage(1000)
     source = stage.source(workers=8)
     got = source.read(stage.pages())
-    told = source.debug("messenger", [one.token for one in got.values() if isinstance(one, Fetched)])
+    told = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
     assert len(told) == 1000
     assert source.requests <= 45
     assert (source.requests, source.calls) == (len(stage.seen), 10 + 1 + 1000)
@@ -240,8 +240,6 @@ def test_a_page_whose_answer_names_another_id_is_wrong() -> None:
     ("fault", "code", "scope"),
     [
         ("throttled-app:batch", "throttled", "app"),
-        ("throttled-user:batch", "throttled", "system_user"),
-        ("throttled-pages:batch", "throttled", "system_user"),
         ("throttled-custom:batch", "throttled", "app"),
         ("app-blocked:batch", "app-blocked", "app"),
         ("proof-refused:batch", "app-secret-wrong", "app"),
@@ -256,9 +254,25 @@ def test_a_word_against_the_app_ends_all_its_calls(fault: str, code: str, scope:
     got = source.read(stage.pages())
     assert set(problems(got).values()) == {(code, State.UNKNOWN, scope)}
     assert len(got) == 150
-    told = source.debug("messenger", [Secret("EAAx")])
+    told = source.debug("messenger", ordinary([Secret("EAAx")]))
     assert all(isinstance(one, SourceError) and one.problem.code == code for one in told.values())
     assert source.requests == 3
+
+
+@pytest.mark.parametrize("fault", ["throttled-user:batch", "throttled-pages:batch", "throttled-page:batch"])
+def test_a_word_against_the_system_user_ends_its_calls_alone(fault: str) -> None:
+    """After it no Page is asked for with that token, while the app's own token is used as before."""
+    stage = Stage(150)
+    source = stage.source(workers=1)
+    source.parents()
+    stage.fault("listing-empty", fault)
+    got = source.read(stage.pages())
+    assert {(code, state) for code, state, _ in problems(got).values()} == {("throttled", State.UNKNOWN)}
+    assert len(got) == 150
+    assert source.requests == 3
+    stage.world.faults.clear()
+    told = source.debug("messenger", ordinary([Secret("EAAx")]))
+    assert all(isinstance(one, TokenFacts) for one in told.values())
 
 
 def test_a_throttled_item_ends_the_calls_too() -> None:
@@ -268,7 +282,7 @@ def test_a_throttled_item_ends_the_calls_too() -> None:
     source = stage.source(workers=1)
     got = source.read(stage.pages())
     assert problems(got) == {"main-berlin": ("throttled", State.UNKNOWN, "app")}
-    assert isinstance(source.debug("messenger", [Secret("EAAx")])[Secret("EAAx")], SourceError)
+    assert isinstance(source.debug("messenger", ordinary([Secret("EAAx")]))[Secret("EAAx")], SourceError)
     assert source.requests == 2
 
 
@@ -385,7 +399,7 @@ def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exce
     assert source.requests == 3
     assert set(problems(got).values()) == {("graph-unavailable", State.UNKNOWN, "graph")}
     assert source.parents()["main"].verdict.state is State.UNKNOWN
-    told = source.debug("messenger", [Secret("EAAx")])
+    told = source.debug("messenger", ordinary([Secret("EAAx")]))
     assert all(isinstance(one, SourceError) and one.scope == "graph" for one in told.values())
     assert source.requests == 3
 
@@ -474,7 +488,7 @@ def test_proofs_are_enough_where_the_app_demands_them() -> None:
     source = stage.source()
     got = source.read(stage.pages())
     assert len(fetched(got)) == 30
-    told = source.debug("messenger", [one.token for one in got.values() if isinstance(one, Fetched)])
+    told = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
     assert not [one for one in told.values() if isinstance(one, SourceError)]
 
 

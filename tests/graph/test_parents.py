@@ -9,8 +9,8 @@ import pytest
 from sync.core.model import Fetched, Parent, SourceError, State, TokenFacts
 from sync.core.secret import CredentialError, Secret
 from sync.graph.interface import AppCredentials, SystemUserCredentials
-from sync.graph.source import judge_parent
-from tests.graph.stage import NOW, Stage
+from sync.graph.parents import judge_parent
+from tests.graph.stage import NOW, Stage, ordinary
 
 UNREADABLE = CredentialError("file /run/secrets/x: no such file")
 
@@ -113,7 +113,7 @@ def test_an_app_secret_that_cannot_be_read_lets_no_call_out() -> None:
     stage = Stage()
     source = stage.source(secret=UNREADABLE)
     got = source.read(stage.pages())
-    told = source.debug("messenger", [Secret("EAAx")])
+    told = source.debug("messenger", ordinary([Secret("EAAx")]))
     assert codes(source.parents()["main"]) == (State.UNKNOWN, ["app-secret-wrong"], [])
     for error in (*got.values(), *told.values()):
         assert isinstance(error, SourceError)
@@ -128,7 +128,7 @@ def test_a_wrong_app_secret_is_said_once_and_nothing_more_is_asked() -> None:
     stage = Stage(60)
     source = stage.source(secret=Secret("0123456789abcdef0123456789abcdef"))
     got = source.read(stage.pages())
-    told = source.debug("messenger", [Secret("EAAx"), Secret("EAAy")])
+    told = source.debug("messenger", ordinary([Secret("EAAx"), Secret("EAAy")]))
     assert codes(source.parents()["main"]) == (State.UNKNOWN, ["app-secret-wrong"], [])
     for error in (*got.values(), *told.values()):
         assert isinstance(error, SourceError)

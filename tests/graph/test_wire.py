@@ -15,6 +15,7 @@ from sync.http import Http
 from sync.sandbox.server import Sandbox, start
 from sync.sandbox.states import switch_on
 from sync.threads import SystemClock
+from tests.graph.stage import ordinary
 
 
 def source_for(sandbox: Sandbox, timeout: float = 5) -> Source:
@@ -43,7 +44,7 @@ def test_pages_and_facts_come_over_the_wire() -> None:
     with start(pages=120) as sandbox:
         source = source_for(sandbox)
         got = source.read(pages_of(sandbox))
-        told = source.debug("messenger", [one.token for one in got.values() if isinstance(one, Fetched)])
+        told = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
         assert len(told) == 120
         assert all(isinstance(one, TokenFacts) and one.is_valid is True for one in told.values())
         assert source.requests == sandbox.world.calls.requests

@@ -12,7 +12,8 @@ from sync.config.limits import aws_name_fault, aws_tag_fault
 from sync.config.model import Settings
 from sync.config.stores import AnyStore, AwsStore, FileStore, VaultStore, template
 from sync.config.translate import nearest
-from sync.config.values import Part, StoreReference, is_plain_http
+from sync.config.values import StoreReference, is_plain_http, parts_in
+from sync.core.model import Never
 from sync.core.payload import PLACEHOLDERS, fill
 
 Report = Callable[[Finding], None]
@@ -121,6 +122,9 @@ def _system_users(settings: Settings, apps: Names, report: Report) -> None:
         cure = apps.fault(user.app) if user.app else None
         if cure:
             report(Finding(0, (*path, "app"), "unknown-name", "no app of this name", cure))
+        if not isinstance(user.refresh, Never) and not isinstance(user.token, StoreReference):
+            report(Finding(0, (*path, "refresh"), "refresh-needs-store", "the new token has nowhere to go: token is no {store: ...} reference",
+                           "write token: {store: STORE, path: PATH, key: KEY}, or refresh: never"))  # fmt: skip
 
 
 def _stores(stores: Mapping[str, AnyStore], report: Report) -> None:
@@ -158,7 +162,9 @@ def _aws(path: KeyPath, store: AwsStore, fault: str | None, report: Report) -> N
 
 def _references(settings: Settings, names: Names, report: Report) -> None:
     needs: dict[str, dict[str, KeyPath]] = {}
-    for path, reference in _walk(settings, ()):
+    for path, reference in parts_in(settings, skip=("pages", "defaults")):
+        if not isinstance(reference, StoreReference):
+            continue
         cure = names.fault(reference.store)
         if cure:
             report(Finding(0, (*path, "store"), "unknown-name", "no store of this name", cure))
@@ -182,15 +188,3 @@ def _reaches(needs: Mapping[str, Mapping[str, Any]], start: str, goal: str) -> b
             seen.add(name)
             todo.extend(needs.get(name, ()))
     return False
-
-
-def _walk(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, StoreReference]]:
-    if isinstance(value, StoreReference):
-        yield path, value
-    elif isinstance(value, Part):
-        for key in type(value).model_fields:
-            if key not in ("pages", "defaults"):
-                yield from _walk(getattr(value, key), (*path, key))
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _walk(inner, (*path, key))

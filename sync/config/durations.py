@@ -45,14 +45,44 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+def _second(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        wrong("bad-duration", "shorter than a second", "write at least 1s")
+    return value
+
+
+_LIFE = timedelta(days=60)  # of a system user's token that ends (Meta's guide of system users, read 2026-11-24)
+
+
+def _refresh(value: timedelta | Never) -> timedelta | Never:
+    if isinstance(value, Never):
+        return value
+    if value < timedelta(hours=1):
+        wrong("bad-duration", "too late to renew a token in time", "write at least 1h, such as 14d; or never")
+    if value >= _LIFE:
+        wrong(
+            "bad-duration",
+            "as long as such a token lives: it would be renewed in each cycle",
+            "write less than 60d, such as 14d; or never",
+        )
+    return value
+
+
 _DURATION_SCHEMA = {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
 Duration = Annotated[
     timedelta, BeforeValidator(_duration), PlainSerializer(duration_text), WithJsonSchema(_DURATION_SCHEMA)
 ]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
+Interval = Annotated[Duration, AfterValidator(_second), WithJsonSchema(_DURATION_SCHEMA)]
+"""At least a second."""
+_EXPIRES_SCHEMA = {"type": "string", "pattern": f"^(never|{_DURATION.pattern})$"}
 Expires = Annotated[
     timedelta | Never,
-    BeforeValidator(lambda value: NEVER if value == "never" else _duration(value)),
+    BeforeValidator(
+        lambda value: value if isinstance(value, Never) else NEVER if value == "never" else _duration(value)
+    ),
     PlainSerializer(duration_text),
-    WithJsonSchema({"type": "string", "pattern": f"^(never|{_DURATION.pattern})$"}),
+    WithJsonSchema(_EXPIRES_SCHEMA),
 ]
+Refresh = Annotated[Expires, AfterValidator(_refresh), WithJsonSchema(_EXPIRES_SCHEMA)]
+"""How long before its end a token is renewed, or NEVER."""

@@ -72,6 +72,9 @@ class FilePage(Part):
         Field(strict=False, min_length=1, description="The stores that hold this Page's token."),
     ] = None
     system_user: Annotated[Name | None, Field(description="The system user that reaches this Page.")] = None
+    hold: Annotated[bool | None, Field(description="true: this Page is read and judged, and nothing is written.")] = (
+        None
+    )
 
 
 class PageEntry(FilePage):
@@ -109,3 +112,6 @@ class Defaults(Part):
     labels: Annotated[
         dict[str, str], Field(description="Labels that every secret carries, within the limits of its store.")
     ] = Field(default_factory=dict)
+    hold: Annotated[bool, Field(description="true: Pages are read and judged, and nothing is written for them.")] = (
+        False
+    )

@@ -40,7 +40,7 @@ EXAMPLE: Mapping[str, Any] = {
             "name": "meta/pages/{name}",
             "kms_key": "alias/meta",
             "tags": {"CostCenter": "4711"},
-            "auth": {"profile": "prod"},
+            "auth": {"profile": "prod", "role_arn": "arn:aws:iam::123456789012:role/page-token-sync"},
         },
         "disk": {"type": "file", "directory": "./secrets"},
     },
@@ -50,6 +50,7 @@ EXAMPLE: Mapping[str, Any] = {
         "payload": {"access_token": "{token}", "page_id": "{id}", "app_id": "{app_id}"},
         "labels": {"managed": "central"},
     },
+    "brake": {"share": "30%", "at_least": 3},
     "log": {"level": "info"},
     "pages": [
         {"id": "101010101010101", "name": "berlin"},
@@ -64,7 +65,7 @@ _HEAD = """\
 # apps, system_users, one store and pages.
 # A secret never stands here; in its place stands a reference, one of
 #   {env: NAME}, {file: PATH} or {store: STORE, path: PATH, key: KEY}
-# Durations are a whole number and a unit: 500ms, 90s, 15m, 24h, 7d.
+# Durations are a whole number and a unit: 500ms, 90s, 15m, 24h, 7d. Shares are whole per cents: 30%.
 """
 _KINDS: Mapping[str, type[Part]] = {
     "vault": VaultStore,
@@ -74,7 +75,7 @@ _KINDS: Mapping[str, type[Part]] = {
     "approle": AppRoleAuth,
     "kubernetes": KubernetesAuth,
 }
-_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*|[0-9]+[a-z]+|\./[a-z]+")
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*|[0-9]+(?:[a-z]+|%)|\./[a-z]+")
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 
 

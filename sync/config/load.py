@@ -15,6 +15,7 @@ from sync.config.errors import Finding, KeyPath
 from sync.config.model import Settings
 from sync.config.pages import At, Resolver
 from sync.config.read import Reader, further
+from sync.config.state import check_state
 from sync.config.translate import details_of, finding
 from sync.config.yaml import Unreadable
 from sync.core.model import Page
@@ -47,7 +48,7 @@ _STAND_IN: Mapping[str, Any] = {
 }
 
 
-_BY_ENTRY = (("apps",), ("system_users",), ("stores",), ("pages",), ("graph",), ("defaults",), ("log",))
+_BY_ENTRY = (("apps",), ("system_users",), ("stores",), ("pages",), ("graph",), ("defaults",), ("log",), ("brake",))
 """Sections of which one entry can be left out and the rest still be judged."""
 
 
@@ -71,7 +72,8 @@ def _load(path: Path) -> Config:
     resolver = Resolver(settings, names, reader.report)
     for index, entry in zip(listed, settings.pages, strict=True):
         resolver.add((0, ("pages", index)), entry)
-    files = _further(settings, path, reader, resolver)
+    files = [path, *_further(settings, path, reader, resolver)]
+    check_state(settings, base, files, reader.report)
     reader.finish()
     for name, secrets in resolver.arn_like.items():
         warnings.append(
@@ -80,7 +82,7 @@ def _load(path: Path) -> Config:
         )
     return Config(
         base=base,
-        files=(path, *files),
+        files=tuple(files),
         settings=_with_apps(settings),
         pages=tuple(resolver.pages),
         warnings=tuple(warnings),

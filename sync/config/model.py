@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sync.config.cron import CronError, parse_cron
-from sync.config.durations import Duration, PositiveDuration
+from sync.config.durations import Duration, Interval, PositiveDuration, Refresh
 from sync.config.entries import Defaults, PageEntry
+from sync.config.shares import Budget, Share
 from sync.config.stores import Store
 from sync.config.values import (
     Address,
+    FilePath,
     GraphId,
     Name,
     Part,
@@ -22,6 +24,7 @@ from sync.config.values import (
     wrong,
 )
 from sync.config.wire import Wire
+from sync.core.model import NEVER
 
 
 def _cron(value: str) -> str:
@@ -91,6 +94,13 @@ class Graph(Wire):
     timeout: Annotated[PositiveDuration, Field(description="The longest that one answer may take as a whole.")] = (
         timedelta(seconds=60)
     )
+    budget: Annotated[
+        Budget,
+        Field(
+            description="The share of Meta's reported usage above which only repairs are asked for; at most 94%, since "
+            "nothing is asked from 95% on."
+        ),
+    ] = 0.75
     token_in_url: Annotated[
         Literal["never", "fallback"],
         Field(
@@ -113,6 +123,37 @@ class SystemUser(Part):
         Name | None, Field(description="The app that the token belongs to; may be left out when there is one.")
     ] = None
     token: Annotated[Reference, Field(description="A reference to the system user's token.")]
+    refresh: Annotated[
+        Refresh,
+        Field(
+            description="How long before its end a token that ends is renewed, such as 14d; the token must be a {store: ...} "
+            "reference, since the new one is written there."
+        ),
+    ] = NEVER
+
+
+class Brake(Part):
+    """What holds the replacement of tokens that still work when too many of a store would change at once."""
+
+    share: Annotated[
+        Share,
+        Field(description="Held where more than this share of a store's stored tokens would change within 24 hours."),
+    ] = 0.3
+    at_least: Annotated[
+        int, Field(ge=1, description="So many changes at the least; fewer are never held. A whole number from 1.")
+    ] = 3
+
+
+class State(Part):
+    """What is remembered from one start to the next."""
+
+    file: Annotated[
+        FilePath,
+        Field(
+            description="The file, from the folder of the configuration file, in a folder that this program may write "
+            "to. It holds verdicts by fingerprint, and no secret."
+        ),
+    ]
 
 
 class Log(Part):
@@ -139,6 +180,10 @@ class Settings(Part):
     instance: Annotated[
         Name, Field(description="The owner's mark on every secret: two instances never touch each other's secrets.")
     ]
+    mode: Annotated[
+        Literal["sync", "observe"],
+        Field(description="observe: everything is read and judged, and nothing is written."),
+    ] = "sync"
     schedule: Annotated[Schedule, Field(description="When cycles run.")] = Schedule(every=timedelta(minutes=15))
     graph: Annotated[Graph, Field(description="How Meta's Graph API is reached.")] = Graph()
     apps: Annotated[dict[Name, App], Field(min_length=1, description="Meta apps, by a name of your choice.")]
@@ -151,6 +196,29 @@ class Settings(Part):
     defaults: Annotated[Defaults, Field(description="What applies to every Page that does not say otherwise.")] = (
         Defaults()
     )
+    alive_every: Annotated[
+        Interval,
+        Field(
+            description="Each stored token is used once so often, on its Page's own quota; one that is refused is judged at once."
+        ),
+    ] = timedelta(minutes=15)
+    verify_every: Annotated[
+        Interval,
+        Field(
+            description="Meta is asked so often what a stored token is, the oldest word first; less often where the app's quota "
+            "does not allow it. A word counts for twice that time."
+        ),
+    ] = timedelta(hours=24)
+    brake: Annotated[Brake, Field(description="When a cycle's replacements of working tokens wait for a person.")] = (
+        Brake()
+    )
+    state: Annotated[
+        State | None,
+        Field(
+            description="Where verdicts are remembered across restarts; without it each start asks anew.",
+            examples=[{"file": "/var/lib/page-token-sync/state.json"}],
+        ),
+    ] = None
     log: Annotated[Log, Field(description="What is logged, and how.")] = Log()
     pages: Annotated[
         tuple[PageEntry, ...],
@@ -164,6 +232,6 @@ class Settings(Part):
         Field(
             strict=False,
             max_length=1000,
-            description="Patterns of further files, from the folder of this one; each file is a list of Pages with id, name, labels, stores and system_user only.",
+            description="Patterns of further files, from the folder of this one; each file is a list of Pages with id, name, labels, stores, system_user and hold only.",
         ),
     ] = ()

@@ -73,6 +73,7 @@ class Resolver:
                 payload=PayloadTemplate.parse(payload, values),
                 checks=checks,
                 labels=labels,
+                hold=defaults.hold if entry.hold is None else entry.hold,
             )
         )
 

@@ -127,6 +127,7 @@ _WANTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "tuple_type": "a list",
+    "int_type": "a whole number",
 }
 
 
@@ -146,6 +147,8 @@ def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | 
             return "bad-value", "not one of the values that are allowed here", f"write {context['expected']}"
         case "string_pattern_mismatch":
             return "bad-value", "not of the form that is wanted here", f"it must match {context['pattern']}"
+        case "greater_than_equal":
+            return "bad-value", "too small", f"{context['ge']} is the least"
         case "string_too_short" | "too_short":
             return "bad-value", "empty", described
         case "string_too_long" | "too_long":

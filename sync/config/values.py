@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from sync.config.errors import KeyPath
 from sync.core.payload import PLACEHOLDERS, TemplateError, fill
 
 TAG = "\0"
@@ -247,3 +249,15 @@ Reference = Annotated[
     BeforeValidator(_reference),
 ]
 """Where a secret is found; never the secret itself."""
+
+
+def parts_in(value: Any, path: KeyPath = (), *, skip: Collection[str] = ()) -> Iterator[tuple[KeyPath, Part]]:
+    """Give every part inside a value, itself included, with its path; what stands under the keys of ``skip`` is left out."""
+    if isinstance(value, Part):
+        yield path, value
+        for key in type(value).model_fields:
+            if key not in skip:
+                yield from parts_in(getattr(value, key), (*path, key), skip=skip)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from parts_in(inner, (*path, key), skip=skip)

@@ -175,7 +175,7 @@ ROWS = [
         {"more": '- {id: "2", payload: {a: "{token}"}}\n'},
         [
             "more.yaml:1:13: [0].payload: this version knows no key payload here [unknown-key]",
-            "known here: id, labels, name, stores, system_user",
+            "known here: hold, id, labels, name, stores, system_user",
         ],
         id="file-key",
     ),

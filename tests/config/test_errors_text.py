@@ -161,11 +161,11 @@ ROWS = [
         id="unknown-key",
     ),
     pytest.param(
-        GOOD + "mode: observe\n",
+        GOOD + "notify: []\n",
         {},
         [
-            "config.yaml:10:1: mode: this version knows no key mode here [unknown-key]",
-            "known here: apps, defaults, graph, instance, log, pages, pages_from, schedule, stores, system_users, version",
+            "config.yaml:10:1: notify: this version knows no key notify here [unknown-key]",
+            "known here: alive_every, apps, brake, defaults, graph, instance, log, mode, pages, pages_from, schedule, state, stores, system_users, verify_every, version",
         ],
         id="unknown-key-later",
     ),
@@ -183,7 +183,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:1: ?: this version knows no such key here [unknown-key]",
-            "known here: apps, defaults, graph, instance, log, pages, pages_from, schedule, stores, system_users, version",
+            "known here: alive_every, apps, brake, defaults, graph, instance, log, mode, pages, pages_from, schedule, state, stores, system_users, verify_every, version",
         ],
         id="unknown-no-word",
     ),

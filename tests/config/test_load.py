@@ -151,7 +151,7 @@ def test_all_files_at_once(tmp_path: Path) -> None:
     """Errors of all files come at once, the main file's first, each file's from top to bottom."""
     found = errors(
         tmp_path,
-        with_("instance: acme", "instance: Acme") + "pages_from: [more.yaml, nothing]\nmode: sync\n",
+        with_("instance: acme", "instance: Acme") + "pages_from: [more.yaml, nothing]\nmoed: sync\n",
         more='- {id: 1}\n- {id: "2", nme: x}\n',
     )
     assert [error.split(" ")[0] for error in found] == [

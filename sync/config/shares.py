@@ -1,0 +1,43 @@
+"""Shares as the configuration writes them: whole per cents."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+
+from sync.config.values import wrong
+
+_SHARE = re.compile(r"(0|[1-9][0-9]{0,2})%")
+_WHOLE, _MOST_OF_BUDGET = 1.0, 0.94
+
+
+def _share(value: object) -> object:
+    if isinstance(value, float):
+        return value
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        wrong("bad-share", "not a share", "write a whole number and the per cent sign: 30% (and not 0.3)")
+    if int(match[1]) > 100 * _WHOLE:
+        wrong("bad-share", "more than the whole", "100% is the most")
+    return int(match[1]) / 100
+
+
+def share_text(value: float) -> str:
+    """Write a share as the configuration does."""
+    return f"{round(100 * value)}%"
+
+
+def _budget(value: float) -> float:
+    if not value:
+        wrong("bad-share", "a budget of nothing: stored tokens would never be judged again", "write at least 1%")
+    if value > _MOST_OF_BUDGET:
+        wrong("bad-share", "above 94%: from 95% of Meta's reported usage on nothing is asked", "94% is the most")
+    return value
+
+
+_SHARE_SCHEMA = {"type": "string", "pattern": f"^{_SHARE.pattern}$"}
+Share = Annotated[float, BeforeValidator(_share), PlainSerializer(share_text), WithJsonSchema(_SHARE_SCHEMA)]
+"""From 0 to 1; written from 0% to 100%."""
+Budget = Annotated[Share, AfterValidator(_budget), WithJsonSchema(_SHARE_SCHEMA)]

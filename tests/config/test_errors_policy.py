@@ -1,0 +1,127 @@
+"""What is wrong with the keys that say how much is done, how often, and what is remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.files import GOOD, errors, loaded, with_
+
+SHARE = ["not a share [bad-share]", "write a whole number and the per cent sign: 30% (and not 0.3)"]
+WHOLE = "So many changes at the least; fewer are never held. A whole number from 1."
+STATE = "name a file of its own, such as /var/lib/page-token-sync/state.json"
+STORED = "{store: disk, path: main, key: token}"
+DISK = '\n  disk: {type: file, directory: out, name: "{name}.json"}\npages:'
+
+ROWS = [
+    pytest.param("mode: observ", ["mode: not one of the values that are allowed here [bad-value]", "write 'sync' or 'observe'"], id="mode"),
+    pytest.param("mode: off", ["mode: not one of the values that are allowed here [bad-value]", "write 'sync' or 'observe'"], id="mode-off"),
+    pytest.param("alive_every: 0s", ["alive_every: shorter than a second [bad-duration]", "write at least 1s"], id="alive-nothing"),
+    pytest.param("verify_every: 999ms", ["verify_every: shorter than a second [bad-duration]", "write at least 1s"], id="verify-short"),
+    pytest.param("verify_every: 24", ["verify_every: not a duration [bad-duration]", "write a whole number and a unit: 500ms, 90s, 15m, 24h or 7d"], id="verify-number"),
+    pytest.param("verify_every: 4000d", ["verify_every: longer than ten years [bad-duration]", "3650d is the most"], id="verify-long"),
+    pytest.param("brake: {share: 0.3}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-float"),
+    pytest.param("brake: {share: 30}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-number"),
+    pytest.param('brake: {share: "-1%"}', [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-negative"),
+    pytest.param("brake: {share: 3.5%}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-part"),
+    pytest.param("brake: {share: true}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-true"),
+    pytest.param("brake: {share: 101%}", ["brake.share: more than the whole [bad-share]", "100% is the most"], id="share-much"),
+    pytest.param("brake: {at_least: 0}", ["brake.at_least: too small [bad-value]", "1 is the least"], id="at-least-0"),
+    pytest.param("brake: {at_least: true}", ["brake.at_least: true or false, where a whole number is wanted [wrong-type]", WHOLE], id="at-least-true"),
+    pytest.param('brake: {at_least: "3"}', ["brake.at_least: text, where a whole number is wanted [wrong-type]", WHOLE], id="at-least-text"),
+    pytest.param("brake: {at_leest: 3}", ["brake.at_leest: this version knows no key at_leest here [unknown-key]", "did you mean at_least?"], id="brake-key"),
+    pytest.param("graph: {budget: 0%}", ["graph.budget: a budget of nothing: stored tokens would never be judged again [bad-share]", "write at least 1%"], id="budget-nothing"),
+    pytest.param("graph: {budget: 95%}", ["graph.budget: above 94%: from 95% of Meta's reported usage on nothing is asked [bad-share]", "94% is the most"], id="budget-much"),
+    pytest.param("graph: {budget: 0.75}", [f"graph.budget: {SHARE[0]}", SHARE[1]], id="budget-float"),
+    pytest.param("defaults: {hold: yes please}", ["defaults.hold: text, where true or false is wanted [wrong-type]", "true: Pages are read and judged, and nothing is written for them."], id="hold"),
+    pytest.param("state: {file: config.yaml}", ["state.file: this is a file of the configuration itself [bad-state-file]", STATE], id="state-config"),
+    pytest.param("state: {file: ./more.yaml}\npages_from: [more.yaml]", ["state.file: this is a file of the configuration itself [bad-state-file]", STATE], id="state-further"),
+    pytest.param("state: {file: app}", ["state.file: a credential or certificate is read from this file [bad-state-file]", STATE], id="state-secret"),
+    pytest.param("graph: {ca_file: ca.pem}\nstate: {file: ../x/../config/ca.pem}", ["state.file: a credential or certificate is read from this file [bad-state-file]", STATE], id="state-ca"),
+    pytest.param("state: {file: .}", ["state.file: a folder, where a file is wanted [bad-state-file]", STATE], id="state-folder"),
+    pytest.param("state: {}", ["state.file: file is missing [missing-key]", "The file, from the folder of the configuration file, in a folder that this program may write to. It holds verdicts by fingerprint, and no secret."], id="state-empty"),
+    pytest.param("state: state.json", ["state: text, where a mapping is wanted [wrong-type]", "Where verdicts are remembered across restarts; without it each start asks anew."], id="state-text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "expected"), ROWS)
+def test_errors(tmp_path: Path, lines: str, expected: list[str]) -> None:
+    """A senseless number, share, interval or file is refused with the cause and the cure."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (found,) = errors(folder, f"{GOOD}{lines}\n", more='- {id: "2"}\n')
+    assert [found.splitlines()[0].partition(" ")[2], found.splitlines()[1].strip()] == expected
+
+
+def test_a_renewal_needs_a_store(tmp_path: Path) -> None:
+    """A token is only renewed where its reference names a store, since nothing else takes the new one."""
+    (found,) = errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, refresh: 14d}"))
+    assert found.splitlines() == [
+        "config.yaml:5:40: system_users.main.refresh: the new token has nowhere to go: token is no {store: ...} reference [refresh-needs-store]",
+        "    write token: {store: STORE, path: PATH, key: KEY}, or refresh: never",
+    ]
+    assert errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, refresh: never}")) == []
+
+
+@pytest.mark.parametrize(
+    ("refresh", "says"),
+    [("60d", "as long as such a token lives"), ("59m", "too late to renew"), ("14", "not a duration")],
+)
+def test_a_senseless_renewal_is_refused(tmp_path: Path, refresh: str, says: str) -> None:
+    """A renewal that would come in each cycle, or too late to matter, is refused."""
+    text = with_("token: {env: TOKEN}", f"token: {STORED}, refresh: {refresh}").replace("\npages:", DISK)
+    text = text.replace("name: berlin", "name: berlin, stores: [vault]")
+    (found,) = errors(tmp_path, text)
+    assert "[bad-duration]" in found
+    assert says in found
+
+
+def test_a_store_may_hold_a_system_user_s_token(tmp_path: Path) -> None:
+    """The token of a system user may lie in a store; the store's own credentials may not lie in it."""
+    text = with_("token: {env: TOKEN}", f"token: {STORED}, refresh: 14d").replace("\npages:", DISK)
+    text = text.replace("name: berlin", "name: berlin, stores: [vault]")
+    assert errors(tmp_path, text) == []
+    looped = text.replace("token: {file: vault}", "token: {store: vault, path: main, key: token}")
+    assert "[reference-loop]" in errors(tmp_path, looped)[0]
+
+
+def test_the_state_file_stays_out_of_a_store(tmp_path: Path) -> None:
+    """The state file may not lie among a file store's secrets, nor be reached there by a link."""
+    text = GOOD.replace("\npages:", DISK).replace("name: berlin", "name: berlin, stores: [disk]")
+    assert "[bad-state-file]" in errors(tmp_path, f"{text}state: {{file: out/state.json}}\n")[0]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to("out")
+    assert "[bad-state-file]" in errors(tmp_path, f"{text}state: {{file: link/state.json}}\n")[0]
+    assert errors(tmp_path, f"{text}state: {{file: state.json}}\n") == []
+
+
+def test_defaults(tmp_path: Path) -> None:
+    """What is not said is as documented."""
+    settings = loaded(tmp_path, GOOD).settings
+    assert (settings.mode, settings.state, settings.graph.budget) == ("sync", None, 0.75)
+    assert (settings.alive_every.total_seconds(), settings.verify_every.total_seconds()) == (900, 86400)
+    assert (settings.brake.share, settings.brake.at_least) == (0.3, 3)
+
+
+def test_values(tmp_path: Path) -> None:
+    """What is said is taken: shares as numbers from 0 to 1, the state file from the configuration's folder."""
+    text = f"{GOOD}mode: observe\nbrake: {{share: 0%, at_least: 1}}\ngraph: {{budget: 94%}}\nstate: {{file: a/state.json}}\n"
+    settings = loaded(tmp_path, f"{text}alive_every: 2d\nverify_every: 1s\n").settings
+    assert (settings.mode, settings.brake.share, settings.brake.at_least, settings.graph.budget) == (
+        "observe",
+        0,
+        1,
+        0.94,
+    )
+    assert settings.state is not None
+    assert settings.state.file == tmp_path / "a" / "state.json"
+    assert settings.alive_every > settings.verify_every
+
+
+def test_hold_on_a_page_wins(tmp_path: Path) -> None:
+    """Hold applies from the defaults to Pages of all files, and a Page's own word wins, also with false."""
+    text = f'{GOOD}  - {{id: "2", hold: false}}\npages_from: [more.yaml]\ndefaults: {{hold: true}}\n'
+    pages = loaded(tmp_path, text, more='- {id: "3", hold: false}\n- {id: "4"}\n').pages
+    assert {page.name: page.hold for page in pages} == {"berlin": True, "2": False, "3": False, "4": True}
+    assert [page.hold for page in loaded(tmp_path, GOOD).pages] == [False]

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self, assert_never
 
-from sync.config import refs, schedule, stores
+from sync.config import refs, stores
 from sync.config.load import Config
-from sync.config.select import Selected
 from sync.config.stores import AnyStore
 from sync.config.values import Reference
 from sync.core.due import verify_interval
@@ -31,6 +30,7 @@ from sync.stores.interface import Store
 from sync.threads import SystemClock
 
 if TYPE_CHECKING:
+    from sync.config.select import Selected
     from sync.stores.vault_settings import Login
 
 
@@ -255,14 +255,17 @@ class App:
                 assert_never(auth)
 
     def _aws(self, name: str, settings: stores.AwsStore) -> Store:
-        from sync.stores.aws import AwsSettings, AwsStore  # noqa: PLC0415 - see _store
+        from sync.stores.aws import AwsReplica, AwsRole, AwsSettings, AwsStore  # noqa: PLC0415 - see _store
 
+        auth = settings.auth
         wanted = AwsSettings(
             region=settings.region,
             kms_key=settings.kms_key,
+            replicas=tuple(AwsReplica(replica.region, replica.kms_key) for replica in settings.replicas),
             tags=settings.tags,
             endpoint_url=settings.endpoint_url,
-            profile=settings.auth.profile,
+            profile=auth.profile,
+            role=AwsRole(auth.role_arn, self._optional(auth.external_id)) if auth.role_arn is not None else None,
             timeout=settings.timeout.total_seconds(),
             ca_file=str(settings.ca_file) if settings.ca_file is not None else None,
             proxy=self._optional(settings.proxy),

@@ -264,7 +264,8 @@ def test_row_10_a_changed_payload_or_label_is_updated(vault: Vault) -> None:
     assert labelled.place("paris")["version"] == "1"
     assert vault.metadata("paris")["custom_metadata"]["label.team"] == "crm"
     payload = {"access_token": "{token}", "page": "{name}"}
-    vault.rig.write(defaults={"labels": {"team": "crm"}, "payload": payload})
+    # Every value changes at once, which the brake would hold.
+    vault.rig.write(defaults={"labels": {"team": "crm"}, "payload": payload}, brake={"share": "100%"})
     changed = vault.rig.once()
     assert (changed.place("paris")["action"], changed.place("paris")["reason"]) == ("updated", "payload")
     assert (vault.data("paris")["page"], vault.data("paris")["access_token"]) == ("paris", vault.token("paris"))

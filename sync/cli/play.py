@@ -26,6 +26,9 @@ def sandbox(  # noqa: PLR0917 - typer gives options by name
     ] = "127.0.0.1:8099",
     pages: Annotated[int, typer.Option(min=0, max=100_000, help="How many Pages there are.")] = 5,
     latency_ms: Annotated[float, typer.Option(min=0, help="Added to each HTTP request.")] = 0,
+    app_quota: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Calls an hour that the app's own token has, as at Meta.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="All made-up values follow from it.")] = 0,
     fault: Annotated[
         list[str] | None,
@@ -39,4 +42,13 @@ def sandbox(  # noqa: PLR0917 - typer gives options by name
     """Start a local Graph API with faults on demand, until SIGTERM or Ctrl-C."""
     from sync.cli.playground import serve  # noqa: PLC0415 - starting is most of what a short command costs
 
-    raise typer.Exit(serve(listen, pages=pages, latency_ms=latency_ms, seed=seed, faults=fault or [], form=output))
+    code = serve(
+        listen,
+        pages=pages,
+        latency_ms=latency_ms,
+        app_quota=app_quota,
+        seed=seed,
+        faults=fault or [],
+        form=output,
+    )
+    raise typer.Exit(code)

@@ -40,12 +40,14 @@ config.yaml:
 _LISTED = 20
 
 
-def serve(listen: str, *, pages: int, latency_ms: float, seed: int, faults: list[str], form: Form) -> int:
+def serve(
+    listen: str, *, pages: int, latency_ms: float, app_quota: int | None, seed: int, faults: list[str], form: Form
+) -> int:
     """Serve until a signal ends it; gives the exit code."""
     clock = SystemClock()
     watch_signals(clock, exit_code=0)
     try:
-        sandbox = start(listen, pages=pages, faults=faults, latency_ms=latency_ms, seed=seed)
+        sandbox = start(listen, pages=pages, faults=faults, latency_ms=latency_ms, app_quota=app_quota, seed=seed)
     except ValueError as wrong:
         output.put_failure("wrong-usage", str(wrong), form)
         return 2

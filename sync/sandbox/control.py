@@ -8,6 +8,7 @@ from typing import Any
 
 from sync.sandbox.business import TASKS, Calls, Page, SystemUser
 from sync.sandbox.faults import Fault
+from sync.sandbox.quota import Quotas, Rolling
 from sync.sandbox.replies import Json, Reply, Request
 from sync.sandbox.states import NAMES, PAGES, find_page, restore_page, switch_off, switch_on
 from sync.sandbox.tokens import REVOKED, letters
@@ -38,6 +39,8 @@ def _do(world: World, method: str, parts: list[str], params: dict[str, str]) -> 
             world.calls = Calls()
         case "DELETE" if parts[:1] == ["faults"]:
             switch_off(world, parts[1] if parts[1:] else None)
+        case "DELETE" if parts == ["quota"]:
+            world.quotas = Quotas()
         case _:
             return None
     return _show(world, parts[:1])
@@ -49,6 +52,8 @@ def _show(world: World, parts: list[str]) -> Json | None:
             return truth(world)
         case ["calls"]:
             return _calls(world)
+        case ["quota"]:
+            return world.quotas.show(world.time())
         case ["faults"]:
             return {"faults": [_fault(fault) for fault in world.faults], "known": sorted(NAMES)}
         case _:
@@ -70,6 +75,8 @@ def _change(world: World, parts: list[str], params: dict[str, str]) -> Json | No
             return {"now": world.time()}
         case ["usage"]:
             return _usage(world, params)
+        case ["quota"]:
+            return _quota(world, params)
         case _:
             return None
 
@@ -164,6 +171,23 @@ def _usage(world: World, params: dict[str, str]) -> Json:
     for named, used in json.loads(params.get("pages") or "{}").items():
         find_page(world, named).usage = int(used)
     return {"app": world.app_usage, "pages": {page.id: page.usage for page in world.pages.values()}}
+
+
+def _quota(world: World, params: dict[str, str]) -> Json:
+    """Let calls be counted and refused: ``app`` calls an hour for the app's own token, ``page`` calls a day for each Page."""
+    if "app" in params:
+        world.quotas.app = Rolling(_positive(params["app"]))
+    if "page" in params:
+        world.quotas.page_limit = _positive(params["page"])
+        world.quotas.pages.clear()
+    return world.quotas.show(world.time())
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("a quota is one call or more")
+    return number
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
 from sync.sandbox.faults import Fault
-from sync.sandbox.replies import APP_BLOCKED, DOCS, NOT_THE_APP, PROOF_WRONG, Answer, GraphError, unsupported
+from sync.sandbox.quota import app_refused, page_refused
+from sync.sandbox.replies import APP_BLOCKED, NOT_THE_APP, PROOF_WRONG, Answer, GraphError, unsupported
 from sync.sandbox.tokens import death
 
 Effect = Callable[[Fault, str], Answer | GraphError]
@@ -16,25 +16,11 @@ _HTML = b"<!DOCTYPE html>\n<html><head><title>Error</title></head><body>Sorry, s
 
 
 def _page_throttle(fault: Fault, page: str) -> Answer:
-    error = GraphError(
-        "(#80001) There have been too many calls to this Page account. Wait a bit and try again. For more info, please "
-        f"refer to {DOCS}/overview/rate-limiting.",
-        80001,
-    )
-    pool = {
-        "type": "pages",
-        "call_count": 100,
-        "total_cputime": 12,
-        "total_time": 15,
-        "estimated_time_to_regain_access": int(fault.argument or 15),
-    }
-    return Answer(400, error, headers=(("X-Business-Use-Case-Usage", json.dumps({page or "0": [pool]})),))
+    return page_refused(page or "0", 100, int(fault.argument or 15))
 
 
 def _app_throttle(_fault: Fault, _page: str) -> Answer:
-    error = GraphError("(#4) Application request limit reached", 4, status=403, is_transient=True)
-    usage = {"call_count": 100, "total_time": 40, "total_cputime": 35}
-    return Answer(403, error, headers=(("X-App-Usage", json.dumps(usage)),))
+    return app_refused(100)
 
 
 def _server_error(fault: Fault, _page: str) -> GraphError:

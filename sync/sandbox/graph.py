@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from sync.sandbox.edges import read_edge
 from sync.sandbox.faults import draw
 from sync.sandbox.nodes import read_ids, read_node
 from sync.sandbox.oauth import oauth
+from sync.sandbox.quota import app_header, app_refused, page_header, page_refused
 from sync.sandbox.replies import (
     NO_TOKEN,
     NO_USER,
@@ -32,6 +32,7 @@ from sync.sandbox.world import World
 OLDEST, NEWEST = 21, 27
 """The live versions on 2026-11-24: v20.0 ended 2026-09-24, v27.0 came 2026-11-04 (Meta's changelog)."""
 
+_ALL = 100
 _VERSION = re.compile(r"v(\d{1,3})\.(\d{1,3})")
 
 
@@ -68,6 +69,9 @@ def _batch(world: World, request: Request, version: str) -> Reply:
     if fault is not None and fault.name == "batch-refused":
         return _reply(world, request, version, effects.BATCH_REFUSED)
     text = token_text_of(request)
+    app = _of_app(world, text) and world.quotas.app
+    if app and app.used(world.time()) >= _ALL:
+        return _reply(world, request, version, app_refused(app.used(world.time())))
     caller = authenticate(world, request, text) if text is not None else NO_TOKEN
     items = parse_batch(request) if isinstance(caller, Caller) else caller
     if isinstance(items, GraphError):
@@ -94,9 +98,29 @@ def _call(world: World, request: Request, *, item: bool) -> Reply:
         return _reply(world, request, version, effects.ANSWERS[fault.name](fault, page), page)
     if item and draw(world, "debug-in-batch", kind, (page,), item=True) is not None:
         return _reply(world, request, version, effects.DEBUG_NOT_IN_BATCH)
-    answer = _route(world, request, version, parts)
+    answer = _count(world, request, page) or _route(world, request, version, parts)
+    if isinstance(answer, Answer):
+        return _reply(world, request, version, answer, page)
     whole = answer if isinstance(answer, GraphError) else Answer(200, answer)
     return _reply(world, request, version, effects.spoil(_answer(whole), fault), page)
+
+
+def _count(world: World, request: Request, page: str) -> Answer | None:
+    """Count a call on the quota of its kind of token; an answer where that is used up."""
+    text, now, quotas = token_text_of(request), world.time(), world.quotas
+    if _of_app(world, text):
+        if quotas.app is not None and not quotas.app.call(now):
+            return app_refused(quotas.app.used(now))
+        return None
+    pool = quotas.of_page(page) if text in world.tokens and page in world.pages else None
+    if pool is not None and not pool.call(now):
+        return page_refused(page, pool.used(now), pool.minutes(now))
+    return None
+
+
+def _of_app(world: World, text: str | None) -> bool:
+    """Say whether a call is made with the app's own token."""
+    return text is not None and text not in world.tokens and text.partition("|")[0] == world.app.id
 
 
 def endpoint(request: Request) -> str:
@@ -190,16 +214,16 @@ def _reply(world: World, request: Request, version: str | None, what: Answer | G
 
 def _usage(world: World, request: Request, page: str) -> dict[str, str]:
     """Give the usage header that goes with the kind of token; Graph leaves it out near 0 %."""
-    text = token_text_of(request)
+    text, now, quotas = token_text_of(request), world.time(), world.quotas
     if text is None:
         return {}
+    if text not in world.tokens:
+        used = quotas.app.used(now) if quotas.app is not None else world.app_usage
+        return dict((app_header(used),)) if used else {}
     known = world.pages.get(page)
-    if text in world.tokens:
-        used = known.usage if known is not None else world.app_usage
-        pool = {"type": "pages", "call_count": used, "total_cputime": used, "total_time": used}
-        key = page if known is not None else world.business_id
-        counted = {key: [{**pool, "estimated_time_to_regain_access": 0}]}
-        return {"X-Business-Use-Case-Usage": json.dumps(counted, separators=(",", ":"))} if used else {}
-    used = world.app_usage
-    usage = {"call_count": used, "total_cputime": used, "total_time": used}
-    return {"X-App-Usage": json.dumps(usage, separators=(",", ":"))} if used else {}
+    pool = quotas.of_page(page) if known is not None else None
+    if pool is not None:
+        used, minutes = pool.used(now), pool.minutes(now)
+    else:
+        used, minutes = known.usage if known is not None else world.app_usage, 0
+    return dict((page_header(page if known is not None else world.business_id, used, minutes),)) if used else {}

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from sync.sandbox.control import PREFIX, control
 from sync.sandbox.graph import endpoint, respond
+from sync.sandbox.quota import Rolling
 from sync.sandbox.replies import Reply, Request
 from sync.sandbox.states import switch_on
 from sync.sandbox.wire import format_head, make_request, parse_head
@@ -199,15 +200,19 @@ def start(
     pages: int = 5,
     faults: Iterable[str] = (),
     latency_ms: float = 0,
+    app_quota: int | None = None,
     seed: int = 0,
     now: Callable[[], float] = time.time,
     log: Log | None = None,
 ) -> Sandbox:
     """Start a sandbox; ``faults`` are as on the command line, ``latency_ms`` is added to each HTTP request.
 
+    ``app_quota`` is how many calls an hour the app's own token has; None for as many as are made.
+
     Raises ValueError where a fault is unknown, OSError where the address cannot be had.
     """
     world = make_world(pages=pages, seed=seed, now=now)
+    world.quotas.app = Rolling(app_quota) if app_quota is not None else None
     for fault in faults:
         switch_on(world, fault)
     return Sandbox(world, serve(world, listen, latency_ms=latency_ms, log=log))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from sync.sandbox.business import SCOPES, TASKS, App, Calls, Page, SystemUser
 from sync.sandbox.faults import Fault
+from sync.sandbox.quota import Quotas
 from sync.sandbox.tokens import (
     PAGE_DELETED,
     REVOKED,
@@ -54,6 +55,7 @@ class World:
     faults: list[Fault] = field(default_factory=list)
     calls: Calls = field(default_factory=Calls)
     app_usage: int = 1
+    quotas: Quotas = field(default_factory=Quotas)
     require_proof: bool = False
     system_user_may_debug_itself: bool = True
     parent_death_kills_page_tokens: bool = True

@@ -22,9 +22,9 @@ _WORD = re.compile(r"[a-z][a-z_]{0,30}")
 _ABSENT: Any = object()
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], *, show: Callable[[str], str] = shown) -> str:
     """Say which known name is meant, or else which are known; the given name itself is not repeated."""
-    names = sorted(shown(one) for one in known)
+    names = sorted(show(one) for one in known)
     close = difflib.get_close_matches(name, names, 1)
     if close:
         return f"did you mean {close[0]}?"

@@ -11,6 +11,7 @@ from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Wri
 from sync.core.payload import Payload
 from sync.stores.aws_client import AwsClient
 from sync.stores.aws_read import AwsReader
+from sync.stores.aws_replicas import Replicas
 from sync.stores.aws_settings import AwsReplica, AwsRole, AwsSettings
 from sync.stores.aws_write import AwsWriter
 from sync.stores.interface import Capabilities
@@ -29,26 +30,38 @@ class AwsStore:
 
     def __init__(self, name: str, settings: AwsSettings, *, clock: Clock, workers: int) -> None:
         self.name = name
-        self.warnings: list[str] = []
         self._client = AwsClient(settings, workers=workers)
         self._reader = AwsReader(self._client, store=name, prefix=settings.name_prefix, clock=clock, workers=workers)
-        self._writer = AwsWriter(self._client, self._reader, settings, clock=clock)
+        self._replicas = Replicas(settings.replicas, clock=clock)
+        self._writer = AwsWriter(self._client, self._reader, self._replicas, settings, clock=clock)
+        self._looked = False
 
     @property
     def requests(self) -> int:
         """Requests sent so far, the library's retries included."""
         return self._client.requests
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Say which secrets' replicas are not as they should be, as far as is known."""
+        return self._replicas.warnings()
+
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
         """Start a cycle; changed credential and CA files, and a changed proxy, are in force from here on."""
         self._client.begin()
         self._reader.begin()
+        self._replicas.begin()
+        self._looked = False
 
     def read(
         self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
     ) -> Mapping[Key, Stored | Absent | StoreError]:
         """Read secrets by ListSecrets and BatchGetSecretValue, singly where these are denied or do not say."""
-        return self._reader.read(keys, raw)
+        answers = self._reader.read(keys, raw)
+        if not self._looked:
+            self._looked = True
+            self._replicas.look(self._reader.describe)
+        return answers
 
     def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
         """Create value and tags in one call, or put a new version and make it current."""

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from sync.core.model import Absent, Marks, StoreError, Version
 from sync.stores.aws_client import AwsClient
+from sync.stores.aws_entry import Entry
 from sync.stores.aws_errors import Refused
-from sync.stores.aws_read import AwsReader, Entry
+from sync.stores.aws_read import AwsReader
+from sync.stores.aws_replicas import Replicas
 from sync.threads import Clock, Stopping
 
 _VISIBLE_WITHIN = 15.0
@@ -17,9 +19,10 @@ _LONGEST_PAUSE = 4.0
 class AwsReadBack:
     """Looks until a write is to be seen, for at most 15 s. False is "not seen"; the write is done all the same."""
 
-    def __init__(self, client: AwsClient, reader: AwsReader, *, clock: Clock) -> None:
+    def __init__(self, client: AwsClient, reader: AwsReader, replicas: Replicas, *, clock: Clock) -> None:
         self._client = client
         self._reader = reader
+        self._replicas = replicas
         self._clock = clock
 
     def content(self, name: str, arn: str, version: Version, text: str) -> bool | Refused:
@@ -40,6 +43,7 @@ class AwsReadBack:
             after = self._reader.describe(before.arn)
             if isinstance(after, Refused | Absent) or after.current not in (version, before.current):
                 return False
+            self._replicas.note(after.name, after.replicas)
             return True if (after.current, after.marks) == (version, marks) else None
 
         return self._until(look) is True

@@ -2,85 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sync.core.marks import from_map
-from sync.core.model import Absent, Blocked, Key, Marks, Stored, StoreError, Version
+from sync.core.model import Absent, Key, Marks, Stored, StoreError
 from sync.core.payload import parse_text
 from sync.stores.aws_client import AwsClient
+from sync.stores.aws_entry import CURRENT, NOTHING, Entry, entry, refused_name
 from sync.stores.aws_errors import Refused
+from sync.stores.aws_recent import Recent
 from sync.threads import Clock, each
 
-PREFIX = "page-token-sync:"
-"""Stands before each mark's key, as a tag."""
-NOTHING: Version = "none"
-"""The version of a secret that has no value."""
-CURRENT = "AWSCURRENT"
 _PAGE, _BATCH = 100, 20
-_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What DescribeSecret, or a row of ListSecrets, says of one secret; ``labels`` are those of each version."""
-
-    name: str
-    arn: str
-    tags: Mapping[str, str]
-    labels: Mapping[str, frozenset[str]]
-    blocked: Blocked | None
-
-    @property
-    def current(self) -> Version:
-        """The version that is served, or NOTHING."""
-        return self.holder(CURRENT) or NOTHING
-
-    def holder(self, label: str) -> Version | None:
-        """Give the version that has this label."""
-        return next((version for version, labels in self.labels.items() if label in labels), None)
-
-    @property
-    def marks(self) -> Marks | None:
-        """Our marks, if they are ours."""
-        return from_map(self.mark_map)
-
-    @property
-    def mark_map(self) -> Mapping[str, str]:
-        """The tags under our prefix, without it."""
-        return {key.removeprefix(PREFIX): value for key, value in self.tags.items() if key.startswith(PREFIX)}
-
-
-def entry(row: Mapping[str, Any], region: str) -> Entry:
-    """Read a description; a list calls the labels by another name."""
-    labels = row.get("VersionIdsToStages") or row.get("SecretVersionsToStages") or {}
-    blocked: Blocked | None = None
-    if row.get("DeletedDate") is not None:
-        blocked = "scheduled-deletion"
-    elif row.get("PrimaryRegion") not in (None, region):
-        blocked = "replica"
-    elif row.get("RotationEnabled"):
-        blocked = "rotation-enabled"
-    return Entry(
-        name=str(row.get("Name", "")),
-        arn=str(row.get("ARN", "")),
-        tags={str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in row.get("Tags") or []},
-        labels={str(version): frozenset(stages) for version, stages in labels.items()},
-        blocked=blocked,
-    )
-
-
-def refused_name(key: Key) -> StoreError | None:
-    """Refuse a name that AWS would refuse, or take for something else than a name."""
-    if _NAME.fullmatch(key.path) and not {"", ".", ".."} & set(key.path.split("/")):
-        return None
-    return StoreError(
-        "refused-path",
-        f"{key.path!r} is no name for a secret.",
-        "Use letters, digits and /_+=.@- only, at most 512, without empty parts and dots alone.",
-    )
+_FEW = 20
+"""So many secrets of which a list says what is no reason to serve on are asked for one by one, since a list may be wrong."""
+_PASSING = ("scheduled-deletion", "rotation-enabled")
+"""What keeps a secret from being written until a person takes it back."""
 
 
 class AwsReader:
@@ -94,6 +31,7 @@ class AwsReader:
         self._workers = workers
         self._listing: Mapping[str, Entry] | Refused | None = None
         self._no_batch = False
+        self.recent = Recent(clock)
 
     def begin(self) -> None:
         """Forget the last cycle's listing."""
@@ -165,7 +103,8 @@ class AwsReader:
                 self._listing = answer
                 return answer
             rows = [entry(row, self._client.region) for row in answer.get("SecretList", [])]
-            found.update({row.name: row for row in rows})
+            # AWS's filter is by the beginning, an emulator's may find the name anywhere.
+            found.update({row.name: row for row in rows if row.name.startswith(self._prefix)})
             if not answer.get("NextToken") or token.get("NextToken") == answer["NextToken"]:
                 self._listing = found
                 return found
@@ -176,20 +115,39 @@ class AwsReader:
     ) -> Mapping[Key, Stored | Absent | StoreError]:
         answers: dict[Key, Stored | Absent | StoreError] = {}
         valued: list[Key] = []
-        single: list[Key] = []
+        single = self._unsure(keys, listing)
         for key in keys:
             found = listing.get(key.path)
+            if key in single:
+                continue
             if found is None:
                 answers[key] = Absent()
             elif found.blocked == "scheduled-deletion":
                 answers[key] = Stored(None, found.current, found.marks, blocked=found.blocked)
             else:
-                (single if found.current == NOTHING else valued).append(key)
+                valued.append(key)
         chunks = [tuple(valued[start : start + _BATCH]) for start in range(0, len(valued), _BATCH)]
         batches = each(lambda chunk: self._batch(chunk, listing, raw), chunks, workers=self._workers, clock=self._clock)
         for batch in batches.values():
             answers |= batch
         return {**answers, **self._singly([*single, *(key for key in valued if key not in answers)], raw)}
+
+    def _unsure(self, keys: Sequence[Key], listing: Mapping[str, Entry]) -> Mapping[Key, Entry | None]:
+        """Give the keys for which the listing, which may be minutes old, does not do.
+
+        That is what was just written and not seen there yet, and what it shows without a value. Where it shows nothing, a
+        stranger's, or something that may not be written, it is doubted too, unless that is so of many: then it is a first
+        run, or a mistake of the configuration, and a request for each would be no use.
+        """
+        rows = {key: listing.get(key.path) for key in keys}
+        doubted = {key for key, row in rows.items() if row is None or row.marks is None or row.blocked in _PASSING}
+        if len(doubted) > _FEW:
+            doubted.clear()
+        return {
+            key: row
+            for key, row in rows.items()
+            if self.recent.hides(key.path, row) or key in doubted or _without_value(row)
+        }
 
     def _batch(
         self, keys: Sequence[Key], listing: Mapping[str, Entry], raw: frozenset[Key]
@@ -224,6 +182,10 @@ class AwsReader:
             and found.current != NOTHING
             and found.blocked in (None, "rotation-enabled")
         ]
+
+
+def _without_value(row: Entry | None) -> bool:
+    return row is not None and row.current == NOTHING and row.blocked != "scheduled-deletion"
 
 
 def _stored(row: Mapping[str, Any], found: Entry, *, raw: bool) -> Stored:

@@ -9,8 +9,8 @@ from sync.core.marks import patch, present
 from sync.core.model import Marks, StoreError, Version, Written
 from sync.stores.aws_client import AwsClient
 from sync.stores.aws_confirm import AwsReadBack
+from sync.stores.aws_entry import PREFIX, Entry, same_marks
 from sync.stores.aws_errors import Refused
-from sync.stores.aws_read import PREFIX, Entry
 
 
 class AwsTags:
@@ -32,7 +32,7 @@ class AwsTags:
         them look old.
         """
         fresh = version != found.current
-        if not fresh and found.marks is not None and _same(found.marks, marks):
+        if not fresh and same_marks(found.marks, marks):
             return Written(version, confirmed=confirmed)
         for operation, parameters in self._calls(found, marks):
             answer = self._client.call(operation, found.name, SecretId=found.arn, **parameters)
@@ -51,10 +51,6 @@ class AwsTags:
         if gone:
             calls.append(("UntagResource", {"TagKeys": gone}))
         return calls
-
-
-def _same(one: Marks, other: Marks) -> bool:
-    return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
 
 
 def _pairs(tags: Mapping[str, str]) -> list[Mapping[str, str]]:

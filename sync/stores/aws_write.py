@@ -8,53 +8,42 @@ old version current, or the new one.
 
 from __future__ import annotations
 
-import uuid
 from collections import deque
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock
-from typing import Literal
+from typing import Any, Literal
 
 from sync.core.model import Absent, Key, Marks, StoreError, Version, Written
-from sync.core.payload import Payload, parse_text
+from sync.core.payload import Payload
 from sync.stores.aws_client import AwsClient
 from sync.stores.aws_confirm import AwsReadBack
+from sync.stores.aws_entry import CURRENT, NOTHING, Entry, refused_name, replica_states
 from sync.stores.aws_errors import Refused
-from sync.stores.aws_read import CURRENT, NOTHING, AwsReader, Entry, refused_name
+from sync.stores.aws_read import AwsReader
+from sync.stores.aws_replicas import Replicas
 from sync.stores.aws_settings import AwsSettings
 from sync.stores.aws_tags import AwsTags
+from sync.stores.aws_wish import Wish, conflict, token, too_long
 from sync.stores.text import wire_text
 from sync.threads import Clock
 
 LABEL = "page-token-sync"
 """Our staging label: on a version that is not current yet. AWSPENDING is other tools' and never touched."""
-_LIMIT = 65_536
 _RATE = 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """One write: the content as object and text, and its marks."""
-
-    key: Key
-    payload: Payload
-    text: str
-    marks: Marks
-
-    def is_in(self, text: object) -> bool:
-        """Whether a stored text is this content, be it written with other spaces."""
-        raw = isinstance(self.payload.reveal(), str)
-        return text == self.text or (isinstance(text, str) and parse_text(text, raw=raw) == self.payload)
 
 
 class AwsWriter:
     """Carries out writes; at most 20 are begun in a second, which stays below the service's rates."""
 
-    def __init__(self, client: AwsClient, reader: AwsReader, settings: AwsSettings, *, clock: Clock) -> None:
+    def __init__(
+        self, client: AwsClient, reader: AwsReader, replicas: Replicas, settings: AwsSettings, *, clock: Clock
+    ) -> None:
         self._client = client
         self._reader = reader
-        self._kms_key = settings.kms_key
-        self._back = AwsReadBack(client, reader, clock=clock)
+        self._replicas = replicas
+        self._at_creation = _at_creation(settings)
+        self._back = AwsReadBack(client, reader, replicas, clock=clock)
         self._tags = AwsTags(client, self._back, settings.tags)
         self._clock = clock
         self._lock = Lock()
@@ -62,8 +51,19 @@ class AwsWriter:
 
     def write(self, key: Key, payload: Payload, marks: Marks, replaces: Version | None) -> Written | StoreError:
         """Create, or replace the version that was decided on."""
-        wish = _Wish(key, payload, wire_text(payload), marks)
-        refused = refused_name(key) or _too_long(wish)
+        answer = self._write(key, payload, marks, replaces)
+        self._reader.recent.wrote(key.path, answer, marks)
+        return answer
+
+    def mark(self, key: Key, marks: Marks, version: Version) -> Written | StoreError:
+        """Set the tags alone."""
+        answer = self._mark(key, marks, version)
+        self._reader.recent.wrote(key.path, answer, marks)
+        return answer
+
+    def _write(self, key: Key, payload: Payload, marks: Marks, replaces: Version | None) -> Written | StoreError:
+        wish = Wish(key, payload, wire_text(payload), marks)
+        refused = refused_name(key) or too_long(wish)
         if refused is not None:
             return refused
         self._gate()
@@ -72,12 +72,11 @@ class AwsWriter:
             case Refused(error=error):
                 return error
             case Absent():
-                return self._create(wish) if replaces is None else _conflict(key, "is gone")
+                return self._create(wish) if replaces is None else conflict(key, "is gone")
             case Entry():
                 return self._over(wish, found, replaces)
 
-    def mark(self, key: Key, marks: Marks, version: Version) -> Written | StoreError:
-        """Set the tags alone."""
+    def _mark(self, key: Key, marks: Marks, version: Version) -> Written | StoreError:
         refused = refused_name(key)
         if refused is not None:
             return refused
@@ -87,10 +86,11 @@ class AwsWriter:
             case Refused(error=error):
                 return error
             case Absent():
-                return _conflict(key, "is gone")
+                return conflict(key, "is gone")
             case Entry():
                 if found.blocked or found.current != version:
-                    return _conflict(key, found.blocked or "has changed")
+                    return conflict(key, found.blocked or "has changed")
+                self._replicas.note(found.name, found.replicas)
                 self._drop(found, found.holder(LABEL))
                 return self._tags.settle(found, marks, version, confirmed=True)
 
@@ -101,27 +101,27 @@ class AwsWriter:
         if wait > 0:
             self._clock.sleep(wait)
 
-    def _create(self, wish: _Wish) -> Written | StoreError:
+    def _create(self, wish: Wish) -> Written | StoreError:
         """Create value and tags in one call; the first version is current at once."""
-        kms = {"KmsKeyId": self._kms_key} if self._kms_key else {}
         answer = self._client.call(
             "CreateSecret",
             wish.key.path,
             Name=wish.key.path,
             SecretString=wish.text,
-            ClientRequestToken=_token(wish.key.path, NOTHING, wish.text),
+            ClientRequestToken=token(wish.key.path, NOTHING, wish.text),
             Tags=self._tags.at_creation(wish.marks),
-            **kms,
+            **self._at_creation,
         )
         if isinstance(answer, Refused):
             return self._not_created(wish, answer)
         version = str(answer["VersionId"])
+        self._replicas.note(wish.key.path, replica_states(answer))
         seen = self._back.content(wish.key.path, str(answer["ARN"]), version, wish.text)
         if isinstance(seen, Refused) and not seen.lost:
             return replace(seen.error, maybe_written=True)
         return Written(version, confirmed=seen is True)
 
-    def _not_created(self, wish: _Wish, answer: Refused) -> Written | StoreError:
+    def _not_created(self, wish: Wish, answer: Refused) -> Written | StoreError:
         """Tell by reading whether it was created all the same, or by somebody else."""
         if not answer.lost and answer.code not in ("ResourceExistsException", "InvalidRequestException"):
             return answer.error
@@ -130,27 +130,28 @@ class AwsWriter:
             return self._over(wish, found, None)
         return replace(answer.error, maybe_written=answer.lost)
 
-    def _over(self, wish: _Wish, found: Entry, replaces: Version | None) -> Written | StoreError:
+    def _over(self, wish: Wish, found: Entry, replaces: Version | None) -> Written | StoreError:
         """Write over something: only where it is ours, not blocked, and still what was decided on."""
         if found.blocked:
-            return _conflict(wish.key, found.blocked)
+            return conflict(wish.key, found.blocked)
         if found.marks is None or found.marks.instance != wish.marks.instance:
-            return _conflict(wish.key, "is another's now")
+            return conflict(wish.key, "is another's now")
+        self._replicas.note(found.name, found.replicas)
         if replaces == found.current:
             return self._stage(wish, found)
         if found.current == NOTHING or not self._holds(wish, found):
-            return _conflict(wish.key, "has changed")
+            return conflict(wish.key, "has changed")
         # Ours, be it that an answer was lost or that a second daemon wrote the same.
         self._drop(found, found.holder(LABEL))
         return self._tags.settle(found, wish.marks, found.current, confirmed=True)
 
-    def _holds(self, wish: _Wish, found: Entry) -> bool:
+    def _holds(self, wish: Wish, found: Entry) -> bool:
         answer = self._client.call("GetSecretValue", found.name, SecretId=found.arn, VersionId=found.current)
         return not isinstance(answer, Refused) and wish.is_in(answer.get("SecretString"))
 
-    def _stage(self, wish: _Wish, found: Entry) -> Written | StoreError:
+    def _stage(self, wish: Wish, found: Entry) -> Written | StoreError:
         """Put the new version under our label, read it back, and make it current."""
-        version = _token(found.arn, found.current, wish.text)
+        version = token(found.arn, found.current, wish.text)
         answer = self._client.call(
             "PutSecretValue",
             found.name,
@@ -168,17 +169,17 @@ class AwsWriter:
             return seen.error
         moved = self._first(found, version) if found.current == NOTHING else self._move(found, version)
         if moved is not None:
-            return moved if isinstance(moved, StoreError) else _conflict(wish.key, "has changed")
+            return moved if isinstance(moved, StoreError) else conflict(wish.key, "has changed")
         self._drop(found, version)
         return self._tags.settle(found, wish.marks, version, confirmed=seen)
 
-    def _not_put(self, wish: _Wish, found: Entry, version: Version, answer: Refused) -> StoreError | None:
+    def _not_put(self, wish: Wish, found: Entry, version: Version, answer: Refused) -> StoreError | None:
         """Tell by reading whether the version is there all the same; None if so. Nothing is current before the move."""
         if not answer.lost and answer.code not in ("ResourceNotFoundException", "InvalidRequestException"):
             return answer.error
         after = self._reader.describe(found.arn)
         if isinstance(after, Absent) or (isinstance(after, Entry) and after.blocked):
-            return _conflict(wish.key, "is gone, or about to be")
+            return conflict(wish.key, "is gone, or about to be")
         return None if isinstance(after, Entry) and version in after.labels else answer.error
 
     def _first(self, found: Entry, version: Version) -> StoreError | Literal["lost"] | None:
@@ -230,22 +231,13 @@ class AwsWriter:
             )
 
 
-def _token(secret: str, base: Version, text: str) -> str:
-    return str(uuid.UUID(bytes=sha256(f"{secret}\0{base}\0{text}".encode()).digest()[:16]))
-
-
-def _too_long(wish: _Wish) -> StoreError | None:
-    size = len(wish.text.encode())
-    if size <= _LIMIT:
-        return None
-    return StoreError(
-        "quota",
-        f"{wish.key.path}: {size} bytes are more than AWS keeps (65,536).",
-        "Shorten payload, or what others keep there.",
-    )
-
-
-def _conflict(key: Key, how: str) -> StoreError:
-    return StoreError(
-        "conflict", f"{key.path} {how} since it was read; it is left as it is.", "The next cycle decides anew."
-    )
+def _at_creation(settings: AwsSettings) -> Mapping[str, Any]:
+    """Give what only a new secret is given: its key, and the regions that AWS copies it to."""
+    replicas = [
+        {"Region": replica.region, **({"KmsKeyId": replica.kms_key} if replica.kms_key else {})}
+        for replica in settings.replicas
+    ]
+    return {
+        **({"KmsKeyId": settings.kms_key} if settings.kms_key else {}),
+        **({"AddReplicaRegions": replicas} if replicas else {}),
+    }

@@ -168,6 +168,31 @@ class Aws:
         """Answer a read as if the last write were not visible yet."""
         self.refuse(operation, "ResourceNotFoundException", text="Secrets Manager can't find it.", times=times)
 
+    def lag(self) -> None:
+        """Have lists show what there is now, and nothing that happens from here on."""
+        pages = self.client.get_paginator("list_secrets").paginate(IncludePlannedDeletion=True)
+        rows = [row for page in pages for row in page["SecretList"]]
+
+        def make(call: _Call) -> bool:
+            prefix = next((one["Values"][0] for one in call.body.get("Filters", [])), "")
+            seen = {"SecretList": [row for row in rows if row["Name"].startswith(prefix)]}
+            return call.reply(json.dumps(seen, default=lambda moment: moment.timestamp()).encode())
+
+        self.fault("ListSecrets", make, times=999)
+
+    def edit(self, operation: str, change: Callable[[dict[str, Any]], None], *, times: int = 99) -> None:
+        """Have the call carried out, and its answer changed."""
+
+        def make(call: _Call) -> bool:
+            status, content = call.forward()
+            answer = json.loads(content)
+            if status == 200:
+                change(answer)
+            call.handler.reply(status, json.dumps(answer).encode())
+            return True
+
+        self.fault(operation, make, times=times)
+
     def heal(self) -> None:
         """End all faults and forget the counts."""
         self.faults.clear()

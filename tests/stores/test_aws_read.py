@@ -145,18 +145,6 @@ def test_secret_without_a_value_that_is_only_described(rig: AwsRig, aws: Aws) ->
     assert rig.labels(key) == {"AWSCURRENT"}
 
 
-def test_listing_that_lags_does_not_lead_to_a_second_creation(rig: AwsRig, aws: Aws) -> None:
-    """A secret that a list does not show yet is found by its description before anything is created."""
-    key = rig.key("a")
-    written(rig.make_store().write(key, payload("one"), marks(), replaces=None))
-    aws.fault("ListSecrets", lambda call: call.reply({"SecretList": []}))
-    store = rig.make_store()
-    assert isinstance(one(store, key), Absent)
-    failed(store.write(key, payload("two"), marks(), replaces=None), "conflict")
-    written(store.write(key, payload("one"), marks(), replaces=None))
-    assert len(rig.versions(key)) == 1
-
-
 def test_secret_of_another_name_is_not_taken_for_ours(rig: AwsRig, aws: Aws) -> None:
     """A description that speaks of another secret, as a partial ARN can bring it, is no secret at this name."""
     rig.plant(rig.key("shop"), {"access_token": "x"})

@@ -10,6 +10,7 @@ from sync.core.model import Absent, Stored, StoreError, Written
 from sync.core.payload import Payload
 from sync.stores.aws_client import Answer, AwsClient
 from sync.stores.aws_read import AwsReader
+from sync.stores.aws_replicas import Replicas
 from sync.stores.aws_write import LABEL, AwsWriter
 from tests.services.aws import Aws, aws, aws_environment, aws_server
 from tests.stores.aws_rig import AwsRig
@@ -292,7 +293,7 @@ def _killed(rig: AwsRig, version: str | None, number: int, *, after: bool) -> bo
     client = Dying(rig.settings(), workers=1)
     client.number, client.after = number, after
     reader = AwsReader(client, store="aws", prefix="meta/pages/", clock=clock, workers=1)
-    writer = AwsWriter(client, reader, rig.settings(), clock=clock)
+    writer = AwsWriter(client, reader, Replicas((), clock=clock), rig.settings(), clock=clock)
     try:
         writer.write(rig.key("a"), payload("two"), UPDATED, version)
     except Killed:

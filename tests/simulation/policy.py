@@ -1,0 +1,55 @@
+"""Vault's policies, as far as the store needs them: paths with a star at the end, the longest match, deny before all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_RULE = re.compile(r'path\s+"(?P<path>[^"]*)"\s*\{\s*capabilities\s*=\s*\[(?P<caps>[^\]]*)\]\s*\}')
+
+Rules = Mapping[str, frozenset[str]]
+"""Capabilities by path, as a policy writes it."""
+
+ROOT: Rules = {"*": frozenset({"root"})}
+DEFAULT: Rules = {
+    "auth/token/lookup-self": frozenset({"read"}),
+    "auth/token/renew-self": frozenset({"update"}),
+    "auth/token/revoke-self": frozenset({"update"}),
+    "sys/capabilities-self": frozenset({"update"}),
+    "sys/internal/ui/mounts/*": frozenset({"read"}),
+}
+"""What every token may do that was not made without the policy of this name."""
+
+
+def parse(text: str) -> Rules:
+    """Read a policy."""
+    found: dict[str, frozenset[str]] = {}
+    for rule in _RULE.finditer(text):
+        caps = frozenset(part.strip().strip('"') for part in rule["caps"].split(",") if part.strip())
+        found[rule["path"]] = found.get(rule["path"], frozenset()) | caps
+    return found
+
+
+def allowed(policies: Iterable[Rules], path: str) -> frozenset[str]:
+    """Give the capabilities on a path: {"deny"} for none, {"root"} for all."""
+    best, caps = -1, frozenset[str]()
+    for rules in policies:
+        for pattern, granted in rules.items():
+            exact, stem = not pattern.endswith("*"), pattern.removesuffix("*")
+            if not (path == pattern if exact else path.startswith(stem)):
+                continue
+            weight = 2 * len(stem) + exact
+            if weight > best:
+                best, caps = weight, granted
+            elif weight == best:
+                caps |= granted
+    return frozenset({"deny"}) if not caps or "deny" in caps else caps
+
+
+def covers_below(policies: Iterable[Rules], prefix: str) -> bool:
+    """Say whether anything at all is allowed below a prefix, which is what lets a token see a mount."""
+    return any(
+        "root" in caps or ("deny" not in caps and (pattern.startswith(prefix) or prefix.startswith(pattern.removesuffix("*")) and pattern.endswith("*")))
+        for rules in policies
+        for pattern, caps in rules.items()
+    )

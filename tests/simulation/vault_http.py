@@ -1,0 +1,42 @@
+"""The model of Vault where the store wants its HTTP: whole requests in, whole answers out, no socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from sync.http import Http, HttpError, Response
+from tests.simulation.vault import Ask, Vault
+
+
+def to_ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None, who: object = None) -> Ask:
+    """Make the model's request of one that was to go over the wire."""
+    parts = urlsplit(url)
+    path = unquote(parts.path).removeprefix("/v1/")
+    query = dict(parse_qsl(parts.query))
+    return Ask(method, path, query, {name.lower(): value for name, value in headers.items()}, body or b"", who)
+
+
+class VaultHttp(Http):
+    """An Http whose only server is a model, which answers at once."""
+
+    def __init__(self, vault: Vault, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._vault = vault
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeout: float,
+        limit: int = 1 << 20,
+    ) -> Response:
+        """Ask the model."""
+        reply = self._vault.answer(to_ask(method, url, headers, body))
+        if isinstance(reply, str):
+            raise HttpError("connect" if reply == "connect" else "timeout", maybe_sent=reply == "hang")
+        return Response(reply.status, reply.headers, reply.body)

@@ -1,0 +1,107 @@
+"""The models that the simulation trusts keep the contract of all stores, as the real services do."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+import pytest
+
+from sync.core.model import Key, Marks, StoreError, Version, Written
+from sync.core.payload import Payload
+from sync.stores.vault import VaultStore
+from sync.stores.vault_settings import VaultSettings
+from tests.simulation.vault import Vault
+from tests.simulation.vault_http import VaultHttp
+from tests.stores.contract import DeletedContract, EmptyContract, StoreContract
+from tests.stores.vault_rig import QuickClock, VaultRig
+
+_NUMBERS = itertools.count(1)
+
+
+class ModelOfBao:
+    """What a rig wants of a real server, given by the model."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.model = Vault(time.time, **settings)
+        self.url, self.root, self.ca, self.namespace = "http://127.0.0.1:8200", "root", None, None
+
+    def admin(self, method: str, path: str, body: object = None, *, kind: str = "application/json") -> Any:
+        """Do as root what must succeed, long enough ago for every node to know of it."""
+        done = self.model.do(method, path, body, kind=kind)
+        self.model.settle()
+        return done
+
+    def mount(self) -> str:
+        """Make a fresh mount."""
+        name = f"kv{next(_NUMBERS)}"
+        self.admin("POST", f"sys/mounts/{name}", {"type": "kv", "options": {"version": "2"}})
+        return name
+
+    def policy(self, text: str) -> str:
+        """Make a policy; gives its name."""
+        name = f"policy{next(_NUMBERS)}"
+        self.admin("PUT", f"sys/policies/acl/{name}", {"policy": text})
+        return name
+
+    def token(self, *policies: str) -> str:
+        """Make a token with these policies."""
+        return str(self.admin("POST", "auth/token/create", {"policies": list(policies)})["auth"]["client_token"])
+
+
+class PatientStore(VaultStore):
+    """A store beside which nobody else looks before its write has reached every node; itself it meets nodes that lag."""
+
+    def __init__(self, model: Vault, settings: VaultSettings) -> None:
+        self._model = model
+        super().__init__("vault", settings, clock=QuickClock(), http=lambda **made: VaultHttp(model, **made))
+
+    def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
+        """Write payload and marks."""
+        done = super().write(key, payload, marks, replaces=replaces)
+        self._model.settle()
+        return done
+
+    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+        """Write the marks alone."""
+        done = super().mark(key, marks, version=version)
+        self._model.settle()
+        return done
+
+
+class ModelRig(VaultRig):
+    """The rig of a real server, over the model."""
+
+    def make_store(self, **changes: Any) -> VaultStore:
+        """Make a store over the model."""
+        return PatientStore(self.bao.model, self.settings(**changes))  # type: ignore[attr-defined]
+
+
+class TestVaultDetailed(StoreContract, EmptyContract, DeletedContract):
+    """The model as a dev server, where the policy allows the listing with all metadata."""
+
+    @pytest.fixture
+    def rig(self) -> ModelRig:
+        """Give a fresh mount."""
+        return ModelRig(ModelOfBao(indexed=False))  # type: ignore[arg-type]
+
+
+class TestVaultPlain(StoreContract, EmptyContract, DeletedContract):
+    """The model without the detailed listing."""
+
+    @pytest.fixture
+    def rig(self) -> ModelRig:
+        """Give a fresh mount."""
+        return ModelRig(ModelOfBao(), detailed=False)  # type: ignore[arg-type]
+
+
+class TestVaultCluster(StoreContract, EmptyContract, DeletedContract):
+    """The model as three nodes whose standbys lag, behind a balancer that asks any of them."""
+
+    @pytest.fixture
+    def rig(self) -> ModelRig:
+        """Give a fresh mount."""
+        bao = ModelOfBao(nodes=3)
+        bao.model.lag = lambda: bao.model.random.uniform(0.001, 0.02)
+        return ModelRig(bao)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from sync.stores.aws_recent import Recent
 from sync.threads import Clock, each
 
 _PAGE, _BATCH = 100, 20
-_FEW = 20
+_FEW = 5
 """So many secrets of which a list says what is no reason to serve on are asked for one by one, since a list may be wrong."""
 _PASSING = ("scheduled-deletion", "rotation-enabled")
 """What keeps a secret from being written until a person takes it back."""

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from sync.core.model import Key, Marks, StoreError, Version, Written
 from sync.core.payload import Payload
+from sync.stores.aws import AwsStore
 from sync.stores.vault import VaultStore
 from sync.stores.vault_settings import VaultSettings
+from sync.threads import Clock, SystemClock
+from tests.services.aws import REGION, aws_environment
+from tests.simulation.aws_http import handler, over, plain
+from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.vault import Vault
 from tests.simulation.vault_http import VaultHttp
-from tests.stores.contract import DeletedContract, EmptyContract, StoreContract
+from tests.stores.aws_rig import AwsRig
+from tests.stores.contract import DeletedContract, EmptyContract, RawTextContract, StoreContract
 from tests.stores.vault_rig import QuickClock, VaultRig
+from tests.stores.whole import MarkedFromTheFirst
+
+__all__ = ["aws_environment"]
 
 _NUMBERS = itertools.count(1)
 
@@ -105,3 +116,47 @@ class TestVaultCluster(StoreContract, EmptyContract, DeletedContract):
         bao = ModelOfBao(nodes=3)
         bao.model.lag = lambda: bao.model.random.uniform(0.001, 0.02)
         return ModelRig(bao)  # type: ignore[arg-type]
+
+
+class ModelOfAws:
+    """What a rig wants of the emulator, given by the model."""
+
+    url = "https://secretsmanager.eu-central-1.amazonaws.com"
+
+    def __init__(self) -> None:
+        self.model = SecretsManager(time.time)
+        self.client = boto3.client(
+            "secretsmanager", region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
+        )
+        self.client.meta.events.register("before-send.secrets-manager.*", handler(plain(self.model)))
+
+    @property
+    def forbidden(self) -> str | None:
+        """The secret whose value nobody may get."""
+        return self.model.forbidden
+
+    @forbidden.setter
+    def forbidden(self, name: str | None) -> None:
+        self.model.forbidden = name
+
+
+class AwsModelRig(AwsRig):
+    """The rig of the emulator, over the model."""
+
+    def make_store(self, clock: Clock | None = None, **changes: Any) -> AwsStore:
+        """Make a store over the model."""
+        send = plain(self.service.model)  # type: ignore[attr-defined]
+        return over(send, self.name, self.settings(**changes), clock=clock or SystemClock())
+
+    def dead_store(self) -> AwsStore:
+        """Make a store of the network, whose endpoint nobody listens at."""
+        return super().make_store(endpoint_url="http://127.0.0.1:9")
+
+
+class TestAws(MarkedFromTheFirst, RawTextContract, EmptyContract):
+    """The model of Secrets Manager."""
+
+    @pytest.fixture
+    def rig(self, aws_environment: Path) -> AwsModelRig:
+        """Give an empty account."""
+        return AwsModelRig(ModelOfAws())  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""The model of Secrets Manager where boto3 sends: the whole library runs, and no socket is opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+
+from sync.stores.aws import AwsSettings, AwsStore
+from sync.threads import Clock
+from tests.simulation.secrets_manager import SecretsManager
+
+Send = Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]]]
+"""Takes an operation and its parameters in JSON; gives status and body, or raises as botocore's sockets do."""
+
+
+def response(url: str, status: int, body: dict[str, Any]) -> AWSResponse:
+    """Make what botocore makes of an answer on the wire."""
+    made = AWSResponse(url, status, {"Content-Type": "application/x-amz-json-1.1"}, None)
+    made._content = json.dumps(body).encode()
+    return made
+
+
+def handler(send: Send) -> Callable[..., AWSResponse]:
+    """Give what botocore calls before it sends, and whose answer it takes in place of the network's."""
+
+    def before_send(request: Any, **_: Any) -> AWSResponse:
+        target = request.headers["X-Amz-Target"]
+        operation = (target.decode() if isinstance(target, bytes) else target).partition(".")[2]
+        status, body = send(operation, json.loads(request.body or b"{}"))
+        return response(request.url, status, body)
+
+    return before_send
+
+
+def over(send: Send, name: str, settings: AwsSettings, *, clock: Clock, workers: int = 4) -> AwsStore:
+    """Make a store whose every request goes to ``send``."""
+    store = AwsStore(name, settings, clock=clock, workers=workers)
+    client, answer = store._client, handler(send)
+
+    def count(**event: Any) -> AWSResponse:
+        client.requests += 1
+        return answer(**event)
+
+    # What counts requests is called before each is sent; its answer is the library's seam for a network of one's own.
+    client._count = count  # type: ignore[method-assign,assignment]
+    client._opening = client._another()
+    return store
+
+
+def plain(model: SecretsManager, who: object = None) -> Send:
+    """Send to a model that answers at once."""
+    return lambda operation, body: model.call(operation, body, who=who)

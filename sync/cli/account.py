@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from sync.cli.words import REASONS
 from sync.core.decide import Kind
 from sync.core.model import Expiry, State
 from sync.core.problems import CATALOGUE, Problem
@@ -15,26 +16,21 @@ from sync.core.report import WORST_FIRST, PageEntry, Report, StoreEntry
 COLUMNS = ("Page", "store", "action", "why", "served", "token", "ends", "problem")
 SPARE = ("-", "never", "")
 """What cells say where there is nothing to say; a column of nothing else may be left out."""
-_REASONS = {
-    "recreated": "its newest version was deleted",
-    "repair": "no token in the secret",
-    "heal": "the stored token is dead",
-    "rotate": "a better token is there",
-    "marked": "ours, left without a mark",
-    "proof-lost": "Meta took its word back",
-}
-"""What reasons mean, for people; the report and the log have the words on the left."""
 _NAMED = 3
 """So many Pages are named in a cause; the lines above it have them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One place of one Page. ``quiet``: it is as it should be, and nothing was or is to be done."""
+    """One place of one Page.
+
+    ``quiet``: it is as it should be, and nothing was or is to be done. ``notable``: it changes, is held, or is in trouble.
+    """
 
     cells: tuple[str, ...]
     served: str
     quiet: bool
+    notable: bool
 
 
 @dataclass(slots=True)
@@ -118,6 +114,25 @@ def summary(report: Report) -> list[str]:
     return told
 
 
+def held_text(report: Report, once: str) -> tuple[str, str] | None:
+    """Say why a person is asked before something is written, and the command that lets it through; None where none is.
+
+    ``once`` is the command line of ``once`` for the same configuration and selection.
+    """
+    go_on = f"{once} --if-plan {report.checksum}"
+    if report.frame.another_plan:
+        told = "The plan is no longer the one that --if-plan names, and nothing was written. Look at it anew. If it is wanted as it is now:"
+        return told, go_on
+    if not report.braked:
+        return None
+    held = count(report.braked, "write")
+    told = (
+        f"The brake holds {held} over tokens that still work: too many of one store would change at once. Nothing else is "
+        "held. If these changes are wanted:"
+    )
+    return told, go_on
+
+
 def count(number: int, noun: str) -> str:
     """Write a number of things, with the plural where it belongs."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
@@ -142,8 +157,13 @@ def _line(page: PageEntry, entry: StoreEntry, *, planned: bool) -> Line:
         _ends(page, entry),
         ", ".join(problems) or "-",
     )
-    quiet = entry.action is Kind.UNCHANGED and entry.served == "verified" and not problems
-    return Line(cells, entry.served, quiet)
+    well = entry.served == "verified" and not problems
+    return Line(
+        cells,
+        entry.served,
+        quiet=well and entry.action is Kind.UNCHANGED,
+        notable=not well or entry.action not in (Kind.UNCHANGED, Kind.KEPT),
+    )
 
 
 def _why(page: PageEntry, entry: StoreEntry) -> str:
@@ -151,7 +171,7 @@ def _why(page: PageEntry, entry: StoreEntry) -> str:
     if entry.confirmed is False:
         return "written, but not read back in time"
     if entry.reason:
-        return f"{entry.reason}: {_REASONS.get(entry.reason, f'{entry.reason} not as configured')}"
+        return f"{entry.reason}: {_would(entry) or REASONS[entry.reason].short}"
     match entry.action:
         case Kind.CREATED:
             return "nothing was stored"
@@ -163,10 +183,18 @@ def _why(page: PageEntry, entry: StoreEntry) -> str:
             return "not ours to write"
         case Kind.FAILED:
             return f"the store: {entry.error}"
-        case Kind.UPDATED | Kind.REPLACED:
+        case Kind.UPDATED | Kind.REPLACED | Kind.HELD:
             return "-"
         case _:
             assert_never(entry.action)
+
+
+def _would(entry: StoreEntry) -> str | None:
+    """Say what a held write would be."""
+    would = entry.would
+    if would is None:
+        return None
+    return f"would be {would.kind.value}" + (f" ({would.reason})" if would.reason else "")
 
 
 def _why_kept(page: PageEntry, entry: StoreEntry) -> str:
@@ -178,7 +206,8 @@ def _why_kept(page: PageEntry, entry: StoreEntry) -> str:
 def _token(page: PageEntry, entry: StoreEntry, *, planned: bool) -> str:
     """Show the stored token's fingerprint; where one is replaced by another, both."""
     old, new = entry.previous_fingerprint, entry.fingerprint
-    if planned and entry.action in (Kind.CREATED, Kind.REPLACED):
+    action = entry.would.kind if entry.would else entry.action
+    if (planned or entry.would) and action in (Kind.CREATED, Kind.REPLACED):
         old, new = entry.fingerprint, page.fingerprint
     return f"{old} > {new}" if old and old != new else new or "-"
 

@@ -8,13 +8,28 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sync.cli import play
-from sync.cli.options import PLACES, VARIABLE, Form, Output
+from sync.cli.options import (
+    PLACES,
+    VARIABLE,
+    Asked,
+    CheckForm,
+    CheckOutput,
+    CommonForm,
+    Form,
+    LabelsOption,
+    Output,
+    PagesOption,
+    PlanForm,
+    PlanOutput,
+    StoresOption,
+)
 from sync.ops.process import tell_crashes_safely
 
 app = typer.Typer(
@@ -46,7 +61,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(
-    epilog="Exit codes: 0 all is well, 1 something needs a look, 2 wrong usage or configuration, 3 nothing could be done."
+    epilog="Exit codes: 0 all is well, 1 something needs a look, 2 wrong usage or configuration, 3 nothing could be done, 4 held for a person."
 )
 def options(
     ctx: typer.Context,
@@ -65,19 +80,42 @@ def options(
 
 
 @app.command()
-def once(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+def once(  # noqa: PLR0917 - typer gives options by name
+    ctx: typer.Context,
+    pages: PagesOption = None,
+    labels: LabelsOption = None,
+    stores: StoresOption = None,
+    if_plan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SUM", help="Write only if the plan is still the one of this checksum, and then past the brake."
+        ),
+    ] = None,
+    output: Output = CommonForm.TABLE,
+) -> None:
     """Run one cycle, then exit; the report goes to stdout."""
     from sync.cli.work import cycle  # noqa: PLC0415 - see above
 
-    raise typer.Exit(cycle(ctx.obj, output, write=True))
+    raise typer.Exit(cycle(_asked(ctx, output, pages, labels, stores, if_plan=if_plan), write=True))
 
 
 @app.command()
-def plan(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+def plan(
+    ctx: typer.Context,
+    pages: PagesOption = None,
+    labels: LabelsOption = None,
+    stores: StoresOption = None,
+    output: PlanOutput = PlanForm.TABLE,
+) -> None:
     """Show what `once` would do and why, with a checksum; write nothing."""
     from sync.cli.work import cycle  # noqa: PLC0415 - see above
 
-    raise typer.Exit(cycle(ctx.obj, output, write=False))
+    raise typer.Exit(cycle(_asked(ctx, output, pages, labels, stores), write=False))
+
+
+def _asked(ctx: typer.Context, output: Enum, *selection: list[str] | None, if_plan: str | None = None) -> Asked:
+    pages, labels, stores = (tuple(values or ()) for values in selection)
+    return Asked(ctx.obj, Form(output.value), pages, labels, stores, if_plan)
 
 
 @app.command()
@@ -92,11 +130,11 @@ def run(ctx: typer.Context) -> None:
 
 
 @app.command()
-def validate(ctx: typer.Context, output: Output = Form.TABLE) -> None:
+def validate(ctx: typer.Context, output: CheckOutput = CheckForm.TABLE) -> None:
     """Check the configuration alone, offline: every error at once, with its place and its cure."""
     from sync.cli.work import validate as check  # noqa: PLC0415 - see above
 
-    raise typer.Exit(check(ctx.obj, output))
+    raise typer.Exit(check(ctx.obj, Form(output.value)))
 
 
 @app.command()

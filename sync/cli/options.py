@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +18,78 @@ PLACES = ("./config.yaml", "/etc/page-token-sync/config.yaml")
 
 
 class Form(Enum):
-    """How a result is printed."""
+    """How a result is printed; not every command knows every form."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
+class CommonForm(Enum):
+    """The forms that every command with a result knows."""
 
     TABLE = "table"
     JSON = "json"
 
 
-Output = Annotated[Form, typer.Option("--output", "-o", help="A table for people, or one JSON document.")]
+class PlanForm(Enum):
+    """The forms of a plan."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class CheckForm(Enum):
+    """The forms of what validate finds."""
+
+    TABLE = "table"
+    JSON = "json"
+    GITHUB = "github"
+
+
+Output = Annotated[CommonForm, typer.Option("--output", "-o", help="A table for people, or one JSON document.")]
+PlanOutput = Annotated[
+    PlanForm,
+    typer.Option("--output", "-o", help="A table, one JSON document, or Markdown for a pull request's comment."),
+]
+CheckOutput = Annotated[
+    CheckForm, typer.Option("--output", "-o", help="Text, one JSON document, or commands for GitHub's workflows.")
+]
+PagesOption = Annotated[
+    list[str] | None,
+    typer.Option("--page", metavar="GLOB", help="Only Pages of such names; may be repeated, each adds to the choice."),
+]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", metavar="K=V", help="Only Pages with this label; may be repeated, each adds to the choice."
+    ),
+]
+StoresOption = Annotated[
+    list[str] | None,
+    typer.Option("--store", metavar="NAME", help="Only this store; may be repeated, each adds to the choice."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a cycle is asked for on the command line. ``file``: the configuration, where one is named there."""
+
+    file: Path | None
+    form: Form
+    pages: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    if_plan: str | None = None
+
+    def once(self) -> str:
+        """Write the command that carries this out, for a shell, with the same configuration and selection."""
+        given = (("--page", self.pages), ("--label", self.labels), ("--store", self.stores))
+        selection = [part for option, values in given for value in values for part in (option, value)]
+        config = ["--config", str(self.file)] if self.file else []
+        return shlex.join(["page-token-sync", *config, "once", *selection])
 
 
 def config_file(given: Path | None) -> Path:

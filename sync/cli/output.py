@@ -27,12 +27,17 @@ _FEW = 20
 _STYLES = {"broken": "red", "absent": "red", "foreign": "yellow", "stale": "yellow", "verified": "green"}
 
 
-def put_report(report: Report, form: Form) -> None:
-    """Print a cycle's report, or a plan's."""
+def put_report(report: Report, form: Form, *, once: str) -> None:
+    """Print a cycle's report, or a plan's; ``once`` is the command that carries it out."""
     if form is Form.JSON:
         from sync.core.report_json import as_json  # noqa: PLC0415 - not for a table
 
         put_json(as_json(report))
+        return
+    if form is Form.MARKDOWN:
+        from sync.cli.markdown import document  # noqa: PLC0415 - not for a table
+
+        _write(sys.stdout, document(report, once=once))
         return
     from sync.cli import account  # noqa: PLC0415 - not for JSON
 
@@ -43,6 +48,11 @@ def put_report(report: Report, form: Form) -> None:
         put(f"warning: {text}")
     orphans = account.orphans_text(report)
     put(*([orphans] if orphans else []), *account.summary(report))
+    held = account.held_text(report, once)
+    if held:
+        put(held[0])
+        # On a line of its own that is never wrapped, so that it can be copied.
+        _write(sys.stdout, f"  {scrub(held[1])}")
 
 
 def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sync.cli.options import Form, Output
+from sync.cli.options import CommonForm, Form, Output
 
 
 def demo(
@@ -37,7 +37,7 @@ def sandbox(  # noqa: PLR0917 - typer gives options by name
             help="Switch a fault on; may be repeated. An unknown name lists them all.",
         ),
     ] = None,
-    output: Output = Form.TABLE,
+    output: Output = CommonForm.TABLE,
 ) -> None:
     """Start a local Graph API with faults on demand, until SIGTERM or Ctrl-C."""
     from sync.cli.playground import serve  # noqa: PLC0415 - starting is most of what a short command costs
@@ -49,6 +49,6 @@ def sandbox(  # noqa: PLR0917 - typer gives options by name
         app_quota=app_quota,
         seed=seed,
         faults=fault or [],
-        form=output,
+        form=Form(output.value),
     )
     raise typer.Exit(code)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync.cli import output
-from sync.cli.options import Form, config_file
+from sync.cli.options import Asked, Form, config_file
 from sync.config.errors import ConfigErrors
+from sync.config.select import Selected, SelectionError, select
 from sync.memory import uncollected
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
 from sync.threads import Stopping, SystemClock
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sync.ops.log import Log
 
 INTERRUPTED = 130
+_CHECKSUM = "sha256:[0-9a-f]{64}"
 
 
 def validate(given: Path | None, form: Form) -> int:
@@ -34,22 +37,38 @@ def validate(given: Path | None, form: Form) -> int:
 
 
 @uncollected()
-def cycle(given: Path | None, form: Form, *, write: bool) -> int:
-    """Run one cycle, or only its plan, and print the report."""
+def cycle(asked: Asked, *, write: bool) -> int:
+    """Run one cycle, or only its plan, over all Pages or a selection, and print the report."""
+    if asked.if_plan is not None and not re.fullmatch(_CHECKSUM, asked.if_plan):
+        output.put_failure(
+            "usage", "--if-plan: not a plan's checksum; plan prints it: sha256: and 64 hex digits", asked.form
+        )
+        return 2
     clock = SystemClock()
     watch_signals(clock, exit_code=INTERRUPTED)
     try:
-        config = _configuration(given)
+        config = _configuration(asked.file)
+        selection = _selection(config, asked)
         with output.progress("asking Graph and the stores"):
-            report = _report(config, clock, write=write)
+            report = _report(config, clock, selection, asked.if_plan, write=write)
     except ConfigErrors as wrong:
-        output.put_errors(wrong, form)
+        output.put_errors(wrong, asked.form)
+        return 2
+    except SelectionError as nothing:
+        output.put_failure("selection", str(nothing), asked.form)
         return 2
     except Stopping:
-        output.put_failure("interrupted", "Interrupted. What was written stays written.", form)
+        output.put_failure("interrupted", "Interrupted. What was written stays written.", asked.form)
         return INTERRUPTED
-    output.put_report(report, form)
+    output.put_report(report, asked.form, once=asked.once())
     return report.exit_code
+
+
+def _selection(config: Config, asked: Asked) -> Selected | None:
+    """Choose the Pages that were asked for; None for all of them."""
+    if not (asked.pages or asked.labels or asked.stores):
+        return None
+    return select(config.pages, pages=asked.pages, labels=asked.labels, stores=asked.stores)
 
 
 def daemon(given: Path | None) -> int:
@@ -80,12 +99,14 @@ def _configuration(given: Path | None) -> Config:
     return load(file)
 
 
-def _report(config: Config, clock: SystemClock, *, write: bool) -> Report:
+def _report(
+    config: Config, clock: SystemClock, selection: Selected | None, if_plan: str | None, *, write: bool
+) -> Report:
     from sync.app import build  # noqa: PLC0415 - not for a file that is wrong
 
     silence_libraries()
     with build(config, clock=clock) as app:
-        report = app.cycle(write=write)
+        report = app.cycle(write=write, selection=selection, if_plan=if_plan)
     if write and config.settings.log.level == "debug":
         _log(report, config)
     return report

@@ -1,0 +1,143 @@
+"""The closed lists of words that reports use, with what each means: for tables, for ``explain`` and for the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a closed list: ``short`` fits into a table's line, ``meaning`` is a sentence, ``todo`` what a person does."""
+
+    short: str
+    meaning: str
+    todo: str = "Nothing needs to be done."
+
+
+REASONS: Mapping[str, Word] = {
+    "recreated": Word(
+        "its newest version was deleted",
+        "The newest version of the secret was deleted or destroyed by somebody, so a new one is written.",
+        "Find out who deleted it; take the Page out of the configuration if its secret is not wanted.",
+    ),
+    "repair": Word("no token in the secret", "The secret is ours, but its payload cannot be read or holds no token."),
+    "heal": Word(
+        "the stored token is dead",
+        "Meta calls the stored token invalid, or it is of a wrong type, app or Page; a proven one takes its place.",
+    ),
+    "rotate": Word(
+        "a better token is there",
+        "The stored token works, but lacks a wanted permission, ends soon, or came from an earlier system user token.",
+    ),
+    "marked": Word(
+        "ours, left without a mark",
+        "The secret is one of ours that was left unmarked when this program was ended between its two steps.",
+    ),
+    "payload": Word(
+        "payload not as configured", "The token stays; the payload around it is brought to what the configuration says."
+    ),
+    "labels": Word(
+        "labels not as configured", "The token stays; the labels are brought to what the configuration says."
+    ),
+    "marks": Word("marks not as configured", "The token stays; our marks beside it are brought up to date."),
+    "hold": Word(
+        "hold is set for this Page",
+        "The configuration says hold: true for this Page, so that it is judged, and nothing is written.",
+        "Take hold away when the Page may be written again.",
+    ),
+    "observe": Word(
+        "mode is observe",
+        "The configuration says mode: observe, so that everything is judged, and nothing is written.",
+        "Set mode: sync when this instance may write.",
+    ),
+    "brake": Word(
+        "too many would change at once",
+        "More tokens of this store that still work would be replaced within 24 hours than brake.share and brake.at_least allow.",
+        "Look at the plan. If the change is wanted, run the command that the report prints: once --if-plan SUM.",
+    ),
+    "invalid-once": Word(
+        "Meta must say it twice",
+        "Meta calls so many tokens of this store invalid at once that it must say so a second time before they are replaced.",
+    ),
+    "proof-lost": Word(
+        "Meta took its word back",
+        "Just before the write Meta was asked again and did not call the new token valid any more, so nothing was written.",
+    ),
+}
+"""Why something is done, held or left, by the report's word."""
+
+ACTIONS: Mapping[str, Word] = {
+    "created": Word("", "There was no secret, and one was written."),
+    "updated": Word("", "The token stays; what stands around it or beside it was brought up to date."),
+    "replaced": Word("", "Another, proven token took the place of the stored one."),
+    "unchanged": Word("", "All is as it should be; no write call was made."),
+    "kept": Word(
+        "",
+        "Nothing was written: no new token could be proven, or the stored one is as good.",
+        "See the problems of the line, where it has any.",
+    ),
+    "refused": Word(
+        "",
+        "The place is not ours to write, so that nothing was.",
+        "See the problem of the line: it says whose the secret is, and what to do.",
+    ),
+    "held": Word(
+        "",
+        "A write is due and was held back; the reason says by what, and would says what it would be.",
+        "See the reason: hold, observe or brake.",
+    ),
+    "failed": Word(
+        "", "The store could not be read or written.", "See the problem of the line: it names the cause and the remedy."
+    ),
+}
+"""What was done at a place; in a plan, what would be."""
+
+SERVED: Mapping[str, Word] = {
+    "verified": Word("", "Meta's last word on the stored token is valid, and young enough to count."),
+    "stale": Word(
+        "",
+        "Nothing certain is known of the stored token at this moment; verified_at says when it last was.",
+        "See the problems: a store or Graph could not be asked, or an app's credentials are refused.",
+    ),
+    "broken": Word(
+        "",
+        "Meta calls the stored token invalid, or it is of a wrong type, app or Page, or our secret holds no token.",
+        "Healed by itself as soon as a token can be proven; see the problems where it stays.",
+    ),
+    "absent": Word(
+        "", "Applications find no secret here.", "Created by itself as soon as a token can be proven; see the problems."
+    ),
+    "foreign": Word(
+        "",
+        "The secret is not under our mark, or another program rules it, so that it is neither judged nor written.",
+        "Move it away, or choose another path for this Page.",
+    ),
+}
+"""What applications are served at a place."""
+
+EXITS: Mapping[str, Word] = {
+    "0": Word("ok", "Every Page and store is verified, none has a problem, and nothing failed or was refused."),
+    "1": Word(
+        "degraded",
+        "Something has a problem, or a plan found something to do.",
+        "Read the report: each problem names who acts and what to do.",
+    ),
+    "2": Word(
+        "wrong usage or configuration",
+        "The command line or the configuration is wrong, and nothing was done.",
+        "Each error says where it stands and what would be right; page-token-sync validate shows them all.",
+    ),
+    "3": Word(
+        "failed",
+        "Not one token could be judged or not one store reached, or the command could not do its work at all.",
+        "Check the credentials and the way to Graph and to the stores; the report's problems name them.",
+    ),
+    "4": Word(
+        "held",
+        "The brake held writes, or the plan is no longer the one that --if-plan names.",
+        "Look at page-token-sync plan, and let the changes through with once --if-plan SUM if they are wanted.",
+    ),
+    "130": Word("interrupted", "The command was interrupted; what was written stays written."),
+}
+"""What a command's exit code means; ``short`` is the report's ``result`` where there is one."""

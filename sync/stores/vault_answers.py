@@ -122,6 +122,9 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
         return Trouble(error("throttled"), "throttled")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return Trouble(error("no-leader"), "no-leader")
+    if status == HTTPStatus.BAD_REQUEST and "will be unavailable for a brief period" in text:
+        # A node that was just unsealed has not looked at its mounts yet (seen with OpenBao 2.7.2).
+        return Trouble(error("no-leader", "A node is not ready yet."), "no-leader")
     if status == HTTPStatus.FORBIDDEN:
         policy = "1 error occurred" in text and "invalid token" not in text
         return Trouble(denied(call), refused=True, policy=policy)
@@ -139,7 +142,8 @@ def _server_side(call: Call, answer: Answer) -> Trouble:
     if status == HTTPStatus.NOT_IMPLEMENTED or (
         status == HTTPStatus.SERVICE_UNAVAILABLE and ("sealed" in text or "not initialized" in text)
     ):
-        return Trouble(error("sealed"))
+        # One node that was restarted does not speak for a cluster: behind a balancer the next try meets another.
+        return Trouble(error("sealed"), "connect")
     if status == HTTPStatus.INTERNAL_SERVER_ERROR and "active cluster node not found" in text:
         return Trouble(error("no-leader"), "no-leader")
     if status == HTTPStatus.INTERNAL_SERVER_ERROR and (

@@ -156,10 +156,13 @@ class _Waits:
         self._end = end
         self._started = clock.monotonic()
         self._tries = 0
+        self._in_a_row = 0
 
     def again(self, kind: Again) -> bool:
         """Pause; False where asking again is of no use, or would come too late."""
         self._tries += 1
+        # Between other answers a connection that fails is one dead node's, and the next may be another's.
+        self._in_a_row = self._in_a_row + 1 if kind == "connect" else 0
         step = 2.0 ** (self._tries - 1)
         match kind:
             case "never":
@@ -171,7 +174,7 @@ class _Waits:
             case "throttled":
                 pause, end = random.uniform(0.1, min(0.5 * step, 8.0)), self._end
             case "connect":
-                pause, end = 0.25 * step, self._end if self._tries < _CONNECT_TRIES else 0.0
+                pause, end = min(0.25 * step, 2.0), self._end if self._in_a_row < _CONNECT_TRIES else 0.0
         if self._clock.monotonic() + pause >= end:
             return False
         self._clock.sleep(pause)

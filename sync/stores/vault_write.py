@@ -19,7 +19,10 @@ from sync.threads import Clock
 
 _CATCH_UP = 5.0
 """Seconds for which an answer older than our write means "not yet"."""
+_REST = 0.5
+"""Seconds kept for the last answer: one that is cut off would count as a time-out of the whole store."""
 _PAUSE = 0.1
+_LONG_PAUSE = 2.0
 _OF_A_WRITE = {"written-at", "reason"}
 """Marks that say when and why; two who write the same differ in them."""
 
@@ -75,9 +78,14 @@ class Writer:
         return self._confirm(path, now.payload if isinstance(now, kv.Found) else None, marks, info.version, end)
 
     def _put(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Put | StoreError:
-        """Write the data; once more where the first try is known to have done nothing."""
-        lost = False
-        for _ in range(2):
+        """Write the data; again where a try is known to have done nothing.
+
+        A mismatch that is none is a standby's error, and two of them are believed. A lost answer says nothing of another
+        writer, however often it happens: through an election it may be a dead node's each time.
+        """
+        lost = mismatched = False
+        pause = _PAUSE
+        while True:
             put = self.engine.put(path, value, cas, end)
             if isinstance(put, Put):
                 return put
@@ -87,13 +95,21 @@ class Writer:
             settled = self._settle(path, Payload(value), marks, cas, end, lost=lost)
             if not isinstance(settled, Mismatch):
                 return settled
-        return replace(CONFLICT, maybe_written=lost)
+            if isinstance(put, Mismatch):
+                if mismatched:
+                    return replace(CONFLICT, maybe_written=lost)
+                mismatched = True
+                continue
+            if self.clock.monotonic() + pause >= end:
+                return put
+            self.clock.sleep(pause)
+            pause = min(pause * 2, _LONG_PAUSE)
 
     def _settle(
         self, path: str, payload: Payload, marks: Marks, cas: int, end: float, *, lost: bool
     ) -> Put | Mismatch | StoreError:
         """Read what a write without a success has left: our payload, the version as it was (Mismatch), or another's."""
-        until = min(end, self.clock.monotonic() + _CATCH_UP)
+        until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
         while True:
             now = self._look(path, end)
             if isinstance(now, StoreError):
@@ -118,7 +134,7 @@ class Writer:
         """Patch the map of marks, waiting for the secret to be seen by the node that is asked."""
         if not custom:
             return None
-        until = min(end, self.clock.monotonic() + _CATCH_UP)
+        until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
         while True:
             failed = self.engine.patch(path, custom, end)
             if not isinstance(failed, Absent):
@@ -129,7 +145,7 @@ class Writer:
 
     def _confirm(self, path: str, payload: Payload | None, marks: Marks, version: int, end: float) -> Written:
         """Read back and compare, as long as the answer may be that of a node that lags."""
-        until = min(end, self.clock.monotonic() + _CATCH_UP)
+        until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
         mended = False
         while True:
             now = self._look(path, end)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -47,10 +48,15 @@ Rule = Callable[[Asked], Reply | Deed | None]
 
 @dataclass
 class Between:
-    """The running proxy: ``rule`` may be changed at any time, ``asked`` is all that came."""
+    """The running proxy: ``rule`` may be changed at any time, ``asked`` is all that came.
+
+    ``done`` is called once the server has done a request and before its answer goes on, ``told`` once that has gone.
+    """
 
     url: str
     rule: Rule | None = None
+    done: Callable[[Asked], None] | None = None
+    told: Callable[[Asked], None] | None = None
     asked: list[Asked] = field(default_factory=list)
 
     def writes(self) -> list[Asked]:
@@ -72,10 +78,13 @@ def times(count: int, deed: Reply | Deed, method: str, part: str) -> Rule:
 
 
 @contextmanager
-def between(upstream: str, ca: Path | None = None) -> Iterator[Between]:
-    """Stand before ``upstream`` on a free port, until the block ends."""
+def between(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()) -> Iterator[Between]:
+    """Stand before ``upstream`` on a free port, until the block ends.
+
+    With ``others`` each request goes to the next of all, be it alive or not, as with a balancer that knows nothing of health.
+    """
     over = threading.Event()
-    target = urlsplit(upstream)
+    targets = itertools.cycle([urlsplit(url) for url in (upstream, *others)])
     tls = ssl.create_default_context(cafile=str(ca)) if ca else None
 
     class Handler(BaseHTTPRequestHandler):
@@ -100,11 +109,21 @@ def between(upstream: str, ca: Path | None = None) -> Iterator[Between]:
             if deed in (Deed.HANG, Deed.CUT):
                 self.close_connection = True
                 return
-            status, headers, answer = forward(asked)
+            try:
+                status, headers, answer = forward(asked)
+            except (OSError, http.client.HTTPException):
+                if not others:
+                    raise
+                self.close_connection = True
+                return
+            if proxy.done:
+                proxy.done(asked)
             if deed is Deed.LOSE:
                 self.close_connection = True
                 return
             self.answer(status, headers, answer)
+            if proxy.told:
+                proxy.told(asked)
 
         def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
             """Send an answer whole, with a length of its own."""
@@ -119,6 +138,7 @@ def between(upstream: str, ca: Path | None = None) -> Iterator[Between]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_LIST = handle_any  # noqa: N815 - http.server's names
 
     def forward(asked: Asked) -> tuple[int, Mapping[str, str], bytes]:
+        target = next(targets)
         if tls is not None:
             line: http.client.HTTPConnection = http.client.HTTPSConnection(target.netloc, timeout=20, context=tls)
         else:

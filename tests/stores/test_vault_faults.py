@@ -25,6 +25,13 @@ CAS = Reply(400, '{"errors":["check-and-set parameter did not match the current 
 QUOTA = Reply(429, '{"errors":["request path \\"x\\": rate limit quota exceeded"]}')
 NO_LEADER = Reply(307, "", {"Location": "http://127.0.0.1:9/elsewhere"})
 LOST_LEAD = Reply(500, '{"errors":["leadership lost while committing log"]}')
+SEALED = Reply(503, '{"errors":["Vault is sealed"]}')
+NOT_READY = Reply(
+    400,
+    '{"errors":["Waiting for the primary to upgrade from non-versioned to versioned data. This backend will be unavailable for '
+    'a brief period and will resume service when the primary is finished."]}',
+)
+"""What a node says that was just unsealed (OpenBao 2.7.2)."""
 NO_NODE = Reply(500, '{"errors":["local node not active but active cluster node not found"]}')
 
 
@@ -65,6 +72,40 @@ def test_write_without_an_answer_is_settled_by_reading(
     assert (found.payload, found.marks, rig.versions(key)) == (payload("two"), marks(reason="heal"), ["1", "2"])
 
 
+@pytest.mark.parametrize("deed", [Deed.CUT, LOST_LEAD, Reply(502, "<html>")])
+def test_write_that_a_dead_node_gets_again_and_again(
+    deed: Deed | Reply, rig: VaultRig, way: Between, store: VaultStore
+) -> None:
+    """Answers that are lost before anything was done are no other writer's doing, however many; the write is made in the end."""
+    key = rig.key("a")
+    written(store.write(key, payload("one"), marks(), replaces=None))
+    way.rule = times(4, deed, "POST", "/data/")
+    written(store.write(key, payload("two"), marks(), replaces="1"))
+    assert rig.versions(key) == ["1", "2"]
+
+
+def test_write_that_never_has_an_answer(rig: VaultRig, way: Between, store: VaultStore) -> None:
+    """A write that is cut off until the time is over, while reads go on, is told by that cause and may have been done."""
+    key = rig.key("a")
+    way.rule = times(10**6, Deed.CUT, "POST", "/data/")
+    problem = failed(store.write(key, payload(), marks(), replaces=None), "unreachable")
+    assert problem.maybe_written
+    assert len(way.writes()) > 3
+    way.rule = None
+    store.begin()
+    written(store.write(key, payload(), marks(), replaces=None))
+    assert rig.versions(key) == ["1"]
+
+
+def test_dead_node_among_others(rig: VaultRig, way: Between) -> None:
+    """Through an election connections that fail between other answers are one node's, and are no end of the store."""
+    store, key = VaultStore("vault", rig.settings(address=way.url, timeout=30), clock=LeapingClock()), rig.key("a")
+    deeds = iter([NO_LEADER, Deed.CUT, NO_LEADER, Deed.CUT, NO_NODE, Deed.CUT, NOT_READY, SEALED, Deed.CUT])
+    way.rule = lambda asked: next(deeds, None) if asked.method == "GET" and "/data/" in asked.path else None
+    assert isinstance(one(store, key), Absent)
+    assert next(deeds, None) is None
+
+
 def test_write_that_took_effect_and_then_a_false_alarm(rig: VaultRig, way: Between, store: VaultStore) -> None:
     """A lost answer followed by a read from before it ends as success without a second version."""
     key, seen = rig.key("a"), []
@@ -95,7 +136,7 @@ def test_marks_without_an_answer_are_sent_again(
     assert stored(rig.make_store(), key).marks == marks()
 
 
-@pytest.mark.parametrize("deed", [NO_LEADER, NO_NODE, QUOTA, NOT_YET, BEHIND])
+@pytest.mark.parametrize("deed", [NO_LEADER, NO_NODE, QUOTA, NOT_YET, BEHIND, NOT_READY])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_passing_trouble_is_waited_for(
     method: str, deed: Reply, rig: VaultRig, way: Between, store: VaultStore
@@ -112,6 +153,7 @@ def test_passing_trouble_is_waited_for(
     [
         (NO_LEADER, "no-leader", True),
         (NO_NODE, "no-leader", True),
+        (NOT_READY, "no-leader", True),
         (QUOTA, "throttled", True),
         (NOT_YET, "no-leader", False),
         (Reply(200, "<html>Sign in</html>", {"Content-Type": "text/html"}), "not-vault", True),

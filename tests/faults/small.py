@@ -1,0 +1,184 @@
+"""A small world in which one cycle does everything: it creates, heals, rotates, relabels and keeps, a Page each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sync.app import build
+from sync.config.load import load
+from sync.core.report import Report
+from sync.sandbox.server import Sandbox
+from sync.sandbox.tokens import fingerprint
+from sync.threads import SystemClock
+from tests.e2e.rig import INSTANCE, Rig
+from tests.services.aws import REGION, Aws
+from tests.services.bao import Bao
+
+WRITES = {"berlin": 0, "paris": 1, "rome": 1, "madrid": 0, "lisbon": 1}
+"""How many versions a cycle adds, by Page: it is kept, healed, rotated, relabelled, created."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a store holds for one Page: the payload of now, the marks, and how many versions were ever made."""
+
+    payload: Mapping[str, str]
+    marks: Mapping[str, str]
+    versions: int
+
+
+class VaultHand:
+    """Another person's hand in a mount of OpenBao."""
+
+    def __init__(self, bao: Bao, mount: str, folder: str) -> None:
+        self.url = bao.url
+        self._bao, self._mount, self._folder = bao, mount, folder
+
+    def block(self, url: str, secrets: Path) -> dict[str, Any]:
+        """Give the store's configuration, with its server at ``url``."""
+        return {
+            "type": "vault",
+            "address": url,
+            "mount": self._mount,
+            "path": self._folder + "/{name}",
+            "timeout": "10s",
+            "auth": {"method": "token", "token": {"file": str(secrets / "vault_token")}},
+        }
+
+    def held(self, name: str) -> Held | None:
+        """Read one Page's secret as root; None where there is none."""
+        path = f"{self._folder}/{name}"
+        status, data = self._bao.call("GET", f"{self._mount}/data/{path}")
+        _, metadata = self._bao.call("GET", f"{self._mount}/metadata/{path}")
+        if status != 200:
+            return None
+        about = metadata["data"]
+        return Held(data["data"]["data"], about["custom_metadata"] or {}, about["current_version"])
+
+
+class AwsHand:
+    """Another person's hand in an account of Secrets Manager."""
+
+    def __init__(self, aws: Aws, folder: str) -> None:
+        self.url = aws.url
+        self._aws, self._folder = aws, folder
+
+    def block(self, url: str, secrets: Path) -> dict[str, Any]:
+        """Give the store's configuration, with the service at ``url``."""
+        del secrets
+        return {
+            "type": "aws-secrets-manager",
+            "region": REGION,
+            "endpoint_url": url,
+            "name": self._folder + "/{name}",
+            "timeout": "10s",
+            "auth": {"profile": "prod"},
+        }
+
+    def held(self, name: str) -> Held | None:
+        """Read one Page's secret; None where there is none."""
+        client, path = self._aws.client, f"{self._folder}/{name}"
+        try:
+            value = client.get_secret_value(SecretId=path)
+        except client.exceptions.ResourceNotFoundException:
+            return None
+        tags = client.describe_secret(SecretId=path)["Tags"]
+        versions = client.list_secret_version_ids(SecretId=path, IncludeDeprecated=True)["Versions"]
+        marks = {tag["Key"].removeprefix("page-token-sync:"): tag["Value"] for tag in tags}
+        return Held(json.loads(value["SecretString"]), marks, len(versions))
+
+
+Hand = VaultHand | AwsHand
+
+
+class SmallWorld:
+    """Five Pages of two system users; ``change`` makes the next cycle do five different things to them."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox, hand: Hand, *, graph: str, store: str, root: str = "") -> None:
+        self.sandbox = sandbox
+        self.hand = hand
+        self.second = sandbox.world.add_user("second")
+        folder.mkdir(exist_ok=True)
+        self.rig = Rig(folder, sandbox, hand.block(store, folder))
+        self.rig.secret("vault_token", root)
+        self.rig.secret("second", self.second.token)
+        self._users = {
+            name: {"token": {"file": str(folder / file)}}
+            for name, file in (("main", "system_user_token"), ("second", "second"))
+        }
+        self.rig.write(
+            graph={"base_url": graph, "timeout": "10s"}, system_users=self._users, pages=self._pages(4, team="one")
+        )
+
+    def _pages(self, count: int, *, team: str) -> list[dict[str, Any]]:
+        second = {"rome"}
+        return [
+            {
+                **page,
+                "system_user": "second" if page["name"] in second else "main",
+                **({"labels": {"team": team}} if page["name"] == "madrid" else {}),
+            }
+            for page in self.sandbox.pages[:count]
+        ]
+
+    def cycle(self) -> Report:
+        """Run a cycle in this process."""
+        with build(load(self.rig.file), clock=SystemClock()) as app:
+            return app.cycle(write=True)
+
+    def change(self) -> None:
+        """Revoke one token, rotate one system user's, change one label, and add a Page."""
+        world = self.sandbox.world
+        with world.lock:
+            world.revoke_page(self.page("paris"))
+            world.rotate(self.second)
+        self.rig.secret("second", self.second.token)
+        self.rig.write(pages=self._pages(5, team="two"))
+
+    def page(self, name: str) -> Any:
+        """Give a Page of the sandbox."""
+        return next(page for page in self.sandbox.world.pages.values() if page.name == name)
+
+    def token(self, name: str) -> str:
+        """Give the token that Graph hands out for a Page now."""
+        world = self.sandbox.world
+        with world.lock:
+            user = self.second if name == "rome" else world.user
+            return world.page_token(self.page(name), world.tokens[user.token], peek=True).value
+
+    def held(self) -> dict[str, Held | None]:
+        """Read every secret."""
+        return {name: self.hand.held(name) for name in WRITES}
+
+    def broken(self) -> list[str]:
+        """Name the Pages whose stored token works no more, but for the one that was revoked."""
+        world, found = self.sandbox.world, []
+        for name, held in self.held().items():
+            token = world.tokens.get(held.payload["access_token"]) if held else None
+            if name != "paris" and held and (token is None or world.ailment(token) is not None):
+                found.append(name)
+        return found
+
+    def unlike_wanted(self) -> list[str]:
+        """Say what in the store is not as a cycle wants it."""
+        told = []
+        for name, held in self.held().items():
+            token = self.token(name)
+            if held is None or held.payload["access_token"] != token:
+                told.append(f"{name}: the token is another one")
+                continue
+            wanted = {"instance": INSTANCE, "page-id": self.page(name).id, "fingerprint": fingerprint(token)}
+            wanted |= {"label.team": "two"} if name == "madrid" else {}
+            told += [f"{name}: {key}" for key, value in wanted.items() if held.marks.get(key) != value]
+        return told
+
+    def extra_versions(self) -> int:
+        """Count the versions beyond those that one undisturbed cycle makes."""
+        before = {"lisbon": 0}
+        return sum(
+            held.versions - before.get(name, 1) - WRITES[name] for name, held in self.held().items() if held is not None
+        )

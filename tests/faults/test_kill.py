@@ -1,0 +1,46 @@
+"""`once`, killed with SIGKILL at its calls to Graph and to a real OpenBao or the AWS emulator."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults.killing import MOMENTS, MakeHand, Moment, killed_at
+from tests.faults.small import AwsHand, Hand, VaultHand
+from tests.faults.zygote import Zygote, forks
+from tests.services.aws import Aws, aws, aws_environment, aws_server
+from tests.services.bao import Bao, bao, mount
+
+__all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount"]
+
+LONG = os.environ.get("FAULTS") == "long"
+"""Whether each call is killed at each moment; otherwise these few are."""
+
+SAMPLE: dict[Moment, tuple[int, ...]] = {"before": (3, 20), "during": (12, 19), "after": (8, 18)}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_with_vault(forks: Zygote, tmp_path: Path, bao: Bao, mount: str, moment: Moment) -> None:
+    """Wherever `once` is killed, OpenBao holds no broken Page, and the next cycle ends as wanted, a version more at most."""
+
+    def hand(folder: str) -> Hand:
+        return VaultHand(bao, mount, folder)
+
+    _everywhere(forks, tmp_path, hand, moment, root=bao.root)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_with_aws(forks: Zygote, tmp_path: Path, aws: Aws, moment: Moment) -> None:
+    """Wherever `once` is killed, AWS holds no broken Page, and the next cycle ends as wanted, a version more at most."""
+    _everywhere(forks, tmp_path, lambda folder: AwsHand(aws, folder), moment)
+
+
+def _everywhere(forks: Zygote, folder: Path, make: MakeHand, moment: Moment, *, root: str = "") -> None:
+    for number in itertools.count(1) if LONG else SAMPLE[moment]:
+        calls = killed_at(forks, folder, make, number, moment, root=root)
+        if calls < number:
+            break
+    assert not LONG or 15 < number <= 40, "a cycle of this world makes so many calls"

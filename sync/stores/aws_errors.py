@@ -30,7 +30,17 @@ _Row = tuple[StoreReason, str, str, bool]
 _CREDENTIALS = "Give valid credentials by the profile, the environment, or the role of the machine; files are read anew in each cycle."
 _CODES: dict[str, _Row] = {
     **dict.fromkeys(
-        ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
+        (
+            "ThrottlingException",
+            "Throttling",
+            "ThrottledException",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+            "BandwidthLimitExceeded",
+            "SlowDown",
+        ),
         (
             "throttled",
             "AWS throttles {operation}",
@@ -141,7 +151,7 @@ def from_code(code: str, text: str, status: int, *, operation: str, subject: str
         )
     elif code in ("InvalidSignatureException", "SignatureDoesNotMatch") and ("expired" in text or "not yet" in text):
         row = _CODES["RequestExpired"]
-    elif status >= 500 or code.isdecimal():  # noqa: PLR2004 - HTTP's own number
+    elif code not in _CODES and (status >= 500 or code.isdecimal()):  # noqa: PLR2004 - HTTP's own number
         row = _CODES["InternalServiceError"]
     else:
         row = _CODES.get(code) or (

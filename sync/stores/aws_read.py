@@ -156,11 +156,15 @@ class AwsReader:
         if self._no_batch:
             return {}
         answer = self._client.call("BatchGetSecretValue", SecretIdList=[key.path for key in keys])
-        if isinstance(answer, Refused):
-            if answer.error.reason != "denied" or answer.error.whole:
-                return dict.fromkeys(keys, answer.error)
-            self._no_batch = True
-            return {}
+        match answer:
+            case Refused(error=StoreError(reason="denied", whole=False)):
+                self._no_batch = True
+                return {}
+            case Refused(error=StoreError(reason="kms")):
+                # One secret whose key cannot be used fails all that are asked for with it.
+                return {key: self._value(listing[key.path], raw=key in raw) for key in keys}
+            case Refused(error=error):
+                return dict.fromkeys(keys, error)
         rows = {row.get("Name"): row for row in answer.get("SecretValues", [])}
         return {
             key: _stored(rows[key.path], listing[key.path], raw=key in raw)

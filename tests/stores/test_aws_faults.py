@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
-from sync.core.model import Absent
+from sync.core.model import Absent, Stored
 from sync.core.secret import CredentialError, Secret
 from tests.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server, over_tls
 from tests.stores.aws_rig import AwsRig
@@ -76,6 +77,44 @@ def test_throttling_is_retried_and_then_told(rig: AwsRig, aws: Aws) -> None:
     aws.refuse("ListSecrets", "ThrottlingException")
     failed(one(rig.make_store(), rig.key("a")), "throttled")
     assert aws.calls["ListSecrets"] == 6
+
+
+def _html(call: Any) -> bool:
+    """Answer as a balancer does whose service is down."""
+    call.handler.reply(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>")
+    return True
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        ("ThrottlingException", 400, "throttled"),
+        ("RequestLimitExceeded", 503, "throttled"),
+        ("InternalServiceError", 500, "unreachable"),
+        ("", 502, "unreachable"),
+    ],
+)
+def test_one_secret_in_trouble_holds_up_no_other(rig: AwsRig, aws: Aws, code: str, status: int, reason: str) -> None:
+    """A call that AWS throttles or fails is made three times within the time-out; the other secrets are written."""
+
+    def make(call: Any) -> bool:
+        if call.body.get("Name") != rig.key("a").path:
+            return False
+        tried.append(call.operation)
+        return _html(call) if status == 502 else call.answer(code, "Rate exceeded", status)
+
+    tried: list[str] = []
+    aws.fault("CreateSecret", make, times=99)
+    store, keys = rig.make_store(), [rig.key(name) for name in ("a", "b", "c")]
+    store.read(keys)
+    error, *others = (store.write(key, payload(), marks(), replaces=None) for key in keys)
+    assert failed(error, reason).maybe_written
+    assert "Rate" not in repr(error)
+    assert tried == ["CreateSecret"] * 3
+    assert all(written(other) for other in others)
+    found = store.read(keys)
+    assert isinstance(found[keys[0]], Absent)
+    assert isinstance(found[keys[1]], Stored)
 
 
 def test_redirects_are_not_followed(rig: AwsRig, aws: Aws) -> None:

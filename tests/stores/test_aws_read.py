@@ -56,10 +56,40 @@ def test_trouble_in_bulk_is_every_keys_error_and_is_not_multiplied(rig: AwsRig, 
     for key in keys:
         rig.plant(key, {"access_token": "x"})
     aws.heal()
-    aws.refuse(operation, "KMSInvalidStateException")
+    aws.refuse(operation, "SomethingNewException")
     found = rig.make_store().read(keys)
-    assert {failed(answer).reason for answer in found.values()} == {"kms"}
+    assert {failed(answer).reason for answer in found.values()} == {"unexpected"}
     assert aws.total <= 4
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("DecryptionFailure", ""),
+        ("KMSInvalidStateException", ""),
+        ("AccessDeniedException", "Access to KMS is not allowed"),
+    ],
+)
+def test_secret_whose_key_is_disabled_keeps_no_other_from_being_read(
+    rig: AwsRig, aws: Aws, code: str, text: str
+) -> None:
+    """Where KMS refuses one secret's key, which fails the whole batch, the others of the batch are read all the same."""
+    keys = [rig.key(f"p{number}") for number in range(7)]
+    for key in keys:
+        rig.plant(key, {"access_token": key.path}, mark_map.present(marks()))
+    aws.refuse("BatchGetSecretValue", code, text=text)
+    aws.fault(
+        "GetSecretValue",
+        lambda call: call.body["SecretId"] == keys[3].path and call.answer(code, text),
+        times=99,
+    )
+    found = rig.make_store().read(keys)
+    error = failed(found.pop(keys[3]), "kms")
+    assert keys[3].path in error.message
+    assert not error.whole
+    assert [one.payload for one in found.values() if isinstance(one, Stored)] == [
+        Payload({"access_token": key.path}) for key in found
+    ]
 
 
 def test_requests_of_an_idle_cycle(rig: AwsRig, aws: Aws) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -62,6 +62,15 @@ class SystemClock:
             raise Stopping
 
 
+@runtime_checkable
+class Serial(Protocol):
+    """A clock under which nothing happens at the same time, so that what happens can be repeated."""
+
+    def order(self, items: Sequence[K]) -> Sequence[K]:
+        """Give the order in which these are done, one after the other."""
+        ...
+
+
 def each(work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clock) -> Mapping[K, V]:
     """Do ``work`` for each item over at most ``workers`` threads, and give the answers by item.
 
@@ -73,6 +82,9 @@ def each(work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clo
         clock.check()
         return work(item)
 
+    if isinstance(clock, Serial):
+        done = {item: one(item) for item in clock.order(todo)}
+        return {item: done[item] for item in todo}
     if workers <= 1 or len(todo) <= 1:
         return {item: one(item) for item in todo}
     with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="sync") as pool:

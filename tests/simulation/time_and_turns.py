@@ -34,7 +34,7 @@ class _Due:
 class Actor:
     """One thread of the simulation; ``work`` begins when its time has come."""
 
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
+    def __init__(self, name: str, work: Callable[[Actor], None]) -> None:
         self.name = name
         self.work = work
         self.turn = threading.Lock()
@@ -74,8 +74,8 @@ class Simulation:
         """Have something done at this time, in one step."""
         self._push(when, None, act)
 
-    def spawn(self, name: str, work: Callable[[], None], *, at: float = 0.0) -> None:
-        """Begin an actor at this time."""
+    def spawn(self, name: str, work: Callable[[Actor], None], *, at: float = 0.0) -> None:
+        """Begin an actor at this time; ``work`` is given the actor, in whose name it waits."""
         self._push(at, Actor(name, work), None)
 
     def run(self) -> None:
@@ -150,7 +150,7 @@ class Simulation:
     def _live(self, actor: Actor) -> None:
         try:
             if not self.over:
-                actor.work()
+                actor.work(actor)
         except Over:
             pass
         except BaseException:  # noqa: BLE001 - the turn must go on, and run() raises it

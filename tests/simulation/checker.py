@@ -1,0 +1,310 @@
+"""What must hold after every step, over the full truth of the models: the invariants I1 to I8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.core import marks as mark_map
+from sync.core.decide import Kind
+from sync.core.events import events
+from sync.core.memory import Rhythm
+from sync.core.model import Marks, Page, StoreError, Written
+from sync.core.report import PageEntry, Report, StoreEntry
+from sync.core.report_json import as_json
+from sync.core.secret import fingerprint
+from sync.sandbox.world import World
+from sync.stores.aws_entry import PREFIX
+from tests.simulation import kv, secrets_manager
+from tests.simulation.process import Life
+from tests.simulation.time_and_turns import Simulation
+
+PROOF = 60.0
+_NAMED = frozenset({"access_token", "page_id", "app_id"})
+"""What the configured payload names; other keys of a stored one are other people's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A secret of any store in one form: the newest content, its version, whether it is live, and the marks."""
+
+    version: str
+    data: Mapping[str, Any] | None
+    live: bool
+    marked: bool
+    marks: Marks | None
+    first: bool = False
+    barred: bool = False
+
+    @property
+    def token(self) -> str | None:
+        """The token that applications are served."""
+        value = (self.data or {}).get("access_token") if self.live else None
+        return value if isinstance(value, str) and value else None
+
+
+def of_vault(secret: kv.Secret | None) -> Held | None:
+    """Read a secret of Vault's."""
+    if secret is None:
+        return None
+    newest = secret.newest
+    custom = secret.custom or {}
+    return Held(
+        version=str(secret.current),
+        data=newest.data if newest is not None else None,
+        live=newest is not None and newest.live,
+        marked=bool(custom),
+        marks=mark_map.from_map(custom),
+        first=secret.current == 1,
+    )
+
+
+def of_aws(secret: secrets_manager.Secret | None) -> Held | None:
+    """Read a secret of Secrets Manager's."""
+    if secret is None:
+        return None
+    marks = {key.removeprefix(PREFIX): value for key, value in secret.tags.items() if key.startswith(PREFIX)}
+    return Held(
+        version=secret.current or "none",
+        data=_object(secret.text),
+        live=secret.current is not None and secret.deleted is None,
+        marked=bool(marks),
+        marks=mark_map.from_map(marks),
+        barred=secret.deleted is not None or secret.rotates or secret.primary is not None,
+    )
+
+
+@dataclass
+class Checker:
+    """Looks at each change and each report. ``violations`` is empty as long as everything holds."""
+
+    simulation: Simulation
+    world: World
+    pages: Mapping[tuple[str, str], Page]
+    truth: Callable[[str, str], Held | None]
+    canaries: Callable[[], Sequence[str]]
+    violations: list[str] = field(default_factory=list)
+    others: dict[tuple[str, str], list[tuple[float, object]]] = field(default_factory=dict)
+    """Who changed what, and when."""
+    scope: set[str] = field(default_factory=set)
+    """The Pages, by name, that something at Graph has ever gone wrong for; "*" is all."""
+    writers: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    """The instance that wrote each version that one of ours wrote."""
+    reports: int = 0
+
+    def fail(self, invariant: str, *words: object) -> None:
+        """Take down that something does not hold."""
+        line = f"{invariant} at {self.simulation.time:.4f}: " + " ".join(str(word) for word in words)
+        self.simulation.note("!!", line)
+        self.violations.append(line)
+
+    # Changes.
+
+    def changed(self, who: object, store: str, path: str, before: Held | None, after: Held | None) -> None:
+        """Judge one change to what applications are served, or to marks."""
+        self.others.setdefault((store, path), []).append((self.simulation.time, who))
+        if not isinstance(who, Life):
+            return
+        if before == after:
+            return
+        data = before is None or after is None or (before.version, before.data) != (after.version, after.data)
+        if who.doing is not None and who.doing.path == path:
+            who.doing.changes += 1
+        page = self.pages.get((store, path))
+        if page is None or after is None:
+            self.fail("I2", who, "touched", store, path, "which no Page names, or removed it")
+            return
+        if data:
+            self._data(who, store, page, path, before, after)
+        else:
+            self._marks(who, store, page, path, before)
+
+    def _ours(self, who: Life, page: Page, held: Held | None) -> bool:
+        if held is None or (held.version in ("0", "none") and not held.marked):
+            return True
+        marks = held.marks
+        return marks is not None and (marks.instance, marks.page_id) == (who.instance, page.id) and not held.barred
+
+    def _data(self, who: Life, store: str, page: Page, path: str, before: Held | None, after: Held) -> None:
+        self.writers[store, path, after.version] = who.instance
+        seen = who.shown.get((store, path))
+        if not self._ours(who, page, before) and (seen == before or not self._ours(who, page, seen)):
+            self.fail("I2", who, "wrote over", store, path, "which is not ours:", _about(before))
+        lost = set(before.data or {}) - _NAMED if before is not None and before.live else set[str]()
+        if any((before.data or {}).get(key) != (after.data or {}).get(key) for key in lost) if before else False:
+            self.fail("I2", who, "lost keys of others in", store, path)
+        new, old = after.token, before.token if before is not None else None
+        if new == old:
+            return
+        began = who.doing.began if who.doing is not None else self.simulation.time
+        proofs = [heard for heard in who.heard.get(new or "", []) if heard.good and heard.at >= began - PROOF]
+        if not proofs:
+            valid = "which Meta calls valid " if old and self._valid(old) else ""
+            self.fail("I1", who, "replaced", _fp(old), valid + "by", _fp(new), "not proven within 60 s, at", store, path)
+        if old is not None:
+            self._reason(who, store, path, old)
+
+    def _reason(self, who: Life, store: str, path: str, old: str) -> None:
+        last, reason = who.last_heard(old), who.doing.reason if who.doing is not None else ""
+        if last is None:
+            self.fail("I3", who, "replaced", _fp(old), "of which Meta never spoke, at", store, path, reason)
+        elif reason == "heal" and last.good:
+            self.fail("I3", who, "healed", _fp(old), "which Meta last called valid, at", store, path)
+
+    def _marks(self, who: Life, store: str, page: Page, path: str, before: Held | None) -> None:
+        seen = who.shown.get((store, path))
+        for state in (before, seen):
+            if state is None or self._ours(who, page, state):
+                if state is not None:
+                    return
+                continue
+            if not state.marked and self.writers.get((store, path, state.version)) == who.instance:
+                return
+            token = state.token
+            if not state.marked and state.first and token is not None and self._proven(who, token):
+                return
+        self.fail("I2", who, "marked", store, path, "which is not ours:", _about(before))
+
+    def _proven(self, who: Life, token: str) -> bool:
+        last = who.last_heard(token)
+        return last is not None and last.good
+
+    def _valid(self, token: str) -> bool:
+        known = self.world.tokens.get(token)
+        return known is not None and self.world.ailment(known) is None
+
+    # Answers of a store.
+
+    def answered(self, who: Life, store: str, path: str, answer: Written | StoreError) -> None:
+        """Judge what a store says of a write, at the moment in which it says so (I4)."""
+        doing = who.doing
+        if doing is None:
+            return
+        if isinstance(answer, StoreError):
+            if doing.changes and not answer.maybe_written:
+                self.fail("I4", who, "was told that nothing was done at", store, path, answer.reason, "though it was")
+            return
+        held = self.truth(store, path)
+        meddled = self._meddled(who, store, path, doing.began)
+        if answer.confirmed and not meddled and (held is None or held.token != doing.token or held.marks is None):
+            self.fail("I4", who, "was told of a confirmed write at", store, path, "and there is", _about(held))
+
+    def _meddled(self, who: Life, store: str, path: str, since: float) -> bool:
+        """Say whether anybody else changed this since then."""
+        return any(when >= since and other is not who for when, other in self.others.get((store, path), []))
+
+    # Reports.
+
+    def reported(self, who: Life, report: Report) -> None:
+        """Judge a report as it is given out."""
+        self.reports += 1
+        self._silent(who, report)
+        for page in report.pages:
+            self._isolated_page(who, page)
+            for entry in page.stores:
+                self._served(who, page, entry)
+                self._isolated(who, page, entry)
+
+    def url(self, url: str) -> None:
+        """Judge an URL that goes out."""
+        if "EAA" in url or any(secret in url for secret in self.canaries()):
+            self.fail("I6", "a secret is in an URL")
+
+    def _silent(self, who: Life, report: Report) -> None:
+        told = "".join(f"{event.name}{dict(event.fields)}" for event in events(report))
+        text = json.dumps(as_json(report)) + told + repr(report)
+        if "EAA" in text or any(secret in text for secret in self.canaries()):
+            self.fail("I6", who, "told a secret in a report or an event")
+        if "made a mistake" in text:
+            self.fail("I7", who, "made a mistake:", text[text.index("made a mistake") :][:160])
+
+    def _served(self, who: Life, page: PageEntry, entry: StoreEntry) -> None:
+        seen = who.shown.get((entry.key.store, entry.key.path))
+        token = seen.token if seen is not None else None
+        last = who.last_heard(token) if token is not None else None
+        where = f"{entry.key.store} {entry.key.path}"
+        if entry.served == "broken" and token is not None and (last is None or last.good):
+            self.fail("I3", who, "called broken", where, _fp(token), "of which Meta last said", last)
+        if entry.served != "verified":
+            return
+        if token is None or entry.fingerprint != fingerprint(token):
+            self.fail("I8", who, "called verified", entry.fingerprint, "at", where, "and was shown", _fp(token))
+        elif last is None or not last.good:
+            self.fail("I8", who, "called verified", _fp(token), "at", where, "of which Meta last said", last)
+        elif self.simulation.time - last.at > Rhythm().stale_after.total_seconds():
+            self.fail("I8", who, "called verified", _fp(token), "at", where, "judged too long ago")
+        elif who.refused.get(token, -1.0) > last.at:
+            self.fail("I8", who, "called verified", _fp(token), "at", where, "which was refused since")
+        elif entry.verified_at is None or entry.verified_at > self.simulation.now():
+            self.fail("I8", who, "was verified at no time:", where)
+
+    def _isolated_page(self, who: Life, page: PageEntry) -> None:
+        if "graph" in who.disturbed:
+            self.scope.add("*")
+        if page.verdict.value != "valid" and not self.scope & {"*", page.name, page.system_user}:
+            self.fail("I7", who, page.name, "is", page.verdict.value, "though nothing ever went wrong for it")
+
+    def _isolated(self, who: Life, page: PageEntry, entry: StoreEntry) -> None:
+        store, path = entry.key.store, entry.key.path
+        if store in who.disturbed or entry.action not in (Kind.FAILED, Kind.REFUSED):
+            return
+        if entry.action is Kind.FAILED and not self._meddled(who, store, path, who.begun - 10):
+            self.fail("I7", who, store, path, "failed with", entry.error, "though the store was well")
+        if entry.action is Kind.REFUSED and not self.others.get((store, path)):
+            self.fail("I7", who, store, path, "was refused, though nobody ever touched it")
+
+    # The end.
+
+    def unlike_wanted(self, report: Report) -> Iterator[str]:
+        """Say what is not as wanted after all faults have ended, humans apart (I5)."""
+        for page in report.pages:
+            for entry in page.stores:
+                held = self.truth(entry.key.store, entry.key.path)
+                where = f"{entry.key.store} {entry.key.path}"
+                if entry.action is Kind.HELD and entry.reason == "brake":
+                    continue
+                if held is not None and held.barred:
+                    if entry.action is not Kind.REFUSED:
+                        yield f"{where} is barred by AWS, and {entry.action.value}"
+                    continue
+                if self._is_humans(report, page, held):
+                    if entry.action is not Kind.REFUSED:
+                        yield f"{where} is another's, and {entry.action.value}"
+                    continue
+                if entry.served != "verified" or entry.action not in (Kind.UNCHANGED, Kind.KEPT):
+                    yield f"{where} is {entry.served}, {entry.action.value} {entry.reason} {entry.error}"
+                elif held is None or held.token is None or not self._valid(held.token):
+                    yield f"{where} holds {_about(held)}, which does not work"
+            if page.verdict.value != "valid":
+                yield f"{page.name} is {page.verdict.value}: {[problem.code for problem in page.problems]}"
+
+    def _is_humans(self, report: Report, page: PageEntry, held: Held | None) -> bool:
+        if held is None or (held.version in ("0", "none") and not held.marked):
+            return False
+        marks = held.marks
+        if marks is not None:
+            return (marks.instance, marks.page_id) != (report.frame.instance, page.id)
+        # A first version of ours without marks is marked while its token works; after that it is a person's to decide.
+        return not (held.first and held.live and held.token is not None and self._valid(held.token))
+
+
+def _about(held: Held | None) -> str:
+    if held is None:
+        return "nothing"
+    marks = held.marks
+    whose = f"{marks.instance} {marks.page_id}" if marks else "marked" if held.marked else "unmarked"
+    return f"version {held.version} ({whose}) with {_fp(held.token)}"
+
+
+def _fp(token: str | None) -> str:
+    return fingerprint(token) if token is not None else "no token"
+
+
+def _object(text: str | None) -> Mapping[str, Any] | None:
+    try:
+        value = json.loads(text) if text is not None else None
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,200 @@
+"""A daemon of the simulation: the program's own cycle, stores and Graph client, from one life to the next."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sync import state
+from sync.core.memory import Memory
+from sync.core.model import Key, Marks, Page, StoreError, Version, Written
+from sync.core.payload import Payload
+from sync.core.report import Report
+from sync.core.secret import Secret
+from sync.cycle import Task, run
+from sync.graph.client import GraphSettings
+from sync.graph.interface import AppCredentials, SystemUserCredentials
+from sync.graph.source import GraphSource
+from sync.sandbox.world import World
+from sync.stores.interface import Store
+from tests.simulation.checker import Checker
+from tests.simulation.process import Doing, Killed, Life, LifeClock, Weather
+from tests.simulation.services import GraphHttp
+from tests.simulation.time_and_turns import Actor, Simulation
+
+EVERY = 900.0
+GRAPH_TIMEOUT = 20.0
+MakeStores = Callable[[Life, LifeClock], Mapping[str, Store]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where daemons run: all that they share."""
+
+    simulation: Simulation
+    world: World
+    weather: Mapping[str, Weather]
+    checker: Checker
+    stores: MakeStores
+    credentials: Callable[[], tuple[str, Mapping[str, str]]]
+    """Gives the app's secret and the system users' tokens, as the files hold them now."""
+
+
+@dataclass
+class Habits:
+    """How one daemon lives. ``dies``: the chance of a death in each cycle; ``keeps``: whether it has a state file."""
+
+    instance: str
+    starts: float = 0.0
+    dies: float = 0.0
+    keeps: bool = True
+    cycles: int | None = None
+    ended: Callable[[Daemon, Report], bool] = lambda *_: False
+
+
+@dataclass
+class _Saved:
+    """What a state file holds, and what the simulation knows of what the memory in it rests on."""
+
+    memory: Memory
+    heard: dict[str, Any]
+    refused: dict[str, float]
+
+
+class Watched:
+    """A store as the cycle uses it, with the checker beside it."""
+
+    def __init__(self, store: Store, life: Life, checker: Checker) -> None:
+        self._store = store
+        self._life = life
+        self._checker = checker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
+        """Write payload and marks."""
+        value = payload.reveal()
+        token = value.get("access_token") if isinstance(value, dict) else None
+        return self._watched(key, token, marks, lambda: self._store.write(key, payload, marks, replaces=replaces))
+
+    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+        """Write the marks alone."""
+        shown = self._life.shown.get((key.store, key.path))
+        token = shown.token if shown is not None else None
+        return self._watched(key, token, marks, lambda: self._store.mark(key, marks, version=version))
+
+    def _watched(
+        self, key: Key, token: str | None, marks: Marks, act: Callable[[], Written | StoreError]
+    ) -> Written | StoreError:
+        self._life.doing = Doing(key.path, token, marks.reason, self._life.simulation.time)
+        answer = act()
+        self._checker.answered(self._life, key.store, key.path, answer)
+        self._life.simulation.note(self._life, "wrote", key.store, key.path, marks.reason, answer)
+        self._life.doing = None
+        return answer
+
+
+@dataclass
+class Daemon:
+    """One daemon, whose lives follow one another."""
+
+    name: str
+    site: Site
+    pages: Sequence[Page]
+    habits: Habits
+    done: int = 0
+    lives: int = 0
+    last: Report | None = None
+    _saved: _Saved | None = field(default=None, repr=False)
+
+    def run(self, actor: Actor) -> None:
+        """Live, die and live again, until there is nothing more to do."""
+        simulation = self.site.simulation
+        while True:
+            self.lives += 1
+            life = Life(simulation, f"{self.name}.{self.lives}", self.habits.instance, self.site.weather)
+            life.actor = actor
+            try:
+                self._live(life)
+            except Killed:
+                if not self.habits.keeps:
+                    self._saved = None
+                simulation.wait(actor, simulation.random.choice((0.5, 5.0, 120.0)))
+            else:
+                return
+
+    def _live(self, life: Life) -> None:
+        clock = LifeClock(life)
+        stores = {name: Watched(store, life, self.site.checker) for name, store in self.site.stores(life, clock).items()}
+        memory = Memory()
+        if self._saved is not None:
+            memory, life.heard, life.refused = self._saved.memory, dict(self._saved.heard), dict(self._saved.refused)
+        while True:
+            self._fate(life)
+            life.begun = life.simulation.time
+            life.disturbed.clear()
+            memory, report = self._cycle(life, clock, stores, memory)
+            self.done += 1
+            self.last = report
+            self.site.checker.reported(life, report)
+            life.simulation.note(life, "cycle", report.result, *_told(report))
+            if self.habits.ended(self, report) or self.done == self.habits.cycles:
+                for store in stores.values():
+                    store.close()
+                return
+            self._saved = _Saved(_through_a_file(memory), {t: list(h) for t, h in life.heard.items()}, dict(life.refused))
+            life.wait(EVERY - (life.simulation.time - self.habits.starts) % EVERY)
+
+    def _fate(self, life: Life) -> None:
+        chance = life.simulation.random
+        life.dies_at = None
+        if chance.random() < self.habits.dies:
+            when: Literal["before", "after"] = chance.choice(("before", "after"))
+            life.dies_at = (life.calls + chance.randint(1, 45), when)
+
+    def _cycle(
+        self, life: Life, clock: LifeClock, stores: Mapping[str, Any], memory: Memory
+    ) -> tuple[Memory, Report]:
+        secret, users = self.site.credentials()
+        source = GraphSource(
+            http=GraphHttp(life, self.site.world, self.site.checker.url),
+            settings=GraphSettings("https://graph.simulated", timeout=GRAPH_TIMEOUT),
+            apps=[AppCredentials("messenger", self.site.world.app.id, Secret(secret))],
+            system_users=[SystemUserCredentials(name, "messenger", Secret(token)) for name, token in users.items()],
+            clock=clock,
+            pools=memory.pools,
+            known={name: judged.facts for name, judged in memory.judged.items()},
+        )
+        task = Task(
+            instance=self.habits.instance,
+            pages=self.pages,
+            source=source,
+            stores=stores,
+            clock=clock,
+            memory=memory,
+            asks_twice=self.habits.cycles is not None,
+        )
+        report, after = run(task, write=True, cycle=f"{self.name}-{self.done}")
+        return after, report
+
+
+def _through_a_file(memory: Memory) -> Memory:
+    """Write and read the memory in the form that the state file has."""
+    text = state._adapter().dump_json(state._file(memory, "acme"))
+    return state._memory(state._adapter().validate_json(text))
+
+
+def _told(report: Report) -> list[str]:
+    return [
+        f"{page.name}={page.verdict.value}:"
+        + ",".join(f"{entry.action.value}/{entry.reason or ''}/{entry.served}" for entry in page.stores)
+        for page in report.pages
+    ]
+
+
+def mixed(chance: random.Random, low: float, high: float) -> float:
+    """Draw a number between two."""
+    return low + (high - low) * chance.random()

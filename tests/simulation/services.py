@@ -1,0 +1,167 @@
+"""The ways from a life to the models: an Http to Graph, one to Vault, and what boto3 sends by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+
+from sync.http import Http, HttpError, Response
+from sync.sandbox.graph import respond
+from sync.sandbox.replies import Reply
+from sync.sandbox.wire import make_request
+from sync.sandbox.world import World
+from tests.simulation.process import Heard, Life
+from tests.simulation.secrets_manager import SecretsManager
+from tests.simulation.vault import Vault
+from tests.simulation.vault_http import to_ask
+
+AWS_READ_TIMEOUT = 6.0
+Sent = Callable[[str], None]
+"""Is told each URL that goes out."""
+
+
+class GraphHttp(Http):
+    """Graph, as one life reaches it."""
+
+    def __init__(self, life: Life, world: World, sent: Sent) -> None:
+        super().__init__()
+        self._life = life
+        self._world = world
+        self._sent = sent
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeout: float,
+        limit: int = 1 << 20,
+    ) -> Response:
+        """Ask the world; a fault of the sandbox's on the wire is what it would be to a client."""
+        self._sent(url)
+        parts = urlsplit(url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        sent = {name.lower(): value for name, value in headers.items()}
+
+        def carry_out() -> Reply:
+            return respond(self._world, make_request(method, target, sent, body or b""))
+
+        what = f"graph {method} {parts.path}" + (f" {_shape(body)}" if body and self._life.simulation.trace is not None else "")
+        reply = self._life.call("graph", what, timeout, carry_out)
+        if reply.delay:
+            self._life.wait(min(reply.delay, timeout))
+        if reply.behaviour in ("hang", "drip-headers", "drip-body") or reply.delay >= timeout:
+            self._life.silence("graph", what, timeout)
+        if reply.behaviour is not None:
+            self._life.disturbed.add("graph")
+            raise HttpError("reset", maybe_sent=True)
+        self._listen(body, reply)
+        return Response(reply.status, {name.lower(): value for name, value in reply.headers}, reply.body)
+
+    def _listen(self, body: bytes | None, reply: Reply) -> None:
+        """Take down what Graph says of tokens in this answer."""
+        if body is None or reply.status != 200 or not (b"debug_token" in body or b"me%3F" in body):
+            return
+        form = parse_qs(body.decode())
+        items = json.loads(form["batch"][0])
+        answers = json.loads(reply.body)
+        if not isinstance(answers, list) or len(answers) != len(items):
+            return
+        for item, answer in zip(items, answers, strict=True):
+            path, _, query = item["relative_url"].partition("?")
+            asked = dict(parse_qsl(query))
+            if not isinstance(answer, dict):
+                continue
+            if path == "debug_token":
+                self._hear(asked["input_token"], answer)
+            elif path == "me" and answer.get("code") != 200 and '"code":190' in str(answer.get("body")).replace(" ", ""):
+                self._life.refused[asked["access_token"]] = self._life.simulation.time
+
+    def _hear(self, token: str, answer: Mapping[str, Any]) -> None:
+        try:
+            data = json.loads(answer["body"])["data"]
+        except (ValueError, KeyError, TypeError):
+            return
+        if answer.get("code") != 200 or not isinstance(data, dict) or "is_valid" not in data:
+            return
+        good = data["is_valid"] and data.get("type") == "PAGE" and str(data.get("app_id")) == self._world.app.id
+        owner = str(data.get("profile_id", ""))
+        known = self._world.tokens.get(token)
+        good = bool(good) and known is not None and known.page_id == owner
+        self._life.hear(token, Heard(self._life.simulation.time, good, bool(data["is_valid"])))
+
+
+class VaultHttp(Http):
+    """A Vault cluster behind a balancer, as one life reaches it."""
+
+    def __init__(self, life: Life, store: str, vault: Vault, sent: Sent, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._life = life
+        self._store = store
+        self._vault = vault
+        self._sent = sent
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeout: float,
+        limit: int = 1 << 20,
+    ) -> Response:
+        """Ask a node of the balancer's choice."""
+        self._sent(url)
+        ask = to_ask(method, url, headers, body, self._life)
+        what = f"{self._store} {method} {ask.path}"
+        reply = self._life.call(self._store, what, timeout, lambda: self._vault.answer(ask))
+        if reply == "connect":
+            self._life.disturbed.add(self._store)
+            raise HttpError("connect", maybe_sent=False)
+        if isinstance(reply, str):
+            self._life.silence(self._store, what, timeout)
+            raise AssertionError("unreachable")
+        if reply.status >= 500 or reply.status in (307, 412, 429):
+            self._life.disturbed.add(self._store)
+        return Response(reply.status, reply.headers, reply.body)
+
+
+def aws_send(
+    life: Life, store: str, model: SecretsManager, throttled: Callable[[], str | None]
+) -> Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]]]:
+    """Give what boto3's requests go by; ``throttled`` names an error that AWS gives in place of an answer."""
+    url = "https://secretsmanager.simulated"
+
+    def send(operation: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        name = body.get("SecretId") or body.get("Name") or ""
+
+        def carry_out() -> tuple[int, dict[str, Any]]:
+            code = throttled()
+            if code is not None:
+                life.disturbed.add(store)
+                return (500 if code == "InternalServiceError" else 400), {"__type": code, "Message": "no"}
+            return model.call(operation, body, who=life)
+
+        try:
+            return life.call(store, f"{store} {operation} {name}", AWS_READ_TIMEOUT, carry_out)
+        except HttpError as error:
+            if error.kind == "timeout":
+                raise ReadTimeoutError(endpoint_url=url) from None
+            if error.maybe_sent:
+                raise ConnectionClosedError(endpoint_url=url, request=None, response=None) from None
+            raise EndpointConnectionError(endpoint_url=url) from None
+
+    return send
+
+
+def _shape(body: bytes) -> str:
+    form = parse_qs(body.decode())
+    items = json.loads(form["batch"][0]) if "batch" in form else []
+    return ",".join(item["relative_url"].partition("?")[0] for item in items)

@@ -1,0 +1,282 @@
+"""One seed: what there is, what goes wrong and when, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from sync.core.model import Key, Page
+from sync.core.payload import PayloadTemplate
+from sync.core.report import Report
+from sync.core.secret import Secret
+from sync.sandbox.states import switch_off
+from sync.sandbox.world import World, make_world
+from sync.stores.aws import AwsSettings
+from sync.stores.interface import Store
+from sync.stores.vault import VaultStore
+from sync.stores.vault_settings import AppRoleLogin, TokenLogin, VaultSettings
+from tests.simulation.aws_http import over
+from tests.simulation.chaos import Chaos
+from tests.simulation.checker import Checker, Held, of_aws, of_vault
+from tests.simulation.daemon import EVERY, Daemon, Habits, Site
+from tests.simulation.policy import parse
+from tests.simulation.process import Life, LifeClock, TimeOfLives, Weather
+from tests.simulation.secrets_manager import SecretsManager
+from tests.simulation.services import VaultHttp, aws_send
+from tests.simulation.time_and_turns import Simulation
+from tests.simulation.vault import Vault
+
+INSTANCE = "acme"
+CALM_CYCLES = 16
+"""So many cycles after all faults have ended everything is as wanted: an app's freeze lasts up to an hour and more, and a
+Page in alarm is asked for again after up to as many cycles as it was lost."""
+_TEMPLATE = {"access_token": "{token}", "page_id": "{id}", "app_id": "{app_id}"}
+_RULES = """
+path "kv/data/meta/pages/*" { capabilities = ["create", "read", "update"] }
+path "kv/metadata/meta/pages/*" { capabilities = ["read", "patch", "list"] }
+path "kv/metadata/meta/pages/" { capabilities = ["list"] }
+"""
+_SCAN = 'path "kv/detailed-metadata/meta/pages/" { capabilities = ["scan"] }'
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a seed ended. ``cycles`` are all daemons' together, ``calm`` those after the last fault."""
+
+    seed: int
+    violations: list[str]
+    cycles: int
+    calm: int
+    calls: int
+    lives: int
+    trace: list[str] | None
+
+
+class Stage:
+    """Everything of one seed, before it begins."""
+
+    def __init__(self, seed: int, *, traced: bool = False, kind: str | None = None) -> None:
+        self.seed = seed
+        self.simulation = Simulation(f"simulation {seed}", traced=traced)
+        chance = self.chance = self.simulation.random
+        self.kind = kind or ("aws" if seed % 8 == 7 else "vault")
+        self.world = make_world(pages=chance.randint(2, 5), seed=seed, now=self.simulation.unix)
+        if chance.random() < 0.4:
+            self.world.add_user("Second")
+        self.app_secret = self.world.app.secret
+        self.credentials = {name: user.token for name, user in zip(("main", "second"), self.world.users.values(), strict=False)}
+        self.weather = {name: Weather() for name in ("graph", "vault", "aws")}
+        self.vault = self._vault()
+        self.aws = self._aws()
+        self.pages = self._pages()
+        self.checker = Checker(
+            self.simulation,
+            self.world,
+            {(key.store, key.path): page for page in self.pages for key in page.places},
+            self.truth,
+            lambda: (self.world.app.secret, "s.simulated"),
+        )
+        self._watch()
+        self.chaos = Chaos(self)
+        self.calm_at = EVERY * chance.randint(3, 7) + 450
+        self.calm = False
+        self.calm_cycles = 0
+        self.daemons = self._daemons()
+
+    def run(self) -> Outcome:
+        """Let it all happen."""
+        for daemon in self.daemons:
+            self.simulation.spawn(daemon.name, daemon.run, at=daemon.habits.starts)
+        self.chaos.arrange(self.calm_at)
+        self.simulation.at(self.calm_at, self._calm)
+        before = random.getstate()
+        # What the program itself leaves to chance, its jitter, is the seed's as well.
+        random.seed(self.seed)
+        try:
+            self.simulation.run()
+        finally:
+            random.setstate(before)
+        return Outcome(
+            self.seed,
+            self.checker.violations,
+            sum(daemon.done for daemon in self.daemons),
+            self.calm_cycles,
+            self.simulation.steps,
+            sum(daemon.lives for daemon in self.daemons),
+            self.simulation.trace,
+        )
+
+    def truth(self, store: str, path: str) -> Held | None:
+        """Give what a store holds in truth."""
+        return of_aws(self.aws.secrets.get(path)) if store == "aws" else of_vault(self.vault.secret(f"kv/{path}"))
+
+    def _vault(self) -> Vault:
+        chance = self.chance
+        three = chance.random() < 0.6
+        vault = Vault(
+            self.simulation.unix,
+            nodes=3 if three else 1,
+            indexed=three or chance.random() < 0.5,
+            seed=random.Random(chance.random()),
+            behind=chance.choice((412, 429)),
+        )
+        longest = chance.choice((0.1, 0.1, 0.5))
+        vault.lag = lambda: vault.random.uniform(0.001, longest)
+        vault.mounts["kv"] = "2"
+        rules = parse(_RULES + (_SCAN if chance.random() < 0.5 else ""))
+        vault.policies["daemon"] = rules
+        vault.logins["role", "secret"] = ((rules,), chance.choice((900.0, 3600.0, 86400.0)))
+        return vault
+
+    def _aws(self) -> SecretsManager:
+        aws = SecretsManager(self.simulation.unix)
+        longest = self.chance.choice((0.0, 5.0, 300.0, 300.0))
+        aws.list_lag = lambda: self.chance.uniform(0, longest)
+        if self.chance.random() < 0.5:
+            aws.gap = lambda: self.chance.uniform(0, 3.0)
+        return aws
+
+    def _pages(self) -> list[Page]:
+        stores = ["aws", "vault"] if self.kind == "both" else [self.kind]
+        users = list(self.credentials)
+        return [
+            Page(
+                id=page.id,
+                name=page.name,
+                system_user=users[number % len(users)],
+                app="messenger",
+                app_id=self.world.app.id,
+                places=tuple(Key(store, f"meta/pages/{page.name}") for store in stores),
+                payload=PayloadTemplate.parse(_TEMPLATE, {"id": page.id, "app_id": self.world.app.id}),
+                labels={"team": "crm"} if number == 0 else {},
+            )
+            for number, page in enumerate(self.world.pages.values())
+        ]
+
+    def _watch(self) -> None:
+        checker = self.checker
+
+        def vault_changed(who: object, key: str, before: Any, after: Any) -> None:
+            checker.changed(who, "vault", key.removeprefix("kv/"), of_vault(before), of_vault(after))
+
+        def vault_shown(who: object, key: str, secret: Any) -> None:
+            if isinstance(who, Life):
+                who.show("vault", key.removeprefix("kv/"), of_vault(secret))
+
+        def aws_changed(who: object, name: str, before: Any, after: Any) -> None:
+            checker.changed(who, "aws", name, of_aws(before), of_aws(after))
+
+        def aws_shown(who: object, name: str, secret: Any) -> None:
+            if isinstance(who, Life):
+                who.show("aws", name, of_aws(secret))
+
+        self.vault.changed, self.vault.shown = vault_changed, vault_shown
+        self.aws.changed, self.aws.shown = aws_changed, aws_shown
+
+    def _stores(self, life: Life, clock: LifeClock) -> Mapping[str, Store]:
+        used = sorted({key.store for page in self.pages for key in page.places})
+        return {name: self._vault_store(life, clock) if name == "vault" else self._aws_store(life, clock) for name in used}
+
+    def _vault_store(self, life: Life, clock: LifeClock) -> Store:
+        settings = VaultSettings(
+            address="https://vault.simulated",
+            mount="kv",
+            list_prefix="meta/pages/",
+            login=AppRoleLogin(lambda: Secret("role"), lambda: Secret("secret"))
+            if self.by_role
+            else TokenLogin(lambda: Secret(self.token)),
+            timeout=20,
+        )
+        return VaultStore(
+            "vault", settings, clock=clock, http=lambda **made: VaultHttp(life, "vault", self.vault, self.checker.url, **made)
+        )
+
+    def _aws_store(self, life: Life, clock: LifeClock) -> Store:
+        settings = AwsSettings(region="eu-central-1", name_prefix="meta/pages/", timeout=30)
+        return over(aws_send(life, "aws", self.aws, self.chaos.aws_refusal), "aws", settings, clock=clock)
+
+    def _daemons(self) -> list[Daemon]:
+        chance = self.chance
+        self.by_role = chance.random() < 0.3
+        self.token = self.vault.mint((self.vault.policies["daemon"],))
+        site = Site(
+            self.simulation,
+            self.world,
+            self.weather,
+            self.checker,
+            self._stores,
+            lambda: (self.app_secret, self.credentials),
+        )
+        dies = chance.choice((0.0, 0.3, 0.7))
+        first = Habits(INSTANCE, chance.uniform(0, 2), dies, keeps=chance.random() < 0.5, ended=self._ended)
+        daemons = [Daemon("first", site, self.pages, first)]
+        if chance.random() < 0.35:
+            second = Habits(INSTANCE, first.starts + chance.uniform(0, 1.5), dies, keeps=chance.random() < 0.5)
+            daemons.append(Daemon("second", site, self.pages, second))
+        if chance.random() < 0.2:
+            once = Habits(INSTANCE, EVERY * chance.randint(1, 4) + chance.uniform(0, 3), cycles=1)
+            daemons.append(Daemon("once", site, self.pages, once))
+        if chance.random() < 0.15:
+            other = Habits("other", chance.uniform(0, 3), dies)
+            daemons.append(Daemon("other", site, self.pages, other))
+        return daemons
+
+    def _calm(self) -> None:
+        """End every fault, and give back what a person would have to give back."""
+        self.simulation.note("-- calm")
+        self.calm = True
+        for daemon in self.daemons:
+            daemon.habits.dies = 0.0
+        for weather in self.weather.values():
+            weather.lost_request = weather.lost_answer = weather.hang = 0.0
+        self.vault.calm()
+        self.aws.calm()
+        self.chaos.calm()
+        switch_off(self.world)
+
+    def _ended(self, daemon: Daemon, report: Report) -> bool:
+        if not self.calm or report.frame.started_at < self.simulation.now() and self._began_before_calm(report):
+            return False
+        self.calm_cycles += 1
+        unlike = list(self.checker.unlike_wanted(report))
+        if unlike and self.calm_cycles < CALM_CYCLES:
+            return False
+        for line in unlike:
+            self.checker.fail("I5", f"after {self.calm_cycles} calm cycles", line)
+        self.simulation.end()
+        return True
+
+    def _began_before_calm(self, report: Report) -> bool:
+        return report.frame.started_at.timestamp() < self.simulation.unix() - (self.simulation.time - self.calm_at)
+
+
+@contextmanager
+def aws_apart() -> Iterator[None]:
+    """Give boto3 credentials and a clock of the simulation's, and nothing of this machine's."""
+    import boto3.session  # the library is to be whole before its clock is exchanged
+
+    boto3.session.Session()
+    given = {"AWS_ACCESS_KEY_ID": "simulated", "AWS_SECRET_ACCESS_KEY": "simulated", "AWS_EC2_METADATA_DISABLED": "true"}
+    clock = mock.Mock(wraps=time, sleep=TimeOfLives.sleep)
+    with mock.patch.dict(os.environ, given), mock.patch("botocore.endpoint.time", clock):
+        yield
+
+
+def run_seed(seed: int, *, traced: bool = False, kind: str | None = None) -> Outcome:
+    """Run one seed to its end."""
+    stage = Stage(seed, traced=traced, kind=kind)
+    if stage.kind == "vault":
+        return stage.run()
+    with aws_apart():
+        return stage.run()
+
+
+def world_of(stage: Stage) -> World:
+    """Give the world of a stage."""
+    return stage.world

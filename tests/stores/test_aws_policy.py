@@ -86,6 +86,38 @@ def test_the_documented_policy_is_enough_for_all_cycles(
     assert told == ["created", "unchanged", "updated", "updated", "replaced"]
 
 
+def test_the_program_assumes_a_role(
+    ministack: Ministack, aws_environment: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """With a role and its external id in the configuration cycles run on the role's rights; replicas that AWS did not make are told."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/pages"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:ExternalId": "canaryExternalId"}},
+    }
+    keys = ministack.user("pages")
+    role = ministack.role("pages-role", documented(), trust)
+    allow = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}
+    ministack.grant("pages", "p0", {"Version": "2012-10-17", "Statement": [allow]})
+    aws_environment.write_text(keys.profile("prod"))
+    auth = {"profile": "prod", "role_arn": role, "external_id": {"file": str(tmp_path / "external_id")}}
+    store = {"type": "aws-secrets-manager", "region": REGION, "endpoint_url": ministack.url, "auth": auth}
+    rig = Rig(tmp_path, sandbox, {**store, "replicas": ["us-east-1"]})
+    rig.secret("external_id", "canaryWrongId")
+    ran = rig.once()
+    assert (ran.code, ran.report["pages"][0]["stores"][0]["action"]) == (3, "failed")
+    assert role in ran.stdout
+    assert "canaryWrongId" not in ran.stdout + ran.stderr
+    rig.secret("external_id", "canaryExternalId")
+    ran = rig.once()
+    assert ran.code == 0, ran.stdout
+    assert {page["stores"][0]["action"] for page in ran.report["pages"]} == {"created"}
+    (told,) = ran.report["warnings"]
+    assert "missing: us-east-1" in told
+    assert "canaryExternalId" not in ran.stdout + ran.stderr
+
+
 @pytest.mark.parametrize("action", ["ListSecrets", "BatchGetSecretValue"])
 def test_bulk_reads_that_are_denied_are_done_without(rig: MinistackRig, action: str) -> None:
     """Without the rights to lists and batches secrets are read one by one, and all else goes on."""

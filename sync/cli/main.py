@@ -130,11 +130,20 @@ def run(ctx: typer.Context) -> None:
 
 
 @app.command()
-def validate(ctx: typer.Context, output: CheckOutput = CheckForm.TABLE) -> None:
+def validate(
+    ctx: typer.Context,
+    show: Annotated[
+        bool,
+        typer.Option("--show", help="Show what applies after all defaults, with the line that each value comes from."),
+    ] = False,
+    output: CheckOutput = CheckForm.TABLE,
+) -> None:
     """Check the configuration alone, offline: every error at once, with its place and its cure."""
+    if show and output is CheckForm.GITHUB:
+        raise typer.BadParameter("--show goes with --output table or json")
     from sync.cli.work import validate as check  # noqa: PLC0415 - see above
 
-    raise typer.Exit(check(ctx.obj, Form(output.value)))
+    raise typer.Exit(check(ctx.obj, Form(output.value), show=show))
 
 
 @app.command()

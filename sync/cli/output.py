@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sync.cli.options import Form
@@ -16,9 +15,9 @@ from sync.ops.scrub import scrub, without_tokens
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from sync.cli.account import Line
-    from sync.config.load import Config
     from sync.core.report import Report
 
 _FEW = 20
@@ -61,6 +60,11 @@ def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) ->
         fields = ("file", "line", "column", "path", "code", "message", "help")
         put_json({"format": 1, "errors": [{name: getattr(error, name) for name in fields} for error in wrong.errors]})
         return
+    if form is Form.GITHUB:
+        from sync.cli.github import errors  # noqa: PLC0415 - for workflows only
+
+        _write(sys.stdout, *errors(wrong))
+        return
     told = [str(error) for error in wrong.errors]
     told.append(f"{len(told):,} error{'' if len(told) == 1 else 's'}; nothing was done.")
     _write(stream or sys.stderr, *(scrub(line) for text in told for line in text.split("\n")))
@@ -72,32 +76,6 @@ def put_failure(code: str, message: str, form: Form) -> None:
         error = {"file": "", "line": 0, "column": 0, "path": "", "code": code, "message": message, "help": ""}
         put_json({"format": 1, "errors": [error]})
     _write(sys.stderr, scrub(message))
-
-
-def put_validated(config: Config, form: Form) -> None:
-    """Print that a configuration is right, with what follows from it."""
-    from sync.config.schedule import interval_seconds, next_runs  # noqa: PLC0415 - not for a file that is wrong
-
-    runs = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in next_runs(config.settings.schedule, count=3, now=datetime.now(UTC))]
-    seconds = interval_seconds(config.settings.schedule)
-    if form is Form.JSON:
-        put_json(
-            {
-                "format": 1,
-                "errors": [],
-                "warnings": list(config.warnings),
-                "next_runs": runs,
-                "verify_interval_seconds": seconds,
-            }
-        )
-        return
-    from sync.cli.account import count  # noqa: PLC0415 - not for JSON
-
-    put(
-        f"{config.files[0]} is right: {count(len(config.pages), 'Page')}, {count(len(config.settings.stores), 'store')}.",
-        f"Every token is verified in each cycle, every {seconds:,} s. Started now, the next cycles are at {', '.join(runs)}.",
-        *(f"warning: {text}" for text in config.warnings),
-    )
 
 
 def put_json(value: Any, *, indent: int | None = None) -> None:
@@ -114,6 +92,26 @@ def put(*paragraphs: str) -> None:
             _write(sys.stdout, text)
         else:
             console.print(text, style=None)
+
+
+def put_commands(lines: Iterable[str]) -> None:
+    """Print lines that a program reads, as they are."""
+    _write(sys.stdout, *lines)
+
+
+def put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of texts: aligned in a pipe, and folded into the width of a terminal."""
+    safe = [tuple(map(scrub, row)) for row in rows]
+    console = _console(sys.stdout)
+    if console is None:
+        _write(sys.stdout, *_aligned([tuple(columns), *safe]))
+        return
+    from rich.text import Text  # noqa: PLC0415 - for a terminal only
+
+    table = _empty_table(columns)
+    for row in safe:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def put_title(text: str) -> None:
@@ -157,8 +155,6 @@ def put_lines(lines: Sequence[Line]) -> None:
 
 
 def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> None:
-    from rich import box  # noqa: PLC0415 - for a terminal only
-    from rich.table import Table  # noqa: PLC0415 - for a terminal only
     from rich.text import Text  # noqa: PLC0415 - for a terminal only
 
     from sync.cli.account import SPARE  # noqa: PLC0415 - not for JSON
@@ -170,14 +166,22 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
         for place, name in enumerate(columns)
         if not values[place] <= set(SPARE) and (name != "store" or len(values[place]) > 1)
     ]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
-    for place in kept:
-        table.add_column(columns[place], overflow="fold")
+    table = _empty_table([columns[place] for place in kept])
     for line in lines:
         style = _STYLES[line.served]
         cells = (scrub(line.cells[place]) for place in kept)
         table.add_row(*(Text(cell, style=style if cell == line.served else "") for cell in cells))
     console.print(table)
+
+
+def _empty_table(columns: Sequence[str]) -> Table:
+    from rich import box  # noqa: PLC0415 - for a terminal only
+    from rich.table import Table  # noqa: PLC0415 - for a terminal only
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

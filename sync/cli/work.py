@@ -25,14 +25,19 @@ INTERRUPTED = 130
 _CHECKSUM = "sha256:[0-9a-f]{64}"
 
 
-def validate(given: Path | None, form: Form) -> int:
-    """Say whether the configuration is right, or all that is wrong with it."""
+def validate(given: Path | None, form: Form, *, show: bool) -> int:
+    """Say whether the configuration is right, or all that is wrong with it; ``show``: with all that applies."""
     try:
-        config = _configuration(given)
+        file = config_file(given)
+        from sync.config.load import load_with_sources  # noqa: PLC0415 - not for a file that is not there
+
+        config, sources = load_with_sources(file)
     except ConfigErrors as wrong:
         output.put_errors(wrong, form, stream=sys.stdout)
         return 2
-    output.put_validated(config, form)
+    from sync.cli.right import put_right  # noqa: PLC0415 - not for a file that is wrong
+
+    put_right(config, sources if show else None, form)
     return 0
 
 

@@ -122,9 +122,9 @@ def _value(key: str, value: Any, model: type[Part] | None, depth: int) -> Iterat
             yield from _part(entry, _entry(key, entry), depth + 2)
     elif key == "pages":
         yield f"{indent}{key}:"
-        yield from (f"{indent}  - {_flow(page)}" for page in value)
+        yield from (f"{indent}  - {flow(page)}" for page in value)
     else:
-        yield f"{indent}{key}: {_flow(value)}"
+        yield f"{indent}{key}: {flow(value)}"
 
 
 def _entry(section: str, entry: Mapping[str, Any]) -> type[Part]:
@@ -155,21 +155,21 @@ def _default(model: type[Part], key: str) -> str:
     field = model.model_fields[key]
     default = field.get_default(call_default_factory=True, validated_data={})
     if default is None or default is PydanticUndefined:
-        return _flow(field.examples[0]) if field.examples else ""
+        return flow(field.examples[0]) if field.examples else ""
     if isinstance(default, (list, tuple, dict, bool, str)):
-        return _flow(default)
+        return flow(default)
     dumped = default.model_dump() if isinstance(default, BaseModel) else model.__pydantic_serializer__.to_python(
         model.model_construct(**{key: default}), include={key}, mode="json", warnings=False
     )[key]  # fmt: skip
-    return _flow(dumped)
+    return flow(dumped)
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """Write a value on one line, with quotes wherever YAML could misread text."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {flow(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(_flow(inner) for inner in value) + "]"
+        return "[" + ", ".join(flow(inner) for inner in value) + "]"
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return value
     return json.dumps(value)

@@ -14,7 +14,7 @@ from sync.config.entries import FilePage
 from sync.config.errors import Finding, KeyPath
 from sync.config.model import Settings
 from sync.config.pages import At, Resolver
-from sync.config.read import Reader, further
+from sync.config.read import Document, Reader, further
 from sync.config.state import check_state
 from sync.config.translate import details_of, finding
 from sync.config.yaml import Unreadable
@@ -52,13 +52,26 @@ _BY_ENTRY = (("apps",), ("system_users",), ("stores",), ("pages",), ("graph",), 
 """Sections of which one entry can be left out and the rest still be judged."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a configuration was made of: its files, the main one first, and where in them each of its Pages is listed."""
+
+    documents: tuple[Document, ...]
+    entries: tuple[At, ...]
+
+
 def load(path: Path) -> Config:
     """Read the file and all that it names; raises ConfigErrors with every error of all files."""
+    return load_with_sources(path)[0]
+
+
+def load_with_sources(path: Path) -> tuple[Config, Sources]:
+    """Do as ``load`` does, and give what the configuration was made of beside it."""
     with uncollected():
         return _load(path)
 
 
-def _load(path: Path) -> Config:
+def _load(path: Path) -> tuple[Config, Sources]:
     reader = Reader()
     reader.read(path)
     raw = reader.documents[0].value
@@ -80,13 +93,14 @@ def _load(path: Path) -> Config:
             f"stores.{name}: {len(secrets)} names end in a hyphen and six characters, as Amazon's own suffix does "
             f"({secrets[0]}): name them in policies by the full ARN"
         )
-    return Config(
+    config = Config(
         base=base,
         files=tuple(files),
         settings=_with_apps(settings),
         pages=tuple(resolver.pages),
         warnings=tuple(warnings),
     )
+    return config, Sources(tuple(reader.documents), tuple(resolver.entries))
 
 
 def _with_apps(settings: Settings) -> Settings:

@@ -26,6 +26,8 @@ class Resolver:
     names: AllNames
     report: Report
     pages: list[Page] = field(default_factory=list)
+    entries: list[At] = field(default_factory=list)
+    """Where each of ``pages`` is listed."""
     arn_like: dict[str, list[str]] = field(default_factory=dict)
     """Names of AWS secrets that end like an ARN, by store."""
     _names: dict[str, At] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class Resolver:
         labels = {**defaults.labels, **entry.labels} if entry.labels else defaults.labels
         for store in stores:
             self._fits(at, entry, store, payload)
+        self.entries.append(at)
         self.pages.append(
             Page(
                 id=entry.id,

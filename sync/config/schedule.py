@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sync.config.cron import parse_cron
-from sync.config.model import Schedule
+from sync.config.model import Schedule, Settings
+from sync.core.due import verify_interval
+from sync.core.model import Page
+from sync.core.usage import Pool, app_pool, calls_per_hour
 
 if TYPE_CHECKING:
     from apscheduler.triggers.base import BaseTrigger
@@ -45,6 +50,23 @@ def interval_seconds(schedule: Schedule, *, now: datetime | None = None) -> int:
     first, second = next_runs(schedule, count=2, now=now or datetime.now(UTC))
     # Not by the difference of the two, which is by the wall clock where both are in one zone.
     return max(1, round(second.timestamp() - first.timestamp()))
+
+
+def verify_every(settings: Settings, pages: Sequence[Page], pools: Mapping[str, Pool] | None = None) -> timedelta:
+    """Give the time in which every stored token is judged: the wanted one, or what the slowest app's quota allows.
+
+    ``pools``: what is known of the quotas; nothing if nothing is said, and then the least that Meta allows is counted on.
+    """
+    pools = pools or {}
+    counts = Counter(page.app_id for page in pages)
+    hourly = {app_id: calls_per_hour(pools.get(app_pool(app_id)), settings.graph.budget) for app_id in counts}
+    return max(
+        (
+            verify_interval(settings.verify_every, tokens=count, calls_per_hour=hourly[app_id])
+            for app_id, count in counts.items()
+        ),
+        default=settings.verify_every,
+    )
 
 
 def _every(schedule: Schedule) -> timedelta:

@@ -142,20 +142,6 @@ def test_errors_are_the_result_of_validate_only(tmp_path: Path) -> None:
         assert "instance is missing" in ran.stderr
 
 
-def test_validate_tells_what_follows(tmp_path: Path, sandbox: Sandbox) -> None:
-    """A right configuration gives its Pages, the next runs and how often tokens are verified, as text and as JSON."""
-    rig = file_rig(tmp_path, sandbox)
-    rig.write(schedule={"cron": "@hourly"})
-    text, document = rig.run("validate"), rig.run("validate", "--output", "json")
-
-    assert text.code == document.code == 0
-    assert "5 Pages, 1 store" in text.stdout
-    assert document.report["errors"] == []
-    assert len(document.report["next_runs"]) == 3
-    assert all(at.endswith(":00:00Z") for at in document.report["next_runs"])
-    assert document.report["verify_interval_seconds"] == 3600
-
-
 def test_the_schema_is_json(tmp_path: Path) -> None:
     """The schema command prints a JSON Schema that knows the configuration's keys."""
     document = json.loads(run("schema", cwd=tmp_path).stdout)

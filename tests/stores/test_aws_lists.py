@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Stored
 from sync.core.payload import Payload
+from sync.sandbox.server import Sandbox
+from tests.e2e.rig import Rig
 from tests.services.aws import REGION, Aws, aws, aws_environment, aws_server
 from tests.services.aws_rules import secret
+from tests.services.graph import sandbox
 from tests.stores.aws_rig import AwsRig
 from tests.stores.clock import PassingClock
 from tests.stores.contract import failed, marks, one, payload, stored, written
 
-__all__ = ["aws", "aws_environment", "aws_server"]
+__all__ = ["aws", "aws_environment", "aws_server", "sandbox"]
 
 LATER = marks(written_at="2026-11-26T00:00:00Z", reason="labels", labels={"team": "sales"})
 
@@ -192,3 +197,20 @@ def test_list_of_an_emulator_that_finds_names_anywhere(rig: AwsRig, aws: Aws) ->
         lambda answer: answer["SecretList"].append({**row, "SecretVersionsToStages": {"v": ["AWSCURRENT"]}}),
     )
     assert list(rig.make_store().owned("acme")) == []
+
+
+def test_cycles_of_the_program_while_lists_lag(aws: Aws, sandbox: Sandbox, tmp_path: Path) -> None:
+    """While lists show an empty account cycles create each secret once, and then find it unchanged; none is an orphan."""
+    store = {"type": "aws-secrets-manager", "region": REGION, "endpoint_url": aws.url, "auth": {"profile": "prod"}}
+    program = Rig(tmp_path, sandbox, store)
+    aws.lag()
+    told = []
+    for lagging in (True, True, False):
+        if not lagging:
+            aws.faults.clear()
+        ran = program.once()
+        assert (ran.code, ran.report["orphans"], ran.report["warnings"]) == (0, [], []), ran.stdout
+        told.append({place["action"] for page in ran.report["pages"] for place in page["stores"]})
+    assert told == [{"created"}, {"unchanged"}, {"unchanged"}]
+    assert aws.calls["CreateSecret"] == len(sandbox.pages)
+    assert aws.calls["PutSecretValue"] + aws.calls["TagResource"] == 0

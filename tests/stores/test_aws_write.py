@@ -223,6 +223,27 @@ def test_refusal_before_the_move_changes_nothing(rig: AwsRig, aws: Aws, operatio
     assert len(rig.versions(rig.key("a"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "reason", "word"),
+    [
+        ("EncryptionFailure", "", "kms", "kms:GenerateDataKey"),
+        ("AccessDeniedException", "Access to KMS is not allowed", "kms", "kms:Decrypt"),
+        ("AccessDeniedException", "with an explicit deny in a service control policy", "denied", "explicit deny"),
+        ("LimitExceededException", "", "quota", "10 minutes"),
+        ("InvalidParameterException", "", "unexpected", "API reference"),
+    ],
+)
+def test_creation_that_is_refused(rig: AwsRig, aws: Aws, code: str, text: str, reason: Any, word: str) -> None:
+    """Where AWS refuses a creation there is nothing, the cause is told apart, and the remedy says what to allow or wait for."""
+    aws.refuse("CreateSecret", code, text=text)
+    error = failed(rig.make_store(kms_key="alias/meta").write(rig.key("a"), payload(), marks(), replaces=None), reason)
+    assert word in error.remedy
+    assert not error.maybe_written
+    assert not error.whole
+    aws.heal()
+    assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
+
+
 def test_refused_tags_are_told_and_made_up_for(rig: AwsRig, aws: Aws) -> None:
     """A value whose tags were refused is written, says so, and is marked by the next cycle without a new version."""
     first = begun(rig, aws)

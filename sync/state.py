@@ -6,7 +6,7 @@ import errno
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from sync.core.access import Lost
 from sync.core.memory import Judged, Memory
 from sync.core.model import Key
+from sync.core.refresh import Renewal
 from sync.core.usage import Pool
 from sync.stores import disk
 from sync.threads import Clock
@@ -50,6 +51,8 @@ class _File:
     tried: Mapping[str, datetime]
     overwritten: tuple[_Overwritten, ...]
     pools: Mapping[str, Pool]
+    renewals: Mapping[str, Renewal] = field(default_factory=dict)
+    ending: Mapping[str, int] = field(default_factory=dict)
 
 
 class StateFile:
@@ -138,6 +141,8 @@ def _file(memory: Memory, instance: str) -> _File:
         tried=memory.tried,
         overwritten=tuple(_Overwritten(key.store, key.path, at) for key, at in memory.overwritten.items()),
         pools=memory.pools,
+        renewals=memory.renewals,
+        ending=memory.ending,
     )
 
 
@@ -149,6 +154,8 @@ def _memory(file: _File) -> Memory:
         tried=file.tried,
         overwritten={Key(place.store, place.path): place.at for place in file.overwritten},
         pools=file.pools,
+        renewals=file.renewals,
+        ending=file.ending,
     )
 
 

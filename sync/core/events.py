@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sync.core.decide import Kind
 from sync.core.model import Parent, State
 from sync.core.problems import Problem
+from sync.core.refresh import Renewal
 from sync.core.report import PageEntry, Report, StoreEntry
 
 EVENTS: Mapping[str, str] = {
@@ -24,7 +25,8 @@ EVENTS: Mapping[str, str] = {
     "page_regained": "A Page that was lost is reached again.",
     "brake_held": "Too many working tokens of a store would change at once; what lets exactly these through is said.",
     "system_user_dead": "A system user's token no longer works; its Pages are counted.",
-    "system_user_ending": "A system user's token ends soon.",
+    "system_user_ending": "A system user's token ends soon, or it was tried in vain to renew it.",
+    "system_user_refreshed": "A system user's token was renewed; the new one is read by the next cycle.",
     "system_user_degraded": "A system user lost many Pages at once; none of them counts as lost before an hour of it.",
     "graph_throttled": "Meta's rate limit is used up; the Pages concerned are counted.",
     "app_refused": "Meta refuses an app's credentials or has blocked it; the Pages concerned are counted.",
@@ -90,9 +92,29 @@ def _parent(parent: Parent, report: Report) -> Iterator[Event]:
     for problem in parent.verdict.problems:
         if problem.code in _PARENT_CODES:
             yield Event("error", "system_user_dead", {**who, **_problem(problem)})
+    tried = report.frame.renewals.get(parent.system_user)
+    now = tried is not None and tried.at >= report.frame.started_at
+    if tried is not None and now and tried.problem is not None:
+        yield Event("error", "system_user_ending", {**who, **_problem(tried.problem)})
+        return
+    if tried is not None and now and tried.became is not None:
+        yield _refreshed(tried, who)
     for problem in parent.verdict.notices:
-        if problem.code == "system-user-ending":
+        if problem.code == "system-user-ending" and parent.system_user in report.frame.ending:
             yield Event("warning", "system_user_ending", {**who, **_problem(problem)})
+
+
+def _refreshed(renewal: Renewal, who: Mapping[str, Any]) -> Event:
+    fields = {
+        **who,
+        "store": renewal.place.store,
+        "path": renewal.place.path,
+        "fingerprint": renewal.became,
+        "previous_fingerprint": renewal.token,
+        "version": renewal.version,
+        "confirmed": renewal.confirmed,
+    }
+    return Event("info" if renewal.confirmed else "warning", "system_user_refreshed", _present(fields))
 
 
 def _access(report: Report) -> Iterator[Event]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sync.core.access import Lost
 from sync.core.model import Key, Probe, TokenFacts
+from sync.core.refresh import Renewal
 from sync.core.secret import Secret
 from sync.core.usage import Pool
 
@@ -45,7 +46,8 @@ class Memory:
 
     ``lost`` holds the Pages that could not be reached, by name. ``tried`` is when a string that differs from the stored
     one was last judged for a Page, by name. ``overwritten`` is when a token that still worked was last written over, by
-    place. ``pools`` are Meta's quotas.
+    place. ``pools`` are Meta's quotas. ``renewals`` are the last tries to renew system users' tokens, by system user, and
+    ``ending`` the days before its end at which a system user's token was last spoken of, by fingerprint.
     """
 
     judged: Mapping[TokenId, Judged] = field(default_factory=dict)
@@ -53,6 +55,8 @@ class Memory:
     tried: Mapping[str, datetime] = field(default_factory=dict)
     overwritten: Mapping[Key, datetime] = field(default_factory=dict)
     pools: Mapping[str, Pool] = field(default_factory=dict)
+    renewals: Mapping[str, Renewal] = field(default_factory=dict)
+    ending: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

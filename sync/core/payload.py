@@ -63,6 +63,15 @@ class Payload:
         """The names in a JSON object; empty for raw text."""
         return frozenset() if isinstance(self._value, str) else frozenset(self._value)
 
+    def secret(self, name: str) -> Secret | None:
+        """Give the text under one name of a JSON object; None where no text is there, or nothing in it."""
+        text = self._value.get(name) if isinstance(self._value, dict) else None
+        return Secret(text) if isinstance(text, str) and text else None
+
+    def renewed(self, name: str, secret: Secret) -> Payload:
+        """Give the same JSON object with another text under one name; all others stay, and their order."""
+        return Payload({**self._value, name: secret.reveal()} if isinstance(self._value, dict) else self._value)
+
     def text(self) -> str:
         """Give the one text form: raw text as it is, an object as compact JSON in its own order."""
         if isinstance(self._value, str):

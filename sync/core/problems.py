@@ -92,6 +92,12 @@ CATALOGUE: dict[str, Entry] = {
         "app admin",
         "Generate a new one in Business Settings > Users > System users and put it where system_users.*.token points.",
     ),
+    "refresh-failed": Entry(
+        "The system user's token ends, and could not be renewed.",
+        "app admin",
+        "It is tried again every hour while the old one works. If it stays, generate a new token in Business Settings > Users > "
+        "System users and put it where system_users.*.token points.",
+    ),
     "app-secret-wrong": Entry(
         "Meta refuses the app's id and secret.",
         "operator",

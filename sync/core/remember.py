@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sync.core import access
 from sync.core.memory import Judged, Memory, TokenId, token_id
-from sync.core.model import Fetched, Key, Parent, Probe, SourceError, State, TokenFacts
+from sync.core.model import Fetched, Key, Page, Parent, Probe, SourceError, State, StoreError, TokenFacts
+from sync.core.refresh import Renewal
 from sync.core.scene import Scene
 from sync.core.secret import Secret
 from sync.core.usage import Pool
@@ -24,7 +25,8 @@ class Lesson:
 
     ``told`` and ``probed`` are by the app's name and the token. ``alone`` and ``skipped`` name the Pages that were read by
     themselves and not at all. ``overwritten`` are the places where a token that worked was written over. ``whole``: all
-    Pages of the configuration were looked at, so that what was not seen may be forgotten.
+    Pages of the configuration were looked at, so that what was not seen may be forgotten. ``renewals`` are the tries of this
+    cycle, ``ending`` all that was told of ending tokens.
     """
 
     told: Mapping[tuple[str, Secret], TokenFacts | SourceError]
@@ -35,6 +37,8 @@ class Lesson:
     pools: Mapping[str, Pool]
     started_at: datetime
     whole: bool = True
+    renewals: Mapping[str, Renewal] = field(default_factory=dict)
+    ending: Mapping[str, int] = field(default_factory=dict)
 
 
 def remember(scene: Scene, lesson: Lesson, now: datetime) -> tuple[Memory, frozenset[str]]:
@@ -58,8 +62,16 @@ def remember(scene: Scene, lesson: Lesson, now: datetime) -> tuple[Memory, froze
             **dict.fromkeys(lesson.overwritten, now),
         },
         pools=lesson.pools,
+        renewals=renewals(scene, lesson.renewals),
+        ending=lesson.ending,
     )
     return after, degraded
+
+
+def renewals(scene: Scene, tried: Mapping[str, Renewal]) -> Mapping[str, Renewal]:
+    """Give the last try for each system user that there still is; ``tried`` are those of this cycle."""
+    known = {**scene.memory.renewals, **tried}
+    return {name: last for name, last in known.items() if name in scene.parents or not scene.parents}
 
 
 def with_probes(memory: Memory, probed: Mapping[TokenId, Probe], now: datetime) -> Memory:
@@ -130,10 +142,15 @@ def _readings(scene: Scene, lesson: Lesson) -> Mapping[str, access.Reading]:
         found[page.name] = access.Reading(
             error=fetched if isinstance(fetched, SourceError) else None,
             system_user=page.system_user,
-            worked=any(True for _ in scene.stored(page)),
+            worked=_may_have_worked(scene, page),
             alone=page.name in lesson.alone,
         )
     return found
+
+
+def _may_have_worked(scene: Scene, page: Page) -> bool:
+    """Say whether a token of the Page is stored, or may be: a store that cannot be read proves no new Page."""
+    return any(isinstance(scene.held[key], StoreError) for key in page.places) or any(scene.stored(page))
 
 
 def _proven(scene: Scene, since: datetime) -> frozenset[str]:

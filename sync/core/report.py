@@ -13,6 +13,7 @@ from sync.core.model import Expiry, Key, Parent, State, Stored, StoreError, Verd
 from sync.core.plan import Plan
 from sync.core.planned import PagePlan, PlacePlan
 from sync.core.problems import Problem
+from sync.core.refresh import Renewal, told
 from sync.core.secret import Secret
 from sync.core.served import Served, as_last_heard, as_stored, serve, served_by
 
@@ -97,7 +98,8 @@ class Frame:
 
     ``another_plan``: what is to be done is not what a person let through, so nothing was. ``degraded`` names the system
     users that lost many Pages at once. ``alarms`` is since when Pages count as lost, by name, and ``recovered`` names those
-    that do so no more.
+    that do so no more. ``renewals`` are the last tries to renew system users' tokens, by system user, and ``ending`` names
+    those whose token's end is to be spoken of now.
     """
 
     instance: str
@@ -113,6 +115,8 @@ class Frame:
     degraded: tuple[str, ...] = ()
     alarms: Mapping[str, datetime] = field(default_factory=dict)
     recovered: tuple[str, ...] = ()
+    renewals: Mapping[str, Renewal] = field(default_factory=dict)
+    ending: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,7 @@ def report(
     return Report(
         frame=frame,
         pages=tuple(replace(entry, alarm=frame.alarms.get(entry.name)) for entry in entries),
-        parents=plan.parents,
+        parents=tuple(told(parent, frame.renewals.get(parent.system_user)) for parent in plan.parents),
         orphans=plan.orphans,
         checksum=plan.checksum,
         planned=outcomes is None if planned_only is None else planned_only,

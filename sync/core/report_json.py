@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +26,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "config_error": None,
         "verify_interval_seconds": frame.verify_interval_seconds,
         "summary": report.summary,
-        "system_users": [_parent_json(parent, report.pages) for parent in report.parents],
+        "system_users": [_parent_json(parent, report) for parent in report.parents],
         "pages": [_page_json(page) for page in report.pages],
         "orphans": [{"store": key.store, "path": key.path} for key in report.orphans],
         "warnings": list(frame.warnings),
@@ -45,14 +44,16 @@ def expiry_json(facts: TokenFacts | None) -> str | None:
     return timestamp(facts.expires_at) if facts and isinstance(facts.expires_at, datetime) else None
 
 
-def _parent_json(parent: Parent, pages: Sequence[PageEntry]) -> dict[str, Any]:
+def _parent_json(parent: Parent, report: Report) -> dict[str, Any]:
+    last = report.frame.renewals.get(parent.system_user)
     return {
         "name": parent.system_user,
         "app": parent.app,
         "verdict": parent.verdict.state.value,
         "expires_at": expiry_json(parent.verdict.facts),
+        "refreshed_at": timestamp(last.at if last is not None and last.became is not None else None),
         "problems": [problem_json(problem) for problem in parent_problems(parent)],
-        "pages": sum(page.system_user == parent.system_user for page in pages),
+        "pages": sum(page.system_user == parent.system_user for page in report.pages),
     }
 
 

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from sync.core.model import SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
+from sync.core.refresh import MARKS
 from sync.core.secret import CredentialError, Secret
 
-ENDING = timedelta(days=14)
+ENDING = timedelta(days=max(MARKS))
 """How long before its end a system user's token is spoken of."""
 _YOUNG = timedelta(hours=1)
 """For so long Meta is not asked again about a system user's token that it called valid, unless a read says otherwise."""

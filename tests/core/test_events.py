@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sync.core.decide import Candidate, Held
 from sync.core.events import EVENTS, Event, events
 from sync.core.model import Absent, Key, Parent, SourceError, State, Stored, Verdict, Written
 from sync.core.problems import Problem
+from sync.core.refresh import Renewal
 from sync.core.report import Report
 from sync.core.verify import verify
 from tests.core.accounts import FRAME, GOOD, account, of
@@ -65,6 +67,7 @@ def test_list_is_closed() -> None:
             *("cycle_started", "cycle_finished", "cycle_warning", "page_written", "page_kept", "page_refused"),
             *("system_user_dead", "system_user_ending", "graph_throttled", "app_refused", "store_failed"),
             *("page_held", "page_lost", "page_regained", "brake_held", "system_user_degraded"),
+            "system_user_refreshed",
         ]
     )
     assert all(meaning.endswith(".") for meaning in EVENTS.values())
@@ -186,11 +189,41 @@ def test_system_user_of_another_app_is_told_once_and_a_page_of_its_own() -> None
 
 
 def test_ending_system_user_is_told_once() -> None:
-    """A system user's token that ends soon is one warning, and its Pages say nothing."""
-    ending = Verdict(State.VALID, notices=(Problem("system-user-ending", "Soon."),))
-    report = account(*many(fetched()), parents=(Parent("main", "messenger", PARENT_TOKEN, ending),), outcomes={})
-    (event,) = told(report)
+    """A system user's token that ends soon is one warning when it is due, none between, and its Pages say nothing."""
+    (event,) = told(of_ending(ending=("main",)))
     assert (event.name, event.level, event.fields["pages"]) == ("system_user_ending", "warning", 3)
+    assert told(of_ending()) == []
+
+
+def of_ending(last: Renewal | None = None, ending: tuple[str, ...] = ()) -> Report:
+    """Account for a system user whose token ends, and for the last try to renew it."""
+    verdict = Verdict(State.VALID, notices=(Problem("system-user-ending", "Soon."),))
+    frame = replace(FRAME, ending=ending, renewals={"main": last} if last is not None else {})
+    parents = (Parent("main", "messenger", PARENT_TOKEN, verdict),)
+    return account(*many(fetched()), parents=parents, outcomes={}, frame=frame)
+
+
+def test_a_renewal_that_failed_is_an_error_once_a_try() -> None:
+    """The try of this cycle is told as an error, and not its end beside it; one of an earlier cycle is in the report alone."""
+    failed = Renewal(NOW, PARENT, KEY, problem=Problem("refresh-failed", "Refused."))
+    (event,) = told(of_ending(failed, ending=("main",)))
+    assert (event.name, event.level, event.fields["problem"]) == ("system_user_ending", "error", "refresh-failed")
+    earlier = of_ending(replace(failed, at=NOW - timedelta(minutes=15)))
+    assert told(earlier) == []
+    assert [problem.code for problem in earlier.parents[0].verdict.notices] == ["system-user-ending", "refresh-failed"]
+    assert (earlier.result, earlier.exit_code) == ("ok", 0)
+
+
+def test_a_renewal_is_told_with_both_fingerprints() -> None:
+    """A renewed token is told once, in the cycle that renewed it, with what it was and where it now is."""
+    done = Renewal(NOW, PARENT, KEY, became="0" * 12, version="8", confirmed=True)
+    (event,) = told(of_ending(done))
+    assert (event.name, event.level) == ("system_user_refreshed", "info")
+    wanted = {"fingerprint": "0" * 12, "previous_fingerprint": PARENT, "path": KEY.path, "version": "8", "pages": 3}
+    assert {name: event.fields[name] for name in wanted} == wanted
+    assert [event.level for event in told(of_ending(replace(done, confirmed=False)))] == ["warning"]
+    assert told(of_ending(replace(done, at=NOW - timedelta(minutes=15)))) == []
+    assert told(of_ending(replace(done, became=None))) == []
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,20 @@ def test_moved_token_is_found_by_its_mark(template: Any, stored: Any, found: boo
     assert wanted.token_in(Payload(stored)) is None
 
 
+def test_one_name_alone_is_changed() -> None:
+    """A text under one name is read and put anew; the others stay as they are, in their order."""
+    before = Payload({"note": "theirs", "token": TOKEN, "retries": 3, "nested": {"token": "x"}})
+    after = before.renewed("token", OTHER)
+    assert (before.secret("token"), after.secret("token")) == (FETCHED, OTHER)
+    assert after.text() == before.text().replace(TOKEN, OTHER.reveal())
+
+
+@pytest.mark.parametrize("stored", [{}, {"t": ""}, {"t": 7}, {"t": None}, {"t": {"t": TOKEN}}, TOKEN])
+def test_what_is_no_text_is_no_secret(stored: Any) -> None:
+    """Where no text is under a name there is no secret."""
+    assert Payload(stored).secret("t") is None
+
+
 def test_no_payload_holds_no_token() -> None:
     """Where there is no readable value there is no token."""
     assert PayloadTemplate.parse({"t": "{token}"}, VALUES).token_in(None, marked=FETCHED.fingerprint) is None

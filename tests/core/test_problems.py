@@ -24,6 +24,7 @@ CODES = [
     "probe-failed",
     "system-user-dead",
     "system-user-ending",
+    "refresh-failed",
     "app-secret-wrong",
     "app-blocked",
     "app-capability",

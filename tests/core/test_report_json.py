@@ -75,7 +75,15 @@ def test_json_is_exactly_what_is_documented() -> None:
             "store_requests": 4,
         },
         "system_users": [
-            {"name": "main", "app": "messenger", "verdict": "valid", "expires_at": None, "problems": [], "pages": 2}
+            {
+                "name": "main",
+                "app": "messenger",
+                "verdict": "valid",
+                "expires_at": None,
+                "refreshed_at": None,
+                "problems": [],
+                "pages": 2,
+            }
         ],
         "pages": [
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from sync.core.access import Lost
 from sync.core.memory import Judged, Memory
 from sync.core.model import NEVER, GraphErrorFacts, Key
 from sync.core.problems import Problem
+from sync.core.refresh import Renewal
 from sync.core.usage import Pool
 from sync.state import StateFile
 from sync.threads import SystemClock
-from tests.core.values import APP_ID, FETCHED, NOW, OTHER, facts
+from tests.core.values import APP_ID, FETCHED, KEY, NOW, OTHER, PARENT, facts
 
 FULL = Memory(
     judged={
@@ -36,6 +38,11 @@ FULL = Memory(
     tried={"rome": NOW},
     overwritten={Key("vault", "meta/pages/rome"): NOW},
     pools={"app": Pool(used=12.0, told_at=NOW, frozen_until=NOW)},
+    renewals={
+        "main": Renewal(NOW, PARENT, KEY, problem=Problem("refresh-failed", "No.")),
+        "other": Renewal(NOW, PARENT, KEY, became="0" * 12, version="8", confirmed=True),
+    },
+    ending={PARENT: 7},
 )
 
 
@@ -52,6 +59,17 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     other = state(path)
     assert (other.load(), one.warning, other.warning) == (FULL, "", "")
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_of_before_renewals_is_taken(tmp_path: Path) -> None:
+    """A state without what was added later says all the rest."""
+    path = tmp_path / "state.json"
+    state(path).save(FULL)
+    content = json.loads(path.read_text())
+    del content["renewals"], content["ending"]
+    path.write_text(json.dumps(content))
+    one = state(path)
+    assert (one.load(), one.warning) == (replace(FULL, renewals={}, ending={}), "")
 
 
 def test_no_file_is_an_empty_memory(tmp_path: Path) -> None:

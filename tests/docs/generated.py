@@ -17,6 +17,8 @@ _CAUSES = {
     "`190/492` and others all mean that this system user gets no token of this Page. It may pass: the stored secret is never touched for it.",
     "system-user-dead": "Nothing is fetched with a dead token. Stored Page tokens are judged all the same, and stay. The Pages are counted "
     "under the one cause.",
+    "refresh-failed": "With `system_users.*.refresh` only. The message names the cause: Meta refused the exchange, the new token was not as good "
+    "as the old one, or the store did not take it. The old token works on until its own end, and changes no result.",
     "throttled": "No call of that app is made for the rest of the cycle. Each item of a batch counts as a call at Meta, so a shorter "
     "`schedule.every` costs quota, batches or not.",
     "debug-unavailable": "Without `debug_token` no token is proven, so nothing is written with a new one.",

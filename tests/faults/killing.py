@@ -67,7 +67,7 @@ def before_all(hand: Hand, sandbox_url: str) -> Iterator[tuple[Between, Between]
         yield graph, store
 
 
-def killed_at(forks: Zygote, folder: Path, make: MakeHand, number: int, moment: Moment, *, root: str = "") -> int:
+def killed_at(forks: Zygote, folder: Path, make: MakeHand, number: int, moment: Moment) -> int:
     """Kill a cycle at one call and see that the next one sets all right; gives how many calls the cycle made.
 
     Asserts that no Page was broken, nothing is refused, at most one version too many was made, and that a third cycle
@@ -78,7 +78,7 @@ def killed_at(forks: Zygote, folder: Path, make: MakeHand, number: int, moment: 
         sandbox = stack.enter_context(start(pages=5))
         hand = make(f"run{run}")
         graph, store = stack.enter_context(before_all(hand, sandbox.url))
-        world = SmallWorld(folder / f"run{run}", sandbox, hand, graph=graph.url, store=store.url, root=root)
+        world = SmallWorld(folder / f"run{run}", sandbox, hand, graph=graph.url, store=store.url)
         assert world.cycle().result == "ok"
         world.change()
         killer = Killer(number, moment)

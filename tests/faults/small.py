@@ -36,6 +36,7 @@ class VaultHand:
 
     def __init__(self, bao: Bao, mount: str, folder: str) -> None:
         self.url = bao.url
+        self.root = bao.root
         self._bao, self._mount, self._folder = bao, mount, folder
 
     def block(self, url: str, secrets: Path) -> dict[str, Any]:
@@ -59,12 +60,20 @@ class VaultHand:
         about = metadata["data"]
         return Held(data["data"]["data"], about["custom_metadata"] or {}, about["current_version"])
 
+    def history(self, name: str) -> list[Any]:
+        """Give the payloads that were ever written for a Page, the oldest first."""
+        path = f"{self._mount}/data/{self._folder}/{name}"
+        held = self.held(name)
+        numbers = range(1, held.versions + 1) if held else ()
+        return [self._bao.call("GET", f"{path}?version={number}")[1]["data"]["data"] for number in numbers]
+
 
 class AwsHand:
     """Another person's hand in an account of Secrets Manager."""
 
     def __init__(self, aws: Aws, folder: str) -> None:
         self.url = aws.url
+        self.root = ""
         self._aws, self._folder = aws, folder
 
     def block(self, url: str, secrets: Path) -> dict[str, Any]:
@@ -91,20 +100,47 @@ class AwsHand:
         marks = {tag["Key"].removeprefix("page-token-sync:"): tag["Value"] for tag in tags}
         return Held(json.loads(value["SecretString"]), marks, len(versions))
 
+    def labels(self, name: str) -> list[str]:
+        """Give the staging labels of a Page's secret."""
+        described = self._aws.client.describe_secret(SecretId=f"{self._folder}/{name}")
+        return sorted(label for labels in described["VersionIdsToStages"].values() for label in labels)
 
-Hand = VaultHand | AwsHand
+
+class FileHand:
+    """Another person's hand in a file store's directory; there are no versions, and 0 stands for that."""
+
+    url = root = ""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def block(self, url: str, secrets: Path) -> dict[str, Any]:
+        """Give the store's configuration."""
+        del url, secrets
+        return {"type": "file", "directory": str(self._directory), "name": "{name}"}
+
+    def held(self, name: str) -> Held | None:
+        """Read one Page's file and the marks beside it; None where there is no file."""
+        file, beside = self._directory / name, self._directory / f".{name}.page-token-sync"
+        if not file.exists():
+            return None
+        marks = json.loads(beside.read_text())["marks"] if beside.exists() else {}
+        return Held(json.loads(file.read_text()), marks, 0)
+
+
+Hand = VaultHand | AwsHand | FileHand
 
 
 class SmallWorld:
     """Five Pages of two system users; ``change`` makes the next cycle do five different things to them."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox, hand: Hand, *, graph: str, store: str, root: str = "") -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox, hand: Hand, *, graph: str, store: str) -> None:
         self.sandbox = sandbox
         self.hand = hand
         self.second = sandbox.world.add_user("second")
         folder.mkdir(exist_ok=True)
         self.rig = Rig(folder, sandbox, hand.block(store, folder))
-        self.rig.secret("vault_token", root)
+        self.rig.secret("vault_token", hand.root)
         self.rig.secret("second", self.second.token)
         self._users = {
             name: {"token": {"file": str(folder / file)}}

@@ -29,7 +29,7 @@ def test_killed_with_vault(forks: Zygote, tmp_path: Path, bao: Bao, mount: str, 
     def hand(folder: str) -> Hand:
         return VaultHand(bao, mount, folder)
 
-    _everywhere(forks, tmp_path, hand, moment, root=bao.root)
+    _everywhere(forks, tmp_path, hand, moment)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -38,9 +38,9 @@ def test_killed_with_aws(forks: Zygote, tmp_path: Path, aws: Aws, moment: Moment
     _everywhere(forks, tmp_path, lambda folder: AwsHand(aws, folder), moment)
 
 
-def _everywhere(forks: Zygote, folder: Path, make: MakeHand, moment: Moment, *, root: str = "") -> None:
+def _everywhere(forks: Zygote, folder: Path, make: MakeHand, moment: Moment) -> None:
     for number in itertools.count(1) if LONG else SAMPLE[moment]:
-        calls = killed_at(forks, folder, make, number, moment, root=root)
+        calls = killed_at(forks, folder, make, number, moment)
         if calls < number:
             break
     assert not LONG or 15 < number <= 40, "a cycle of this world makes so many calls"

@@ -147,6 +147,17 @@ def validate(
 
 
 @app.command()
+def explain(
+    code: Annotated[str | None, typer.Argument(metavar="CODE", help="The code; without one, all are listed.")] = None,
+    output: Output = CommonForm.TABLE,
+) -> None:
+    """Explain a code of a problem, error, event or report: what it means, who acts, what to do."""
+    from sync.cli.explain import put_explained  # noqa: PLC0415 - see above
+
+    raise typer.Exit(put_explained(code, Form(output.value)))
+
+
+@app.command()
 def schema() -> None:
     """Print the configuration's JSON Schema."""
     from sync.cli.output import put_json  # noqa: PLC0415 - see above

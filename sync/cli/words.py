@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_NOTHING = "Nothing needs to be done."
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -12,7 +14,12 @@ class Word:
 
     short: str
     meaning: str
-    todo: str = "Nothing needs to be done."
+    todo: str = _NOTHING
+
+    @property
+    def who(self) -> str:
+        """Who acts: whoever runs this program, where there is something to do."""
+        return "nobody" if self.todo == _NOTHING else "operator"
 
 
 REASONS: Mapping[str, Word] = {
@@ -141,3 +148,45 @@ EXITS: Mapping[str, Word] = {
     "130": Word("interrupted", "The command was interrupted; what was written stays written."),
 }
 """What a command's exit code means; ``short`` is the report's ``result`` where there is one."""
+
+STORE_FAILURES: Mapping[str, Word] = {
+    "conflict": Word(
+        "", "Somebody else wrote the secret between our reading and our writing; nothing was overwritten."
+    ),
+    "unreachable": Word("", "No connection to the store could be made.", "Check its address and the way to it."),
+    "timeout": Word("", "The store did not answer in time.", "Check its load, or lengthen the store's timeout."),
+    "tls": Word("", "The store's certificate is not trusted or not its own.", "Check the address and ca_file."),
+    "sealed": Word("", "Vault is sealed or not initialised.", "Unseal it."),
+    "no-leader": Word("", "The Vault cluster has no active node at this moment.", "If it lasts, look at the cluster."),
+    "login-refused": Word("", "Vault refused our login.", "Check auth, and the role or token that it names."),
+    "credentials": Word(
+        "", "A credential for the store could not be had or is refused.", "Check the reference that the message names."
+    ),
+    "denied": Word(
+        "", "The store's policy does not allow what was asked.", "Give the permission that the message names."
+    ),
+    "no-mount": Word("", "Vault has no secrets engine at this mount.", "Check the store's mount."),
+    "kv-v1": Word(
+        "",
+        "The mount is KV version 1, which can neither compare before it writes nor keep what was there.",
+        "Use a mount of KV version 2.",
+    ),
+    "not-vault": Word("", "What answers at the address is no Vault.", "Check the address, and a proxy on the way."),
+    "namespace": Word("", "Vault knows no such namespace.", "Check the store's namespace."),
+    "throttled": Word("", "The store allows no more requests at this moment; it is asked again in the next cycle."),
+    "quota": Word("", "A quota of the store is used up.", "Raise the quota that the message names."),
+    "kms": Word("", "The secret's KMS key cannot be used.", "Check the key, its policy and its region."),
+    "clock": Word("", "This machine's clock is too wrong for AWS.", "Set the clock, and keep it set."),
+    "locked": Word("", "Another process holds the lock of the directory.", "If it lasts, find out which one does."),
+    "disk": Word("", "The disk is full, read-only or broken.", "Make room, or let the directory be written to."),
+    "refused-path": Word(
+        "",
+        "A link, a device or another user's file stands at the place.",
+        "Put the directory right; it is not followed.",
+    ),
+    "unreadable": Word("", "What the store holds at the place cannot be read.", "Look at what is there."),
+    "unexpected": Word(
+        "", "The store gave an answer that this version does not know.", "If it lasts, report it with the message."
+    ),
+}
+"""Why a store failed, the word under ``error``; the problem of the line knows more of the case."""

@@ -34,7 +34,9 @@ def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = N
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "schema", "validate", "once --help", "run --help"])
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "schema", "validate", "validate --show", "explain", "once --help", "run --help"]
+)
 def test_short_commands_load_nothing_heavy(command: str, tmp_path: Path, sandbox: Sandbox) -> None:
     """None of the libraries that take long to load is loaded where no cycle is run."""
     rig = file_rig(tmp_path, sandbox)
@@ -80,7 +82,7 @@ def test_help_names_every_command() -> None:
     ran = run("--help")
 
     assert ran.code == 0
-    for word in ("demo", "once", "plan", "run", "validate", "schema", "sandbox", "--config", "Exit codes"):
+    for word in ("demo", "once", "plan", "run", "validate", "explain", "schema", "sandbox", "--config", "Exit codes"):
         assert word in ran.stdout
 
 

@@ -123,6 +123,26 @@ class Client:
 
         return self._patiently(once, where)
 
+    def post(self, caller: Caller, path: str, form: Mapping[str, Secret | str], where: Where) -> Answer | Fault:
+        """Ask one thing with all of it in the body, secrets and all; neither the caller's token nor its proof goes beside it.
+
+        It is repeated as a read is: what comes of it twice must do no harm.
+        """
+        fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
+        body = urlencode(fields, errors="replace").encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        secrets = (*self._secrets, *(value for value in form.values() if isinstance(value, Secret)))
+
+        def once(timeout: float) -> Answer | Fault:
+            got = self._send("POST", f"{self._base}{path}", headers, body, timeout, calls=1, limit=_SINGLE_LIMIT)
+            if isinstance(got, Fault):
+                return got
+            self._hear(caller, got.headers, calls=0, pages=())
+            answer = read_answer(got.status, got.body, secrets=secrets, retry_after=got.headers.get("retry-after"))
+            return _regained(answer, got)
+
+        return self._patiently(once, where)
+
     def batch(
         self,
         caller: Caller,

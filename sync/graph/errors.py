@@ -13,15 +13,25 @@ from typing import Literal
 from sync.core.model import SourceError, State
 from sync.core.problems import Problem, Who
 
-Where = Literal["page", "debug", "batch", "probe"]
+Where = Literal["page", "debug", "batch", "probe", "refresh"]
 """What was asked: a Page or the list of Pages with a system user's token; ``debug_token`` with the app's; the batch around
-reads of Pages or around probes, whose error is about no single one of them; or who a Page token itself is."""
+reads of Pages or around probes, whose error is about no single one of them; who a Page token itself is; or a new token in
+exchange for a system user's."""
 
 Kind = Literal[
-    "error", "transport", "down", "null", "bad-answer", "no-token", "parents-token", "other-page", "no-facts"
+    "error",
+    "transport",
+    "down",
+    "null",
+    "bad-answer",
+    "no-token",
+    "parents-token",
+    "other-page",
+    "no-facts",
+    "no-new-token",
 ]
 """What stood in the place of an answer. "error": Graph's error envelope. "null": an item that a batch gave up.
-"bad-answer": not JSON, or JSON of no known form. "down": not asked any more. The last four are answers of status 200
+"bad-answer": not JSON, or JSON of no known form. "down": not asked any more. The last five are answers of status 200
 that are not what was asked for."""
 
 Then = Literal["give-up", "retry", "halve", "singly", "close-app", "close-user", "close-page", "other-form"]
@@ -61,7 +71,7 @@ class Row:
     scope: Reach = "page"
     then: Then = "give-up"
     who: Who | Literal[""] = ""
-    where: tuple[Where, ...] = ("page", "debug", "batch", "probe")
+    where: tuple[Where, ...] = ("page", "debug", "batch", "probe", "refresh")
     kind: Kind | None = "error"
     codes: Container[int] | None = None
     subcodes: Container[int] | None = None
@@ -186,10 +196,11 @@ TABLE: tuple[Row, ...] = (
         "parent-dead",
         "system-user-dead",
         scope="system_user",
-        where=("page", "batch"),
+        where=("page", "batch", "refresh"),
         codes=_TOKEN_DIED,
         parent=State.INVALID,
     ),
+    Row("refresh-refused", "refresh-failed", scope="system_user", where=("refresh",), kind=None),
     Row("parent-alive", "no-access", State.INVALID, where=_PAGE, codes=_TOKEN_DIED, parent=State.VALID),
     Row(
         "parent-not-judged",
@@ -226,9 +237,9 @@ def classify(fault: Fault, where: Where, parent: State = State.UNKNOWN) -> Row:
     return next(row for row in TABLE if row.matches(fault, where, parent))
 
 
-def blames_parent(fault: Fault) -> bool:
+def blames_parent(fault: Fault, where: Where = "page") -> bool:
     """Say whether the fault may mean that the system user's token has died, so that it must be judged again."""
-    return classify(fault, "page").name == "parent-not-judged"
+    return classify(fault, where, State.INVALID).name == "parent-dead"
 
 
 _TRANSPORT = {
@@ -248,6 +259,7 @@ _KINDS = {
     "no-token": "Graph answers for the Page, but leaves out its token.",
     "parents-token": "Graph gave the system user's own token in place of a Page token.",
     "other-page": "Graph answered for another id than was asked.",
+    "no-new-token": "Graph answered the exchange without another token.",
     "no-facts": "debug_token answered without saying whether the token is valid.",
 }
 

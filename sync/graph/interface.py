@@ -83,3 +83,10 @@ class Source(Protocol):
         ``pages`` gives the id of the Page that each token should be of. Every token is in the answer.
         """
         ...
+
+    def refresh(self, system_user: str) -> Secret | SourceError:
+        """Get a new token in exchange for a system user's, which works on until its own end.
+
+        What is had is a string that is still to be judged. Asked twice it gives two, and one that is lost does no harm.
+        """
+        ...

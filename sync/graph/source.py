@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 
 from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, State, TokenFacts, Verdict
@@ -20,6 +21,7 @@ from sync.graph.meter import Meter, user_pool
 from sync.graph.pages import PageReader, dead
 from sync.graph.parents import is_young, judge_parent, remembered, unreadable_token
 from sync.graph.probing import Prober
+from sync.graph.refreshing import exchange
 from sync.http import Http
 from sync.threads import Clock
 
@@ -123,6 +125,20 @@ class GraphSource:
         if isinstance(caller, SourceError) or isinstance(secret, CredentialError):
             return dict.fromkeys(pages, "unknown")
         return self._prober(caller, secret).ask(pages)
+
+    def refresh(self, system_user: str) -> Secret | SourceError:
+        """Get a new token in exchange for a system user's."""
+        parent = self.parents()[system_user]
+        caller, app = self._caller(parent), self._apps[parent.app]
+        if isinstance(caller, SourceError):
+            return caller
+        if isinstance(app.secret, CredentialError):
+            return _unreadable(app.secret)
+        shut = self._gate.barred(caller)
+        if shut is not None:
+            return shut
+        judge_again = partial(self._judge_again, system_user)
+        return exchange(self._client, self._gate, caller, app_id=app.id, app_secret=app.secret, judge_again=judge_again)
 
     def _prober(self, caller: Caller, secret: Secret) -> Prober:
         return Prober(self._client, self._gate, self._clock, caller, app_secret=secret, workers=self._workers)

@@ -142,6 +142,9 @@ class Stage:
         secrets = [*self.world.tokens, self.world.app.secret]
         if not (self.settings.token_in_url and "/debug_token?" in url):
             assert not any(secret in url for secret in secrets)
+        if "/oauth/access_token" in url:
+            assert (request.method, request.url.query) == ("POST", b"")
+            return
         fields = parse_qs(request.url.query.decode()) | parse_qs(request.content.decode())
         assert len(fields["appsecret_proof"][0]) == 64
         assert "authorization" in request.headers or "access_token" in fields

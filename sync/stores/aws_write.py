@@ -90,6 +90,8 @@ class AwsWriter:
             case Entry():
                 if found.blocked or found.current != version:
                     return conflict(key, found.blocked or "has changed")
+                if found.marks is not None and found.marks.instance != marks.instance:
+                    return conflict(key, "is another's now")
                 self._replicas.note(found.name, found.replicas)
                 self._drop(found, found.holder(LABEL))
                 return self._tags.settle(found, marks, version, confirmed=True)

@@ -123,7 +123,8 @@ class FileStore:
 
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)
-            if state.version != version or not state.there:
+            taken = state.marks is not None and state.marks.instance != marks.instance
+            if state.version != version or not state.there or taken:
                 return _conflict(self._path(key))
             return _marked_so(fd, name, state.file.data if state.file else None, marks)
 

@@ -70,7 +70,7 @@ class Writer:
         if isinstance(now, StoreError):
             return now
         info = now.info if isinstance(now, kv.Found) else now
-        if isinstance(info, Absent) or str(info.version) != version:
+        if isinstance(info, Absent) or str(info.version) != version or _is_anothers(info.custom, marks):
             return CONFLICT
         failed = self._mark(path, mark_map.patch(marks, info.custom), end)
         if failed is not None:
@@ -120,14 +120,16 @@ class Writer:
                 if _is_ours(now.marks, marks) or (lost and now.marks is None and version == cas + 1):
                     return Put(version, now.info.custom)
                 if now.marks is not None:
-                    return CONFLICT
+                    return replace(CONFLICT, maybe_written=lost)
             elif version == cas:
                 return Mismatch()
-            elif version > cas:
-                return CONFLICT
-            # An older version is a node that lags; our payload without marks is another daemon between its two writes.
+            elif version > cas and isinstance(now, kv.Found):
+                # What is two versions on may have been written over ours; right after the one we named ours is not.
+                return replace(CONFLICT, maybe_written=lost and version > cas + 1)
+            # An older version is a node that lags, and so is a version without its value; our payload without marks is
+            # another daemon between its two writes.
             if self.clock.monotonic() + _PAUSE >= until:
-                return CONFLICT
+                return replace(CONFLICT, maybe_written=lost)
             self.clock.sleep(_PAUSE)
 
     def _mark(self, path: str, custom: Mapping[str, str | None], end: float) -> StoreError | None:
@@ -170,6 +172,12 @@ class Writer:
     def _look(self, path: str, end: float) -> kv.Found | kv.Info | Absent | StoreError:
         now = self.engine.read(path, end)
         return self.engine.metadata(path, end) if isinstance(now, Absent) else now
+
+
+def _is_anothers(custom: Mapping[str, str], marks: Marks) -> bool:
+    """Say whether another instance has marked this since it was decided to mark it."""
+    theirs = mark_map.from_map(custom)
+    return theirs is not None and theirs.instance != marks.instance
 
 
 def _is_ours(found: Marks | None, marks: Marks) -> bool:

@@ -139,18 +139,18 @@ class Checker:
         if new == old:
             return
         began = who.doing.began if who.doing is not None else self.simulation.time
-        proofs = [heard for heard in who.heard.get(new or "", []) if heard.good and heard.at >= began - PROOF]
+        proofs = [heard for heard in who.heard.get(new or "", []) if heard.good(page.id) and heard.at >= began - PROOF]
         if not proofs:
             valid = "which Meta calls valid " if old and self._valid(old) else ""
             self.fail("I1", who, "replaced", _fp(old), valid + "by", _fp(new), "not proven within 60 s, at", store, path)
         if old is not None:
-            self._reason(who, store, path, old)
+            self._reason(who, store, page, path, old)
 
-    def _reason(self, who: Life, store: str, path: str, old: str) -> None:
+    def _reason(self, who: Life, store: str, page: Page, path: str, old: str) -> None:
         last, reason = who.last_heard(old), who.doing.reason if who.doing is not None else ""
         if last is None:
             self.fail("I3", who, "replaced", _fp(old), "of which Meta never spoke, at", store, path, reason)
-        elif reason == "heal" and last.good:
+        elif reason == "heal" and last.good(page.id):
             self.fail("I3", who, "healed", _fp(old), "which Meta last called valid, at", store, path)
 
     def _marks(self, who: Life, store: str, page: Page, path: str, before: Held | None) -> None:
@@ -163,13 +163,13 @@ class Checker:
             if not state.marked and self.writers.get((store, path, state.version)) == who.instance:
                 return
             token = state.token
-            if not state.marked and state.first and token is not None and self._proven(who, token):
+            if not state.marked and state.first and token is not None and self._proven(who, page, token):
                 return
         self.fail("I2", who, "marked", store, path, "which is not ours:", _about(before))
 
-    def _proven(self, who: Life, token: str) -> bool:
+    def _proven(self, who: Life, page: Page, token: str) -> bool:
         last = who.last_heard(token)
-        return last is not None and last.good
+        return last is not None and last.good(page.id)
 
     def _valid(self, token: str) -> bool:
         known = self.world.tokens.get(token)
@@ -225,13 +225,13 @@ class Checker:
         token = seen.token if seen is not None else None
         last = who.last_heard(token) if token is not None else None
         where = f"{entry.key.store} {entry.key.path}"
-        if entry.served == "broken" and token is not None and (last is None or last.good):
+        if entry.served == "broken" and token is not None and (last is None or last.good(page.id)):
             self.fail("I3", who, "called broken", where, _fp(token), "of which Meta last said", last)
         if entry.served != "verified":
             return
         if token is None or entry.fingerprint != fingerprint(token):
             self.fail("I8", who, "called verified", entry.fingerprint, "at", where, "and was shown", _fp(token))
-        elif last is None or not last.good:
+        elif last is None or not last.good(page.id):
             self.fail("I8", who, "called verified", _fp(token), "at", where, "of which Meta last said", last)
         elif self.simulation.time - last.at > Rhythm().stale_after.total_seconds():
             self.fail("I8", who, "called verified", _fp(token), "at", where, "judged too long ago")

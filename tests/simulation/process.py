@@ -38,11 +38,18 @@ class Weather:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What an answer of debug_token said of a token, when it came."""
+    """What an answer of debug_token said of a token, when it came.
+
+    ``page`` is the id of the Page that it is for; empty where it is of another type or app.
+    """
 
     at: float
-    good: bool
     valid: bool
+    page: str
+
+    def good(self, page_id: str) -> bool:
+        """Whether it said that the token works for this Page."""
+        return self.valid and self.page == page_id
 
 
 @dataclass(slots=True)

@@ -70,7 +70,10 @@ class GraphHttp(Http):
             return
         form = parse_qs(body.decode())
         items = json.loads(form["batch"][0])
-        answers = json.loads(reply.body)
+        try:
+            answers = json.loads(reply.body)
+        except ValueError:
+            return
         if not isinstance(answers, list) or len(answers) != len(items):
             return
         for item, answer in zip(items, answers, strict=True):
@@ -90,11 +93,9 @@ class GraphHttp(Http):
             return
         if answer.get("code") != 200 or not isinstance(data, dict) or "is_valid" not in data:
             return
-        good = data["is_valid"] and data.get("type") == "PAGE" and str(data.get("app_id")) == self._world.app.id
-        owner = str(data.get("profile_id", ""))
-        known = self._world.tokens.get(token)
-        good = bool(good) and known is not None and known.page_id == owner
-        self._life.hear(token, Heard(self._life.simulation.time, good, bool(data["is_valid"])))
+        ours = data.get("type") == "PAGE" and str(data.get("app_id")) == self._world.app.id
+        page = str(data.get("profile_id", "")) if ours else ""
+        self._life.hear(token, Heard(self._life.simulation.time, bool(data["is_valid"]), page))
 
 
 class VaultHttp(Http):

@@ -183,6 +183,15 @@ class StoreContract:
         failed(store.mark(key, marks(labels={"late": "yes"}), version=first.version), "conflict")
         assert stored(store, key).marks == marks()
 
+    def test_mark_of_what_another_instance_took_is_a_conflict(self, rig: Rig, store: Store) -> None:
+        """What another instance has marked since it was read is not marked over, though the payload is the same."""
+        key = rig.key("a")
+        rig.plant(key, {"access_token": CANARY})
+        version = stored(store, key).version
+        written(rig.make_store().mark(key, marks(instance="other"), version=version))
+        failed(store.mark(key, marks(), version=version), "conflict")
+        assert stored(rig.make_store(), key).marks == marks(instance="other")
+
     def test_update_of_what_is_gone_changes_nothing(self, rig: Rig, store: Store) -> None:
         """A write that would replace what was removed entirely in the meantime is no silent creation."""
         key = rig.key("a")

@@ -105,12 +105,12 @@ def test_refusals_of_sts_have_a_reason(rig: AwsRig, aws: Aws, code: str, text: s
 
 def test_sts_that_hangs_is_waited_for_within_the_time_out(rig: AwsRig, aws: Aws) -> None:
     """STS that does not answer is given up after the store's time-out, for the whole cycle, and the role is named."""
-    aws.delay("AssumeRole", 3.0)
-    store, start = rig.make_store(role=ASSUMED, timeout=1.0), time.monotonic()
+    aws.delay("AssumeRole", 6.0)
+    store, start = rig.make_store(role=ASSUMED, timeout=2.5), time.monotonic()
     error = failed(one(store, rig.key("a")), "credentials")
     assert ROLE in error.message
     assert not failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "credentials").maybe_written
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 4
     aws.heal()
     store.begin()
     assert isinstance(one(store, rig.key("a")), Absent)
@@ -235,14 +235,14 @@ def test_program_that_hangs_holds_up_one_call_and_no_cycle(rig: AwsRig, program:
         keys(datetime.now(UTC) + timedelta(hours=1)),
         then=f"while ! [ -e {program.parent}/go ]; do sleep 0.05; done",
     )
-    store = rig.make_store(profile="asked", timeout=1.0)
+    store = rig.make_store(profile="asked", timeout=2.5)
     for _ in range(2):
         start = time.monotonic()
         store.begin()
         error = failed(one(store, rig.key("a")), "credentials")
         assert error.whole
         failed(store.owned("acme"), "credentials")
-        assert time.monotonic() - start < 1.8
+        assert time.monotonic() - start < 4
     assert runs(program) == 1
     (program.parent / "go").touch()
     store.begin()
@@ -280,7 +280,7 @@ def test_machine_that_does_not_give_credentials(rig: AwsRig, monkeypatch: pytest
         monkeypatch.setenv("AWS_METADATA_SERVICE_TIMEOUT", "60")
         start = time.monotonic()
         assert "in time" in failed(one(rig.make_store(profile=None, timeout=1.0), rig.key("a")), "credentials").message
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 3
 
 
 def test_profile_that_names_a_role(rig: AwsRig, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

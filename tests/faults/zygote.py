@@ -9,7 +9,6 @@ import importlib
 import json
 import os
 import pkgutil
-import resource
 import signal
 import subprocess
 import sys
@@ -47,7 +46,12 @@ class Child:
 
     def wait(self) -> int:
         """Wait for its end: its exit code, or the number of the signal below zero."""
-        return int(self.zygote.ask(wait=self.pid))
+        return self.wait_and_weigh()[0]
+
+    def wait_and_weigh(self) -> tuple[int, int]:
+        """Wait for its end: its exit code, and the most KiB of memory that it had at a time."""
+        code, peak = self.zygote.ask(wait=self.pid)
+        return int(code), int(peak)
 
 
 class Zygote:
@@ -65,15 +69,17 @@ class Zygote:
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
-    def run(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None, **limits: int) -> Child:
-        """Start the program with this command line; ``limits`` are names of RLIMIT_*, as in ``nofile=20``."""
+    def run(
+        self, folder: Path, *arguments: str, environment: dict[str, str] | None = None, user: int | None = None
+    ) -> Child:
+        """Start the program with this command line, as another user where that is said."""
         self._runs += 1
         out, err = folder / f"out-{self._runs}", folder / f"err-{self._runs}"
         pid = self.ask(
             run=arguments,
             stdout=str(out),
             stderr=str(err),
-            limits=limits,
+            user=user,
             environment={**os.environ, **(environment or {})},
         )
         return Child(self, pid, out, err)
@@ -114,8 +120,9 @@ def _run(request: dict[str, Any]) -> None:
         os.close(nothing)
         os.environ |= request["environment"]
         sys.argv = ["page-token-sync", *request["run"]]
-        for name, value in request["limits"].items():
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (value, value))
+        if request["user"] is not None:
+            os.setgid(request["user"])
+            os.setuid(request["user"])
         from sync.cli.main import main
 
         main()
@@ -154,10 +161,11 @@ def main() -> None:
             if pid == 0:
                 _run(request)
             alive.add(pid)
-            answer = pid
+            answer: Any = pid
         else:
             alive.discard(request["wait"])
-            answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+            _, status, used = os.wait4(request["wait"], 0)
+            answer = (os.waitstatus_to_exitcode(status), used.ru_maxrss)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     for pid in alive:

@@ -1,0 +1,78 @@
+"""`once` against servers that send too much, too slowly, too deep, or nonsense, in the place of Graph and of Vault."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.sandbox.server import Sandbox
+from tests.e2e.scene import Scene
+from tests.faults.villain import EVILS, villain
+from tests.faults.zygote import Zygote, forks
+from tests.services.bao import Bao, bao, mount
+from tests.services.graph import sandbox
+
+__all__ = ["bao", "forks", "mount", "sandbox"]
+
+MOST = 32 << 10
+"""KiB of memory more than a healthy cycle takes."""
+
+TIMEOUT = 1
+LONG = os.environ.get("FAULTS") == "long"
+HARD = ("gzip bomb", "endless body", "endless header line", "endless interim answers", "slow body", "deep JSON")
+"""What is tried in the short form too."""
+
+
+@pytest.fixture
+def scene(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Iterator[Scene]:
+    """Give a mount in which all is well."""
+    made = Scene(tmp_path, sandbox, bao, mount)
+    made.settle()
+    yield made
+    made.assert_nothing_changed()
+
+
+def _once(forks: Zygote, scene: Scene) -> tuple[int, int, dict[str, Any], str]:
+    """Run a cycle: exit code, peak of memory in KiB, report, and stderr."""
+    child = forks.run(scene.rig.folder, "--config", str(scene.rig.file), "once", "--output", "json")
+    code, peak = child.wait_and_weigh()
+    return code, peak, json.loads(child.stdout.read_text()), child.stderr.read_text()
+
+
+@pytest.mark.parametrize("evil", EVILS if LONG else HARD)
+def test_hostile_graph(forks: Zygote, scene: Scene, evil: str) -> None:
+    """No answer of Graph's costs memory or a traceback, says anything of a token, or changes a secret."""
+    _, usual, _, _ = _once(forks, scene)
+    with villain(evil) as url:
+        scene.rig.write(graph={"base_url": url, "timeout": f"{TIMEOUT}s"})
+        begun = time.monotonic()
+        code, peak, report, told = _once(forks, scene)
+    assert code in (1, 3), report
+    assert peak < usual + MOST
+    assert "Traceback" not in told
+    assert "mistake" not in told + json.dumps(report)
+    assert {page["verdict"] for page in report["pages"]} == {"unknown"}
+    assert {place["action"] for page in report["pages"] for place in page["stores"]} == {"kept"}
+    assert {place["served"] for page in report["pages"] for place in page["stores"]} == {"stale"}
+    assert time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize("evil", EVILS if LONG else HARD)
+def test_hostile_vault(forks: Zygote, scene: Scene, evil: str) -> None:
+    """No answer of Vault's costs memory or a traceback, or is taken for a secret's content or absence."""
+    _, usual, _, _ = _once(forks, scene)
+    with villain(evil) as url:
+        scene.rig.write(stores={"store": {**scene.rig.store, "address": url, "timeout": f"{TIMEOUT}s"}})
+        code, peak, report, told = _once(forks, scene)
+    assert code in (1, 3), report
+    assert peak < usual + MOST
+    assert "Traceback" not in told
+    assert "mistake" not in told + json.dumps(report)
+    assert {place["action"] for page in report["pages"] for place in page["stores"]} == {"failed"}
+    assert {place["served"] for page in report["pages"] for place in page["stores"]} == {"stale"}

@@ -1,0 +1,203 @@
+"""The daemon where the machine gives it nothing: no descriptors, no threads, no space, no right to write."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.sandbox.server import Sandbox
+from tests.e2e.rig import Rig
+from tests.faults.zygote import Child, Zygote, forks
+from tests.services.graph import sandbox
+
+__all__ = ["forks", "sandbox"]
+
+NOBODY = 61_234
+"""A user of no other process, so that its processes and threads can be counted."""
+
+
+class Daemon:
+    """A running daemon with a cycle each second, and its log so far."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self._seen = 0
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Give what was logged since the last time."""
+        whole = self.child.stdout.read_text().split("\n")[:-1]
+        fresh, self._seen = whole[self._seen :], len(whole)
+        return [json.loads(line) for line in fresh]
+
+    def until(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """Wait for an event with these fields; gives all lines up to then."""
+        end, got = time.monotonic() + 30, []
+        while True:
+            fresh = self.lines()
+            got += fresh
+            if any(line["event"] == event and fields.items() <= line.items() for line in fresh):
+                return got
+            assert time.monotonic() < end, got
+            time.sleep(0.05)
+
+    def cycles(self, count: int) -> list[dict[str, Any]]:
+        """Wait for so many further ends of cycles; gives all lines up to then."""
+        end, got = time.monotonic() + 30, self.lines()[:0]
+        while sum(line["event"] == "cycle_finished" for line in got) < count:
+            got += self.lines()
+            assert time.monotonic() < end, got
+            time.sleep(0.05)
+        return got
+
+    def limit(self, name: str, value: int) -> None:
+        """Set a soft limit of the running process."""
+        number = getattr(resource, f"RLIMIT_{name}")
+        hard = resource.prlimit(self.child.pid, number)[1]
+        resource.prlimit(self.child.pid, number, (value if value >= 0 else hard, hard))
+
+    def count(self, what: str) -> int:
+        """Count the process's descriptors ("fd") or threads ("task")."""
+        return len(list(Path(f"/proc/{self.child.pid}/{what}").iterdir()))
+
+
+@pytest.fixture
+def rig(sandbox: Sandbox) -> Iterator[Rig]:
+    """Give a configuration with a cycle each second and a state file, in a folder that everybody may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="page-token-sync-"))
+    folder.chmod(0o777)
+    made = Rig(folder, sandbox, {"type": "file", "directory": str(folder / "secrets")})
+    made.write(schedule={"every": "1s"}, alive_every="1s", state={"file": str(folder / "state" / "state.json")})
+    yield made
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _revoke(sandbox: Sandbox) -> str:
+    """Revoke the token of the first Page; gives the Page's name."""
+    page = next(iter(sandbox.world.pages.values()))
+    with sandbox.world.lock:
+        sandbox.world.revoke_page(page)
+    return page.name
+
+
+def _told_no_mistake(lines: list[dict[str, Any]], child: Child) -> None:
+    assert "mistake" not in json.dumps(lines)
+    assert child.stderr.read_text() == ""
+
+
+def test_no_descriptors(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
+    """A daemon that may open nothing more says so in each cycle, loops no faster, and heals once it may."""
+    daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
+    daemon.until("cycle_finished", result="ok")
+    before = daemon.count("fd")
+    daemon.limit("NOFILE", 4)
+    daemon.cycles(1)
+    page, begun = _revoke(sandbox), time.monotonic()
+    starved = daemon.cycles(2)
+    assert time.monotonic() - begun > 0.9
+    results = [line["result"] for line in starved if line["event"] == "cycle_finished"]
+    assert set(results) <= {"degraded", "failed"}
+    assert not [line for line in starved if line["event"] == "page_written"]
+    daemon.limit("NOFILE", -1)
+    healed = daemon.until("page_written", page=page, action="replaced")
+    healed += daemon.until("cycle_finished", result="ok")
+    assert daemon.count("fd") <= before + 2
+    assert daemon.child.end() == 0
+    _told_no_mistake(starved + healed, daemon.child)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a user with no other processes needs root")
+def test_no_threads(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
+    """A daemon that can start no thread does its work one by one, or says so, and is well once it can."""
+    daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run", user=NOBODY))
+    daemon.until("cycle_finished", result="ok")
+    daemon.limit("NPROC", daemon.count("task"))
+    daemon.cycles(1)
+    page = _revoke(sandbox)
+    starved = daemon.cycles(2)
+    daemon.limit("NPROC", -1)
+    if not any(line["event"] == "page_written" and line["page"] == page for line in starved):
+        daemon.until("page_written", page=page, action="replaced")
+    daemon.until("cycle_finished", result="ok")
+    assert daemon.child.end() == 0
+    _told_no_mistake(starved, daemon.child)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """Mount a tmpfs of 64 KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: a full disk needs root to mount a small tmpfs")
+    directory = tmp_path / "small"
+    directory.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory], check=False).returncode:
+        pytest.skip("NOT TESTED: a full disk needs mount, which is forbidden here")
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_disk_of_the_secrets_takes_nothing(
+    forks: Zygote, rig: Rig, sandbox: Sandbox, small: Path, trouble: str
+) -> None:
+    """On a full or read-only disk a heal fails and the old file stays whole, and the heal follows once there is room."""
+    directory = small / "secrets"
+    rig.write(stores={"store": {"type": "file", "directory": str(directory)}})
+    daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
+    daemon.until("cycle_finished", result="ok")
+    filler = _take_away(small, trouble)
+    page = _revoke(sandbox)
+    starved = daemon.until("page_failed", page=page)
+    file = directory / f"{page}.json"
+    assert set(json.loads(file.read_text())) == {"access_token", "page_id", "app_id"}
+    assert [path.name for path in directory.iterdir() if path.name.endswith(".tmp")] == []
+    if filler is not None:
+        filler.unlink()
+    else:
+        subprocess.run(["mount", "-o", "remount,rw", small], check=True)
+    healed = daemon.until("page_written", page=page, action="replaced")
+    healed += daemon.until("cycle_finished", result="ok")
+    assert daemon.child.end() == 0
+    _told_no_mistake(starved + healed, daemon.child)
+
+
+def _take_away(small: Path, trouble: str) -> Path | None:
+    if trouble == "read-only":
+        subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+        return None
+    filler = small / "filler"
+    with filler.open("wb") as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        except OSError:
+            pass
+    return filler
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_disk_of_the_state_file_takes_nothing(
+    forks: Zygote, rig: Rig, sandbox: Sandbox, small: Path, trouble: str
+) -> None:
+    """Where the state file cannot be written cycles go on as well as before, and say so."""
+    rig.write(state={"file": str(small / "state.json")})
+    _take_away(small, trouble)
+    daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
+    lines = daemon.until("cycle_finished", result="ok")
+    page = _revoke(sandbox)
+    lines += daemon.until("page_written", page=page, action="replaced")
+    lines += daemon.until("cycle_finished")
+    assert daemon.child.end() == 0
+    warnings = [line["error"] for line in lines if line["event"] == "cycle_warning"]
+    assert [text for text in warnings if ("ENOSPC" if trouble == "full" else "EROFS") in text]
+    _told_no_mistake([line for line in lines if line["event"] != "cycle_warning"], daemon.child)

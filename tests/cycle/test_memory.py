@@ -233,6 +233,17 @@ def test_lost_page_becomes_an_alarm_once_and_is_regained() -> None:
     assert (report.result, "page_regained" in told(report)) == ("ok", True)
 
 
+def test_page_whose_store_is_away_is_not_taken_for_a_new_one() -> None:
+    """Only where nothing is stored has a Page never worked; a store that cannot be read says nothing of that."""
+    stage = Stage("berlin", "paris")
+    stage.remembers = True
+    stage.world.errors["berlin"] = NO_ACCESS
+    stage.stores["vault"].down = StoreError("unreachable", "Nobody listens.", "Start it.", whole=True)
+    assert [page.alarm for page in stage.cycle().pages] == [None, None]
+    stage.stores["vault"].down = None
+    assert stage.cycle().pages[0].alarm is not None
+
+
 def test_selection_makes_its_pages_due_and_leaves_the_memory_of_others_alone() -> None:
     """A person who asks for one Page hears what Meta says now; what is known of the others stays."""
     stage = remembering("berlin", "paris")

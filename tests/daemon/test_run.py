@@ -164,7 +164,7 @@ def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) ->
     """Every line is JSON with the frame first and known fields, one cause is one line, and no piece of a token is in it."""
     with running(rig) as daemon:
         daemon.until("cycle_finished", result="ok")
-        for fault in ("throttled-app", "half-json*1", "unassigned", "revoked", "dead"):
+        for fault in ("half-json*1", "unassigned", "revoked", "dead", "throttled-app"):
             switch_on(sandbox.world, fault)
             daemon.until("cycle_started")
             daemon.until("cycle_finished")

@@ -49,6 +49,7 @@ GRAPH_FAULTS = (
     "proof-refused%0.5",
     "policy%0.2",
 )
+_FROZEN = "graph frozen"
 PAGE_STATES = (
     "unassigned",
     "moved",
@@ -117,7 +118,17 @@ class Chaos:
                 restore_page(world, page)
         self._renew()
         self.aws.faults.clear()
-        self.disturbed.clear()
+        self.disturbed &= {_FROZEN}
+        self.note()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the daemon has been told to leave Graph alone for longer than the soak waits."""
+        return _FROZEN in self.disturbed
+
+    def thaw(self) -> None:
+        """Take note that a daemon was started, which knows of no such word."""
+        self.disturbed.discard(_FROZEN)
         self.note()
 
     def _any_page(self) -> Page:
@@ -126,6 +137,8 @@ class Chaos:
     def _graph_fault(self) -> str:
         fault = self.random.choice(GRAPH_FAULTS)
         self.disturbed.add(f"graph {fault}")
+        if fault.startswith("throttled"):
+            self.disturbed.add(_FROZEN)
         self.note()
         switch_on(self.sandbox.world, fault)
         return fault
@@ -136,7 +149,7 @@ class Chaos:
             for fault in [fault for fault in world.faults if fault.name not in PAGE_STATES]:
                 world.faults.remove(fault)
         self.note()
-        self.disturbed = {what for what in self.disturbed if not what.startswith("graph")}
+        self.disturbed = {what for what in self.disturbed if not what.startswith("graph") or what == _FROZEN}
         return "graph calm"
 
     def _page_state(self) -> str:

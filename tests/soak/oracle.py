@@ -1,7 +1,8 @@
 """The sandbox's own truth over time, and whether a report agrees with it.
 
-A cycle reads over some seconds while the world goes on changing. So a report is right if each thing that it says was true
-at some moment between its start and its end; what changed is kept with the time at which it did.
+A cycle reads over some seconds while the world goes on changing, and what Meta said of a token counts for a while. So a
+report is right if each thing that it says was true at some moment between the time at which Meta said so, or the cycle's
+start, and its end; what changed is kept with the time at which it did.
 """
 
 from __future__ import annotations
@@ -61,13 +62,14 @@ class History:
         """Remember that nothing was served meanwhile, though no fault was made."""
         self.stalls.append((start, end))
 
-    def during(self, report: Json) -> list[Moment]:
-        """Give the moments that a report may speak of.
+    def during(self, report: Json, said_at: str | None = None) -> list[Moment]:
+        """Give the moments that a report may speak of, from when Meta said so if that was before the cycle.
 
         The first one after it is among them: it was noted before the next change, and knows the tokens that were issued
         while the cycle ran.
         """
         start, end = (datetime.fromisoformat(report[name]).timestamp() for name in ("started_at", "finished_at"))
+        start = min(start, datetime.fromisoformat(said_at).timestamp()) if said_at is not None else start
         inside = [moment for moment in self.moments if start - _SLACK <= moment.at <= end + _SLACK]
         before = [moment for moment in self.moments if moment.at < start - _SLACK]
         after = [moment for moment in self.moments if moment.at > end + _SLACK]
@@ -79,11 +81,11 @@ class History:
 
 def differences(report: Json, history: History, *, app_id: str) -> Iterator[str]:
     """Give each thing in a report that was true at no moment of its cycle."""
-    moments = history.during(report)
     for page in report["pages"]:
-        for what in _page(page, moments):
+        for what in _page(page, history.during(report, page["verified_at"])):
             yield f"{page['name']}: {what}"
         for place in page["stores"]:
+            moments = history.during(report, place["verified_at"])
             for what in _place(page, place, moments, app_id):
                 yield f"{page['name']} in {place['store']}: {what}"
 
@@ -103,7 +105,9 @@ def _page(page: Json, moments: list[Moment]) -> Iterator[str]:
             if code in _OF_TOKEN and not any(_faulty(moment, fingerprint, page["id"]) for moment in moments):
                 yield f"{code}, though nothing was wrong with the token {fingerprint}"
     elif not codes:
-        yield "unknown, without a reason"
+        # Of strings that change with each read one an hour is judged, while the stored one is good.
+        if not fingerprint or any(place["fingerprint"] == fingerprint for place in page["stores"]):
+            yield "unknown, without a reason"
     elif not any(_graph_disturbed(moment) or not _users_valid(moment) for moment in moments):
         yield f"unknown ({codes}), though nothing stood in the way"
 

@@ -181,7 +181,7 @@ def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) ->
             "app_refused",
             "store_failed",
         ):
-            assert set(line) <= FIELDS | {"confirmed"}
+            assert set(line) <= FIELDS | {"confirmed", "pages"}
     cycles = [line["cycle"] for line in daemon.lines if line["event"] == "system_user_dead"]
     assert len(cycles) == len(set(cycles)) > 0
     for secret in {sandbox.app_secret, *sandbox.world.tokens}:

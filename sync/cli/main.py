@@ -14,10 +14,9 @@ from typing import Annotated
 
 import typer
 
-from sync.cli import play
+from sync.cli import complete, play
+from sync.cli.file import PLACES, VARIABLE
 from sync.cli.options import (
-    PLACES,
-    VARIABLE,
     Asked,
     CheckForm,
     CheckOutput,
@@ -35,7 +34,6 @@ from sync.ops.process import tell_crashes_safely
 app = typer.Typer(
     name="page-token-sync",
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -148,7 +146,10 @@ def validate(
 
 @app.command()
 def explain(
-    code: Annotated[str | None, typer.Argument(metavar="CODE", help="The code; without one, all are listed.")] = None,
+    code: Annotated[
+        str | None,
+        typer.Argument(metavar="CODE", help="The code; without one, all are listed.", autocompletion=complete.codes),
+    ] = None,
     output: Output = CommonForm.TABLE,
 ) -> None:
     """Explain a code of a problem, error, event or report: what it means, who acts, what to do."""

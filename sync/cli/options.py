@@ -1,8 +1,7 @@
-"""What commands take: the options they share, and which configuration file is meant."""
+"""What commands take: the options they share."""
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from enum import Enum
@@ -11,10 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sync.config.errors import ConfigError, ConfigErrors
-
-VARIABLE = "PAGE_TOKEN_SYNC_CONFIG"
-PLACES = ("./config.yaml", "/etc/page-token-sync/config.yaml")
+from sync.cli import complete
 
 
 class Form(Enum):
@@ -59,17 +55,30 @@ CheckOutput = Annotated[
 ]
 PagesOption = Annotated[
     list[str] | None,
-    typer.Option("--page", metavar="GLOB", help="Only Pages of such names; may be repeated, each adds to the choice."),
+    typer.Option(
+        "--page",
+        metavar="GLOB",
+        help="Only Pages of such names; may be repeated, each adds to the choice.",
+        autocompletion=complete.pages,
+    ),
 ]
 LabelsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--label", metavar="K=V", help="Only Pages with this label; may be repeated, each adds to the choice."
+        "--label",
+        metavar="K=V",
+        help="Only Pages with this label; may be repeated, each adds to the choice.",
+        autocompletion=complete.labels,
     ),
 ]
 StoresOption = Annotated[
     list[str] | None,
-    typer.Option("--store", metavar="NAME", help="Only this store; may be repeated, each adds to the choice."),
+    typer.Option(
+        "--store",
+        metavar="NAME",
+        help="Only this store; may be repeated, each adds to the choice.",
+        autocompletion=complete.stores,
+    ),
 ]
 
 
@@ -90,16 +99,3 @@ class Asked:
         selection = [part for option, values in given for value in values for part in (option, value)]
         config = ["--config", str(self.file)] if self.file else []
         return shlex.join(["page-token-sync", *config, "once", *selection])
-
-
-def config_file(given: Path | None) -> Path:
-    """Find the configuration file: the one that is named, or the first that exists; raises ConfigErrors, which says where was looked."""
-    named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    if named is not None:
-        return named
-    found = next((path for path in map(Path, PLACES) if path.exists()), None)
-    if found is None:
-        looked = f"${VARIABLE} (not set), {', '.join(PLACES)}"
-        message, cure = f"there is no configuration; looked at {looked}", "write one, or name it: --config FILE"
-        raise ConfigErrors([ConfigError(PLACES[0], 1, 1, "", "unreadable-file", message, cure)])
-    return found

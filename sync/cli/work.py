@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync.cli import output
-from sync.cli.options import Asked, Form, config_file
+from sync.cli.file import config_file
+from sync.cli.options import Asked, Form
 from sync.config.errors import ConfigErrors
 from sync.config.select import Selected, SelectionError, select
 from sync.memory import uncollected

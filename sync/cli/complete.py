@@ -1,0 +1,51 @@
+"""What a shell offers behind an option: names of the configuration, and codes. A shell is never told of an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import typer
+
+from sync.cli.file import config_file
+from sync.config.errors import ConfigErrors
+
+
+def pages(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the names of Pages."""
+    names, _, _ = _names(ctx)
+    return _matching(names, incomplete)
+
+
+def labels(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer labels in the form KEY=VALUE."""
+    _, known, _ = _names(ctx)
+    return _matching(known, incomplete)
+
+
+def stores(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer the names of stores."""
+    _, _, names = _names(ctx)
+    return _matching(names, incomplete)
+
+
+def codes(incomplete: str) -> list[str]:
+    """Offer every code that can be explained."""
+    from sync.cli.explain import explanations  # noqa: PLC0415 - not for a command that is run
+
+    return _matching((one.code for one in explanations()), incomplete)
+
+
+def _names(ctx: typer.Context) -> tuple[Iterable[str], Iterable[str], Iterable[str]]:
+    """Give the names of Pages, the labels and the stores of the configuration that is meant; none where it is wrong."""
+    from sync.config.load import load  # noqa: PLC0415 - not for a command that is run
+
+    try:
+        config = load(config_file(ctx.find_root().params.get("config")))
+    except ConfigErrors:
+        return (), (), ()
+    known = (f"{key}={value}" for page in config.pages for key, value in page.labels.items())
+    return (page.name for page in config.pages), known, config.settings.stores
+
+
+def _matching(words: Iterable[str], incomplete: str) -> list[str]:
+    return [word for word in dict.fromkeys(words) if word.startswith(incomplete)]

@@ -1,0 +1,24 @@
+"""Which configuration file is meant."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sync.config.errors import ConfigError, ConfigErrors
+
+VARIABLE = "PAGE_TOKEN_SYNC_CONFIG"
+PLACES = ("./config.yaml", "/etc/page-token-sync/config.yaml")
+
+
+def config_file(given: Path | None) -> Path:
+    """Find the configuration file: the one that is named, or the first that exists; raises ConfigErrors, which says where was looked."""
+    named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    if named is not None:
+        return named
+    found = next((path for path in map(Path, PLACES) if path.exists()), None)
+    if found is None:
+        looked = f"${VARIABLE} (not set), {', '.join(PLACES)}"
+        message, cure = f"there is no configuration; looked at {looked}", "write one, or name it: --config FILE"
+        raise ConfigErrors([ConfigError(PLACES[0], 1, 1, "", "unreadable-file", message, cure)])
+    return found

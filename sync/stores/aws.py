@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
 from sync.core.payload import Payload
 from sync.stores.aws_client import AwsClient
+from sync.stores.aws_confirm import AwsReadBack
 from sync.stores.aws_read import AwsReader
+from sync.stores.aws_renew import AwsRenewer
 from sync.stores.aws_replicas import Replicas
 from sync.stores.aws_settings import AwsReplica, AwsRole, AwsSettings
 from sync.stores.aws_write import AwsWriter
@@ -34,6 +36,8 @@ class AwsStore:
         self._reader = AwsReader(self._client, store=name, prefix=settings.name_prefix, clock=clock, workers=workers)
         self._replicas = Replicas(settings.replicas, clock=clock)
         self._writer = AwsWriter(self._client, self._reader, self._replicas, settings, clock=clock)
+        back = AwsReadBack(self._client, self._reader, self._replicas, clock=clock)
+        self._renewer = AwsRenewer(self._client, self._reader, self._writer, back)
         self._looked = False
 
     @property
@@ -70,6 +74,10 @@ class AwsStore:
     def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
         """Set the tags; no new version."""
         return self._writer.mark(key, marks, version)
+
+    def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
+        """Put a new version and make it current; no tag is touched."""
+        return self._renewer.renew(key, payload, replaces)
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List what is tagged as ours among the names of this prefix."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sync.core.model import Absent, Marks, StoreError, Version
 from sync.stores.aws_client import AwsClient
-from sync.stores.aws_entry import Entry
+from sync.stores.aws_entry import CURRENT, Entry
 from sync.stores.aws_errors import Refused
 from sync.stores.aws_read import AwsReader
 from sync.stores.aws_replicas import Replicas
@@ -45,6 +45,17 @@ class AwsReadBack:
                 return False
             self._replicas.note(after.name, after.replicas)
             return True if (after.current, after.marks) == (version, marks) else None
+
+        return self._until(look) is True
+
+    def current(self, name: str, arn: str, version: Version, text: str) -> bool:
+        """Compare what is served now with what was made current."""
+
+        def look() -> bool | None:
+            answer = self._client.call("GetSecretValue", name, SecretId=arn, VersionStage=CURRENT)
+            if isinstance(answer, Refused):
+                return False
+            return True if (answer["VersionId"], answer.get("SecretString")) == (version, text) else None
 
         return self._until(look) is True
 

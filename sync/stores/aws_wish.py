@@ -13,13 +13,12 @@ _LIMIT = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """One write: the content as object and text, and its marks."""
+class Content:
+    """What is to be in a secret, as object and text."""
 
     key: Key
     payload: Payload
     text: str
-    marks: Marks
 
     def is_in(self, text: object) -> bool:
         """Whether a stored text is this content, be it written with other spaces."""
@@ -27,12 +26,19 @@ class Wish:
         return text == self.text or (isinstance(text, str) and parse_text(text, raw=raw) == self.payload)
 
 
+@dataclass(frozen=True, slots=True)
+class Wish(Content):
+    """One write: the content, and its marks."""
+
+    marks: Marks
+
+
 def token(secret: str, base: Version, text: str) -> str:
     """Give the id of a version, which is the same for whoever puts this content in the place of that version."""
     return str(uuid.UUID(bytes=sha256(f"{secret}\0{base}\0{text}".encode()).digest()[:16]))
 
 
-def too_long(wish: Wish) -> StoreError | None:
+def too_long(wish: Content) -> StoreError | None:
     """Refuse more than AWS keeps, counted in bytes of UTF-8."""
     size = len(wish.text.encode())
     if size <= _LIMIT:

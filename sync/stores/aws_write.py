@@ -24,7 +24,7 @@ from sync.stores.aws_read import AwsReader
 from sync.stores.aws_replicas import Replicas
 from sync.stores.aws_settings import AwsSettings
 from sync.stores.aws_tags import AwsTags
-from sync.stores.aws_wish import Wish, conflict, token, too_long
+from sync.stores.aws_wish import Content, Wish, conflict, token, too_long
 from sync.stores.text import wire_text
 from sync.threads import Clock
 
@@ -93,7 +93,7 @@ class AwsWriter:
                 if found.marks is not None and found.marks.instance != marks.instance:
                     return conflict(key, "is another's now")
                 self._replicas.note(found.name, found.replicas)
-                self._drop(found, found.holder(LABEL))
+                self.drop_label(found)
                 return self._tags.settle(found, marks, version, confirmed=True)
 
     def _gate(self) -> None:
@@ -144,7 +144,7 @@ class AwsWriter:
         if found.current == NOTHING or not self._holds(wish, found):
             return conflict(wish.key, "has changed")
         # Ours, be it that an answer was lost or that a second daemon wrote the same.
-        self._drop(found, found.holder(LABEL))
+        self.drop_label(found)
         return self._tags.settle(found, wish.marks, found.current, confirmed=True)
 
     def _holds(self, wish: Wish, found: Entry) -> bool:
@@ -152,7 +152,14 @@ class AwsWriter:
         return not isinstance(answer, Refused) and wish.is_in(answer.get("SecretString"))
 
     def _stage(self, wish: Wish, found: Entry) -> Written | StoreError:
-        """Put the new version under our label, read it back, and make it current."""
+        """Make the new version current, then bring the tags to the marks."""
+        done = self.make_current(wish, found)
+        if isinstance(done, StoreError):
+            return done
+        return self._tags.settle(found, wish.marks, done.version, confirmed=done.confirmed)
+
+    def make_current(self, wish: Content, found: Entry) -> Written | StoreError:
+        """Put the new version under our label, read it back, and move AWSCURRENT to it; ``confirmed`` is its reading back."""
         version = token(found.arn, found.current, wish.text)
         answer = self._client.call(
             "PutSecretValue",
@@ -173,9 +180,9 @@ class AwsWriter:
         if moved is not None:
             return moved if isinstance(moved, StoreError) else conflict(wish.key, "has changed")
         self._drop(found, version)
-        return self._tags.settle(found, wish.marks, version, confirmed=seen)
+        return Written(version, confirmed=seen)
 
-    def _not_put(self, wish: Wish, found: Entry, version: Version, answer: Refused) -> StoreError | None:
+    def _not_put(self, wish: Content, found: Entry, version: Version, answer: Refused) -> StoreError | None:
         """Tell by reading whether the version is there all the same; None if so. Nothing is current before the move."""
         if not answer.lost and answer.code not in ("ResourceNotFoundException", "InvalidRequestException"):
             return answer.error
@@ -220,6 +227,10 @@ class AwsWriter:
             case _:
                 self._drop(found, version)
                 return "lost"
+
+    def drop_label(self, found: Entry) -> None:
+        """Take our label off whatever has it."""
+        self._drop(found, found.holder(LABEL))
 
     def _drop(self, found: Entry, version: Version | None) -> None:
         """Take our label off. What fails here stays harmless: the next write moves the label to its own version."""

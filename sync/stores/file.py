@@ -130,6 +130,22 @@ class FileStore:
 
         return self._alone(key, work)
 
+    def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
+        """Write the file alone; the marks' file beside it, where there is one, stays."""
+        data = wire_text(payload).encode()
+
+        def work(fd: int, name: str) -> Written | StoreError:
+            state = load(fd, name)
+            done = state.file is not None and state.file.data == data
+            if not done and (state.file is None or state.version != replaces):
+                return _conflict(self._path(key))
+            if not done:
+                disk.put(fd, name, data)
+            after = load(fd, name)
+            return Written(after.version, confirmed=after.file is not None and after.file.data == data)
+
+        return self._alone(key, work, create=False)
+
     @staticmethod
     def _settle(fd: int, name: str, state: State, marks: Marks) -> Written:
         """Take a file that is as we want it for our own write; marks that differ in more than time and cause are set."""
@@ -151,14 +167,16 @@ class FileStore:
     def _path(self, key: Key) -> str:
         return f"{self._settings.directory.rstrip('/')}/{key.path}"
 
-    def _alone(self, key: Key, work: Callable[[int, str], Written | StoreError]) -> Written | StoreError:
-        """Do ``work`` in the file's folder while no other thread or daemon writes."""
+    def _alone(
+        self, key: Key, work: Callable[[int, str], Written | StoreError], *, create: bool = True
+    ) -> Written | StoreError:
+        """Do ``work`` in the file's folder while no other thread or daemon writes; ``create``: made where it is missing."""
         if self._locked is not None:
             return self._locked
 
         def run() -> Written | StoreError:
             *above, name = _parts(key.path)
-            with self._writing() as root, disk.folder(root, above, create=True) as fd:
+            with self._writing(create=create) as root, disk.folder(root, above, create=create) as fd:
                 return work(fd, name)
 
         refused = self._refused(key)
@@ -178,12 +196,12 @@ class FileStore:
             return self._locked
 
     @contextmanager
-    def _writing(self) -> Iterator[int]:
+    def _writing(self, *, create: bool) -> Iterator[int]:
         if not self._turn.acquire(timeout=self._settings.timeout):
             raise disk.LockedError
         try:
             with (
-                disk.root(self._settings.directory, create=True) as root,
+                disk.root(self._settings.directory, create=create) as root,
                 disk.locked(root, timeout=self._settings.timeout, clock=self._clock),
             ):
                 yield root

@@ -80,6 +80,14 @@ class Store(Protocol):
         """
         ...
 
+    def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
+        """Write a payload over a secret that need not be ours, by compare-and-set, then read it back; its marks stay.
+
+        For a credential that a person has told this program to renew. Nothing is created, and what is gone, deleted or
+        blocked is a "conflict", as is another version than ``replaces``; our own payload found there is success.
+        """
+        ...
+
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List what carries our mark and this instance in the part of the store that its path template can reach.
 

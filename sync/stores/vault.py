@@ -15,6 +15,7 @@ from sync.stores.interface import Capabilities
 from sync.stores.vault_engine import Engine
 from sync.stores.vault_login import Session
 from sync.stores.vault_read import Entry, Reader
+from sync.stores.vault_renew import Renewer
 from sync.stores.vault_settings import VaultSettings
 from sync.stores.vault_wire import Wire
 from sync.stores.vault_write import CONFLICT, Writer
@@ -50,6 +51,7 @@ class VaultStore:
         self._engine = Engine(settings, self._session)
         self._reader = Reader(self._engine, clock, settings.timeout, workers)
         self._writer = Writer(self._engine, clock)
+        self._renewer = Renewer(self._engine, clock)
         self._wire.begin(self._line.renew())
 
     @property
@@ -98,6 +100,15 @@ class VaultStore:
             return _REFUSED
         self._reader.wrote(key.path)
         return self._writer.mark(key.path, marks, version, self._end())
+
+    def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
+        """Write the payload alone, over a secret that need not be ours."""
+        if kv.quoted(key.path) is None:
+            return _REFUSED
+        if not replaces.isdecimal() or len(replaces) > _DIGITS or int(replaces) == 0:
+            return CONFLICT
+        self._reader.wrote(key.path)
+        return self._renewer.renew(key.path, payload, int(replaces), self._end())
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List what is ours below the prefix."""

@@ -16,6 +16,7 @@ import pytest
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Written
 from sync.core.payload import Payload
+from sync.core.secret import Secret
 from sync.stores.interface import Store
 
 CANARY = "EAAcanaryTOKENcanary0123456789canary"
@@ -517,6 +518,98 @@ class StoreContract:
         written(store.write(key, payload("two"), marks(), replaces=first.version))
         assert rig.foreign_marks(key) == before
         assert stored(rig.make_store(), key).marks == marks()
+
+    # Renewing what need not be ours.
+
+    def test_renewal_of_another_version_is_a_conflict(self, rig: Rig, store: Store) -> None:
+        """A credential that somebody has changed since it was read is left as it is."""
+        key = rig.key("a")
+        rig.plant(key, {"token": "theirs"})
+        before = stored(store, key)
+        written(rig.make_store().renew(key, Payload({"token": "theirs too"}), replaces=before.version))
+        between, versions = stored(rig.make_store(), key), rig.versions(key)
+        failed(store.renew(key, Payload({"token": CANARY}), replaces=before.version), "conflict")
+        failed(store.renew(key, Payload({"token": CANARY}), replaces="no version of this store"), "conflict")
+        assert stored(rig.make_store(), key) == between
+        assert rig.versions(key) == versions
+
+    def test_renewal_creates_nothing(self, rig: Rig, store: Store) -> None:
+        """Where nothing is, or what was there was deleted, there is nothing to renew."""
+        gone, deleted = rig.key("gone"), rig.key("deleted")
+        for version in ("0", "1", "none"):
+            failed(store.renew(gone, Payload({"token": CANARY}), replaces=version))
+        assert isinstance(one(rig.make_store(), gone), Absent)
+        rig.plant(deleted, {"token": "theirs"}, mark_map.present(marks()))
+        version = stored(store, deleted).version
+        rig.delete(deleted)
+        before = one(rig.make_store(), deleted)
+        failed(store.renew(deleted, Payload({"token": CANARY}), replaces=version), "conflict")
+        assert one(rig.make_store(), deleted) == before
+
+    def test_renewal_again_is_success(self, rig: Rig, store: Store) -> None:
+        """A renewal whose answer was lost is found done, without a further version."""
+        key, wanted = rig.key("a"), Payload({"token": CANARY})
+        rig.plant(key, {"token": "theirs"})
+        before = stored(store, key).version
+        first = written(store.renew(key, wanted, replaces=before))
+        versions = rig.versions(key)
+        assert written(rig.make_store().renew(key, wanted, replaces=before)).version == first.version
+        assert rig.versions(key) == versions
+
+    def test_one_of_two_renewers_wins(self, rig: Rig, store: Store) -> None:
+        """Of two daemons that renew one credential at once exactly one does; the other is told of a conflict."""
+        for turn in range(4):
+            key, stores = rig.key(f"race{turn}"), [rig.make_store(), rig.make_store()]
+            rig.plant(key, {"token": "theirs"})
+            before = stored(store, key).version
+            answers = together(
+                lambda key=key, before=before, store=stores[0]: store.renew(
+                    key, Payload({"token": "one"}), replaces=before
+                ),
+                lambda key=key, before=before, store=stores[1]: store.renew(
+                    key, Payload({"token": "two"}), replaces=before
+                ),
+            )
+            (winner,) = (index for index, answer in enumerate(answers) if isinstance(answer, Written))
+            assert failed(answers[1 - winner]).reason == "conflict"
+            assert stored(rig.make_store(), key).payload == Payload({"token": ("one", "two")[winner]})
+
+    def test_renewal_in_vain_is_a_value(self, rig: Rig, store: Store) -> None:
+        """What cannot be reached, and what leads elsewhere, is told without a secret, and without a request where it is known."""
+        dead = rig.dead_store()
+        dead.begin()
+        answer = failed(dead.renew(rig.key("a"), Payload({"token": CANARY}), replaces="1"))
+        dead.close()
+        assert not [secret for secret in (CANARY, *rig.canaries) if secret in repr(answer)]
+        sent = store.requests
+        for path in rig.refused_paths:
+            failed(store.renew(Key(rig.name, path), Payload({"token": CANARY}), replaces="1"), "refused-path")
+        assert store.requests == sent
+
+    def test_renewal_leaves_marks_alone(self, rig: Rig, store: Store) -> None:
+        """A stranger's secret, another tool's, another instance's and our own are renewed alike, and stay whose they are."""
+        terraform = {"managed-by": "terraform", "instance": "acme"}
+        for name, planted in (
+            ("bare", None),
+            ("terraform", terraform),
+            ("other", mark_map.present(marks(instance="other"))),
+            ("ours", mark_map.present(marks())),
+        ):
+            key = rig.key(name)
+            rig.plant(key, {"token": "theirs", "note": "hand-made", "n": [1, None]}, planted)
+            if planted is not None:
+                rig.add_foreign_mark(key, "CostCenter", "4711")
+            before = stored(store, key)
+            tagged = dict(rig.foreign_marks(key)) if planted is not None else {}
+            assert before.payload is not None
+            wanted = before.payload.renewed("token", Secret(CANARY))
+            answer = written(store.renew(key, wanted, replaces=before.version))
+            store.begin()
+            for reader in (store, rig.make_store()):
+                found = stored(reader, key)
+                assert (found.payload, found.marks, found.version) == (wanted, before.marks, answer.version)
+            assert answer.version != before.version
+            assert planted is None or dict(rig.foreign_marks(key)) == tagged
 
     # Owned.
 

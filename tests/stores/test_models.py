@@ -80,6 +80,12 @@ class PatientStore(VaultStore):
         self._model.settle()
         return done
 
+    def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
+        """Write the payload alone."""
+        done = super().renew(key, payload, replaces=replaces)
+        self._model.settle()
+        return done
+
 
 class ModelRig(VaultRig):
     """The rig of a real server, over the model."""

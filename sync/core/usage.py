@@ -28,8 +28,12 @@ _LONGEST = timedelta(hours=24)
 _APP_FREEZE = timedelta(minutes=60)
 _LONGEST_APP_FREEZE = timedelta(hours=4)
 _JITTER = 0.1
+_SAME = 0.15
+_FEW = 10
 _LEAST_RISE = 2.0
 _DOUBTFUL_RISE = 5.0
+_CUT_OFF = 0.5
+"""Whole per cents are cut off: on average so much more is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +41,26 @@ class Pool:
     """One quota, as Graph told of it last.
 
     ``used``: per cent, None where nothing was ever told. ``ceiling``: calls an hour, None while that is not known;
-    ``measured`` says that a rise was seen, and not only that many calls made none. ``base`` and ``counted``: what was used
-    when the calls since were begun to be counted. ``hour_from`` is the start of the hour over which what is left is
-    spread, ``spent_at`` when ordinary calls were last made. ``frozen_until``: nothing is asked before; ``freezes`` of them
-    came in a row, and the last one ended with an answer at ``thawed_at``.
+    ``measured`` says that a rise was seen, and not only that many calls made none; ``steady`` follows it in large steps, so
+    that what is planned on it does not change with each of Meta's answers. ``base`` and ``counted``: what was used
+    when the calls since were begun to be counted. ``pressed_from`` and ``pressed_at`` say
+    since when, and when last, half or more was used. ``frozen_until``: nothing is asked before; ``freezes`` of them came in
+    a row, and the last one ended with an answer at ``thawed_at``; what was let through since is spent until ``spent_at``.
     """
 
     used: float | None = None
     told_at: datetime | None = None
     ceiling: float | None = None
     measured: bool = False
+    steady: float = LEAST_CEILING
     base: float | None = None
     counted: int = 0
-    hour_from: datetime | None = None
-    spent_at: datetime | None = None
+    pressed_from: datetime | None = None
+    pressed_at: datetime | None = None
     frozen_until: datetime | None = None
     freezes: int = 0
     thawed_at: datetime | None = None
+    spent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +99,7 @@ def app_pool(app_id: str) -> str:
 
 def calls_per_hour(pool: Pool | None, budget: float) -> float:
     """Give the calls that a share of the quota allows in an hour, by what was learnt of its size."""
-    ceiling = pool.ceiling if pool is not None and pool.measured and pool.ceiling else LEAST_CEILING
-    return ceiling * budget
+    return (LEAST_CEILING if pool is None else pool.steady) * budget
 
 
 def told(pool: Pool, used: float | None, calls: int, now: datetime) -> Pool:
@@ -104,19 +110,21 @@ def told(pool: Pool, used: float | None, calls: int, now: datetime) -> Pool:
     pool = _thawed(pool, now)
     if used is None:
         return replace(pool, counted=pool.counted + calls)
+    if pool.used is not None and used < pool.used and _age(pool, now) <= _FRESH:
+        # An earlier answer that came later: side by side they overtake each other.
+        return replace(pool, counted=pool.counted + calls)
     learnt = _learnt(pool, used, calls, now)
+    if used >= FULL_SPEED:
+        learnt = replace(learnt, pressed_from=_pressed_from(pool, now) or now, pressed_at=now)
     return replace(learnt, used=used, told_at=now)
 
 
 def spent(pool: Pool, asks: Sequence[Ask], budget: float, now: datetime) -> Pool:
-    """Take down what goes out now: ordinary calls use up the pace, and in the hour after a freeze urgent ones do too."""
+    """Take down what goes out now, which in the hour after a freeze uses up what is let through."""
     since = _slowed_since(pool, now)
     if since is not None:
         return replace(pool, spent_at=since + len(asks) * WINDOW / _slow_rate(pool, budget))
-    if all(ask.urgent for ask in asks):
-        return pool
-    begun = pool.hour_from if pool.hour_from is not None and _lasts(pool.hour_from, now) else now
-    return replace(pool, spent_at=now, hour_from=begun)
+    return pool
 
 
 def throttled(pool: Pool, kind: Throttle, wait: timedelta | None, now: datetime, jitter: float) -> Pool:
@@ -176,27 +184,27 @@ def _by_use(pool: Pool, budget: float, now: datetime) -> Allowance:
     used = pool.used * (1 - age / WINDOW)
     if pool.used >= FULL and used >= budget:
         return Allowance(0, 0, 0, _falls_to(budget, pool.used, pool.told_at))
-    share = _share_of_hour(pool, now)
-    ordinary = max(FULL_SPEED - used, 0) + max(budget - max(used, FULL_SPEED), 0) * share
+    ordinary = _level(pool, budget, now) - used
     # What was told some time ago may still be so: all calls of a minute leave Meta's count together, an hour later.
-    most = _calls(pool, budget - pool.used)
-    at_once = max(most, 1) if age > _FRESH else _calls(pool, FULL - used)
+    # And what is known of the quota's size may be wrong: half of the room goes, then the next word is looked at.
+    most = _calls(pool, budget - pool.used) // 2
+    urgent = _calls(pool, FULL - used)
+    at_once = max(most, 1) if age > _FRESH else max(urgent // 2, min(urgent, _FEW))
     if pool.ceiling is None:
         at_once = min(at_once, BATCH)
     unlimited = pool.ceiling is None and used < FULL_SPEED
     allowed = None if unlimited else _calls(pool, ordinary)
     goes_on = None if allowed != 0 else _goes_on(pool, budget, used, now)
-    return Allowance(allowed, _calls(pool, FULL - used), at_once, goes_on)
+    return Allowance(allowed, urgent, at_once, goes_on)
 
 
 def _goes_on(pool: Pool, budget: float, used: float, now: datetime) -> datetime | None:
-    """Say when the next ordinary call is due: when enough has left Meta's count, or the pace allows one."""
-    if pool.used is None or used >= budget:
-        return _falls_to(budget, pool.used or budget, pool.told_at)
-    since = max(filter(None, (pool.spent_at, pool.hour_from)), default=now)
-    end = (pool.hour_from or now) + WINDOW
-    left = max(_calls(pool, budget - used), 1)
-    return max(since + (end - since) / left, now)
+    """Say when the next ordinary call is due: when enough has left Meta's count, or the level has risen."""
+    falls = _falls_to(budget, pool.used or 0.0, pool.told_at)
+    begun, one_more = _pressed_from(pool, now), used + 100 / (pool.ceiling or LEAST_CEILING)
+    if begun is None or one_more > budget:
+        return falls
+    return max(begun + WINDOW * (one_more - FULL_SPEED) / (budget - FULL_SPEED), now)
 
 
 def _falls_to(level: float, used: float, told_at: datetime | None) -> datetime | None:
@@ -227,31 +235,38 @@ def _calls(pool: Pool, per_cent: float) -> int:
     return max(int(per_cent / 100 * (pool.ceiling or LEAST_CEILING)), 0)
 
 
-def _share_of_hour(pool: Pool, now: datetime) -> float:
-    """Give the part of what is left of the paced hour that has passed since ordinary calls were last made."""
-    if pool.hour_from is None:
-        return 0.0
-    if not _lasts(pool.hour_from, now):
-        return 1.0
-    since = min(max(pool.hour_from, pool.spent_at or pool.hour_from), now)
-    return (now - since) / (pool.hour_from + WINDOW - since)
+def _level(pool: Pool, budget: float, now: datetime) -> float:
+    """Give the per cents up to which ordinary calls go: half, and what is left up to the budget spread over an hour.
+
+    After that hour it stays at the budget as long as there is so much to ask: what leaves Meta's count may be used again.
+    """
+    begun = _pressed_from(pool, now)
+    if begun is None or budget <= FULL_SPEED:
+        return min(FULL_SPEED, budget)
+    return FULL_SPEED + (budget - FULL_SPEED) * min(max((now - begun) / WINDOW, 0.0), 1.0)
+
+
+def _pressed_from(pool: Pool, now: datetime) -> datetime | None:
+    """Give since when half of the quota or more has been used again and again; None where that is an hour ago."""
+    return pool.pressed_from if pool.pressed_at is not None and now - pool.pressed_at <= WINDOW else None
 
 
 def _learnt(pool: Pool, used: float, calls: int, now: datetime) -> Pool:
     """Learn the quota's size from what ``calls`` calls made of it: so many for so many per cent.
 
     Only within a minute of the word before: later, calls have left the count that nobody tells us of. A small rise may be
-    half a per cent more or less, so it counts for less.
+    half a per cent more or less, so it counts for less; and so much more may have been used when the counting began.
     """
     counted = pool.counted + calls
-    if pool.base is None or _age(pool, now) > _FRESH or used < pool.base:
-        return replace(pool, base=used, counted=0)
+    if pool.base is None or _age(pool, now) > _FRESH or used < pool.base - _CUT_OFF:
+        return replace(pool, base=used + _CUT_OFF, counted=0)
     rise = used - pool.base
-    if rise >= _LEAST_RISE and counted > 0:
+    if rise >= _LEAST_RISE - _CUT_OFF and counted > 0:
         sample = 100 * counted / rise
         before = pool.ceiling or LEAST_CEILING
-        ceiling = before + (sample - before) * rise / (rise + _DOUBTFUL_RISE)
-        return replace(pool, base=used, counted=0, ceiling=ceiling, measured=True)
+        ceiling = before + (sample - before) * (rise / (rise + _DOUBTFUL_RISE)) ** 2
+        steady = pool.steady if abs(ceiling / pool.steady - 1) <= _SAME else ceiling
+        return replace(pool, base=used, counted=0, ceiling=ceiling, measured=True, steady=steady)
     if pool.measured:
         return replace(pool, counted=counted)
     at_least = 100 * counted / _LEAST_RISE

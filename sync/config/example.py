@@ -107,7 +107,7 @@ def _part(values: Mapping[str, Any], model: type[Part], depth: int) -> Iterator[
             yield f"{indent}{key}:"
             yield from _part({}, model_of, depth + 1)
         else:
-            yield f"{indent}# {key}: {_default(model, key)}".rstrip()
+            yield f"{indent}# {key}: {default(model, key)}".rstrip()
 
 
 def _value(key: str, value: Any, model: type[Part] | None, depth: int) -> Iterator[str]:
@@ -151,15 +151,16 @@ def _comment(text: str, indent: str) -> list[str]:
     )
 
 
-def _default(model: type[Part], key: str) -> str:
+def default(model: type[Part], key: str) -> str:
+    """Write a key's default as the file would, or else an example; empty where there is neither."""
     field = model.model_fields[key]
-    default = field.get_default(call_default_factory=True, validated_data={})
-    if default is None or default is PydanticUndefined:
+    usual = field.get_default(call_default_factory=True, validated_data={})
+    if usual is None or usual is PydanticUndefined:
         return flow(field.examples[0]) if field.examples else ""
-    if isinstance(default, (list, tuple, dict, bool, str)):
-        return flow(default)
-    dumped = default.model_dump() if isinstance(default, BaseModel) else model.__pydantic_serializer__.to_python(
-        model.model_construct(**{key: default}), include={key}, mode="json", warnings=False
+    if isinstance(usual, (list, tuple, dict, bool, str)):
+        return flow(usual)
+    dumped = usual.model_dump() if isinstance(usual, BaseModel) else model.__pydantic_serializer__.to_python(
+        model.model_construct(**{key: usual}), include={key}, mode="json", warnings=False
     )[key]  # fmt: skip
     return flow(dumped)
 

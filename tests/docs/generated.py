@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from sync.cli.words import ACTIONS, REASONS, STORE_FAILURES, Word
+from sync.config.entries import Defaults
 from sync.config.errors import CODES
+from sync.config.example import default
+from sync.config.model import Brake, Graph, Settings, State, SystemUser
+from sync.config.values import Part
 from sync.core.events import EVENTS
 from sync.core.problems import CATALOGUE
 
@@ -58,6 +64,38 @@ def configuration_errors() -> str:
     return "\n".join(["| code | what it says |", "|---|---|", *rows])
 
 
+def words(of: Mapping[str, Word], title: str) -> str:
+    """Give a table of one of the report's closed lists."""
+    rows = [f"| `{code}` | {word.meaning} |" for code, word in of.items()]
+    return "\n".join([f"| {title} | what it says |", "|---|---|", *rows])
+
+
+def keys() -> str:
+    """Give the table of the keys that say how much is done, and how often."""
+    rows = []
+    for model, before, names in _KEYS:
+        for name in names:
+            field = model.model_fields[name]
+            rows.append(f"| `{before}{name}` | {_default(model, name)} | {field.description} |")
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *rows])
+
+
+_KEYS: tuple[tuple[type[Part], str, tuple[str, ...]], ...] = (
+    (Settings, "", ("mode",)),
+    (Defaults, "defaults.", ("hold",)),
+    (Settings, "", ("alive_every", "verify_every")),
+    (Graph, "graph.", ("budget",)),
+    (Brake, "brake.", ("share", "at_least")),
+    (SystemUser, "system_users.*.", ("refresh",)),
+    (State, "state.", ("file",)),
+)
+
+
+def _default(model: type[Part], name: str) -> str:
+    told = default(model, name)
+    return f"`{told}`" if told else "none"
+
+
 def into(page: str, marker: str, table: str) -> str:
     """Put a table between the two comments that name it in a page."""
     start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
@@ -68,7 +106,17 @@ def into(page: str, marker: str, table: str) -> str:
 
 def reference(page: str) -> str:
     """Give docs/reference.md with its tables made anew."""
-    return into(into(page, "events", events()), "configuration errors", configuration_errors())
+    tables = {
+        "events": events(),
+        "configuration errors": configuration_errors(),
+        "keys": keys(),
+        "actions": words(ACTIONS, "action"),
+        "reasons": words(REASONS, "reason"),
+        "store failures": words(STORE_FAILURES, "error"),
+    }
+    for marker, table in tables.items():
+        page = into(page, marker, table)
+    return page
 
 
 if __name__ == "__main__":

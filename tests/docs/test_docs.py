@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
+import typer
 
+from sync.cli.main import app
 from sync.config.load import load
-from sync.core.model import StoreReason
 from sync.core.problems import CATALOGUE
 from tests.docs import generated
 
@@ -28,10 +28,17 @@ def test_the_reference_has_every_event_and_configuration_error() -> None:
     assert page == generated.reference(page)
 
 
-def test_the_reference_has_every_reason_of_a_failed_store() -> None:
-    """Each reason that a store may fail for stands in the reference."""
+def test_the_reference_has_every_command_and_option() -> None:
+    """Each command stands in the reference, and each option there or on the sandbox's page."""
     page = (ROOT / "docs" / "reference.md").read_text()
-    assert [reason for reason in get_args(StoreReason) if f"`{reason}`" not in page] == []
+    more = page + (ROOT / "docs" / "sandbox.md").read_text()
+    program = typer.main.get_command(app)
+    assert isinstance(program, typer.core.TyperGroup)
+    for name, command in program.commands.items():
+        assert re.search(rf"^\| `{name}[` ]", page, re.MULTILINE), name
+        for option in (*command.params, *program.params):
+            for spelled in option.opts:
+                assert not spelled.startswith("--") or spelled in more, f"{name} {spelled}"
 
 
 def test_the_catalogue_names_nothing_that_is_not_there() -> None:

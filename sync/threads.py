@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -77,20 +78,33 @@ def each(work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clo
     ``work`` answers with values: what it raises passes through. Once shutdown is asked for no further item is begun.
     """
     todo = list(dict.fromkeys(items))
+    done: dict[K, V] = {}
 
-    def one(item: K) -> V:
+    def one(item: K) -> None:
         clock.check()
-        return work(item)
+        done[item] = work(item)
 
     if isinstance(clock, Serial):
-        done = {item: one(item) for item in clock.order(todo)}
-        return {item: done[item] for item in todo}
-    if workers <= 1 or len(todo) <= 1:
-        return {item: one(item) for item in todo}
+        for item in clock.order(todo):
+            one(item)
+    elif workers > 1 and len(todo) > 1:
+        _spread(one, todo, workers)
+    for item in todo:
+        if item not in done:
+            one(item)
+    return {item: done[item] for item in todo}
+
+
+def _spread(one: Callable[[K], None], todo: Sequence[K], workers: int) -> None:
+    """Do ``one`` over threads; where the machine gives no thread for an item it may be left undone."""
+    futures: list[Future[None]] = []
     with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="sync") as pool:
-        futures = {item: pool.submit(one, item) for item in todo}
+        # What cannot have a thread may still be done by one that was there before.
+        with suppress(RuntimeError):
+            futures.extend(pool.submit(one, item) for item in todo)
         try:
-            return {item: future.result() for item, future in futures.items()}
+            for future in futures:
+                future.result()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -184,7 +184,10 @@ def _resolve(host: str, port: int, attempt: Attempt) -> _Addresses:
             found.append([])
 
     thread = threading.Thread(target=ask, name="sync-dns", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the machine gives no further thread
+        raise Cut("dns") from None
     while not found:
         thread.join(min(attempt.left(), SLICE))
     if not found[0]:

@@ -6,10 +6,12 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 
 from sync.sandbox.server import Sandbox
 from tests.e2e.rig import Rig
-from tests.faults.zygote import Child, Zygote, forks
+from tests.faults.zygote import THREADS, Child, Zygote, forks
 from tests.services.graph import sandbox
 
 __all__ = ["forks", "sandbox"]
@@ -33,41 +35,31 @@ class Daemon:
         self.child = child
         self._seen = 0
 
-    def lines(self) -> list[dict[str, Any]]:
-        """Give what was logged since the last time."""
-        whole = self.child.stdout.read_text().split("\n")[:-1]
-        fresh, self._seen = whole[self._seen :], len(whole)
-        return [json.loads(line) for line in fresh]
-
     def until(self, event: str, **fields: Any) -> list[dict[str, Any]]:
-        """Wait for an event with these fields; gives all lines up to then."""
+        """Wait for an event with these fields; gives all lines since the last time up to it."""
         end, got = time.monotonic() + 30, []
         while True:
-            fresh = self.lines()
-            got += fresh
-            if any(line["event"] == event and fields.items() <= line.items() for line in fresh):
-                return got
-            assert time.monotonic() < end, got
+            for text in self.child.stdout.read_text().split("\n")[self._seen : -1]:
+                self._seen += 1
+                line = json.loads(text)
+                got.append(line)
+                if line["event"] == event and fields.items() <= line.items():
+                    return got
+            assert time.monotonic() < end, (got, self.child.stderr.read_text())
             time.sleep(0.05)
 
     def cycles(self, count: int) -> list[dict[str, Any]]:
         """Wait for so many further ends of cycles; gives all lines up to then."""
-        end, got = time.monotonic() + 30, self.lines()[:0]
-        while sum(line["event"] == "cycle_finished" for line in got) < count:
-            got += self.lines()
-            assert time.monotonic() < end, got
-            time.sleep(0.05)
-        return got
+        return [line for _ in range(count) for line in self.until("cycle_finished")]
 
-    def limit(self, name: str, value: int) -> None:
-        """Set a soft limit of the running process."""
-        number = getattr(resource, f"RLIMIT_{name}")
-        hard = resource.prlimit(self.child.pid, number)[1]
-        resource.prlimit(self.child.pid, number, (value if value >= 0 else hard, hard))
+    def may_open(self, count: int | None) -> None:
+        """Let the running process have so many descriptors; None for as many as before."""
+        _, hard = resource.prlimit(self.child.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.child.pid, resource.RLIMIT_NOFILE, (hard if count is None else count, hard))
 
-    def count(self, what: str) -> int:
-        """Count the process's descriptors ("fd") or threads ("task")."""
-        return len(list(Path(f"/proc/{self.child.pid}/{what}").iterdir()))
+    def descriptors(self) -> int:
+        """Count the process's open descriptors."""
+        return len(list(Path(f"/proc/{self.child.pid}/fd").iterdir()))
 
 
 @pytest.fixture
@@ -98,8 +90,8 @@ def test_no_descriptors(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
     """A daemon that may open nothing more says so in each cycle, loops no faster, and heals once it may."""
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     daemon.until("cycle_finished", result="ok")
-    before = daemon.count("fd")
-    daemon.limit("NOFILE", 4)
+    before = daemon.descriptors()
+    daemon.may_open(4)
     daemon.cycles(1)
     page, begun = _revoke(sandbox), time.monotonic()
     starved = daemon.cycles(2)
@@ -107,10 +99,10 @@ def test_no_descriptors(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
     results = [line["result"] for line in starved if line["event"] == "cycle_finished"]
     assert set(results) <= {"degraded", "failed"}
     assert not [line for line in starved if line["event"] == "page_written"]
-    daemon.limit("NOFILE", -1)
+    daemon.may_open(None)
     healed = daemon.until("page_written", page=page, action="replaced")
     healed += daemon.until("cycle_finished", result="ok")
-    assert daemon.count("fd") <= before + 2
+    assert daemon.descriptors() <= before + 2
     assert daemon.child.end() == 0
     _told_no_mistake(starved + healed, daemon.child)
 
@@ -120,16 +112,29 @@ def test_no_threads(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
     """A daemon that can start no thread does its work one by one, or says so, and is well once it can."""
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run", user=NOBODY))
     daemon.until("cycle_finished", result="ok")
-    daemon.limit("NPROC", daemon.count("task"))
-    daemon.cycles(1)
-    page = _revoke(sandbox)
-    starved = daemon.cycles(2)
-    daemon.limit("NPROC", -1)
+    with _crowd():
+        daemon.cycles(1)
+        page = _revoke(sandbox)
+        starved = daemon.cycles(2)
     if not any(line["event"] == "page_written" and line["page"] == page for line in starved):
         daemon.until("page_written", page=page, action="replaced")
     daemon.until("cycle_finished", result="ok")
     assert daemon.child.end() == 0
     _told_no_mistake(starved, daemon.child)
+
+
+@contextmanager
+def _crowd() -> Iterator[None]:
+    """Let that user have so many processes that there is no room for a thread, until the block ends."""
+    script = f"for i in $(seq {THREADS}); do sleep 60 & done; echo ready; wait"
+    command = ["/bin/sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, user=NOBODY, start_new_session=True) as crowd:
+        try:
+            assert crowd.stdout is not None
+            assert crowd.stdout.readline() == b"ready\n"
+            yield
+        finally:
+            os.killpg(crowd.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -156,7 +161,7 @@ def test_disk_of_the_secrets_takes_nothing(
     daemon.until("cycle_finished", result="ok")
     filler = _take_away(small, trouble)
     page = _revoke(sandbox)
-    starved = daemon.until("page_failed", page=page)
+    starved = daemon.until("store_failed")
     file = directory / f"{page}.json"
     assert set(json.loads(file.read_text())) == {"access_token", "page_id", "app_id"}
     assert [path.name for path in directory.iterdir() if path.name.endswith(".tmp")] == []
@@ -175,13 +180,9 @@ def _take_away(small: Path, trouble: str) -> Path | None:
         subprocess.run(["mount", "-o", "remount,ro", small], check=True)
         return None
     filler = small / "filler"
-    with filler.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-                file.flush()
-        except OSError:
-            pass
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
     return filler
 
 

@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import pytest
 
 import sync
 
+THREADS = 30
 ROOT = Path(__file__).parents[2]
 
 
@@ -70,11 +72,17 @@ class Zygote:
         return json.loads(self._process.stdout.readline())
 
     def run(
-        self, folder: Path, *arguments: str, environment: dict[str, str] | None = None, user: int | None = None
+        self,
+        folder: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        user: int | None = None,
     ) -> Child:
-        """Start the program with this command line, as another user where that is said."""
+        """Start the program with this command line; ``user`` is one that may have THREADS threads and processes in all."""
         self._runs += 1
         out, err = folder / f"out-{self._runs}", folder / f"err-{self._runs}"
+        for path in (out, err):
+            path.touch()
         pid = self.ask(
             run=arguments,
             stdout=str(out),
@@ -121,6 +129,7 @@ def _run(request: dict[str, Any]) -> None:
         os.environ |= request["environment"]
         sys.argv = ["page-token-sync", *request["run"]]
         if request["user"] is not None:
+            resource.setrlimit(resource.RLIMIT_NPROC, (THREADS, THREADS))
             os.setgid(request["user"])
             os.setuid(request["user"])
         from sync.cli.main import main

@@ -1,0 +1,186 @@
+"""Renewing a secret that need not be ours, over what networks, standbys, policies and other writers do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sync.core.model import Key, Stored, StoreError, Written
+from sync.core.payload import Payload
+from sync.stores.aws_write import LABEL
+from sync.stores.vault import VaultStore
+from tests.services.aws import Aws, aws, aws_environment, aws_server
+from tests.services.bao import Bao, bao
+from tests.services.between import Asked, Between, Deed, Reply, between, times
+from tests.stores.aws_rig import AwsRig
+from tests.stores.contract import CANARY, failed, one, stored, written
+from tests.stores.test_vault_faults import CAS, LOST_LEAD
+from tests.stores.vault_rig import LeapingClock, VaultRig
+
+__all__ = ["aws", "aws_environment", "aws_server", "bao"]
+
+OLD, NEW = Payload({"token": "old", "note": "theirs"}), Payload({"token": CANARY, "note": "theirs"})
+FOREIGN = {"managed-by": "terraform", "team": "identity"}
+
+
+@pytest.fixture
+def rig(bao: Bao) -> VaultRig:
+    """Give a fresh mount with a credential of somebody else's."""
+    rig = VaultRig(bao)
+    rig.plant(rig.key("user"), {"token": "old", "note": "theirs"}, FOREIGN)
+    return rig
+
+
+@pytest.fixture
+def way(bao: Bao) -> Iterator[Between]:
+    """Give the proxy before the server."""
+    with between(bao.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def store(rig: VaultRig, way: Between) -> Iterator[VaultStore]:
+    """Give a store that goes through the proxy, on a clock that need not be waited for."""
+    store = VaultStore("vault", rig.settings(address=way.url, timeout=5), clock=LeapingClock())
+    store.begin()
+    yield store
+    way.rule = None
+
+
+def renew(store: VaultStore, key: Key) -> Written | StoreError:
+    """Renew the credential as it was planted."""
+    return store.renew(key, NEW, replaces="1")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("deed", [Deed.LOSE, Deed.CUT, LOST_LEAD, Reply(502, "<html>"), Reply(503, "")])
+def test_answer_that_is_lost_is_settled_by_reading(
+    deed: Deed | Reply, count: int, rig: VaultRig, way: Between, store: VaultStore
+) -> None:
+    """A renewal whose answer is lost, before or after it took effect, ends as one version, beside marks that nobody touched."""
+    key = rig.key("user")
+    way.rule = times(count, deed, "POST", "/data/")
+    written(renew(store, key))
+    assert (stored(rig.make_store(), key).payload, rig.versions(key)) == (NEW, ["1", "2"])
+    assert rig.metadata(key)["custom_metadata"] == FOREIGN
+    assert not [asked for asked in way.asked if asked.method == "PATCH"]
+
+
+def test_answer_that_never_comes_may_have_taken_effect(rig: VaultRig, way: Between, store: VaultStore) -> None:
+    """Where every answer is cut off the time-out ends it, and what is told is that it may have been done."""
+    key = rig.key("user")
+    way.rule = times(10**6, Deed.CUT, "POST", "/data/")
+    assert failed(renew(store, key)).maybe_written
+    assert rig.versions(key) == ["1"]
+
+
+def test_one_mismatch_is_a_standby_s_and_two_are_believed(rig: VaultRig, way: Between, store: VaultStore) -> None:
+    """A compare-and-set that fails though nothing changed is tried once more, and no further."""
+    key = rig.key("user")
+    way.rule = times(2, CAS, "POST", "/data/")
+    failed(renew(store, key), "conflict")
+    assert rig.versions(key) == ["1"]
+    way.rule = times(1, CAS, "POST", "/data/")
+    written(renew(store, key))
+
+
+def test_writer_in_between_stays(rig: VaultRig, way: Between, store: VaultStore) -> None:
+    """Where a person puts another token there just before our write, theirs stays."""
+    key = rig.key("user")
+
+    def rule(asked: Asked) -> None:
+        if asked.method == "POST" and "/data/" in asked.path and rig.versions(key) == ["1"]:
+            rig.plant(key, {"token": "by hand"})
+
+    way.rule = rule
+    failed(renew(store, key), "conflict")
+    assert stored(rig.make_store(), key).payload == Payload({"token": "by hand"})
+
+
+def test_data_alone_is_what_a_policy_must_allow(rig: VaultRig, bao: Bao) -> None:
+    """To read and to update the data is enough; without the second nothing is changed, and the missing right is named."""
+    key, path = rig.key("user"), f"{rig.mount}/data/meta/pages/user"
+    for rights, allowed in (('"read"', False), ('"read", "update"', True)):
+        rig.token = bao.token(bao.policy(f'path "{path}" {{ capabilities = [{rights}] }}'))
+        store = rig.make_store()
+        store.begin()
+        found = one(store, key)
+        assert isinstance(found, Stored)
+        answer = store.renew(key, NEW, replaces=found.version)
+        if allowed:
+            written(answer)
+        else:
+            assert path in failed(answer, "denied").message + failed(answer).remedy
+        assert len(rig.versions(key)) == 1 + allowed
+
+
+def test_kv_version_1_is_refused(bao: Bao) -> None:
+    """A mount without versions has no compare-and-set, and is not written to."""
+    rig = VaultRig(bao)
+    rig.mount = bao.mount(version=1)
+    rig.token = bao.root
+    bao.admin("POST", f"{rig.mount}/meta/pages/user", {"token": "old"})
+    failed(rig.make_store().renew(rig.key("user"), NEW, replaces="1"), "kv-v1")
+    assert bao.admin("GET", f"{rig.mount}/meta/pages/user")["data"] == {"token": "old"}
+
+
+@pytest.fixture
+def account(aws: Aws) -> AwsRig:
+    """Give an account with a credential of somebody else's."""
+    rig = AwsRig(aws)
+    rig.plant(rig.key("user"), {"token": "old", "note": "theirs"})
+    rig.add_foreign_mark(rig.key("user"), "team", "identity")
+    aws.heal()
+    return rig
+
+
+@pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_answer_of_aws_that_is_lost_is_settled_by_reading(
+    account: AwsRig, aws: Aws, operation: str, count: int
+) -> None:
+    """A renewal whose answer is lost at any step ends as one new version, without our label, beside tags nobody touched."""
+    key = account.key("user")
+    store = account.make_store()
+    before = stored(store, key).version
+    aws.lose(operation, times=count)
+    answer = store.renew(key, NEW, replaces=before)
+    aws.heal()
+    assert isinstance(answer, Written) or operation == "GetSecretValue"
+    store.begin()
+    again = written(store.renew(key, NEW, replaces=before))
+    assert stored(account.make_store(), key).payload == NEW
+    assert (len(account.versions(key)), account.labels(key, again.version)) == (2, {"AWSCURRENT"})
+    assert dict(account.foreign_marks(key)) == {"team": "identity"}
+    assert not {"TagResource", "UntagResource"} & set(aws.calls)
+
+
+def test_writer_to_aws_in_between_stays(account: AwsRig, aws: Aws) -> None:
+    """Where another makes a version current just before us, it stays, and our label is taken off."""
+    key, store = account.key("user"), account.make_store()
+    before = stored(store, key).version
+    aws.before(
+        "UpdateSecretVersionStage",
+        lambda: account.client.put_secret_value(SecretId=key.path, SecretString='{"token": "by hand"}'),
+    )
+    failed(store.renew(key, NEW, replaces=before), "conflict")
+    assert stored(account.make_store(), key).payload == Payload({"token": "by hand"})
+    labels = account.client.describe_secret(SecretId=key.path)["VersionIdsToStages"]
+    assert not [version for version, names in labels.items() if LABEL in names]
+
+
+def test_what_blocks_a_secret_of_aws_blocks_its_renewal(account: AwsRig, aws: Aws) -> None:
+    """A secret with a rotation of its own, a replica, and one that is scheduled for deletion are left alone."""
+    key = account.key("user")
+    before = stored(account.make_store(), key).version
+    aws.edit("DescribeSecret", lambda answer: answer.update(RotationEnabled=True))
+    assert "rotation-enabled" in failed(account.make_store().renew(key, NEW, replaces=before), "conflict").message
+    aws.heal()
+    aws.edit("DescribeSecret", lambda answer: answer.update(PrimaryRegion="us-east-1"))
+    assert "replica" in failed(account.make_store().renew(key, NEW, replaces=before), "conflict").message
+    aws.heal()
+    account.delete(key)
+    assert "scheduled-deletion" in failed(account.make_store().renew(key, NEW, replaces=before), "conflict").message
+    account.client.restore_secret(SecretId=key.path)
+    assert stored(account.make_store(), key).payload == OLD

@@ -1,0 +1,289 @@
+"""How much may be asked of Meta: what its answers teach, how calls are spread, and when nothing goes at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync.core.model import Ask
+from sync.core.secret import Secret
+from sync.core.usage import (
+    BATCH,
+    LEAST_CEILING,
+    Allowance,
+    Pool,
+    allowance,
+    app_pool,
+    calls_per_hour,
+    frozen_until,
+    is_worth_keeping,
+    spent,
+    throttled,
+    told,
+)
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+BUDGET = 0.75
+
+
+def pool(used: float | None = None, *, ago: timedelta = timedelta(0), **more: object) -> Pool:
+    """Make a quota of 200 calls an hour of which so much was used so long ago."""
+    known = {"ceiling": 200.0, "measured": True} if used is not None else {}
+    return replace(Pool(used, None if used is None else NOW - ago), **{**known, **more})  # type: ignore[arg-type]
+
+
+def at(found: Pool, now: datetime = NOW) -> Allowance:
+    """Say what is allowed under the usual budget."""
+    return allowance(found, BUDGET, now)
+
+
+def asks(ordinary: int, urgent: int = 0) -> list[Ask]:
+    """Make asks, the urgent ones first."""
+    return [Ask(Secret(f"u{number}"), urgent=True) for number in range(urgent)] + [
+        Ask(Secret(f"o{number}")) for number in range(ordinary)
+    ]
+
+
+def test_while_nothing_was_told_one_batch_goes_at_a_time() -> None:
+    """There is no limit but the look at Meta's word after each batch."""
+    assert at(Pool()) == Allowance(None, None, BATCH)
+    assert at(pool(90, ago=HOUR)) == Allowance(None, None, BATCH)
+
+
+def test_below_half_of_an_unknown_quota_nothing_is_held_back() -> None:
+    """Its size is learnt by one batch."""
+    found = at(Pool(10.0, NOW))
+    assert (found.ordinary, found.at_once) == (None, BATCH)
+
+
+@pytest.mark.parametrize("used", [0.0, 10.0, 30.0, 49.0])
+def test_below_half_ordinary_calls_go_up_to_half_at_once(used: float) -> None:
+    """They are held back by nothing but the half."""
+    assert at(pool(used)).ordinary == int((50 - used) * 2)
+
+
+def test_what_is_left_up_to_the_budget_is_spread_over_an_hour() -> None:
+    """A quarter of it after a quarter of an hour, all of it after the hour."""
+    half = told(pool(49.0), 50.0, 0, NOW)
+    levels = [at(replace(half, told_at=NOW + n * 15 * MINUTE), NOW + n * 15 * MINUTE).ordinary for n in range(5)]
+    assert levels == [0, 12, 25, 37, 50]
+
+
+def test_after_that_hour_what_leaves_metas_count_is_used_again() -> None:
+    """As long as half or more was in use within the last hour the level stays at the budget."""
+    pressed = pool(60.0, pressed_from=NOW - 2 * HOUR, pressed_at=NOW - 15 * MINUTE)
+    assert at(pressed).ordinary == 30
+    calm = pool(60.0, pressed_from=NOW - 3 * HOUR, pressed_at=NOW - 61 * MINUTE)
+    assert at(calm).ordinary == 0
+
+
+@pytest.mark.parametrize("used", [75.0, 80.0, 94.0])
+def test_from_the_budget_on_only_what_is_urgent_goes(used: float) -> None:
+    """Repairs go on up to 95 per cent, and it is said when the others follow."""
+    found = at(pool(used))
+    assert (found.ordinary, found.urgent) == (0, int((95 - used) * 2))
+    assert found.next_allowed_at == NOW + HOUR * (1 - 75 / used)
+
+
+@pytest.mark.parametrize("used", [95.0, 99.0, 100.0, 140.0])
+def test_from_95_per_cent_nothing_goes_until_much_has_left_the_count(used: float) -> None:
+    """Not even what is urgent; then a single call looks."""
+    full = pool(used)
+    found = at(full)
+    assert (found.ordinary, found.urgent, found.at_once) == (0, 0, 0)
+    assert found.next_allowed_at is not None
+    assert at(full, found.next_allowed_at - MINUTE).at_once == 0
+    assert at(full, found.next_allowed_at + MINUTE).at_once == 1
+
+
+def test_an_old_word_is_looked_at_again_before_much_is_asked() -> None:
+    """What was told a quarter of an hour ago may still be so, since all calls of a minute leave the count together."""
+    assert at(pool(74.0, ago=15 * MINUTE)).at_once == 1
+    assert at(pool(35.0, ago=15 * MINUTE)).at_once == 40
+
+
+def test_what_is_not_told_ages_to_nothing_over_the_window() -> None:
+    """The per cents of the last word go down by the minute."""
+    assert [at(pool(60.0, ago=n * 15 * MINUTE)).ordinary for n in (0, 1, 2, 3)] == [0, 10, 40, 70]
+
+
+def test_no_more_than_half_of_the_room_goes_before_the_next_look() -> None:
+    """A quota that is smaller than it seems is not run into."""
+    assert at(pool(5.0)).at_once == 90
+    assert at(pool(92.0)).at_once == 6
+
+
+@pytest.mark.parametrize(("first", "last", "calls"), [(10, 35, 50), (0, 25, 50), (10, 12, 50), (40, 90, 10_000)])
+def test_the_size_of_a_quota_is_learnt_from_a_rise(first: float, last: float, calls: int) -> None:
+    """So many calls for so many per cent; a larger rise moves what was believed further."""
+    found = told(told(Pool(), first, 1, NOW), last, calls, NOW + MINUTE / 2)
+    truth = 100 * calls / (last - first)
+    assert found.measured
+    assert found.ceiling is not None
+    assert min(LEAST_CEILING, truth) <= found.ceiling <= max(LEAST_CEILING, truth) * 1.05
+    if last - first >= 25:
+        assert abs(found.ceiling - truth) < abs(LEAST_CEILING - truth) / 2 + 5
+
+
+def test_single_calls_teach_the_size_in_the_end() -> None:
+    """The headers of a batch's items tell of each call, cut off to whole per cents."""
+    found, made = Pool(), 0
+    for made in range(1, 101):
+        found = told(found, float(made * 100 // 400), 1, NOW)
+    assert found.ceiling is not None
+    assert 360 < found.ceiling < 440
+
+
+def test_a_rise_over_more_than_a_minute_teaches_nothing() -> None:
+    """Calls that left the count meanwhile are told by nobody."""
+    found = told(told(Pool(), 10.0, 1, NOW), 40.0, 500, NOW + 2 * MINUTE)
+    assert (found.ceiling, found.measured, found.used) == (None, False, 40.0)
+
+
+def test_many_calls_without_a_rise_say_that_the_quota_is_large() -> None:
+    """Then many batches go side by side."""
+    found = told(told(Pool(), 1.0, 1, NOW), 1.0, 50, NOW)
+    assert (found.ceiling, found.measured) == (2500.0, False)
+    assert at(found).at_once > 1000
+
+
+def test_a_measured_size_counts_more_than_a_guess() -> None:
+    """The first rise brings a large guess down at once where it is large."""
+    found = told(told(told(Pool(), 1.0, 1, NOW), 1.0, 50, NOW), 40.0, 78, NOW)
+    assert found.ceiling is not None
+    assert found.ceiling < 1200
+
+
+def test_an_answer_that_was_overtaken_lowers_nothing() -> None:
+    """Side by side an earlier word may come later."""
+    found = told(told(pool(10.0), 40.0, 50, NOW), 30.0, 50, NOW)
+    assert found.used == 40.0
+    assert told(found, 30.0, 1, NOW + 2 * MINUTE).used == 30.0
+
+
+def test_no_header_is_not_nothing() -> None:
+    """The last word stays."""
+    found = told(pool(80.0, ago=MINUTE), None, 5, NOW)
+    assert (found.used, found.told_at, found.counted) == (80.0, NOW - MINUTE, 5)
+
+
+def test_what_is_planned_on_the_size_does_not_follow_each_answer() -> None:
+    """It changes where the size is off by more than a seventh."""
+    assert calls_per_hour(None, BUDGET) == calls_per_hour(Pool(), BUDGET) == 150
+    near = told(told(Pool(), 0.0, 1, NOW), 27.0, 50, NOW)
+    assert near.ceiling is not None
+    assert near.ceiling != LEAST_CEILING
+    assert calls_per_hour(near, BUDGET) == 150
+    far = told(told(Pool(), 0.0, 1, NOW), 50.0, 1000, NOW)
+    assert far.ceiling is not None
+    assert calls_per_hour(far, BUDGET) == far.ceiling * BUDGET
+
+
+@pytest.mark.parametrize("freezes", [0, 1, 2, 3, 9])
+@pytest.mark.parametrize("jitter", [0.0, 1.0])
+def test_a_throttled_app_waits_an_hour_then_twice_as_long_up_to_four(freezes: int, jitter: float) -> None:
+    """A tenth of jitter at most comes to it."""
+    found = throttled(Pool(freezes=freezes), "app", None, NOW, jitter)
+    hours = min(2**freezes, 4) * (1 + jitter / 10)
+    assert frozen_until(found, NOW) == NOW + timedelta(hours=hours)
+    assert at(found) == Allowance(0, 0, 0, found.frozen_until)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "waits"), [(None, 5), (0, 5), (1, 5), (15, 15), (180, 180), (1440, 1440), (99_999, 1440)]
+)
+def test_the_time_that_meta_names_is_kept(minutes: int | None, waits: int) -> None:
+    """Nothing named means five minutes, and no freeze is longer than a day."""
+    wait = timedelta(minutes=minutes) if minutes is not None else None
+    assert throttled(Pool(), "named", wait, NOW, 0.0).frozen_until == NOW + waits * MINUTE
+    assert throttled(Pool(), "named", wait, NOW, 1.0).frozen_until == NOW + min(waits * 1.1, 1440) * MINUTE
+
+
+def test_several_refusals_at_once_are_one_freeze() -> None:
+    """Batches side by side are refused together."""
+    once = throttled(Pool(), "app", None, NOW, 0.0)
+    assert throttled(once, "app", None, NOW + MINUTE, 0.0) == once
+
+
+def test_a_freeze_is_left_by_one_call_and_then_a_quarter_of_the_rate() -> None:
+    """For an hour, urgent calls too; after it the freeze is forgotten."""
+    frozen = throttled(pool(30.0), "app", None, NOW, 0.0)
+    then = NOW + HOUR
+    assert at(frozen, then) == Allowance(1, 1, 1)
+    thawed = told(frozen, 2.0, 1, then)
+    assert (at(thawed, then).ordinary, at(thawed, then).urgent) == (0, 0)
+    later = at(thawed, then + 20 * MINUTE)
+    assert (later.ordinary, later.urgent) == (12, 12)
+    after = spent(thawed, asks(6), BUDGET, then + 20 * MINUTE)
+    assert at(after, then + 20 * MINUTE).ordinary == 6
+    over = told(after, 2.0, 1, then + HOUR)
+    assert (over.frozen_until, over.freezes) == (None, 0)
+    assert at(over, then + HOUR).ordinary == 96
+
+
+def test_a_refusal_while_thawing_is_a_longer_freeze() -> None:
+    """Twice in a row is answered by twice the time."""
+    frozen = throttled(pool(30.0), "app", None, NOW, 0.0)
+    again = throttled(frozen, "app", None, NOW + HOUR, 0.0)
+    assert again.frozen_until == NOW + 3 * HOUR
+    thawed = told(frozen, 2.0, 1, NOW + HOUR)
+    assert throttled(thawed, "app", None, NOW + HOUR + MINUTE, 0.0).freezes == 2
+
+
+def test_a_clock_that_is_set_back_freezes_nothing_for_days() -> None:
+    """An end further off than any freeze counts no more; a word from the future counts as made now."""
+    frozen = throttled(Pool(), "app", None, NOW, 0.0)
+    assert frozen_until(frozen, NOW - timedelta(days=3)) is None
+    assert at(pool(80.0), NOW - timedelta(days=3)).ordinary == 0
+
+
+def test_closed_quotas_are_kept_while_they_matter() -> None:
+    """A Page's quota is forgotten two hours after it opened, and one that was never closed is not kept at all."""
+    frozen = throttled(Pool(), "named", 10 * MINUTE, NOW, 0.0)
+    assert is_worth_keeping(frozen, NOW + HOUR)
+    assert not is_worth_keeping(frozen, NOW + 3 * HOUR)
+    assert not is_worth_keeping(Pool(), NOW)
+
+
+def test_what_is_chosen_keeps_its_order_and_passes_over_what_must_wait() -> None:
+    """Ordinary asks wait where only urgent ones may go, and never go before them."""
+    wanted = asks(5, urgent=3)
+    assert Allowance(2, 4, 50).choose(wanted) == wanted[:3]
+    assert Allowance(4, 9, 50).choose(wanted) == wanted[:4]
+    assert Allowance(0, 2, 50).choose(wanted) == wanted[:2]
+    assert Allowance(None, None, 6).choose(wanted) == wanted[:6]
+    assert Allowance(0, 2, 50).choose(wanted[3:]) == []
+
+
+def test_an_apps_quota_has_a_name() -> None:
+    """The next cycle finds it by the app's id."""
+    assert app_pool("123") == "app:123"
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(0, 3600), st.sampled_from(["told", "silent", "throttle"]), st.integers(0, 150))),
+    st.floats(0.05, 1.0),
+)
+def test_whatever_meta_says_there_is_an_answer(said: list[tuple[int, str, int]], budget: float) -> None:
+    """Nothing raises, no number is negative, and ordinary calls are never allowed where urgent ones are not."""
+    now, found = NOW, Pool()
+    for seconds, kind, number in said:
+        now += timedelta(seconds=seconds)
+        found = {
+            "told": lambda: told(found, float(number), number, now),  # noqa: B023 - called at once
+            "silent": lambda: told(found, None, number, now),  # noqa: B023 - called at once
+            "throttle": lambda: throttled(found, "app", None, now, 0.5),  # noqa: B023 - called at once
+        }[kind]()
+        allowed = allowance(found, budget, now)
+        assert allowed.at_once >= 0
+        for most in (allowed.ordinary, allowed.urgent):
+            assert most is None or most >= 0
+        if allowed.urgent is not None and allowed.urgent == 0:
+            assert allowed.ordinary == 0 or allowed.at_once == 0
+        found = spent(found, allowed.choose(asks(60, urgent=2)), budget, now)

@@ -61,8 +61,8 @@ class Wire:
             found = self._once(call, token, end)
             if isinstance(found, Answer):
                 return found
-            if told is not None and found.error.reason == "timeout":
-                # What used the time up says more than that it ran out.
+            if told is not None and found.error.reason in ("timeout", "unreachable"):
+                # What was waited for says more than that the time ran out, or that one node of many is dead.
                 found = replace(found, error=replace(told, maybe_written=found.error.maybe_written))
             elif found.again in ("throttled", "no-leader", "soon"):
                 told = found.error

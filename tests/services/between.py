@@ -48,16 +48,20 @@ Rule = Callable[[Asked], Reply | Deed | None]
 
 @dataclass
 class Between:
-    """The running proxy: ``rule`` may be changed at any time, ``asked`` is all that came.
+    """The running proxy: ``rule`` and ``upstreams`` may be changed at any time, ``asked`` is all that came.
 
+    With several ``upstreams`` each request goes to the next, be it alive or not, as with a balancer that knows nothing of health.
     ``done`` is called once the server has done a request and before its answer goes on, ``told`` once that has gone.
     """
 
     url: str
+    upstreams: Sequence[str] = ()
     rule: Rule | None = None
     done: Callable[[Asked], None] | None = None
     told: Callable[[Asked], None] | None = None
     asked: list[Asked] = field(default_factory=list)
+    answered: list[int] = field(default_factory=list)
+    """The statuses of the answers that came from a server."""
 
     def writes(self) -> list[Asked]:
         """Give the requests that may change data or marks."""
@@ -79,12 +83,9 @@ def times(count: int, deed: Reply | Deed, method: str, part: str) -> Rule:
 
 @contextmanager
 def between(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()) -> Iterator[Between]:
-    """Stand before ``upstream`` on a free port, until the block ends.
-
-    With ``others`` each request goes to the next of all, be it alive or not, as with a balancer that knows nothing of health.
-    """
+    """Stand before ``upstream`` and ``others`` on a free port, until the block ends."""
     over = threading.Event()
-    targets = itertools.cycle([urlsplit(url) for url in (upstream, *others)])
+    turn = itertools.count()
     tls = ssl.create_default_context(cafile=str(ca)) if ca else None
 
     class Handler(BaseHTTPRequestHandler):
@@ -112,12 +113,13 @@ def between(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()
             try:
                 status, headers, answer = forward(asked)
             except (OSError, http.client.HTTPException):
-                if not others:
+                if len(proxy.upstreams) == 1:
                     raise
                 self.close_connection = True
                 return
             if proxy.done:
                 proxy.done(asked)
+            proxy.answered.append(status)
             if deed is Deed.LOSE:
                 self.close_connection = True
                 return
@@ -138,7 +140,7 @@ def between(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_LIST = handle_any  # noqa: N815 - http.server's names
 
     def forward(asked: Asked) -> tuple[int, Mapping[str, str], bytes]:
-        target = next(targets)
+        target = urlsplit(proxy.upstreams[next(turn) % len(proxy.upstreams)])
         if tls is not None:
             line: http.client.HTTPConnection = http.client.HTTPSConnection(target.netloc, timeout=20, context=tls)
         else:
@@ -152,7 +154,7 @@ def between(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    proxy = Between(f"http://127.0.0.1:{server.server_port}")
+    proxy = Between(f"http://127.0.0.1:{server.server_port}", (upstream, *others))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -22,6 +22,9 @@ import pytest
 
 from tests.services.bao import Bao, free_port
 
+LONG = os.environ.get("LONG_CLUSTER") == "1"
+"""Whether time is there for elections of their usual length."""
+
 
 def until(done: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait until something has come true."""
@@ -167,7 +170,7 @@ cluster_addr = "https://127.0.0.1:{cluster_port}"
 
 
 @contextmanager
-def three_nodes(folder: Path, multiplier: int = 1) -> Iterator[Cluster]:
+def three_nodes(folder: Path, multiplier: int) -> Iterator[Cluster]:
     """Run three voters; ``multiplier`` 1 has a new leader within about 3 seconds, OpenBao's default of 5 within about 10."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -209,5 +212,5 @@ def _form(cluster: Cluster) -> None:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Give three voters for all tests; a test that kills heals."""
-    with three_nodes(tmp_path_factory.mktemp("cluster")) as running:
+    with three_nodes(tmp_path_factory.mktemp("cluster"), multiplier=5 if LONG else 1) as running:
         yield running

@@ -24,6 +24,7 @@ Hear = Callable[[Mapping[str, str]], None]
 SIZE = 50
 """What Meta takes at most."""
 _NULL = Fault("null")
+_REFUSED = 400
 
 
 def form(relative_urls: Sequence[str], auth: Mapping[str, str], *, headers: bool = False) -> bytes:
@@ -58,7 +59,7 @@ def read_batch(
     asked, so it is none.
     """
     secrets = tuple(secrets)
-    if body.strip() in (b"", b"null"):
+    if body.strip() in (b"", b"null") and status < _REFUSED and retry_after is None:
         return _NULL
     try:
         value = read_json(body)

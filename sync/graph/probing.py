@@ -87,7 +87,7 @@ class Prober:
     def _taken(self, page_id: str, answer: Answer | Fault) -> Probe:
         if isinstance(answer, Answer):
             is_id = answer.value.get("id")
-            if not isinstance(is_id, str | int):
+            if not isinstance(is_id, str | int) or isinstance(is_id, bool):
                 return "unknown"
             return "answered" if str(is_id) == page_id else "refused"
         row = classify(answer, "probe")

@@ -218,7 +218,8 @@ def _usage(world: World, request: Request, page: str) -> dict[str, str]:
     if text is None:
         return {}
     if text not in world.tokens:
-        used = quotas.app.used(now) if quotas.app is not None else world.app_usage
+        counted = quotas.app if _of_app(world, text) else None
+        used = counted.used(now) if counted is not None else world.app_usage
         return dict((app_header(used),)) if used else {}
     known = world.pages.get(page)
     pool = quotas.of_page(page) if known is not None else None

@@ -503,3 +503,33 @@ def test_stopping_passes_through() -> None:
     with pytest.raises(Stopping):
         stage.source().read(stage.pages())
     assert len(stage.seen) == 1
+
+
+@pytest.mark.parametrize("pages", [5, 60])
+def test_a_page_that_is_to_be_read_alone_has_a_request_of_its_own(pages: int) -> None:
+    """Neither a list nor a batch speaks for it; the others are read as ever."""
+    stage = Stage(pages)
+    source = stage.source()
+    source.parents()
+    stage.seen.clear()
+    got = source.read(stage.pages(), alone=frozenset({"main-berlin", "main-paris", "nobody"}))
+    assert len(fetched(got)) == pages
+    assert singles(stage) == 2
+    ids = {page.id for page in stage.world.pages.values() if page.name in ("berlin", "paris")}
+    assert not any(url.partition("?")[0] in ids for request in stage.seen for url in items(request))
+
+
+def test_a_read_alone_is_refused_alone() -> None:
+    """What Graph says of the one Page is told of it."""
+    stage = Stage(3)
+    stage.fault("unassigned@berlin")
+    got = stage.source().read(stage.pages(), alone=frozenset({"main-berlin"}))
+    assert problems(got) == {"main-berlin": ("no-access", State.INVALID, "page")}
+
+
+def test_all_pages_may_be_read_alone() -> None:
+    """Then there is no list and no batch at all."""
+    stage = Stage(25)
+    names = frozenset(page.name for page in stage.pages())
+    assert len(fetched(stage.source().read(stage.pages(), alone=names))) == 25
+    assert (lists(stage), batches(stage), singles(stage)) == (0, [], 25)

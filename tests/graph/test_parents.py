@@ -234,3 +234,63 @@ def test_one_apps_refusal_is_no_other_ones() -> None:
     assert {name for name, one in got.items() if isinstance(one, Fetched)} == {
         page.name for page in stage.pages("second", "other")
     }
+
+
+def known(stage: Stage) -> dict[tuple[str, str], TokenFacts]:
+    """Have Meta judge the system user's token, and remember what it said."""
+    facts = stage.source().parents()["main"].verdict.facts
+    assert facts is not None
+    stage.seen.clear()
+    return {(stage.world.app.id, Secret(stage.world.user.token).fingerprint): facts}
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(0, 0), (3599, 0), (3600, 1), (-60, 1)])
+def test_a_token_that_was_valid_is_judged_again_after_an_hour(seconds: int, calls: int) -> None:
+    """Until then what is remembered of it counts; a word from the future does not."""
+    stage = Stage(3)
+    remembered = known(stage)
+    stage.clock.advance(seconds)
+    source = stage.source(known=remembered)
+    assert codes(source.parents()["main"]) == (State.VALID, [], [])
+    assert source.calls == calls
+
+
+def test_a_remembered_token_that_died_is_found_by_the_first_page_that_says_so() -> None:
+    """What is remembered counts no more once a read says 190."""
+    stage = Stage(30)
+    remembered = known(stage)
+    stage.fault("dead")
+    source = stage.source(known=remembered)
+    got = source.read(stage.pages())
+    assert {one.problem.code for one in got.values() if isinstance(one, SourceError)} == {"system-user-dead"}
+    assert codes(source.parents()["main"]) == (State.INVALID, ["system-user-dead"], [])
+
+
+def test_a_remembered_death_is_asked_about_in_each_cycle() -> None:
+    """So that its repair is noticed at once."""
+    stage = Stage(3)
+    stage.fault("dead")
+    remembered = known(stage)
+    stage.world.revive(stage.world.user)
+    source = stage.source(known=remembered)
+    assert codes(source.parents()["main"]) == (State.VALID, [], [])
+    assert source.calls == 1
+
+
+def test_a_remembered_token_that_has_ended_meanwhile_is_judged_again() -> None:
+    """Its end was known."""
+    stage = Stage(3)
+    stage.fault("ending=600")
+    remembered = known(stage)
+    stage.clock.advance(601)
+    assert codes(stage.source(known=remembered).parents()["main"])[0] is State.INVALID
+
+
+def test_what_is_remembered_of_another_string_or_app_says_nothing() -> None:
+    """A rotated token is judged at once."""
+    stage = Stage(3)
+    remembered = known(stage)
+    stage.world.rotate(stage.world.user)
+    source = stage.source(known=remembered)
+    source.parents()
+    assert source.calls == 1

@@ -1,0 +1,238 @@
+"""Whether the app's quota is kept: over calls, over cycles, and after Meta said no."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from sync.core.model import Ask, Fetched, SourceError, State, TokenFacts
+from sync.core.secret import Secret
+from sync.core.usage import Pool, app_pool
+from sync.graph.interface import AppCredentials
+from sync.sandbox.quota import Rolling
+from tests.graph.stage import NOW, Stage, ordinary
+from tests.graph.test_pages import items
+
+
+def stage_with_quota(pages: int, limit: int = 200) -> Stage:
+    """Give a sandbox whose app has so many calls an hour."""
+    stage = Stage(pages)
+    stage.world.quotas.app = Rolling(limit)
+    return stage
+
+
+def made_up(count: int, *, urgent: bool = False) -> list[Ask]:
+    """Ask about strings that are no tokens, which costs as much."""
+    return [Ask(Secret(f"EAA{'u' if urgent else 'o'}{number}"), urgent=urgent) for number in range(count)]
+
+
+def pool_of(stage: Stage, pools: Mapping[str, Pool]) -> Pool:
+    """Give the app's quota."""
+    return pools[app_pool(stage.world.app.id)]
+
+
+def used(stage: Stage) -> int:
+    """Give the calls of the last hour, as Meta counts them."""
+    quota = stage.world.quotas.app
+    assert quota is not None
+    quota.used(stage.clock.now().timestamp())
+    return len(quota.calls)
+
+
+def throttled(told: Mapping[Secret, TokenFacts | SourceError]) -> set[str]:
+    """Give the problems of those tokens that were not judged."""
+    return {one.problem.code for one in told.values() if isinstance(one, SourceError)}
+
+
+def test_a_thousand_tokens_take_half_of_a_small_quota_and_no_more() -> None:
+    """What there is no room for is not in the answer, nothing is refused, and it is said how many wait until when."""
+    stage = stage_with_quota(1)
+    source = stage.source()
+    told = source.debug("messenger", made_up(1000))
+    assert 90 <= len(told) <= 100
+    assert all(isinstance(one, TokenFacts) for one in told.values())
+    assert list(told) == [ask.token for ask in made_up(1000)][: len(told)]
+    (warning,) = source.warnings
+    assert f"{1000 - len(told)} tokens wait to be judged until 1" in warning
+    assert "App messenger has used 4" in warning or "App messenger has used 5" in warning
+
+
+def test_the_next_cycles_go_on_where_the_last_one_stopped() -> None:
+    """Within an hour the budget is reached and kept, by the longest waiting first."""
+    stage = stage_with_quota(1)
+    left, pools, sums = made_up(1000), dict[str, Pool](), []
+    for _ in range(12):
+        source = stage.source(pools=pools)
+        told = source.debug("messenger", left)
+        assert not throttled(told)
+        left = [ask for ask in left if ask.token not in told]
+        pools = dict(source.pools)
+        sums.append(used(stage))
+        stage.clock.advance(900)
+    assert max(sums) <= 153
+    assert sums[4:] == [pytest.approx(150, abs=2)] * 8
+    assert [ask.token for ask in left] == [ask.token for ask in made_up(1000)][-len(left) :]
+
+
+def test_repairs_go_on_above_the_budget_up_to_95_per_cent() -> None:
+    """What is urgent goes where the others wait."""
+    stage = stage_with_quota(1)
+    for _ in range(160):
+        stage.world.quotas.app.call(stage.clock.now().timestamp())  # type: ignore[union-attr]
+    asks = [*made_up(100, urgent=True), *made_up(100)]
+    source = stage.source(pools={app_pool(stage.world.app.id): Pool(80.0, NOW, ceiling=200.0, measured=True)})
+    told = source.debug("messenger", asks)
+    assert 25 <= len(told) <= 31
+    assert set(told) <= {ask.token for ask in asks[:100]}
+    assert used(stage) <= 191
+
+
+def test_a_large_quota_is_asked_side_by_side_after_one_batch() -> None:
+    """The items of the first batch show that they hardly count."""
+    stage = stage_with_quota(1, limit=100_000)
+    stage.world.quotas.app.calls.extend([stage.clock.now().timestamp()] * 1000)  # type: ignore[union-attr]
+    source = stage.source()
+    assert len(source.debug("messenger", made_up(1000))) == 1000
+    assert source.requests == 20
+    assert source.warnings == ()
+
+
+def test_a_frozen_app_is_not_asked_by_the_next_cycles_until_its_time() -> None:
+    """Neither tokens nor Pages are asked for, the message names the time, and one call tries it then."""
+    stage = Stage(3)
+    source = stage.source()
+    source.parents()
+    stage.fault("throttled-app")
+    told = source.debug("messenger", made_up(2))
+    (message,) = {one.problem.message for one in told.values() if isinstance(one, SourceError)}
+    assert "(#4) Application request limit reached" in message
+    assert " UTC." in message
+    pools, sent = source.pools, len(stage.seen)
+    stage.world.faults.clear()
+    stage.clock.advance(3540)
+    later = stage.source(pools=pools)
+    got = later.read(stage.pages())
+    assert {(one.problem.code, one.scope) for one in got.values() if isinstance(one, SourceError)} == {
+        ("throttled", "app")
+    }
+    assert later.parents()["main"].verdict.state is State.UNKNOWN
+    assert throttled(later.debug("messenger", made_up(2))) == {"throttled"}
+    assert set(later.probe("messenger", {Secret("EAAx"): "1"}).values()) == {"unknown"}
+    assert len(stage.seen) == sent
+    stage.clock.advance(600)
+    after = stage.source(pools=later.pools)
+    assert all(isinstance(one, Fetched) for one in after.read(stage.pages()).values())
+    assert len(items(stage.seen[sent])) == 1
+    assert len(after.debug("messenger", made_up(50))) == 0
+    assert any("50 tokens wait" in warning for warning in after.warnings)
+
+
+def test_a_second_refusal_closes_the_app_for_longer() -> None:
+    """An hour, then two."""
+    stage = Stage(1)
+    stage.fault("throttled-app")
+    first = stage.source()
+    first.parents()
+    stage.clock.advance(4000)
+    second = stage.source(pools=first.pools)
+    second.parents()
+    one, two = (pool_of(stage, source.pools).frozen_until for source in (first, second))
+    assert one is not None
+    assert two is not None
+    assert timedelta(minutes=60) <= one - NOW <= timedelta(minutes=66)
+    assert timedelta(minutes=120) <= two - NOW - timedelta(seconds=4000) <= timedelta(minutes=132)
+
+
+def test_a_full_app_lets_pages_be_read_and_system_users_be_known() -> None:
+    """From 95 per cent on only the app's own token is not used, and what is remembered of a system user counts."""
+    stage = Stage(3)
+    facts = stage.source().parents()["main"].verdict.facts
+    assert facts is not None
+    stage.clock.advance(7200)
+    full = {app_pool(stage.world.app.id): Pool(96.0, stage.clock.now(), ceiling=200.0, measured=True)}
+    known = {(stage.world.app.id, Secret(stage.world.user.token).fingerprint): facts}
+    stage.seen.clear()
+    source = stage.source(pools=full, known=known)
+    assert source.parents()["main"].verdict.state is State.VALID
+    assert all(isinstance(one, Fetched) for one in source.read(stage.pages()).values())
+    assert not any(b"debug_token" in request.content for request in stage.seen)
+    unknown = stage.source(pools=full).parents()["main"].verdict
+    assert (unknown.state, unknown.problems[0].code) == (State.UNKNOWN, "throttled")
+    assert "It goes on at 14:1" in unknown.problems[0].message
+
+
+def test_retry_after_is_kept() -> None:
+    """A 429 without a code names its seconds."""
+    stage = Stage(1)
+    stage.before = lambda _: httpx.Response(429, headers={"retry-after": "1800"}, text="")
+    source = stage.source()
+    source.parents()
+    until = pool_of(stage, source.pools).frozen_until
+    assert until is not None
+    assert timedelta(minutes=30) <= until - NOW <= timedelta(minutes=33)
+
+
+def test_a_throttled_page_waits_for_its_minutes_and_stops_no_other() -> None:
+    """By its own quota: it is neither read nor probed until Meta's time, and the message names it."""
+    stage = Stage(5)
+    stage.fault("throttled-page=30@berlin")
+    source = stage.source()
+    got = source.read(stage.pages())
+    assert sum(isinstance(one, Fetched) for one in got.values()) == 4
+    error = got["main-berlin"]
+    assert isinstance(error, SourceError)
+    assert (error.problem.code, error.problem.graph_code, error.scope) == ("throttled", 80001, "page")
+    assert "It goes on at 12:3" in error.problem.message
+    stage.world.faults.clear()
+    for minutes, reads in ((25, 4), (10, 5)):
+        stage.clock.advance(minutes * 60)
+        stage.seen.clear()
+        source = stage.source(pools=source.pools)
+        got = source.read(stage.pages())
+        assert sum(isinstance(one, Fetched) for one in got.values()) == reads
+        assert [len(items(request)) for request in stage.seen if b"debug_token" not in request.content] == [reads]
+
+
+def test_a_page_that_is_nearly_used_up_is_left_alone_too() -> None:
+    """The header of its own read closes it before Meta has to."""
+    stage = Stage(3)
+    next(page for page in stage.world.pages.values() if page.name == "berlin").usage = 97
+    source = stage.source()
+    assert all(isinstance(one, Fetched) for one in source.read(stage.pages()).values())
+    got = stage.source(pools=source.pools).read(stage.pages())
+    assert [name for name, one in got.items() if isinstance(one, SourceError)] == ["main-berlin"]
+
+
+def test_a_business_that_is_used_up_closes_its_system_user() -> None:
+    """A header that names none of the Pages speaks of the caller."""
+    stage = Stage(25)
+    source = stage.source()
+    source.parents()
+    usage = {"777": [{"type": "pages", "call_count": 99, "estimated_time_to_regain_access": 10}]}
+
+    def full(request: httpx.Request) -> httpx.Response | None:
+        if "me/accounts" not in str(request.url):
+            return None
+        return httpx.Response(200, headers={"x-business-use-case-usage": json.dumps(usage)}, json={"data": []})
+
+    stage.before = full
+    got = source.read(stage.pages())
+    assert {(one.problem.code, one.scope) for one in got.values() if isinstance(one, SourceError)} == {
+        ("throttled", "system_user")
+    }
+    assert len(got) == 25
+    assert source.requests == 2
+
+
+def test_two_apps_have_two_quotas() -> None:
+    """What one has used holds back no other."""
+    stage = stage_with_quota(1)
+    other = stage.world.other_app
+    source = stage.source(apps=[AppCredentials("other", other.id, Secret(other.secret))])
+    assert len(source.debug("messenger", made_up(300))) <= 100
+    assert len(source.debug("other", ordinary([Secret(f"EAAx{number}") for number in range(120)]))) == 120
+    assert {app_pool(stage.world.app.id), app_pool(other.id)} <= set(source.pools)

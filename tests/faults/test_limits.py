@@ -19,6 +19,7 @@ import pytest
 
 from sync.sandbox.server import Sandbox
 from tests.e2e.rig import Rig
+from tests.faults.logs import Daemon
 from tests.faults.zygote import THREADS, Child, Zygote, forks
 from tests.services.graph import sandbox
 
@@ -28,38 +29,10 @@ NOBODY = 61_234
 """A user of no other process, so that its processes and threads can be counted."""
 
 
-class Daemon:
-    """A running daemon with a cycle each second, and its log so far."""
-
-    def __init__(self, child: Child) -> None:
-        self.child = child
-        self._seen = 0
-
-    def until(self, event: str, **fields: Any) -> list[dict[str, Any]]:
-        """Wait for an event with these fields; gives all lines since the last time up to it."""
-        end, got = time.monotonic() + 30, []
-        while True:
-            for text in self.child.stdout.read_text().split("\n")[self._seen : -1]:
-                self._seen += 1
-                line = json.loads(text)
-                got.append(line)
-                if line["event"] == event and fields.items() <= line.items():
-                    return got
-            assert time.monotonic() < end, (got, self.child.stderr.read_text())
-            time.sleep(0.05)
-
-    def cycles(self, count: int) -> list[dict[str, Any]]:
-        """Wait for so many further ends of cycles; gives all lines up to then."""
-        return [line for _ in range(count) for line in self.until("cycle_finished")]
-
-    def may_open(self, count: int | None) -> None:
-        """Let the running process have so many descriptors; None for as many as before."""
-        _, hard = resource.prlimit(self.child.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(self.child.pid, resource.RLIMIT_NOFILE, (hard if count is None else count, hard))
-
-    def descriptors(self) -> int:
-        """Count the process's open descriptors."""
-        return len(list(Path(f"/proc/{self.child.pid}/fd").iterdir()))
+def _may_open(daemon: Daemon, count: int | None) -> None:
+    """Let the running process have so many descriptors; None for as many as before."""
+    _, hard = resource.prlimit(daemon.child.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.child.pid, resource.RLIMIT_NOFILE, (hard if count is None else count, hard))
 
 
 @pytest.fixture
@@ -91,7 +64,7 @@ def test_no_descriptors(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     daemon.until("cycle_finished", result="ok")
     before = daemon.descriptors()
-    daemon.may_open(4)
+    _may_open(daemon, 4)
     daemon.cycles(1)
     page, begun = _revoke(sandbox), time.monotonic()
     starved = daemon.cycles(2)
@@ -99,7 +72,7 @@ def test_no_descriptors(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
     results = [line["result"] for line in starved if line["event"] == "cycle_finished"]
     assert set(results) <= {"degraded", "failed"}
     assert not [line for line in starved if line["event"] == "page_written"]
-    daemon.may_open(None)
+    _may_open(daemon, None)
     healed = daemon.until("page_written", page=page, action="replaced")
     healed += daemon.until("cycle_finished", result="ok")
     assert daemon.descriptors() <= before + 2

@@ -13,7 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +77,12 @@ class Zygote:
         *arguments: str,
         environment: dict[str, str] | None = None,
         user: int | None = None,
+        main: str = "sync.cli.main",
     ) -> Child:
-        """Start the program with this command line; ``user`` is one that may have THREADS threads and processes in all."""
+        """Start the program with this command line; ``main`` names the module whose ``main`` is run.
+
+        ``user`` is one that may have THREADS threads and processes in all.
+        """
         self._runs += 1
         out, err = folder / f"out-{self._runs}", folder / f"err-{self._runs}"
         for path in (out, err):
@@ -88,14 +92,15 @@ class Zygote:
             stdout=str(out),
             stderr=str(err),
             user=user,
+            main=main,
             environment={**os.environ, **(environment or {})},
         )
         return Child(self, pid, out, err)
 
 
 @contextmanager
-def zygote() -> Iterator[Zygote]:
-    """Run the process that forks, until the block ends."""
+def zygote(environment: Mapping[str, str] | None = None) -> Iterator[Zygote]:
+    """Run the process that forks, until the block ends; ``environment`` is added to its own and its children's."""
     command = [sys.executable, "-m", "tests.faults.zygote"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
@@ -132,9 +137,8 @@ def _run(request: dict[str, Any]) -> None:
             resource.setrlimit(resource.RLIMIT_NPROC, (THREADS, THREADS))
             os.setgid(request["user"])
             os.setuid(request["user"])
-        from sync.cli.main import main
-
-        main()
+        importlib.import_module(request["main"]).main()
+        code = 0
     except SystemExit as end:
         code = end.code
     except BaseException as error:  # noqa: BLE001 - as the interpreter does it

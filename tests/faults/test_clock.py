@@ -1,0 +1,145 @@
+"""The daemon as a process, under a wall clock that is set, and stopped in the middle as a laptop's lid does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.sandbox.server import Sandbox
+from sync.sandbox.states import switch_off, switch_on
+from tests.cli.rigs import file_rig
+from tests.e2e.rig import Rig
+from tests.faults.logs import Daemon, names
+from tests.faults.zygote import Zygote, forks, zygote
+from tests.services.graph import sandbox
+
+__all__ = ["forks", "sandbox"]
+
+LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+JUMPS = ("-1h", "+1d", "-1d", "+1h", "+3d") if os.environ.get("FAULTS") == "long" else ("-1h", "+1d")
+EVERY = 2
+
+
+class WallClock:
+    """The wall clock of a process, which can be set; the monotonic one goes on."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.set("+0")
+
+    def set(self, offset: str) -> None:
+        """Let it be so far from the machine's: +1d, -1h."""
+        fresh = self._file.with_suffix(".fresh")
+        fresh.write_text(offset + "\n")
+        fresh.replace(self._file)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment to go by it."""
+        return {
+            "LD_PRELOAD": str(LIBRARY),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_RESET": "1",
+        }
+
+
+@pytest.fixture
+def wall(tmp_path: Path) -> WallClock:
+    """Give a wall clock that can be set."""
+    if LIBRARY is None:
+        pytest.skip("NOT TESTED: setting a process's wall clock needs the package libfaketime")
+    return WallClock(tmp_path / "offset")
+
+
+@pytest.fixture
+def shifted(wall: WallClock) -> Iterator[Zygote]:
+    """Give the process that forks, under that wall clock."""
+    with zygote(wall.environment) as running:
+        yield running
+
+
+def test_the_wall_clock_is_set(shifted: Zygote, wall: WallClock, tmp_path: Path, sandbox: Sandbox) -> None:
+    """Set back or ahead by an hour or a day, the next cycle comes in time and alone, and no word is from the future."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(schedule={"every": f"{EVERY}s"}, state={"file": str(tmp_path / "state.json")})
+    reports = tmp_path / "reports"
+    reports.touch()
+    daemon = Daemon(shifted.run(tmp_path, str(rig.file), str(reports), main="tests.soak.daemon"))
+    daemon.until("cycle_finished", result="ok")
+    for offset in JUMPS:
+        daemon.so_far()
+        asked, seen = sandbox.world.calls.calls, len(reports.read_text().splitlines())
+        wall.set(offset)
+        begun = time.monotonic()
+        daemon.until("cycle_started")
+        assert time.monotonic() - begun < EVERY + 3, offset
+        daemon.until("cycle_finished", result="ok")
+        time.sleep(EVERY)
+        assert names(daemon.so_far(), "cycle_started") <= 2, offset
+        assert sandbox.world.calls.calls - asked <= 4 * (2 * len(rig.sandbox.pages) + 3), offset
+        after = [json.loads(line) for line in reports.read_text().splitlines()[seen:]]
+        _ages_are_right(after[1:], offset)
+    assert daemon.child.end() == 0
+    assert daemon.child.stderr.read_text() == ""
+
+
+def _ages_are_right(reports: list[dict[str, Any]], offset: str) -> None:
+    """No judgement lies after the report that tells of it, nor before what still counts."""
+    for report in reports:
+        ended = datetime.fromisoformat(report["finished_at"])
+        for page in report["pages"]:
+            for place in page["stores"]:
+                assert place["served"] == "verified", offset
+                age = ended - datetime.fromisoformat(place["verified_at"])
+                assert timedelta(0) <= age < timedelta(hours=48), (offset, age)
+
+
+def test_suspended_between_cycles(forks: Zygote, tmp_path: Path, sandbox: Sandbox) -> None:
+    """After a sleep over many intervals one cycle is made up for, and not all of them."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(schedule={"every": "1s"})
+    daemon = Daemon(forks.run(tmp_path, "--config", str(rig.file), "run"))
+    daemon.cycles(2)
+    os.kill(daemon.child.pid, signal.SIGSTOP)
+    time.sleep(5)
+    daemon.so_far()
+    os.kill(daemon.child.pid, signal.SIGCONT)
+    begun = time.monotonic()
+    daemon.until("cycle_finished", result="ok")
+    time.sleep(max(1.5 - (time.monotonic() - begun), 0))
+    assert names(daemon.so_far(), "cycle_started") <= 2
+    assert daemon.child.end() == 0
+
+
+def test_suspended_inside_a_call(forks: Zygote, tmp_path: Path, sandbox: Sandbox) -> None:
+    """A sleep in the middle of a call, longer than its time-out, is a time-out at most, and the next cycle is well."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(schedule={"every": "1s"}, graph={"base_url": sandbox.url, "timeout": "2s"})
+    daemon = Daemon(forks.run(tmp_path, "--config", str(rig.file), "run"))
+    daemon.cycles(1)
+    before = _stored(rig)
+    switch_on(sandbox.world, "slow=500")
+    daemon.until("cycle_started")
+    os.kill(daemon.child.pid, signal.SIGSTOP)
+    time.sleep(3)
+    os.kill(daemon.child.pid, signal.SIGCONT)
+    daemon.until("cycle_finished")
+    switch_off(sandbox.world)
+    daemon.until("cycle_finished", result="ok")
+    assert daemon.child.end() == 0
+    assert daemon.child.stderr.read_text() == ""
+    assert _stored(rig) == before
+
+
+def _stored(rig: Rig) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (rig.folder / "secrets").glob("*.json")}

@@ -113,8 +113,14 @@ def _plain_http(settings: Settings, report: Report) -> Iterator[str]:
 
 
 def _system_users(settings: Settings, apps: Names, report: Report) -> None:
+    renewed = {str(user.token) for user in settings.system_users.values() if not isinstance(user.refresh, Never)}
+    tokens: dict[str, KeyPath] = {}
     for name, user in settings.system_users.items():
         path: KeyPath = ("system_users", name)
+        first = tokens.setdefault(str(user.token), path)
+        if first is not path and str(user.token) in renewed:
+            report(Finding(0, (*path, "token"), "duplicate-place", "another system user has this token, and one of them renews it",
+                           "give each a token of its own, or take refresh away", first=(0, (*first, "token"))))  # fmt: skip
         if user.app is None and apps.known is not None and apps.only() is None:
             report(
                 Finding(0, path, "choice-needed", "it is not said which app the token belongs to", "write app: NAME")

@@ -86,6 +86,7 @@ def _load(path: Path) -> tuple[Config, Sources]:
     for index, entry in zip(listed, settings.pages, strict=True):
         resolver.add((0, ("pages", index)), entry)
     files = [path, *_further(settings, path, reader, resolver)]
+    resolver.check_references()
     check_state(settings, base, files, reader.report)
     reader.finish()
     for name, secrets in resolver.arn_like.items():

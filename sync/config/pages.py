@@ -11,6 +11,7 @@ from sync.config.errors import Finding, KeyPath
 from sync.config.limits import AWS_NAME_LENGTH, ends_like_arn, label_faults
 from sync.config.model import Settings
 from sync.config.stores import AwsStore, VaultStore, template
+from sync.config.values import StoreReference, parts_in
 from sync.core.model import Checks, Key, Page
 from sync.core.payload import PayloadTemplate, fill
 
@@ -35,9 +36,13 @@ class Resolver:
     _places: dict[tuple[str, ...], tuple[At, str]] = field(default_factory=dict)
     _default_checks: Checks = field(init=False)
     _inside: dict[str, tuple[str, ...]] = field(init=False)
+    _only_app: str | None = field(init=False)
+    _only_user: str | None = field(init=False)
+    _only_store: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._inside = {name: places_in(store) for name, store in self.settings.stores.items()}
+        self._only_app, self._only_user, self._only_store = (names.only() for names in self.names)
         self._default_checks = _checks(self.settings.defaults.checks, None)
 
     def add(self, at: At, entry: FilePage) -> None:
@@ -80,6 +85,15 @@ class Resolver:
             )
         )
 
+    def check_references(self) -> None:
+        """Report credentials that are read from a Page's own secret; to be called once all Pages are added."""
+        for path, reference in parts_in(self.settings, skip=("pages", "defaults")):
+            if isinstance(reference, StoreReference) and reference.store in self._inside:
+                page = self._places.get(place(self._inside[reference.store], reference.path))
+                if page is not None:
+                    self._wrong((0, path), (), "duplicate-place", "leads to the secret of a Page",
+                                "keep this credential in a place of its own", first=page[0])  # fmt: skip
+
     def _wrong(self, at: At, key: KeyPath, code: str, *texts: str, first: At | None = None) -> None:
         message, cure = texts
         self.report(Finding(at[0], (*at[1], *key), code, message, cure, first=first))
@@ -100,7 +114,7 @@ class Resolver:
         return (at[0], (*at[1], key)) if own else (0, ("defaults", key))
 
     def _user(self, at: At, entry: FilePage) -> str | None:
-        name = entry.system_user or self.settings.defaults.system_user or self.names.users.only()
+        name = entry.system_user or self.settings.defaults.system_user or self._only_user
         if name is None:
             if self.names.users.known is not None:
                 self._wrong(at, (), "choice-needed", "it is not said which system user reaches this Page",
@@ -111,7 +125,7 @@ class Resolver:
         )
 
     def _stores(self, at: At, entry: FilePage) -> Sequence[str] | None:
-        only = self.names.stores.only()
+        only = self._only_store
         names = entry.stores or self.settings.defaults.stores or ((only,) if only else None)
         if names is None:
             if self.names.stores.known is not None:
@@ -137,7 +151,7 @@ class Resolver:
 
     def _app(self, user: str) -> tuple[str, str]:
         found = self.settings.system_users.get(user)
-        name = (found.app if found else None) or self.names.apps.only() or ""
+        name = (found.app if found else None) or self._only_app or ""
         app = self.settings.apps.get(name)
         return name, app.id if app else ""
 
@@ -171,7 +185,7 @@ class Resolver:
         if first is not at:
             self._wrong(at, (), "duplicate-place", f"leads to the same place in {name} as another Page",
                         "let the store's path hold {name}, or change this Page's stores", first=first)  # fmt: skip
-        elif not self._same_templates(other, name):  # which is told of the stores themselves
+        elif other != name and not self._same_templates(other, name):  # which is told of the stores themselves
             self._wrong(at, (), "duplicate-place", f"leads to the same place in the stores {other} and {name}",
                         "change the path of one of the two, or this Page's stores")  # fmt: skip
         if isinstance(store, AwsStore):

@@ -86,6 +86,28 @@ def test_a_store_may_hold_a_system_user_s_token(tmp_path: Path) -> None:
     assert "[reference-loop]" in errors(tmp_path, looped)[0]
 
 
+def test_a_credential_is_not_a_page_s_secret(tmp_path: Path) -> None:
+    """A credential may not be read from the place that a Page's token is written to."""
+    text = with_("token: {env: TOKEN}", "token: {store: disk, path: berlin.json, key: token}").replace("\npages:", DISK)
+    (found,) = errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [disk]"))
+    assert found.splitlines() == [
+        "config.yaml:5:17: system_users.main.token: leads to the secret of a Page (the first is at config.yaml:10:5) [duplicate-place]",
+        "    keep this credential in a place of its own",
+    ]
+    assert errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [vault]")) == []
+
+
+def test_a_token_is_renewed_by_one(tmp_path: Path) -> None:
+    """Two system users may share a token's place only where nobody renews it."""
+    text = with_("token: {env: TOKEN}", f"token: {STORED}, refresh: 14d").replace("\npages:", DISK)
+    text = text.replace("name: berlin", "name: berlin, stores: [vault], system_user: main")
+    twice = text.replace("\nstores:", f"\n  other: {{token: {STORED}}}\nstores:")
+    (found,) = errors(tmp_path, twice)
+    assert "system_users.other.token: another system user has this token, and one of them renews it" in found
+    assert "(the first is at config.yaml:5:17) [duplicate-place]" in found
+    assert errors(tmp_path, twice.replace("refresh: 14d", "refresh: never")) == []
+
+
 def test_the_state_file_stays_out_of_a_store(tmp_path: Path) -> None:
     """The state file may not lie among a file store's secrets, nor be reached there by a link."""
     text = GOOD.replace("\npages:", DISK).replace("name: berlin", "name: berlin, stores: [disk]")

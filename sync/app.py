@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Self, assert_never
 from sync.config import refs, stores
 from sync.config.load import Config
 from sync.config.stores import AnyStore
-from sync.config.values import Reference
+from sync.config.values import Reference, StoreReference
 from sync.core.due import verify_interval
 from sync.core.holds import Brake
 from sync.core.memory import Memory, Rhythm
-from sync.core.model import Key, Stored, StoreError
+from sync.core.model import Key, Never, Stored, StoreError
 from sync.core.payload import fixed_part
+from sync.core.refresh import Refresh
 from sync.core.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource
 from sync.core.usage import app_pool, calls_per_hour
@@ -139,8 +140,16 @@ class App:
             observe=settings.mode == "observe",
             asks_twice=not goes_on,
             selected_from=None if selection is None else selection.named,
+            refreshes=self._refreshes(),
             warnings=(*config.warnings, *state),
         )
+
+    def _refreshes(self) -> Mapping[str, Refresh]:
+        return {
+            name: Refresh(Key(user.token.store, user.token.path), user.token.key, user.refresh)
+            for name, user in self._config.settings.system_users.items()
+            if isinstance(user.token, StoreReference) and not isinstance(user.refresh, Never)
+        }
 
     def _verify_every(self, memory: Memory) -> timedelta:
         """Give the interval in which each app's quota lets all its tokens be judged."""

@@ -8,13 +8,15 @@ from ulid import ULID
 
 from sync.core.holds import is_counted
 from sync.core.memory import Memory
-from sync.core.model import Key, StoreError, Written
+from sync.core.model import Key, Parent, StoreError, Written
 from sync.core.plan import Plan, Policy, plan
 from sync.core.planned import places
+from sync.core.refresh import Renewal, is_cared_for, tell_of_ends
 from sync.core.remember import Lesson, remember
 from sync.core.report import Frame, Outcome, Report, Traffic, report
 from sync.cycle.apply import apply
 from sync.cycle.observe import observe
+from sync.cycle.refresh import refresh
 from sync.cycle.task import Task
 
 
@@ -39,6 +41,9 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     )
     another = if_plan is not None and planned.checksum != if_plan
     outcomes, told = apply(task, planned) if writes and not another else (None, {})
+    renews = writes and not another and task.selected_from is None
+    renewals = refresh(task, sight.scene.parents) if renews else {}
+    ending, to_tell = _ends(task, sight.scene.parents, {**task.memory.renewals, **renewals}, renews=renews)
     memory, degraded = remember(
         sight.scene,
         Lesson(
@@ -50,6 +55,8 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
             pools=task.source.pools,
             started_at=started_at,
             whole=task.selected_from is None,
+            renewals=renewals,
+            ending=ending,
         ),
         task.clock.now(),
     )
@@ -70,8 +77,23 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         degraded=tuple(sorted(degraded)),
         alarms={name: lost.alarm for name, lost in memory.lost.items() if lost.alarm is not None},
         recovered=tuple(sorted((_alarmed(task.memory) & sight.scene.names) - set(memory.lost))),
+        renewals=memory.renewals,
+        ending=to_tell,
     )
     return report(planned, frame, outcomes, instance=task.instance, planned_only=not write), memory
+
+
+def _ends(
+    task: Task, parents: Mapping[str, Parent], renewals: Mapping[str, Renewal], *, renews: bool
+) -> tuple[Mapping[str, int], tuple[str, ...]]:
+    """Give what was told of ending tokens, and of whose to tell now: not of one that is renewed without anybody."""
+    now = task.clock.now()
+    spared = [
+        name
+        for name, wanted in task.refreshes.items()
+        if renews and name in parents and is_cared_for(parents[name], wanted, renewals.get(name), now)
+    ]
+    return tell_of_ends(parents, task.memory.ending, spared, now)
 
 
 def _overwritten(planned: Plan, outcomes: Mapping[Key, Outcome]) -> list[Key]:

@@ -13,6 +13,7 @@ from sync.core.holds import Brake
 from sync.core.memory import Memory, Rhythm
 from sync.core.model import Key, Page, SourceError, StoreError
 from sync.core.problems import Problem
+from sync.core.refresh import Refresh
 from sync.graph.interface import Source
 from sync.stores.interface import Store
 from sync.threads import Clock
@@ -26,7 +27,8 @@ class Task:
 
     ``pages`` are the whole configuration's, or a selection of them; then ``selected_from`` holds the places of the whole,
     and the memory of other Pages is left alone. ``observe``: nothing is written, whatever is decided. ``asks_twice``: no
-    later cycle of this process can hear Meta say a thing a second time, so it is asked again at once.
+    later cycle of this process can hear Meta say a thing a second time, so it is asked again at once. ``refreshes`` says
+    by system user whose token is to be renewed before it ends.
     """
 
     instance: str
@@ -41,6 +43,7 @@ class Task:
     observe: bool = False
     asks_twice: bool = False
     selected_from: frozenset[Key] | None = None
+    refreshes: Mapping[str, Refresh] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 

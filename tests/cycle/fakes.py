@@ -19,7 +19,6 @@ from sync.core.model import (
     Parent,
     Probe,
     SourceError,
-    State,
     Stored,
     StoreError,
     TokenFacts,
@@ -32,6 +31,7 @@ from sync.core.report import Report
 from sync.core.secret import Secret
 from sync.core.usage import Pool
 from sync.cycle import Task, run
+from sync.graph.parents import judge_parent
 from sync.stores.interface import Capabilities, Store
 from sync.threads import Stopping
 from tests.core.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts
@@ -94,6 +94,11 @@ class World:
     quota: int | None = None
     """So many tokens are asked about in a cycle, urgent ones apart."""
     parent: Secret = PARENT_TOKEN
+    users: dict[Secret, TokenFacts] = field(default_factory=dict)
+    """What Meta says of system users' tokens that are not the usual one, which never ends."""
+    renewed: dict[str, Any] = field(default_factory=dict)
+    """What differs in a token that is given in exchange, which has sixty days."""
+    exchanged: list[Secret] = field(default_factory=list)
 
     def token(self, page: Page) -> Secret:
         """Give a Page's token of now."""
@@ -103,9 +108,23 @@ class World:
 
     def facts(self, token: Secret) -> TokenFacts:
         """Say what a token is."""
+        if token in self.users and token not in self.dead:
+            return replace(self.users[token], asked_at=self.clock.now())
         if token in self.dead or token not in self.owners:
             return TokenFacts(self.clock.now(), is_valid=False)
         return facts(asked_at=self.clock.now(), profile_id=self.owners[token])
+
+    def user_facts(self, **changes: Any) -> TokenFacts:
+        """Say what a system user's token is."""
+        return facts(**{"type": "SYSTEM_USER", "app_id": APP_ID, "user_id": USER_ID, "profile_id": None, **changes})
+
+    def exchange(self) -> Secret:
+        """Give a new token of the system user."""
+        new = Secret(f"EAA-user-{len(self.exchanged)}-{'y' * 12}")
+        self.exchanged.append(new)
+        ends = self.clock.now() + timedelta(days=60)
+        self.users[new] = self.user_facts(**{"expires_at": ends, **self.renewed})
+        return new
 
 
 class GraphInMemory:
@@ -129,7 +148,8 @@ class GraphInMemory:
 
     def _parent(self, user: str) -> Parent:
         error = self._world.errors.get(user)
-        verdict = Verdict(State.VALID, facts=facts(type="SYSTEM_USER", app_id=APP_ID, user_id=USER_ID))
+        said = self._world.users.get(self._world.parent, self._world.user_facts())
+        verdict = judge_parent(said, APP_ID, self._world.clock.now())
         if error is not None:
             verdict = Verdict(error.state, (error.problem,))
         return Parent(user, "messenger", self._world.parent, verdict)
@@ -145,6 +165,11 @@ class GraphInMemory:
         self._called("probe")
         refused = self._world.dead | self._world.refused
         return {token: "refused" if token in refused else "answered" for token in pages}
+
+    def refresh(self, system_user: str) -> Secret | SourceError:
+        """Give a new token, or the error under ``refresh``."""
+        self._called("refresh")
+        return self._world.errors.get("refresh") or self._world.exchange()
 
     def read(
         self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset()
@@ -244,6 +269,20 @@ class StoreInMemory:
             self.secrets[key] = replace(self.secrets[key], marks=marks)
             self.writes.append(("marks", key))
         self._step("read back", key)
+        return Written(self.secrets[key].version, self.confirms)
+
+    def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
+        """Write the payload alone if the version is still the one that was read."""
+        error = self._step("renew", key)
+        if error is not None:
+            return error
+        with self._lock:
+            now = self.secrets.get(key)
+            if now is None or now.version != replaces:
+                return CONFLICT
+            self.versions.setdefault(key, []).append(payload)
+            self.secrets[key] = replace(now, payload=payload, version=f"{now.version}+", first=False)
+        self._step("renewed", key)
         return Written(self.secrets[key].version, self.confirms)
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:

@@ -67,7 +67,7 @@ class VaultStore:
     @property
     def warnings(self) -> Sequence[str]:
         """Sentences since the last ``begin``."""
-        return [*([] if self._wire.forwards else [_NO_FORWARD]), *self._reader.warnings]
+        return [*([] if self._wire.forwards else [_NO_FORWARD]), *self._reader.warnings, *self._reader.history()]
 
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
         """Start a cycle."""

@@ -11,6 +11,7 @@ from typing import Any
 from sync.core.model import Absent, StoreError
 from sync.stores import vault_kv as kv
 from sync.stores.vault_answers import Answer, Call, Trouble, denied, error
+from sync.stores.vault_history import Retention, retention
 from sync.stores.vault_login import Session
 from sync.stores.vault_settings import VaultSettings
 
@@ -44,6 +45,8 @@ class Engine:
         self._wrong: StoreError | None = None
         self._proven = False
         self._detailed = True
+        self._config_denied = False
+        self.retention = Retention()
         self._allowed: dict[str, Mapping[str, Sequence[str]] | None] = {}
         self.expected: Sequence[str] = ()
 
@@ -73,7 +76,19 @@ class Engine:
                 if isinstance(found, Answer) and found.status == HTTPStatus.OK:
                     self._wrong = _wrong(found.data)
                     self._proven = self._wrong is None
+                if self._proven:
+                    self._look_at_config(end)
             return self._wrong
+
+    def _look_at_config(self, end: float) -> None:
+        """Learn how long versions stay; a policy that does not let us is asked once, and nothing else depends on it."""
+        if self._config_denied:
+            return
+        found = self._session.ask(self._calls.config(), end)
+        if isinstance(found, Answer) and found.status == HTTPStatus.OK:
+            self.retention = retention(found.data)
+        else:
+            self._config_denied = isinstance(found, Trouble) and found.refused
 
     def read(self, path: str, end: float) -> kv.Found | Absent | StoreError:
         """Read data, version and marks; Absent means only that there is no value."""

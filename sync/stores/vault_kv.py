@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -22,13 +22,17 @@ _MERGE = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """A secret's metadata: its newest version, and the map that our marks are in."""
+    """A secret's metadata: its newest version, and the map that our marks are in.
+
+    ``keeps`` is how many versions stay, 0 where that is the mount's to say or was not told.
+    """
 
     version: int
     created: str
     destroyed: bool
     deletion: str
     custom: Mapping[str, str]
+    keeps: int = field(default=0, compare=False)
 
     def live(self, now: datetime) -> bool:
         """Whether the newest version has a value; a ``deletion`` may be set and lie ahead (delete_version_after)."""
@@ -86,13 +90,14 @@ def info(data: Mapping[str, Any]) -> Info | None:
 
 
 def _info(version: int, of_version: Mapping[str, Any], of_secret: Mapping[str, Any]) -> Info:
-    custom = of_secret.get("custom_metadata")
+    custom, keeps = of_secret.get("custom_metadata"), of_secret.get("max_versions")
     return Info(
         version=version,
         created=str(of_version.get("created_time", "")),
         destroyed=of_version.get("destroyed") is True,
         deletion=str(of_version.get("deletion_time") or ""),
         custom={str(key): str(value) for key, value in custom.items()} if isinstance(custom, dict) else {},
+        keeps=keeps if isinstance(keeps, int) else 0,
     )
 
 
@@ -120,6 +125,11 @@ class Calls:
     def which_version(self) -> Call:
         """Ask whether the mount is KV version 2; any token with some access below it may ask."""
         path = f"sys/internal/ui/mounts/{self._mount}"
+        return Call("GET", path, "read", path)
+
+    def config(self) -> Call:
+        """Ask for the mount's settings, which few policies allow."""
+        path = f"{self._mount}/config"
         return Call("GET", path, "read", path)
 
     def read(self, path: str) -> Call:

@@ -62,6 +62,8 @@ class Session:
             return Trouble(token)
         found = self._wire.ask(call, token, end)
         if not (isinstance(found, Trouble) and found.refused):
+            if isinstance(found, Answer):
+                self._alive = (token, self._clock.monotonic())
             return found
         fresh = self._replace(token, found, end)
         if fresh is None:
@@ -84,6 +86,8 @@ class Session:
                 return self._login(end)
             if token.renew_at is None or now < token.renew_at:
                 return token.secret
+            if self._failed is not None and (token.ends_at is None or now < token.ends_at):
+                return token.secret  # it was neither renewed nor replaced in this cycle, and serves to its end
             dead = token.ends_at is not None and now >= token.ends_at
             renewed = self._renew(token, end) if token.renewable and not dead else None
             if renewed is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Marks, StoreError
 from sync.stores import vault_kv as kv
 from sync.stores.vault_engine import Engine
+from sync.stores.vault_history import missing_history
 from sync.threads import Clock, each
 
 Entry = kv.Found | kv.Info | Absent
@@ -30,11 +31,22 @@ class Reader:
     _values: dict[str, kv.Found] = field(default_factory=dict)
     _read: dict[str, Entry] = field(default_factory=dict)
     _listing: Mapping[str, kv.Info | None] | None = None
+    _wanted: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
         """Forget what was read in the last cycle, but not the values that it may turn out to be the same."""
         self._read = {}
         self._listing = None
+        self._wanted = set()
+
+    def history(self) -> Iterator[str]:
+        """Say where earlier versions, or even the newest, will not stay, among what was read in this cycle."""
+        known: list[kv.Info] = []
+        for path in self._wanted:
+            entry = (self._listing or {}).get(path) or self._read.get(path, Absent())
+            if not isinstance(entry, Absent):
+                known.append(entry.info if isinstance(entry, kv.Found) else entry)
+        return missing_history(self.engine.retention, known, self.clock.now())
 
     def wrote(self, path: str) -> None:
         """Note that what was read and listed of this path is no longer so."""
@@ -59,6 +71,7 @@ class Reader:
             found.update(self._without_value(empty))
         good = {path: entry for path, entry in found.items() if not isinstance(entry, StoreError)}
         self._read.update(good)
+        self._wanted.update(paths)
         self._values.update({path: entry for path, entry in good.items() if isinstance(entry, kv.Found)})
         self.engine.expected = paths
         return found

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -499,3 +505,74 @@ def test_rule_sees_all(way: Between, rig: VaultRig) -> None:
     way.rule = seen.append
     one(token_store(rig, way, Held(rig.token)), rig.key("a"))
     assert seen[0].headers["x-vault-token"] == rig.token
+
+
+def test_a_refused_renewal_is_asked_for_once_a_cycle(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """Where a living token can be neither renewed nor replaced, a thousand requests do not ask for it a thousand times."""
+    role = Role(rig, way, clock, token_ttl="300s", secret={"num_uses": 1})
+    one(role.store, rig.key("a"))
+    way.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
+    clock.leap(201)
+    for cycle in (1, 2):
+        role.store.begin()
+        for number in range(20):
+            assert isinstance(one(role.store, rig.key(f"page{number}")), Absent)
+        assert role.asked("renew-self") == cycle
+
+
+def test_leases_of_a_token_of_short_life(rig: VaultRig, way: Between) -> None:
+    """Cycle after cycle over several lives of a token leaves at most two leases at any time, and its end leaves what ends by itself."""
+    role = Role(rig, way, LeapingClock(), token_ttl="2s", token_max_ttl="3s")
+    store = VaultStore("vault", replace(role.store._settings, timeout=10), clock=SystemClock(), workers=1)
+    end, cycles, most = time.monotonic() + 5, 0, 0
+    while time.monotonic() < end:
+        store.begin()
+        assert isinstance(one(store, rig.key("a")), Absent)
+        cycles += 1
+        most = max(most, len(leases(rig.bao, role.mount)))
+    before = leases(rig.bao, role.mount)
+    store.close()
+    assert cycles > 5
+    assert 2 <= store.logins <= 5
+    assert role.asked("renew-self") > 0
+    assert most <= 2
+    assert len(leases(rig.bao, role.mount)) == len(before) - 1
+
+
+def leases(bao: Bao, mount: str) -> list[str]:
+    """Name the leases of an auth method's tokens."""
+    status, answer = bao.call("LIST", f"sys/leases/lookup/auth/{mount}/login")
+    return list(answer["data"]["keys"]) if status == 200 else []
+
+
+@pytest.mark.parametrize("wrong", ["host", "end"])
+def test_certificate_that_does_not_fit(bao: Bao, rig: VaultRig, tmp_path: Path, wrong: str) -> None:
+    """A certificate for another host, or past its end, is a TLS trouble; nothing is sent to who shows it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    if wrong == "host":
+        shown = authority.issue_cert("vault.elsewhere")
+    else:
+        shown = authority.issue_cert("127.0.0.1", not_after=datetime(2026, 1, 1, tzinfo=UTC))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    shown.configure_cert(tls)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        heard: list[bytes] = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    line, _ = listener.accept()
+                    with suppress(OSError), tls.wrap_socket(line, server_side=True) as safe:
+                        heard.append(safe.recv(1))
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        store = VaultStore(
+            "vault", rig.settings(address=address, ca_file=str(tmp_path / "ca.pem")), clock=LeapingClock()
+        )
+        problem = failed(one(store, rig.key("a")), "tls")
+        assert problem.whole
+        assert "verif" not in problem.remedy.lower()
+        listener.shutdown(socket.SHUT_RDWR)
+    assert not any(heard)

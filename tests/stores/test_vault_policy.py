@@ -70,7 +70,7 @@ def test_reading_denied(rig: VaultRig) -> None:
         for answer in store.read(keys).values():
             assert "`read`" in failed(answer, "denied").message
         failed(store.owned("acme"), "denied")
-        assert len([asked for asked in way.asked if asked.path.endswith("lookup-self")]) == 1
+        assert len([asked for asked in way.asked if asked.path.endswith("lookup-self")]) <= 1
 
 
 def test_listing_denied(rig: VaultRig) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sync.core.model import Absent, Key, Stored, StoreError, Written
 from sync.stores.vault import VaultStore
 from sync.threads import SystemClock
-from tests.services.bao import Bao, bao, dev_node
+from tests.services.bao import Bao, bao, dev_node, free_port, started
 from tests.services.between import Asked, Between, Deed, Reply, Rule, between, times
+from tests.services.cluster import until
 from tests.stores.contract import CANARY, failed, marks, one, payload, stored, written
 from tests.stores.vault_rig import LeapingClock, VaultRig
 
@@ -475,3 +478,31 @@ def test_index_that_was_overtaken(rig: VaultRig, way: Between, store: VaultStore
     assert list(dict.fromkeys(sent)) == ["5", "6"]
     one(store, rig.key("a"))
     assert json.loads(base64.b64decode(way.asked[-1].headers["x-vault-index"]))["value"] == "6"
+
+
+def test_audit_device_that_is_full(tmp_path: Path) -> None:
+    """A server that may not answer since it cannot log is one trouble per call, asked no second time; nothing is doubled after it."""
+    log, config, address = tmp_path / "audit.log", tmp_path / "audit.hcl", f"127.0.0.1:{free_port()}"
+    config.write_text(f'audit "file" "to-file" {{\n  options {{\n    file_path = "{log}"\n  }}\n}}\n')
+    arguments = ["-dev", "-dev-root-token-id=root", f"-dev-listen-address={address}", "-dev-no-store-token"]
+    with started(tmp_path, [*arguments, f"-config={config}"], f"http://{address}/v1/sys/health") as server:
+        rig = VaultRig(Bao(f"http://{address}", "root"))
+        store, key = rig.make_store(), rig.key("a")
+        written(store.write(key, payload("one"), marks(), replaces=None))
+        log.unlink()
+        log.symlink_to("/dev/full")
+        server.send_signal(signal.SIGHUP)
+        until(lambda: rig.bao.call("GET", "sys/mounts")[0] == 500, "the log is full")
+        store.begin()
+        before = store.requests
+        failed(one(store, key), "unexpected")
+        failed(store.write(key, payload("two"), marks(), replaces="1"), "unexpected")
+        failed(store.owned("acme"), "unexpected")
+        assert store.requests - before <= 3
+        log.unlink()
+        server.send_signal(signal.SIGHUP)
+        until(lambda: rig.bao.call("GET", "sys/mounts")[0] == 200, "the log has room")
+        store.begin()
+        assert stored(store, key).payload == payload("one")
+        written(store.write(key, payload("two"), marks(), replaces="1"))
+        assert rig.versions(key) == ["1", "2"]

@@ -141,15 +141,18 @@ class AwsWriter:
         self._replicas.note(found.name, found.replicas)
         if replaces == found.current:
             return self._stage(wish, found)
-        if found.current == NOTHING or not self._holds(wish, found):
+        holds = found.current != NOTHING and self._holds(wish, found)
+        if isinstance(holds, Refused):
+            return replace(holds.error, maybe_written=True)
+        if not holds:
             return conflict(wish.key, "has changed")
         # Ours, be it that an answer was lost or that a second daemon wrote the same.
         self.drop_label(found)
         return self._tags.settle(found, wish.marks, found.current, confirmed=True)
 
-    def _holds(self, wish: Wish, found: Entry) -> bool:
+    def _holds(self, wish: Wish, found: Entry) -> bool | Refused:
         answer = self._client.call("GetSecretValue", found.name, SecretId=found.arn, VersionId=found.current)
-        return not isinstance(answer, Refused) and wish.is_in(answer.get("SecretString"))
+        return answer if isinstance(answer, Refused) else wish.is_in(answer.get("SecretString"))
 
     def _stage(self, wish: Wish, found: Entry) -> Written | StoreError:
         """Make the new version current, then bring the tags to the marks."""

@@ -33,7 +33,6 @@ class Held:
     version: str
     data: Mapping[str, Any] | None
     live: bool
-    marked: bool
     marks: Marks | None
     first: bool = False
     barred: bool = False
@@ -55,7 +54,6 @@ def of_vault(secret: kv.Secret | None) -> Held | None:
         version=str(secret.current),
         data=newest.data if newest is not None else None,
         live=newest is not None and newest.live,
-        marked=bool(custom),
         marks=mark_map.from_map(custom),
         first=secret.current == 1,
     )
@@ -70,7 +68,6 @@ def of_aws(secret: secrets_manager.Secret | None) -> Held | None:
         version=secret.current or "none",
         data=_object(secret.text),
         live=secret.current is not None and secret.deleted is None,
-        marked=bool(marks),
         marks=mark_map.from_map(marks),
         barred=secret.deleted is not None or secret.rotates or secret.primary is not None,
     )
@@ -122,15 +119,16 @@ class Checker:
             self._marks(who, store, page, path, before)
 
     def _ours(self, who: Life, page: Page, held: Held | None) -> bool:
-        if held is None or (held.version in ("0", "none") and not held.marked):
+        if held is None:
             return True
         marks = held.marks
         return marks is not None and (marks.instance, marks.page_id) == (who.instance, page.id) and not held.barred
 
     def _data(self, who: Life, store: str, page: Page, path: str, before: Held | None, after: Held) -> None:
         self.writers[store, path, after.version] = who.instance
-        seen = who.shown.get((store, path))
-        if not self._ours(who, page, before) and (seen == before or not self._ours(who, page, seen)):
+        # Vault judges a write by the version alone: whoever marks it otherwise meanwhile comes too late.
+        states = who.states.get((store, path), [])
+        if not self._ours(who, page, before) and not any(self._ours(who, page, state) for state in states):
             self.fail("I2", who, "wrote over", store, path, "which is not ours:", _about(before))
         lost = set(before.data or {}) - _NAMED if before is not None and before.live else set[str]()
         if any((before.data or {}).get(key) != (after.data or {}).get(key) for key in lost) if before else False:
@@ -160,10 +158,12 @@ class Checker:
                 if state is not None:
                     return
                 continue
-            if not state.marked and self.writers.get((store, path, state.version)) == who.instance:
+            if state.marks is None and self.writers.get((store, path, state.version)) == who.instance:
                 return
+            # What a crash of ours leaves between a first write and its mark: its keys are ours, and so is its token.
             token = state.token
-            if not state.marked and state.first and token is not None and self._proven(who, page, token):
+            ours = state.marks is None and state.first and set(state.data or ()) == _NAMED
+            if ours and token is not None and self._proven(who, page, token):
                 return
         self.fail("I2", who, "marked", store, path, "which is not ours:", _about(before))
 
@@ -214,23 +214,23 @@ class Checker:
 
     def _silent(self, who: Life, report: Report) -> None:
         told = "".join(f"{event.name}{dict(event.fields)}" for event in events(report))
-        text = json.dumps(as_json(report)) + told + repr(report)
+        text = json.dumps(as_json(report)) + told
         if "EAA" in text or any(secret in text for secret in self.canaries()):
             self.fail("I6", who, "told a secret in a report or an event")
         if "made a mistake" in text:
             self.fail("I7", who, "made a mistake:", text[text.index("made a mistake") :][:160])
 
     def _served(self, who: Life, page: PageEntry, entry: StoreEntry) -> None:
-        seen = who.shown.get((entry.key.store, entry.key.path))
-        token = seen.token if seen is not None else None
+        # What another writer put there after it was read is not what the report speaks of, but what the next one will.
+        token = who.seen.get((entry.key.store, entry.key.path), {}).get(entry.fingerprint or "")
         last = who.last_heard(token) if token is not None else None
         where = f"{entry.key.store} {entry.key.path}"
         if entry.served == "broken" and token is not None and (last is None or last.good(page.id)):
             self.fail("I3", who, "called broken", where, _fp(token), "of which Meta last said", last)
         if entry.served != "verified":
             return
-        if token is None or entry.fingerprint != fingerprint(token):
-            self.fail("I8", who, "called verified", entry.fingerprint, "at", where, "and was shown", _fp(token))
+        if token is None:
+            self.fail("I8", who, "called verified", entry.fingerprint, "at", where, "where it was not shown in this cycle")
         elif last is None or not last.good(page.id):
             self.fail("I8", who, "called verified", _fp(token), "at", where, "of which Meta last said", last)
         elif self.simulation.time - last.at > Rhythm().stale_after.total_seconds():
@@ -277,24 +277,26 @@ class Checker:
                     yield f"{where} is {entry.served}, {entry.action.value} {entry.reason} {entry.error}"
                 elif held is None or held.token is None or not self._valid(held.token):
                     yield f"{where} holds {_about(held)}, which does not work"
-            if page.verdict.value != "valid":
+            # What a string is permitted is asked again after a day.
+            if page.verdict.value != "valid" and [problem.code for problem in page.problems] != ["missing-scope"]:
                 yield f"{page.name} is {page.verdict.value}: {[problem.code for problem in page.problems]}"
 
     def _is_humans(self, report: Report, page: PageEntry, held: Held | None) -> bool:
-        if held is None or (held.version in ("0", "none") and not held.marked):
+        if held is None:
             return False
         marks = held.marks
         if marks is not None:
             return (marks.instance, marks.page_id) != (report.frame.instance, page.id)
         # A first version of ours without marks is marked while its token works; after that it is a person's to decide.
-        return not (held.first and held.live and held.token is not None and self._valid(held.token))
+        keys = set(held.data or ()) == _NAMED
+        return not (held.first and held.live and keys and held.token is not None and self._valid(held.token))
 
 
 def _about(held: Held | None) -> str:
     if held is None:
         return "nothing"
     marks = held.marks
-    whose = f"{marks.instance} {marks.page_id}" if marks else "marked" if held.marked else "unmarked"
+    whose = f"{marks.instance} {marks.page_id}" if marks else "unmarked"
     return f"version {held.version} ({whose}) with {_fp(held.token)}"
 
 

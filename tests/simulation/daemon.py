@@ -134,8 +134,7 @@ class Daemon:
             memory, life.heard, life.refused = self._saved.memory, dict(self._saved.heard), dict(self._saved.refused)
         while True:
             self._fate(life)
-            life.begun = life.simulation.time
-            life.disturbed.clear()
+            life.begin()
             memory, report = self._cycle(life, clock, stores, memory)
             self.done += 1
             self.last = report

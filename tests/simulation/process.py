@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
+from sync.core.secret import fingerprint
 from sync.http import HttpError
 from tests.simulation.time_and_turns import Actor, Simulation
 
@@ -79,7 +80,8 @@ class Life:
         self.refused: dict[str, float] = {}
         self.shown: dict[tuple[str, str], Any] = {}
         self.begun = 0.0
-        self.touched: set[str] = set()
+        self.seen: dict[tuple[str, str], dict[str, str]] = {}
+        self.states: dict[tuple[str, str], list[Any]] = {}
         self.disturbed: set[str] = set()
         self.doing: Doing | None = None
         self._pending: list[tuple[tuple[str, str], Any]] = []
@@ -125,8 +127,19 @@ class Life:
         if fate - weather.hang < weather.lost_answer:
             self._disturb(service, what, "answer lost")
             raise HttpError("reset", maybe_sent=True)
-        self.shown.update(pending)
+        for place, state in pending:
+            self.shown[place] = state
+            self.states.setdefault(place, []).append(state)
+            if state is not None and state.token is not None:
+                self.seen.setdefault(place, {})[fingerprint(state.token)] = state.token
         return answer
+
+    def begin(self) -> None:
+        """Start a cycle: what was seen in the last one is no longer what is there."""
+        self.begun = self.simulation.time
+        self.disturbed.clear()
+        self.seen.clear()
+        self.states.clear()
 
     def silence(self, service: str, what: str, timeout: float) -> None:
         """Let nothing come until the time is out."""

@@ -1,0 +1,99 @@
+"""Pages, tokens and what is known of them, for three weeks on a clock that is only counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sync.core.memory import Memory, Rhythm
+from sync.core.model import NEVER, Fetched, Key, Marks, Page, Parent, State, Stored, TokenFacts, Verdict
+from sync.core.payload import Payload, PayloadTemplate
+from sync.core.scene import Scene
+from sync.core.secret import Secret
+
+START = datetime(2026, 11, 25, tzinfo=UTC)
+INSTANCE, APP, APP_ID, USER, USER_ID = "economy", "messenger", "123456789012345", "main", "777"
+
+
+@dataclass
+class OnePage:
+    """A Page, the string that Graph would give for it, and the one that is stored; ``since`` is when that one died."""
+
+    page: Page
+    fetched: Secret
+    stored: Secret
+    stored_parent: str
+    generation: int = 0
+    since: datetime | None = None
+    content: Stored | None = None
+
+    def held(self) -> Stored:
+        """Give what the store holds, made once for each string."""
+        if (
+            self.content is None
+            or self.content.marks is None
+            or self.content.marks.fingerprint != self.stored.fingerprint
+        ):
+            fingerprint = self.stored.fingerprint
+            marks = Marks(INSTANCE, self.page.id, APP_ID, fingerprint, USER_ID, self.stored_parent, "", "")
+            payload = Payload({"access_token": self.stored.reveal(), "page_id": self.page.id})
+            self.content = Stored(payload, "1", marks)
+        return self.content
+
+
+class Account:
+    """All Pages under one system user. Every Page has a token stored that works, and nothing is remembered yet."""
+
+    def __init__(self, count: int) -> None:
+        self.parent = Secret("EAAparent0")
+        self.parents = 0
+        self.pages = [self._page(number) for number in range(count)]
+
+    def _page(self, number: int) -> OnePage:
+        page_id = str(10**14 + number)
+        template = PayloadTemplate.parse({"access_token": "{token}", "page_id": "{id}"}, {"id": page_id})
+        page = Page(page_id, page_id, USER, APP, APP_ID, (Key("vault", page_id),), template)
+        token = Secret(f"EAA{page_id}-0-0")
+        return OnePage(page, token, token, self.parent.fingerprint)
+
+    def revoke(self, one: OnePage, now: datetime) -> None:
+        """Let the stored string die; Graph gives another from now on."""
+        one.generation += 1
+        one.fetched = Secret(f"EAA{one.page.id}-{self.parents}-{one.generation}")
+        one.since = one.since or now
+
+    def rotate(self) -> None:
+        """Give the system user another token; Graph gives other strings from now on, and the stored ones work on."""
+        self.parents += 1
+        self.parent = Secret(f"EAAparent{self.parents}")
+        for one in self.pages:
+            one.fetched = Secret(f"EAA{one.page.id}-{self.parents}-{one.generation}")
+
+    def facts(self, one: OnePage, token: Secret, now: datetime) -> TokenFacts:
+        """Give Meta's word on one of a Page's strings."""
+        if token == one.stored and one.since is not None and token != one.fetched:
+            return TokenFacts(now, is_valid=False)
+        return TokenFacts(
+            now,
+            is_valid=True,
+            type="PAGE",
+            app_id=APP_ID,
+            profile_id=one.page.id,
+            user_id=USER_ID,
+            scopes=frozenset({"pages_messaging"}),
+            expires_at=NEVER,
+        )
+
+    def scene(self, those: list[OnePage], memory: Memory, rhythm: Rhythm, now: datetime) -> Scene:
+        """Give what a cycle sees of some of the Pages."""
+        verdict = Verdict(State.VALID)
+        return Scene(
+            pages=[one.page for one in those],
+            instance=INSTANCE,
+            parents={USER: Parent(USER, APP, self.parent, verdict)},
+            fetched={one.page.name: Fetched(one.fetched) for one in those},
+            held={one.page.places[0]: one.held() for one in those},
+            memory=memory,
+            rhythm=rhythm,
+            now=now,
+        )

@@ -19,10 +19,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto.server import ThreadedMotoServer
 
+from sync.app import build
 from sync.config import refs
+from sync.config import stores as config
 from sync.config.values import FileReference
 from sync.stores.vault import VaultStore
 from sync.stores.vault_settings import AwsIamLogin, JwtLogin
+from sync.threads import SystemClock
+from tests.config.files import errors, loaded, with_
 from tests.services.aws import aws_environment
 from tests.services.bao import Bao, bao
 from tests.services.between import Asked, Between, Reply, between
@@ -373,3 +377,52 @@ def test_openbao_has_no_aws_method(rig: VaultRig, way: Between, account: Account
     """A server without the method refuses, which is told as such."""
     store = make(rig, way, AwsIamLogin("sync", profile="prod"))
     assert "not enabled" in failed(one(store, rig.key("a")), "login-refused").message
+
+
+@pytest.mark.parametrize(
+    ("auth", "wanted"),
+    [
+        ("method: jwt, role: r, jwt: {file: jwt}", ("jwt", None)),
+        ('method: jwt, role: r, jwt: {file: jwt}, mount: ci, namespace: ""', ("ci", "")),
+        ("method: aws, role: r", ("aws", None)),
+        ("method: aws, role: r, region: eu-central-1, header_value: v.acme, profile: p, mount: a", ("a", None)),
+    ],
+)
+def test_configured(tmp_path: Path, auth: str, wanted: tuple[str, str | None]) -> None:
+    """Both methods can be configured, with mounts of their own name and the store's namespace unless told otherwise."""
+    store = loaded(tmp_path, with_("method: token, token: {file: vault}", auth)).settings.stores["vault"]
+    assert isinstance(store, config.VaultStore)
+    assert isinstance(store.auth, (config.JwtAuth, config.AwsIamAuth))
+    assert (store.auth.mount, store.auth.namespace) == wanted
+
+
+@pytest.mark.parametrize(
+    ("auth", "key"),
+    [
+        ("method: jwt, role: r", "auth.jwt"),
+        ("method: jwt, jwt: {file: jwt}", "auth.role"),
+        ("method: jwt, role: r, jwt: eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "auth.jwt"),
+        ("method: aws", "auth.role"),
+        ('method: aws, role: r, region: "eu/../central"', "auth.region"),
+        ('method: aws, role: r, header_value: "a b"', "auth.header_value"),
+        ("method: aws, role: r, access_key: AKIA", "auth.access_key"),
+    ],
+)
+def test_configured_wrongly(tmp_path: Path, auth: str, key: str) -> None:
+    """A key that is missing, wrong or of another method is named, and nothing of a secret is repeated."""
+    (found,) = errors(tmp_path, with_("method: token, token: {file: vault}", auth))
+    assert f"stores.vault.{key}" in found
+    assert "eyJ" not in found
+
+
+def test_program_logs_in_by_jwt(rig: VaultRig, way: Between, issuer: Issuer, tmp_path: Path) -> None:
+    """What the program makes of a configuration logs in with the file's token at the mount named there."""
+    old = 'address: "https://vault:8200", auth: {method: token, token: {file: vault}}'
+    new = f"address: {way.url}, mount: {rig.mount}, auth: {{method: jwt, role: sync, jwt: {{file: jwt}}, mount: {issuer.mount}}}"
+    with build(loaded(tmp_path, with_(old, new)), clock=SystemClock()) as app:
+        store = app._stores["vault"]
+        store.begin()
+        written(store.write(rig.key("a"), payload(), marks(), replaces=None))
+    assert [json.loads(asked.body)["role"] for asked in way.asked if asked.path.endswith(f"{issuer.mount}/login")] == [
+        "sync"
+    ]

@@ -88,6 +88,23 @@ def test_an_answer_without_a_usable_token_is_a_failure(body: bytes) -> None:
     assert (error.problem.code, error.problem.who) == ("refresh-failed", "app admin")
 
 
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_an_error_that_quotes_the_request_shows_none_of_it(status: int) -> None:
+    """Where Graph repeats what it was sent, as it does, neither the token nor the app's secret is told on."""
+    stage = ending()
+
+    def quote(request: httpx.Request) -> httpx.Response | None:
+        said = {"error": {"message": f"Malformed {request.content.decode()}", "code": 190, "fbtrace_id": "x"}}
+        return httpx.Response(status, json=said) if "/oauth/" in str(request.url) else None
+
+    stage.before = quote
+    error = stage.source().refresh("main")
+    assert isinstance(error, SourceError)
+    assert "Malformed" in error.problem.message or status == 500
+    for secret in (stage.world.user.token, stage.world.app.secret):
+        assert not any(secret[start : start + 16] in repr(error) for start in range(len(secret) - 15))
+
+
 def test_the_same_token_again_is_no_new_one() -> None:
     """Where Graph gives back what it was given nothing was gained."""
     stage = ending()

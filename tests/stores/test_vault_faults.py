@@ -506,3 +506,28 @@ def test_audit_device_that_is_full(tmp_path: Path) -> None:
         assert stored(store, key).payload == payload("one")
         written(store.write(key, payload("two"), marks(), replaces="1"))
         assert rig.versions(key) == ["1", "2"]
+
+
+@pytest.mark.parametrize("gone", ["deleted", "destroyed", "removed"])
+def test_what_a_human_took_away_is_written_anew(gone: str, rig: VaultRig, store: VaultStore) -> None:
+    """Over a version that was deleted or destroyed the next one is written, and after the whole secret was removed the first."""
+    key = rig.key("a")
+    written(store.write(key, payload("one"), marks(), replaces=None))
+    written(store.write(key, payload("two"), marks(), replaces="1"))
+    if gone == "removed":
+        rig.bao.admin("DELETE", rig.at("metadata", key))
+    elif gone == "destroyed":
+        rig.bao.admin("PUT", f"{rig.mount}/destroy/{key.path}", {"versions": [2]})
+    else:
+        rig.delete(key)
+    store.begin()
+    found = one(store, key)
+    if gone == "removed":
+        assert isinstance(found, Absent)
+        assert written(store.write(key, payload("three"), marks(), replaces=None)).version == "1"
+        return
+    assert isinstance(found, Stored)
+    assert (found.state, found.version, found.payload, found.marks) == ("deleted", "2", None, marks())
+    failed(store.write(key, payload("three"), marks(), replaces=None), "conflict")
+    assert written(store.write(key, payload("three"), marks(), replaces="2")).version == "3"
+    assert rig.bao.call("GET", f"{rig.at('data', key)}?version=1")[0] == 200

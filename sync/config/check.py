@@ -55,7 +55,8 @@ def places_in(store: AnyStore) -> tuple[str, ...]:
         case VaultStore():
             return ("vault", store.address.lower(), store.namespace or "", store.mount, "")
         case AwsStore():
-            return ("aws", store.region, store.endpoint_url or "", store.auth.profile or "", "")
+            account = (store.auth.profile or "", store.auth.role_arn or "")
+            return ("aws", store.region, store.endpoint_url or "", *account, "")
         case FileStore():
             return ("file", f"{os.path.realpath(store.directory)}/")
         case _:

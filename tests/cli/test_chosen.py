@@ -131,3 +131,18 @@ def test_a_plan_in_markdown(tmp_path: Path, sandbox: Sandbox) -> None:
     assert ran.stdout.startswith(f"## Plan for `acme-test`: 5 held\n\n`{checksum}`\n")
     assert ran.stdout.count("| held |") == 5
     assert f"```sh\npage-token-sync --config {rig.file} once --if-plan {checksum}\n```\n" in ran.stdout
+
+
+def test_what_is_held_by_the_configuration_is_told(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Under hold and observe each line says what would be done, nothing is written, and no command is offered."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(mode="observe")
+    watched = rig.run("once")
+    rig.write(mode="sync", defaults={"hold": True})
+    still = rig.run("plan", "--output", "json")
+
+    assert watched.stdout.count("observe: would be created") == 5
+    assert "--if-plan" not in watched.stdout
+    assert {place["reason"] for page in still.report["pages"] for place in page["stores"]} == {"hold"}
+    assert still.place("berlin")["would"] == {"action": "created", "reason": None}
+    assert (watched.code, still.code, names(rig)) == (1, 1, set())

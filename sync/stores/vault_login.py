@@ -19,6 +19,9 @@ from sync.threads import Clock
 _ALIVE_FOR = 10.0
 """Seconds for which a token that Vault knew is not asked about again, so that a thousand denials cost one question."""
 
+_RENEW_AGAIN = 1.0
+"""Seconds at least until a renewal that met trouble is tried again."""
+
 _LOOKUP = Call("GET", "auth/token/lookup-self", "read", "auth/token/lookup-self")
 
 
@@ -122,15 +125,20 @@ class Session:
         return lives
 
     def _renew(self, token: _Token, end: float) -> _Token | None:
-        """Renew; None where Vault refuses, or grants so little that the token is at its last end."""
+        """Renew; None where Vault refuses, or grants so little that the token is at its last end.
+
+        Trouble is no refusal: the token, which lives, is renewed a little later, since a login might use a credential up.
+        """
         call = Call("POST", "auth/token/renew-self", "update", "auth/token/renew-self", body={})
         found = self._wire.ask(call, token.secret, end)
+        now = self._clock.monotonic()
+        if isinstance(found, Trouble) and not found.refused and token.ends_at is not None:
+            return replace(token, renew_at=now + max((token.ends_at - now) / 3, _RENEW_AGAIN))
         if not isinstance(found, Answer) or found.status != HTTPStatus.OK:
             return None
         ttl = _seconds(_auth(found).get("lease_duration"))
         if ttl * 2 < token.first_ttl:
             return None
-        now = self._clock.monotonic()
         return replace(token, renew_at=now + ttl * 2 / 3, ends_at=now + ttl)
 
     def _login(self, end: float) -> Secret | StoreError:

@@ -187,6 +187,30 @@ def test_renewal_that_is_refused_or_capped(rig: VaultRig, way: Between, clock: L
     assert role.store.logins == 2
 
 
+def test_renewal_in_trouble_uses_no_credential_up(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A renewal that meets trouble is tried again and again until the token's end, and only then is a login made."""
+    role = Role(rig, way, clock, token_ttl="300s")
+    one(role.store, rig.key("a"))
+    way.rule = times(10**6, Reply(500, '{"errors":["internal error"]}'), "POST", "renew-self")
+    clock.leap(201)
+    for _ in range(5):
+        role.store.begin()
+        assert isinstance(one(role.store, rig.key("a")), Absent)
+        clock.leap(15)
+    assert (role.store.logins, role.asked("renew-self") > 1) == (1, True)
+    way.rule = None
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    clock.leap(100)
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert role.store.logins == 1
+    clock.leap(301)
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert role.store.logins == 2
+
+
 def test_a_living_token_is_used_to_its_end(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
     """Where neither renewal nor login can be had the token serves on, and a secret id is not burnt again and again."""
     role = Role(rig, way, clock, token_ttl="300s", secret={"num_uses": 1})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
@@ -19,10 +20,13 @@ from sync.stores.vault_renew import Renewer
 from sync.stores.vault_settings import VaultSettings
 from sync.stores.vault_wire import Wire
 from sync.stores.vault_write import CONFLICT, Writer
-from sync.threads import Clock
+from sync.threads import Clock, Stopping
 
 _DIGITS = 18
 """More than a version of KV can have."""
+
+_LAST_WORD = 3.0
+"""Seconds for giving back a login, which ends by itself where that fails."""
 
 _NO_FORWARD = "The server refuses X-Vault-Inconsistent; set allow_forwarding_via_header, or reads may wait for a standby to catch up."
 
@@ -117,7 +121,9 @@ class VaultStore:
 
     def close(self) -> None:
         """Revoke a token of our own login, and close the connections."""
-        self._session.close(self._end())
+        # A daemon that was told to stop has ten seconds for everything.
+        with suppress(Stopping):
+            self._session.close(min(self._end(), self._clock.monotonic() + _LAST_WORD))
         self._line.close()
 
     def _end(self) -> float:

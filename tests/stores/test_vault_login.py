@@ -104,6 +104,21 @@ def test_one_login_for_many_cycles(rig: VaultRig, way: Between, clock: LeapingCl
     assert rig.bao.call("GET", "auth/token/lookup-self", token=role.tokens()[0])[0] == 403
 
 
+@pytest.mark.parametrize("deed", [Deed.HANG, Reply(307, "", {"Location": "http://127.0.0.1:9/"})])
+def test_closing_ends_soon(rig: VaultRig, way: Between, clock: LeapingClock, deed: Deed | Reply) -> None:
+    """A server that does not take a token back holds up no exit, whether shutdown was asked for or not."""
+    for stopping in (True, False):
+        role = Role(rig, way, clock)
+        one(role.store, rig.key("a"))
+        way.rule = times(10**6, deed, "POST", "revoke-self")
+        began = time.monotonic()
+        if stopping:
+            clock.stop.set()
+        role.store.close()
+        clock.stop.clear()
+        assert time.monotonic() - began < 8
+
+
 def test_one_login_for_many_threads(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
     """Threads that need a token at once wait for one login, and for one anew when it dies."""
     role = Role(rig, way, clock)

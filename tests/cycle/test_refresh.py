@@ -315,6 +315,16 @@ def test_without_renewal_an_end_is_told_at_each_mark() -> None:
     assert noticed == list(range(30, 15 * 24, 6))
 
 
+def test_a_system_user_that_is_gone_is_forgotten() -> None:
+    """What was tried for one that the configuration no longer has is remembered no longer."""
+    stage = Renewing()
+    stage.cycle()
+    tried = last(stage)
+    stage.memory = replace(stage.memory, renewals={"main": tried, "gone": tried})
+    stage.cycle()
+    assert stage.memory.renewals == {"main": tried}
+
+
 def test_a_renewed_token_is_used_from_the_next_cycle_on() -> None:
     """One key of the secret changes, the old token serves to the end of its cycle, and Pages follow without the brake."""
     stage = Renewing("berlin", "paris", "rome", "oslo")

@@ -8,13 +8,20 @@ import pytest
 
 from sync.core.model import Key, Stored, StoreError, Written
 from sync.core.payload import Payload
-from sync.stores.aws_write import LABEL
+from sync.core.secret import Secret
+from sync.stores.aws_confirm import AwsReadBack
+from sync.stores.aws_read import AwsReader
+from sync.stores.aws_renew import AwsRenewer
+from sync.stores.aws_replicas import Replicas
+from sync.stores.aws_write import LABEL, AwsWriter
 from sync.stores.vault import VaultStore
 from tests.services.aws import Aws, aws, aws_environment, aws_server
 from tests.services.bao import Bao, bao
 from tests.services.between import Asked, Between, Deed, Reply, between, times
 from tests.stores.aws_rig import AwsRig
+from tests.stores.clock import PassingClock
 from tests.stores.contract import CANARY, failed, one, stored, written
+from tests.stores.test_aws_write import Dying, Killed
 from tests.stores.test_vault_faults import CAS, LOST_LEAD
 from tests.stores.vault_rig import LeapingClock, VaultRig
 
@@ -168,6 +175,41 @@ def test_writer_to_aws_in_between_stays(account: AwsRig, aws: Aws) -> None:
     assert stored(account.make_store(), key).payload == Payload({"token": "by hand"})
     labels = account.client.describe_secret(SecretId=key.path)["VersionIdsToStages"]
     assert not [version for version, names in labels.items() if LABEL in names]
+
+
+def _killed(rig: AwsRig, key: Key, version: str, number: int, *, after: bool) -> bool:
+    """Renew with a process that dies at this call; False where it made fewer calls than that."""
+    clock, settings = PassingClock(), rig.settings()
+    client = Dying(settings, workers=1)
+    client.number, client.after = number, after
+    reader = AwsReader(client, store="aws", prefix="meta/pages/", clock=clock, workers=1)
+    replicas = Replicas((), clock=clock)
+    writer = AwsWriter(client, reader, replicas, settings, clock=clock)
+    try:
+        AwsRenewer(client, reader, writer, AwsReadBack(client, reader, replicas, clock=clock)).renew(key, NEW, version)
+    except Killed:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_kill_at_every_call_to_aws_leaves_the_old_token_or_the_new_one(aws: Aws, *, after: bool) -> None:
+    """Killed before or after any call of a renewal, the secret serves one of both, and takes the token of a later try."""
+    rig, later, calls = AwsRig(aws), OLD.renewed("token", Secret("later")), 0
+    for number in range(20):
+        key = rig.key(f"user{number}")
+        rig.plant(key, {"token": "old", "note": "theirs"})
+        died = _killed(rig, key, stored(rig.make_store(), key).version, number, after=after)
+        found = stored(rig.make_store(), key)
+        assert found.payload in (OLD, NEW)
+        written(rig.make_store().renew(key, later, replaces=found.version))
+        assert stored(rig.make_store(), key).payload == later
+        labels = rig.client.describe_secret(SecretId=key.path)["VersionIdsToStages"]
+        assert not [version for version, names in labels.items() if LABEL in names]
+        calls = number
+        if not died:
+            break
+    assert calls == 6
 
 
 def test_what_blocks_a_secret_of_aws_blocks_its_renewal(account: AwsRig, aws: Aws) -> None:

@@ -67,21 +67,27 @@ class Candidate:
     """The fetched token and its verdict. ``token`` is None where none was fetched, and then the verdict is not valid.
 
     ``parent`` and ``system_user_id`` are the fingerprint and the id of the system user that it was fetched with.
+    ``judged_at`` is when Meta last judged the token, also where that word counts no more; None if it never did.
     """
 
     token: Secret | None
     verdict: Verdict
     parent: str | None = None
     system_user_id: str | None = None
+    judged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a store holds at the place, the token found in it (None: none), and that token's verdict."""
+    """What a store holds at the place, the token found in it (None: none), and that token's verdict.
+
+    ``judged_at`` is when Meta last judged the token, also where that word counts no more; None if it never did.
+    """
 
     content: Stored | Absent | StoreError
     token: Secret | None = None
     verdict: Verdict = field(default_factory=lambda: Verdict(State.UNKNOWN))
+    judged_at: datetime | None = None
 
 
 def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, held: Held, now: datetime) -> Action:

@@ -38,7 +38,8 @@ class Observation:
 
     ``parents`` by system user, ``fetched`` by the Page's name, ``held`` by place, ``owned`` by store: what carries our mark.
     ``facts`` are those that count, remembered ones included. ``doubts`` say of a token what leaves its facts standing, such
-    as that Meta could not be asked again. ``twice`` are the tokens that Meta has called invalid twice.
+    as that Meta could not be asked again. ``judged_at`` is when Meta judged a token last, whether or not that word still
+    counts. ``twice`` are the tokens that Meta has called invalid twice.
     """
 
     parents: Mapping[str, Parent]
@@ -47,6 +48,7 @@ class Observation:
     facts: Facts
     owned: Mapping[str, Sequence[tuple[Key, Marks]] | StoreError] = field(default_factory=dict)
     doubts: Mapping[tuple[str, Secret], Problem] = field(default_factory=dict)
+    judged_at: Mapping[tuple[str, Secret], datetime] = field(default_factory=dict)
     twice: Collection[tuple[str, Secret]] = ()
 
 
@@ -179,6 +181,7 @@ def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
         verdict=_verdict(page, fetched.token, observed, now=now),
         parent=parent.token.fingerprint if parent and parent.token else None,
         system_user_id=facts.user_id if facts else None,
+        judged_at=observed.judged_at.get((page.app, fetched.token)),
     )
 
 
@@ -188,7 +191,7 @@ def _place(
     content = observed.held[key]
     token = stored_token(page, content)
     verdict = _verdict(page, token, observed, now=now, stored=True) if token is not None else Verdict(State.UNKNOWN)
-    held = Held(content, token, verdict)
+    held = Held(content, token, verdict, observed.judged_at.get((page.app, token)) if token is not None else None)
     action = decide(page=page, key=key, instance=instance, candidate=candidate, held=held, now=now)
     return PlacePlan(key, held, action)
 

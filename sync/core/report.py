@@ -39,7 +39,8 @@ Outcome = Written | StoreError | ProofLost
 class StoreEntry:
     """One place of one Page in the report. ``fingerprint`` is that of the token stored now; None where there is none.
 
-    ``would`` is what a held write would be; None for everything else.
+    ``would`` is what a held write would be; None for everything else. ``verified_at`` is when Meta last judged that token,
+    and ``judged`` whether that word counts.
     """
 
     key: Key
@@ -55,6 +56,7 @@ class StoreEntry:
     problems: tuple[Problem, ...]
     notices: tuple[Problem, ...]
     error: str | None
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +137,7 @@ class Report:
     def result(self) -> Result:
         """The cycle in one word; the exit code says the same."""
         entries = [entry for page in self.pages for entry in page.stores]
-        judged = any(page.verdict is not State.UNKNOWN for page in self.pages) or any(
-            entry.verified_at is not None for entry in entries
-        )
+        judged = any(page.verdict is not State.UNKNOWN for page in self.pages) or any(entry.judged for entry in entries)
         if self.pages and not (judged and self.reached):
             return "failed"
         if self.frame.another_plan or self.braked:
@@ -214,7 +214,7 @@ def _page_entry(planned: PagePlan, outcomes: Mapping[Key, Outcome] | None, insta
         system_user=page.system_user,
         app=page.app,
         verdict=verdict.state,
-        verified_at=_judged_at(verdict),
+        verified_at=_judged_at(verdict) or plan.candidate.judged_at,
         problems=verdict.problems,
         notices=verdict.notices,
         fingerprint=plan.candidate.token.fingerprint if plan.candidate.token else None,
@@ -272,7 +272,7 @@ def _before(page: PagePlan, place: PlacePlan, instance: str) -> StoreEntry:
         reason=action.reason,
         would=action.would,
         served=serve(page, place, instance),
-        verified_at=_judged_at(verdict) if place.held.token is not None else None,
+        verified_at=(_judged_at(verdict) or place.held.judged_at) if place.held.token is not None else None,
         fingerprint=place.held.token.fingerprint if place.held.token else None,
         previous_fingerprint=None,
         version=content.version or None if isinstance(content, Stored) else None,
@@ -280,6 +280,7 @@ def _before(page: PagePlan, place: PlacePlan, instance: str) -> StoreEntry:
         problems=action.problems + of_token,
         notices=verdict.notices,
         error=error,
+        judged=place.held.token is not None and _judged_at(verdict) is not None,
     )
 
 
@@ -294,6 +295,7 @@ def _after_write(page: PagePlan, place: PlacePlan, written: Written, before: Sto
         before,
         served=served_by(verdict) if written.confirmed else unconfirmed,
         verified_at=_judged_at(verdict),
+        judged=_judged_at(verdict) is not None,
         fingerprint=token.fingerprint if token else None,
         previous_fingerprint=place.held.token.fingerprint if new and place.held.token else None,
         version=written.version,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sync.core.memory import Judged, Memory, Rhythm, counting, token_id
@@ -25,6 +25,19 @@ class Scene:
     rhythm: Rhythm
     now: datetime
     insist: bool = False
+    _found: Mapping[Key, tuple[Stored, Secret]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Found once, since it is asked for over and over.
+        found = {key: at for page in self.pages for key in page.places if (at := self._look(page, key)) is not None}
+        object.__setattr__(self, "_found", found)
+
+    def _look(self, page: Page, key: Key) -> tuple[Stored, Secret] | None:
+        content = self.held[key]
+        if not isinstance(content, Stored) or not is_to_be_judged(page, content, self.instance):
+            return None
+        token = stored_token(page, content)
+        return (content, token) if token is not None else None
 
     @property
     def names(self) -> frozenset[str]:
@@ -38,12 +51,7 @@ class Scene:
 
     def stored(self, page: Page) -> Iterator[tuple[Stored, Secret]]:
         """Give the tokens at those places of a Page that are ours, with what holds them."""
-        for key in page.places:
-            content = self.held[key]
-            if isinstance(content, Stored) and is_to_be_judged(page, content, self.instance):
-                token = stored_token(page, content)
-                if token is not None:
-                    yield content, token
+        return (self._found[key] for key in page.places if key in self._found)
 
     def tokens(self) -> Iterator[tuple[Page, Secret]]:
         """Give every token that is judged, some of them several times: the fetched ones, and the stored ones that are ours."""

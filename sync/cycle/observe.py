@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from sync.core import access, due
@@ -197,9 +198,12 @@ def _heard(scene: Scene, asks: Mapping[str, Sequence[Ask]], told: Facts, observa
     wanted = {(app, ask.token) for app, of_app in asks.items() for ask in of_app}
     facts: Facts = {}
     doubts: dict[tuple[str, Secret], Problem] = {}
+    judged_at: dict[tuple[str, Secret], datetime] = {}
     for page, token in scene.tokens():
         key = (page.app, token)
         judged = scene.judged(page, token)
+        if judged is not None:
+            judged_at[key] = judged.facts.asked_at
         now = told.get(key, _NOT_ASKED if key in wanted else None)
         if isinstance(now, TokenFacts) or (isinstance(now, SourceError) and now.state is State.INVALID):
             facts[key] = now
@@ -213,7 +217,7 @@ def _heard(scene: Scene, asks: Mapping[str, Sequence[Ask]], told: Facts, observa
                 doubts[key] = now.problem
         if judged is not None and judged.probe == "refused" and key not in doubts:
             doubts[key] = _REFUSED
-    return replace(observation, facts=facts, doubts=doubts, twice=_said_before(scene))
+    return replace(observation, facts=facts, doubts=doubts, judged_at=judged_at, twice=_said_before(scene))
 
 
 def _said_before(scene: Scene) -> frozenset[tuple[str, Secret]]:

@@ -9,6 +9,7 @@ from sync.core.memory import Rhythm
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.problems import Problem
 from sync.core.report import Report
+from tests.core.values import NOW
 from tests.cycle.fakes import Stage
 
 MINUTE = 60.0
@@ -100,8 +101,8 @@ def test_word_of_meta_counts_until_it_is_stale() -> None:
     assert [notice.code for notice in report.pages[0].stores[0].notices] == ["graph-unavailable"]
     stage.clock.passed = 48 * 60 * MINUTE
     report = stage.cycle()
-    assert entry(report) == ("kept", None, "stale")
-    assert report.pages[0].stores[0].verified_at is None
+    assert (report.result, entry(report)) == ("failed", ("kept", None, "stale"))
+    assert report.pages[0].stores[0].verified_at == NOW
 
 
 def test_remembered_proof_is_too_old_for_a_write() -> None:

@@ -1,0 +1,108 @@
+"""Many cycles in one process: nothing grows, and where nothing changes nothing is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.sandbox.server import Sandbox, start
+from tests.cli.rigs import file_rig
+from tests.e2e.rig import Rig
+from tests.faults.small import AwsHand, VaultHand
+from tests.faults.zygote import ROOT
+from tests.services.aws import Aws, aws, aws_environment, aws_server
+from tests.services.bao import Bao, bao, mount
+
+__all__ = ["aws", "aws_environment", "aws_server", "bao", "mount"]
+
+LONG = os.environ.get("FAULTS") == "long"
+CYCLES, PAGES = (10_000, 500) if LONG else (150, 10)
+GROWTH = 5 << 10
+"""KiB that the process may grow by after its first hundred cycles."""
+
+
+def _run(rig: Rig, cycles: int) -> Mapping[int, Mapping[str, Any]]:
+    """Run so many cycles in one process; gives what it held, by the number of cycles."""
+    command = [sys.executable, "-m", "tests.faults.many", str(rig.file), str(cycles)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return {told["cycles"]: told for told in map(json.loads, done.stdout.splitlines())}
+
+
+def _nothing_grew(held: Mapping[int, Mapping[str, Any]]) -> None:
+    late = [told for cycles, told in held.items() if cycles >= 100]
+    assert len(late) > 1
+    assert max(told["rss_kib"] for told in late) - late[0]["rss_kib"] < GROWTH, held
+    for what in ("threads", "descriptors"):
+        assert len({told[what] for told in late}) == 1, held
+
+
+@contextmanager
+def _revocations(sandbox: Sandbox) -> Iterator[None]:
+    """Revoke one token after the other until the block ends."""
+    over = threading.Event()
+
+    def revoke() -> None:
+        while True:
+            for page in sandbox.world.pages.values():
+                if over.wait(0.1):
+                    return
+                with sandbox.world.lock:
+                    sandbox.world.revoke_page(page)
+
+    thread = threading.Thread(target=revoke)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("changing", [False, True])
+def test_many_cycles(tmp_path: Path, changing: bool) -> None:
+    """In many cycles memory, threads and descriptors stay as after the first hundred, be tokens revoked or not."""
+    with start(pages=PAGES) as sandbox:
+        rig = file_rig(tmp_path, sandbox)
+        rig.write(alive_every="1d", state={"file": str(tmp_path / "state.json")})
+        if changing:
+            with _revocations(sandbox):
+                held = _run(rig, CYCLES)
+        else:
+            held = _run(rig, CYCLES)
+    _nothing_grew(held)
+    events = held[CYCLES]["events"]
+    assert "page_refused" not in events
+    assert (events["page_written"] > PAGES) is changing
+    assert changing or events == {"page_written": PAGES, "cycle_finished ok": CYCLES}
+
+
+def test_idle_cycles_with_real_stores(tmp_path: Path, bao: Bao, mount: str, aws: Aws) -> None:
+    """In many cycles over OpenBao, the AWS emulator and files nothing is written after the first, and nothing grows."""
+    cycles = 1000 if LONG else 110
+    hands = {"vault": VaultHand(bao, mount, "pages"), "aws": AwsHand(aws, "pages")}
+    with start(pages=5) as sandbox:
+        rig = file_rig(tmp_path, sandbox)
+        rig.secret("vault_token", bao.root)
+        stores = {name: hand.block(hand.url, tmp_path) for name, hand in hands.items()}
+        rig.write(stores={**stores, "disk": dict(rig.store)}, defaults={"stores": [*stores, "disk"]}, alive_every="1d")
+        held = _run(rig, cycles)
+        names = [page["name"] for page in sandbox.pages]
+    assert held[cycles]["events"] == {"page_written": 15, "cycle_finished ok": cycles}
+    for hand in hands.values():
+        for name in names:
+            found = hand.held(name)
+            assert found is not None
+            assert found.versions == 1
+    writes = {name: count for name, count in aws.calls.items() if name.startswith(("Put", "Create", "Update", "Tag"))}
+    assert writes == {"CreateSecret": 5}
+    _nothing_grew(held)

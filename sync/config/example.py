@@ -7,14 +7,19 @@ import re
 import textwrap
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticUndefined
 
+from sync.config.durations import duration_text
 from sync.config.model import Settings
+from sync.config.shares import share_text
 from sync.config.stores import AppRoleAuth, AwsStore, FileStore, KubernetesAuth, TokenAuth, VaultStore
 from sync.config.values import EnvReference, FileReference, Part, StoreReference
+from sync.core.model import Never
 
 EXAMPLE: Mapping[str, Any] = {
     "version": 1,
@@ -79,11 +84,23 @@ _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*|[0-9]+(?:[a-z]+|%)|\./[a-z]+")
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 
 
+class _Schema(GenerateJsonSchema):
+    """Pydantic's schema, with defaults as the file would write them."""
+
+    def encode_default(self, dft: Any) -> Any:
+        """Write a default; pydantic's own form of durations is another one, and shares are no numbers in the file."""
+        if isinstance(dft, (timedelta, Never)):
+            return duration_text(dft)
+        if isinstance(dft, float):
+            return share_text(dft)
+        return dft.model_dump(mode="json") if isinstance(dft, BaseModel) else super().encode_default(dft)
+
+
 def schema() -> dict[str, Any]:
     """Give the configuration's JSON Schema, draft 2020-12."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Settings.model_json_schema(),
+        **Settings.model_json_schema(schema_generator=_Schema),
         "title": "Configuration of page-token-sync",
     }
 

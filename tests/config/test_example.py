@@ -94,6 +94,18 @@ def test_every_key_is_described() -> None:
     assert json.dumps(schema())
 
 
+def test_every_default_of_the_schema_is_one_that_the_file_may_hold() -> None:
+    """An editor that puts a default of the schema into a file writes what the schema itself accepts."""
+    whole = schema()
+    wrong = [
+        key
+        for key, value in keys(whole)
+        if value.get("default") is not None
+        and list(jsonschema.Draft202012Validator({**value, "$defs": whole["$defs"]}).iter_errors(value["default"]))
+    ]
+    assert wrong == []
+
+
 def test_codes() -> None:
     """Each code of an error is a word of the closed list, whose sentences end with a full stop."""
     assert all(code == code.lower() and sentence.endswith(".") for code, sentence in CODES.items())

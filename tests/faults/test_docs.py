@@ -1,0 +1,35 @@
+"""docs/faults.md names tests, and they are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "faults.md").read_text()
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_a_named_test_exists(file: str, name: str) -> None:
+    """A test that the page names is in the file that it names."""
+    assert re.search(rf"^\s*def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
+
+
+def _rows() -> Iterator[list[str]]:
+    for line in PAGE.splitlines():
+        if line.startswith("| ") and not line.startswith("| what goes wrong"):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_each_row_is_shown_by_a_test() -> None:
+    """Each row of the tables has a fault, what happens, and at least one test, and no fault stands twice."""
+    rows = list(_rows())
+    assert len(rows) > 60
+    for row in rows:
+        assert len(row) == 3, row
+        assert re.fullmatch(r"(`tests/[\w/]+\.py::\w+`(, )?)+", row[2]), row
+    assert len({row[0] for row in rows}) == len(rows)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, NotJson, read_answer, read_json
@@ -25,6 +25,8 @@ SIZE = 50
 """What Meta takes at most."""
 _NULL = Fault("null")
 _REFUSED = 400
+_QUOTED = {code: quote_plus(chr(code)) for code in range(128)}
+"""How a form writes each character of JSON; many times faster over a whole batch than character by character."""
 
 
 def form(relative_urls: Sequence[str], auth: Mapping[str, str], *, headers: bool = False) -> bytes:
@@ -34,9 +36,8 @@ def form(relative_urls: Sequence[str], auth: Mapping[str, str], *, headers: bool
     """
     items = [{"method": "GET", "relative_url": url} for url in relative_urls]
     batch = json.dumps(items, separators=(",", ":"))
-    return urlencode(
-        {**auth, "include_headers": "true" if headers else "false", "batch": batch}, errors="replace"
-    ).encode("ascii")
+    fields = urlencode({**auth, "include_headers": "true" if headers else "false"}, errors="replace")
+    return f"{fields}&batch={batch.translate(_QUOTED)}".encode("ascii")
 
 
 def chunks(items: Sequence[T], size: int = SIZE) -> list[tuple[T, ...]]:

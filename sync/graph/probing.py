@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from sync.core.model import Probe
 from sync.core.secret import Secret
@@ -74,9 +74,8 @@ class Prober:
         return {token: self._single(token, page_id) for token, page_id in zip(tokens, ids, strict=True)}
 
     def _url(self, token: Secret) -> str:
-        proof = prove(token, self._app_secret)
-        fields = {"fields": "id", "access_token": token.reveal(), "appsecret_proof": proof.reveal()}
-        return "me?" + urlencode(fields, errors="replace")
+        text = quote_plus(token.reveal(), errors="replace")
+        return f"me?fields=id&access_token={text}&appsecret_proof={prove(token, self._app_secret).reveal()}"
 
     def _single(self, token: Secret, page_id: str) -> Probe:
         if self._gate.barred(self._caller, page_id) is not None:

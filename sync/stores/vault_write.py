@@ -122,10 +122,11 @@ class Writer:
                 if now.marks is not None:
                     return replace(CONFLICT, maybe_written=lost)
             elif version == cas:
-                return Mismatch()
+                return Mismatch() if _is_as_decided(info, cas, marks) else replace(CONFLICT, maybe_written=lost)
             elif version > cas and isinstance(now, kv.Found):
-                # What is two versions on may have been written over ours; right after the one we named ours is not.
-                return replace(CONFLICT, maybe_written=lost and version > cas + 1)
+                # Another content right after the version that was named says that ours never came to be there.
+                another = now.payload is not None and version == cas + 1
+                return replace(CONFLICT, maybe_written=lost and not another)
             # An older version is a node that lags, and so is a version without its value; our payload without marks is
             # another daemon between its two writes.
             if self.clock.monotonic() + _PAUSE >= until:
@@ -172,6 +173,13 @@ class Writer:
     def _look(self, path: str, end: float) -> kv.Found | kv.Info | Absent | StoreError:
         now = self.engine.read(path, end)
         return self.engine.metadata(path, end) if isinstance(now, Absent) else now
+
+
+def _is_as_decided(info: kv.Info | Absent, cas: int, marks: Marks) -> bool:
+    """Say whether what has the version that was named is still ours: numbers begin anew where a secret was removed."""
+    if isinstance(info, Absent):
+        return cas == 0
+    return _is_ours(mark_map.from_map(info.custom), marks)
 
 
 def _is_anothers(custom: Mapping[str, str], marks: Marks) -> bool:

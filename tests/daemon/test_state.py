@@ -158,12 +158,16 @@ def test_writer_waits_for_the_lock_of_another_process(tmp_path: Path) -> None:
     """Two processes do not write at the same moment; one that waits in vain says so."""
 
     class Hasty(SystemClock):
+        """A clock whose sleep takes no time."""
+
         ahead = 0.0
 
         def monotonic(self) -> float:
+            """Give the intervals, and what was slept."""
             return super().monotonic() + self.ahead
 
         def sleep(self, seconds: float) -> None:
+            """Be asleep in no time."""
             self.ahead += seconds
 
     one = StateFile(tmp_path / "state.json", "acme-prod", clock=Hasty())

@@ -19,7 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", default="0..1000", help="first seed and the one after the last, as 0..1000")
     parser.add_argument("--seed", type=int, help="one seed alone")
     parser.add_argument("--trace", action="store_true", help="print every step of one seed")
-    parser.add_argument("--kind", choices=("vault", "aws", "both"), help="the stores, in place of the seed's own choice")
+    parser.add_argument(
+        "--kind", choices=("vault", "aws", "both"), help="the stores, in place of the seed's own choice"
+    )
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count(), help="processes")
     asked = parser.parse_args(arguments)
     if asked.seed is not None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from sync.core import marks as mark_map
 from sync.core.model import Marks
-from sync.sandbox.business import TASKS
 from sync.sandbox.states import restore_page, switch_off, switch_on
 from sync.stores.aws_entry import PREFIX
 from tests.simulation.daemon import EVERY
 from tests.simulation.secrets_manager import CURRENT, Value
 
 if TYPE_CHECKING:
+    from tests.simulation.process import Life
     from tests.simulation.stage import Stage
 
 HUMAN = "a person"
@@ -51,6 +51,8 @@ class Chaos:
         self.chance = stage.simulation.random
         self.world = stage.world
         self._refuse: tuple[str, float] | None = None
+        self._path: str | None = None
+        self._lurking = self.chance.choice((0.0, 0.0, 0.05, 0.2))
 
     def arrange(self, until: float) -> None:
         """Set the weather, and plan what is done when."""
@@ -71,9 +73,17 @@ class Chaos:
         self.simulation.note("--", deed.__name__.strip("_"))
         deed(self)
 
+    def lurk(self, life: Life) -> None:
+        """Come between two calls of a write, as somebody who edits, adopts or deletes the same secret just then."""
+        if self._lurking and life.doing is not None and self.chance.random() < self._lurking:
+            self._path = life.doing.path
+            self._do(self.chance.choice((_revoke, *(_IN_VAULT if self.stage.kind == "vault" else _IN_AWS))))
+            self._path = None
+
     def calm(self) -> None:
         """Give back what people, not the daemon, would have to give back."""
         self._refuse = None
+        self._lurking = 0.0
         self.world.app.blocked = False
         for number, user in enumerate(self.world.users.values()):
             if self.world.ailment(self.world.tokens[user.token]) is not None:
@@ -95,12 +105,23 @@ class Chaos:
         weather.hang = self.chance.choice((0.0, 0.0, 0.01))
 
     def _deeds(self) -> list[Deed]:
-        deeds: list[Deed] = [_graph_fault, _page_fault, _page_fault, _revoke, _revoke, _revoke, _rotate, _kill_user, _block]
+        deeds: list[Deed] = [
+            _graph_fault,
+            _blind,
+            _page_fault,
+            _page_fault,
+            _revoke,
+            _revoke,
+            _revoke,
+            _rotate,
+            _kill_user,
+            _block,
+        ]
         if self.stage.kind in ("vault", "both"):
             deeds += [_kill_leader, _hold, _seal, _throttle, _quorum, _stumble, _expire]
-            deeds += [_vault_delete, _vault_remove, _vault_edit, _vault_take, _vault_unmark, _vault_plant, _vault_note]
+            deeds += _IN_VAULT
         if self.stage.kind in ("aws", "both"):
-            deeds += [_aws_refuse, _aws_refuse, _aws_edit, _aws_take, _aws_schedule, _aws_rotates, _aws_plant, _aws_note]
+            deeds += [_aws_refuse, _aws_refuse, *_IN_AWS]
         return deeds
 
     def later(self, longest: float, act: Callable[[], object]) -> None:
@@ -113,7 +134,7 @@ class Chaos:
 
     def path(self) -> str:
         """Choose the place of a Page."""
-        return self.chance.choice(self.stage.pages).places[0].path
+        return self._path or self.chance.choice(self.stage.pages).places[0].path
 
     def wide(self) -> None:
         """Note that something at Graph concerns every Page."""
@@ -127,6 +148,17 @@ def _graph_fault(chaos: Chaos) -> None:
     chaos.wide()
     fault = switch_on(chaos.world, chaos.chance.choice(_OF_GRAPH))
     chaos.later(chaos.chance.choice((1.0, EVERY, 3 * EVERY)), lambda: _off(chaos, fault.name))
+
+
+def _blind(chaos: Chaos) -> None:
+    """Meta answers for some tokens and not for others, just when there are new strings to be judged."""
+    chaos.wide()
+    for page in chaos.world.pages.values():
+        page.changing = chaos.chance.random() < 0.7
+    name = chaos.chance.choice(("unknown-error", "server-error", "null-items", "debug-without-data"))
+    switch_on(chaos.world, f"{name}:debug_token%0.6")
+    chaos.later(2 * EVERY, lambda: _off(chaos, name))
+    (_vault_edit if chaos.stage.kind == "vault" else _aws_edit)(chaos)
 
 
 def _off(chaos: Chaos, name: str) -> None:
@@ -299,7 +331,9 @@ def _vault_note(chaos: Chaos) -> None:
 
 
 def _aws_refuse(chaos: Chaos) -> None:
-    code = chaos.chance.choice(("ThrottlingException", "ThrottlingException", "InternalServiceError", "AccessDeniedException"))
+    code = chaos.chance.choice(
+        ("ThrottlingException", "ThrottlingException", "InternalServiceError", "AccessDeniedException")
+    )
     chaos._refuse = (code, chaos.simulation.time + chaos.chance.choice((1.0, 30.0, EVERY)))
 
 
@@ -353,4 +387,14 @@ def _aws_note(chaos: Chaos) -> None:
     chaos.stage.aws.call("TagResource", body, who=HUMAN)
 
 
-__all__ = ["HUMAN", "TASKS", "Chaos"]
+_IN_VAULT: tuple[Deed, ...] = (
+    _vault_delete,
+    _vault_remove,
+    _vault_edit,
+    _vault_edit,
+    _vault_take,
+    _vault_unmark,
+    _vault_plant,
+    _vault_note,
+)
+_IN_AWS: tuple[Deed, ...] = (_aws_edit, _aws_edit, _aws_take, _aws_schedule, _aws_rotates, _aws_plant, _aws_note)

@@ -122,12 +122,13 @@ class Checker:
         if held is None:
             return True
         marks = held.marks
-        return marks is not None and (marks.instance, marks.page_id) == (who.instance, page.id) and not held.barred
+        return marks is not None and (marks.instance, marks.page_id) == (who.instance, page.id)
 
     def _data(self, who: Life, store: str, page: Page, path: str, before: Held | None, after: Held) -> None:
         self.writers[store, path, after.version] = who.instance
         # Vault judges a write by the version alone: whoever marks it otherwise meanwhile comes too late.
-        states = who.states.get((store, path), [])
+        seen = who.doing.seen[-1:] if who.doing is not None else []
+        states = seen or who.states.get((store, path), [])
         if not self._ours(who, page, before) and not any(self._ours(who, page, state) for state in states):
             self.fail("I2", who, "wrote over", store, path, "which is not ours:", _about(before))
         lost = set(before.data or {}) - _NAMED if before is not None and before.live else set[str]()
@@ -140,7 +141,9 @@ class Checker:
         proofs = [heard for heard in who.heard.get(new or "", []) if heard.good(page.id) and heard.at >= began - PROOF]
         if not proofs:
             valid = "which Meta calls valid " if old and self._valid(old) else ""
-            self.fail("I1", who, "replaced", _fp(old), valid + "by", _fp(new), "not proven within 60 s, at", store, path)
+            self.fail(
+                "I1", who, "replaced", _fp(old), valid + "by", _fp(new), "not proven within 60 s, at", store, path
+            )
         if old is not None:
             self._reason(who, store, page, path, old)
 
@@ -188,7 +191,9 @@ class Checker:
             return
         held = self.truth(store, path)
         meddled = self._meddled(who, store, path, doing.began)
-        if answer.confirmed and not meddled and (held is None or held.token != doing.token or held.marks is None):
+        if not answer.confirmed or meddled:
+            return
+        if held is None or held.marks is None or doing.token not in (None, held.token):
             self.fail("I4", who, "was told of a confirmed write at", store, path, "and there is", _about(held))
 
     def _meddled(self, who: Life, store: str, path: str, since: float) -> bool:
@@ -230,7 +235,9 @@ class Checker:
         if entry.served != "verified":
             return
         if token is None:
-            self.fail("I8", who, "called verified", entry.fingerprint, "at", where, "where it was not shown in this cycle")
+            self.fail(
+                "I8", who, "called verified", entry.fingerprint, "at", where, "where it was not shown in this cycle"
+            )
         elif last is None or not last.good(page.id):
             self.fail("I8", who, "called verified", _fp(token), "at", where, "of which Meta last said", last)
         elif self.simulation.time - last.at > Rhythm().stale_after.total_seconds():
@@ -260,26 +267,26 @@ class Checker:
     def unlike_wanted(self, report: Report) -> Iterator[str]:
         """Say what is not as wanted after all faults have ended, humans apart (I5)."""
         for page in report.pages:
-            for entry in page.stores:
-                held = self.truth(entry.key.store, entry.key.path)
-                where = f"{entry.key.store} {entry.key.path}"
-                if entry.action is Kind.HELD and entry.reason == "brake":
-                    continue
-                if held is not None and held.barred:
-                    if entry.action is not Kind.REFUSED:
-                        yield f"{where} is barred by AWS, and {entry.action.value}"
-                    continue
-                if self._is_humans(report, page, held):
-                    if entry.action is not Kind.REFUSED:
-                        yield f"{where} is another's, and {entry.action.value}"
-                    continue
-                if entry.served != "verified" or entry.action not in (Kind.UNCHANGED, Kind.KEPT):
-                    yield f"{where} is {entry.served}, {entry.action.value} {entry.reason} {entry.error}"
-                elif held is None or held.token is None or not self._valid(held.token):
-                    yield f"{where} holds {_about(held)}, which does not work"
-            # What a string is permitted is asked again after a day.
-            if page.verdict.value != "valid" and [problem.code for problem in page.problems] != ["missing-scope"]:
-                yield f"{page.name} is {page.verdict.value}: {[problem.code for problem in page.problems]}"
+            waits = [why for entry in page.stores for why in self._unlike_entry(report, page, entry)]
+            yield from waits
+            # What a string is permitted is asked again after a day, and so is one that no place waits for.
+            told = [problem.code for problem in page.problems]
+            needed = any(entry.action is not Kind.REFUSED for entry in page.stores)
+            if page.verdict.value != "valid" and needed and told != ["missing-scope"]:
+                yield f"{page.name} is {page.verdict.value}: {told}"
+
+    def _unlike_entry(self, report: Report, page: PageEntry, entry: StoreEntry) -> Iterator[str]:
+        held = self.truth(entry.key.store, entry.key.path)
+        where = f"{entry.key.store} {entry.key.path}"
+        if entry.action is Kind.HELD and entry.reason == "brake":
+            return
+        if (held is not None and held.barred) or self._is_humans(report, page, held):
+            if entry.action is not Kind.REFUSED:
+                yield f"{where} is a person's to decide, and {entry.action.value}: {_about(held)}"
+        elif entry.served != "verified" or entry.action not in (Kind.UNCHANGED, Kind.KEPT):
+            yield f"{where} is {entry.served}, {entry.action.value} {entry.reason} {entry.error}"
+        elif held is None or held.token is None or not self._valid(held.token):
+            yield f"{where} holds {_about(held)}, which does not work"
 
     def _is_humans(self, report: Report, page: PageEntry, held: Held | None) -> bool:
         if held is None:

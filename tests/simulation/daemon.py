@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,6 +37,7 @@ class Site:
     weather: Mapping[str, Weather]
     checker: Checker
     stores: MakeStores
+    lurks: Callable[[Life], None]
     credentials: Callable[[], tuple[str, Mapping[str, str]]]
     """Gives the app's secret and the system users' tokens, as the files hold them now."""
 
@@ -82,15 +82,15 @@ class Watched:
 
     def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
         """Write the marks alone."""
-        shown = self._life.shown.get((key.store, key.path))
-        token = shown.token if shown is not None else None
-        return self._watched(key, token, marks, lambda: self._store.mark(key, marks, version=version))
+        return self._watched(key, None, marks, lambda: self._store.mark(key, marks, version=version))
 
     def _watched(
         self, key: Key, token: str | None, marks: Marks, act: Callable[[], Written | StoreError]
     ) -> Written | StoreError:
         self._life.doing = Doing(key.path, token, marks.reason, self._life.simulation.time)
         answer = act()
+        if isinstance(answer, Written) and token is not None:
+            self._life.see((key.store, key.path), token)
         self._checker.answered(self._life, key.store, key.path, answer)
         self._life.simulation.note(self._life, "wrote", key.store, key.path, marks.reason, answer)
         self._life.doing = None
@@ -116,7 +116,7 @@ class Daemon:
         while True:
             self.lives += 1
             life = Life(simulation, f"{self.name}.{self.lives}", self.habits.instance, self.site.weather)
-            life.actor = actor
+            life.actor, life.lurks = actor, self.site.lurks
             try:
                 self._live(life)
             except Killed:
@@ -128,7 +128,9 @@ class Daemon:
 
     def _live(self, life: Life) -> None:
         clock = LifeClock(life)
-        stores = {name: Watched(store, life, self.site.checker) for name, store in self.site.stores(life, clock).items()}
+        stores = {
+            name: Watched(store, life, self.site.checker) for name, store in self.site.stores(life, clock).items()
+        }
         memory = Memory()
         if self._saved is not None:
             memory, life.heard, life.refused = self._saved.memory, dict(self._saved.heard), dict(self._saved.refused)
@@ -144,7 +146,9 @@ class Daemon:
                 for store in stores.values():
                     store.close()
                 return
-            self._saved = _Saved(_through_a_file(memory), {t: list(h) for t, h in life.heard.items()}, dict(life.refused))
+            self._saved = _Saved(
+                _through_a_file(memory), {t: list(h) for t, h in life.heard.items()}, dict(life.refused)
+            )
             life.wait(EVERY - (life.simulation.time - self.habits.starts) % EVERY)
 
     def _fate(self, life: Life) -> None:
@@ -154,9 +158,7 @@ class Daemon:
             when: Literal["before", "after"] = chance.choice(("before", "after"))
             life.dies_at = (life.calls + chance.randint(1, 45), when)
 
-    def _cycle(
-        self, life: Life, clock: LifeClock, stores: Mapping[str, Any], memory: Memory
-    ) -> tuple[Memory, Report]:
+    def _cycle(self, life: Life, clock: LifeClock, stores: Mapping[str, Any], memory: Memory) -> tuple[Memory, Report]:
         secret, users = self.site.credentials()
         source = GraphSource(
             http=GraphHttp(life, self.site.world, self.site.checker.url),
@@ -192,8 +194,3 @@ def _told(report: Report) -> list[str]:
         + ",".join(f"{entry.action.value}/{entry.reason or ''}/{entry.served}" for entry in page.stores)
         for page in report.pages
     ]
-
-
-def mixed(chance: random.Random, low: float, high: float) -> float:
-    """Draw a number between two."""
-    return low + (high - low) * chance.random()

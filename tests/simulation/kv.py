@@ -176,9 +176,7 @@ def destroy(secret: Secret | None, numbers: list[int]) -> Outcome:
     """Answer POST destroy: for ever. The time of an earlier deletion stays."""
     if secret is None:
         return Said(204), None
-    versions = {
-        n: replace(v, data=None, destroyed=True) if n in numbers else v for n, v in secret.versions.items()
-    }
+    versions = {n: replace(v, data=None, destroyed=True) if n in numbers else v for n, v in secret.versions.items()}
     return Said(204), Change(replace(secret, versions=versions))
 
 
@@ -195,7 +193,9 @@ def _of_version(secret: Secret) -> Json:
 
 def _invalid(custom: Mapping[str, str]) -> Said | None:
     if len(custom) > _MOST:
-        return refused(400, f"1 error occurred:\n\t* payload must contain at most {_MOST} keys, provided {len(custom)}\n\n")
+        return refused(
+            400, f"1 error occurred:\n\t* payload must contain at most {_MOST} keys, provided {len(custom)}\n\n"
+        )
     for key, value in custom.items():
         if not 0 < len(key.encode()) <= _LONGEST_KEY or not 0 < len(value.encode()) <= _LONGEST_VALUE:
             return refused(400, f'1 error occurred:\n\t* custom_metadata validation failed: length of "{key}"\n\n')

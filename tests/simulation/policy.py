@@ -49,7 +49,11 @@ def allowed(policies: Iterable[Rules], path: str) -> frozenset[str]:
 def covers_below(policies: Iterable[Rules], prefix: str) -> bool:
     """Say whether anything at all is allowed below a prefix, which is what lets a token see a mount."""
     return any(
-        "root" in caps or ("deny" not in caps and (pattern.startswith(prefix) or prefix.startswith(pattern.removesuffix("*")) and pattern.endswith("*")))
+        "root" in caps
+        or (
+            "deny" not in caps
+            and (pattern.startswith(prefix) or (prefix.startswith(pattern.removesuffix("*")) and pattern.endswith("*")))
+        )
         for rules in policies
         for pattern, caps in rules.items()
     )

@@ -55,17 +55,21 @@ class Heard:
 
 @dataclass(slots=True)
 class Doing:
-    """A write that a store was asked for."""
+    """A write that a store was asked for; ``token`` None writes marks alone. ``seen`` are the states it was shown since."""
 
     path: str
     token: str | None
     reason: str
     began: float
     changes: int = 0
+    seen: list[Any] = field(default_factory=list)
 
 
 class Life:
-    """One incarnation of one daemon. ``dies_at`` is the number of the call at which it dies, and whether before or after it."""
+    """One incarnation of one daemon. ``dies_at`` is the number of the call at which it dies, and whether before or after it.
+
+    ``lurks`` is told of each call of a write, just before it is carried out: where somebody else comes between.
+    """
 
     def __init__(self, simulation: Simulation, name: str, instance: str, weather: Mapping[str, Weather]) -> None:
         self.simulation = simulation
@@ -84,6 +88,7 @@ class Life:
         self.states: dict[tuple[str, str], list[Any]] = {}
         self.disturbed: set[str] = set()
         self.doing: Doing | None = None
+        self.lurks: Callable[[Life], None] = lambda _: None
         self._pending: list[tuple[tuple[str, str], Any]] = []
 
     def __str__(self) -> str:
@@ -116,6 +121,8 @@ class Life:
         hangs = fate < weather.hang
         if hangs and chance.random() < 0.5:
             self._silence(service, what, timeout)
+        if self.doing is not None:
+            self.lurks(self)
         self._pending.clear()
         answer = carry_out()
         self.simulation.note(self, what, _short(answer))
@@ -130,9 +137,15 @@ class Life:
         for place, state in pending:
             self.shown[place] = state
             self.states.setdefault(place, []).append(state)
+            if self.doing is not None and self.doing.path == place[1]:
+                self.doing.seen.append(state)
             if state is not None and state.token is not None:
-                self.seen.setdefault(place, {})[fingerprint(state.token)] = state.token
+                self.see(place, state.token)
         return answer
+
+    def see(self, place: tuple[str, str], token: str) -> None:
+        """Note that a token is known to have been at a place in this cycle."""
+        self.seen.setdefault(place, {})[fingerprint(token)] = token
 
     def begin(self) -> None:
         """Start a cycle: what was seen in the last one is no longer what is there."""

@@ -64,7 +64,7 @@ class Secret:
         return found
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - what AWS calls it is in its code
     """A call that is refused, by AWS's code and words."""
 
     def __init__(self, code: str, text: str, status: int = 400) -> None:
@@ -99,7 +99,7 @@ class SecretsManager:
         with self.lock:
             try:
                 if act is None:
-                    raise Failure("UnknownOperationException", operation)
+                    raise Failure("UnknownOperationException", operation)  # noqa: TRY301 - answered as any other
                 return 200, act(self, body, who)
             except Failure as failure:
                 return failure.status, {"__type": failure.code, "Message": failure.text}
@@ -158,7 +158,9 @@ class SecretsManager:
         if old is not None:
             same = old.versions.get(token)
             if value is None or same is None or (same.text, same.binary) != (value.text, value.binary):
-                raise Failure("ResourceExistsException", f"The operation failed because the secret {name} already exists.")
+                raise Failure(
+                    "ResourceExistsException", f"The operation failed because the secret {name} already exists."
+                )
             return {"ARN": old.arn, "Name": name, "VersionId": token}
         arn = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:{name}-{abs(hash_of(name)) % 10**6:06d}"
         versions, labels = ({token: value}, {CURRENT: token}) if value is not None else ({}, {})
@@ -367,7 +369,7 @@ def _without(labels: Mapping[str, str], label: str) -> dict[str, str]:
 
 def _token(body: Json) -> str:
     token = str(body.get("ClientRequestToken", ""))
-    if not 32 <= len(token) <= 64:  # noqa: PLR2004 - the service's own limits
+    if not 32 <= len(token) <= 64:
         raise Failure("InvalidParameterException", "ClientRequestToken must be 32-64 characters long.")
     return token
 

@@ -52,7 +52,9 @@ class GraphHttp(Http):
         def carry_out() -> Reply:
             return respond(self._world, make_request(method, target, sent, body or b""))
 
-        what = f"graph {method} {parts.path}" + (f" {_shape(body)}" if body and self._life.simulation.trace is not None else "")
+        what = f"graph {method} {parts.path}" + (
+            f" {_shape(body)}" if body and self._life.simulation.trace is not None else ""
+        )
         reply = self._life.call("graph", what, timeout, carry_out)
         if reply.delay:
             self._life.wait(min(reply.delay, timeout))
@@ -83,7 +85,9 @@ class GraphHttp(Http):
                 continue
             if path == "debug_token":
                 self._hear(asked["input_token"], answer)
-            elif path == "me" and answer.get("code") != 200 and '"code":190' in str(answer.get("body")).replace(" ", ""):
+            elif (
+                path == "me" and answer.get("code") != 200 and '"code":190' in str(answer.get("body")).replace(" ", "")
+            ):
                 self._life.refused[asked["access_token"]] = self._life.simulation.time
 
     def _hear(self, token: str, answer: Mapping[str, Any]) -> None:
@@ -128,7 +132,7 @@ class VaultHttp(Http):
             raise HttpError("connect", maybe_sent=False)
         if isinstance(reply, str):
             self._life.silence(self._store, what, timeout)
-            raise AssertionError("unreachable")
+            raise AssertionError("unreachable")  # noqa: TRY004 - silence never returns
         if reply.status >= 500 or reply.status in (307, 412, 429):
             self._life.disturbed.add(self._store)
         return Response(reply.status, reply.headers, reply.body)

@@ -16,7 +16,7 @@ from sync.core.payload import PayloadTemplate
 from sync.core.report import Report
 from sync.core.secret import Secret
 from sync.sandbox.states import switch_off
-from sync.sandbox.world import World, make_world
+from sync.sandbox.world import make_world
 from sync.stores.aws import AwsSettings
 from sync.stores.interface import Store
 from sync.stores.vault import VaultStore
@@ -73,7 +73,9 @@ class Stage:
         if chance.random() < 0.4:
             self.world.add_user("Second")
         self.app_secret = self.world.app.secret
-        self.credentials = {name: user.token for name, user in zip(("main", "second"), self.world.users.values(), strict=False)}
+        self.credentials = {
+            name: user.token for name, user in zip(("main", "second"), self.world.users.values(), strict=False)
+        }
         self.weather = {name: Weather() for name in ("graph", "vault", "aws")}
         self.vault = self._vault()
         self.aws = self._aws()
@@ -184,7 +186,9 @@ class Stage:
 
     def _stores(self, life: Life, clock: LifeClock) -> Mapping[str, Store]:
         used = sorted({key.store for page in self.pages for key in page.places})
-        return {name: self._vault_store(life, clock) if name == "vault" else self._aws_store(life, clock) for name in used}
+        return {
+            name: self._vault_store(life, clock) if name == "vault" else self._aws_store(life, clock) for name in used
+        }
 
     def _vault_store(self, life: Life, clock: LifeClock) -> Store:
         settings = VaultSettings(
@@ -197,7 +201,10 @@ class Stage:
             timeout=20,
         )
         return VaultStore(
-            "vault", settings, clock=clock, http=lambda **made: VaultHttp(life, "vault", self.vault, self.checker.url, **made)
+            "vault",
+            settings,
+            clock=clock,
+            http=lambda **made: VaultHttp(life, "vault", self.vault, self.checker.url, **made),
         )
 
     def _aws_store(self, life: Life, clock: LifeClock) -> Store:
@@ -214,6 +221,7 @@ class Stage:
             self.weather,
             self.checker,
             self._stores,
+            self.chaos.lurk,
             lambda: (self.app_secret, self.credentials),
         )
         dies = chance.choice((0.0, 0.3, 0.7))
@@ -244,7 +252,7 @@ class Stage:
         switch_off(self.world)
 
     def _ended(self, daemon: Daemon, report: Report) -> bool:
-        if not self.calm or report.frame.started_at < self.simulation.now() and self._began_before_calm(report):
+        if not self.calm or (report.frame.started_at < self.simulation.now() and self._began_before_calm(report)):
             return False
         self.calm_cycles += 1
         unlike = list(self.checker.unlike_wanted(report))
@@ -265,7 +273,11 @@ def aws_apart() -> Iterator[None]:
     import boto3.session  # the library is to be whole before its clock is exchanged
 
     boto3.session.Session()
-    given = {"AWS_ACCESS_KEY_ID": "simulated", "AWS_SECRET_ACCESS_KEY": "simulated", "AWS_EC2_METADATA_DISABLED": "true"}
+    given = {
+        "AWS_ACCESS_KEY_ID": "simulated",
+        "AWS_SECRET_ACCESS_KEY": "simulated",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     clock = mock.Mock(wraps=time, sleep=TimeOfLives.sleep)
     with mock.patch.dict(os.environ, given), mock.patch("botocore.endpoint.time", clock):
         yield
@@ -278,7 +290,6 @@ def run_seed(seed: int, *, traced: bool = False, kind: str | None = None) -> Out
         return stage.run()
     with aws_apart():
         return stage.run()
-
 
 
 def run_one(work: tuple[int, str | None]) -> Outcome:

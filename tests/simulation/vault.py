@@ -205,7 +205,9 @@ class Vault:
                 return said
             return self._reply(said, at)
 
-    def do(self, method: str, path: str, body: object = None, *, kind: str = "application/json", who: object = None) -> Json:
+    def do(
+        self, method: str, path: str, body: object = None, *, kind: str = "application/json", who: object = None
+    ) -> Json:
         """Do as root, at the leader and beside all that goes wrong, what must succeed."""
         headers = {"x-vault-token": "root", "content-type": kind}
         with self.lock:
@@ -223,7 +225,7 @@ class Vault:
     def _reply(self, said: Said, node: Node) -> Reply:
         headers = {"content-type": "application/json"}
         if self.indexed and not said.bare and said.status < 500:
-            headers["x-vault-index"] = self._index(self._commits if said.status in (204,) else self._applied(node))
+            headers["x-vault-index"] = self._index(self._commits if said.status == 204 else self._applied(node))
         if said.status in (412, 429):
             headers["retry-after"] = "1"
         body = b"" if said.status == 204 or (said.status == 404 and not said.body) else json.dumps(said.body).encode()
@@ -242,7 +244,9 @@ class Vault:
                 return refused(400, 'failed to decode "X-Vault-Index"')
             if index > applied:
                 if not forwards:
-                    return refused(self.behind) if self.behind == 429 else refused(412, "required index state not present")
+                    return (
+                        refused(self.behind) if self.behind == 429 else refused(412, "required index state not present")
+                    )
                 leader = self.leader
                 if leader is None:
                     return refused(307)
@@ -347,7 +351,11 @@ class Vault:
         self, ask: Ask, where: tuple[str, str, str], node: Node, at: int, policies: tuple[Rules, ...]
     ) -> Said | Silence:
         mount, kind, path = where
-        if ask.method == "GET" and kind in ("metadata", "detailed-metadata") and ("list" in ask.query or "scan" in ask.query):
+        if (
+            ask.method == "GET"
+            and kind in ("metadata", "detailed-metadata")
+            and ("list" in ask.query or "scan" in ask.query)
+        ):
             return self._listed(ask, where, at, policies)
         key, local = f"{mount}/{path}", self.secret(f"{mount}/{path}", at=at)
         need = _needed(ask.method, kind, local)
@@ -360,7 +368,9 @@ class Vault:
             return kv.read(local) if kind == "data" else kv.metadata(local)
         return self._written(ask, where, key, node, local)
 
-    def _written(self, ask: Ask, where: tuple[str, str, str], key: str, node: Node, local: Secret | None) -> Said | Silence:
+    def _written(
+        self, ask: Ask, where: tuple[str, str, str], key: str, node: Node, local: Secret | None
+    ) -> Said | Silence:
         if node is not self._leader or self.leader is None:
             # A standby judges by its own copy first, and then forwards.
             said, change = self._outcome(ask, where[1], local)
@@ -385,19 +395,19 @@ class Vault:
             return refused(400, "failed to decode JSON input: unexpected EOF"), None
         now = _stamp(self.unix())
         match ask.method, kind:
-            case ("POST" | "PUT"), "data":
+            case (("POST" | "PUT"), "data"):
                 return kv.write(secret, body, now)
             case "PATCH", "metadata":
                 return kv.patch(secret, body, ask.headers.get("content-type", ""), now)
-            case ("POST" | "PUT"), "metadata":
+            case (("POST" | "PUT"), "metadata"):
                 return kv.put_metadata(secret, body, now)
             case "DELETE", "data":
                 return kv.delete(secret, None, now)
-            case ("POST" | "PUT"), "delete":
+            case (("POST" | "PUT"), "delete"):
                 return kv.delete(secret, [int(number) for number in body["versions"]], now)
-            case ("POST" | "PUT"), "undelete":
+            case (("POST" | "PUT"), "undelete"):
                 return kv.undelete(secret, [int(number) for number in body["versions"]])
-            case ("POST" | "PUT"), "destroy":
+            case (("POST" | "PUT"), "destroy"):
                 return kv.destroy(secret, [int(number) for number in body["versions"]])
             case _:
                 return Said(204), Change(None)
@@ -425,9 +435,9 @@ def _needed(method: str, kind: str, secret: Secret | None) -> str | None:
     match method, kind:
         case "GET", ("data" | "metadata"):
             return "read"
-        case ("POST" | "PUT"), ("data" | "metadata"):
+        case (("POST" | "PUT"), ("data" | "metadata")):
             return "create" if secret is None else "update"
-        case ("POST" | "PUT"), ("delete" | "undelete" | "destroy"):
+        case (("POST" | "PUT"), ("delete" | "undelete" | "destroy")):
             return "update"
         case "PATCH", "metadata":
             return "patch"

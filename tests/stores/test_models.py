@@ -143,6 +143,7 @@ class ModelOfAws:
 
     @forbidden.setter
     def forbidden(self, name: str | None) -> None:
+        """Forbid it from now on; None for nothing."""
         self.model.forbidden = name
 
 

@@ -66,7 +66,7 @@ class Gate:
         named = fault.code is None or row.then == "close-page"
         wait = timedelta(minutes=fault.regain or 0, seconds=min(fault.retry_after or 0, _DAY))
         until = self._meter.freeze(pool, "named" if named else "app", wait)
-        message = f"{error.problem.message} It goes on at {until:%H:%M} UTC."
+        message = f"{error.problem.message.rstrip('.')}. It goes on at {until:%H:%M} UTC."
         return replace(error, problem=replace(error.problem, message=message))
 
 

@@ -14,8 +14,9 @@ DAYS = 21
 def main(pages: list[int]) -> None:
     """Print the table."""
     runs = [Simulation(count, rotations=(10,)).run(timedelta(days=DAYS)) for count in pages]
-    print(f"{DAYS} days of cycles every 15 minutes, 200 calls an hour, budget 75 %, nothing known at the")
-    print("start; 1 % of the stored tokens revoked each day; the system user rotated once")
+    print(f"{DAYS} days of cycles every 15 minutes, 200 calls an hour, a budget of 75 %.")
+    print("Nothing known at the start; 1 % of the stored tokens revoked each day, the")
+    print("system user rotated once.")
     print()
     print(table(runs, DAYS * 24))
 

@@ -11,7 +11,7 @@ _HEAD = (
     ("", "judged", "calls an hour", "throttled", "oldest", "its", "longest"),
     ("Pages", "every", "mean   most", "times/row", "verdict", "bound", "heal"),
 )
-_WIDTHS = (6, 8, 13, 11, 10, 10, 9)
+_WIDTHS = (6, 9, 15, 12, 11, 11, 9)
 
 
 def table(tallies: Iterable[Tally], hours: int) -> str:

@@ -15,6 +15,7 @@ PREFIX = "page-token-sync:"
 NOTHING: Version = "none"
 """The version of a secret that has no value."""
 CURRENT = "AWSCURRENT"
+PREVIOUS = "AWSPREVIOUS"
 _NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 
 

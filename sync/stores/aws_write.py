@@ -18,7 +18,7 @@ from sync.core.model import Absent, Key, Marks, StoreError, Version, Written
 from sync.core.payload import Payload
 from sync.stores.aws_client import AwsClient
 from sync.stores.aws_confirm import AwsReadBack
-from sync.stores.aws_entry import CURRENT, NOTHING, Entry, refused_name, replica_states
+from sync.stores.aws_entry import CURRENT, NOTHING, PREVIOUS, Entry, refused_name, replica_states
 from sync.stores.aws_errors import Refused
 from sync.stores.aws_read import AwsReader
 from sync.stores.aws_replicas import Replicas
@@ -227,6 +227,10 @@ class AwsWriter:
                 return replace(answer.error, maybe_written=answer.lost)
             case Refused(error=error):
                 return replace(error, maybe_written=True)
+            case Entry() if PREVIOUS in after.labels.get(version, ()):
+                # The move was done, its answer was lost, and another has moved on from there.
+                self._drop(found, version)
+                return replace(conflict(Key("", found.name), "has changed"), maybe_written=True)
             case _:
                 self._drop(found, version)
                 return "lost"

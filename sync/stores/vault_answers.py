@@ -100,6 +100,9 @@ def error(reason: StoreReason, detail: str = "", *, whole: bool = True, maybe_wr
     return StoreError(reason, f"{message} {detail}".rstrip(), remedy, whole=whole, maybe_written=maybe_written)
 
 
+BEHIND = error("no-leader", "A node has not caught up with the last write.", whole=False)
+
+
 def denied(call: Call) -> StoreError:
     """Say which capability on which path the policy lacks."""
     return StoreError(
@@ -117,7 +120,7 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
         status in (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.TOO_MANY_REQUESTS)
         and not text.replace("required index state not present", "").strip()
     ):
-        return Trouble(error("no-leader", "A node has not caught up with the last write.", whole=False), "soon")
+        return Trouble(BEHIND, "soon")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Trouble(error("throttled"), "throttled")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:

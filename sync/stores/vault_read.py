@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Marks, StoreError
 from sync.stores import vault_kv as kv
+from sync.stores.vault_answers import BEHIND
 from sync.stores.vault_engine import Engine
 from sync.stores.vault_history import missing_history
 from sync.threads import Clock, each
@@ -133,11 +134,22 @@ class Reader:
         if isinstance(listing, StoreError):
             if listing.reason != "denied":
                 return dict.fromkeys(paths, listing)
-            return each(self._metadata, paths, workers=self.workers, clock=self.clock)
+            return each(self._container, paths, workers=self.workers, clock=self.clock)
         there = [path for path in paths if path in listing or not self.engine.reaches(path)]
         known: dict[str, Entry | StoreError] = dict.fromkeys(paths, Absent())
-        known.update(each(self._metadata, there, workers=self.workers, clock=self.clock))
+        known.update(each(self._container, there, workers=self.workers, clock=self.clock))
         return known
+
+    def _container(self, path: str) -> Entry | StoreError:
+        """Ask for the metadata where no value was seen; a live version there came to be between the two questions.
+
+        Deleted versions are no such case: the data endpoint tells of them itself.
+        """
+        entry = self._metadata(path)
+        if not isinstance(entry, kv.Info) or not entry.live(self.clock.now()):
+            return entry
+        again = self.engine.read(path, self._end())
+        return BEHIND if isinstance(again, Absent) else again
 
     def _metadata(self, path: str) -> Entry | StoreError:
         return self.engine.metadata(path, self._end())

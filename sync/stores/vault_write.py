@@ -34,6 +34,23 @@ CONFLICT = StoreError(
 )
 
 
+_REMOVED = replace(CONFLICT, message="The secret was removed while it was marked.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """What must be there for marks to be put beside it."""
+
+    version: int
+    payload: Payload
+    marks: Marks
+
+    def holds(self, now: kv.Found) -> bool:
+        """Say whether it is there, and no other's."""
+        same = (now.info.version, now.payload) == (self.version, self.payload)
+        return same and not _is_anothers(now.info.custom, self.marks)
+
+
 @dataclass(frozen=True)
 class Writer:
     """Writes one path at a time, from any thread."""
@@ -58,7 +75,9 @@ class Writer:
             return replace(
                 CONFLICT, message="Another instance took this secret while it was written.", maybe_written=True
             )
-        marked = self._mark(path, mark_map.patch(marks, put.custom), end)
+        marked = self._mark(
+            path, mark_map.patch(marks, put.custom), end, still=_Still(put.version, Payload(value), marks)
+        )
         if marked is not None:
             return replace(marked, maybe_written=True)
         return self._confirm(path, payload, marks, put.version, end)
@@ -69,13 +88,13 @@ class Writer:
         now = trouble or self._look(path, end)
         if isinstance(now, StoreError):
             return now
-        info = now.info if isinstance(now, kv.Found) else now
-        if isinstance(info, Absent) or str(info.version) != version or _is_anothers(info.custom, marks):
+        if not isinstance(now, kv.Found) or now.payload is None or str(now.info.version) != version:
             return CONFLICT
-        failed = self._mark(path, mark_map.patch(marks, info.custom), end)
-        if failed is not None:
-            return failed
-        return self._confirm(path, now.payload if isinstance(now, kv.Found) else None, marks, info.version, end)
+        if _is_anothers(now.info.custom, marks):
+            return CONFLICT
+        still = _Still(now.info.version, now.payload, marks)
+        failed = self._mark(path, mark_map.patch(marks, now.info.custom), end, still=still)
+        return failed or self._confirm(path, now.payload, marks, now.info.version, end)
 
     def _put(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Put | StoreError:
         """Write the data; again where a try is known to have done nothing.
@@ -133,8 +152,11 @@ class Writer:
                 return replace(CONFLICT, maybe_written=lost)
             self.clock.sleep(_PAUSE)
 
-    def _mark(self, path: str, custom: Mapping[str, str | None], end: float) -> StoreError | None:
-        """Patch the map of marks, waiting for the secret to be seen by the node that is asked."""
+    def _mark(self, path: str, custom: Mapping[str, str | None], end: float, *, still: _Still) -> StoreError | None:
+        """Patch the map of marks, waiting for the secret to be seen by the node that is asked.
+
+        A node that does not know the secret may lag; or the secret was removed, and what comes to be there is another's.
+        """
         if not custom:
             return None
         until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
@@ -142,11 +164,20 @@ class Writer:
             failed = self.engine.patch(path, custom, end)
             if not isinstance(failed, Absent):
                 return failed
-            if self.clock.monotonic() + _PAUSE >= until:
-                return replace(CONFLICT, message="The secret was removed while it was marked.")
-            self.clock.sleep(_PAUSE)
+            while True:
+                if self.clock.monotonic() + _PAUSE >= until:
+                    return _REMOVED
+                self.clock.sleep(_PAUSE)
+                now = self._look(path, end)
+                if isinstance(now, StoreError):
+                    return now
+                # A version without its value is the word of two nodes, of which one lags.
+                if isinstance(now, kv.Found) and now.info.version >= still.version:
+                    break
+            if not still.holds(now):
+                return _REMOVED
 
-    def _confirm(self, path: str, payload: Payload | None, marks: Marks, version: int, end: float) -> Written:
+    def _confirm(self, path: str, payload: Payload, marks: Marks, version: int, end: float) -> Written:
         """Read back and compare, as long as the answer may be that of a node that lags."""
         until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
         mended = False
@@ -154,9 +185,8 @@ class Writer:
             now = self._look(path, end)
             if isinstance(now, StoreError):
                 return Written(str(version), confirmed=False)
-            info = now.info if isinstance(now, kv.Found) else now
-            if not isinstance(info, Absent) and info.version >= version:
-                same = (now.payload if isinstance(now, kv.Found) else None) == payload
+            if isinstance(now, kv.Found) and now.info.version >= version:
+                info, same = now.info, now.payload == payload
                 rest = mark_map.patch(marks, info.custom)
                 if same and set(rest) <= _OF_A_WRITE:
                     return Written(str(info.version), confirmed=True)
@@ -164,7 +194,7 @@ class Writer:
                     return Written(str(version), confirmed=False)
                 if not mended:
                     mended = True
-                    self._mark(path, rest, end)
+                    self._mark(path, rest, end, still=_Still(version, payload, marks))
                     continue
             if self.clock.monotonic() + _PAUSE >= until:
                 return Written(str(version), confirmed=False)

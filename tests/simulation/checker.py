@@ -311,6 +311,12 @@ def _fp(token: str | None) -> str:
     return fingerprint(token) if token is not None else "no token"
 
 
+def token_in(text: str | None) -> str | None:
+    """Find the token in a value of Secrets Manager's."""
+    value = (_object(text) or {}).get("access_token")
+    return value if isinstance(value, str) else None
+
+
 def _object(text: str | None) -> Mapping[str, Any] | None:
     try:
         value = json.loads(text) if text is not None else None

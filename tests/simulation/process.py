@@ -90,6 +90,7 @@ class Life:
         self.doing: Doing | None = None
         self.lurks: Callable[[Life], None] = lambda _: None
         self._pending: list[tuple[tuple[str, str], Any]] = []
+        self._values: list[tuple[tuple[str, str], str]] = []
 
     def __str__(self) -> str:
         return self.name
@@ -97,6 +98,11 @@ class Life:
     def show(self, store: str, key: str, state: Any) -> None:
         """Note what an answer shows of a secret; it counts once the answer has come."""
         self._pending.append(((store, key), state))
+
+    def show_value(self, store: str, key: str, token: str | None) -> None:
+        """Note that an answer shows a value without saying whose it is."""
+        if token:
+            self._values.append(((store, key), token))
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -124,16 +130,19 @@ class Life:
         if self.doing is not None:
             self.lurks(self)
         self._pending.clear()
+        self._values.clear()
         answer = carry_out()
         self.simulation.note(self, what, _short(answer))
         self._die("after", what)
         if hangs:
             self._silence(service, what, timeout)
-        pending = list(self._pending)
+        pending, values = list(self._pending), list(self._values)
         self.wait(_latency(chance.random(), chance.random(), weather))
         if fate - weather.hang < weather.lost_answer:
             self._disturb(service, what, "answer lost")
             raise HttpError("reset", maybe_sent=True)
+        for place, token in values:
+            self.see(place, token)
         for place, state in pending:
             self.shown[place] = state
             self.states.setdefault(place, []).append(state)

@@ -76,6 +76,8 @@ class Failure(Exception):  # noqa: N818 - what AWS calls it is in its code
 
 Changed = Callable[[object, str, Secret | None, Secret | None], None]
 Shown = Callable[[object, str, Secret | None], None]
+Valued = Callable[[object, str, str | None], None]
+"""Is told of a value that an answer gives: GetSecretValue shows no tags, and so does not say whose it is."""
 
 
 class SecretsManager:
@@ -87,6 +89,7 @@ class SecretsManager:
         self.forbidden: str | None = None
         self.changed: Changed = lambda *_: None
         self.shown: Shown = lambda *_: None
+        self.valued: Valued = lambda *_: None
         self.list_lag: Callable[[], float] = lambda: 0.0
         self.gap: Callable[[], float] = lambda: 0.0
         self.lock = threading.RLock()
@@ -223,7 +226,7 @@ class SecretsManager:
         if value is None or version is None or (body.get("VersionId") and value.seen_from > self.unix()):
             what = f"VersionId: {version}" if body.get("VersionId") else f"staging label: {stage or CURRENT}"
             raise Failure("ResourceNotFoundException", f"Secrets Manager can't find the secret value for {what}")
-        self.shown(who, found.name, found)
+        self.valued(who, found.name, value.text)
         return self._content(found, version, value)
 
     def batch(self, body: Json, who: object) -> Json:

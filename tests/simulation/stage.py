@@ -23,7 +23,7 @@ from sync.stores.vault import VaultStore
 from sync.stores.vault_settings import AppRoleLogin, TokenLogin, VaultSettings
 from tests.simulation.aws_http import over
 from tests.simulation.chaos import Chaos
-from tests.simulation.checker import Checker, Held, of_aws, of_vault
+from tests.simulation.checker import Checker, Held, of_aws, of_vault, token_in
 from tests.simulation.daemon import EVERY, Daemon, Habits, Site
 from tests.simulation.policy import parse
 from tests.simulation.process import Life, LifeClock, TimeOfLives, Weather
@@ -181,8 +181,12 @@ class Stage:
             if isinstance(who, Life):
                 who.show("aws", name, of_aws(secret))
 
+        def aws_valued(who: object, name: str, text: str | None) -> None:
+            if isinstance(who, Life):
+                who.show_value("aws", name, token_in(text))
+
         self.vault.changed, self.vault.shown = vault_changed, vault_shown
-        self.aws.changed, self.aws.shown = aws_changed, aws_shown
+        self.aws.changed, self.aws.shown, self.aws.valued = aws_changed, aws_shown, aws_valued
 
     def _stores(self, life: Life, clock: LifeClock) -> Mapping[str, Store]:
         used = sorted({key.store for page in self.pages for key in page.places})

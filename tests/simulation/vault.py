@@ -111,6 +111,7 @@ class Vault:
         self._leaderless_until = 0.0
         self._history: dict[str, list[tuple[int, Secret | None]]] = {}
         self._commits = 0
+        self._asked = 0
         self._made = 0
 
     # The cluster.
@@ -203,7 +204,8 @@ class Vault:
             said = self._said(ask, at)
             if isinstance(said, str):
                 return said
-            return self._reply(said, at)
+            # A write tells of the entry that it made, wherever it came in.
+            return self._reply(said, self._commits if ask.method != "GET" else self._asked)
 
     def do(
         self, method: str, path: str, body: object = None, *, kind: str = "application/json", who: object = None
@@ -222,10 +224,10 @@ class Vault:
         assert said.status < 300, (method, path, said)
         return said.body
 
-    def _reply(self, said: Said, node: Node) -> Reply:
+    def _reply(self, said: Said, index: int) -> Reply:
         headers = {"content-type": "application/json"}
         if self.indexed and not said.bare and said.status < 500:
-            headers["x-vault-index"] = self._index(self._commits if said.status == 204 else self._applied(node))
+            headers["x-vault-index"] = self._index(index)
         if said.status in (412, 429):
             headers["retry-after"] = "1"
         body = b"" if said.status == 204 or (said.status == 404 and not said.body) else json.dumps(said.body).encode()
@@ -260,7 +262,8 @@ class Vault:
         token = self._token(ask)
         if token is None:
             return refused(403, "permission denied")
-        return self._routed(ask, node, self._applied(node), token.policies, token)
+        self._asked = self._applied(node)
+        return self._routed(ask, node, self._asked, token.policies, token)
 
     def _token(self, ask: Ask) -> Token | None:
         token = self.tokens.get(ask.headers.get("x-vault-token", ""))

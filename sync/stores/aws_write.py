@@ -129,7 +129,10 @@ class AwsWriter:
             return answer.error
         found = self._reader.describe(wish.key.path)
         if isinstance(found, Entry):
-            return self._over(wish, found, None)
+            done = self._over(wish, found, None)
+            # The id of a version says who wrote it, whoever has taken the secret since.
+            created = token(wish.key.path, NOTHING, wish.text) in found.labels
+            return replace(done, maybe_written=True) if isinstance(done, StoreError) and created else done
         return replace(answer.error, maybe_written=answer.lost)
 
     def _over(self, wish: Wish, found: Entry, replaces: Version | None) -> Written | StoreError:
@@ -222,7 +225,9 @@ class AwsWriter:
     ) -> StoreError | Literal["lost"] | None:
         match after:
             case Entry(current=current) if current == version:
-                return None
+                if after.marks is not None and found.marks is not None and after.marks.instance == found.marks.instance:
+                    return None
+                return replace(conflict(Key("", found.name), "is another's now"), maybe_written=True)
             case Entry(current=current) if current == found.current and answer is not None:
                 return replace(answer.error, maybe_written=answer.lost)
             case Refused(error=error):

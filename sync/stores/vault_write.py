@@ -34,6 +34,9 @@ CONFLICT = StoreError(
 )
 
 
+_UNANSWERED = ("timeout", "unreachable", "no-leader")
+"""Reasons for which a patch may have taken effect all the same; sent again it changes nothing."""
+
 _REMOVED = replace(CONFLICT, message="The secret was removed while it was marked.")
 
 
@@ -94,7 +97,9 @@ class Writer:
             return CONFLICT
         still = _Still(now.info.version, now.payload, marks)
         failed = self._mark(path, mark_map.patch(marks, now.info.custom), end, still=still)
-        return failed or self._confirm(path, now.payload, marks, now.info.version, end)
+        if failed is not None:
+            return replace(failed, maybe_written=failed.reason in _UNANSWERED)
+        return self._confirm(path, now.payload, marks, now.info.version, end)
 
     def _put(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Put | StoreError:
         """Write the data; again where a try is known to have done nothing.

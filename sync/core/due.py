@@ -28,8 +28,9 @@ class Rank(IntEnum):
     NO_SECRET = 1
     KNOWN_BAD = 2
     NEW = 3
-    ENDING = 4
-    DUE = 5
+    DIFFERS = 4
+    ENDING = 5
+    DUE = 6
 
 
 _URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
@@ -87,6 +88,9 @@ def _of_page(scene: Scene, page: Page) -> Iterator[tuple[Secret, Rank]]:
     bad = [token for _, token in stored if _is_bad(scene, page, token)]
     for _, token in stored:
         rank = Rank.KNOWN_BAD if token in bad else _due(scene, page, token)
+        if candidate is not None and candidate != token and scene.counting(page, token) is None:
+            # Nothing is known of it, and whether it is dead decides about a repair that the fetched one is ready for.
+            rank = min(rank or Rank.DIFFERS, Rank.DIFFERS)
         if _was_refused(fetched) and not _young(scene, page, token, _HOURLY):
             rank = min(rank or Rank.NEW, Rank.NEW)
         if rank is not None:

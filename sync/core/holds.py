@@ -61,7 +61,10 @@ def is_counted(page: PagePlan, place: PlacePlan) -> bool:
     A rotation under the same system user of the same app is what this program is for, and is not counted.
     """
     action, facts = place.action, place.held.verdict.facts
-    if action.write is None or action.write.payload is None or facts is None or not facts.is_valid:
+    if action.write is None or action.write.payload is None or place.held.token is None:
+        return False
+    # Another app's token is one that Meta refuses to judge, and may well work for that app.
+    if facts is not None and not facts.is_valid:
         return False
     if action.kind is Kind.UPDATED:
         return True

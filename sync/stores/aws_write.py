@@ -225,7 +225,7 @@ class AwsWriter:
     ) -> StoreError | Literal["lost"] | None:
         match after:
             case Entry(current=current) if current == version:
-                if after.marks is not None and found.marks is not None and after.marks.instance == found.marks.instance:
+                if _instance(after) == _instance(found):
                     return None
                 return replace(conflict(Key("", found.name), "is another's now"), maybe_written=True)
             case Entry(current=current) if current == found.current and answer is not None:
@@ -266,3 +266,8 @@ def _at_creation(settings: AwsSettings) -> Mapping[str, Any]:
         **({"KmsKeyId": settings.kms_key} if settings.kms_key else {}),
         **({"AddReplicaRegions": replicas} if replicas else {}),
     }
+
+
+def _instance(entry: Entry) -> str | None:
+    """Give the instance that a secret is marked with; None where it carries no mark of ours, as one that is renewed may."""
+    return entry.marks.instance if entry.marks is not None else None

@@ -127,6 +127,20 @@ def test_what_is_due(
     assert sorted(asked(scene(known, **changes)), key=str) == sorted(wanted, key=str)
 
 
+def test_differing_token_of_which_nothing_is_known_goes_before_what_is_due() -> None:
+    """Whether a stored token is dead is asked before the backlog of tokens that are merely due, however old."""
+    pages = [many(0, places=(KEY,)), many(1, places=(replace(KEY, path="p1"),))]
+    held = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
+    held[pages[1].places[0]] = stored(marks=marks(page_id=pages[1].id))
+    own = Secret("EAAown" + "x" * 20)
+    known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
+    known[token_id(APP_ID, own)] = judged(profile_id=pages[0].id)
+    known[token_id(APP_ID, OTHER)] = judged(NOW - 2 * DAY, profile_id=pages[0].id)  # a word that counts no more
+    of = replace(scene({}), pages=pages, held=held, memory=Memory(known))
+    of = replace(of, fetched={"p0": Fetched(own), "p1": Fetched(FETCHED)})
+    assert [token for token, _ in asked(of)] == [OTHER, FETCHED]
+
+
 def many(count: int, **changes: Any) -> Page:
     """Make one of many Pages."""
     return page(id=str(10**14 + count), name=f"p{count}", **changes)

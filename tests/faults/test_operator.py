@@ -55,9 +55,6 @@ def test_another_path(forks: Zygote, scene: Scene) -> None:
     assert {orphan["path"] for orphan in report["orphans"]} == {f"meta/pages/{name}" for name in scene.before}
 
 
-@pytest.mark.xfail(
-    reason="Meta tells an app nothing of another app's token, so the brake does not know that it still works"
-)
 def test_another_app_for_all_pages(forks: Zygote, scene: Scene) -> None:
     """Where all Pages were moved to another app by mistake, the brake holds every replacement of a token that works."""
     world = scene.world

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,12 +71,22 @@ class Daemon:
 
 @contextmanager
 def running(rig: Rig) -> Iterator[Daemon]:
-    """Run the daemon; one that is still there in the end is killed."""
+    """Run the daemon; one that is still there in the end, or after two minutes of waiting for a line, is killed."""
     command = [*PROGRAM, "--config", str(rig.file), "run"]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever runs the tests may ignore it, as nohup does, and a process that ignores a signal is never told of it.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - before any thread of its own
+    ) as process:
+        patience = threading.Timer(120, process.kill)
+        patience.start()
         try:
             yield Daemon(process)
         finally:
+            patience.cancel()
             if process.poll() is None:
                 process.kill()
 

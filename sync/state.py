@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sync.core.access import Lost
 from sync.core.memory import Judged, Memory
-from sync.core.model import Key
+from sync.core.model import Key, TokenFacts
 from sync.core.refresh import Renewal
 from sync.core.usage import Pool
 from sync.stores import disk
@@ -24,6 +24,14 @@ from sync.threads import Clock
 
 _CAP = 256 << 20
 _LOCK_SECONDS = 5.0
+_AHEAD = timedelta(days=2)
+"""So far ahead a moment may lie: a freeze lasts a day, and a clock may be set back by another."""
+_NOUGHT = timedelta(0)
+_MOST = 10**12
+"""Above every count and every size of a quota."""
+_PER_CENT = 10_000.0
+_LEAST_SIZE = 0.01
+"""Below every size of a quota that can be learnt, of which a call is at most ten times the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +119,11 @@ class StateFile:
             self._foreign = True
             return self._unused("it is another instance's, and is left alone")
         try:
-            return _memory(_adapter().validate_json(data))
-        except (ValidationError, RecursionError):
-            pass
+            file = _adapter().validate_json(data)
+        except (ValidationError, RecursionError, KeyError):  # a KeyError is a problem that this version does not know
+            file = None
+        if file is not None and _is_sound(file, self._clock.now()):
+            return _memory(file)
         return self._unused("something in it is not as it should be")
 
     def _unused(self, why: str) -> Memory:
@@ -156,6 +166,53 @@ def _memory(file: _File) -> Memory:
         pools=file.pools,
         renewals=file.renewals,
         ending=file.ending,
+    )
+
+
+def _is_sound(file: _File, now: datetime) -> bool:
+    """Say whether all that is computed with may be: moments in UTC and none of a time to come, numbers within bounds."""
+    return (
+        all(_is_utc(moment) and moment <= now + _AHEAD for moment in _moments(file) if moment is not None)
+        and all(_is_utc(end) for token in file.tokens for end in _ends(token.judged.facts))
+        and all(0 <= number <= _MOST for number in _counts(file))
+        and all(_is_sound_pool(pool) for pool in file.pools.values())
+    )
+
+
+def _is_utc(moment: datetime) -> bool:
+    return moment.utcoffset() == _NOUGHT
+
+
+def _moments(file: _File) -> Iterator[datetime | None]:
+    for token in file.tokens:
+        yield from (token.judged.facts.asked_at, token.judged.probed_at)
+    for lost in file.lost.values():
+        yield from (lost.since, lost.asked_at, lost.alarm)
+    for pool in file.pools.values():
+        yield from (pool.told_at, pool.pressed_from, pool.pressed_at, pool.frozen_until, pool.thawed_at, pool.spent_at)
+    yield from file.tried.values()
+    yield from (place.at for place in file.overwritten)
+    yield from (last.at for last in file.renewals.values())
+
+
+def _ends(facts: TokenFacts) -> Iterator[datetime]:
+    """Give the moments that Meta names of a token, which may lie in any year."""
+    named = (facts.expires_at, facts.data_access_expires_at, facts.issued_at)
+    return (moment for moment in named if isinstance(moment, datetime))
+
+
+def _counts(file: _File) -> Iterator[int]:
+    for lost in file.lost.values():
+        yield from (lost.cycles, lost.waits, lost.left)
+    for pool in file.pools.values():
+        yield from (pool.counted, pool.freezes)
+    yield from file.ending.values()
+
+
+def _is_sound_pool(pool: Pool) -> bool:
+    """Say whether a quota's numbers are such as can be learnt; one that is no number is within no bounds."""
+    return all(0 <= used <= _PER_CENT for used in (pool.used, pool.base) if used is not None) and all(
+        _LEAST_SIZE <= size <= _MOST for size in (pool.ceiling, pool.steady) if size is not None
     )
 
 

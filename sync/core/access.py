@@ -14,6 +14,8 @@ _CYCLES = 3
 _ALONE_AFTER = timedelta(seconds=30)
 _MASS_LASTING = timedelta(minutes=60)
 _LONGEST_WAIT = timedelta(hours=6)
+_MOST_WAITS = 1 << 16
+"""More than there are cycles in the longest wait, and never a number without end."""
 _FEW = 2
 _SHARE = 0.2
 
@@ -116,7 +118,7 @@ def _is_ripe(known: Lost, reading: Reading, now: datetime) -> bool:
 
 
 def _backed_off(known: Lost) -> Lost:
-    waits = known.waits * 2 or 1
+    waits = min(known.waits * 2 or 1, _MOST_WAITS)
     return replace(known, waits=waits, left=waits)
 
 

@@ -20,6 +20,7 @@ from sync.core.usage import Pool
 from sync.state import StateFile
 from sync.threads import SystemClock
 from tests.core.values import APP_ID, FETCHED, KEY, NOW, OTHER, PARENT, facts
+from tests.cycle.fakes import StillClock
 
 FULL = Memory(
     judged={
@@ -48,7 +49,7 @@ FULL = Memory(
 
 def state(path: Path, instance: str = "acme-prod") -> StateFile:
     """Make what reads and writes the state."""
-    return StateFile(path, instance, clock=SystemClock())
+    return StateFile(path, instance, clock=StillClock())
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:

@@ -1,0 +1,258 @@
+"""A state file that somebody or something has written into: each number and moment in it is ours, or nothing is believed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.core.access import Lost
+from sync.core.due import verify_interval
+from sync.core.memory import Judged, Memory, token_id
+from sync.core.model import Ask, GraphErrorFacts, Key, SourceError, State, TokenFacts
+from sync.core.problems import Problem
+from sync.core.refresh import Refresh, Renewal
+from sync.core.report_json import as_json
+from sync.core.usage import Pool, Throttle, app_pool, calls_per_hour
+from sync.graph.meter import Meter
+from sync.state import StateFile
+from tests.core.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, PARENT, facts
+from tests.cycle.fakes import Stage, StillClock
+
+Leaf = tuple[str | int, ...]
+
+ENDS = {"expires_at", "data_access_expires_at", "issued_at"}
+"""Meta's own moments, which may lie in any year."""
+CODES = {"code", "subcode", "graph_code", "graph_subcode"}
+"""Meta's own numbers, of which nothing is ever computed."""
+NO_ACCESS = Problem("no-access", "No.", graph_code=190, graph_subcode=460, fbtrace_id="trace")
+POOL = Pool(
+    used=60.0, told_at=NOW, ceiling=400.0, measured=True, steady=400.0, base=50.0, counted=3, pressed_from=NOW,
+    pressed_at=NOW, frozen_until=NOW - timedelta(minutes=9), freezes=2, thawed_at=NOW, spent_at=NOW,
+)  # fmt: skip
+FACTS = facts(
+    asked_at=NOW - timedelta(hours=1),
+    profile_id="100",
+    expires_at=NOW + timedelta(days=50),
+    data_access_expires_at=NOW + timedelta(days=80),
+    issued_at=NOW - timedelta(days=9),
+    error=GraphErrorFacts(190, 460, "Said.", "trace"),
+)
+
+
+class OneByOne(StillClock):
+    """A clock under which no threads are needed, which are most of the cost of so small a cycle."""
+
+    def order(self, items: Sequence[Any]) -> Sequence[Any]:
+        """Keep the order."""
+        return items
+
+
+def stage() -> Stage:
+    """Set a stage with a Page that is well and one that is out of reach, under a token that is to be renewed."""
+    made = Stage("berlin", "rome")
+    made.clock = made.world.clock = OneByOne()
+    made.cycle()
+    made.world.errors["rome"] = SourceError(NO_ACCESS, State.INVALID)
+    made.world.users[made.world.parent] = made.world.user_facts(expires_at=NOW + timedelta(days=5))
+    made.changes["refreshes"] = {"main": Refresh(KEY, "token", timedelta(days=14))}
+    return made
+
+
+def full(of: Stage) -> Memory:
+    """Make a memory in which nothing is left open."""
+    token = of.world.token(of.pages[0])
+    lost = Lost(NO_ACCESS, NOW - timedelta(hours=2), NOW, 3, alone=True, alarm=NOW, waits=2, left=1)
+    return Memory(
+        judged={token_id(APP_ID, token): Judged(FACTS, PARENT, NOW, "refused")},
+        lost={"rome": lost, "berlin": replace(lost, alarm=NOW, alone=False)},
+        tried={"berlin": NOW},
+        overwritten={of.pages[0].places[0]: NOW},
+        pools={app_pool(APP_ID): POOL},
+        renewals={
+            "main": Renewal(
+                NOW, PARENT, KEY, FETCHED.fingerprint, "8", problem=replace(NO_ACCESS, code="refresh-failed")
+            )
+        },
+        ending={PARENT: 7},
+    )
+
+
+def written(path: Path) -> Any:
+    """Write the whole memory, and give the file's JSON."""
+    StateFile(path, INSTANCE, clock=StillClock()).save(full(stage()))
+    return json.loads(path.read_text())
+
+
+def loaded(path: Path, content: Any) -> tuple[Memory, str]:
+    """Load a file of this content: the memory, and the warning."""
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    one = StateFile(path, INSTANCE, clock=StillClock())
+    return one.load(), one.warning
+
+
+def leaves(value: Any, above: Leaf = ()) -> Iterator[tuple[Leaf, Any]]:
+    """Give every value that is no mapping and no list, with the way to it."""
+    if isinstance(value, dict | list):
+        for name, below in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(below, (*above, name))
+    else:
+        yield above, value
+
+
+def put(content: Any, leaf: Leaf, value: Any) -> Any:
+    """Give the same content with another value at one leaf."""
+    copy = deepcopy(content)
+    at = copy
+    for step in leaf[:-1]:
+        at = at[step]
+    at[leaf[-1]] = value
+    return copy
+
+
+def is_moment(value: Any) -> bool:
+    """Say whether a leaf is a moment, as they are written."""
+    return isinstance(value, str) and value.startswith(("2026-", "2027-"))
+
+
+def is_number(value: Any) -> bool:
+    """Say whether a leaf is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+MOMENTS: list[Any] = [
+    "2026-11-25T12:00:00", "2026-11-25", "2026-11-25T12:00:00+02:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
+    "", "now", True, float("nan"), float("inf"), 1e300, [], {},
+]  # fmt: skip
+"""What is no moment of ours, wherever it stands."""
+NUMBERS: list[Any] = [float("nan"), float("inf"), float("-inf"), 1e308, 10**400, -1, "x", [], {}]
+"""What is no number of ours, wherever it stands."""
+
+
+def test_nothing_is_left_open(tmp_path: Path) -> None:
+    """What the other tests begin with has every moment and every number of the file."""
+    found = dict(leaves(written(tmp_path / "state.json")))
+    assert [leaf for leaf, value in found.items() if value is None] == []
+    computed = {leaf[-1] for leaf, value in found.items() if is_moment(value) or is_number(value)}
+    kinds = (TokenFacts, GraphErrorFacts, Judged, Lost, Pool, Renewal)
+    declared = {
+        one.name for kind in kinds for one in fields(kind) if re.search("datetime|Expiry|int|float", str(one.type))
+    }
+    assert declared - computed == set()
+
+
+def test_what_is_no_moment_of_ours_is_not_believed(tmp_path: Path) -> None:
+    """Without an offset, in another zone, or none at all: a single one of them, and the file is not used."""
+    content = written(tmp_path / "state.json")
+    for leaf, value in leaves(content):
+        if is_moment(value):
+            for hostile in MOMENTS:
+                memory, warning = loaded(tmp_path / "state.json", put(content, leaf, hostile))
+                assert (memory, "not as it should be" in warning) == (Memory(), True), (leaf, hostile)
+
+
+def test_what_lies_in_the_future_is_not_believed(tmp_path: Path) -> None:
+    """A moment may lie so far ahead as a clock that is set back leaves it, and no further; the end of a token may."""
+    content = written(tmp_path / "state.json")
+    for leaf, value in leaves(content):
+        if is_moment(value):
+            for ahead, is_used in (("2026-11-27T11:00:00Z", True), ("2026-11-28T00:00:00Z", False)):
+                memory, warning = loaded(tmp_path / "state.json", put(content, leaf, ahead))
+                used = is_used or leaf[-1] in ENDS
+                assert (memory != Memory(), warning == "") == (used, used), (leaf, ahead)
+
+
+def test_what_is_no_number_of_ours_is_not_believed(tmp_path: Path) -> None:
+    """Not a number, without end, too large, or less than nothing: a single one of them, and the file is not used."""
+    content = written(tmp_path / "state.json")
+    for leaf, value in leaves(content):
+        if is_number(value) and leaf[-1] not in CODES:
+            for hostile in NUMBERS:
+                memory, warning = loaded(tmp_path / "state.json", put(content, leaf, hostile))
+                assert memory == Memory(), (leaf, hostile)
+                assert "not as it should be" in warning or "another version" in warning, (leaf, hostile)
+
+
+@pytest.mark.parametrize("field", ["ceiling", "steady"])
+def test_quota_of_nothing_is_not_believed(tmp_path: Path, field: str) -> None:
+    """Much is divided by the size of a quota."""
+    content = written(tmp_path / "state.json")
+    for hostile in (0, 1e-9, 1e-300):
+        memory, warning = loaded(tmp_path / "state.json", put(content, ("pools", app_pool(APP_ID), field), hostile))
+        assert (memory, "not as it should be" in warning) == (Memory(), True)
+
+
+def test_problem_that_this_version_does_not_know_is_not_believed(tmp_path: Path) -> None:
+    """A later version's word for a problem is no mistake of ours."""
+    content = written(tmp_path / "state.json")
+    for leaf in (("lost", "rome", "problem", "code"), ("renewals", "main", "problem", "code")):
+        memory, warning = loaded(tmp_path / "state.json", put(content, leaf, "of-tomorrow"))
+        assert (memory, "not as it should be" in warning) == (Memory(), True)
+
+
+TAKEN: list[Any] = [
+    None, 0, 1, 0.1, 1000, 10**9, 10**300, -(10**300), 1e11, 1764072000, "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z",
+    "2026-11-27T12:00:00Z", "9999-12-31T23:59:59Z", "2026-11-25T11:59:59.999999Z",
+]  # fmt: skip
+"""What may be taken at some places, and is on the edge of it."""
+
+
+def test_cycles_bear_whatever_is_taken(tmp_path: Path) -> None:
+    """Whatever value stands at whatever place: the file is not used, or cycles go on with it as with any other."""
+    content = written(tmp_path / "state.json")
+    taken = 0
+    for leaf, value in leaves(content):
+        if is_moment(value) or is_number(value):
+            for hostile in TAKEN:
+                memory, _ = loaded(tmp_path / "state.json", put(content, leaf, hostile))
+                if memory != Memory():
+                    taken += 1
+                    _bears(memory, tmp_path / "after.json", (leaf, hostile))
+    assert taken > 100
+
+
+def _bears(memory: Memory, path: Path, why: object) -> None:
+    """Go on with a memory for some cycles and calls, and save what is left of it as something that is used again."""
+    made = stage()
+    made.memory, made.remembers = memory, True
+    file = StateFile(path, INSTANCE, clock=made.clock)
+    for _ in range(2):
+        report = made.cycle()
+        assert "mistake" not in json.dumps(as_json(report)), why
+        made.clock.passed += 900
+    file.save(replace(made.memory, pools=_asked(memory.pools, made.clock)))
+    assert (file.load() != Memory(), file.warning) == (True, ""), why
+
+
+def _asked(pools: Any, clock: StillClock) -> Any:
+    """Ask, hear and be throttled on quotas, and give what is known of them then."""
+    kinds: tuple[Throttle, ...] = ("app", "named")
+    for kind in kinds:
+        meter = Meter(pools, 0.75, clock)
+        for name, pool in pools.items():
+            assert verify_interval(timedelta(hours=1), tokens=100_000, calls_per_hour=calls_per_hour(pool, 0.05)) * 2
+            meter.closed(name)
+            meter.spend(name, meter.allowance(name).choose([Ask(FETCHED), Ask(FETCHED, urgent=True)]))
+            meter.hear_app(name, '{"call_count": 70}', 50)
+            meter.allowance(name)
+            meter.freeze(name, kind, timedelta(minutes=5))
+            meter.hear_app(name, "99%", 1)
+    return meter.pools() if pools else pools
+
+
+def test_long_alarm_stays_small() -> None:
+    """A Page that has been an alarm for years waits as long as ever, by a number that is no longer than ever."""
+    made = stage()
+    made.memory, made.remembers = full(made), True
+    for _ in range(100):
+        made.cycle()
+        made.clock.passed += 6 * 3600
+    assert 0 < made.memory.lost["rome"].waits < 10**9
+    assert Key("vault", "meta/pages/berlin") in made.stores["vault"].secrets

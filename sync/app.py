@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Self, assert_never
 
 from sync.config import refs, stores
 from sync.config.load import Config
+from sync.config.schedule import verify_every
 from sync.config.stores import AnyStore
 from sync.config.values import Reference, StoreReference
-from sync.core.due import verify_interval
 from sync.core.holds import Brake
 from sync.core.memory import Memory, Rhythm
 from sync.core.model import Key, Never, Stored, StoreError
@@ -19,7 +17,6 @@ from sync.core.payload import fixed_part
 from sync.core.refresh import Refresh
 from sync.core.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource
-from sync.core.usage import app_pool, calls_per_hour
 from sync.cycle import Task, run
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
@@ -134,7 +131,7 @@ class App:
             stores=self._stores,
             clock=self._clock,
             memory=memory,
-            rhythm=Rhythm(self._verify_every(memory)),
+            rhythm=Rhythm(verify_every(settings, config.pages, memory.pools)),
             alive_every=settings.alive_every,
             brake=Brake(settings.brake.share, settings.brake.at_least),
             observe=settings.mode == "observe",
@@ -150,23 +147,6 @@ class App:
             for name, user in self._config.settings.system_users.items()
             if isinstance(user.token, StoreReference) and not isinstance(user.refresh, Never)
         }
-
-    def _verify_every(self, memory: Memory) -> timedelta:
-        """Give the interval in which each app's quota lets all its tokens be judged."""
-        settings = self._config.settings
-        pages = Counter(page.app_id for page in self._config.pages)
-        budget = settings.graph.budget
-        return max(
-            (
-                verify_interval(
-                    settings.verify_every,
-                    tokens=count,
-                    calls_per_hour=calls_per_hour(memory.pools.get(app_pool(app_id)), budget),
-                )
-                for app_id, count in pages.items()
-            ),
-            default=settings.verify_every,
-        )
 
     def _system_users(self) -> list[SystemUserCredentials]:
         return [

@@ -43,6 +43,15 @@ def test_validate_says_where_a_quota_is_too_small(tmp_path: Path, sandbox: Sandb
     assert "every 3m: so many Pages are more than the app's quota allows to verify every 1m." in ran.stdout
 
 
+def test_cycle_goes_by_the_interval_that_validate_tells(tmp_path: Path, sandbox: Sandbox) -> None:
+    """How often tokens are judged is one fact, whoever tells it; a cycle by hand is followed by none."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(verify_every="1m")
+    told, done = rig.run("validate", "--output", "json").report, rig.run("once", "--output", "json").report
+    assert told["verify_interval_seconds"] == done["verify_interval_seconds"] > 60
+    assert done["next_cycle_at"] is None
+
+
 def test_show_is_complete_and_has_no_secret(tmp_path: Path, sandbox: Sandbox) -> None:
     """With --show each key has a line with its origin, in JSON the same; no credential is in either."""
     rig = file_rig(tmp_path, sandbox)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES
@@ -55,7 +57,7 @@ def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> 
     def job() -> None:
         with one:
             watch.begun = clock.monotonic()
-            one_cycle(app, clock=clock, log=log)
+            one_cycle(app, clock=clock, log=log, following=lambda: _following(scheduler))
 
     scheduler = BackgroundScheduler(timezone=UTC)
     scheduler.add_listener(lambda event: _tell_trouble(event, log), EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
@@ -79,17 +81,24 @@ def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> 
             pass
 
 
-def one_cycle(app: Cycles, *, clock: Clock, log: Sink) -> None:
-    """Run one cycle and log it; one that shutdown cuts short ends without an account."""
+def one_cycle(
+    app: Cycles, *, clock: Clock, log: Sink, following: Callable[[], datetime | None] = lambda: None
+) -> Report | None:
+    """Run one cycle, log it, and give its report; one that shutdown cuts short ends without an account.
+
+    ``following`` gives the time of the next cycle, and is asked when this one has ended.
+    """
     cycle = str(ULID())
     try:
         clock.check()
         log.write(Event("info", "cycle_started", {}), cycle=cycle)
         report = app.cycle(write=True, cycle=cycle, goes_on=True)
     except Stopping:
-        return
+        return None
+    report = replace(report, frame=replace(report.frame, next_cycle_at=following()))
     for event in events(report):
         log.write(event, cycle=cycle)
+    return report
 
 
 class WallWatch:
@@ -119,6 +128,15 @@ class WallWatch:
             job.modify(next_run_time=self._clock.now() + max(left, timedelta(0)))
         else:
             job.reschedule(trigger)
+
+
+def _following(scheduler: BackgroundScheduler) -> datetime | None:
+    """Give the time of the next cycle, in UTC; None once the scheduler has ended.
+
+    APScheduler 3.11 sets it under a lock that this waits for, before or while the cycle of now is begun.
+    """
+    job = scheduler.get_job(_JOB)
+    return job.next_run_time.astimezone(UTC) if job is not None else None
 
 
 def _tell_trouble(event: Any, log: Sink) -> None:

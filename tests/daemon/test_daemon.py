@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from queue import Queue
 from typing import Any, Self
@@ -14,6 +15,8 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from sync import daemon
+from sync.config.model import Schedule
+from sync.config.schedule import trigger as scheduled
 from sync.core.events import Event
 from sync.core.plan import Plan
 from sync.core.report import Frame, Report, Traffic, report
@@ -211,6 +214,73 @@ def test_a_slewed_wall_clock_is_left_alone() -> None:
     clock.ahead = timedelta(seconds=1)
 
     assert not watch.was_set()
+
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+class NoonClock(SystemClock):
+    """The machine's clocks, of which the wall clock stands."""
+
+    def now(self) -> datetime:
+        """Give noon."""
+        return NOON
+
+
+class SeenReport(Report):
+    """A report that tells of each form that it takes: when it is built, and when the daemon adds to it."""
+
+    seen: Queue[datetime | None] = Queue()
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.seen.put(self.frame.next_cycle_at)
+
+
+class Reporting(Cycling):
+    """An app whose reports are seen."""
+
+    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
+        """Run one cycle."""
+        made = super().cycle(write=write, cycle=cycle, goes_on=goes_on)
+        return SeenReport(**{one.name: getattr(made, one.name) for one in fields(made)})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "following"),
+    [
+        ({"every": "20m"}, NOON + timedelta(minutes=20)),
+        ({"cron": "30 4 * * *", "timezone": "Europe/Berlin"}, datetime(2026, 11, 26, 3, 30, tzinfo=UTC)),
+    ],
+    ids=["interval", "cron in a zone"],
+)
+def test_a_report_says_when_the_next_cycle_is_due(
+    schedule: dict[str, str], following: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an app reports of a cycle is told with the time of the next one, in UTC, as the schedule has it."""
+
+    class Shown(datetime):
+        """The wall clock as APScheduler reads it."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            """Give noon."""
+            return NOON.astimezone(tz)
+
+    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
+    running = Running(Reporting(), scheduled(Schedule.model_validate(schedule)))
+    running.clock = NoonClock()
+    with running:
+        assert SeenReport.seen.get(timeout=WAIT) is None
+        at = SeenReport.seen.get(timeout=WAIT)
+    assert (at, at and at.utcoffset()) == (following, timedelta(0))
+
+
+def test_a_last_cycle_is_followed_by_none() -> None:
+    """A cycle that nothing follows says so."""
+    told = daemon.one_cycle(Cycling(), clock=SystemClock(), log=Told())
+    assert told is not None
+    assert told.frame.next_cycle_at is None
 
 
 @pytest.mark.parametrize("hours", [-1, 24])

@@ -18,11 +18,11 @@ from sync.core.refresh import Refresh
 from sync.core.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource
 from sync.cycle import Task, run
+from sync.garbage import uncollected
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.http import Http
-from sync.memory import uncollected
 from sync.state import StateFile
 from sync.stores.interface import Store
 from sync.threads import SystemClock

@@ -13,7 +13,7 @@ from sync.cli.file import config_file
 from sync.cli.options import Asked, Form
 from sync.config.errors import ConfigErrors
 from sync.config.select import Selected, SelectionError, select
-from sync.memory import uncollected
+from sync.garbage import uncollected
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
 from sync.threads import Stopping, SystemClock
 

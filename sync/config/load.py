@@ -19,7 +19,7 @@ from sync.config.state import check_state
 from sync.config.translate import details_of, finding
 from sync.config.yaml import Unreadable
 from sync.core.model import Page
-from sync.memory import uncollected
+from sync.garbage import uncollected
 
 
 @dataclass(frozen=True, slots=True)

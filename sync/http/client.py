@@ -13,16 +13,19 @@ import threading
 import time
 import urllib.request
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+import certifi
 import httpcore
-import httpx
 
 from sync.core.secret import Secret
 from sync.http.answers import Kind, Refused, Response, read
 from sync.http.kept import Lane
 from sync.http.sockets import Attempt, Backend, Cut
+
+if TYPE_CHECKING:
+    import httpx
 
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
@@ -120,7 +123,7 @@ class Http:
         try:
             attempt.left()
             if self._transport is not None:
-                return _over(self._transport, attempt, ask)
+                return self._over(self._transport, attempt, ask)
             scheme, host, port, target, authority = _split(ask.url)
             address = httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=port, target=target)
             request = httpcore.Request(
@@ -137,20 +140,23 @@ class Http:
             kind = cut.kind
         except Refused as refused:
             kind = refused.kind
-        except (httpcore.TimeoutException, httpx.TimeoutException):
+        except httpcore.TimeoutException:
             kind = "timeout"
-        except (httpcore.ProxyError, httpx.ProxyError):
+        except httpcore.ProxyError:
             kind = "proxy"
-            attempt.sent = False  # what went out was a word to the proxy
-        except (httpcore.RemoteProtocolError, httpx.RemoteProtocolError):
+        except httpcore.RemoteProtocolError:
             kind = "reset" if attempt.closed else "protocol"
-        except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, httpx.LocalProtocolError, ValueError):
+        except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, ValueError):
             kind = "bad-request"
-        except httpx.ConnectError:
-            kind = "connect"
-        except (httpcore.NetworkError, httpx.NetworkError):
+        except httpcore.NetworkError:
             kind = "reset"
-        return HttpError(kind, maybe_sent=attempt.sent)
+        # What went out before a proxy failed was a word to the proxy.
+        return HttpError(kind, maybe_sent=attempt.sent and kind != "proxy")
+
+    def _over(self, transport: httpx.BaseTransport, attempt: Attempt, ask: _Ask) -> Response:
+        from sync.http.transported import over  # noqa: PLC0415 - httpx takes as long to load as the rest of this program
+
+        return over(transport, attempt, ask.method, ask.url, headers=ask.headers, body=ask.body, limit=ask.limit)
 
     def _lane(self, scheme: str, host: str, address: httpcore.URL) -> Lane:
         proxy = self._proxy.reveal() if self._proxy is not None else self._proxy_of_environment(scheme, host)
@@ -185,9 +191,11 @@ class Http:
 
     def _tls(self) -> ssl.SSLContext:
         try:
-            if self._ca_file is not None:
-                return ssl.create_default_context(cafile=self._ca_file)
-            return httpx.create_ssl_context(trust_env=self._trust_env)
+            if self._ca_file is None and self._trust_env:
+                import httpx  # noqa: PLC0415 - see _over
+
+                return httpx.create_ssl_context(trust_env=True)
+            return ssl.create_default_context(cafile=self._ca_file or certifi.where())
         except OSError:
             raise Refused("ca-file") from None
 
@@ -210,6 +218,8 @@ def _headers(authority: bytes, ask: _Ask) -> list[tuple[bytes, bytes]]:
 
 
 def _proxy(url: str) -> httpcore.Proxy:
+    import httpx  # noqa: PLC0415 - see Http._over
+
     try:
         proxy = httpx.Proxy(url)
     except (ValueError, httpx.InvalidURL):
@@ -220,16 +230,3 @@ def _proxy(url: str) -> httpcore.Proxy:
         scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
     )
     return httpcore.Proxy(address, auth=proxy.raw_auth)
-
-
-def _over(transport: httpx.BaseTransport, attempt: Attempt, ask: _Ask) -> Response:
-    """Use a transport in place of the network; its connections are always new ones."""
-    attempt.fresh = True
-    request = httpx.Request(ask.method, ask.url, headers=dict(ask.headers), content=ask.body)
-    attempt.sent = True
-    response = transport.handle_request(request)
-    stream: Any = response.stream
-    try:
-        return read(response.status_code, response.headers.raw, stream, ask.limit)
-    finally:
-        response.close()

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Literal, TypeVar
 
 import httpcore
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 SLICE = 0.5
 """Seconds after which a waiting socket looks whether it has been asked to stop."""
+
+_MOST_UNSENT = 1 << 16
+"""Bytes beyond which nothing is gained by sending in one."""
 
 _Addresses = list[tuple[Any, Any, int, str, Any]]
 
@@ -58,11 +62,16 @@ class Attempt:
 
 
 class Stream(httpcore.NetworkStream):
-    """A connected socket, plain or under TLS."""
+    """A connected socket, plain or under TLS.
+
+    What httpcore writes piece by piece goes out in one when it begins to read: a body that follows its headers in a packet
+    of its own costs both sides a system call and a waking.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._waits: float | None = None
+        self._unsent = bytearray()
 
     def _sliced(self, attempt: Attempt, operation: Callable[[Any], T], argument: Any) -> T:
         while True:
@@ -76,8 +85,12 @@ class Stream(httpcore.NetworkStream):
                 continue
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        """Read what is there; empty when the peer has ended the connection."""
+        """Send what is still to be sent, then read what is there; empty when the peer has ended the connection."""
         attempt: Attempt = timeout
+        # A server may refuse early, answer and close: its answer counts, though not all was sent.
+        if self._unsent:
+            with suppress(httpcore.WriteError):
+                self._flush(attempt)
         try:
             data = self._sliced(attempt, self._sock.recv, max_bytes)
         except OSError:
@@ -90,9 +103,13 @@ class Stream(httpcore.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: Any = None) -> None:
-        """Send all. httpcore goes on to read after a WriteError, since a server may refuse early and close."""
-        attempt: Attempt = timeout
-        rest = memoryview(buffer)
+        """Take a piece. httpcore goes on to read after a WriteError, since a server may refuse early and close."""
+        self._unsent += buffer
+        if len(self._unsent) > _MOST_UNSENT:
+            self._flush(timeout)
+
+    def _flush(self, attempt: Attempt) -> None:
+        rest, self._unsent = memoryview(self._unsent), bytearray()
         try:
             while rest:
                 attempt.left()

@@ -15,7 +15,11 @@ from tests.bench.programs import WrongError
 from tests.bench.scenes import Rounds
 from tests.bench.services import openbao
 from tests.bench.table import comparison, verdicts
-from tests.bench.targets import AT, Figures, Key, Target, aws_targets, count_targets, ratio_targets
+from tests.bench.targets import AT, Figures, Key, Target, aws_targets, count_targets, growth_targets, ratio_targets
+
+MORE = 10_000
+LATER = 9
+"""Requests to an OpenBao that lists in detail, whatever the number of Pages."""
 
 
 def say(text: str) -> None:
@@ -35,6 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, action="append", help="how many Pages; default 100 and 1000")
     parser.add_argument("--latency", type=int, action="append", help="Graph's latency in ms; default 0 and 50")
     parser.add_argument("--runs", type=int, default=3, help="runs of which the median counts (default 3)")
+    parser.add_argument("--no-growth", action="store_true", help=f"leave the growth to {MORE:,} Pages out")
     parser.add_argument("--no-aws", action="store_true", help="leave AWS Secrets Manager out")
     return parser.parse_args()
 
@@ -52,6 +57,11 @@ def bench(rounds: Rounds, options: argparse.Namespace) -> bool:
         held = [*(ratio_targets(figures, pages) if pages >= AT else ()), *count_targets(figures, pages)]
         if not options.no_aws:
             held += aws_targets(rounds.aws(pages), pages)
+        if pages >= AT:
+            held.append(Target("idle cycle of a daemon, Vault requests", rounds.later(pages), LATER))
+        if pages == AT and not options.no_growth:
+            figures |= rounds.alone(MORE)
+            held += growth_targets(figures, pages, MORE)
         show(f"\n{pages:,} Pages\n{verdicts(held)}")
         targets += held
     for line in rounds.miscounts:

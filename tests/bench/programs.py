@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,34 @@ def run_ours(scene: Scene, expect: str, *, kind: str = "vault") -> tuple[Run, di
     return run, summary
 
 
+@contextmanager
+def daemon(scene: Scene, *, every: int) -> Iterator[Callable[[], Mapping[str, Any]]]:
+    """Run the daemon with Vault; gives what waits for the end of a cycle and gives what the log says of it.
+
+    A cycle begins ``every`` seconds, or when the one before has ended.
+    """
+    file = scene.home / "daemon.json"
+    file.write_text(json.dumps(config(scene, "vault") | {"schedule": {"every": f"{every}s", "jitter": "0s"}}))
+    argv = [str(PROGRAM), "--config", str(file), "run"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment(scene.home))
+    assert process.stdout
+    lines = process.stdout
+
+    def cycle() -> Mapping[str, Any]:
+        for line in lines:
+            said = json.loads(line)
+            if said["event"] == "cycle_finished":
+                return dict(said)
+        raise WrongError("the daemon has ended")
+
+    try:
+        yield cycle
+    finally:
+        process.terminate()
+        process.wait(20)
+        lines.close()
+
+
 def config(scene: Scene, kind: str) -> dict[str, Any]:
     """Give the configuration, as JSON, which is YAML too."""
     for name, value in (
@@ -86,6 +116,7 @@ def config(scene: Scene, kind: str) -> dict[str, Any]:
         "apps": {"bench": {"id": scene.sandbox["app_id"], "secret": {"file": str(scene.home / "app_secret")}}},
         "system_users": {"bench": {"app": "bench", "token": {"file": str(scene.home / "system_user")}}},
         "stores": {kind: store},
+        "state": {"file": str(scene.home / f"{scene.path.replace('/', '-')}.state.json")},
         "pages": [{"id": page["id"], "name": page["name"]} for page in scene.sandbox["pages"]],
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bench.counting import counted
 from tests.bench.measure import Run, middle
-from tests.bench.programs import Scene, run_ours, run_script
+from tests.bench.programs import Scene, WrongError, daemon, run_ours, run_script
 from tests.bench.services import graph_calls, served
 from tests.bench.targets import Figures, Key
 
@@ -42,6 +42,30 @@ class Rounds:
             for who, cycles in (("script", script), ("ours", ours))
             for cycle, figures in cycles.items()
         }
+
+    def alone(self, pages: int) -> dict[Key, Figures]:
+        """Measure ours alone, once and without latency, to see how it grows."""
+        with served(self.home, "sandbox", str(pages), "0") as sandbox:
+            self.say(f"{pages:,} Pages, 0 ms: ours, runs: 1")
+            scene, figures = self._fresh(sandbox, self.bao), {}
+            for cycle, expect in (("first", "created"), ("idle", "unchanged")):
+                run, _ = run_ours(scene, expect)
+                figures[pages, 0, "ours", cycle] = Figures(run.wall, run.cpu, run.memory)
+        return figures
+
+    def later(self, pages: int) -> int:
+        """Count the requests to Vault in an idle cycle of a daemon that has read everything before."""
+        self.say(f"{pages:,} Pages: a running daemon")
+        with served(self.home, "sandbox", str(pages), "0") as sandbox:
+            scene = self._fresh(sandbox, self.bao)
+            with counted(scene.store) as counting, daemon(scene.at(counting.url), every=3) as cycle:
+                for _ in ("all are new", "all are read"):
+                    cycle()
+                counting.take()
+                said = cycle()
+                if said["result"] != "ok":
+                    raise WrongError(f"the daemon's cycle ended as {said['result']}")
+                return sum(counting.take().values())
 
     def aws(self, pages: int) -> dict[str, int]:
         """Count the requests to AWS, through moto behind the shim that refuses what AWS refuses."""

@@ -48,6 +48,11 @@ def vault_requests(pages: int, new: int) -> int:
     return pages + 3 * new + 9
 
 
+def idle_calls(pages: int) -> float:
+    """Give the most calls, as Meta counts them, of a cycle whose verdicts are all fresh: the list of Pages, and some more."""
+    return 0.02 * pages + 5
+
+
 def aws_requests(pages: int, new: int) -> int:
     """Give the most requests to AWS in a cycle after a start: listings of 100, batches of 20, and three for a new Page."""
     return ceil(pages / 100) + ceil(pages / 20) + 3 * new + 5
@@ -90,12 +95,26 @@ def count_targets(figures: Mapping[Key, Figures], pages: int) -> Sequence[Target
         ours = [figure for (n, _, who, when), figure in figures.items() if (n, who, when) == (pages, "ours", cycle)]
         graph = [figure.graph_requests for figure in ours if figure.graph_requests is not None]
         vault = [figure.store_requests for figure in ours if figure.store_requests is not None]
+        calls = [figure.graph_calls for figure in ours if figure.graph_calls is not None]
+        if calls and not new:
+            targets.append(Target(f"{cycle} cycle, Graph calls", max(calls), idle_calls(pages)))
         if graph:
             targets.append(Target(f"{cycle} cycle, Graph requests", max(graph), graph_requests(pages)))
         if vault:
-            aim = 9 if cycle == "idle" else None
-            targets.append(Target(f"{cycle} cycle, Vault requests", max(vault), vault_requests(pages, new), aim))
+            targets.append(Target(f"{cycle} cycle, Vault requests", max(vault), vault_requests(pages, new)))
     return targets
+
+
+def growth_targets(figures: Mapping[Key, Figures], pages: int, more: int) -> Sequence[Target]:
+    """Hold ours at ``more`` Pages without latency against ours at ``pages``: what a Page more costs."""
+    targets, peaks = [], []
+    for cycle in ("first", "idle"):
+        few, many = (figures.get((number, 0, "ours", cycle)) for number in (pages, more))
+        if few and many:
+            most = 1.2 * more / pages
+            targets.append(Target(f"{cycle} cycle, wall, {more:,} Pages", many.wall / few.wall, most, unit="times"))
+            peaks.append((many.memory - few.memory) * 1024 / (more - pages))
+    return [*targets, *(Target("memory a Page more, KiB", peak, 10, 4) for peak in [max(peaks)] if peaks)]
 
 
 def aws_targets(counts: Mapping[str, int], pages: int) -> Sequence[Target]:

@@ -13,6 +13,7 @@ from tests.bench import programs, table, targets
 from tests.bench.counting import counted
 from tests.bench.measure import measure
 from tests.bench.programs import Scene, WrongError, run_script
+from tests.bench.scenes import Rounds
 from tests.bench.services import environment, openbao
 from tests.bench.targets import Figures
 
@@ -65,7 +66,7 @@ def test_a_process_is_measured_with_its_children(tmp_path: Path):
 
 def figures(wall: float = 1.0, cpu: float = 1.0, memory: float = 10.0, graph: int = 45, store: int = 1009) -> Figures:
     """Make the figures of one cycle."""
-    return Figures(wall, cpu, memory, graph, graph, store)
+    return Figures(wall, cpu, memory, graph, 0, store)
 
 
 def taken(**ours: float) -> dict[targets.Key, Figures]:
@@ -117,6 +118,39 @@ def test_the_worst_count_of_all_latencies_is_the_one_that_counts():
     held[1000, 50, "ours", "idle"] = figures(graph=46, store=1010)
     missed = [target.what for target in targets.count_targets(held, 1000) if not target.met]
     assert missed == ["idle cycle, Graph requests", "idle cycle, Vault requests"]
+
+
+@pytest.mark.parametrize(
+    ("wall", "memory", "missed"),
+    [
+        (12.0, 10.0, []),
+        (12.1, 10.0, ["first cycle, wall, 10,000 Pages", "idle cycle, wall, 10,000 Pages"]),
+        (12.0, 10.1, ["memory a Page more, KiB"]),
+    ],
+)
+def test_growth_is_held_to_the_work_that_grows(wall: float, memory: float, missed: list[str]):
+    """Ten times the Pages may take twelve times the time, and each Page more ten KiB."""
+    held = taken(wall=1.0, memory=50.0)
+    for cycle in ("first", "idle"):
+        held[10_000, 0, "ours", cycle] = figures(wall=wall, memory=50.0 + 9000 * memory / 1024)
+    bounds = targets.growth_targets(held, 1000, 10_000)
+    assert len(bounds) == 3
+    assert [target.what for target in bounds if not target.met] == missed
+
+
+def test_an_idle_cycle_asks_the_apps_quota_for_the_list_alone():
+    """With fresh verdicts a cycle costs the list of Pages, a hundredth of a call a Page, and little beside it."""
+    assert (targets.idle_calls(1000), targets.idle_calls(10)) == (25, 5.2)
+    held = targets.count_targets({(1000, 0, "ours", "idle"): Figures(1, 1, 1, 31, 26, 9)}, 1000)
+    assert [target.what for target in held if not target.met] == ["idle cycle, Graph calls"]
+
+
+def test_a_later_idle_cycle_of_a_daemon_is_counted(tmp_path: Path):
+    """What a running daemon asks of OpenBao once it has read everything does not grow with the Pages."""
+    with openbao(tmp_path) as bao:
+        rounds = Rounds(tmp_path, bao, 1, lambda _: None)
+        few, more = rounds.later(20), rounds.later(60)
+    assert 1 <= few == more <= 9
 
 
 def test_the_table_fits_a_terminal_and_tells_what_was_missed():

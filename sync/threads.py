@@ -18,6 +18,10 @@ class Stopping(BaseException):
     """Shutdown was asked for; passes through everything up to the daemon."""
 
 
+class NoThreadError(Exception):
+    """The machine gives no further thread."""
+
+
 class Clock(Protocol):
     """Time, so that tests need not wait. ``now`` is aware and in UTC; intervals come from ``monotonic``, in seconds."""
 
@@ -93,6 +97,26 @@ def each(work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clo
         if item not in done:
             one(item)
     return {item: done[item] for item in todo}
+
+
+def started(work: Callable[[], V], *, name: str) -> Future[V]:
+    """Do ``work`` in a thread of its own; the answer, or what it raises, is in the future. Raises NoThreadError.
+
+    The thread is a daemon: one that is given up holds up no exit.
+    """
+    future: Future[V] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
+            future.set_exception(error)
+
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError:
+        raise NoThreadError from None
+    return future
 
 
 def _spread(one: Callable[[K], None], todo: Sequence[K], workers: int) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret, SecretSource
-from sync.stores.aws_errors import Refused, from_class, from_code, no_credentials, not_aws
-from sync.stores.aws_session import PARSER, CaFileError, Made, Opening, UnsignedError, started
+from sync.stores.aws_errors import Refused, from_class, from_code, no_credentials, no_thread, not_aws
+from sync.stores.aws_session import PARSER, CaFileError, Made, Opening, UnsignedError
 from sync.stores.aws_settings import AwsSettings
+from sync.threads import NoThreadError, started
 
 Answer = Mapping[str, Any] | Refused
 _NEEDED = {
@@ -99,9 +100,12 @@ class AwsClient:
 
         step = _Step()
         try:
-            answer = started(lambda: _ask(made, operation, parameters, step)).result(max(end - time.monotonic(), 0))
+            asking = started(lambda: _ask(made, operation, parameters, step), name="aws")
+            answer = asking.result(max(end - time.monotonic(), 0))
             needed = _NEEDED.get(operation)
             return answer if needed is None or needed in answer else not_aws(operation)
+        except NoThreadError:
+            return no_thread()
         except UnsignedError as error:
             return error.refused
         except ClientError as error:
@@ -124,6 +128,8 @@ class AwsClient:
             self._made_from = self._sources()
         try:
             return self._opening.wait(self._settings.timeout)
+        except NoThreadError:
+            return no_thread()
         except TimeoutError:
             return self._late()
         except UnsignedError as error:

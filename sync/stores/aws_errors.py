@@ -221,6 +221,12 @@ def _whose(role: str) -> str:
     return f"the role {role}" if role else "AWS"
 
 
+def no_thread() -> Refused:
+    """Say that nothing was sent, since this machine gives no thread to send it in."""
+    remedy = "Raise the limit on this user's or container's processes."
+    return Refused("", StoreError("unreachable", "This machine gives no thread for a call to AWS.", remedy, whole=True))
+
+
 def not_aws(operation: str) -> Refused:
     """Say that an answer with status 200 is none of Secrets Manager's."""
     row: _Row = (

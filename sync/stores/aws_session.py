@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from sync.stores.aws_errors import Refused, from_chain, no_credentials
 from sync.stores.aws_settings import AwsSettings
+from sync.threads import started
 
 T = TypeVar("T")
 SESSION_NAME = "page-token-sync"
@@ -64,10 +65,10 @@ class Opening:
         self._future: Future[Made] | None = None
 
     def wait(self, seconds: float) -> Made:
-        """Give the client; raises TimeoutError where it is not made in time, or what its making raised."""
+        """Give the client; raises TimeoutError where it is not made in time, NoThreadError, or what its making raised."""
         with self._lock:
             if self._future is None:
-                self._future = started(self._make)
+                self._future = started(self._make, name="aws")
         return self._future.result(seconds)
 
     @property
@@ -207,20 +208,3 @@ def _loader() -> Any:
     from botocore.loaders import create_loader  # noqa: PLC0415 - as above
 
     return create_loader()
-
-
-def started(work: Callable[[], T]) -> Future[T]:
-    """Do ``work`` in a thread of its own; the answer, or what it raises, is in the future.
-
-    The thread is a daemon: one that is given up holds up no exit.
-    """
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="aws", daemon=True).start()
-    return future

@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
 from sync.core.secret import CredentialError
 from sync.stores.vault_settings import AwsIamLogin
+from sync.threads import started
 
 _QUESTION = "Action=GetCallerIdentity&Version=2011-06-15"
 _GLOBAL = "us-east-1"
@@ -23,26 +23,30 @@ _CHAIN = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeEr
 """What botocore's providers of credentials raise, unwrapped: no such program, its output is no JSON (seen with 1.44)."""
 
 
-def signed_identity(login: AwsIamLogin, seconds: float) -> Mapping[str, str]:
-    """Sign GetCallerIdentity; whoever holds the answer can be us towards Vault for 15 minutes. Raises CredentialError."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second that only this login needs
+class Identity:
+    """What an AWS login shows to Vault, looked up anew for each login; for one caller at a time."""
 
-    found: Future[Mapping[str, str]] = Future()
+    def __init__(self, login: AwsIamLogin) -> None:
+        self.login = login
+        self._looking: Future[Mapping[str, str]] | None = None
 
-    def find() -> None:
+    def signed(self, seconds: float) -> Mapping[str, str]:
+        """Sign GetCallerIdentity; whoever holds the answer can be us towards Vault for 15 minutes.
+
+        Raises CredentialError where that is not done within so long, and NoThreadError.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second for this login alone
+
+        # A chain can ask programs and networks, by time-outs of its own or none: so it is waited for, and may be given up;
+        # while it goes on it is not begun a second time. What it found after that is not used, since a signature ends.
+        if self._looking is None or self._looking.done():
+            self._looking = started(lambda: _signed(self.login), name="aws-identity")
         try:
-            found.set_result(_signed(login))
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
-            found.set_exception(error)
-
-    # A chain can ask programs and networks, by time-outs of its own or none: so it is waited for, and may be given up.
-    threading.Thread(target=find, name="aws-identity", daemon=True).start()
-    try:
-        return found.result(max(seconds, 0))
-    except TimeoutError:
-        raise CredentialError("AWS credentials could not be had within the time-out") from None
-    except (BotoCoreError, ClientError, *_CHAIN) as error:
-        raise CredentialError(f"AWS credentials could not be had ({type(error).__name__})") from None
+            return self._looking.result(max(seconds, 0))
+        except TimeoutError:
+            raise CredentialError("AWS credentials could not be had within the time-out") from None
+        except (BotoCoreError, ClientError, *_CHAIN) as error:
+            raise CredentialError(f"AWS credentials could not be had ({type(error).__name__})") from None
 
 
 def _signed(login: AwsIamLogin) -> Mapping[str, str]:

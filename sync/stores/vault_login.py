@@ -11,10 +11,11 @@ from typing import Any
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret
 from sync.stores.vault_answers import Answer, Call, Trouble, error
+from sync.stores.vault_identity import Identity
 from sync.stores.vault_methods import proof, sent
 from sync.stores.vault_settings import AwsIamLogin, TokenLogin, VaultSettings
 from sync.stores.vault_wire import Wire
-from sync.threads import Clock
+from sync.threads import Clock, NoThreadError
 
 _ALIVE_FOR = 10.0
 """Seconds for which a token that Vault knew is not asked about again, so that a thousand denials cost one question."""
@@ -42,6 +43,8 @@ class Session:
 
     def __init__(self, settings: VaultSettings, wire: Wire, clock: Clock) -> None:
         self._settings = settings
+        login = settings.login
+        self._login_by = Identity(login) if isinstance(login, AwsIamLogin) else login
         self._wire = wire
         self._clock = clock
         self._lock = threading.RLock()
@@ -155,19 +158,23 @@ class Session:
         return failure
 
     def _try(self, end: float) -> _Token | StoreError:
-        login = self._settings.login
+        by = self._login_by
         try:
-            if isinstance(login, TokenLogin):
-                return _Token(login.token(), own=False)
-            shown = proof(login, end - self._clock.monotonic())
+            if isinstance(by, TokenLogin):
+                return _Token(by.token(), own=False)
+            shown = proof(by, end - self._clock.monotonic())
         except CredentialError as failure:
             remedy = "Put the credential where the reference points."
-            if isinstance(login, AwsIamLogin):
+            if isinstance(by, Identity):
                 remedy = "Give AWS credentials by the profile, the environment, or the role of the machine."
             return StoreError("credentials", f"A credential of this store: {failure}.", remedy, whole=True)
+        except NoThreadError:
+            remedy = "Raise the limit on this user's or container's processes."
+            return StoreError("unreachable", "This machine gives no thread to log in with.", remedy, whole=True)
         if shown.once in self._spent:
             return _refused("Vault refused this secret id before; it is not tried again until it changes.")
-        namespace = self._settings.namespace if login.namespace is None else login.namespace
+        own = by.login.namespace if isinstance(by, Identity) else by.namespace
+        namespace = self._settings.namespace if own is None else own
         found = sent(shown, self._wire, namespace or "", end)
         self.logins += 1
         if isinstance(found, Answer) and found.status == HTTPStatus.OK:

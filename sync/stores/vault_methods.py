@@ -8,8 +8,8 @@ from typing import Any, NoReturn, assert_never
 from urllib.parse import quote
 
 from sync.stores.vault_answers import Answer, Call, Trouble
-from sync.stores.vault_identity import signed_identity
-from sync.stores.vault_settings import AppRoleLogin, AwsIamLogin, JwtLogin, KubernetesLogin
+from sync.stores.vault_identity import Identity
+from sync.stores.vault_settings import AppRoleLogin, JwtLogin, KubernetesLogin
 from sync.stores.vault_wire import Wire
 
 
@@ -21,8 +21,8 @@ class Proof:
     once: tuple[str, str] | None = None
 
 
-def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | AwsIamLogin, seconds: float) -> Proof:
-    """Read the credentials anew, for at most so long where they are not at hand; raises CredentialError."""
+def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | Identity, seconds: float) -> Proof:
+    """Read the credentials anew, for at most so long where they are not at hand; raises CredentialError, and NoThreadError."""
     match login:
         case AppRoleLogin():
             role, secret = login.role_id(), login.secret_id()
@@ -44,12 +44,10 @@ def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | AwsIamLogin, second
             return Proof(
                 lambda hvac: hvac.auth.jwt.jwt_login(login.role, jwt.reveal(), use_token=False, path=login.mount)
             )
-        case AwsIamLogin():
+        case Identity(login=aws):
             # hvac's own iam_login signs for the global STS whatever the region, which AWS then refuses.
-            identity = {"role": login.role, **signed_identity(login, seconds)}
-            return Proof(
-                lambda hvac: hvac.login(f"/v1/auth/{quote(login.mount)}/login", use_token=False, json=identity)
-            )
+            identity = {"role": aws.role, **login.signed(seconds)}
+            return Proof(lambda hvac: hvac.login(f"/v1/auth/{quote(aws.mount)}/login", use_token=False, json=identity))
         case _:
             assert_never(login)
 

@@ -18,6 +18,7 @@ from sync.stores.aws import AwsRole
 from tests.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server
 from tests.stores.aws_rig import AwsRig
 from tests.stores.contract import CANARY, failed, marks, one, payload, written
+from tests.stores.starving import no_threads
 
 __all__ = ["aws", "aws_environment", "aws_server"]
 
@@ -226,6 +227,20 @@ def test_nothing_of_the_role_is_logged(rig: AwsRig, aws: Aws, caplog: pytest.Log
 
 
 # Programs, profiles and machines that give credentials.
+
+
+def test_no_thread_for_the_credentials_or_for_a_call(rig: AwsRig, aws: Aws) -> None:
+    """A machine that gives no thread is told as such, nothing is sent or in doubt, and the next call is tried again."""
+    store = rig.make_store()
+    for opened in (False, True):
+        before = aws.total
+        with no_threads():
+            for answer in (one(store, rig.key("a")), store.write(rig.key("a"), payload(), marks(), replaces=None)):
+                error = failed(answer, "unreachable")
+                assert "thread" in error.message
+                assert not error.maybe_written
+        assert (opened, aws.total) == (opened, before)
+        assert isinstance(one(store, rig.key("a")), Absent)
 
 
 def test_program_that_hangs_holds_up_one_call_and_no_cycle(rig: AwsRig, program: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from tests.services.aws import aws_environment
 from tests.services.bao import Bao, bao
 from tests.services.between import Asked, Between, Reply, between
 from tests.stores.contract import failed, marks, one, payload, written
+from tests.stores.starving import no_threads
 from tests.stores.vault_rig import LeapingClock, VaultRig, rules
 
 __all__ = ["aws_environment", "bao"]
@@ -363,14 +365,41 @@ def test_aws_credentials_that_cannot_be_had(
     assert way.asked == []
 
 
-def test_aws_credentials_that_hang(rig: VaultRig, way: Between, account: Account) -> None:
-    """A chain that does not answer is given up with the store's time-out."""
-    account.credentials.write_text("[slow]\ncredential_process = sleep 20\n")
+def test_aws_credentials_that_hang(rig: VaultRig, way: Between, account: Account, tmp_path: Path) -> None:
+    """A chain that does not answer is given up with the store's time-out, and asked once, however often a login is tried."""
+    program, runs, go = tmp_path / "program", tmp_path / "runs", tmp_path / "go"
+    given = json.dumps({"Version": 1, "AccessKeyId": account.key[0], "SecretAccessKey": account.key[1]})
+    program.write_text(f"#!/bin/sh\necho run >> {runs}\nwhile ! [ -e {go} ]; do sleep 0.05; done\necho '{given}'\n")
+    program.chmod(0o700)
+    account.credentials.write_text(f"[slow]\ncredential_process = {program}\n")
     login = AwsIamLogin("sync", profile="slow")
-    store = VaultStore("vault", rig.settings(address=way.url, login=login, timeout=0.5), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=way.url, login=login, timeout=1), clock=LeapingClock())
     started = time.monotonic()
-    assert "time-out" in failed(one(store, rig.key("a")), "credentials").message
-    assert time.monotonic() - started < 5
+    for _ in range(3):
+        store.begin()
+        assert "time-out" in failed(one(store, rig.key("a")), "credentials").message
+    assert time.monotonic() - started < 6
+    assert (runs.read_text(), way.asked) == ("run\n", [])
+    go.touch()
+    for thread in threading.enumerate():
+        if thread.name == "aws-identity":
+            thread.join(20)
+    way.rule = AwsMethod(rig, account)
+    store.begin()
+    one(store, rig.key("a"))
+    assert (store.logins, runs.read_text()) == (1, "run\nrun\n")
+
+
+def test_no_thread_to_sign_in(rig: VaultRig, way: Between, account: Account) -> None:
+    """A machine that gives no thread is told as such, and the next cycle tries again."""
+    store = make(rig, way, AwsIamLogin("sync", profile="prod"))
+    way.rule = AwsMethod(rig, account)
+    with no_threads():
+        assert "thread" in failed(one(store, rig.key("a")), "unreachable").message
+    assert way.asked == []
+    store.begin()
+    one(store, rig.key("a"))
+    assert store.logins == 1
 
 
 def test_openbao_has_no_aws_method(rig: VaultRig, way: Between, account: Account) -> None:

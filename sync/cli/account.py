@@ -90,6 +90,16 @@ def cause_text(cause: Cause) -> tuple[str, str, str]:
     return head, matter, f"{acts}. {cause.remedy}"
 
 
+def refreshed_texts(report: Report) -> list[str]:
+    """Tell of each system user's token that this cycle renewed; of one that it tried in vain the causes tell."""
+    return [
+        f"refreshed: system user {name}, {tried.token} > {tried.became}, at {tried.place.store}:{tried.place.path}"
+        + ("" if tried.confirmed else "; written, but not read back in time")
+        for name, tried in report.tried.items()
+        if tried.became is not None
+    ]
+
+
 def orphans_text(report: Report) -> str | None:
     """Name the secrets of ours that no Page leads to any more; None where there are none."""
     if not report.orphans:

@@ -46,7 +46,7 @@ def put_report(report: Report, form: Form, *, once: str) -> None:
     for text in report.frame.warnings:
         put(f"warning: {text}")
     orphans = account.orphans_text(report)
-    put(*([orphans] if orphans else []), *account.summary(report))
+    put(*account.refreshed_texts(report), *([orphans] if orphans else []), *account.summary(report))
     held = account.held_text(report, once)
     if held:
         put(held[0])

@@ -92,12 +92,11 @@ def _parent(parent: Parent, report: Report) -> Iterator[Event]:
     for problem in parent.verdict.problems:
         if problem.code in _PARENT_CODES:
             yield Event("error", "system_user_dead", {**who, **_problem(problem)})
-    tried = report.frame.renewals.get(parent.system_user)
-    now = tried is not None and tried.at >= report.frame.started_at
-    if tried is not None and now and tried.problem is not None:
+    tried = report.tried.get(parent.system_user)
+    if tried is not None and tried.problem is not None:
         yield Event("error", "system_user_ending", {**who, **_problem(tried.problem)})
         return
-    if tried is not None and now and tried.became is not None:
+    if tried is not None and tried.became is not None:
         yield _refreshed(tried, who)
     for problem in parent.verdict.notices:
         if problem.code == "system-user-ending" and parent.system_user in report.frame.ending:

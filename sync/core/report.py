@@ -149,6 +149,11 @@ class Report:
         return "ok" if healthy else "degraded"
 
     @property
+    def tried(self) -> Mapping[str, Renewal]:
+        """The tries of this very cycle to renew system users' tokens, by system user."""
+        return {name: last for name, last in self.frame.renewals.items() if last.at >= self.frame.started_at}
+
+    @property
     def braked(self) -> int:
         """How many places the brake holds."""
         return sum(

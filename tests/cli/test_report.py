@@ -6,13 +6,20 @@ import json
 import re
 import shlex
 import subprocess
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from sync.cli.account import refreshed_texts
+from sync.core.model import Key
+from sync.core.refresh import Renewal
 from sync.sandbox.server import Sandbox, start
 from sync.sandbox.states import switch_on
 from tests.cli.rigs import file_rig, on_a_terminal
+from tests.core import accounts
+from tests.core.values import fetched
 from tests.e2e.rig import PROGRAM
 from tests.services.graph import sandbox
 
@@ -133,6 +140,20 @@ def test_orphans_are_named(tmp_path: Path, sandbox: Sandbox) -> None:
 
     assert ran.code == 0
     assert "orphans: store:berlin.json." in ran.stdout
+
+
+def test_only_a_renewal_of_this_cycle_is_told() -> None:
+    """One that was not read back is told as that; an earlier one, or one of which another's token came, is not told."""
+    now = accounts.FRAME.started_at
+    tried = {
+        "doubted": Renewal(now, "0" * 12, Key("vault", "meta/a"), became="1" * 12, version="2", confirmed=False),
+        "earlier": Renewal(now - timedelta(hours=1), "0" * 12, Key("vault", "meta/b"), became="1" * 12, confirmed=True),
+        "another's": Renewal(now, "0" * 12, Key("vault", "meta/c")),
+    }
+    report = accounts.account(accounts.of(fetched(), accounts.GOOD), frame=replace(accounts.FRAME, renewals=tried))
+    assert refreshed_texts(report) == [
+        "refreshed: system user doubted, 000000000000 > 111111111111, at vault:meta/a; written, but not read back in time"
+    ]
 
 
 def test_a_reader_of_an_old_encoding_gets_the_report(tmp_path: Path, sandbox: Sandbox) -> None:

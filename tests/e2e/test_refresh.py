@@ -13,6 +13,7 @@ import pytest
 from sync.sandbox.server import Sandbox
 from sync.sandbox.states import switch_on
 from sync.sandbox.tokens import fingerprint
+from tests.cli.rigs import on_a_terminal
 from tests.e2e.rig import PROGRAM, codes
 from tests.e2e.scene import Scene, ended
 from tests.services.bao import Bao, bao, mount
@@ -109,6 +110,26 @@ def test_refused_by_the_policy(scene: Renewing, sandbox: Sandbox) -> None:
     assert failed["who"] == "operator"
     assert "meta/user" in failed["message"] + failed["remedy"]
     assert scene.kept["token"] == scene.old
+
+
+def test_person_is_told(scene: Renewing) -> None:
+    """On a terminal of 80 columns a renewal is one line, and one that failed stands among what is to be looked at."""
+    scene.rig.once()
+    code, before = on_a_terminal("--config", str(scene.rig.file), "once", env=scene.rig.environment)
+    assert (code, "refreshed" in before) == (0, False)
+    scene.end_soon()
+    allowed = (scene.rig.folder / "vault_token").read_text().strip()
+    rules = f'path "{scene.mount}/*" {{ capabilities = ["read", "list"] }}'
+    scene.rig.secret("vault_token", scene.bao.token(scene.bao.policy(rules)))
+    _, failed = on_a_terminal("--config", str(scene.rig.file), "once", env=scene.rig.environment)
+    assert ("notice refresh-failed: system user main" in failed, "refreshed" in failed) == (True, False)
+    scene.rig.secret("vault_token", allowed)
+    _, shown = on_a_terminal("--config", str(scene.rig.file), "once", env=scene.rig.environment)
+    told = [line for line in shown.splitlines() if "refreshed" in line]
+    old, new = fingerprint(scene.old), fingerprint(scene.kept["token"])
+    assert told == [f"refreshed: system user main, {old} > {new}, at store:meta/user"]
+    assert "refresh-failed" not in shown
+    assert max(map(len, told)) <= 80
 
 
 def test_plan_and_selection_renew_nothing(scene: Renewing) -> None:

@@ -229,8 +229,7 @@ class Checker:
             self.fail("I6", "a secret is in an URL")
 
     def _silent(self, who: Life, report: Report) -> None:
-        told = "".join(f"{event.name}{dict(event.fields)}" for event in events(report))
-        text = json.dumps(as_json(report)) + told
+        text = json.dumps(as_json(report)) + repr([(event.name, event.fields) for event in events(report)])
         if "EAA" in text or any(secret in text for secret in self.canaries()):
             self.fail("I6", who, "told a secret in a report or an event")
         if "made a mistake" in text:

@@ -120,8 +120,6 @@ class Daemon:
             try:
                 self._live(life)
             except Killed:
-                if not self.habits.keeps:
-                    self._saved = None
                 simulation.wait(actor, simulation.random.choice((0.5, 5.0, 120.0)))
             else:
                 return
@@ -141,14 +139,15 @@ class Daemon:
             self.done += 1
             self.last = report
             self.site.checker.reported(life, report)
-            life.simulation.note(life, "cycle", report.result, *_told(report))
+            if life.simulation.trace is not None:
+                life.simulation.note(life, "cycle", report.result, *_told(report))
             if self.habits.ended(self, report) or self.done == self.habits.cycles:
                 for store in stores.values():
                     store.close()
                 return
-            self._saved = _Saved(
-                _through_a_file(memory), {t: list(h) for t, h in life.heard.items()}, dict(life.refused)
-            )
+            if self.habits.keeps:
+                heard = {token: list(words) for token, words in life.heard.items()}
+                self._saved = _Saved(_through_a_file(memory), heard, dict(life.refused))
             life.wait(EVERY - (life.simulation.time - self.habits.starts) % EVERY)
 
     def _fate(self, life: Life) -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 _RULE = re.compile(r'path\s+"(?P<path>[^"]*)"\s*\{\s*capabilities\s*=\s*\[(?P<caps>[^\]]*)\]\s*\}')
 
-Rules = Mapping[str, frozenset[str]]
-"""Capabilities by path, as a policy writes it."""
+Rules = tuple[tuple[str, frozenset[str]], ...]
+"""Each path of a policy with its capabilities."""
 
-ROOT: Rules = {"*": frozenset({"root"})}
-DEFAULT: Rules = {
-    "auth/token/lookup-self": frozenset({"read"}),
-    "auth/token/renew-self": frozenset({"update"}),
-    "auth/token/revoke-self": frozenset({"update"}),
-    "sys/capabilities-self": frozenset({"update"}),
-    "sys/internal/ui/mounts/*": frozenset({"read"}),
-}
+ROOT: Rules = (("*", frozenset({"root"})),)
+DEFAULT: Rules = (
+    ("auth/token/lookup-self", frozenset({"read"})),
+    ("auth/token/renew-self", frozenset({"update"})),
+    ("auth/token/revoke-self", frozenset({"update"})),
+    ("sys/capabilities-self", frozenset({"update"})),
+    ("sys/internal/ui/mounts/*", frozenset({"read"})),
+)
 """What every token may do that was not made without the policy of this name."""
 
 
@@ -27,14 +27,15 @@ def parse(text: str) -> Rules:
     for rule in _RULE.finditer(text):
         caps = frozenset(part.strip().strip('"') for part in rule["caps"].split(",") if part.strip())
         found[rule["path"]] = found.get(rule["path"], frozenset()) | caps
-    return found
+    return tuple(found.items())
 
 
-def allowed(policies: Iterable[Rules], path: str) -> frozenset[str]:
+@lru_cache(maxsize=4096)
+def allowed(policies: tuple[Rules, ...], path: str) -> frozenset[str]:
     """Give the capabilities on a path: {"deny"} for none, {"root"} for all."""
     best, caps = -1, frozenset[str]()
     for rules in policies:
-        for pattern, granted in rules.items():
+        for pattern, granted in rules:
             exact, stem = not pattern.endswith("*"), pattern.removesuffix("*")
             if not (path == pattern if exact else path.startswith(stem)):
                 continue
@@ -46,7 +47,8 @@ def allowed(policies: Iterable[Rules], path: str) -> frozenset[str]:
     return frozenset({"deny"}) if not caps or "deny" in caps else caps
 
 
-def covers_below(policies: Iterable[Rules], prefix: str) -> bool:
+@lru_cache
+def covers_below(policies: tuple[Rules, ...], prefix: str) -> bool:
     """Say whether anything at all is allowed below a prefix, which is what lets a token see a mount."""
     return any(
         "root" in caps
@@ -55,5 +57,5 @@ def covers_below(policies: Iterable[Rules], prefix: str) -> bool:
             and (pattern.startswith(prefix) or (prefix.startswith(pattern.removesuffix("*")) and pattern.endswith("*")))
         )
         for rules in policies
-        for pattern, caps in rules.items()
+        for pattern, caps in rules
     )

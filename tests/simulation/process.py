@@ -129,14 +129,14 @@ class Life:
             self._silence(service, what, timeout)
         if self.doing is not None:
             self.lurks(self)
-        self._pending.clear()
-        self._values.clear()
+        self._pending, self._values = [], []
         answer = carry_out()
         self.simulation.note(self, what, _short(answer))
         self._die("after", what)
         if hangs:
             self._silence(service, what, timeout)
-        pending, values = list(self._pending), list(self._values)
+        pending, values = self._pending, self._values
+        self._pending, self._values = [], []
         self.wait(_latency(chance.random(), chance.random(), weather))
         if fate - weather.hang < weather.lost_answer:
             self._disturb(service, what, "answer lost")

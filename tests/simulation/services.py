@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from sync.http import Http, HttpError, Response
 from sync.sandbox.graph import respond
-from sync.sandbox.replies import Reply
+from sync.sandbox.replies import Reply, Request
 from sync.sandbox.wire import make_request
 from sync.sandbox.world import World
 from tests.simulation.process import Heard, Life
@@ -47,15 +47,11 @@ class GraphHttp(Http):
         self._sent(url)
         parts = urlsplit(url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        sent = {name.lower(): value for name, value in headers.items()}
-
-        def carry_out() -> Reply:
-            return respond(self._world, make_request(method, target, sent, body or b""))
-
-        what = f"graph {method} {parts.path}" + (
-            f" {_shape(body)}" if body and self._life.simulation.trace is not None else ""
-        )
-        reply = self._life.call("graph", what, timeout, carry_out)
+        asked = make_request(method, target, {name.lower(): value for name, value in headers.items()}, body or b"")
+        what = f"graph {method} {parts.path}"
+        if body and self._life.simulation.trace is not None:
+            what += f" {_shape(asked)}"
+        reply = self._life.call("graph", what, timeout, lambda: respond(self._world, asked))
         if reply.delay:
             self._life.wait(min(reply.delay, timeout))
         if reply.behaviour in ("hang", "drip-headers", "drip-body") or reply.delay >= timeout:
@@ -63,15 +59,15 @@ class GraphHttp(Http):
         if reply.behaviour is not None:
             self._life.disturbed.add("graph")
             raise HttpError("reset", maybe_sent=True)
-        self._listen(body, reply)
+        self._listen(asked, reply)
         return Response(reply.status, {name.lower(): value for name, value in reply.headers}, reply.body)
 
-    def _listen(self, body: bytes | None, reply: Reply) -> None:
+    def _listen(self, asked: Request, reply: Reply) -> None:
         """Take down what Graph says of tokens in this answer."""
-        if body is None or reply.status != 200 or not (b"debug_token" in body or b"me%3F" in body):
+        batch = asked.form.get("batch", "")
+        if reply.status != 200 or not ("debug_token" in batch or "me?" in batch):
             return
-        form = parse_qs(body.decode())
-        items = json.loads(form["batch"][0])
+        items = json.loads(batch)
         try:
             answers = json.loads(reply.body)
         except ValueError:
@@ -80,15 +76,14 @@ class GraphHttp(Http):
             return
         for item, answer in zip(items, answers, strict=True):
             path, _, query = item["relative_url"].partition("?")
-            asked = dict(parse_qsl(query))
             if not isinstance(answer, dict):
                 continue
             if path == "debug_token":
-                self._hear(asked["input_token"], answer)
+                self._hear(dict(parse_qsl(query))["input_token"], answer)
             elif (
                 path == "me" and answer.get("code") != 200 and '"code":190' in str(answer.get("body")).replace(" ", "")
             ):
-                self._life.refused[asked["access_token"]] = self._life.simulation.time
+                self._life.refused[dict(parse_qsl(query))["access_token"]] = self._life.simulation.time
 
     def _hear(self, token: str, answer: Mapping[str, Any]) -> None:
         try:
@@ -166,7 +161,6 @@ def aws_send(
     return send
 
 
-def _shape(body: bytes) -> str:
-    form = parse_qs(body.decode())
-    items = json.loads(form["batch"][0]) if "batch" in form else []
+def _shape(asked: Request) -> str:
+    items = json.loads(asked.form.get("batch", "[]"))
     return ",".join(item["relative_url"].partition("?")[0] for item in items)

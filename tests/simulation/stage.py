@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 from sync.core.model import Key, Page
 from sync.core.payload import PayloadTemplate
@@ -22,11 +19,12 @@ from sync.stores.interface import Store
 from sync.stores.vault import VaultStore
 from sync.stores.vault_settings import AppRoleLogin, TokenLogin, VaultSettings
 from tests.simulation.aws_http import over
+from tests.simulation.boto import aws_apart
 from tests.simulation.chaos import Chaos
 from tests.simulation.checker import Checker, Held, of_aws, of_vault, token_in
 from tests.simulation.daemon import EVERY, Daemon, Habits, Site
 from tests.simulation.policy import parse
-from tests.simulation.process import Life, LifeClock, TimeOfLives, Weather
+from tests.simulation.process import Life, LifeClock, Weather
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.services import VaultHttp, aws_send
 from tests.simulation.time_and_turns import Simulation
@@ -271,28 +269,10 @@ class Stage:
         return report.frame.started_at.timestamp() < self.simulation.unix() - (self.simulation.time - self.calm_at)
 
 
-@contextmanager
-def aws_apart() -> Iterator[None]:
-    """Give boto3 credentials and a clock of the simulation's, and nothing of this machine's."""
-    import boto3.session  # the library is to be whole before its clock is exchanged
-
-    boto3.session.Session()
-    given = {
-        "AWS_ACCESS_KEY_ID": "simulated",
-        "AWS_SECRET_ACCESS_KEY": "simulated",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    clock = mock.Mock(wraps=time, sleep=TimeOfLives.sleep)
-    with mock.patch.dict(os.environ, given), mock.patch("botocore.endpoint.time", clock):
-        yield
-
-
 def run_seed(seed: int, *, traced: bool = False, kind: str | None = None) -> Outcome:
     """Run one seed to its end."""
     stage = Stage(seed, traced=traced, kind=kind)
-    if stage.kind == "vault":
-        return stage.run()
-    with aws_apart():
+    with nullcontext() if stage.kind == "vault" else aws_apart():
         return stage.run()
 
 

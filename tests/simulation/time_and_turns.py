@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 """When every simulation begins."""
+_UNIX_NOON = NOON.timestamp()
 
 
 class Over(BaseException):
@@ -63,7 +64,7 @@ class Simulation:
 
     def unix(self) -> float:
         """Give the true time in unix seconds."""
-        return NOON.timestamp() + self.time
+        return _UNIX_NOON + self.time
 
     def note(self, *words: object) -> None:
         """Write a line of the trace."""

@@ -15,6 +15,8 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from tests.simulation import kv
@@ -227,7 +229,7 @@ class Vault:
     def _reply(self, said: Said, index: int) -> Reply:
         headers = {"content-type": "application/json"}
         if self.indexed and not said.bare and said.status < 500:
-            headers["x-vault-index"] = self._index(index)
+            headers["x-vault-index"] = _index(index)
         if said.status in (412, 429):
             headers["retry-after"] = "1"
         body = b"" if said.status == 204 or (said.status == 404 and not said.body) else json.dumps(said.body).encode()
@@ -430,9 +432,6 @@ class Vault:
         infos = {name: kv.described(secret) for name, secret in found.items() if secret is not None}
         return Said(200, {"data": {"keys": sorted(infos), "key_info": infos} if infos else {}})
 
-    def _index(self, value: int) -> str:
-        return base64.b64encode(json.dumps({"cluster": "simulated", "value": str(value)}).encode()).decode()
-
 
 def _needed(method: str, kind: str, secret: Secret | None) -> str | None:
     match method, kind:
@@ -454,6 +453,12 @@ def _may(policies: tuple[Rules, ...], path: str, need: str) -> bool:
     return bool({need, "root"} & allowed(policies, path))
 
 
+@lru_cache
+def _index(value: int) -> str:
+    return base64.b64encode(json.dumps({"cluster": "simulated", "value": str(value)}).encode()).decode()
+
+
+@lru_cache
 def _read_index(text: str) -> int | None:
     try:
         return int(json.loads(base64.b64decode(text, validate=True))["value"])
@@ -465,7 +470,6 @@ def _json(body: bytes) -> dict[str, Any]:
     return dict(json.loads(body)) if body else {}
 
 
+@lru_cache(maxsize=64)
 def _stamp(unix: float) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

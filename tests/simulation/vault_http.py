@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -10,11 +11,15 @@ from sync.http import Http, HttpError, Response
 from tests.simulation.vault import Ask, Vault
 
 
+@lru_cache
+def _split(url: str) -> tuple[str, Mapping[str, str]]:
+    parts = urlsplit(url)
+    return unquote(parts.path).removeprefix("/v1/"), dict(parse_qsl(parts.query))
+
+
 def to_ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None, who: object = None) -> Ask:
     """Make the model's request of one that was to go over the wire."""
-    parts = urlsplit(url)
-    path = unquote(parts.path).removeprefix("/v1/")
-    query = dict(parse_qsl(parts.query))
+    path, query = _split(url)
     return Ask(method, path, query, {name.lower(): value for name, value in headers.items()}, body or b"", who)
 
 

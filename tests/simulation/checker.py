@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sync.core import marks as mark_map
@@ -48,6 +49,7 @@ class Held:
         return value if isinstance(value, str) and value else None
 
 
+@lru_cache(maxsize=256)
 def of_vault(secret: kv.Secret | None) -> Held | None:
     """Read a secret of Vault's."""
     if secret is None:
@@ -63,6 +65,7 @@ def of_vault(secret: kv.Secret | None) -> Held | None:
     )
 
 
+@lru_cache(maxsize=256)
 def of_aws(secret: secrets_manager.Secret | None) -> Held | None:
     """Read a secret of Secrets Manager's."""
     if secret is None:

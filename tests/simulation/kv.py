@@ -31,9 +31,12 @@ class Version:
         return not self.deletion and not self.destroyed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Secret:
-    """One secret: its versions by number, the newest number (0 for none yet) and the map that marks are kept in."""
+    """One secret: its versions by number, the newest number (0 for none yet) and the map that marks are kept in.
+
+    It is equal only to itself, so that what is made of it can be kept.
+    """
 
     created: str
     updated: str

@@ -32,9 +32,9 @@ class Value:
     seen_from: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Secret:
-    """One secret; ``labels`` says which version each label is on."""
+    """One secret; ``labels`` says which version each label is on; equal only to itself."""
 
     name: str
     arn: str

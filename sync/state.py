@@ -110,12 +110,12 @@ class StateFile:
 
     def _parsed(self, data: bytes) -> Memory:
         try:
-            raw: Any = json.loads(data)
+            whose = _whose(data)
         except (ValueError, RecursionError):
             return self._unused("it is not whole")
-        if not isinstance(raw, dict) or raw.get("format") != 1:
+        if whose is None:
             return self._unused("it has the form of another version")
-        if raw.get("instance") != self._instance:
+        if whose != self._instance:
             self._foreign = True
             return self._unused("it is another instance's, and is left alone")
         try:
@@ -214,6 +214,14 @@ def _is_sound_pool(pool: Pool) -> bool:
     return all(0 <= used <= _PER_CENT for used in (pool.used, pool.base) if used is not None) and all(
         _LEAST_SIZE <= size <= _MOST for size in (pool.ceiling, pool.steady) if size is not None
     )
+
+
+def _whose(data: bytes) -> str | None:
+    """Name the instance of a file of this form; None for one of another form. Raises ValueError and RecursionError."""
+    raw: Any = json.loads(data)
+    if not isinstance(raw, dict) or raw.get("format") != 1:
+        return None
+    return str(raw.get("instance"))
 
 
 def _words(error: Exception) -> str:

@@ -121,14 +121,28 @@ def started(work: Callable[[], V], *, name: str) -> Future[V]:
 
 def _spread(one: Callable[[K], None], todo: Sequence[K], workers: int) -> None:
     """Do ``one`` over threads; where the machine gives no thread for an item it may be left undone."""
+    left, failed = iter(todo), threading.Event()
+
+    def work() -> None:
+        # One iterator for all: a list's takes its step whole. A future for each item would cost more than the item.
+        try:
+            for item in left:
+                if failed.is_set():
+                    return
+                one(item)
+        except BaseException:
+            failed.set()
+            raise
+
     futures: list[Future[None]] = []
-    with ThreadPoolExecutor(min(workers, len(todo)), thread_name_prefix="sync") as pool:
+    count = min(workers, len(todo))
+    with ThreadPoolExecutor(count, thread_name_prefix="sync") as pool:
         # What cannot have a thread may still be done by one that was there before.
         with suppress(RuntimeError):
-            futures.extend(pool.submit(one, item) for item in todo)
+            futures.extend(pool.submit(work) for _ in range(count))
         try:
             for future in futures:
                 future.result()
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            failed.set()
             raise

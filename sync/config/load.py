@@ -26,9 +26,9 @@ from sync.garbage import uncollected
 class Config:
     """A configuration that is whole and right.
 
-    In ``settings`` every system user has its app, and paths of files are absolute. ``pages`` have every default applied
-    and every template but the token filled in. ``warnings`` are sentences to show at each start. ``base`` is the folder
-    that files in references count from. ``files`` are all files that were read, the main one first.
+    In ``settings`` every system user has its app, and paths of files are absolute; its Pages are left out, since ``pages``
+    have every default applied and every template but the token filled in. ``warnings`` are sentences to show at each start.
+    ``base`` is the folder that files in references count from. ``files`` are all files that were read, the main one first.
     """
 
     base: Path
@@ -97,20 +97,21 @@ def _load(path: Path) -> tuple[Config, Sources]:
     config = Config(
         base=base,
         files=tuple(files),
-        settings=_with_apps(settings),
+        settings=_completed(settings),
         pages=tuple(resolver.pages),
         warnings=tuple(warnings),
     )
     return config, Sources(tuple(reader.documents), tuple(resolver.entries))
 
 
-def _with_apps(settings: Settings) -> Settings:
+def _completed(settings: Settings) -> Settings:
+    """Name each system user's app, and leave out the Pages, which are held with all defaults applied."""
     only = next(iter(settings.apps))
     users = {
         name: user if user.app else user.model_copy(update={"app": only})
         for name, user in settings.system_users.items()
     }
-    return settings.model_copy(update={"system_users": users})
+    return settings.model_copy(update={"system_users": users, "pages": ()})
 
 
 def _settings(raw: Any, base: Path, reader: Reader) -> tuple[Settings, list[int]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
+from sys import intern
 from typing import Any
 from urllib.parse import quote
 
@@ -75,7 +76,7 @@ def found(answer: Answer) -> Found | Absent | None:
         and isinstance(metadata.get("version"), int)
     ):
         value = answer.data.get("data")
-        payload = Payload(value) if answer.status == HTTPStatus.OK and isinstance(value, dict) else None
+        payload = Payload(_shared(value)) if answer.status == HTTPStatus.OK and isinstance(value, dict) else None
         return Found(payload, _info(metadata["version"], metadata, metadata))
     return Absent() if answer.status == HTTPStatus.NOT_FOUND else None
 
@@ -96,9 +97,16 @@ def _info(version: int, of_version: Mapping[str, Any], of_secret: Mapping[str, A
         created=str(of_version.get("created_time", "")),
         destroyed=of_version.get("destroyed") is True,
         deletion=str(of_version.get("deletion_time") or ""),
-        custom={str(key): str(value) for key, value in custom.items()} if isinstance(custom, dict) else {},
+        custom={intern(str(key)): intern(str(value)) for key, value in custom.items()}
+        if isinstance(custom, dict)
+        else {},
         keeps=keeps if isinstance(keeps, int) else 0,
     )
+
+
+def _shared(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Share the names among secrets: each answer brings its own copies of them, and a thousand answers are kept."""
+    return {intern(name): part for name, part in value.items()}
 
 
 def _time(text: str, otherwise: datetime) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, assert_never
 
-from sync.config import refs, stores
+from sync.config import logins, refs, stores
 from sync.config.load import Config
 from sync.config.schedule import verify_every
 from sync.config.stores import AnyStore
@@ -216,22 +216,22 @@ class App:
         )
         return VaultStore(name, wanted, clock=self._clock)
 
-    def _login(self, auth: stores.AnyAuth) -> Login:
+    def _login(self, auth: logins.AnyAuth) -> Login:
         from sync.stores import vault_settings as vault  # noqa: PLC0415 - see _store
 
         match auth:
-            case stores.TokenAuth():
+            case logins.TokenAuth():
                 return vault.TokenLogin(self._source(auth.token))
-            case stores.AppRoleAuth():
+            case logins.AppRoleAuth():
                 role_id, secret_id = self._source(auth.role_id), self._source(auth.secret_id)
                 return vault.AppRoleLogin(role_id, secret_id, mount=auth.mount, namespace=auth.namespace)
-            case stores.KubernetesAuth():
+            case logins.KubernetesAuth():
                 jwt = self._source(auth.jwt)
                 return vault.KubernetesLogin(auth.role, jwt, mount=auth.mount, namespace=auth.namespace)
-            case stores.JwtAuth():
+            case logins.JwtAuth():
                 jwt = self._source(auth.jwt)
                 return vault.JwtLogin(auth.role, jwt, mount=auth.mount, namespace=auth.namespace)
-            case stores.AwsIamAuth():
+            case logins.AwsIamAuth():
                 return vault.AwsIamLogin(
                     auth.role,
                     region=auth.region,

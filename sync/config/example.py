@@ -15,9 +15,10 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticUndefined
 
 from sync.config.durations import duration_text
+from sync.config.logins import AppRoleAuth, KubernetesAuth, TokenAuth
 from sync.config.model import Settings
 from sync.config.shares import share_text
-from sync.config.stores import AppRoleAuth, AwsStore, FileStore, KubernetesAuth, TokenAuth, VaultStore
+from sync.config.stores import AwsStore, FileStore, VaultStore
 from sync.config.values import EnvReference, FileReference, Part, StoreReference
 from sync.core.model import Never
 

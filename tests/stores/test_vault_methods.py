@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto.server import ThreadedMotoServer
 
 from sync.app import build
-from sync.config import refs
+from sync.config import logins, refs
 from sync.config import stores as config
 from sync.config.values import FileReference
 from sync.stores.vault import VaultStore
@@ -421,7 +421,7 @@ def test_configured(tmp_path: Path, auth: str, wanted: tuple[str, str | None]) -
     """Both methods can be configured, with mounts of their own name and the store's namespace unless told otherwise."""
     store = loaded(tmp_path, with_("method: token, token: {file: vault}", auth)).settings.stores["vault"]
     assert isinstance(store, config.VaultStore)
-    assert isinstance(store.auth, (config.JwtAuth, config.AwsIamAuth))
+    assert isinstance(store.auth, (logins.JwtAuth, logins.AwsIamAuth))
     assert (store.auth.mount, store.auth.namespace) == wanted
 
 

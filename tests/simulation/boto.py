@@ -16,7 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from botocore import UNSIGNED, endpoint, hooks, httpsession, signers
+from botocore import UNSIGNED, endpoint, hooks, httpsession, signers, utils
+from dateutil import tz
 
 from tests.simulation.process import TimeOfLives
 
@@ -38,6 +39,8 @@ def aws_apart() -> Iterator[None]:
         (endpoint, "time", clock),
         (hooks.EventAliaser, "_alias_event_name", _alias),
         (hooks, "accepts_kwargs", _takes_keywords),
+        # A moment is the same in any zone, and this machine's takes long to find.
+        (utils, "get_tzinfo_options", lambda: (tz.tzutc,)),
         # Nobody in the simulation looks at a signature, or opens a socket.
         (signers.RequestSigner, "_choose_signer", lambda *_, **__: UNSIGNED),
         (httpsession.URLLib3Session, "_get_ssl_context", lambda _: _TLS),

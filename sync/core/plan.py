@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from sync.core.clocks import clocks
 from sync.core.decide import Action, Candidate, Held, Kind, crash_of_ours, decide, foreign_problem
 from sync.core.holds import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold
 from sync.core.model import (
@@ -39,7 +40,7 @@ class Observation:
     ``parents`` by system user, ``fetched`` by the Page's name, ``held`` by place, ``owned`` by store: what carries our mark.
     ``facts`` are those that count, remembered ones included. ``doubts`` say of a token what leaves its facts standing, such
     as that Meta could not be asked again. ``judged_at`` is when Meta judged a token last, whether or not that word still
-    counts. ``twice`` are the tokens that Meta has called invalid twice.
+    counts. ``twice`` are the tokens that Meta has called invalid twice. ``ahead`` is how far Meta's clock is ahead of ours.
     """
 
     parents: Mapping[str, Parent]
@@ -50,6 +51,7 @@ class Observation:
     doubts: Mapping[tuple[str, Secret], Problem] = field(default_factory=dict)
     judged_at: Mapping[tuple[str, Secret], datetime] = field(default_factory=dict)
     twice: Collection[tuple[str, Secret]] = ()
+    ahead: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +194,31 @@ def _place(
     token = stored_token(page, content)
     verdict = _verdict(page, token, observed, now=now, stored=True) if token is not None else Verdict(State.UNKNOWN)
     held = Held(content, token, verdict, observed.judged_at.get((page.app, token)) if token is not None else None)
-    action = decide(page=page, key=key, instance=instance, candidate=candidate, held=held, now=now)
-    return PlacePlan(key, held, action)
+    action, *others = (
+        decide(page=page, key=key, instance=instance, candidate=candidate, held=held, now=when)
+        for when in clocks(now, observed.ahead)
+    )
+    agreed = all((other.kind, other.reason) == (action.kind, action.reason) for other in others)
+    return PlacePlan(key, held, action if agreed else Action(Kind.KEPT))
 
 
 def _verdict(page: Page, token: Secret, observed: Observation, *, now: datetime, stored: bool = False) -> Verdict:
-    verdict = verify(observed.facts.get((page.app, token)), page=page, now=now, stored=stored)
+    facts = observed.facts.get((page.app, token))
+    verdict, *others = (verify(facts, page=page, now=when, stored=stored) for when in clocks(now, observed.ahead))
+    if any(_said(other) != _said(verdict) for other in others):
+        verdict = _undecided(verdict, stored=stored)
     doubt = observed.doubts.get((page.app, token))
     return verdict if doubt is None else replace(verdict, notices=(*verdict.notices, doubt))
+
+
+def _said(verdict: Verdict) -> tuple[State, Sequence[str]]:
+    return verdict.state, [notice.code for notice in verdict.notices]
+
+
+def _undecided(verdict: Verdict, *, stored: bool) -> Verdict:
+    """Give the verdict on a token whose end two clocks judge differently: it is not proven, and none that works is doubted."""
+    wrong = Problem("clock-wrong", "This machine's clock and Meta's are too far apart to judge when the token ends.")
+    return replace(verdict, notices=(wrong,)) if stored else Verdict(State.UNKNOWN, (wrong,), facts=verdict.facts)
 
 
 def writes(plan: Plan) -> Iterator[tuple[PagePlan, PlacePlan]]:

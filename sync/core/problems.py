@@ -51,6 +51,11 @@ CATALOGUE: dict[str, Entry] = {
         "app admin",
         "Use a system user token that does not expire, or lower checks.expires.",
     ),
+    "clock-wrong": Entry(
+        "This machine's clock and Meta's are too far apart to say whether the token ends too soon.",
+        "operator",
+        "Set this machine's clock right, and keep it so by NTP (chrony, systemd-timesyncd, or the host's own).",
+    ),
     "data-access-too-soon": Entry(
         "The token's access to data ends soon or has ended.",
         "app admin",

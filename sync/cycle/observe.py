@@ -103,7 +103,9 @@ def observe(task: Task, *, writes: bool) -> Sight:
     asks = {app: (*asks.get(app, ()), *more.get(app, ())) for app in {**asks, **more}}
     names = sorted(set(task.stores))
     owned = each(lambda name: _owned(task, name), names, workers=len(names), clock=task.clock)
-    observation = _heard(scene, asks, told, Observation(parents, scene.fetched, held, {}, owned))
+    observation = _heard(
+        scene, asks, told, Observation(parents, scene.fetched, held, {}, owned, ahead=task.source.ahead)
+    )
     if task.asks_twice:
         observation = _ask_twice(task, scene, told, observation)
     return Sight(observation, scene, told, probed, alone, frozenset(skipped))

@@ -17,6 +17,7 @@ from sync.graph.errors import Fault, Where, classify
 from sync.graph.meter import Meter
 from sync.graph.patience import Patience
 from sync.graph.quota import APP, BUSINESS, regain_minutes
+from sync.graph.skew import Skew
 from sync.http import Http, HttpError, Response
 from sync.threads import Clock
 
@@ -62,10 +63,11 @@ def prove(token: Secret, app_secret: Secret) -> Secret:
 
 
 class Tally(Protocol):
-    """Where it is counted what was asked: HTTP requests, calls as Meta counts them, and what an operator should see."""
+    """Where it is counted what was asked: HTTP requests, calls as Meta counts them, its clock, and what an operator should see."""
 
     requests: int
     calls: int
+    skew: Skew
 
     def warn(self, warning: str) -> None:
         """Take down a sentence for an operator; the same one twice counts once."""
@@ -227,6 +229,7 @@ class Client:
         else:
             with self._lock:
                 self._failures = 0
+                self._tally.skew.hear(response.headers.get("date"), self._clock.now())
             self._look_at_version(response)
             return response
         self._clock.check()

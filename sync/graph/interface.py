@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, TokenFacts
@@ -45,6 +46,11 @@ class Source(Protocol):
     @property
     def warnings(self) -> Sequence[str]:
         """Sentences that an operator should see once per cycle, such as that Graph served another version."""
+        ...
+
+    @property
+    def ahead(self) -> timedelta:
+        """How far Meta's clock is ahead of this machine's, as far as this cycle's answers told; nothing where none did."""
         ...
 
     @property

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 
+from sync.core.clocks import told
 from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
@@ -22,6 +23,7 @@ from sync.graph.pages import PageReader, dead
 from sync.graph.parents import is_young, judge_parent, remembered, unreadable_token
 from sync.graph.probing import Prober
 from sync.graph.refreshing import exchange
+from sync.graph.skew import Skew
 from sync.http import Http
 from sync.threads import Clock
 
@@ -50,6 +52,7 @@ class GraphSource:
         """
         self.requests = 0
         self.calls = 0
+        self.skew = Skew()
         self._said: dict[str, None] = {}
         self._waiting: dict[str, str] = {}
         self._apps = {app.name: app for app in apps}
@@ -80,8 +83,14 @@ class GraphSource:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What an operator should see: that Graph served another version, and that tokens wait for room in a quota."""
-        return (*self._said, *self._waiting.values())
+        """What an operator should see: another version, a clock that is wrong, tokens that wait for room in a quota."""
+        clock = told(self.skew.ahead)
+        return (*self._said, *([clock] if clock else []), *self._waiting.values())
+
+    @property
+    def ahead(self) -> timedelta:
+        """How far Meta's clock is ahead of ours."""
+        return self.skew.ahead
 
     def warn(self, warning: str) -> None:
         """Take down a sentence for an operator; the same one twice counts once."""

@@ -16,6 +16,7 @@ CODES = [
     "wrong-page",
     "missing-scope",
     "expires-too-soon",
+    "clock-wrong",
     "data-access-too-soon",
     "no-access",
     "page-not-found",

@@ -155,6 +155,11 @@ class GraphInMemory:
         return Parent(user, "messenger", self._world.parent, verdict)
 
     @property
+    def ahead(self) -> timedelta:
+        """Go by the same clock."""
+        return timedelta(0)
+
+    @property
     def pools(self) -> Mapping[str, Pool]:
         """Have no quota."""
         return {}

@@ -104,6 +104,20 @@ def _ages_are_right(reports: list[dict[str, Any]], offset: str) -> None:
                 assert timedelta(0) <= age < timedelta(hours=48), (offset, age)
 
 
+@pytest.mark.parametrize(("offset", "words"), [("+10m", "10 minutes ahead of"), ("-2m", "120 seconds behind")])
+def test_the_clock_is_wrong(
+    shifted: Zygote, wall: WallClock, tmp_path: Path, sandbox: Sandbox, offset: str, words: str
+) -> None:
+    """A clock that differs from Meta's by some minutes is told once, which way and how far; tokens without end are judged."""
+    rig = file_rig(tmp_path, sandbox)
+    wall.set(offset)
+    child = shifted.run(tmp_path, "--config", str(rig.file), "once", "--output", "json")
+    assert child.wait() == 0
+    report = json.loads(child.stdout.read_text())
+    assert [text for text in report["warnings"] if words in text and "NTP" in text] == report["warnings"][:1]
+    assert report["result"] == "ok"
+
+
 def test_suspended_between_cycles(forks: Zygote, tmp_path: Path, sandbox: Sandbox) -> None:
     """After a sleep over many intervals one cycle is made up for, and not all of them."""
     rig = file_rig(tmp_path, sandbox)

@@ -1,0 +1,31 @@
+"""How far this machine's clock may be from Meta's, and what follows from it; pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+NOTED = timedelta(seconds=60)
+"""Beyond it a person is told."""
+
+BORNE = timedelta(minutes=5)
+"""Beyond it nothing is done that only one of the two clocks would have us do."""
+
+
+def clocks(now: datetime, ahead: timedelta) -> tuple[datetime, ...]:
+    """Give the times by which to judge: ours, and Meta's beside it where the two are too far apart."""
+    return (now,) if abs(ahead) <= BORNE else (now, now + ahead)
+
+
+def told(ahead: timedelta) -> str | None:
+    """Say that the clock is wrong; ``ahead`` is how far Meta's is ahead of ours. None where the two agree well enough."""
+    if abs(ahead) <= NOTED:
+        return None
+    direction = "behind" if ahead > timedelta(0) else "ahead of"
+    seconds = round(abs(ahead).total_seconds())
+    span = f"{seconds} seconds" if abs(ahead) < BORNE else f"{seconds // 60:,} minutes"
+    follows = (
+        ""
+        if abs(ahead) <= BORNE
+        else " Until then the ends of tokens are judged by both, and where they differ nothing is done."
+    )
+    return f"This machine's clock is {span} {direction} Meta's: set it right, and keep it so by NTP.{follows}"

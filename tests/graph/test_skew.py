@@ -1,0 +1,33 @@
+"""Meta's clock, by the Date of its answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sync.graph.skew import Skew
+
+NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("dates", "ahead"),
+    [
+        ([], 0),
+        (["Wed, 25 Nov 2026 12:10:00 GMT"], 600),
+        (["Wed, 25 Nov 2026 11:50:00 GMT"], -600),
+        (["Wed, 25 Nov 2026 12:10:00 GMT", "Wed, 25 Nov 2026 12:00:01 GMT"], 1),
+        (["Wed, 25 Nov 2026 12:00:01 GMT", "Wed, 25 Nov 2026 12:10:00 GMT"], 1),
+        (["Wed, 25 Nov 2026 14:10:00 +0200"], 600),
+        ([None, "", "yesterday", "Wed, 25 Nov 2026 12:10:00", "Wed, 45 Nov 2026 12:10:00 GMT", "1", "\x00" * 99], 0),
+        (["Fri, 31 Dec 9999 23:59:59 -2359"], 0),
+    ],
+)
+def test_the_least_that_was_told_counts(dates: list[str | None], ahead: int) -> None:
+    """One answer with the right time clears the clock, and a Date that is none tells nothing."""
+    skew = Skew()
+    for date in dates:
+        skew.hear(date, NOW)
+    assert skew.ahead == ahead * SECOND

@@ -15,11 +15,19 @@ from tests.bench.programs import WrongError
 from tests.bench.scenes import Rounds
 from tests.bench.services import openbao
 from tests.bench.table import comparison, verdicts
-from tests.bench.targets import AT, Figures, Key, Target, aws_targets, count_targets, growth_targets, ratio_targets
+from tests.bench.targets import (
+    AT,
+    Figures,
+    Key,
+    Target,
+    aws_targets,
+    count_targets,
+    daemon_targets,
+    growth_targets,
+    ratio_targets,
+)
 
 MORE = 10_000
-LATER = 9
-"""Requests to an OpenBao that lists in detail, whatever the number of Pages."""
 
 
 def say(text: str) -> None:
@@ -58,7 +66,7 @@ def bench(rounds: Rounds, options: argparse.Namespace) -> bool:
         if not options.no_aws:
             held += aws_targets(rounds.aws(pages), pages)
         if pages >= AT:
-            held.append(Target("idle cycle of a daemon, Vault requests", rounds.later(pages), LATER))
+            held += daemon_targets(figures, pages, rounds.later(pages, 50))
         if pages == AT and not options.no_growth:
             figures |= rounds.alone(MORE)
             held += growth_targets(figures, pages, MORE)

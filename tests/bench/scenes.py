@@ -53,10 +53,10 @@ class Rounds:
                 figures[pages, 0, "ours", cycle] = Figures(run.wall, run.cpu, run.memory)
         return figures
 
-    def later(self, pages: int) -> int:
-        """Count the requests to Vault in an idle cycle of a daemon that has read everything before."""
-        self.say(f"{pages:,} Pages: a running daemon")
-        with served(self.home, "sandbox", str(pages), "0") as sandbox:
+    def later(self, pages: int, latency: int) -> Figures:
+        """Take wall and requests to Vault of an idle cycle of a daemon that has read everything before."""
+        self.say(f"{pages:,} Pages, {latency} ms: a running daemon")
+        with served(self.home, "sandbox", str(pages), str(latency)) as sandbox:
             scene = self._fresh(sandbox, self.bao)
             with counted(scene.store) as counting, daemon(scene.at(counting.url), every=3) as cycle:
                 for _ in ("all are new", "all are read"):
@@ -65,7 +65,8 @@ class Rounds:
                 said = cycle()
                 if said["result"] != "ok":
                     raise WrongError(f"the daemon's cycle ended as {said['result']}")
-                return sum(counting.take().values())
+                requests = sum(counting.take().values())
+                return Figures(said["duration_ms"] / 1000, 0, 0, store_requests=requests)
 
     def aws(self, pages: int) -> dict[str, int]:
         """Count the requests to AWS, through moto behind the shim that refuses what AWS refuses."""

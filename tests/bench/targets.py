@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+LATER = 9
+"""Requests to an OpenBao that lists in detail, whatever the number of Pages."""
+
 AT = 1000
 """Ratios to the plain script are judged at this many Pages; counts at any number."""
 
@@ -115,6 +118,18 @@ def growth_targets(figures: Mapping[Key, Figures], pages: int, more: int) -> Seq
             targets.append(Target(f"{cycle} cycle, wall, {more:,} Pages", many.wall / few.wall, most, unit="times"))
             peaks.append((many.memory - few.memory) * 1024 / (more - pages))
     return [*targets, *(Target("memory a Page more, KiB", peak, 10, 4) for peak in [max(peaks)] if peaks)]
+
+
+def daemon_targets(figures: Mapping[Key, Figures], pages: int, later: Figures) -> Sequence[Target]:
+    """Hold a later cycle of a daemon at 50 ms against the script's idle one, and against what a listing takes."""
+    targets = []
+    script = figures.get((pages, 50, "script", "idle"))
+    if script:
+        share = later.wall / script.wall
+        targets.append(Target("a daemon's idle cycle, wall at 50 ms", share, 1 / 80, unit="of the script"))
+    if later.store_requests is not None:
+        targets.append(Target("a daemon's idle cycle, Vault requests", later.store_requests, LATER))
+    return targets
 
 
 def aws_targets(counts: Mapping[str, int], pages: int) -> Sequence[Target]:

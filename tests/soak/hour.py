@@ -1,4 +1,4 @@
-"""``make soak``: the daemon for an hour against the sandbox, a real OpenBao, an AWS emulator and a disk, with faults at random.
+"""An hour of the daemon against the sandbox, a real OpenBao, an AWS emulator and a disk, with faults at random.
 
 A script compares every report with the sandbox's own truth. It ends with 1 where one report was wrong, where a calm world was
 not set right within a few cycles, or where what a store holds is not what the report says.
@@ -217,12 +217,11 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
         code = run.stop()
         if code != 0:
             run.wrong.append(f"SIGTERM ended the daemon with {code}")
-    print(
-        f"{run.seen} reports ({run.results}), {sum(chaos.counts.values())} faults, {run.restarts} kills, {len(run.wrong)} wrong"
-    )
     print(f"{json.dumps(chaos.counts)}; stood still itself {len(chaos.history.stalls)} times")
     for what in run.wrong[:50]:
         print(f"WRONG {what}")
+    faults = sum(chaos.counts.values())
+    print(f"{run.seen} reports ({run.results}), {faults} faults, {run.restarts} kills, {len(run.wrong)} wrong")
     return 1 if run.wrong else 0
 
 
@@ -248,6 +247,8 @@ def _go_on(run: Soak, minutes: float) -> None:
         if time.monotonic() > next_calm:
             run.calm()
             next_calm = time.monotonic() + CALM_EVERY
+            left = max(end - time.monotonic(), 0) / 60
+            print(f"{run.seen} reports, {sum(run.chaos.counts.values())} faults, {left:.0f} minutes left", flush=True)
         for what in run.wrong[told:]:
             print(f"WRONG {what}", flush=True)
         told = len(run.wrong)
@@ -256,7 +257,7 @@ def _go_on(run: Soak, minutes: float) -> None:
 
 def main() -> int:
     """Read the command line and run."""
-    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.hour", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--pages", type=int, default=24)
     parser.add_argument("--seed", type=int, default=int(time.time()))

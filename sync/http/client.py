@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -202,11 +203,18 @@ class Http:
 
 def _split(url: str) -> _Target:
     """Take an URL apart: scheme, host, port, target, and the authority for the Host header."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    path = url.find("/", url.find("//") + 2)
+    scheme, host, port, authority = _origin(url if path < 0 else url[:path])
+    target = "/" if path < 0 else url[path:].partition("#")[0]
+    return scheme, host, port, target.encode("ascii"), authority
+
+
+@lru_cache(maxsize=64)
+def _origin(text: str) -> tuple[str, str, int | None, bytes]:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
         raise Refused("bad-request")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.scheme, parts.hostname, parts.port, target.encode("ascii"), parts.netloc.encode("ascii")
+    return parts.scheme, parts.hostname, parts.port, parts.netloc.encode("ascii")
 
 
 def _headers(authority: bytes, ask: _Ask) -> list[tuple[bytes, bytes]]:

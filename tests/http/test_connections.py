@@ -135,8 +135,22 @@ def test_a_name_is_resolved(http: Http) -> None:
         ("http://user:" + TOKEN + "@127.0.0.1:{port}/", {}),
         ("ftp://127.0.0.1:{port}/" + TOKEN, {}),
         ("http:///" + TOKEN, {}),
+        ("127.0.0.1:{port}/" + TOKEN, {}),
+        ("http://127.0.0.1:{port}/\r\nX-Evil: 1" + TOKEN, {}),
+        ("http://127.0.0.1:{port}?" + TOKEN, {}),
     ],
-    ids=["line break", "not ASCII", "blank in the path", "no such port", "password in the URL", "scheme", "no host"],
+    ids=[
+        "line break",
+        "not ASCII",
+        "blank in the path",
+        "no such port",
+        "password in the URL",
+        "scheme",
+        "no host",
+        "no scheme",
+        "line break in the path",
+        "no path before the query",
+    ],
 )
 def test_what_cannot_go_on_the_wire_is_refused_without_being_quoted(http: Http, url: str, headers) -> None:
     """A broken token never makes a second header, nor an error that shows it."""

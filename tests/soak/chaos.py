@@ -127,8 +127,9 @@ class Chaos:
         return _FROZEN in self.disturbed
 
     def thaw(self) -> None:
-        """Take note that a daemon was started, which knows of no such word."""
-        self.disturbed.discard(_FROZEN)
+        """Take note that a daemon was started, which knows of no such word, unless it is about to hear it."""
+        if not any(what.startswith("graph throttled") for what in self.disturbed):
+            self.disturbed.discard(_FROZEN)
         self.note()
 
     def _any_page(self) -> Page:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sync.core.decide import Kind
 from sync.core.model import Parent, State
-from sync.core.problems import Problem
+from sync.core.problems import CATALOGUE, Problem
 from sync.core.refresh import Renewal
 from sync.core.report import PageEntry, Report, StoreEntry
 
@@ -19,7 +19,7 @@ EVENTS: Mapping[str, str] = {
     "cycle_warning": "Something that an operator should know changes no result yet.",
     "page_written": "A secret was created, updated or replaced.",
     "page_kept": "Nothing was written, since the Page's token could not be vouched for, or the stored one is as good.",
-    "page_refused": "A place is not ours to write.",
+    "page_refused": "A place is not ours to write; more than three of a store for one cause are counted in one line.",
     "page_held": "A write was decided, and is held: by the configuration, or by the brake.",
     "page_lost": "A Page has lastingly been out of its system user's reach; whether its stored token works is said.",
     "page_regained": "A Page that was lost is reached again.",
@@ -45,6 +45,11 @@ _OUTAGES = frozenset({"graph-unavailable", "debug-unavailable"})
 _Counted = Mapping[tuple[str, str], Sequence[Problem]]
 """By app and code: a problem for each Page that has it."""
 
+_NAMED = 3
+"""So many refused places of a store are told one by one; more of them, as after a change of ``instance``, in one line."""
+_Refusals = Mapping[tuple[str, str], Sequence[Problem]]
+"""By store and code: the problems of places that are told in one line."""
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -65,11 +70,13 @@ def events(report: Report) -> Iterator[Event]:
     counted = _counted(report)
     yield from _causes(counted)
     yield from _store_failures(report)
+    refusals = _refusals(report)
+    yield from _folded(refusals)
     yield from _access(report)
     yield from _brake(report)
     for page in report.pages:
         for entry in page.stores:
-            event = _place(page, entry, parents.get(page.system_user, ()), counted)
+            event = _place(page, entry, parents.get(page.system_user, ()), counted, refusals)
             if event is not None:
                 yield event
     summary = {name: count for name, count in report.summary.items() if count}
@@ -177,7 +184,26 @@ def _store_failures(report: Report) -> Iterator[Event]:
         yield Event("error", "store_failed", {"store": store, **place, "reason": error, **_problem(problem)})
 
 
-def _place(page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...], counted: _Counted) -> Event | None:
+def _refusals(report: Report) -> _Refusals:
+    refused: dict[tuple[str, str], list[Problem]] = defaultdict(list)
+    for page in report.pages:
+        for entry in page.stores:
+            if entry.action is Kind.REFUSED and entry.problems:
+                refused[entry.key.store, entry.problems[0].code].append(entry.problems[0])
+    return {at: problems for at, problems in refused.items() if len(problems) > _NAMED}
+
+
+def _folded(refusals: _Refusals) -> Iterator[Event]:
+    for (store, code), problems in refusals.items():
+        first = problems[0]
+        if any(problem.message != first.message for problem in problems):
+            first = replace(first, message=CATALOGUE[code].meaning)
+        yield Event("warning", "page_refused", {"store": store, "places": len(problems), **_problem(first)})
+
+
+def _place(
+    page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...], counted: _Counted, refusals: _Refusals
+) -> Event | None:
     fields = {
         "page": page.name,
         "page_id": page.id,
@@ -197,7 +223,9 @@ def _place(page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...], c
         level: Level = "warning" if entry.reason == "recreated" or entry.confirmed is False else "info"
         return Event(level, "page_written", {**_present(fields), "confirmed": entry.confirmed})
     if entry.action is Kind.REFUSED:
-        return Event("warning", "page_refused", {**_present(fields), **_first(entry.problems)})
+        folded = any((entry.key.store, problem.code) in refusals for problem in entry.problems[:1])
+        level = "debug" if folded else "warning"
+        return Event(level, "page_refused", {**_present(fields), **_first(entry.problems)})
     if entry.action is Kind.HELD and entry.would is not None:
         would = _present({"would": entry.would.kind.value, "would_reason": entry.would.reason})
         return Event("info", "page_held", {**_present(fields), **would})

@@ -13,7 +13,7 @@ import pytest
 from sync.core.decide import Candidate, Held
 from sync.core.events import EVENTS, Event, events
 from sync.core.model import Absent, Key, Parent, SourceError, State, Stored, Verdict, Written
-from sync.core.problems import Problem
+from sync.core.problems import CATALOGUE, Problem
 from sync.core.refresh import Renewal
 from sync.core.report import Report
 from sync.core.verify import verify
@@ -224,6 +224,30 @@ def test_a_renewal_is_told_with_both_fingerprints() -> None:
     assert [event.level for event in told(of_ending(replace(done, confirmed=False)))] == ["warning"]
     assert told(of_ending(replace(done, at=NOW - timedelta(minutes=15)))) == []
     assert told(of_ending(replace(done, became=None))) == []
+
+
+def test_many_refusals_of_one_cause_are_one_line() -> None:
+    """Three places that are not ours are named; of four, as after a change of the instance, the number is told."""
+    there = held(Stored(payload(), "2", marks(instance="acme-old")))
+    assert [event.fields["page"] for event in told(account(*many(fetched(), there), outcomes={}))] == ["p0", "p1", "p2"]
+    (event,) = told(account(*many(fetched(), there, 4), outcomes={}))
+    assert (event.name, event.level) == ("page_refused", "warning")
+    assert event.fields.items() >= {"store": "vault", "places": 4, "problem": "secret-foreign"}.items()
+    assert "acme-old" in event.fields["error"]
+    assert event.fields["remedy"]
+
+
+def test_many_refusals_of_one_code_and_many_reasons_are_told_by_what_they_share() -> None:
+    """Where the reasons differ in their particulars, the line says what is true of all, and each is told at debug."""
+    owners = ("acme-old", "acme-older", "other", None)
+    pages = [
+        of(fetched(), held(Stored(payload(), "2", marks(instance=owner) if owner else None)), name=f"p{number}")
+        for number, owner in enumerate(owners)
+    ]
+    (event,) = told(account(*pages, outcomes={}))
+    assert event.fields["error"] == CATALOGUE["secret-foreign"].meaning
+    each = [one for one in told(account(*pages, outcomes={}), "debug") if one.level == "debug"]
+    assert [one.fields["page"] for one in each] == ["p0", "p1", "p2", "p3"]
 
 
 @pytest.mark.parametrize(

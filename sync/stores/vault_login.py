@@ -211,7 +211,9 @@ def _seconds(value: object) -> float:
 
 def _login_error(found: Answer | Trouble) -> StoreError:
     if isinstance(found, Answer):
-        return _refused(f"HTTP {found.status}.")
+        # A quota may be told with a 400 here, such as HashiCorp Vault's on leases, which OpenBao 2.7.2 does not have.
+        quota = "quota exceeded" in found.text.lower()
+        return error("throttled") if quota else _refused(f"HTTP {found.status}.")
     if found.refused:
         return _refused("The method is not enabled at its mount, or does not accept this account or address.")
     return replace(found.error, whole=True, maybe_written=False)

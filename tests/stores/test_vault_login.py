@@ -274,6 +274,7 @@ def test_a_login_that_fails_is_tried_once_a_cycle(rig: VaultRig, way: Between, c
         (Reply(200, '{"auth":{"client_token":7}}'), "not-vault"),
         (Reply(307, "", {"Location": "http://127.0.0.1:9/"}), "no-leader"),
         (Reply(429, '{"errors":["request path: rate limit quota exceeded"]}'), "throttled"),
+        (Reply(400, '{"errors":["request path \\"auth/approle/login\\": lease count quota exceeded"]}'), "throttled"),
         (Reply(500, '{"errors":["boom"]}'), "unexpected"),
         (Reply(400, '{"errors":["missing client token"]}'), "login-refused"),
         (Deed.CUT, "unreachable"),

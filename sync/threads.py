@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -67,6 +67,68 @@ class SystemClock:
             raise Stopping
 
 
+class GraceClock:
+    """A clock by which a thread may finish what it has begun: there shutdown reaches it some seconds late.
+
+    For sockets it stands in the place of the event that asks them to stop.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._asked_at: float | None = None
+        self._graces = _Graces()
+        self._pause = threading.Event()
+
+    def now(self) -> datetime:
+        """Give the wall clock's time."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Give seconds that never go backwards."""
+        return self._clock.monotonic()
+
+    @contextmanager
+    def grace(self, seconds: float) -> Iterator[None]:
+        """Let shutdown reach this thread only so long after it was asked for, until the block ends."""
+        before = self._graces.seconds
+        self._graces.seconds = max(before, seconds)
+        try:
+            yield
+        finally:
+            self._graces.seconds = before
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises Stopping as soon as shutdown reaches this thread."""
+        try:
+            self._clock.sleep(seconds)
+        except Stopping:
+            self._pause.wait(max(min(seconds, self._left()), 0))
+            self.check()
+
+    def check(self) -> None:
+        """Raise Stopping if shutdown has reached this thread."""
+        if self.is_set():
+            raise Stopping
+
+    def is_set(self) -> bool:
+        """Say whether shutdown has reached this thread."""
+        try:
+            self._clock.check()
+        except Stopping:
+            return self._left() <= 0
+        return False
+
+    def _left(self) -> float:
+        """Give what is left of this thread's grace; shutdown counts from when somebody first noticed it."""
+        if self._asked_at is None:
+            self._asked_at = self._clock.monotonic()
+        return self._asked_at + self._graces.seconds - self._clock.monotonic()
+
+
+class _Graces(threading.local):
+    seconds = 0.0
+
+
 @runtime_checkable
 class Serial(Protocol):
     """A clock under which nothing happens at the same time, so that what happens can be repeated."""
@@ -79,7 +141,8 @@ class Serial(Protocol):
 def each(work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clock) -> Mapping[K, V]:
     """Do ``work`` for each item over at most ``workers`` threads, and give the answers by item.
 
-    ``work`` answers with values: what it raises passes through. Once shutdown is asked for no further item is begun.
+    ``work`` answers with values: what it raises passes through. Once shutdown is asked for no further item is begun, and
+    Stopping is raised when those have ended that were.
     """
     todo = list(dict.fromkeys(items))
     done: dict[K, V] = {}

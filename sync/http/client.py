@@ -23,7 +23,7 @@ import httpcore
 from sync.core.secret import Secret
 from sync.http.answers import Kind, Refused, Response, read
 from sync.http.kept import Lane
-from sync.http.sockets import Attempt, Backend, Cut
+from sync.http.sockets import Attempt, Backend, Cut, Stop
 
 if TYPE_CHECKING:
     import httpx
@@ -71,7 +71,7 @@ class Http:
         proxy: Secret | None = None,
         trust_env: bool = False,
         connections: int = 8,
-        stop: threading.Event | None = None,
+        stop: Stop | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._ca_file = ca_file

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import httpcore
 
@@ -27,6 +27,14 @@ _MOST_UNSENT = 1 << 16
 """Bytes beyond which nothing is gained by sending in one."""
 
 _Addresses = list[tuple[Any, Any, int, str, Any]]
+
+
+class Stop(Protocol):
+    """What asks waiting sockets to stop: an event, or what answers as one does."""
+
+    def is_set(self) -> bool:
+        """Say whether the thread that asks is to stop."""
+        ...
 
 
 class Cut(Exception):  # noqa: N818 - a signal from a socket to the client above, never seen outside
@@ -46,7 +54,7 @@ class Attempt:
 
     __slots__ = ("_end", "_stop", "closed", "fresh", "received", "sent")
 
-    def __init__(self, end: float, stop: threading.Event | None) -> None:
+    def __init__(self, end: float, stop: Stop | None) -> None:
         self._end = end
         self._stop = stop
         self.fresh = self.sent = self.received = self.closed = False

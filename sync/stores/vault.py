@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
@@ -20,7 +21,7 @@ from sync.stores.vault_renew import Renewer
 from sync.stores.vault_settings import VaultSettings
 from sync.stores.vault_wire import Wire
 from sync.stores.vault_write import CONFLICT, Writer
-from sync.threads import Clock, Stopping
+from sync.threads import Clock, GraceClock, Stopping
 
 _DIGITS = 18
 """More than a version of KV can have."""
@@ -48,14 +49,14 @@ class VaultStore:
         """``http`` makes the pool of connections; it is called as Http is, and again when ca_file or proxy changes."""
         self.name = name
         self._settings = settings
-        self._clock = clock
-        self._line = _Line(settings, http, workers)
-        self._wire = Wire(settings, self._line, clock)
-        self._session = Session(settings, self._wire, clock)
+        self._clock = GraceClock(clock)
+        self._line = _Line(settings, http, workers, self._clock)
+        self._wire = Wire(settings, self._line, self._clock)
+        self._session = Session(settings, self._wire, self._clock)
         self._engine = Engine(settings, self._session)
         self._reader = Reader(self._engine, clock, settings.timeout, workers)
-        self._writer = Writer(self._engine, clock)
-        self._renewer = Renewer(self._engine, clock)
+        self._writer = Writer(self._engine, self._clock)
+        self._renewer = Renewer(self._engine, self._clock)
         self._wire.begin(self._line.renew())
 
     @property
@@ -122,7 +123,7 @@ class VaultStore:
     def close(self) -> None:
         """Revoke a token of our own login, and close the connections."""
         # A daemon that was told to stop has ten seconds for everything.
-        with suppress(Stopping):
+        with suppress(Stopping), self._clock.grace(inf):
             self._session.close(min(self._end(), self._clock.monotonic() + _LAST_WORD))
         self._line.close()
 
@@ -152,10 +153,11 @@ def _answer(entry: Entry | StoreError | None, *, raw: bool) -> Stored | Absent |
 class _Line:
     """The pool of connections; made anew when the proxy or the content of the CA file changes."""
 
-    def __init__(self, settings: VaultSettings, http: Callable[..., Http], connections: int) -> None:
+    def __init__(self, settings: VaultSettings, http: Callable[..., Http], connections: int, stop: GraceClock) -> None:
         self._settings = settings
         self._make = http
         self._connections = connections
+        self._stop = stop
         self._made_of: tuple[Secret | None, str] = (None, _digest(settings.ca_file))
         self._http = self._open(None)
 
@@ -186,6 +188,7 @@ class _Line:
             proxy=proxy,
             trust_env=self._settings.trust_env,
             connections=self._connections,
+            stop=self._stop,
         )
 
 

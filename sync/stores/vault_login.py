@@ -15,10 +15,13 @@ from sync.stores.vault_identity import Identity
 from sync.stores.vault_methods import proof, sent
 from sync.stores.vault_settings import AwsIamLogin, TokenLogin, VaultSettings
 from sync.stores.vault_wire import Wire
-from sync.threads import Clock, NoThreadError
+from sync.threads import GraceClock, NoThreadError
 
 _ALIVE_FOR = 10.0
 """Seconds for which a token that Vault knew is not asked about again, so that a thousand denials cost one question."""
+
+_GRACE = 2.0
+"""Seconds after shutdown was asked for in which a login may still be granted."""
 
 _RENEW_AGAIN = 1.0
 """Seconds at least until a renewal that met trouble is tried again."""
@@ -41,7 +44,7 @@ class _Token:
 class Session:
     """Asks with a token that works, whoever else asks at the same moment."""
 
-    def __init__(self, settings: VaultSettings, wire: Wire, clock: Clock) -> None:
+    def __init__(self, settings: VaultSettings, wire: Wire, clock: GraceClock) -> None:
         self._settings = settings
         login = settings.login
         self._login_by = Identity(login) if isinstance(login, AwsIamLogin) else login
@@ -147,7 +150,9 @@ class Session:
     def _login(self, end: float) -> Secret | StoreError:
         if self._failed is not None:
             return self._failed
-        found = self._try(end)
+        # A token that is granted and not heard of is given back by nobody.
+        with self._clock.grace(_GRACE):
+            found = self._try(end)
         if isinstance(found, StoreError):
             return self._fail(found)
         self._token = found

@@ -13,8 +13,8 @@ from sync.core.model import Absent, StoreError, Written
 from sync.core.payload import Payload
 from sync.stores import vault_kv as kv
 from sync.stores.vault_engine import Engine, Mismatch, Put
-from sync.stores.vault_write import CONFLICT
-from sync.threads import Clock
+from sync.stores.vault_write import CONFLICT, finished
+from sync.threads import GraceClock, Stopping
 
 _CATCH_UP = 5.0
 """Seconds for which an answer older than what was read means that a node lags."""
@@ -31,15 +31,26 @@ class Renewer:
     """Renews one path at a time, from any thread."""
 
     engine: Engine
-    clock: Clock
+    clock: GraceClock
 
     def renew(self, path: str, payload: Payload, cas: int, end: float) -> Written | StoreError:
         """Put a version over ``cas``, which must be there and have a value; an answer that is lost is settled by reading."""
         value = payload.reveal()
         if isinstance(value, str):
             return StoreError("unreadable", "KV holds objects, and the payload is raw text.", "Store an object there.")
-        put = self.engine.check(end) or self._put(path, payload, value, cas=cas, end=end)
-        return self._confirm(path, payload, put.version, end) if isinstance(put, Put) else put
+        trouble = self.engine.check(end)
+        return trouble or finished(self.clock, lambda: self._renewed(path, payload, value, cas=cas, end=end))
+
+    def _renewed(
+        self, path: str, payload: Payload, value: Mapping[str, Any], *, cas: int, end: float
+    ) -> Written | StoreError:
+        put = self._put(path, payload, value, cas=cas, end=end)
+        if isinstance(put, StoreError):
+            return put
+        try:
+            return self._confirm(path, payload, put.version, end)
+        except Stopping:
+            return Written(str(put.version), confirmed=False)
 
     def _put(self, path: str, payload: Payload, value: Mapping[str, Any], *, cas: int, end: float) -> Put | StoreError:
         """Look and put, in turn, until the payload is there or another's is."""

@@ -6,7 +6,7 @@ are both settled by reading: a standby judges the version by its own old copy (m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +15,14 @@ from sync.core.model import Absent, Marks, StoreError, Written
 from sync.core.payload import Payload
 from sync.stores import vault_kv as kv
 from sync.stores.vault_engine import Engine, Mismatch, Put
-from sync.threads import Clock
+from sync.threads import GraceClock, Stopping
 
 _CATCH_UP = 5.0
 """Seconds for which an answer older than our write means "not yet"."""
 _REST = 0.5
 """Seconds kept for the last answer: one that is cut off would count as a time-out of the whole store."""
+_GRACE = 5.0
+"""Seconds after shutdown was asked for; what is left of the ten for all is for the account of the cycle and for giving back logins."""
 _PAUSE = 0.1
 _LONG_PAUSE = 2.0
 _OF_A_WRITE = {"written-at", "reason"}
@@ -36,6 +38,14 @@ CONFLICT = StoreError(
 
 _UNANSWERED = ("timeout", "unreachable", "no-leader")
 """Reasons for which a patch may have taken effect all the same; sent again it changes nothing."""
+
+_CUT_OFF = StoreError(
+    "timeout",
+    "Shutdown came before the write was through; it may have been done.",
+    "Nothing to do: the next start finds out.",
+    who="nobody",
+    maybe_written=True,
+)
 
 _REMOVED = replace(CONFLICT, message="The secret was removed while it was marked.")
 
@@ -59,7 +69,7 @@ class Writer:
     """Writes one path at a time, from any thread."""
 
     engine: Engine
-    clock: Clock
+    clock: GraceClock
 
     def write(self, path: str, payload: Payload, marks: Marks, cas: int, end: float) -> Written | StoreError:
         """Write payload and marks over version ``cas``, 0 for none."""
@@ -70,6 +80,9 @@ class Writer:
         trouble = self.engine.check(end) or self.engine.may_write(path, cas, end)
         if trouble is not None:
             return trouble
+        return finished(self.clock, lambda: self._written(path, value, marks, cas, end))
+
+    def _written(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Written | StoreError:
         put = self._put(path, value, marks, cas, end)
         if isinstance(put, StoreError):
             return put
@@ -78,9 +91,8 @@ class Writer:
             return replace(
                 CONFLICT, message="Another instance took this secret while it was written.", maybe_written=True
             )
-        marked = self._mark(
-            path, mark_map.patch(marks, put.custom), end, still=_Still(put.version, Payload(value), marks)
-        )
+        payload = Payload(value)
+        marked = self._mark(path, mark_map.patch(marks, put.custom), end, still=_Still(put.version, payload, marks))
         if marked is not None:
             return replace(marked, maybe_written=True)
         return self._confirm(path, payload, marks, put.version, end)
@@ -96,10 +108,16 @@ class Writer:
         if _is_anothers(now.info.custom, marks):
             return CONFLICT
         still = _Still(now.info.version, now.payload, marks)
-        failed = self._mark(path, mark_map.patch(marks, now.info.custom), end, still=still)
+        custom = mark_map.patch(marks, now.info.custom)
+        return finished(self.clock, lambda: self._marked(path, custom, end, still=still))
+
+    def _marked(
+        self, path: str, custom: Mapping[str, str | None], end: float, *, still: _Still
+    ) -> Written | StoreError:
+        failed = self._mark(path, custom, end, still=still)
         if failed is not None:
             return replace(failed, maybe_written=failed.reason in _UNANSWERED)
-        return self._confirm(path, now.payload, marks, now.info.version, end)
+        return self._confirm(path, still.payload, still.marks, still.version, end)
 
     def _put(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Put | StoreError:
         """Write the data; again where a try is known to have done nothing.
@@ -183,6 +201,12 @@ class Writer:
                 return _REMOVED
 
     def _confirm(self, path: str, payload: Payload, marks: Marks, version: int, end: float) -> Written:
+        try:
+            return self._read_back(path, payload, marks, version, end)
+        except Stopping:
+            return Written(str(version), confirmed=False)
+
+    def _read_back(self, path: str, payload: Payload, marks: Marks, version: int, end: float) -> Written:
         """Read back and compare, as long as the answer may be that of a node that lags."""
         until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
         mended = False
@@ -208,6 +232,16 @@ class Writer:
     def _look(self, path: str, end: float) -> kv.Found | kv.Info | Absent | StoreError:
         now = self.engine.read(path, end)
         return self.engine.metadata(path, end) if isinstance(now, Absent) else now
+
+
+def finished(clock: GraceClock, write: Callable[[], Written | StoreError]) -> Written | StoreError:
+    """Carry out a write, which shutdown cuts off only when its grace is over; raises Stopping where it is not to begin."""
+    clock.check()
+    try:
+        with clock.grace(_GRACE):
+            return write()
+    except Stopping:
+        return _CUT_OFF
 
 
 def _is_as_decided(info: kv.Info | Absent, cas: int, marks: Marks) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from sync.core.model import Absent, Key, Stored, StoreError, Written
 from sync.stores.vault import VaultStore
-from sync.threads import SystemClock
+from sync.threads import Stopping, SystemClock
 from tests.services.bao import Bao, bao, dev_node, free_port, started
 from tests.services.between import Asked, Between, Deed, Reply, Rule, between, times
 from tests.services.cluster import until
@@ -531,3 +531,91 @@ def test_what_a_human_took_away_is_written_anew(gone: str, rig: VaultRig, store:
     failed(store.write(key, payload("three"), marks(), replaces=None), "conflict")
     assert written(store.write(key, payload("three"), marks(), replaces="2")).version == "3"
     assert rig.bao.call("GET", f"{rig.at('data', key)}?version=1")[0] == 200
+
+
+@pytest.mark.parametrize(("method", "part"), [("PATCH", "/metadata/"), ("GET", "/data/")], ids=["marks", "read-back"])
+@pytest.mark.parametrize("deed", [NOT_YET, BEHIND, QUOTA, Deed.CUT])
+def test_shutdown_amid_a_write_is_finished(
+    method: str, part: str, deed: Deed | Reply, rig: VaultRig, way: Between
+) -> None:
+    """A write whose data has reached Vault when shutdown is asked for gets its marks and its read-back, waits included."""
+    store, clock, key = shut_down_at(rig, way, "POST", "/data/")
+    way.rule = times(2, deed, method, part)
+    written(store.write(key, payload(), marks(), replaces=None))
+    assert clock.stop.is_set()
+    assert (stored(rig.make_store(), key).marks, rig.versions(key)) == (marks(), ["1"])
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "confirmed"),
+    [("POST", "/data/", None), ("PATCH", "/metadata/", None), ("GET", "/data/", False)],
+    ids=["data", "marks", "read-back"],
+)
+def test_shutdown_waits_for_no_write_for_long(
+    method: str, part: str, confirmed: bool | None, rig: VaultRig, way: Between
+) -> None:
+    """Where Vault hangs after shutdown was asked for, a write ends when its grace is over, and says that it may be done."""
+    clock, key, answers = LeapingClock(), rig.key("a"), iter([NOT_YET])
+    store = VaultStore("vault", rig.settings(address=way.url), clock=clock)
+
+    def rule(asked: Asked) -> Reply | Deed | None:
+        if (asked.method, part in asked.path) != (method, True):
+            return None
+        clock.stop.set()
+        reply = next(answers, None)
+        if reply is None:
+            clock.leap(6)
+        return reply or Deed.HANG
+
+    way.rule = rule
+    began = time.monotonic()
+    answer = store.write(key, payload(), marks(), replaces=None)
+    assert time.monotonic() - began < 4
+    if confirmed is None:
+        assert failed(answer, "timeout").maybe_written
+    else:
+        assert answer == Written("1", confirmed=False)
+    way.rule = None
+    again = rig.make_store()
+    if method == "POST":
+        written(again.write(key, payload(), marks(), replaces=None))
+    else:
+        written(again.mark(key, marks(), version="1"))
+    assert (stored(again, key).marks, rig.versions(key)) == (marks(), ["1"])
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_shutdown_before_a_write_begins_none(rig: VaultRig, way: Between, *, hangs: bool) -> None:
+    """Shutdown that is asked for before the data is on its way ends the call at once, with nothing written."""
+    store, clock, key = shut_down_at(rig, way, "POST", "/capabilities-self")
+    if hangs:
+        way.rule = lambda asked: Deed.HANG if clock.stop.set() or "capabilities" in asked.path else None
+    began = time.monotonic()
+    with pytest.raises(Stopping):
+        store.write(key, payload(), marks(), replaces=None)
+    with pytest.raises(Stopping):
+        one(store, key)
+    assert time.monotonic() - began < 3
+    assert not way.writes()
+
+
+@pytest.mark.parametrize("deed", [NOT_YET, Deed.CUT])
+def test_shutdown_amid_a_renewal_is_finished(deed: Deed | Reply, rig: VaultRig, way: Between) -> None:
+    """A credential that has reached Vault when shutdown is asked for is read back, waits included."""
+    store, clock, key = shut_down_at(rig, way, "POST", "/data/")
+    rig.plant(key, {"token": "old"})
+
+    def rule(asked: Asked) -> Reply | Deed | None:
+        return later(asked) if clock.stop.is_set() else None
+
+    later, way.rule = times(2, deed, "GET", "/data/"), rule
+    assert store.renew(key, payload(), replaces="1") == Written("2", confirmed=True)
+
+
+def shut_down_at(rig: VaultRig, way: Between, method: str, part: str) -> tuple[VaultStore, LeapingClock, Key]:
+    """Give a store whose clock is asked to stop when Vault has done this request, the clock, and a place."""
+    clock = LeapingClock()
+    store = VaultStore("vault", rig.settings(address=way.url), clock=clock)
+    store.begin()
+    way.done = lambda asked: clock.stop.set() if asked.method == method and part in asked.path else None
+    return store, clock, rig.key("a")

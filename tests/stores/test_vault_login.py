@@ -23,7 +23,7 @@ from sync.core.model import Absent
 from sync.core.secret import CredentialError, Secret
 from sync.stores.vault import VaultStore
 from sync.stores.vault_settings import AppRoleLogin, KubernetesLogin, Login, TokenLogin
-from sync.threads import SystemClock
+from sync.threads import Stopping, SystemClock
 from tests.services.bao import Bao, bao, raft
 from tests.services.between import Asked, Between, Deed, Reply, between, times
 from tests.stores.contract import failed, marks, one, payload, together, written
@@ -616,3 +616,20 @@ def test_certificate_that_does_not_fit(bao: Bao, rig: VaultRig, tmp_path: Path, 
         assert "verif" not in problem.remedy.lower()
         listener.shutdown(socket.SHUT_RDWR)
     assert not any(heard)
+
+
+def test_a_login_under_way_at_shutdown_is_given_back(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A login that Vault has granted when shutdown is asked for is heard of, so that closing revokes its token."""
+    role = Role(rig, way, clock)
+
+    def done(asked: Asked) -> None:
+        if asked.path.endswith("/login"):
+            clock.stop.set()
+            time.sleep(0.7)  # longer than a socket takes to notice
+
+    way.done = done
+    with pytest.raises(Stopping):
+        one(role.store, rig.key("a"))
+    way.done = None
+    role.store.close()
+    assert rig.bao.call("GET", "auth/token/lookup-self", token=role.tokens()[0])[0] == 403

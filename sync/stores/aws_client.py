@@ -14,7 +14,7 @@ from typing import Any
 
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret, SecretSource
-from sync.stores.aws_errors import Refused, from_class, from_code, no_credentials, no_thread, not_aws
+from sync.stores.aws_errors import CutError, Refused, from_class, from_code, no_credentials, no_thread, not_aws
 from sync.stores.aws_session import PARSER, CaFileError, Made, Opening, UnsignedError
 from sync.stores.aws_settings import AwsSettings
 from sync.threads import NoThreadError, started
@@ -98,9 +98,11 @@ class AwsClient:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second and 60 MB
         from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
-        step = _Step()
+        from sync.stores.aws_wire import Call  # noqa: PLC0415 - as above
+
+        call, step = Call(), _Step()
         try:
-            asking = started(lambda: _ask(made, operation, parameters, step), name="aws")
+            asking = started(lambda: call.run(lambda: _ask(made, operation, parameters, step)), name="aws")
             answer = asking.result(max(end - time.monotonic(), 0))
             needed = _NEEDED.get(operation)
             return answer if needed is None or needed in answer else not_aws(operation)
@@ -112,11 +114,12 @@ class AwsClient:
             said, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
             code, status = str(said.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
             return from_code(code, str(said.get("Message", "")), status, operation=operation, subject=subject)
-        except PARSER:
+        except (CutError, *PARSER):
             return not_aws(operation)
         except (BotoCoreError, ResponseParserError) as error:
             return from_class(_kinds(error), operation=operation, subject=subject)
         except TimeoutError:
+            call.give_up()
             return (
                 from_class(["ReadTimeoutError"], operation=operation, subject=subject) if step.signed else self._late()
             )

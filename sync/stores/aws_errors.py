@@ -7,9 +7,17 @@ the library's is passed on: it can hold parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 
 from sync.core.model import StoreError, StoreReason
+
+
+class CutError(CancelledError):
+    """An answer is not read any further: it is longer than any of AWS's, or nobody waits for it any more.
+
+    The one class of exceptions that the library neither wraps nor tries again after (seen with 1.44).
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from sync.stores.aws_errors import Refused, from_chain, no_credentials
+from sync.stores.aws_errors import CutError, Refused, from_chain, no_credentials
 from sync.stores.aws_settings import AwsSettings
 from sync.threads import started
 
@@ -104,9 +104,9 @@ class Opening:
         return Made(client, credentials, role)
 
     def _session(self) -> Any:
-        import botocore.session  # noqa: PLC0415 - as above
+        from sync.stores.aws_wire import Session  # noqa: PLC0415 - as above
 
-        core = botocore.session.Session(profile=self._settings.profile)
+        core = Session(profile=self._settings.profile)
         core.register_component("data_loader", _loader())
         return core
 
@@ -181,7 +181,7 @@ def found(find: Callable[[], T], role: str) -> T:
         refused = from_chain(str(said.get("Code", "")), str(said.get("Message", "")), error.operation_name, role)
     except (BotoCoreError, ResponseParserError) as error:
         refused = no_credentials(*(kind.__name__ for kind in type(error).__mro__), role=role)
-    except _CHAIN as error:
+    except (CutError, *_CHAIN) as error:
         refused = no_credentials(type(error).__name__, role=role)
     # Not inside the handlers: what is raised must not hold what the library said.
     raise UnsignedError(refused)

@@ -1,4 +1,4 @@
-"""`once` against servers that send too much, too slowly, too deep, or nonsense, in the place of Graph and of Vault."""
+"""`once` against servers that send too much, too slowly, too deep, or nonsense, in the place of Graph, Vault and AWS."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
+from sync.app import build
+from sync.config.load import load
 from sync.sandbox.server import Sandbox
+from sync.threads import SystemClock
+from tests.e2e.rig import Rig
 from tests.e2e.scene import Scene
+from tests.faults.small import AwsHand
 from tests.faults.villain import EVILS, villain
 from tests.faults.zygote import Zygote, forks
+from tests.services.aws import Aws, aws, aws_environment, aws_server
 from tests.services.bao import Bao, bao, mount
 from tests.services.graph import sandbox
 
-__all__ = ["bao", "forks", "mount", "sandbox"]
+__all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount", "sandbox"]
 
 MOST = 32 << 10
 """KiB of memory more than a healthy cycle takes."""
@@ -38,9 +44,22 @@ def scene(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Iterator[Sc
     made.assert_nothing_changed()
 
 
-def _once(forks: Zygote, scene: Scene) -> tuple[int, int, dict[str, Any], str]:
+@pytest.fixture
+def account(tmp_path: Path, sandbox: Sandbox, aws: Aws) -> Iterator[Rig]:
+    """Give the program before an account of Secrets Manager in which all is well."""
+    hand = AwsHand(aws, "pages")
+    rig = Rig(tmp_path, sandbox, hand.block(aws.url, tmp_path))
+    with build(load(rig.file), clock=SystemClock()) as app:
+        assert app.cycle(write=True).result == "ok"
+    before = {page["name"]: hand.held(page["name"]) for page in sandbox.pages}
+    assert None not in before.values()
+    yield rig
+    assert {name: hand.held(name) for name in before} == before
+
+
+def _once(forks: Zygote, rig: Rig) -> tuple[int, int, dict[str, Any], str]:
     """Run a cycle: exit code, peak of memory in KiB, report, and stderr."""
-    child = forks.run(scene.rig.folder, "--config", str(scene.rig.file), "once", "--output", "json")
+    child = forks.run(rig.folder, "--config", str(rig.file), "once", "--output", "json")
     code, peak = child.wait_and_weigh()
     return code, peak, json.loads(child.stdout.read_text()), child.stderr.read_text()
 
@@ -48,11 +67,11 @@ def _once(forks: Zygote, scene: Scene) -> tuple[int, int, dict[str, Any], str]:
 @pytest.mark.parametrize("evil", EVILS if LONG else HARD)
 def test_hostile_graph(forks: Zygote, scene: Scene, evil: str) -> None:
     """No answer of Graph's costs memory or a traceback, says anything of a token, or changes a secret."""
-    _, usual, _, _ = _once(forks, scene)
+    _, usual, _, _ = _once(forks, scene.rig)
     with villain(evil) as url:
         scene.rig.write(graph={"base_url": url, "timeout": f"{TIMEOUT}s"})
         begun = time.monotonic()
-        code, peak, report, told = _once(forks, scene)
+        code, peak, report, told = _once(forks, scene.rig)
     assert code in (1, 3), report
     assert peak < usual + MOST
     assert "Traceback" not in told
@@ -66,10 +85,25 @@ def test_hostile_graph(forks: Zygote, scene: Scene, evil: str) -> None:
 @pytest.mark.parametrize("evil", EVILS if LONG else HARD)
 def test_hostile_vault(forks: Zygote, scene: Scene, evil: str) -> None:
     """No answer of Vault's costs memory or a traceback, or is taken for a secret's content or absence."""
-    _, usual, _, _ = _once(forks, scene)
+    _, usual, _, _ = _once(forks, scene.rig)
     with villain(evil) as url:
         scene.rig.write(stores={"store": {**scene.rig.store, "address": url, "timeout": f"{TIMEOUT}s"}})
-        code, peak, report, told = _once(forks, scene)
+        code, peak, report, told = _once(forks, scene.rig)
+    assert code in (1, 3), report
+    assert peak < usual + MOST
+    assert "Traceback" not in told
+    assert "mistake" not in told + json.dumps(report)
+    assert {place["action"] for page in report["pages"] for place in page["stores"]} == {"failed"}
+    assert {place["served"] for page in report["pages"] for place in page["stores"]} == {"stale"}
+
+
+@pytest.mark.parametrize("evil", EVILS if LONG else HARD)
+def test_hostile_aws(forks: Zygote, account: Rig, evil: str) -> None:
+    """No answer of AWS's costs memory or a traceback, or is taken for a secret's content or absence."""
+    _, usual, _, _ = _once(forks, account)
+    with villain(evil) as url:
+        account.write(stores={"store": {**account.store, "endpoint_url": url, "timeout": f"{TIMEOUT}s"}})
+        code, peak, report, told = _once(forks, account)
     assert code in (1, 3), report
     assert peak < usual + MOST
     assert "Traceback" not in told

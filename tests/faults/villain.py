@@ -49,6 +49,20 @@ def _lying_chunk() -> Iterator[bytes]:
     yield from itertools.repeat(b" " * (1 << 16), 1 << 14)
 
 
+def _endless_chunk_size() -> Iterator[bytes]:
+    yield _HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;"
+    yield from itertools.repeat(b"x" * (1 << 16), 1 << 14)
+
+
+def _endless_trailer() -> Iterator[bytes]:
+    yield _HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    yield from itertools.repeat(b"X-More: y\r\n" * 1000, 1 << 14)
+
+
+def _endless_continue() -> Iterator[bytes]:
+    yield from itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, 1 << 14)
+
+
 def _body(body: bytes) -> Callable[[], Iterator[bytes]]:
     return lambda: iter([_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body])
 
@@ -75,7 +89,10 @@ EVILS: dict[str, Callable[[], Iterator[bytes]]] = {
     "endless header": _endless_header,
     "endless header line": _endless_header_line,
     "endless interim answers": _endless_interim,
+    "endless 100 Continue": _endless_continue,
     "chunk size that lies": _lying_chunk,
+    "endless chunk size": _endless_chunk_size,
+    "endless trailer": _endless_trailer,
     "slow body": _drip_body,
     "slow header": _drip_header,
     "deep JSON": _body(b"[" * 100_000),

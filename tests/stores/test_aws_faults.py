@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import trustme
 
 from sync.core.model import Absent, Stored
 from sync.core.secret import CredentialError, Secret
+from sync.stores.aws import AwsRole
+from tests.faults.villain import villain
 from tests.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server, over_tls
 from tests.stores.aws_rig import AwsRig
 from tests.stores.contract import CANARY, failed, marks, one, payload, stored, written
@@ -34,6 +38,75 @@ def test_slow_drip_is_cut(rig: AwsRig, aws: Aws) -> None:
     store, start = rig.make_store(timeout=2.0), time.monotonic()
     assert failed(one(store, rig.key("a")), "timeout").whole
     assert time.monotonic() - start < 4
+
+
+def _leaves_no_thread(before: set[threading.Thread]) -> bool:
+    end = time.monotonic() + 3
+    while left := set(threading.enumerate()) - before:
+        asking = [thread for thread in left if thread.name == "aws"]
+        if not asking:
+            return True
+        asking[0].join(max(end - time.monotonic(), 0))
+        if time.monotonic() > end:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("evil", ["slow header", "endless 100 Continue", "slow body", "endless trailer"])
+def test_call_that_is_given_up_reads_no_further(rig: AwsRig, evil: str) -> None:
+    """What an endpoint goes on to send after the time-out is not read: the thread ends, and its connection."""
+    before = set(threading.enumerate())
+    with villain(evil) as url:
+        failed(one(rig.make_store(endpoint_url=url, timeout=1.0), rig.key("a")), "timeout")
+        assert _leaves_no_thread(before)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_call_that_is_given_up_is_not_sent_again(rig: AwsRig, aws: Aws, tmp_path: Path, tls: bool) -> None:
+    """After the time-out the library's retries send nothing, so that no write happens of which nobody knows."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with over_tls(context) as url:
+        reach = {"endpoint_url": url, "ca_file": str(tmp_path / "ca.pem")} if tls else {}
+        store, before = rig.make_store(timeout=1.0, **reach), set(threading.enumerate())
+        assert isinstance(one(store, rig.key("a")), Absent)
+        aws.drip("CreateSecret")
+        assert failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "timeout").maybe_written
+        aws.faults.clear()
+        assert _leaves_no_thread(before)
+        assert aws.calls["CreateSecret"] == 1
+
+
+@pytest.mark.parametrize("evil", ["endless body", "announced gigabyte", "chunk size that lies"])
+def test_answer_without_end_is_none(rig: AwsRig, aws: Aws, evil: str) -> None:
+    """More than Secrets Manager ever says is read no further and not asked for again; a creation may have been done."""
+    store = rig.make_store()
+    with villain(evil) as url:
+        assert failed(one(rig.make_store(endpoint_url=url), rig.key("a")), "unexpected").whole
+    assert isinstance(one(store, rig.key("a")), Absent)
+    aws.fault("CreateSecret", lambda call: call.forward() and call.reply(b" " * (9 << 20)), times=9)
+    assert written(store.write(rig.key("a"), payload(), marks(), replaces=None))
+    assert aws.calls["CreateSecret"] == 1
+
+
+def test_answer_of_sts_without_end_is_none(rig: AwsRig, aws: Aws) -> None:
+    """The same from STS is no credentials."""
+    aws.fault("AssumeRole", lambda call: call.reply(b" " * (9 << 20)), times=9)
+    role = AwsRole("arn:aws:iam::123456789012:role/pages")
+    failed(one(rig.make_store(role=role), rig.key("a")), "credentials")
+    assert dict(aws.calls) == {"AssumeRole": 1}
+
+
+def test_longest_answer_is_read(rig: AwsRig, aws: Aws) -> None:
+    """Twenty secrets of 64 KiB that are escaped to six times that come in one answer."""
+    text = json.dumps({"access_token": "x"})
+    text += "\x01" * (65_536 - len(text))
+    for number in range(20):
+        rig.client.create_secret(Name=rig.key(f"p{number}").path, SecretString=text)
+    found = rig.make_store().read([rig.key(f"p{number}") for number in range(20)])
+    assert all(isinstance(answer, Stored) and answer.payload for answer in found.values())
+    assert (aws.calls["BatchGetSecretValue"], aws.calls["GetSecretValue"]) == (1, 0)
 
 
 def test_hanging_service_is_asked_once_in_a_cycle(rig: AwsRig, aws: Aws) -> None:

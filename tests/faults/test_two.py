@@ -69,6 +69,42 @@ def test_two_that_write_the_same_at_the_same_moment(
                 assert all(one != other for one, other in itertools.pairwise(history))
 
 
+@pytest.mark.parametrize("hand", ["vault"], indirect=True)
+def test_two_instances_that_want_one_path(forks: Zygote, tmp_path: Path, sandbox: Sandbox, hand: Hand) -> None:
+    """One of two that create a secret at the same moment has it; the other is refused from its next cycle on, changing nothing."""
+    with between(hand.url) as store:
+        world = SmallWorld(tmp_path / "rig", sandbox, hand, graph=sandbox.url, store=store.url)
+        world.rig.write(pages=world.rig.settings["pages"][:1])
+        store.rule = gate = Gate()
+        children = {}
+        for instance in ("acme-one", "acme-two"):
+            world.rig.write(instance=instance)
+            config = world.rig.file.rename(world.rig.folder / f"{instance}.yaml")
+            children[instance] = forks.run(tmp_path, "--config", str(config), "once", "--output", "json")
+        codes = {instance: child.wait() for instance, child in children.items()}
+        store.rule = None
+        assert len(gate.met) == 1
+        (winner,) = (instance for instance, code in codes.items() if code == 0)
+        (loser,) = (instance for instance, code in codes.items() if code == 1)
+        (place,) = _places([json.loads(children[loser].stdout.read_text())])
+        assert (place["action"], place["error"]) == ("failed", "conflict")
+        before = hand.held("berlin")
+        assert before is not None
+        assert (before.marks["instance"], before.versions) == (winner, 1)
+        for instance, told in (
+            (loser, ("refused", "foreign")),
+            (winner, ("unchanged", "verified")),
+            (loser, ("refused", "foreign")),
+        ):
+            world.rig.write(instance=instance)
+            child = _once(forks, world)
+            assert child.wait() == (1 if instance == loser else 0)
+            (place,) = _places([json.loads(child.stdout.read_text())])
+            assert (place["action"], place["served"]) == told
+            assert [problem["code"] for problem in place["problems"]] == ["secret-foreign"] * (instance == loser)
+            assert hand.held("berlin") == before
+
+
 @pytest.mark.parametrize("hand", ["vault", "file"], indirect=True)
 def test_two_daemons_and_once(forks: Zygote, tmp_path: Path, sandbox: Sandbox, hand: Hand) -> None:
     """Two daemons and `once` beside them set each change right, write each new token once, and refuse nothing."""

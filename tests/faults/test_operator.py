@@ -10,7 +10,7 @@ import pytest
 
 from sync.sandbox.business import SystemUser
 from sync.sandbox.server import Sandbox
-from tests.e2e.scene import Scene
+from tests.e2e.scene import Scene, vault_store
 from tests.faults.zygote import Zygote, forks
 from tests.services.bao import Bao, bao, mount
 from tests.services.graph import sandbox
@@ -44,15 +44,32 @@ def test_another_instance_name(forks: Zygote, scene: Scene) -> None:
     scene.assert_nothing_changed()
 
 
-def test_another_path(forks: Zygote, scene: Scene) -> None:
-    """Where the path was changed secrets are created at the new one, and the old ones stay as they are, and are orphans."""
-    block = {**scene.rig.store, "path": "meta/{name}-token"}
-    scene.rig.write(stores={"store": block})
-    code, report = _once(forks, scene)
-    assert code == 0
-    assert {place["action"] for place in _places(report)} == {"created"}
-    scene.assert_nothing_changed()
-    assert {orphan["path"] for orphan in report["orphans"]} == {f"meta/pages/{name}" for name in scene.before}
+@pytest.mark.parametrize("changed", ["path", "folder", "store", "mount"])
+def test_another_place(forks: Zygote, scene: Scene, changed: str) -> None:
+    """Secrets are created at the new place; the old ones stay, and are orphans where the configuration still leads to them."""
+    old, other = scene.rig.store, scene.bao.mount()
+    new = vault_store(scene.bao, other, scene.rig.folder / "vault_token")
+    orphans = {("store", f"meta/pages/{name}") for name in scene.before}
+    match changed:
+        case "path":
+            scene.rig.write(stores={"store": {**old, "path": "meta/{name}-token"}})
+        case "folder":
+            scene.rig.write(stores={"store": {**old, "path": "elsewhere/{name}"}})
+        case "store":
+            scene.rig.write(stores={"store": dict(old), "second": new}, defaults={"stores": ["second"]})
+        case _:
+            scene.rig.write(stores={"store": new})
+    for action in ("created", "unchanged"):
+        code, report = _once(forks, scene)
+        assert code == 0
+        assert {(place["action"], place["served"]) for place in _places(report)} == {(action, "verified")}
+        found = {(orphan["store"], orphan["path"]) for orphan in report["orphans"]}
+        assert found == (orphans if changed in ("path", "store") else set())
+        scene.assert_nothing_changed()
+    mount = scene.mount if changed in ("path", "folder") else other
+    for place in _places(report):
+        assert place["store"] == ("second" if changed == "store" else "store")
+        assert scene.bao.admin("GET", f"{mount}/metadata/{place['path']}")["data"]["current_version"] == 1
 
 
 def test_another_app_for_all_pages(forks: Zygote, scene: Scene) -> None:

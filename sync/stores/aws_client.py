@@ -49,22 +49,30 @@ class AwsClient:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def begin(self) -> None:
-        """Ask again after trouble, on new connections and with credentials that are found anew.
+        """Ask again on new connections, and after trouble with credentials that are found anew.
 
+        A way to AWS may forget a connection that is idle between cycles, and what is sent on it is then waited for in vain.
         Where the finding itself still goes on it is waited for again, and not begun a second time.
         """
         sources = self._sources()
         changed = self._made_from is not None and sources != self._made_from
         if changed or ((self._down is not None or self._outdated) and not self._opening.hangs):
             self.close()
+        else:
+            self._disconnect()
         self._made_from = sources
         self._down = None
         self._outdated = False
 
     def close(self) -> None:
-        """Give back the connections."""
-        made, self._opening = self._opening.made, self._another()
+        """Give back the connections, and what was made."""
+        self._disconnect()
+        self._opening = self._another()
+
+    def _disconnect(self) -> None:
+        made = self._opening.made
         if made is not None:
+            # The library makes new connections for a client that it calls closed.
             made.client.close()
 
     def _another(self) -> Opening:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -23,6 +27,8 @@ from tests.stores.aws_rig import AwsRig
 from tests.stores.contract import CANARY, failed, marks, one, payload, stored, written
 
 __all__ = ["aws", "aws_environment", "aws_server"]
+
+ROLE = "arn:aws:iam::123456789012:role/pages"
 
 
 @pytest.fixture
@@ -92,8 +98,7 @@ def test_answer_without_end_is_none(rig: AwsRig, aws: Aws, evil: str) -> None:
 def test_answer_of_sts_without_end_is_none(rig: AwsRig, aws: Aws) -> None:
     """The same from STS is no credentials."""
     aws.fault("AssumeRole", lambda call: call.reply(b" " * (9 << 20)), times=9)
-    role = AwsRole("arn:aws:iam::123456789012:role/pages")
-    failed(one(rig.make_store(role=role), rig.key("a")), "credentials")
+    failed(one(rig.make_store(role=AwsRole(ROLE)), rig.key("a")), "credentials")
     assert dict(aws.calls) == {"AssumeRole": 1}
 
 
@@ -280,6 +285,53 @@ def test_errors_of_aws_have_a_reason_and_no_text_of_aws(
     error = failed(store.write(rig.key("a"), payload(), marks(), replaces=None), reason)
     assert not text or text not in repr(error)
     assert CANARY not in repr(error)
+
+
+@contextmanager
+def nat(target: int) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Pass connections on to a port; gives the address, and what has it forget those of until then without a word."""
+    pairs: list[tuple[socket.socket, socket.socket]] = []
+    forgotten: set[int] = set()
+
+    def pump(number: int, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                if number not in forgotten:
+                    sink.sendall(data)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                inner = listener.accept()[0]
+                pair = (inner, socket.create_connection(("127.0.0.1", target)))
+                pairs.append(pair)
+                for ends in (pair, pair[::-1]):
+                    threading.Thread(target=pump, args=(len(pairs) - 1, *ends), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", lambda: forgotten.update(range(len(pairs)))
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for pair in pairs:
+                for sock in pair:
+                    sock.close()
+
+
+def test_connections_are_made_anew_in_each_cycle(rig: AwsRig, aws: Aws) -> None:
+    """What a NAT has forgotten between two cycles is not waited for, and the credentials are kept."""
+    with nat(urlsplit(aws.url).port or 0) as (url, forget):
+        store = rig.make_store(endpoint_url=url, timeout=20.0, role=AwsRole(ROLE))
+        keys = [rig.key(f"p{number}") for number in range(4)]
+        for _ in range(3):
+            store.begin()
+            start = time.monotonic()
+            store.read(keys)
+            assert all(isinstance(answer, Absent) for answer in store.read(keys).values())
+            assert time.monotonic() - start < 4, "less than one time-out for a read"
+            forget()
+        assert aws.calls["AssumeRole"] == 1
 
 
 @pytest.mark.parametrize("content", [None, "junk"])

@@ -84,7 +84,7 @@ def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> 
 def one_cycle(
     app: Cycles, *, clock: Clock, log: Sink, following: Callable[[], datetime | None] = lambda: None
 ) -> Report | None:
-    """Run one cycle, log it, and give its report; one that shutdown cuts short ends without an account.
+    """Run one cycle, log it, and give its report; one that shutdown ends before its first write has no account.
 
     ``following`` gives the time of the next cycle, and is asked when this one has ended.
     """

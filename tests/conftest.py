@@ -6,7 +6,12 @@ import os
 from collections.abc import Generator
 from typing import Any
 
+import hypothesis
 import pytest
+
+# How long an example takes is the machine's matter, which other work shares.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("here")
 
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
 """Set where everything that the tests need can be installed: a skipped test is a failed one there."""

@@ -71,6 +71,10 @@ REASONS: Mapping[str, Word] = {
         "Meta took its word back",
         "Just before the write Meta was asked again and did not call the new token valid any more, so nothing was written.",
     ),
+    "shutdown": Word(
+        "shutdown came before its turn",
+        "Shutdown was asked for before the write was begun, so nothing was written; the next start decides anew.",
+    ),
 }
 """Why something is done, held or left, by the report's word."""
 

@@ -67,7 +67,7 @@ def cycle(asked: Asked, *, write: bool) -> int:
         output.put_failure("interrupted", "Interrupted. What was written stays written.", asked.form)
         return INTERRUPTED
     output.put_report(report, asked.form, once=asked.once())
-    return report.exit_code
+    return INTERRUPTED if report.frame.cut_short else report.exit_code
 
 
 def _selection(config: Config, asked: Asked) -> Selected | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
 from sync.core.memory import Judged
-from sync.core.model import Absent, Ask, Checks, Fetched, Key, Never, Page, SourceError, Stored
+from sync.core.model import Absent, Ask, Checks, Fetched, Key, Never, Page, SourceError, State, Stored
 from sync.core.plan import is_to_be_judged, stored_token
 from sync.core.scene import Scene
 from sync.core.secret import Secret
@@ -16,8 +16,8 @@ from sync.core.served import is_broken
 from sync.core.verify import ends_within, verify
 
 _HOURLY = timedelta(hours=1)
-_FOR_A_WRITE = timedelta(seconds=30)
-"""A proof this young need not be asked for again before a write."""
+_GRACE = timedelta(seconds=30)
+"""A cycle that comes this much too early leaves no token out."""
 _TOKEN_REFUSED = 190
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -31,6 +31,7 @@ class Rank(IntEnum):
     DIFFERS = 4
     ENDING = 5
     DUE = 6
+    CURIOUS = 7
 
 
 _URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
@@ -52,23 +53,24 @@ def asks(scene: Scene) -> Mapping[str, Sequence[Ask]]:
     return found
 
 
-def probes(scene: Scene, every: timedelta, *, asked: Mapping[str, Sequence[Ask]]) -> Mapping[str, Mapping[Secret, str]]:
+def probes(
+    scene: Scene, every: timedelta, *, spared: Collection[tuple[str, Secret]] = ()
+) -> Mapping[str, Mapping[Secret, str]]:
     """Give the stored tokens that are to be used once, by the app's name, each with the id of its Page.
 
-    Those in ``asked`` have no need of it; one that Graph refuses though Meta calls it valid is used daily.
+    Those in ``spared``, by the app's name and the token, have no need of it; one that Graph refuses though Meta calls it
+    valid is used daily.
     """
-    judged_now = {(app, ask.token) for app, of_app in asked.items() for ask in of_app}
     found: dict[str, dict[Secret, str]] = {}
     for page in scene.pages:
         for _, token in scene.stored(page):
             judged = scene.judged(page, token)
-            if judged is None or (page.app, token) in judged_now or not judged.facts.is_valid:
+            if judged is None or (page.app, token) in spared or not judged.facts.is_valid:
                 continue
             since, wait = judged.seen_at, every
             if judged.probe == "refused" and judged.probed_at is not None:
                 since, wait = judged.probed_at, max(every, scene.rhythm.verify_every)
-            # Half a minute of grace, so that a cycle that comes a moment early does not leave a token out.
-            if not timedelta(0) <= scene.now - since < wait - _FOR_A_WRITE:
+            if not timedelta(0) <= scene.now - since < wait - _GRACE:
                 found.setdefault(page.app, {})[token] = page.id
     return found
 
@@ -85,27 +87,47 @@ def _of_page(scene: Scene, page: Page) -> Iterator[tuple[Secret, Rank]]:
     fetched, candidate = scene.fetched.get(page.name), scene.candidate(page)
     stored = list(scene.stored(page))
     lacking = any(_lacks_token(scene, page, key) for key in page.places)
-    bad = [token for _, token in stored if _is_bad(scene, page, token)]
+    dead = frozenset(token for _, token in stored if _is_dead(scene, page, token))
+    ready = candidate is not None and not _is_unfit(scene, page, candidate) and not page.hold and scene.writes
     for _, token in stored:
-        rank = Rank.KNOWN_BAD if token in bad else _due(scene, page, token)
+        judged = scene.judged(page, token)
+        refused = judged is not None and judged.refused
+        # What is dead is asked about once more where it is about to be replaced, and else in its turn like any other.
+        pressing = refused or (token in dead and ready and token != candidate)
+        rank = Rank.KNOWN_BAD if pressing else _due(scene, page, token)
         if candidate is not None and candidate != token and scene.counting(page, token) is None:
             # Nothing is known of it, and whether it is dead decides about a repair that the fetched one is ready for.
             rank = min(rank or Rank.DIFFERS, Rank.DIFFERS)
-        if _was_refused(fetched) and not _young(scene, page, token, _HOURLY):
+        if _was_refused(fetched) and token not in dead and not _young(scene, page, token, _HOURLY):
             rank = min(rank or Rank.NEW, Rank.NEW)
         if rank is not None:
             yield token, rank
     if candidate is None:
         return
-    if (lacking or bad) and not _young(scene, page, candidate, _FOR_A_WRITE):
-        yield candidate, Rank.NO_SECRET if lacking else Rank.KNOWN_BAD
-    elif any(token != candidate for _, token in stored):
-        if _is_worth_judging(scene, page, candidate, stored):
-            yield candidate, Rank.NEW
-    else:
-        rank = _due(scene, page, candidate)
-        if rank is not None:
-            yield candidate, rank
+    rank = _of_candidate(scene, page, candidate, stored, lacking=lacking, dead=dead)
+    if rank is not None:
+        yield candidate, rank
+
+
+def _of_candidate(
+    scene: Scene,
+    page: Page,
+    candidate: Secret,
+    stored: Sequence[tuple[Stored, Secret]],
+    *,
+    lacking: bool,
+    dead: frozenset[Secret],
+) -> Rank | None:
+    """Say why a fetched token is asked about; None for not now. What is written is proven once more just before that."""
+    if lacking or dead - {candidate}:
+        if scene.counting(page, candidate) is None:
+            return Rank.NO_SECRET if lacking else Rank.KNOWN_BAD
+        if _is_unfit(scene, page, candidate) and not _young(scene, page, candidate, _HOURLY):
+            # It was refused, and a place waits for it: somebody may have put it right at Meta.
+            return Rank.DUE
+    if any(token != candidate for _, token in stored):
+        return _of_another_string(scene, page, candidate, stored)
+    return _due(scene, page, candidate)
 
 
 def _lacks_token(scene: Scene, page: Page, key: Key) -> bool:
@@ -118,26 +140,38 @@ def _lacks_token(scene: Scene, page: Page, key: Key) -> bool:
     return content.state != "live" or stored_token(page, content) is None
 
 
-def _is_bad(scene: Scene, page: Page, token: Secret) -> bool:
-    """Say whether a stored token serves nobody as far as is known: refused by Graph, or by Meta's last word."""
+def _is_dead(scene: Scene, page: Page, token: Secret) -> bool:
+    """Say whether a stored token serves nobody by Meta's last word."""
     judged = scene.judged(page, token)
-    if judged is None:
-        return False
-    return judged.refused or is_broken(verify(judged.facts, page=page, now=scene.now, stored=True))
+    return judged is not None and is_broken(verify(judged.facts, page=page, now=scene.now, stored=True))
 
 
-def _is_worth_judging(scene: Scene, page: Page, candidate: Secret, stored: Sequence[tuple[Stored, Secret]]) -> bool:
-    """Say whether a string that differs from the stored one is to be judged now.
+def _is_unfit(scene: Scene, page: Page, candidate: Secret) -> bool:
+    """Say whether a fetched token is known not to be what is asked for, so that it repairs nothing."""
+    facts = scene.counting(page, candidate)
+    return facts is not None and verify(facts, page=page, now=scene.now).state is State.INVALID
+
+
+def _of_another_string(
+    scene: Scene, page: Page, candidate: Secret, stored: Sequence[tuple[Stored, Secret]]
+) -> Rank | None:
+    """Say whether a string that differs from the stored one is to be judged now, and how soon.
 
     Graph may give another string with each read, and all of them work: while the stored one is good, one of them an
-    hour is enough. Where the system user's token has changed, the new string is wanted at once.
+    hour is enough, after all else. Where the system user's token has changed, or nothing is known of the stored one, the
+    new string is wanted at once.
     """
     if scene.counting(page, candidate) is not None and not scene.insist:
-        return False
+        return None
     tried = scene.memory.tried.get(page.name)
     parent = scene.parent(page)
     rotated = any(content.marks and content.marks.parent not in (None, parent) for content, _ in stored)
-    return rotated or scene.insist or tried is None or not timedelta(0) <= scene.now - tried < _HOURLY
+    if rotated or scene.insist:
+        return Rank.NEW
+    if tried is not None and timedelta(0) <= scene.now - tried < _HOURLY:
+        return None
+    known = all(scene.counting(page, token) is not None for _, token in stored)
+    return Rank.CURIOUS if known else Rank.NEW
 
 
 def _due(scene: Scene, page: Page, token: Secret) -> Rank | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from sync.core.decide import Action, Held, Kind, Would
 from sync.core.model import Key, Page, State, Stored
@@ -38,18 +40,30 @@ def hold(action: Action, reason: str) -> Action:
     return Action(Kind.HELD, reason, problems=action.problems, would=Would(action.kind, action.reason))
 
 
+def unread_places(plans: Sequence[PagePlan], named: Collection[Key] | None) -> Mapping[str, int]:
+    """Count the places of each store that a selection leaves out; ``named`` are all of the configuration, None for no more."""
+    read = {place.key for _, place in places(plans)}
+    return Counter(key.store for key in named or () if key not in read)
+
+
 def braked(
-    plans: Sequence[PagePlan], *, brake: Brake, overwritten: Mapping[Key, datetime], now: datetime
+    plans: Sequence[PagePlan],
+    *,
+    brake: Brake,
+    overwritten: Mapping[Key, datetime],
+    now: datetime,
+    unread: Mapping[str, int] = MappingProxyType({}),
 ) -> frozenset[Key]:
     """Name the places that the brake holds: all that it counts in a store where they are too many.
 
-    ``overwritten`` is when a working token was last written over, by place: those of the last 24 hours count too.
+    ``overwritten`` is when a working token was last written over, by place: those of the last 24 hours count too. ``unread``
+    is how many places of a store a selection leaves out; a share is one of the whole store, and they count as filled.
     """
     holding: set[Key] = set()
     for store, of_store in _by_store(plans).items():
         counted = {place.key for page, place in of_store if is_counted(page, place)}
         before = {key for key, when in overwritten.items() if key.store == store and now - when < _DAY}
-        tokens = sum(place.held.token is not None for _, place in of_store)
+        tokens = sum(place.held.token is not None for _, place in of_store) + unread.get(store, 0)
         if counted and brake.holds(len(counted | before), tokens):
             holding |= counted
     return frozenset(holding)
@@ -71,13 +85,15 @@ def is_counted(page: PagePlan, place: PlacePlan) -> bool:
     return action.kind is Kind.REPLACED and not (action.reason == "rotate" and _same_origin(page, place))
 
 
-def doubted(plans: Sequence[PagePlan], brake: Brake) -> frozenset[tuple[str, Secret]]:
+def doubted(
+    plans: Sequence[PagePlan], brake: Brake, unread: Mapping[str, int] = MappingProxyType({})
+) -> frozenset[tuple[str, Secret]]:
     """Give the stored tokens, with their app's name, that are called invalid in such numbers that Meta must say it twice."""
     found: set[tuple[str, Secret]] = set()
-    for of_store in _by_store(plans).values():
+    for store, of_store in _by_store(plans).items():
         tokens = [(page.page.app, place.held) for page, place in of_store if place.held.token is not None]
         invalid = {(app, held.token) for app, held in tokens if held.token is not None and _is_called_invalid(held)}
-        if brake.holds(len(invalid), len(tokens)):
+        if brake.holds(len(invalid), len(tokens) + unread.get(store, 0)):
             found |= invalid
     return frozenset(found)
 

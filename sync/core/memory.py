@@ -77,10 +77,11 @@ def token_id(app_id: str, token: Secret) -> TokenId:
 
 
 def counting(judged: Judged | None, *, now: datetime, rhythm: Rhythm) -> TokenFacts | None:
-    """Give a remembered judgement where it still counts: young enough, and the token not refused since.
+    """Give a remembered judgement where it still counts: young enough, the token not refused since, and not past its end.
 
     One that lies in the future, after a clock was set back, counts as made now.
     """
     if judged is None or judged.refused or now - judged.facts.asked_at >= rhythm.stale_after:
         return None
-    return judged.facts
+    ended = isinstance(judged.facts.expires_at, datetime) and judged.facts.expires_at <= now
+    return None if ended and judged.facts.is_valid else judged.facts

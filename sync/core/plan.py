@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sync.core.clocks import clocks
 from sync.core.decide import Action, Candidate, Held, Kind, crash_of_ours, decide, foreign_problem
-from sync.core.holds import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold
+from sync.core.holds import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold, unread_places
 from sync.core.model import (
     Absent,
     Fetched,
@@ -95,7 +95,7 @@ def plan(
     policy = policy or Policy()
     named = {key for page in pages for key in page.places} if named is None else named
     judged = judged_plans(observed, pages=pages, instance=instance, now=now)
-    plans = _held_back(judged, observed, policy, now)
+    plans = _held_back(judged, observed, policy, now, unread_places(judged, named))
     unlisted = {store: found for store, found in observed.owned.items() if isinstance(found, StoreError)}
     orphans = (
         key
@@ -118,13 +118,15 @@ def judged_plans(observed: Observation, *, pages: Sequence[Page], instance: str,
     return [_page(page, observed, instance, now) for page in pages]
 
 
-def _held_back(plans: Sequence[PagePlan], observed: Observation, policy: Policy, now: datetime) -> tuple[PagePlan, ...]:
-    doubts = doubted(plans, policy.brake) - set(observed.twice)
+def _held_back(
+    plans: Sequence[PagePlan], observed: Observation, policy: Policy, now: datetime, unread: Mapping[str, int]
+) -> tuple[PagePlan, ...]:
+    doubts = doubted(plans, policy.brake, unread) - set(observed.twice)
     plans = _changed(plans, lambda page, place: kept_in_doubt(page, place, doubts))
     plans = _changed(plans, lambda page, place: told_to_hold(place.action, page=page.page, observe=policy.observe))
     if policy.released:
         return plans
-    holding = braked(plans, brake=policy.brake, overwritten=policy.overwritten, now=now)
+    holding = braked(plans, brake=policy.brake, overwritten=policy.overwritten, now=now, unread=unread)
     return _changed(plans, lambda _, place: hold(place.action, "brake") if place.key in holding else place.action)
 
 
@@ -143,7 +145,7 @@ def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Se
 
 
 def is_to_be_judged(page: Page, content: Stored | Absent | StoreError, instance: str) -> bool:
-    """Say whether Meta is to be asked about the token stored at a place: what is not ours is shown to nobody."""
+    """Say whether Meta is to be asked about the token stored at a place: one of ours, or what a crash of ours may have left."""
     if not isinstance(content, Stored):
         return False
     return crash_of_ours(content, page) or foreign_problem(content, page, instance) is None

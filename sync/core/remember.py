@@ -74,6 +74,15 @@ def renewals(scene: Scene, tried: Mapping[str, Renewal]) -> Mapping[str, Renewal
     return {name: last for name, last in known.items() if name in scene.parents or not scene.parents}
 
 
+def with_later(
+    earlier: Mapping[tuple[str, Secret], TokenFacts | SourceError],
+    later: Mapping[tuple[str, Secret], TokenFacts | SourceError],
+) -> Mapping[tuple[str, Secret], TokenFacts | SourceError]:
+    """Join two words on tokens; an answer that could not be had takes nothing from one that was."""
+    newer = {key: said for key, said in later.items() if isinstance(said, TokenFacts) or key not in earlier}
+    return {**earlier, **newer}
+
+
 def with_probes(memory: Memory, probed: Mapping[TokenId, Probe], now: datetime) -> Memory:
     """Give the memory with how tokens were taken just now; one of which nothing could be said stays as it was."""
     judged = {
@@ -97,7 +106,7 @@ def with_told(scene: Scene, told: Mapping[tuple[str, Secret], TokenFacts | Sourc
 def _judged(scene: Scene, lesson: Lesson, now: datetime) -> Mapping[TokenId, Judged]:
     ids = {page.app: page.app_id for page in scene.pages}
     ours = {token_id(ids[app], token): answer for (app, token), answer in lesson.probed.items() if app in ids}
-    probed = replace(scene, memory=with_probes(scene.memory, ours, now))
+    probed = replace(scene, memory=with_probes(scene.memory, ours, scene.now))
     judged = dict(with_told(probed, lesson.told).judged)
     seen = {token_id(page.app_id, token) for page, token in scene.tokens()}
     for parent in scene.parents.values():
@@ -149,7 +158,9 @@ def _readings(scene: Scene, lesson: Lesson) -> Mapping[str, access.Reading]:
 
 
 def _may_have_worked(scene: Scene, page: Page) -> bool:
-    """Say whether a token of the Page is stored, or may be: a store that cannot be read proves no new Page."""
+    """Say whether a token of the Page is stored, or may be: a store that is not or cannot be read proves no new Page."""
+    if scene.insist:
+        return True
     return any(isinstance(scene.held[key], StoreError) for key in page.places) or any(scene.stored(page))
 
 

@@ -32,7 +32,12 @@ class ProofLost:
     verdict: Verdict
 
 
-Outcome = Written | StoreError | ProofLost
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """A write was not begun, since shutdown was asked for before its turn; the next start decides anew."""
+
+
+Outcome = Written | StoreError | ProofLost | NotBegun
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Frame:
     ``another_plan``: what is to be done is not what a person let through, so nothing was. ``degraded`` names the system
     users that lost many Pages at once. ``alarms`` is since when Pages count as lost, by name, and ``recovered`` names those
     that do so no more. ``renewals`` are the last tries to renew system users' tokens, by system user, and ``ending`` names
-    those whose token's end is to be spoken of now.
+    those whose token's end is to be spoken of now. ``cut_short``: shutdown left something undone that was to be done.
     """
 
     instance: str
@@ -119,6 +124,7 @@ class Frame:
     recovered: tuple[str, ...] = ()
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
     ending: tuple[str, ...] = ()
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +148,13 @@ class Report:
             return "failed"
         if self.frame.another_plan or self.braked:
             return "held"
-        healthy = all(not page.problems for page in self.pages) and all(
-            entry.served == "verified" and not entry.problems and entry.action not in (Kind.FAILED, Kind.REFUSED)
-            for entry in entries
+        healthy = (
+            not self.frame.cut_short
+            and all(not page.problems for page in self.pages)
+            and all(
+                entry.served == "verified" and not entry.problems and entry.action not in (Kind.FAILED, Kind.REFUSED)
+                for entry in entries
+            )
         )
         return "ok" if healthy else "degraded"
 
@@ -161,6 +171,11 @@ class Report:
         )
 
     @property
+    def not_begun(self) -> int:
+        """How many writes shutdown came before."""
+        return sum(entry.reason == "shutdown" for page in self.pages for entry in page.stores)
+
+    @property
     def exit_code(self) -> int:
         """What a command that prints this report ends with; a plan with something to do ends with 1."""
         code = EXIT_CODES[self.result]
@@ -171,7 +186,7 @@ class Report:
 
     @property
     def summary(self) -> dict[str, int]:
-        """Pages by their worst place, actions per place, and what the cycle cost."""
+        """Pages by their worst place, actions per place, what shutdown came before if it did, and what the cycle cost."""
         served = Counter(page.served for page in self.pages)
         actions = Counter(entry.action for page in self.pages for entry in page.stores)
         traffic = self.frame.traffic
@@ -180,6 +195,7 @@ class Report:
             **{word: served[word] for word in ("verified", "stale", "broken", "absent", "foreign")},
             **{kind.value: actions[kind] for kind in Kind if kind is not Kind.FAILED},
             "failed": actions[Kind.FAILED],
+            **({"not_begun": self.not_begun} if self.not_begun else {}),
             "graph_requests": traffic.graph_requests,
             "graph_calls": traffic.graph_calls,
             "store_requests": traffic.store_requests,
@@ -261,6 +277,8 @@ def _store_entry(page: PagePlan, place: PlacePlan, outcome: Outcome | None, inst
             )
         case ProofLost():
             return replace(before, action=Kind.KEPT, reason="proof-lost")
+        case NotBegun():
+            return replace(before, action=Kind.KEPT, reason="shutdown")
 
 
 def _puts_payload(place: PlacePlan) -> bool:

@@ -14,7 +14,10 @@ from sync.core.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One cycle's readings. ``fetched`` is by the Page's name; ``insist``: a person asked for these Pages, so they are due."""
+    """One cycle's readings. ``fetched`` is by the Page's name.
+
+    ``insist``: a person asked for these Pages, so they are due. ``writes`` False: nothing will be repaired, whatever is found.
+    """
 
     pages: Sequence[Page]
     instance: str
@@ -25,6 +28,7 @@ class Scene:
     rhythm: Rhythm
     now: datetime
     insist: bool = False
+    writes: bool = True
     _found: Mapping[Key, tuple[Stored, Secret]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

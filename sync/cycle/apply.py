@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime, timedelta
 
 from sync.core.model import Ask, Key, SourceError, State, StoreError, TokenFacts, Verdict, Written
 from sync.core.plan import Plan, writes
 from sync.core.planned import PagePlan, PlacePlan
-from sync.core.report import Outcome, ProofLost
+from sync.core.report import NotBegun, Outcome, ProofLost
 from sync.core.secret import Secret
 from sync.core.verify import verify
 from sync.cycle.observe import Facts, debug
 from sync.cycle.task import Task, attempt, store_mistake
-from sync.threads import each
+from sync.threads import Stopping, each
 
 PROOF_AGE = timedelta(seconds=60)
 """How old a proof may be when a value is written on its strength."""
@@ -24,27 +24,51 @@ _WORKERS = 8
 _CHUNK = 200
 """So many writes are begun before the proofs of the next ones are looked at again."""
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+Chunk = Mapping[Key, tuple[PagePlan, PlacePlan]]
 Proofs = dict[tuple[str, Secret], datetime]
 
 
-def apply(task: Task, planned: Plan) -> tuple[Mapping[Key, Outcome], Facts]:
+def apply(task: Task, planned: Plan, heard: Facts) -> tuple[Mapping[Key, Outcome], Facts]:
     """Carry out the plan, place by place, and give what came of it, and what Meta was asked again meanwhile.
 
-    Decides nothing, but writes nothing whose proof has grown old or was lost.
+    ``heard`` is what Meta said in this cycle: what is only remembered proves nothing here, whatever a clock says of its age.
+    Decides nothing, but writes nothing whose proof has grown old or was lost. Shutdown leaves the rest undone, and what
+    was done is told all the same: a store lets Stopping through only before it has begun a write.
     """
     todo = list(writes(planned))
     outcomes: dict[Key, Outcome] = {}
     told: Facts = {}
+    with suppress(Stopping):
+        _apply(task, todo, heard, outcomes, told)
+    return {place.key: outcomes.get(place.key, NotBegun()) for _, place in todo}, told
+
+
+def _apply(
+    task: Task,
+    todo: Sequence[tuple[PagePlan, PlacePlan]],
+    heard: Facts,
+    outcomes: dict[Key, Outcome],
+    told: Facts,
+) -> None:
     proofs: Proofs = {
-        (page.page.app, token): facts.asked_at for page, place in todo for token, facts in _proof(page, place)
+        (page.page.app, token): facts.asked_at
+        for page, place in todo
+        for token, facts in _proof(page, place)
+        if (page.page.app, token) in heard
     }
     for first in range(0, len(todo), _CHUNK):
         chunk = {place.key: (page, place) for page, place in todo[first : first + _CHUNK]}
         lost = _prove_again(task, list(chunk.values()), proofs, told, older_than=PROOF_AGE / 2)
+        # Without an answer a proof is as good as its age, which is looked at again just before the write.
+        lost = {key: verdict for key, verdict in lost.items() if verdict.state is State.INVALID}
         outcomes.update({key: ProofLost(verdict) for key, verdict in lost.items()})
-        write = partial(_write, task, chunk, proofs, told)
-        outcomes.update(each(write, [key for key in chunk if key not in lost], workers=_WORKERS, clock=task.clock))
-    return outcomes, told
+
+        def write(key: Key, chunk: Chunk = chunk) -> None:
+            outcomes[key] = _write(task, chunk, proofs, told, key)
+
+        each(write, [key for key in chunk if key not in lost], workers=_WORKERS, clock=task.clock)
 
 
 def _proof(page: PagePlan, place: PlacePlan) -> Sequence[tuple[Secret, TokenFacts]]:
@@ -73,7 +97,7 @@ def _prove_again(
         (page, place, token)
         for page, place in todo
         for token, _ in _proof(page, place)
-        if not now - older_than <= proofs[page.page.app, token] <= now
+        if not now - older_than <= proofs.get((page.page.app, token), _NEVER) <= now
     ]
     asks: dict[str, dict[Secret, Ask]] = {}
     for page, _, token in aged:
@@ -94,9 +118,7 @@ def _prove_again(
     return lost
 
 
-def _write(
-    task: Task, chunk: Mapping[Key, tuple[PagePlan, PlacePlan]], proofs: Proofs, told: Facts, key: Key
-) -> Outcome:
+def _write(task: Task, chunk: Chunk, proofs: Proofs, told: Facts, key: Key) -> Outcome:
     page, place = chunk[key]
     write = place.action.write
     if write is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ulid import ULID
 
@@ -12,8 +12,8 @@ from sync.core.model import Key, Parent, StoreError, Written
 from sync.core.plan import Plan, Policy, plan
 from sync.core.planned import places
 from sync.core.refresh import Renewal, is_cared_for, tell_of_ends
-from sync.core.remember import Lesson, remember
-from sync.core.report import Frame, Outcome, Report, Traffic, report
+from sync.core.remember import Lesson, remember, with_later
+from sync.core.report import Frame, NotBegun, Outcome, Report, Traffic, report
 from sync.cycle.apply import apply
 from sync.cycle.observe import observe
 from sync.cycle.refresh import refresh
@@ -24,8 +24,9 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     """Carry out one cycle, account for it, and give what is known after it.
 
     ``write`` False stops after the plan. ``if_plan`` is the checksum of a plan that a person has seen: it is carried out
-    past the brake if it is still that one, and nothing is written otherwise. Raises nothing but Stopping: whatever goes
-    wrong at a Page, a store or a system user is in the report.
+    past the brake if it is still that one, and nothing is written otherwise. Raises nothing but Stopping, and that only
+    before anything is written: whatever goes wrong at a Page, a store or a system user is in the report, and so is what
+    shutdown left undone.
     """
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
@@ -40,14 +41,17 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         named=task.selected_from,
     )
     another = if_plan is not None and planned.checksum != if_plan
-    outcomes, told = apply(task, planned) if writes and not another else (None, {})
+    outcomes, told = apply(task, planned, sight.told) if writes and not another else (None, {})
+    not_begun = sum(isinstance(outcome, NotBegun) for outcome in (outcomes or {}).values())
     renews = writes and not another and task.selected_from is None
-    renewals = refresh(task, sight.scene.parents) if renews else {}
+    renewals, cut = refresh(task, sight.scene.parents) if renews else ({}, False)
     ending, to_tell = _ends(task, sight.scene.parents, {**task.memory.renewals, **renewals}, renews=renews)
+    # What ends is told by the log of those that go on; who looks once, or at some Pages, takes no turn of theirs.
+    ending = task.memory.ending if task.asks_twice or task.selected_from is not None else ending
     memory, degraded = remember(
         sight.scene,
         Lesson(
-            told={**sight.told, **told},
+            told=with_later(sight.told, told),
             probed=sight.probed,
             alone=sight.alone,
             skipped=sight.skipped,
@@ -72,13 +76,14 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
             graph_calls=task.source.calls,
             store_requests=sum(store.requests - before[name] for name, store in task.stores.items()),
         ),
-        warnings=_warnings(task, planned),
+        warnings=(*_warnings(task, planned), *_cut_short(not_begun, len(outcomes or {}), renewing=cut)),
         another_plan=another,
         degraded=tuple(sorted(degraded)),
         alarms={name: lost.alarm for name, lost in memory.lost.items() if lost.alarm is not None},
         recovered=tuple(sorted((_alarmed(task.memory) & sight.scene.names) - set(memory.lost))),
         renewals=memory.renewals,
         ending=to_tell,
+        cut_short=cut or not_begun > 0,
     )
     return report(planned, frame, outcomes, instance=task.instance, planned_only=not write), memory
 
@@ -111,6 +116,14 @@ def _may_be_written(outcome: Outcome | None) -> bool:
 
 def _alarmed(memory: Memory) -> set[str]:
     return {name for name, lost in memory.lost.items() if lost.alarm is not None}
+
+
+def _cut_short(not_begun: int, of: int, *, renewing: bool) -> Iterator[str]:
+    """Say what shutdown left undone."""
+    if not_begun:
+        yield f"Shutdown cut this cycle short: {not_begun:,} of {of:,} writes were not begun. The next start decides anew."
+    if renewing:
+        yield "Shutdown came before each system user's token was renewed that is due. The next start goes on."
 
 
 def _warnings(task: Task, planned: Plan) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from sync.core import access, due
-from sync.core.holds import doubted
+from sync.core.holds import doubted, unread_places
 from sync.core.memory import token_id
 from sync.core.model import (
     Absent,
@@ -27,7 +27,7 @@ from sync.core.model import (
 )
 from sync.core.plan import Observation, judged_plans
 from sync.core.problems import Problem
-from sync.core.remember import with_probes, with_told
+from sync.core.remember import with_later, with_probes, with_told
 from sync.core.scene import Scene
 from sync.core.secret import Secret
 from sync.cycle.task import Task, attempt, graph_mistake, store_mistake
@@ -40,6 +40,7 @@ _NOT_ASKED = SourceError(
     Problem("throttled", "Meta was not asked about the token in this cycle, to keep within the quota of the app."),
     scope="app",
 )
+_CREDENTIALS_REFUSED = ("app-secret-wrong", "app-blocked")
 _REFUSED = Problem("probe-failed", "Graph refuses a call with the token, though debug_token calls it valid.")
 
 
@@ -90,19 +91,24 @@ def observe(task: Task, *, writes: bool) -> Sight:
         rhythm=task.rhythm,
         now=task.clock.now(),
         insist=_insists(task),
+        writes=not task.observe,
     )
+    names = sorted(set(task.stores))
+    # Before the tokens are judged, so that a slow list of a store makes no proof older.
+    owned = each(lambda name: _owned(task, name), names, workers=len(names), clock=task.clock)
     asks = due.asks(scene)
-    probed = _probe(task, due.probes(scene, task.alive_every, asked=asks))
+    probed = _probe(task, due.probes(scene, task.alive_every, spared=_named(asks)))
     if "refused" in probed.values():
         scene = replace(scene, memory=with_probes(task.memory, _by_id(task, probed), scene.now))
         asks = due.asks(scene)
     told = _debug_all(task, asks)
+    # What the quota had no room for is used itself at least, on its own Page's quota.
+    probed |= _probe(task, due.probes(scene, task.alive_every, spared={*told, *probed}))
+    scene = replace(scene, memory=with_probes(scene.memory, _by_id(task, probed), scene.now))
     # A stored token that turned out to be dead makes the fetched one pressing, which may not have been before.
-    more = _urgent_besides(due.asks(replace(scene, memory=with_told(scene, told))), asks) if told else {}
+    more = _urgent_besides(due.asks(replace(scene, memory=with_told(scene, told))), told)
     told.update(_debug_all(task, more))
     asks = {app: (*asks.get(app, ()), *more.get(app, ())) for app in {**asks, **more}}
-    names = sorted(set(task.stores))
-    owned = each(lambda name: _owned(task, name), names, workers=len(names), clock=task.clock)
     observation = _heard(
         scene, asks, told, Observation(parents, scene.fetched, held, {}, owned, ahead=task.source.ahead)
     )
@@ -163,7 +169,11 @@ def _owned(task: Task, name: str) -> Sequence[tuple[Key, Marks]] | StoreError:
     return attempt(lambda: task.stores[name].owned(task.instance), failed)
 
 
-def _probe(task: Task, wanted: Mapping[str, Mapping[Secret, str]]) -> Mapping[tuple[str, Secret], Probe]:
+def _named(asks: Mapping[str, Sequence[Ask]]) -> frozenset[tuple[str, Secret]]:
+    return frozenset((app, ask.token) for app, of_app in asks.items() for ask in of_app)
+
+
+def _probe(task: Task, wanted: Mapping[str, Mapping[Secret, str]]) -> dict[tuple[str, Secret], Probe]:
     found: dict[tuple[str, Secret], Probe] = {}
     for app, pages in wanted.items():
         unknown: Mapping[Secret, Probe] = dict.fromkeys(pages, "unknown")
@@ -184,20 +194,17 @@ def _debug_all(task: Task, asks: Mapping[str, Sequence[Ask]]) -> Facts:
     return told
 
 
-def _urgent_besides(
-    asks: Mapping[str, Sequence[Ask]], already: Mapping[str, Sequence[Ask]]
-) -> Mapping[str, Sequence[Ask]]:
-    """Give what has become urgent and was not asked yet."""
-    asked = {(app, ask.token) for app, of_app in already.items() for ask in of_app}
+def _urgent_besides(asks: Mapping[str, Sequence[Ask]], told: Facts) -> Mapping[str, Sequence[Ask]]:
+    """Give what has become urgent and was not answered yet."""
     urgent = {
-        app: [ask for ask in of_app if ask.urgent and (app, ask.token) not in asked] for app, of_app in asks.items()
+        app: [ask for ask in of_app if ask.urgent and (app, ask.token) not in told] for app, of_app in asks.items()
     }
     return {app: of_app for app, of_app in urgent.items() if of_app}
 
 
 def _heard(scene: Scene, asks: Mapping[str, Sequence[Ask]], told: Facts, observation: Observation) -> Observation:
     """Join what Meta said now with what it said before and what still counts."""
-    wanted = {(app, ask.token) for app, of_app in asks.items() for ask in of_app}
+    wanted, refused = _named(asks), _refused_apps(scene, told)
     facts: Facts = {}
     doubts: dict[tuple[str, Secret], Problem] = {}
     judged_at: dict[tuple[str, Secret], datetime] = {}
@@ -207,19 +214,39 @@ def _heard(scene: Scene, asks: Mapping[str, Sequence[Ask]], told: Facts, observa
         if judged is not None:
             judged_at[key] = judged.facts.asked_at
         now = told.get(key, _NOT_ASKED if key in wanted else None)
-        if isinstance(now, TokenFacts) or (isinstance(now, SourceError) and now.state is State.INVALID):
+        if page.app in refused:
+            # Meta takes no call of this app, and so none with its tokens: what was said before says nothing of now.
+            facts[key] = refused[page.app]
+        elif isinstance(now, TokenFacts) or (isinstance(now, SourceError) and now.state is State.INVALID):
             facts[key] = now
         else:
             before = scene.counting(page, token)
             if before is not None:
                 facts[key] = before
-            elif now is not None:
+            elif now is not None and not (now is _NOT_ASKED and _is_curiosity(scene, page, token)):
                 facts[key] = now
             if before is not None and now is not None and now is not _NOT_ASKED:
                 doubts[key] = now.problem
         if judged is not None and judged.probe == "refused" and key not in doubts:
             doubts[key] = _REFUSED
-    return replace(observation, facts=facts, doubts=doubts, judged_at=judged_at, twice=_said_before(scene))
+    again = {key for key, facts in told.items() if isinstance(facts, TokenFacts) and facts.is_valid is False}
+    return replace(observation, facts=facts, doubts=doubts, judged_at=judged_at, twice=_said_before(scene) & again)
+
+
+def _refused_apps(scene: Scene, told: Facts) -> Mapping[str, SourceError]:
+    """Give the apps whose credentials Meta refused in this cycle, each with its word."""
+    fetched = ((page.app, scene.fetched.get(page.name)) for page in scene.pages)
+    return {
+        app: said
+        for app, said in (*fetched, *((app, said) for (app, _), said in told.items()))
+        if isinstance(said, SourceError) and said.scope == "app" and said.problem.code in _CREDENTIALS_REFUSED
+    }
+
+
+def _is_curiosity(scene: Scene, page: Page, token: Secret) -> bool:
+    """Say whether nothing depends on what a fetched string is: others are stored, and Meta's word on all of them counts."""
+    stored = [other for _, other in scene.stored(page)]
+    return token not in stored and bool(stored) and all(scene.counting(page, other) for other in stored)
 
 
 def _said_before(scene: Scene) -> frozenset[tuple[str, Secret]]:
@@ -235,10 +262,11 @@ def _ask_twice(task: Task, scene: Scene, told: Facts, observation: Observation) 
     """Ask again about a mass of tokens that Meta calls invalid; ``told`` gets the second word."""
     plans = judged_plans(observation, pages=task.pages, instance=task.instance, now=scene.now)
     again: dict[str, list[Ask]] = {}
-    for app, token in sorted(doubted(plans, task.brake), key=lambda doubt: (doubt[0], doubt[1].fingerprint)):
+    unread = unread_places(plans, task.selected_from)
+    for app, token in sorted(doubted(plans, task.brake, unread), key=lambda doubt: (doubt[0], doubt[1].fingerprint)):
         again.setdefault(app, []).append(Ask(token, urgent=True))
     second = _debug_all(task, again)
-    told.update(second)
+    told.update(with_later(told, second))
     heard = {key: facts for key, facts in second.items() if isinstance(facts, TokenFacts)}
     twice = {key for key, facts in heard.items() if facts.is_valid is False}
     return replace(observation, facts={**observation.facts, **heard}, twice=frozenset(twice) | set(observation.twice))

@@ -18,17 +18,22 @@ from sync.core.refresh import Refresh, Renewal, is_due, objection
 from sync.core.secret import Secret
 from sync.cycle.observe import debug
 from sync.cycle.task import Task, attempt, graph_mistake, store_mistake
+from sync.threads import Stopping
 
 
-def refresh(task: Task, parents: Mapping[str, Parent]) -> Mapping[str, Renewal]:
-    """Renew what is due, one system user after the other, and give how each try ended."""
+def refresh(task: Task, parents: Mapping[str, Parent]) -> tuple[Mapping[str, Renewal], bool]:
+    """Renew what is due, one system user after the other; give how each try ended, and whether shutdown cut it short."""
     tried: dict[str, Renewal] = {}
     for name, wanted in task.refreshes.items():
         parent = parents.get(name)
         if parent is not None and is_due(parent, wanted, task.memory.renewals.get(name), task.clock.now()):
             failed = partial(_mistake, task, parent, wanted)
-            tried[name] = attempt(partial(_renew, task, parent, wanted), failed)
-    return tried
+            try:
+                task.clock.check()
+                tried[name] = attempt(partial(_renew, task, parent, wanted), failed)
+            except Stopping:
+                return tried, True
+    return tried, False
 
 
 def _renew(task: Task, parent: Parent, wanted: Refresh) -> Renewal:

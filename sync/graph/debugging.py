@@ -41,7 +41,7 @@ class Debugger:
         self._gate = gate
         self._clock = clock
         self._workers = workers
-        self._refused: Fault | None = None
+        self._refused: dict[str, Fault] = {}
 
     def ask(self, caller: Caller, asks: Sequence[Ask], waiting: Waiting) -> Told:
         """Give every token its facts, or why there are none; those that there is no room for now are left out.
@@ -85,8 +85,8 @@ class Debugger:
         shut = self._gate.barred(caller)
         if shut is not None:
             return dict.fromkeys(piece, shut)
-        if self._refused is not None:
-            refused = self._refused
+        refused = self._refused.get(caller.app)
+        if refused is not None:
             return {token: self._other_form(caller, token, refused) for token in piece}
         # What cannot be written as UTF-8 is no token of Meta's; it goes out mangled, and Meta's word on it holds.
         urls = ["debug_token?" + urlencode({"input_token": token.reveal()}, errors="replace") for token in piece]
@@ -95,7 +95,7 @@ class Debugger:
             return self._whole(caller, piece, got, repeat=repeat)
         forms = [answer for answer in got if isinstance(answer, Fault) and _other(answer)]
         if len(forms) == len(piece):
-            self._refused = forms[0]
+            self._refused[caller.app] = forms[0]
         return {
             token: self._item(caller, token, answer, repeat=repeat) for token, answer in zip(piece, got, strict=True)
         }
@@ -109,7 +109,7 @@ class Debugger:
                 first = self._piece(caller, piece[:middle], repeat=repeat)
                 return {**first, **self._piece(caller, piece[middle:], repeat=repeat)}
             case "other-form":
-                self._refused = fault
+                self._refused[caller.app] = fault
                 return {token: self._other_form(caller, token, fault) for token in piece}
             case "singly" if not repeat:
                 return {token: self._once_more(caller, token, row.error(fault)) for token in piece}

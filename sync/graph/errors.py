@@ -31,8 +31,8 @@ Kind = Literal[
     "no-new-token",
 ]
 """What stood in the place of an answer. "error": Graph's error envelope. "null": an item that a batch gave up.
-"bad-answer": not JSON, or JSON of no known form. "down": not asked any more. The last five are answers of status 200
-that are not what was asked for."""
+"bad-answer": not JSON, or JSON of no known form. "down": not asked any more. Those from "no-token" on are answers of status
+200 that are not what was asked for."""
 
 Then = Literal["give-up", "retry", "halve", "singly", "close-app", "close-user", "close-page", "other-form"]
 """What to do about it in this cycle. "close-app": no further call of this app; "close-user" and "close-page": none of this

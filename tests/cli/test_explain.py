@@ -29,7 +29,7 @@ def test_no_code_is_left_out() -> None:
     assert set(ACTIONS) == {kind.value for kind in Kind}
     assert set(SERVED) == set(get_args(Served))
     assert set(STORE_FAILURES) == set(get_args(StoreReason))
-    assert set(REASONS) == REPORTED | {"invalid-once", "proof-lost"}
+    assert set(REASONS) == REPORTED | {"invalid-once", "proof-lost", "shutdown"}
     for result, code in EXIT_CODES.items():
         assert EXITS[str(code)].short == result
         assert ("result", result) in told

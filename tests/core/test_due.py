@@ -11,7 +11,7 @@ import pytest
 
 from sync.core.due import asks, probes, verify_interval
 from sync.core.memory import Judged, Memory, Rhythm, token_id
-from sync.core.model import Absent, Ask, Fetched, Page, Parent, SourceError, State, Verdict
+from sync.core.model import Absent, Fetched, Page, Parent, SourceError, State, Verdict
 from sync.core.problems import Problem
 from sync.core.scene import Scene
 from sync.core.secret import Secret
@@ -34,6 +34,7 @@ from tests.core.values import (
 HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
 JUST, LATELY = NOW - timedelta(seconds=10), NOW - timedelta(minutes=20)
 DEAD = {"is_valid": False}
+UNFIT: dict[str, Any] = {"scopes": frozenset()}
 LOST = SourceError(Problem("no-access", "Graph says no.", graph_code=190), State.INVALID)
 
 
@@ -80,20 +81,31 @@ OLD = stored(OTHER, marks=marks(OTHER))
         pytest.param({FETCHED: judged(parent="another")}, {}, [(FETCHED, False)], id="another parent since"),
         pytest.param({FETCHED: judged(parent=None)}, {}, [], id="parent not known then"),
         pytest.param({}, {"held": Absent()}, [(FETCHED, True)], id="no secret yet"),
-        pytest.param({FETCHED: judged()}, {"held": Absent()}, [(FETCHED, True)], id="no secret yet, proof is old"),
-        pytest.param({FETCHED: judged(JUST)}, {"held": Absent()}, [], id="no secret yet, proof is young"),
-        pytest.param({FETCHED: judged()}, {"held": stored(state="deleted", payload=None)}, [(FETCHED, True)], id="deleted"),
-        pytest.param({FETCHED: judged()}, {"held": stored(payload=None)}, [(FETCHED, True)], id="no token in it"),
+        pytest.param({FETCHED: judged()}, {"held": Absent()}, [], id="no secret yet, and the write will ask"),
+        pytest.param({}, {"held": stored(state="deleted", payload=None)}, [(FETCHED, True)], id="deleted"),
+        pytest.param({}, {"held": stored(payload=None)}, [(FETCHED, True)], id="no token in it"),
+        pytest.param({FETCHED: judged(**UNFIT)}, {"held": Absent()}, [], id="no secret yet, the fetched one lacks a scope"),
+        pytest.param(
+            {FETCHED: judged(NOW - HOUR, **UNFIT)}, {"held": Absent()}, [(FETCHED, False)], id="lacked a scope an hour ago"
+        ),
         pytest.param({FETCHED: judged()}, {"held": stored(marks=marks(instance="other"))}, [], id="not ours"),
         pytest.param({FETCHED: judged()}, {"held": stored(payload=None, marks=marks(instance="other"))}, [], id="not ours, no token"),
         pytest.param({FETCHED: judged()}, {"held": stored(blocked="scheduled-deletion", state="empty")}, [], id="blocked"),
         pytest.param({FETCHED: judged()}, {"held": STORE_DOWN}, [], id="store is down"),
-        pytest.param({FETCHED: judged(**DEAD)}, {}, [(FETCHED, True)], id="stored one is dead"),
+        pytest.param({FETCHED: judged(**DEAD)}, {}, [], id="stored one is dead, and no other to be had"),
+        pytest.param({FETCHED: judged(**DEAD)}, {"fetched": LOST}, [], id="stored one is dead, and none to be had"),
+        pytest.param({FETCHED: judged(NOW - 2 * DAY, **DEAD)}, {}, [(FETCHED, False)], id="stored one is dead for days"),
+        pytest.param({OTHER: judged(**DEAD)}, {"held": OLD}, [(OTHER, True), (FETCHED, True)], id="dead, another comes"),
+        pytest.param({OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD}, [(OTHER, True)], id="dead, another waits"),
+        pytest.param({OTHER: judged(**DEAD), FETCHED: judged(**UNFIT)}, {"held": OLD}, [], id="dead, the other is unfit"),
         pytest.param(
-            {OTHER: judged(**DEAD), FETCHED: judged()},
-            {"held": OLD},
-            [(OTHER, True), (FETCHED, True)],
-            id="stored one is dead, the other waits",
+            {OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD, "writes": False}, [], id="dead, nothing is written"
+        ),
+        pytest.param(
+            {OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD, "pages": [page(hold=True)]}, [], id="dead, and held"
+        ),
+        pytest.param(
+            {FETCHED: judged(expires_at=NOW - HOUR)}, {}, [(FETCHED, False)], id="its own end has passed since it was judged"
         ),
         pytest.param({OTHER: judged()}, {"held": OLD}, [(FETCHED, False)], id="a new string"),
         pytest.param({OTHER: judged(), FETCHED: judged()}, {"held": OLD}, [], id="another string, as good"),
@@ -169,6 +181,21 @@ def test_order_is_by_rank_then_by_age() -> None:
     assert [ask.urgent for ask in got] == [True, False, False, False, False]
 
 
+def test_curiosity_comes_last() -> None:
+    """A string that Graph gives beside a good stored one is asked about after all that is due, unless its parent is new."""
+    pages = [many(0, places=(KEY,)), many(1, places=(replace(KEY, path="p1"),))]
+    held = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
+    held[pages[1].places[0]] = stored(marks=marks(page_id=pages[1].id))
+    another = Secret("EAAanother" + "x" * 20)
+    known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
+    known[token_id(APP_ID, OTHER)] = judged(profile_id=pages[0].id)
+    of = replace(scene({}), pages=pages, held=held, memory=Memory(known))
+    of = replace(of, fetched={"p0": Fetched(another), "p1": Fetched(FETCHED)})
+    assert [token for token, _ in asked(of)] == [FETCHED, another]
+    held[KEY] = stored(OTHER, marks=marks(OTHER, page_id=pages[0].id, parent="earlier"))
+    assert [token for token, _ in asked(replace(of, held=held))] == [another, FETCHED]
+
+
 def test_changing_strings_cost_one_question_an_hour() -> None:
     """Where Graph gives another string with each read, and the stored one is good, only one an hour is judged."""
     known = {OTHER: judged()}
@@ -220,14 +247,14 @@ def test_judgements_of_one_moment_spread_over_the_interval() -> None:
 def test_which_stored_tokens_are_used_once(told: Judged | None, wanted: bool) -> None:
     """A stored token that works is used once in each interval, and one that Graph refuses all the same once a day."""
     of = scene({FETCHED: told} if told else {})
-    got = probes(of, timedelta(minutes=15), asked={})
+    got = probes(of, timedelta(minutes=15))
     assert got == ({"messenger": {FETCHED: page().id}} if wanted else {})
 
 
 def test_token_that_is_judged_now_is_not_used_besides() -> None:
     """Meta's judgement makes a call with the token itself needless."""
     of = scene({FETCHED: judged()})
-    assert probes(of, timedelta(minutes=15), asked={"messenger": [Ask(FETCHED)]}) == {}
+    assert probes(of, timedelta(minutes=15), spared={("messenger", FETCHED)}) == {}
 
 
 @pytest.mark.parametrize(

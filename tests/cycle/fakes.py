@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sync.core.memory import Memory
 from sync.core.model import (
@@ -36,6 +36,7 @@ from sync.stores.interface import Capabilities, Store
 from sync.threads import Stopping
 from tests.core.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts
 
+T = TypeVar("T")
 CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", who="nobody")
 
 
@@ -67,6 +68,14 @@ class StillClock:
         """Raise Stopping once a test asks for it."""
         if self.stopping:
             raise Stopping
+
+
+class InTurn(StillClock):
+    """A clock under which one thing is done after the other, so that no thread's pause is another's delay."""
+
+    def order(self, items: Sequence[T]) -> Sequence[T]:
+        """Keep the order."""
+        return items
 
 
 @dataclass
@@ -156,7 +165,8 @@ class GraphInMemory:
 
     @property
     def ahead(self) -> timedelta:
-        """Go by the same clock."""
+        """Go by the same clock; it is looked at last, so that a test can let time pass between reading and writing."""
+        self._world.before("ahead")
         return timedelta(0)
 
     @property
@@ -303,8 +313,14 @@ class StoreInMemory:
 class Stage:
     """A configuration, the world around it, and cycles over both."""
 
-    def __init__(self, *names: str, stores: Sequence[str] = ("vault",), users: Sequence[str] = ("main",)) -> None:
-        self.clock = StillClock()
+    def __init__(
+        self,
+        *names: str,
+        stores: Sequence[str] = ("vault",),
+        users: Sequence[str] = ("main",),
+        clock: StillClock | None = None,
+    ) -> None:
+        self.clock = clock or StillClock()
         self.world = World(self.clock)
         self.stores = {name: StoreInMemory(name) for name in stores}
         self.memory, self.remembers = Memory(), False

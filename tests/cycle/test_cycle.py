@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 
 from sync.core.decide import Kind
 from sync.core.events import events
+from sync.core.holds import Brake
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.problems import Problem
 from sync.core.report import Report
@@ -204,10 +206,52 @@ def test_shutdown_between_writes_begins_no_further_one() -> None:
         stage.clock.stopping = stage.clock.stopping or step == "data"
 
     store.before = stop
-    with pytest.raises(Stopping):
-        stage.cycle()
+    report = stage.cycle()
     assert 1 <= len(store.secrets) <= 8
     assert all(one.marks is not None for one in store.secrets.values())
+    done = {"created/": len(store.secrets), "kept/shutdown": 50 - len(store.secrets)}
+    assert Counter(lines(report).values()) == done
+    (finished,) = [event for event in events(report) if event.name == "cycle_finished"]
+    assert (report.result, finished.fields["not_begun"]) == ("degraded", 50 - len(store.secrets))
+    assert "Shutdown cut this cycle short" in report.frame.warnings[0]
+
+
+def test_shutdown_leaves_what_was_written_in_memory() -> None:
+    """Tokens that worked and were written over before shutdown came count for the brake of the next start."""
+    stage = Stage(*(f"p{number}" for number in range(20)))
+    stage.remembers = True
+    stage.cycle()
+    stage.world.parent, stage.world.generation = Secret("EAA-another-parent"), 1
+    stage.world.users[stage.world.parent] = stage.world.user_facts(user_id="another")
+    stage.changes["brake"] = Brake(1.0, 100)
+    store = stage.stores["vault"]
+
+    def stop(step: str, _: Key | None) -> None:
+        stage.clock.stopping = stage.clock.stopping or step == "data"
+
+    store.before = stop
+    report = stage.cycle()
+    written = {entry.key for page in report.pages for entry in page.stores if entry.action is Kind.REPLACED}
+    assert 1 <= len(written) <= 8
+    assert set(stage.memory.overwritten) == written
+
+
+def test_shutdown_while_meta_is_asked_again_is_told() -> None:
+    """Shutdown that comes between writes, where a proof has grown old, leaves the rest undone and tells what was done."""
+    stage = Stage(*(f"p{number}" for number in range(30)))
+    store = stage.stores["vault"]
+
+    def stop(at: str) -> None:
+        stage.clock.stopping = stage.clock.stopping or (at == "debug" and bool(store.writes))
+        stage.clock.check()
+
+    def age(step: str, _: Key | None) -> None:
+        stage.clock.passed += 61 if step == "read back" else 0
+
+    stage.world.before, store.before = stop, age
+    report = stage.cycle()
+    assert report.frame.cut_short
+    assert set(lines(report).values()) == {"created/", "kept/shutdown"}
 
 
 def _bug(*_: object, **__: object) -> None:

@@ -345,3 +345,22 @@ def test_a_renewed_token_is_used_from_the_next_cycle_on() -> None:
     assert (second.result, {entry.reason for page in second.pages for entry in page.stores}) == ("ok", {"rotate"})
     assert as_json(second)["system_users"][0]["refreshed_at"] == "2026-11-25T12:00:00Z"
     assert (stage.asked, told(second)) == (1, [])
+
+
+@pytest.mark.parametrize("call", ["refresh", "debug"])
+def test_shutdown_amid_the_exchange_is_told(call: str) -> None:
+    """Shutdown that comes after the writes and before a renewal is through leaves an account of them; the next start renews."""
+    stage = Renewing("berlin")
+
+    def stop(at: str) -> None:
+        stage.clock.stopping = stage.clock.stopping or (at == call and bool(stage.stores["vault"].writes))
+        stage.clock.check()
+
+    stage.world.before = stop
+    report = stage.cycle()
+    assert (report.frame.cut_short, report.pages[0].stores[0].version) == (True, "1")
+    assert "Shutdown" in report.frame.warnings[0]
+    assert "main" not in stage.memory.renewals
+    stage.clock.stopping, stage.world.before = False, lambda _: None
+    assert not stage.cycle().frame.cut_short
+    assert last(stage).problem is None

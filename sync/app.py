@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, assert_never
 
 from sync.config import logins, refs, stores
@@ -25,11 +26,14 @@ from sync.graph.source import GraphSource
 from sync.http import Http
 from sync.state import StateFile
 from sync.stores.interface import Store
-from sync.threads import SystemClock
+from sync.threads import GraceClock, Stopping, SystemClock
 
 if TYPE_CHECKING:
     from sync.config.select import Selected
     from sync.stores.vault_settings import Login
+
+_GRACE = 1.0
+"""Seconds under shutdown in which another process may give the state file's lock back, after all that was written is."""
 
 
 class App:
@@ -46,7 +50,8 @@ class App:
         }
         self._begun: set[str] = set()
         state = config.settings.state
-        self._state = StateFile(state.file, config.settings.instance, clock=clock) if state is not None else None
+        self._late = GraceClock(clock)
+        self._state = StateFile(state.file, config.settings.instance, clock=self._late) if state is not None else None
         self._memory: Memory | None = None
 
     def __enter__(self) -> Self:
@@ -72,7 +77,8 @@ class App:
         """Run one cycle, over the whole configuration or a selection of it; ``write`` False stops after the plan.
 
         ``if_plan`` is the checksum of the plan that is to be carried out, past the brake, and no other. ``goes_on``: another
-        cycle of this process follows, and remembers this one.
+        cycle of this process follows, and remembers this one. Once something is written shutdown does not pass through: what
+        was done is remembered and told.
         """
         self._begun.clear()
         memory = self._memory if self._memory is not None else self._load()
@@ -92,7 +98,8 @@ class App:
                     self._task(source, memory, selection, goes_on=goes_on), write=write, cycle=cycle, if_plan=if_plan
                 )
             if write and self._state is not None:
-                self._state.save(self._memory)
+                with suppress(Stopping), self._late.grace(_GRACE):
+                    self._state.save(self._memory)
             return report
         finally:
             http.close()

@@ -11,16 +11,24 @@ from pathlib import Path
 
 import pytest
 
+from sync.app import build
+from sync.config.load import load
 from sync.core.access import Lost
 from sync.core.memory import Judged, Memory
 from sync.core.model import NEVER, GraphErrorFacts, Key
 from sync.core.problems import Problem
 from sync.core.refresh import Renewal
 from sync.core.usage import Pool
+from sync.sandbox.server import Sandbox
 from sync.state import StateFile
 from sync.threads import SystemClock
+from tests.cli.rigs import file_rig
 from tests.core.values import APP_ID, FETCHED, KEY, NOW, OTHER, PARENT, facts
 from tests.cycle.fakes import StillClock
+from tests.e2e.rig import INSTANCE
+from tests.services.graph import sandbox
+
+__all__ = ["sandbox"]
 
 FULL = Memory(
     judged={
@@ -179,6 +187,28 @@ def test_writer_waits_for_the_lock_of_another_process(tmp_path: Path) -> None:
         one.save(Memory())
     assert "lock" in one.warning
     assert state(tmp_path / "state.json").load() == FULL
+
+
+def test_shutdown_waits_a_moment_for_the_lock_of_another_process(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Shutdown that comes while another process holds the lock, which it does not for long, loses no memory."""
+    rig, path = file_rig(tmp_path, sandbox), tmp_path / "lib" / "state.json"
+    rig.write(state={"file": str(path)})
+    StateFile(path, INSTANCE, clock=SystemClock()).save(Memory())
+    (lock,) = [beside for beside in path.parent.iterdir() if beside.name.endswith(".lock")]
+
+    class Asked(SystemClock):
+        """A clock that is asked to stop when somebody waits, which is when the other process lets go."""
+
+        def sleep(self, seconds: float) -> None:
+            """Wait."""
+            fcntl.flock(file, fcntl.LOCK_UN)
+            self.stop.set()
+            super().sleep(seconds)
+
+    with lock.open("r+") as file, build(load(rig.file), clock=Asked()) as app:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert app.cycle(write=True).result == "ok"
+    assert len(StateFile(path, INSTANCE, clock=SystemClock()).load().judged) > 1
 
 
 def test_no_token_is_in_the_file(tmp_path: Path) -> None:

@@ -15,13 +15,16 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.server import Sandbox, start
 from sync.sandbox.states import switch_off, switch_on
 from tests.cli.rigs import file_rig
 from tests.e2e.rig import PROGRAM, Rig
+from tests.e2e.scene import Scene
+from tests.services.bao import Bao, bao
+from tests.services.between import Asked, Deed, Reply, between, times
 from tests.services.graph import sandbox
 
-__all__ = ["sandbox"]
+__all__ = ["bao", "sandbox"]
 
 FIELDS = {
     *(
@@ -108,6 +111,67 @@ def test_sigterm_ends_a_hanging_call_within_ten_seconds(rig: Rig, sandbox: Sandb
         daemon.until("cycle_started")
         assert daemon.end() < 10
         assert daemon.process.returncode == 0
+
+
+@contextmanager
+def many_writes(folder: Path, bao: Bao, deed: Reply | Deed, count: int) -> Iterator[tuple[Scene, threading.Event]]:
+    """Give 120 Pages to write to a slow Vault, and what is set amid the writes, when marks begin to meet ``count`` deeds."""
+    amid, data = threading.Event(), list[Asked]()
+    later = times(count, deed, "PATCH", "/metadata/")
+
+    def done(asked: Asked) -> None:
+        if asked.method == "POST" and "/data/" in asked.path:
+            data.append(asked)
+            if len(data) > 20:
+                amid.set()
+            amid.wait(0.05)
+
+    with start(pages=120) as graph, between(bao.url) as way:
+        scene = Scene(folder, graph, bao, bao.mount())
+        scene.rig.store = {**scene.rig.store, "address": way.url, "timeout": "30s"}
+        scene.rig.write(schedule={"every": "1h"}, state={"file": str(folder / "state" / "state.json")})
+        way.done, way.rule = done, lambda asked: later(asked) if amid.is_set() else None
+        yield scene, amid
+
+
+NOT_YET = Reply(429, '{"errors":[]}')
+
+
+@pytest.mark.parametrize(("deed", "count"), [(NOT_YET, 4), (Deed.HANG, 120)], ids=["not yet", "hangs"])
+def test_sigterm_amid_writes_tells_what_was_written(tmp_path: Path, bao: Bao, deed: Reply | Deed, count: int) -> None:
+    """SIGTERM amid many writes: no further one is begun, those begun are finished as far as Vault lets them, and all are told."""
+    with many_writes(tmp_path, bao, deed, count) as (scene, amid), running(scene.rig) as daemon:
+        assert amid.wait(60)
+        assert daemon.end() < 10
+        assert daemon.process.returncode == 0
+    there = scene.everything()
+    marked = {name for name, (_, metadata) in there.items() if metadata["custom_metadata"]}
+    told = {line["page"] for line in daemon.lines if line["event"] == "page_written" and line["confirmed"]}
+    doubtful = sum(line.get("places", 1) for line in daemon.lines if line["event"] == "store_failed")
+    (finished,) = [line for line in daemon.lines if line["event"] == "cycle_finished"]
+
+    assert told == marked
+    assert len(there) - len(told) == doubtful <= 8
+    assert bool(doubtful) is (deed is Deed.HANG)
+    assert finished["not_begun"] == 120 - len(there) > 0
+    assert any("Shutdown cut this cycle short" in line.get("error", "") for line in daemon.lines)
+    assert len(json.loads((tmp_path / "state" / "state.json").read_text())["tokens"]) > 120
+
+
+def test_interrupt_amid_writes_prints_the_report(tmp_path: Path, bao: Bao) -> None:
+    """Ctrl-C amid the writes of ``once`` ends it with 130 and the report of what was written and what was not."""
+    with many_writes(tmp_path, bao, NOT_YET, 4) as (scene, amid):
+        command = [*PROGRAM, "--config", str(scene.rig.file), "once", "--output", "json"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+            assert amid.wait(60)
+            process.send_signal(signal.SIGINT)
+            report = json.loads(process.communicate(timeout=15)[0])
+    entries = [entry for page in report["pages"] for entry in page["stores"]]
+    done = [entry["path"].rpartition("/")[2] for entry in entries if entry["action"] == "created"]
+
+    assert (process.returncode, report["result"]) == (130, "degraded")
+    assert sorted(done) == sorted(scene.everything())
+    assert report["summary"]["not_begun"] == 120 - len(done) > 0
 
 
 def test_sigterm_between_cycles_ends_at_once(rig: Rig) -> None:

@@ -6,6 +6,7 @@ the library's is passed on: it can hold parameters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
@@ -164,7 +165,7 @@ def from_code(code: str, text: str, status: int, *, operation: str, subject: str
     else:
         row = _CODES.get(code) or (
             "unexpected",
-            "{operation} was answered with " + (code if code.isidentifier() else "an error without a code"),
+            "{operation} was answered with " + (code if _is_name(code) else "an error without a name"),
             "Look the code up in the API reference of Secrets Manager.",
             False,
         )
@@ -220,9 +221,14 @@ def no_credentials(*names: str, role: str = "") -> Refused:
     elif row is not None and row[0] != "unexpected":
         cause, remedy = "who gives them could not be reached", "Check the way to STS, or to what the profile names."
     else:
-        cause, remedy = f"finding them ended with {names[0] if names[0].isidentifier() else 'an error'}", _CREDENTIALS
+        cause, remedy = f"finding them ended with {names[0] if _is_name(names[0]) else 'an error'}", _CREDENTIALS
     error = StoreError("credentials", f"No credentials for {_whose(role)}: {cause}.", remedy, whole=True)
     return Refused(names[0], error, unsigned=True)
+
+
+def _is_name(code: str) -> bool:
+    """Whether a code looks like an error's name: what answers may have put there what it was sent."""
+    return re.fullmatch(r"[A-Z][A-Za-z]{2,50}(Exception|Error|Failure)", code) is not None
 
 
 def _whose(role: str) -> str:

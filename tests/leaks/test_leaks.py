@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sync.sandbox.server import Sandbox
 from sync.sandbox.states import NAMES, switch_on
 from tests.e2e.rig import PROGRAM, Ran, Rig
 from tests.leaks.canary import Net, proof
+from tests.leaks.echo import quoting
 from tests.services.bao import Bao, bao, mount
 from tests.services.graph import sandbox
 
@@ -85,25 +86,17 @@ def test_no_fault_of_graph_makes_a_secret_show(rig: Rig, sandbox: Sandbox, fault
 
 
 class _Echo(BaseHTTPRequestHandler):
-    """A service that quotes all that it was sent, as an answer of Graph's and of Vault's at once."""
+    """A service that quotes all that it was sent."""
 
     protocol_version = "HTTP/1.1"
     status = 400
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode(errors="replace")
-        said = f"Malformed access token {self.headers} {self.path} {body}"
-        error = {
-            "message": said,
-            "type": "OAuthException",
-            "code": 190,
-            "fbtrace_id": said[-40:],
-            "error_user_msg": said,
-        }
-        answer = json.dumps({"error": error, "errors": [said], "data": {"x": said}}).encode()
+        answer = quoting(dict(self.headers), self.path, body)
         self.send_response(self.status, "No")
         self.send_header("Content-Type", "application/json")
-        self.send_header("Location", f"http://127.0.0.1:9/{said[:50].replace(chr(10), '')}")
+        self.send_header("Location", f"http://127.0.0.1:9/{str(self.headers)[:50].replace(chr(10), '')}")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
@@ -166,10 +159,11 @@ def test_a_secret_in_the_configuration_is_not_quoted(rig: Rig, sandbox: Sandbox)
             must_not_leak(ran, secrets)
 
 
-def test_the_daemon_shows_no_secret_in_its_log_or_arguments(rig: Rig, sandbox: Sandbox) -> None:
-    """Some cycles of ``run`` at level debug, with Pages failing in many ways, log no piece of a secret."""
+@contextmanager
+def daemon(rig: Rig) -> Iterator[tuple[Path, list[str]]]:
+    """Run the daemon with a cycle each half second, until the block ends: its log, and a list that all it said is put in."""
     rig.write(schedule={"every": "500ms"})
-    out, err = rig.folder / "stdout", rig.folder / "stderr"
+    out, err, said = rig.folder / "stdout", rig.folder / "stderr", list[str]()
     with out.open("w") as stdout, err.open("w") as stderr:
         process = subprocess.Popen(
             [*PROGRAM, "--config", str(rig.file), "run"],
@@ -178,21 +172,29 @@ def test_the_daemon_shows_no_secret_in_its_log_or_arguments(rig: Rig, sandbox: S
             env={**os.environ, **rig.environment},
         )
     try:
-        for number, fault in enumerate(
-            ("revoked@paris", "null-items%0.5", "unassigned@rome", "server-error%0.3", "dead")
-        ):
-            _wait_for_cycles(out, number + 1)
-            switch_on(sandbox.world, fault)
-        arguments = Path(f"/proc/{process.pid}/cmdline").read_text()
+        yield out, said
+        said.append(Path(f"/proc/{process.pid}/cmdline").read_text())
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=15)
     assert code == 0, err.read_text()
+    said += [out.read_text(), err.read_text()]
+
+
+def test_the_daemon_shows_no_secret_in_its_log_or_arguments(rig: Rig, sandbox: Sandbox) -> None:
+    """Some cycles of ``run`` at level debug, with Pages failing in many ways, log no piece of a secret."""
+    with daemon(rig) as (log, said):
+        for number, fault in enumerate(
+            ("revoked@paris", "null-items%0.5", "unassigned@rome", "server-error%0.3", "dead")
+        ):
+            wait_for_cycles(log, number + 1)
+            switch_on(sandbox.world, fault)
     secrets = secrets_of(sandbox, (rig.folder / "secret_id").read_text().strip())
-    must_not_leak(Ran(0, out.read_text(), err.read_text()), secrets, arguments)
+    must_not_leak(Ran(0, *said[1:]), secrets, said[0])
 
 
-def _wait_for_cycles(log: Path, count: int) -> None:
+def wait_for_cycles(log: Path, count: int) -> None:
+    """Wait until so many cycles have ended."""
     end = time.monotonic() + 60
     while log.read_text().count('"event": "cycle_finished"') < count:
         assert time.monotonic() < end, log.read_text()

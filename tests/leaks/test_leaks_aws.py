@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import time
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sync.sandbox.server import Sandbox
-from tests.e2e.rig import Rig
-from tests.leaks.test_leaks import must_not_leak, secrets_of, seen
-from tests.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws, aws, aws_environment, aws_server
+from tests.e2e.rig import Ran, Rig
+from tests.leaks.echo import quoting, quoting_xml
+from tests.leaks.test_leaks import daemon, must_not_leak, secrets_of, seen, wait_for_cycles
+from tests.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws, Fault, aws, aws_environment, aws_server
 from tests.services.graph import sandbox
 
 __all__ = ["aws", "aws_environment", "aws_server", "sandbox"]
 
+EXTERNAL, PROFILE_TOKEN = "canaryExternalId0123456789", "canaryProfileSessionToken/0123456789+abcdefghij=="
 _CODES = (
     "AccessDeniedException",
     "DecryptionFailure",
@@ -59,3 +65,96 @@ def test_no_fault_of_the_wire_to_aws_makes_a_secret_show(rig: Rig, aws: Aws, san
         aws.heal()
         make("CreateSecret")
         must_not_leak(rig.once(), secrets_of(sandbox, ACCESS_KEY, SECRET_KEY), seen(rig.folder / "tmp"))
+
+
+@pytest.fixture
+def as_role(rig: Rig, aws_environment: Path) -> Rig:
+    """Give the program with a profile that has a session token, and that assumes a role by an external id."""
+    aws_environment.write_text(aws_environment.read_text() + f"aws_session_token = {PROFILE_TOKEN}\n")
+    rig.secret("external_id", EXTERNAL)
+    external = {"file": str(rig.folder / "external_id")}
+    auth = {"profile": "prod", "role_arn": "arn:aws:iam::123456789012:role/pages", "external_id": external}
+    rig.write(stores={"store": {**rig.store, "timeout": "20s", "auth": auth}})
+    return rig
+
+
+class Session:
+    """What STS gave out, each piece of it a secret."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.given = [ACCESS_KEY, SECRET_KEY, EXTERNAL, PROFILE_TOKEN]
+        self._aws = aws
+        self.heal()
+
+    def heal(self) -> None:
+        """End all faults."""
+        self._aws.heal()
+        self._aws.fault("AssumeRole", self._note, times=999)
+
+    def _note(self, call: Any) -> bool:
+        status, content = call.forward()
+        self.given += re.findall(r"<(?:SecretAccessKey|SessionToken)>([^<]+)<", content.decode())
+        call.handler.reply(status, content)
+        return True
+
+
+def quote(aws: Aws, operation: str, status: int, code: str = "") -> list[str]:
+    """Have an operation answered with all that it was sent; gives the operations for which that was done by now.
+
+    ``code`` takes the place of a word of that.
+    """
+
+    def make(call: Any) -> bool:
+        headers, body = dict(call.handler.headers), call.handler.data.decode()
+        answer = quoting_xml(headers, body) if call.operation == "AssumeRole" else quoting(headers, "", body)
+        if code:
+            answer = re.sub(rb'(?<="__type": ")\w+', code.encode(), answer)
+        done.append(call.operation)
+        call.handler.reply(status, answer)
+        return True
+
+    done: list[str] = []
+    aws.faults.insert(0, Fault(operation, 0, 999, make))
+    return done
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 500])
+def test_an_aws_that_quotes_its_requests_is_not_repeated(as_role: Rig, aws: Aws, sandbox: Sandbox, status: int) -> None:
+    """Headers, bodies, external id and session tokens that AWS or STS quote, be it as an error's code, are not printed."""
+    session = Session(aws)
+    for operation in ("AssumeRole", "CreateSecret", "ListSecrets"):
+        session.heal()
+        quoted = quote(aws, operation, status)
+        ran = as_role.once()
+        assert ran.code in (0, 1, 3), ran.stdout  # a list without our secrets is taken for one
+        assert quoted
+        must_not_leak(ran, secrets_of(sandbox, *session.given), seen(as_role.folder / "tmp"))
+    assert len(session.given) > 4
+
+
+def test_a_daemon_whose_aws_quotes_its_requests_shows_no_secret(as_role: Rig, aws: Aws, sandbox: Sandbox) -> None:
+    """The same of a ``run`` in whose cycles tokens are replaced, and the role's session is refused and had anew."""
+    session, world = Session(aws), sandbox.world
+    with daemon(as_role) as (log, said):
+        wait_for_cycles(log, 1)
+        for status, operation in product(
+            (400, 200), ("DescribeSecret", "PutSecretValue", "BatchGetSecretValue", "AssumeRole")
+        ):
+            session.heal()
+            quoted = quote(aws, operation, status)
+            if operation == "AssumeRole":
+                quote(aws, "ListSecrets", 403, code="ExpiredTokenException")
+            with world.lock:
+                world.rotate(world.user)
+            as_role.secret("system_user_token", world.user.token)
+            _wait_for(quoted, log)
+        _wait_for(quote(aws, "", 403), log)
+        wait_for_cycles(log, log.read_text().count('"event": "cycle_finished"') + 1)
+    must_not_leak(Ran(0, *said[1:]), secrets_of(sandbox, *session.given), said[0], seen(as_role.folder / "tmp"))
+
+
+def _wait_for(quoted: list[str], log: Path) -> None:
+    end = time.monotonic() + 60
+    while not quoted:
+        assert time.monotonic() < end, log.read_text()[-2000:]
+        time.sleep(0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +309,20 @@ def test_wrong_keys(rig: MinistackRig, aws_environment: Path, part: str) -> None
     aws_environment.write_text(aws_environment.read_text().replace(wrong, wrong[:-4] + "AAAA"))
     error = failed(one(rig.make_store(), rig.key("a")), "credentials")
     assert error.whole
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+def test_clock_that_is_wrong(rig: MinistackRig, monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
+    """A request signed by a clock that is 20 minutes wrong is refused, and told as ``clock``; nothing is written."""
+    store = rig.make_store()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    with monkeypatch.context() as patch:
+        patch.setattr("botocore.auth.get_current_datetime", lambda: _wrong_by(minutes))
+        for answer in (store.write(rig.key("a"), payload(), marks(), replaces=None), one(store, rig.key("b"))):
+            assert not failed(answer, "clock").maybe_written
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+
+
+def _wrong_by(minutes: int) -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None) + timedelta(minutes=minutes)

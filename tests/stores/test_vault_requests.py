@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from sync.config import stores as config
+from sync.config.limits import OURS, label_faults
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Key, Stored
 from sync.core.payload import Payload
 from sync.stores.vault import VaultStore
 from tests.services.bao import Bao, bao, raft
 from tests.services.between import Between, between
-from tests.stores.contract import marks, one, payload, stored, written
+from tests.stores.contract import failed, marks, one, payload, stored, written
 from tests.stores.vault_rig import LeapingClock, VaultRig
 
 __all__ = ["bao", "raft"]
@@ -130,6 +132,40 @@ def test_a_deletion_that_lies_ahead_is_none_yet(rig: VaultRig) -> None:
     assert cycle(store, keys) <= 12 + 9
     cycle(store, keys)
     assert stored(store, keys[0]).state == "live"
+
+
+@pytest.mark.parametrize("letter", ["x", "ü"])
+def test_largest_marks_that_validate_allows(rig: VaultRig, letter: str) -> None:
+    """Vault takes the largest map of marks that a configuration can lead to, and no larger one."""
+    wide = letter.encode()
+    name, value = letter * (120 // len(wide)), letter * (512 // len(wide))
+    most = {f"{number:02}{name}": value for number in range(64 - OURS)}
+    vault = configured()
+    assert list(label_faults(most, vault)) == []
+    store, key = rig.make_store(), rig.key("a")
+    full = marks(labels=most, hold="1")
+    written(store.write(key, payload(), full, replaces=None))
+    other = marks(labels={name: value[:-1] + "y" for name, value in most.items()}, hold="1")
+    written(store.mark(key, other, version="1"))
+    assert stored(store, key).marks == other
+    store.begin()
+    assert [found for _, found in store.owned("acme")] == [other]  # type: ignore[union-attr]
+    # OpenBao 2.7.2 counts the keys of a patch alone, so that the number is only seen where all of them are new.
+    for number, more in enumerate(({**most, "z": "y"}, {"n" * 123: "y"}, {"n": value + "y"})):
+        assert list(label_faults(more, vault))
+        failed(store.write(rig.key(f"b{number}"), payload(), marks(labels=more, hold="1"), replaces=None), "unexpected")
+
+
+def configured() -> config.VaultStore:
+    """Give a Vault store as a configuration has it."""
+    return config.VaultStore.model_validate(
+        {
+            "type": "vault",
+            "address": "http://127.0.0.1:8200",
+            "mount": "kv",
+            "auth": {"method": "token", "token": {"env": "T"}},
+        }
+    )
 
 
 def test_secrets_beside_the_prefix(rig: VaultRig) -> None:

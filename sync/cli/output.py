@@ -155,9 +155,11 @@ def put_lines(lines: Sequence[Line]) -> None:
 
 
 def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> None:
+    from rich.cells import cell_len  # noqa: PLC0415 - for a terminal only
     from rich.text import Text  # noqa: PLC0415 - for a terminal only
 
     from sync.cli.account import SPARE  # noqa: PLC0415 - not for JSON
+    from sync.cli.fit import fitted  # noqa: PLC0415 - for a terminal only
 
     # A column that says nothing takes no room; nor does that of the store where there is one.
     values = [{line.cells[place] for line in lines} for place in range(len(columns))]
@@ -166,19 +168,28 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
         for place, name in enumerate(columns)
         if not values[place] <= set(SPARE) and (name != "store" or len(values[place]) > 1)
     ]
-    table = _empty_table([columns[place] for place in kept])
-    for line in lines:
+    names = [columns[place] for place in kept]
+    rows = [[scrub(line.cells[place]) for place in kept] for line in lines]
+    widths = fitted(names, rows, console.width, measure=cell_len)
+    table = _empty_table([])
+    for place, width in widths.items():
+        table.add_column(names[place], overflow="fold", width=width)
+    for line, cells in zip(lines, rows, strict=True):
         style = _STYLES[line.served]
-        cells = (scrub(line.cells[place]) for place in kept)
-        table.add_row(*(Text(cell, style=style if cell == line.served else "") for cell in cells))
-    console.print(table)
+        table.add_row(*(Text(cells[place], style=style if cells[place] == line.served else "") for place in widths))
+    console.print(table, "")
+    left_out = [name for place, name in enumerate(names) if place not in widths]
+    if left_out:
+        told = "a wider terminal, a pipe and --output json have all"
+        console.print(f"Not shown, for want of room: {', '.join(left_out)}; {told}.")
 
 
 def _empty_table(columns: Sequence[str]) -> Table:
     from rich import box  # noqa: PLC0415 - for a terminal only
     from rich.table import Table  # noqa: PLC0415 - for a terminal only
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    # With the column of the box itself that is sync.cli.fit.GAP blanks between two columns.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -34,7 +34,7 @@ def parts(arguments: list[str] | None = None) -> list[Part]:
     hour += [f"--seed={asked.seed}"] if asked.seed is not None else []
     hour += ["--keep"] if asked.keep else []
     simulated = ["-m", "tests.simulation", f"--seeds={asked.seeds.start}..{asked.seeds.stop}"]
-    tests = ["-m", "pytest", "-q", "--numprocesses=auto", "--dist=loadgroup", *_TESTS]
+    tests = ["-m", "pytest", "-v", "--numprocesses=auto", "--dist=loadgroup", *_TESTS]
     every = {"hour": Part("hour", hour), "seeds": Part("seeds", simulated), "long": Part("long", tests, _LONG)}
     return [every[name] for name in names if name in (asked.only or names)]
 

@@ -19,6 +19,7 @@ from sync.threads import Stopping, SystemClock
 
 if TYPE_CHECKING:
     from sync.config.load import Config
+    from sync.core.events import Event
     from sync.core.report import Report
     from sync.ops.log import Log
 
@@ -91,11 +92,31 @@ def daemon(given: Path | None) -> int:
         return 2
     from sync import app, daemon  # noqa: PLC0415 - not for a file that is wrong
     from sync.config.schedule import trigger  # noqa: PLC0415 - not for a file that is wrong
+    from sync.core.events import Event  # noqa: PLC0415 - not for a file that is wrong
     from sync.ops.log import standard_log  # noqa: PLC0415 - not for a file that is wrong
 
-    logs.append(standard_log(level=config.settings.log.level, form=config.settings.log.format))
-    daemon.run(app.build(config, clock=clock), trigger=trigger(config.settings.schedule), clock=clock, log=logs[0])
+    log = standard_log(level=config.settings.log.level, form=config.settings.log.format)
+    logs.append(log)
+    log.write(_started(config))
+    daemon.run(app.build(config, clock=clock), trigger=trigger(config.settings.schedule), clock=clock, log=log)
+    log.write(Event("info", "daemon_stopped", {}))
     return 0
+
+
+def _started(config: Config) -> Event:
+    from importlib.metadata import version  # noqa: PLC0415 - not for a file that is wrong
+
+    from sync.config.schedule import in_words  # noqa: PLC0415 - not for a file that is wrong
+    from sync.core.events import Event  # noqa: PLC0415 - not for a file that is wrong
+
+    fields = {
+        "version": version("page-token-sync"),
+        "instance": config.settings.instance,
+        "pages": len(config.pages),
+        "file": str(config.files[0].absolute()),
+        "next": in_words(config.settings.schedule),
+    }
+    return Event("info", "daemon_started", fields)
 
 
 def _configuration(given: Path | None) -> Config:

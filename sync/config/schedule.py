@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sync.config.cron import parse_cron
+from sync.config.durations import duration_text
 from sync.config.model import Schedule, Settings
 from sync.core.due import verify_interval
 from sync.core.model import Page
@@ -28,6 +29,16 @@ def trigger(schedule: Schedule) -> BaseTrigger:
 
     jitter = schedule.jitter.total_seconds() or None
     return IntervalTrigger(seconds=_every(schedule).total_seconds(), timezone=UTC, jitter=jitter)
+
+
+def in_words(schedule: Schedule) -> str:
+    """Say when cycles run, for whoever reads that a daemon has started."""
+    if schedule.cron is None:
+        rhythm = f"every {duration_text(_every(schedule))}"
+    else:
+        rhythm = f"by cron {schedule.cron!r} in {schedule.timezone}"
+    later = f", each up to {duration_text(schedule.jitter)} later" if schedule.jitter else ""
+    return f"a cycle now, then {rhythm}{later}"
 
 
 def next_runs(schedule: Schedule, *, count: int, now: datetime) -> list[datetime]:

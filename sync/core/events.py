@@ -14,6 +14,8 @@ from sync.core.refresh import Renewal
 from sync.core.report import PageEntry, Report, StoreEntry
 
 EVENTS: Mapping[str, str] = {
+    "daemon_started": "The daemon begins: version, instance, number of Pages, configuration file, and when cycles run.",
+    "daemon_stopped": "The daemon has ended, as a signal told it to.",
     "cycle_started": "A cycle begins.",
     "cycle_finished": "A cycle has ended; its result and its summary.",
     "cycle_warning": "Something that an operator should know changes no result yet.",
@@ -32,7 +34,7 @@ EVENTS: Mapping[str, str] = {
     "app_refused": "Meta refuses an app's credentials or has blocked it; the Pages concerned are counted.",
     "store_failed": "A store could not do what was asked; the places concerned are counted.",
 }
-"""Every event of a cycle that is logged, with what it says."""
+"""Every event that is logged, with what it says."""
 
 _WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
 _APP_CODES = frozenset({"app-secret-wrong", "app-blocked", "app-capability"})

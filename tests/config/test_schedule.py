@@ -9,7 +9,7 @@ import pytest
 
 from sync.config.cron import CronError, parse_cron
 from sync.config.model import Schedule
-from sync.config.schedule import interval_seconds, next_runs, trigger
+from sync.config.schedule import in_words, interval_seconds, next_runs, trigger
 
 # 25 November 2026 is a Wednesday. Central European Time goes forward on 29 March and back on 25 October 2026.
 ROWS = [
@@ -117,3 +117,16 @@ def test_jitter(schedule: Schedule) -> None:
     due = trigger(steady).get_next_fire_time(now, now)
     for _ in range(200):
         assert due <= trigger(schedule).get_next_fire_time(now, now) <= due + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({}, "a cycle now, then every 15m"),
+        ({"every": "90m", "jitter": "30s"}, "a cycle now, then every 90m, each up to 30s later"),
+        ({"cron": "0 6 * * *", "timezone": "Europe/Berlin"}, "a cycle now, then by cron '0 6 * * *' in Europe/Berlin"),
+    ],
+)
+def test_a_schedule_in_words(keys: dict[str, str], words: str) -> None:
+    """What a daemon says at its start of when it works."""
+    assert in_words(Schedule.model_validate(keys)) == words

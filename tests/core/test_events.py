@@ -61,13 +61,13 @@ def many(candidate: Candidate, there: Held = GOOD, count: int = 3) -> Any:
 
 
 def test_list_is_closed() -> None:
-    """These are the events of a cycle, each with what it says."""
+    """These are the events, each with what it says."""
     assert sorted(EVENTS) == sorted(
         [
             *("cycle_started", "cycle_finished", "cycle_warning", "page_written", "page_kept", "page_refused"),
             *("system_user_dead", "system_user_ending", "graph_throttled", "app_refused", "store_failed"),
             *("page_held", "page_lost", "page_regained", "brake_held", "system_user_degraded"),
-            "system_user_refreshed",
+            *("system_user_refreshed", "daemon_started", "daemon_stopped"),
         ]
     )
     assert all(meaning.endswith(".") for meaning in EVENTS.values())

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from sync.sandbox.server import Sandbox, start
 from sync.sandbox.states import switch_off, switch_on
 from tests.cli.rigs import file_rig
-from tests.e2e.rig import PROGRAM, Rig
+from tests.e2e.rig import INSTANCE, PROGRAM, Rig
 from tests.e2e.scene import Scene
 from tests.services.bao import Bao, bao
 from tests.services.between import Asked, Deed, Reply, between, times
@@ -181,7 +182,27 @@ def test_sigterm_between_cycles_ends_at_once(rig: Rig) -> None:
         daemon.until("cycle_finished", result="ok")
         assert daemon.end() < 5
         assert daemon.process.returncode == 0
-        assert daemon.lines[-1]["event"] == "cycle_finished"
+        assert [line["event"] for line in daemon.lines[-2:]] == ["cycle_finished", "daemon_stopped"]
+
+
+def test_start_and_stop_are_told(rig: Rig) -> None:
+    """The first line says what runs, by which file and when; the last one that it ended; both at info, in no cycle."""
+    rig.write(schedule={"every": "1h", "jitter": "30s"})
+    with running(rig) as daemon:
+        daemon.until("cycle_finished")
+        daemon.end()
+    first, last = daemon.lines[0], daemon.lines[-1]
+    assert {name: first[name] for name in first if name != "timestamp"} == {
+        "level": "info",
+        "event": "daemon_started",
+        "version": version("page-token-sync"),
+        "instance": INSTANCE,
+        "pages": 5,
+        "file": str(rig.file),
+        "next": "a cycle now, then every 1h, each up to 30s later",
+    }
+    assert (last["event"], last["level"]) == ("daemon_stopped", "info")
+    assert not any("cycle" in line for line in (first, last))
 
 
 def test_sigterm_right_after_the_start_is_heard(rig: Rig) -> None:
@@ -250,6 +271,7 @@ def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) ->
     for line in daemon.lines:
         assert list(line)[:3] == ["timestamp", "level", "event"]
         if line["event"] not in (
+            "daemon_started",
             "cycle_finished",
             "system_user_dead",
             "graph_throttled",

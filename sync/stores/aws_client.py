@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ class AwsClient:
 
     def _tried(self, operation: str, subject: str, parameters: Mapping[str, Any]) -> Answer:
         end = time.monotonic() + self._settings.timeout
-        made = self._opened(operation)
+        made = self._opened(operation, end)
         if isinstance(made, Refused):
             return made
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second and 60 MB
@@ -108,16 +108,14 @@ class AwsClient:
 
         from sync.stores.aws_wire import Call  # noqa: PLC0415 - as above
 
-        call, step = Call(), _Step()
+        call = Call()
         try:
-            asking = started(lambda: call.run(lambda: _ask(made, operation, parameters, step)), name="aws")
+            asking = started(lambda: call.run(lambda: _ask(made.client, operation, parameters)), name="aws")
             answer = asking.result(max(end - time.monotonic(), 0))
             needed = _NEEDED.get(operation)
             return answer if needed is None or needed in answer else not_aws(operation)
         except NoThreadError:
             return no_thread()
-        except UnsignedError as error:
-            return error.refused
         except ClientError as error:
             said, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
             code, status = str(said.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
@@ -128,17 +126,17 @@ class AwsClient:
             return from_class(_kinds(error), operation=operation, subject=subject)
         except TimeoutError:
             call.give_up()
-            return (
-                from_class(["ReadTimeoutError"], operation=operation, subject=subject) if step.signed else self._late()
-            )
+            return from_class(["ReadTimeoutError"], operation=operation, subject=subject)
 
-    def _opened(self, operation: str) -> Made | Refused:
+    def _opened(self, operation: str, end: float) -> Made | Refused:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
         if self._made_from is None:
             self._made_from = self._sources()
         try:
-            return self._opening.wait(self._settings.timeout)
+            made = self._opening.wait(end - time.monotonic())
+            made.sign(max(end - time.monotonic(), 0))
+            return made
         except NoThreadError:
             return no_thread()
         except TimeoutError:
@@ -174,18 +172,9 @@ class AwsClient:
             self.requests += 1
 
 
-@dataclass
-class _Step:
-    """How far a call came: whether credentials were had for it."""
-
-    signed: bool = False
-
-
-def _ask(made: Made, operation: str, parameters: Mapping[str, Any], step: _Step) -> Mapping[str, Any]:
-    made.sign()
-    step.signed = True
+def _ask(client: Any, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
-    answer: Mapping[str, Any] = getattr(made.client, method)(**parameters)
+    answer: Mapping[str, Any] = getattr(client, method)(**parameters)
     return answer
 
 

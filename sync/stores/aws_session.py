@@ -41,17 +41,44 @@ class UnsignedError(Exception):
         self.refused = refused
 
 
-@dataclass(frozen=True, slots=True)
 class Made:
     """A client, and the credentials that it signs with."""
 
-    client: Any
-    credentials: Any
-    role: str
+    def __init__(self, client: Any, credentials: Any, role: str) -> None:
+        self.client = client
+        self._credentials = credentials
+        self._role = role
+        self._lock = threading.Lock()
+        self._renewal: Future[Any] | None = None
+        self._asked: Any = None
 
-    def sign(self) -> None:
-        """Have credentials at hand that have not ended; raises UnsignedError. The client's own signing then finds them."""
-        found(self.credentials.get_frozen_credentials, self.role)
+    def sign(self, seconds: float) -> None:
+        """Have credentials at hand that do not end soon, so that the client's own signing finds them.
+
+        Raises UnsignedError; TimeoutError where they are not had in time; NoThreadError.
+        """
+        from sync.stores.aws_wire import Call  # noqa: PLC0415 - half a second and 60 MB
+
+        needed = getattr(self._credentials, "refresh_needed", None)
+        if needed is None or not needed():
+            return
+        with self._lock:
+            if not self.hangs:
+                asked = self._asked = Call()
+                find = self._credentials.get_frozen_credentials
+                self._renewal = started(lambda: asked.run(lambda: found(find, self._role)), name="aws")
+            renewal = self._renewal
+        try:
+            if renewal is not None:
+                renewal.result(seconds)
+        except TimeoutError:
+            self._asked.give_up()
+            raise
+
+    @property
+    def hangs(self) -> bool:
+        """Whether credentials are being found, and are not yet."""
+        return self._renewal is not None and not self._renewal.done()
 
 
 class Opening:
@@ -79,8 +106,9 @@ class Opening:
 
     @property
     def hangs(self) -> bool:
-        """Whether its making has begun and not ended."""
-        return self._future is not None and not self._future.done()
+        """Whether its making has begun and not ended, or the finding of its credentials."""
+        made = self.made
+        return made.hangs if made is not None else self._future is not None and not self._future.done()
 
     def _make(self) -> Made:
         import boto3.session  # noqa: PLC0415 - half a second and 60 MB, only for who has such a store

@@ -265,6 +265,30 @@ def test_program_that_hangs_holds_up_one_call_and_no_cycle(rig: AwsRig, program:
     assert isinstance(one(store, rig.key("a")), Absent)
 
 
+def test_renewal_that_hangs_is_not_begun_a_second_time(rig: AwsRig, program: Path) -> None:
+    """Where the program hangs that renews credentials in use, no cycle starts it again, and none is held up beyond its time."""
+    prints(program, keys(datetime.now(UTC) + timedelta(minutes=5)))
+    store = rig.make_store(profile="asked", timeout=2.5)
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    prints(
+        program,
+        keys(datetime.now(UTC) + timedelta(hours=1)),
+        then=f"while ! [ -e {program.parent}/go ]; do sleep 0.05; done",
+    )
+    before = runs(program)
+    for _ in range(3):
+        start = time.monotonic()
+        store.begin()
+        assert "in time" in failed(one(store, rig.key("a")), "credentials").message
+        assert time.monotonic() - start < 4
+    assert runs(program) == before + 1
+    (program.parent / "go").touch()
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    assert runs(program) == before + 1
+
+
 @pytest.mark.parametrize("text", [None, "", "no JSON " + CANARY, "[]", '{"Version": 2}', '{"Version": 1}'])
 def test_program_that_gives_no_credentials(rig: AwsRig, aws: Aws, program: Path, text: str | None) -> None:
     """A program that is not there, or prints something else, is an error of the store and of nothing else."""

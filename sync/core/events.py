@@ -22,7 +22,7 @@ EVENTS: Mapping[str, str] = {
     "page_written": "A secret was created, updated or replaced.",
     "page_kept": "Nothing was written, since the Page's token could not be vouched for, or the stored one is as good.",
     "page_refused": "A place is not ours to write; more than three of a store for one cause are counted in one line.",
-    "page_held": "A write was decided, and is held: by the configuration, or by the brake.",
+    "page_held": "A write was decided, and is held: by the configuration, or by the brake; more than three of a store for one reason are counted in one line.",
     "page_lost": "A Page has lastingly been out of its system user's reach; whether its stored token works is said.",
     "page_regained": "A Page that was lost is reached again.",
     "brake_held": "Too many working tokens of a store would change at once; what lets exactly these through is said.",
@@ -48,9 +48,9 @@ _Counted = Mapping[tuple[str, str], Sequence[Problem]]
 """By app and code: a problem for each Page that has it."""
 
 _NAMED = 3
-"""So many refused places of a store are told one by one; more of them, as after a change of ``instance``, in one line."""
-_Refusals = Mapping[tuple[str, str], Sequence[Problem]]
-"""By store and code: the problems of places that are told in one line."""
+"""So many refused or held places of a store are told one by one; more of them, as after a change of ``instance``, in one line."""
+_Many = Mapping[tuple[str, Kind, str], Sequence[StoreEntry]]
+"""By store, action and cause: the places that are told in one line."""
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -72,13 +72,13 @@ def events(report: Report) -> Iterator[Event]:
     counted = _counted(report)
     yield from _causes(counted)
     yield from _store_failures(report)
-    refusals = _refusals(report)
-    yield from _folded(refusals)
+    many = _many(report)
+    yield from _folded(many)
     yield from _access(report)
     yield from _brake(report)
     for page in report.pages:
         for entry in page.stores:
-            event = _place(page, entry, parents.get(page.system_user, ()), counted, refusals)
+            event = _place(page, entry, parents.get(page.system_user, ()), counted, many)
             if event is not None:
                 yield event
     summary = {name: count for name, count in report.summary.items() if count}
@@ -146,8 +146,11 @@ def _brake(report: Report) -> Iterator[Event]:
             held[entry.key.store] += entry.action is Kind.HELD and entry.reason == "brake"
     for store, count in held.items():
         if count:
-            remedy = f"Look at the plan; page-token-sync once --if-plan {report.checksum} lets exactly these through."
-            yield Event("error", "brake_held", {"store": store, "places": count, "remedy": remedy})
+            remedy = (
+                f"Look at the plan; page-token-sync once --if-plan {report.checksum} lets exactly these through. Both want "
+                "the same --config as this daemon."
+            )
+            yield Event("error", "brake_held", {"store": store, "places": count, "actor": "operator", "remedy": remedy})
 
 
 def _counted(report: Report) -> _Counted:
@@ -186,25 +189,41 @@ def _store_failures(report: Report) -> Iterator[Event]:
         yield Event("error", "store_failed", {"store": store, **place, "reason": error, **_problem(problem)})
 
 
-def _refusals(report: Report) -> _Refusals:
-    refused: dict[tuple[str, str], list[Problem]] = defaultdict(list)
+def _many(report: Report) -> _Many:
+    found: dict[tuple[str, Kind, str], list[StoreEntry]] = defaultdict(list)
     for page in report.pages:
         for entry in page.stores:
-            if entry.action is Kind.REFUSED and entry.problems:
-                refused[entry.key.store, entry.problems[0].code].append(entry.problems[0])
-    return {at: problems for at, problems in refused.items() if len(problems) > _NAMED}
+            at = _shared(entry)
+            if at is not None:
+                found[at].append(entry)
+    return {at: entries for at, entries in found.items() if len(entries) > _NAMED}
 
 
-def _folded(refusals: _Refusals) -> Iterator[Event]:
-    for (store, code), problems in refusals.items():
-        first = problems[0]
-        if any(problem.message != first.message for problem in problems):
-            first = replace(first, message=CATALOGUE[code].meaning)
-        yield Event("warning", "page_refused", {"store": store, "places": len(problems), **_problem(first)})
+def _shared(entry: StoreEntry) -> tuple[str, Kind, str] | None:
+    """Give what a refused or held place may share with many others: its store, the action, and what it is due to."""
+    match entry.action:
+        case Kind.REFUSED if entry.problems:
+            return entry.key.store, entry.action, entry.problems[0].code
+        case Kind.HELD if entry.reason:
+            return entry.key.store, entry.action, entry.reason
+        case _:
+            return None
+
+
+def _folded(many: _Many) -> Iterator[Event]:
+    for (store, action, cause), entries in many.items():
+        fields = {"store": store, "places": len(entries), "action": action.value}
+        if action is Kind.HELD:
+            yield Event("info", "page_held", {**fields, "reason": cause})
+            continue
+        first = entries[0].problems[0]
+        if any(entry.problems[0].message != first.message for entry in entries):
+            first = replace(first, message=CATALOGUE[cause].meaning)
+        yield Event("warning", "page_refused", {**fields, **_problem(first)})
 
 
 def _place(
-    page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...], counted: _Counted, refusals: _Refusals
+    page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...], counted: _Counted, many: _Many
 ) -> Event | None:
     fields = {
         "page": page.name,
@@ -225,12 +244,12 @@ def _place(
         level: Level = "warning" if entry.reason == "recreated" or entry.confirmed is False else "info"
         return Event(level, "page_written", {**_present(fields), "confirmed": entry.confirmed})
     if entry.action is Kind.REFUSED:
-        folded = any((entry.key.store, problem.code) in refusals for problem in entry.problems[:1])
-        level = "debug" if folded else "warning"
+        level = "debug" if _shared(entry) in many else "warning"
         return Event(level, "page_refused", {**_present(fields), **_first(entry.problems)})
     if entry.action is Kind.HELD and entry.would is not None:
         would = _present({"would": entry.would.kind.value, "would_reason": entry.would.reason})
-        return Event("info", "page_held", {**_present(fields), **would})
+        level = "debug" if _shared(entry) in many else "info"
+        return Event(level, "page_held", {**_present(fields), **would})
     if entry.action is Kind.KEPT:
         problems = page.problems + entry.problems
         told = tuple(problem for problem in of_parent if problem.code in _PARENT_CODES)

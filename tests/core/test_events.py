@@ -12,7 +12,9 @@ import pytest
 
 from sync.core.decide import Candidate, Held
 from sync.core.events import EVENTS, Event, events
+from sync.core.holds import hold
 from sync.core.model import Absent, Key, Parent, SourceError, State, Stored, Verdict, Written
+from sync.core.planned import PagePlan
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.refresh import Renewal
 from sync.core.report import Report
@@ -248,6 +250,44 @@ def test_many_refusals_of_one_code_and_many_reasons_are_told_by_what_they_share(
     assert event.fields["error"] == CATALOGUE["secret-foreign"].meaning
     each = [one for one in told(account(*pages, outcomes={}), "debug") if one.level == "debug"]
     assert [one.fields["page"] for one in each] == ["p0", "p1", "p2", "p3"]
+
+
+def braking(count: int, reason: str = "brake") -> list[PagePlan]:
+    """Give Pages whose stored token would be replaced, and is held."""
+    pages = many(fetched(), held(stored(OTHER), judged(is_valid=False)), count)
+    return [
+        replace(one, places=tuple(replace(place, action=hold(place.action, reason)) for place in one.places))
+        for one in pages
+    ]
+
+
+@pytest.mark.parametrize("reason", ["brake", "hold", "observe"])
+def test_many_held_places_of_one_reason_are_one_line(reason: str) -> None:
+    """Three held places are named at info; of four the number is told, and each is told at debug."""
+    few = [event for event in told(account(*braking(3, reason))) if event.name == "page_held"]
+    assert [event.fields["page"] for event in few] == ["p0", "p1", "p2"]
+    report = account(*braking(4, reason), outcomes={})
+    (event,) = [event for event in told(report) if event.name == "page_held"]
+    assert event == Event("info", "page_held", {"store": "vault", "places": 4, "action": "held", "reason": reason})
+    each = [event for event in told(report, "debug") if event.name == "page_held" and event.level == "debug"]
+    assert [(event.fields["page"], event.fields["would"]) for event in each] == [
+        (f"p{n}", "replaced") for n in range(4)
+    ]
+
+
+def test_reasons_are_counted_each_for_itself() -> None:
+    """Two places that are held by one thing and two by another are four lines."""
+    two, more = braking(2), [replace(one, page=replace(one.page, name="q")) for one in braking(2, "hold")]
+    assert sum(event.name == "page_held" for event in told(account(*two, *more))) == 4
+
+
+def test_the_brake_says_who_acts_and_how() -> None:
+    """What lets a held plan through names its checksum, who may do it, and that it wants the daemon's configuration."""
+    report = account(*braking(2), outcomes={})
+    (event,) = [event for event in told(report) if event.name == "brake_held"]
+    assert event.fields.items() >= {"store": "vault", "places": 2, "actor": "operator"}.items()
+    assert f"once --if-plan {report.checksum} " in event.fields["remedy"]
+    assert "--config" in event.fields["remedy"]
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from math import inf
 from typing import Protocol, TypeVar, runtime_checkable
+
+_LOOK = 0.5
+"""Seconds after which it is looked again whether shutdown was asked for."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -138,11 +142,14 @@ class Serial(Protocol):
         ...
 
 
-def each(work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clock) -> Mapping[K, V]:
+def each(
+    work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clock, patience: float = inf
+) -> Mapping[K, V]:
     """Do ``work`` for each item over at most ``workers`` threads, and give the answers by item.
 
     ``work`` answers with values: what it raises passes through. Once shutdown is asked for no further item is begun, and
-    Stopping is raised when those have ended that were.
+    Stopping is raised when those have ended that were, or ``patience`` seconds have passed: what then still runs is left
+    to itself.
     """
     todo = list(dict.fromkeys(items))
     done: dict[K, V] = {}
@@ -154,8 +161,8 @@ def each(work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clo
     if isinstance(clock, Serial):
         for item in clock.order(todo):
             one(item)
-    elif workers > 1 and len(todo) > 1:
-        _spread(one, todo, workers)
+    elif todo and (workers > 1 < len(todo) or patience < inf):
+        _spread(one, todo, workers, clock, patience)
     for item in todo:
         if item not in done:
             one(item)
@@ -182,7 +189,7 @@ def started(work: Callable[[], V], *, name: str) -> Future[V]:
     return future
 
 
-def _spread(one: Callable[[K], None], todo: Sequence[K], workers: int) -> None:
+def _spread(one: Callable[[K], None], todo: Sequence[K], workers: int, clock: Clock, patience: float) -> None:
     """Do ``one`` over threads; where the machine gives no thread for an item it may be left undone."""
     left, failed = iter(todo), threading.Event()
 
@@ -199,13 +206,27 @@ def _spread(one: Callable[[K], None], todo: Sequence[K], workers: int) -> None:
 
     futures: list[Future[None]] = []
     count = min(workers, len(todo))
-    with ThreadPoolExecutor(count, thread_name_prefix="sync") as pool:
-        # What cannot have a thread may still be done by one that was there before.
-        with suppress(RuntimeError):
-            futures.extend(pool.submit(work) for _ in range(count))
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            failed.set()
-            raise
+    pool = ThreadPoolExecutor(count, thread_name_prefix="sync")
+    # What cannot have a thread may still be done by one that was there before.
+    with suppress(RuntimeError):
+        futures.extend(pool.submit(work) for _ in range(count))
+    try:
+        running = _waited_for(futures, clock, patience)
+    except BaseException:
+        failed.set()
+        raise
+    pool.shutdown(wait=not running)
+    for future in futures:
+        if future not in running:
+            future.result()
+    if running:
+        raise Stopping
+
+
+def _waited_for(futures: Iterable[Future[None]], clock: Clock, patience: float) -> set[Future[None]]:
+    """Wait for all, or until shutdown was asked for so many seconds ago; gives those that still run then."""
+    running, late = set(futures), GraceClock(clock)
+    with late.grace(patience):
+        while running and not late.is_set():
+            running = wait(running, timeout=_LOOK if patience < inf else None).not_done
+    return running

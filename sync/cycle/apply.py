@@ -24,6 +24,17 @@ _WORKERS = 8
 _CHUNK = 200
 """So many writes are begun before the proofs of the next ones are looked at again."""
 
+_PATIENCE = 6.5
+"""Seconds for which shutdown waits for writes that were begun, of ten for everything; stores end theirs a little earlier."""
+
+_UNANSWERED = StoreError(
+    "timeout",
+    "The store had not answered when shutdown left no more time; the write may have been done.",
+    "Nothing to do: the next start finds out.",
+    who="nobody",
+    maybe_written=True,
+)
+
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 Chunk = Mapping[Key, tuple[PagePlan, PlacePlan]]
@@ -66,9 +77,14 @@ def _apply(
         outcomes.update({key: ProofLost(verdict) for key, verdict in lost.items()})
 
         def write(key: Key, chunk: Chunk = chunk) -> None:
-            outcomes[key] = _write(task, chunk, proofs, told, key)
+            outcomes[key] = _UNANSWERED
+            try:
+                outcomes[key] = _write(task, chunk, proofs, told, key)
+            except Stopping:
+                del outcomes[key]
+                raise
 
-        each(write, [key for key in chunk if key not in lost], workers=_WORKERS, clock=task.clock)
+        each(write, [key for key in chunk if key not in lost], workers=_WORKERS, clock=task.clock, patience=_PATIENCE)
 
 
 def _proof(page: PagePlan, place: PlacePlan) -> Sequence[tuple[Secret, TokenFacts]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 
 import pytest
@@ -214,6 +215,28 @@ def test_shutdown_between_writes_begins_no_further_one() -> None:
     (finished,) = [event for event in events(report) if event.name == "cycle_finished"]
     assert (report.result, finished.fields["not_begun"]) == ("degraded", 50 - len(store.secrets))
     assert "Shutdown cut this cycle short" in report.frame.warnings[0]
+
+
+@pytest.mark.parametrize("pages", [1, 30])
+def test_shutdown_waits_for_no_store_for_ever(pages: int) -> None:
+    """A write that hangs is in doubt once shutdown leaves no more time for it, and all others are told all the same."""
+    stage = Stage(*(f"p{number}" for number in range(pages)))
+    hung, release = stage.pages[0].places[0], threading.Event()
+
+    def hang(step: str, key: Key | None) -> None:
+        if (step, key) == ("data", hung):
+            stage.clock.stopping = True
+            while not release.wait(0.02):
+                stage.clock.passed += 0.25
+
+    stage.stores["vault"].before = hang
+    report = stage.cycle()
+    release.set()
+    told = lines(report)
+    assert told.pop("vault/p0") == "failed/timeout"
+    assert report.pages[0].stores[0].served == "stale"
+    assert set(told.values()) <= {"created/", "kept/shutdown"}
+    assert stage.clock.passed < 20
 
 
 def test_shutdown_leaves_what_was_written_in_memory() -> None:

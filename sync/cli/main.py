@@ -59,7 +59,8 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(
-    epilog="Exit codes: 0 all is well, 1 something needs a look, 2 wrong usage or configuration, 3 nothing could be done, 4 held for a person."
+    epilog="Exit codes: 0 all is well, 1 something needs a look or a plan has something to do, 2 wrong usage or configuration, "
+    "3 nothing could be done, 4 held for a person, 130 interrupted."
 )
 def options(
     ctx: typer.Context,

@@ -98,7 +98,7 @@ def _fault(fault: Fault) -> Json:
 
 
 def _read_fault(params: dict[str, str]) -> Fault:
-    pages: Any = json.loads(params.get("pages") or "[]") or []
+    pages = _as_json(params, "pages", [], '["rome"], a JSON list of names or ids')
     return Fault(
         name=params.get("name", ""),
         argument=params.get("argument", ""),
@@ -168,7 +168,7 @@ def _app(world: World, action: str) -> Json:
 def _usage(world: World, params: dict[str, str]) -> Json:
     """Set the per cents that the usage headers tell: ``app``, and ``pages`` as an object by id or name."""
     world.app_usage = int(params.get("app", str(world.app_usage)))
-    for named, used in json.loads(params.get("pages") or "{}").items():
+    for named, used in _as_json(params, "pages", {}, '{"rome": 76}, a JSON object of per cents by name or id').items():
         find_page(world, named).usage = int(used)
     return {"app": world.app_usage, "pages": {page.id: page.usage for page in world.pages.values()}}
 
@@ -181,6 +181,20 @@ def _quota(world: World, params: dict[str, str]) -> Json:
         world.quotas.page_limit = _positive(params["page"])
         world.quotas.pages.clear()
     return world.quotas.show(world.time())
+
+
+def _as_json(params: dict[str, str], name: str, without: Any, wanted: str) -> Any:
+    """Read a parameter as JSON of the kind of ``without``, which is what it is where it is left out, empty or null."""
+    text = params.get(name) or "null"
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if value is None:
+        return without
+    if not isinstance(value, type(without)):
+        raise TypeError(f"{name}: write it like {name}={wanted}")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -9,8 +9,13 @@ import pytest
 import typer
 
 from sync.cli.main import app
+from sync.cli.words import EXITS
 from sync.config.load import load
+from sync.core.model import Key
 from sync.core.problems import CATALOGUE
+from sync.core.report_json import as_json
+from tests.core.accounts import GOOD, account, of
+from tests.core.values import fetched
 from tests.docs import generated
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +44,33 @@ def test_the_reference_has_every_command_and_option() -> None:
         for option in (*command.params, *program.params):
             for spelled in option.opts:
                 assert not spelled.startswith("--") or spelled in more, f"{name} {spelled}"
+
+
+def test_the_reference_has_every_key_of_the_report() -> None:
+    """Each key of a report stands in the reference's table of it, in the row of what it belongs to."""
+    page = (ROOT / "docs" / "reference.md").read_text()
+    document = as_json(account(of(fetched(), GOOD), orphans=(Key("vault", "x"),)))
+    (one,), (user,), (orphan,) = document["pages"], document["system_users"], document["orphans"]
+    for row, keys in (
+        ("system_users[]", user),
+        ("pages[]", one),
+        ("pages[].stores[]", one["stores"][0]),
+        ("orphans[]", orphan),
+    ):
+        (told,) = re.findall(rf"^\| `{re.escape(row)}` \| (.*)", page, re.MULTILINE)
+        assert [key for key in keys if f"`{key}`" not in told and key != "stores"] == [], row
+    assert [key for key in document if not re.search(rf"^\|.*`{key}(\[\])?`.* \| ", page, re.MULTILINE)] == []
+
+
+def test_every_exit_code_is_told() -> None:
+    """README, help and the page on judgement name each exit code."""
+    readme, judgement = (ROOT / "README.md").read_text(), (ROOT / "docs" / "judgement.md").read_text()
+    codes = readme[readme.index("Exit codes: ") :].split(".\n")[0]
+    epilog = str(typer.main.get_command(app).epilog)
+    for code in EXITS:
+        assert re.search(rf"\b{code} [a-z]", codes), code
+        assert re.search(rf"\b{code} [a-z]", epilog), code
+        assert f"\n| {code} |" in judgement, code
 
 
 def test_the_catalogue_names_nothing_that_is_not_there() -> None:

@@ -42,12 +42,25 @@ def test_one_sort_of_fault_is_switched_off_alone(client):
     assert [fault["name"] for fault in client.delete("/faults/html").json()["faults"]] == ["redirect"]
 
 
+def test_a_fault_can_be_given_as_curl_gives_it(sandbox, client):
+    """Names and values of a form are read as those of a JSON object are; a list of Pages is JSON in it."""
+    form = {"name": "unassigned", "argument": "field-missing", "pages": '["rome","paris"]', "times": "3"}
+    said = client.post("/faults", data=form).json()
+    ids = {page["name"]: page["id"] for page in sandbox.pages}
+    assert (said["argument"], said["times"]) == ("field-missing", 3)
+    assert said["pages"] == sorted([ids["rome"], ids["paris"]])
+
+
 @pytest.mark.parametrize(
     ("path", "body", "says"),
     [
         ("/faults", {"name": "nonsense"}, "unknown fault"),
         ("/faults", {"name": "html", "pages": ["nowhere"]}, "no Page"),
         ("/faults", {"name": "html", "times": "x"}, "invalid literal"),
+        ("/faults", {"name": "html", "pages": "rome"}, 'pages: write it like pages=["rome"]'),
+        ("/faults", {"name": "html", "pages": 5}, 'pages: write it like pages=["rome"]'),
+        ("/usage", {"pages": "rome"}, 'pages: write it like pages={"rome": 76}'),
+        ("/usage", {"pages": ["rome"]}, 'pages: write it like pages={"rome": 76}'),
         ("/pages/berlin/nonsense", {}, "unknown action"),
         ("/pages/nowhere/revoke", {}, "no Page"),
         ("/system-user/nonsense", {}, "known are"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self, assert_never
 
 from sync.config import logins, refs, stores
@@ -97,15 +98,23 @@ class App:
                 report, self._memory = run(
                     self._task(source, memory, selection, goes_on=goes_on), write=write, cycle=cycle, if_plan=if_plan
                 )
-            if write and self._state is not None:
-                with suppress(Stopping), self._late.grace(_GRACE):
-                    self._state.save(self._memory)
-            return report
+            return self._saved(report, self._memory) if write else report
         finally:
             http.close()
 
     def _load(self) -> Memory:
         return self._state.load() if self._state is not None else Memory()
+
+    def _saved(self, report: Report, memory: Memory) -> Report:
+        """Put the memory into the state file; that this does not work is told by the very cycle."""
+        if self._state is None:
+            return report
+        with suppress(Stopping), self._late.grace(_GRACE):
+            self._state.save(memory)
+        if not self._state.warning:
+            return report
+        warnings = (*report.frame.warnings, self._state.warning)
+        return replace(report, frame=replace(report.frame, warnings=tuple(dict.fromkeys(warnings))))
 
     def _graph(self, http: Http, memory: Memory, *, barred: CredentialError | None) -> GraphSource:
         graph = self._config.settings.graph
@@ -130,7 +139,9 @@ class App:
 
     def _task(self, source: GraphSource, memory: Memory, selection: Selected | None, *, goes_on: bool) -> Task:
         config, settings = self._config, self._config.settings
-        state = (self._state.warning,) if self._state is not None and self._state.warning else ()
+        # What was read at the first cycle is told there; what is written is told when it is.
+        read = self._state.warning if self._state is not None and self._memory is None else ""
+        state = (read,) if read else ()
         return Task(
             instance=settings.instance,
             pages=config.pages if selection is None else selection.pages,

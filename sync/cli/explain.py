@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from sync.cli import output
 from sync.cli.options import Form
-from sync.cli.words import ACTIONS, EXITS, REASONS, SERVED, STORE_FAILURES, Word
+from sync.cli.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
 from sync.config.errors import CODES
 from sync.core.events import EVENTS
 from sync.core.problems import CATALOGUE
@@ -41,6 +41,7 @@ def explanations() -> Iterator[Explained]:
     for code, meaning in CODES.items():
         told = "Each error says where it stands and what would be right: page-token-sync validate."
         yield Explained("configuration error", code, meaning, "operator", told)
+    yield from _words("failure", FAILURES)
     yield from _words("exit code", EXITS)
     results = {word.short: word for code, word in EXITS.items() if code in _WITH_RESULT}
     yield from _words("result", results)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -46,8 +47,31 @@ def main() -> None:
     tell_crashes_safely()
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
-    # Typer's own call would put its hook for exceptions in the place of ours.
-    typer.main.get_command(app)(prog_name="page-token-sync")
+    try:
+        # Typer's own call would put its hook for exceptions in the place of ours.
+        sys.exit(typer.main.get_command(app).main(prog_name="page-token-sync", standalone_mode=False))
+    except _WRONG_USAGE as wrong:
+        sys.exit(_tell_usage(wrong))
+
+
+# UsageError: Typer 0.29.2 has it in a module of its own, and gives out only what is made of it.
+_WRONG_USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+
+
+def _tell_usage(wrong: typer.BadParameter) -> int:
+    """Say what is wrong with the command line; the form that was asked for is sought in it, since it was not understood."""
+    if not _wants_json(sys.argv[1:]):
+        wrong.show()
+        return wrong.exit_code
+    from sync.cli.output import put_failure  # noqa: PLC0415 - see above
+
+    put_failure("usage", wrong.format_message(), Form.JSON)
+    return wrong.exit_code
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    text = "\0".join(["", *arguments, ""])
+    return any(f"\0{spelled}\0" in text for spelled in ("--output\0json", "--output=json", "-o\0json", "-ojson"))
 
 
 def _print_version(wanted: bool) -> None:

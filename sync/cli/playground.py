@@ -49,7 +49,7 @@ def serve(
     try:
         sandbox = start(listen, pages=pages, faults=faults, latency_ms=latency_ms, app_quota=app_quota, seed=seed)
     except ValueError as wrong:
-        output.put_failure("wrong-usage", str(wrong), form)
+        output.put_failure("usage", str(wrong), form)
         return 2
     except OSError as taken:
         output.put_failure("address", f"Cannot listen on {listen}: {taken.strerror or type(taken).__name__}.", form)

@@ -71,6 +71,10 @@ REASONS: Mapping[str, Word] = {
         "Meta took its word back",
         "Just before the write Meta was asked again and did not call the new token valid any more, so nothing was written.",
     ),
+    "another-plan": Word(
+        "another plan was let through",
+        "`--if-plan` named another plan than this one, so nothing was written; look at the plan as it is now.",
+    ),
     "shutdown": Word(
         "shutdown came before its turn",
         "Shutdown was asked for before the write was begun, so nothing was written; the next start decides anew.",
@@ -194,3 +198,19 @@ STORE_FAILURES: Mapping[str, Word] = {
     ),
 }
 """Why a store failed, the word under ``error``; the problem of the line knows more of the case."""
+
+FAILURES: Mapping[str, Word] = {
+    "usage": Word("", "The command line is wrong, and nothing was done.", "See --help of the command."),
+    "selection": Word(
+        "",
+        "What --page, --label or --store choose is not there, and nothing was done.",
+        "Mend the option that the message names.",
+    ),
+    "interrupted": Word("", "The command was interrupted before it had a report; what was written stays written."),
+    "unknown-code": Word("", "explain knows no such code.", "List them all: page-token-sync explain."),
+    "address": Word(
+        "", "The sandbox cannot listen at this address.", "Stop what listens there, or give another --listen."
+    ),
+    "folder": Word("", "The demonstration's folder cannot be used.", "Make room, or set TMPDIR."),
+}
+"""Why a command gives no report, beside what is wrong with a configuration."""

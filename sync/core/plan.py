@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -154,16 +155,32 @@ def is_to_be_judged(page: Page, content: Stored | Absent | StoreError, instance:
 def checksum(plans: Sequence[PagePlan]) -> str:
     """Give the plan's name: a hash over the lines that would write over existing data, whatever their order.
 
-    A held line counts as what it would be, so that the plan has one name on both sides of the brake.
+    A held line counts as what it would be, so that the plan has one name on both sides of the brake. What is put beside the
+    token counts too: a template or labels that were changed since are another plan.
     """
     lines = []
-    for _, place in places(plans):
+    for page, place in places(plans):
         content, action = place.held.content, place.action
         done = action.would or action
         if done.kind in (Kind.UPDATED, Kind.REPLACED) and isinstance(content, Stored):
             what = f"{done.kind.value}\t{done.reason or ''}\t{content.version}"
-            lines.append(f"{place.key.store}\t{place.key.path}\t{what}")
+            lines.append(f"{place.key.store}\t{place.key.path}\t{what}\t{_content(page.page)}")
     return "sha256:" + hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def withheld(planned: Plan) -> Plan:
+    """Give the plan with every write held, since another plan than this one was let through."""
+    return replace(planned, pages=_changed(planned.pages, lambda _, place: _withheld(place.action)))
+
+
+def _withheld(action: Action) -> Action:
+    return action if action.write is None else hold(action, "another-plan")
+
+
+def _content(page: Page) -> str:
+    fields = page.payload.fields
+    named = fields if isinstance(fields, str) else sorted(fields.items())
+    return hashlib.sha256(json.dumps([named, sorted(page.labels.items())]).encode()).hexdigest()
 
 
 def _page(page: Page, observed: Observation, instance: str, now: datetime) -> PagePlan:

@@ -83,10 +83,17 @@ def objection(old: TokenFacts | None, new: TokenFacts | SourceError | None) -> s
 
 
 def told(parent: Parent, last: Renewal | None) -> Parent:
-    """Put the failure of the last try beside what is said of the token that it was tried with; it changes no result."""
-    if last is None or last.problem is None or parent.token is None or parent.token.fingerprint != last.token:
+    """Put the failure of the last try beside what is said of the token that it was tried with; it changes no result.
+
+    The end of a token that another has already taken the place of concerns nobody.
+    """
+    if last is None or parent.token is None or parent.token.fingerprint != last.token:
         return parent
-    notices = (*parent.verdict.notices, last.problem)
+    notices = parent.verdict.notices
+    if last.became is not None:
+        notices = tuple(notice for notice in notices if notice.code != "system-user-ending")
+    if last.problem is not None:
+        notices = (*notices, last.problem)
     return replace(parent, verdict=replace(parent.verdict, notices=notices))
 
 

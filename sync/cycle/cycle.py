@@ -9,7 +9,7 @@ from ulid import ULID
 from sync.core.holds import is_counted
 from sync.core.memory import Memory
 from sync.core.model import Key, Parent, StoreError, Written
-from sync.core.plan import Plan, Policy, plan
+from sync.core.plan import Plan, Policy, plan, withheld
 from sync.core.planned import places
 from sync.core.refresh import Renewal, is_cared_for, tell_of_ends
 from sync.core.remember import Lesson, remember, with_later
@@ -41,6 +41,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         named=task.selected_from,
     )
     another = if_plan is not None and planned.checksum != if_plan
+    planned = withheld(planned) if another else planned
     outcomes, told = apply(task, planned, sight.told) if writes and not another else (None, {})
     not_begun = sum(isinstance(outcome, NotBegun) for outcome in (outcomes or {}).values())
     renews = writes and not another and task.selected_from is None

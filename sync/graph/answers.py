@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from sync.graph.errors import Fault
 from sync.graph.scrub import scrub
 
 _WIDEST = 12
+_TRACE = re.compile(r"(?!EAA)[0-9A-Za-z_-]{1,40}")
 _OK = 300
 
 
@@ -69,8 +71,15 @@ def judge(status: int, value: Any, *, secrets: Iterable[Secret], retry_after: in
         text=words(error.get("message"), secrets),
         transient=error.get("is_transient") is True,
         retry_after=retry_after,
-        fbtrace_id=words(error.get("fbtrace_id"), secrets)[:40] or None,
+        fbtrace_id=_trace(error.get("fbtrace_id"), secrets),
     )
+
+
+def _trace(value: Any, secrets: Iterable[Secret]) -> str | None:
+    """Take the id by which Meta finds a call again; it looks like a token, so that one that is one is told by what we know."""
+    if not isinstance(value, str) or not _TRACE.fullmatch(value):
+        return None
+    return None if any(value in secret.reveal() or secret.reveal() in value for secret in secrets) else value
 
 
 def whole(value: Any) -> int | None:

@@ -99,7 +99,7 @@ class Client:
         self._clock = clock
         self._secrets = tuple(secrets)
         self._lock = threading.Lock()
-        self._failures = 0
+        self._failures, self._last = 0, ""
         self.patience = Patience(2 * settings.timeout, clock)
         self._base = f"{settings.base_url.rstrip('/')}/{quote(settings.version, safe='.')}/"
 
@@ -219,7 +219,7 @@ class Client:
         self._clock.check()
         with self._lock:
             if self._failures >= _DOWN_AFTER:
-                return Fault("down")
+                return Fault("down", transport=self._last)
             self._tally.requests += 1
             self._tally.calls += calls
         try:
@@ -236,6 +236,7 @@ class Client:
         if fault.transport != "bad-request":  # which says nothing of Graph
             with self._lock:
                 self._failures += 1
+                self._last = fault.transport
         return fault
 
     def _look_at_version(self, response: Response) -> None:

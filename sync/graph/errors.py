@@ -253,6 +253,7 @@ _TRANSPORT = {
     "too-large": "Graph's answer was larger than is accepted.",
     "bad-request": "The request to Graph cannot be written: a credential has characters that HTTP does not allow.",
 }
+_IMPROPER = "Graph's answer was not proper HTTP."
 _KINDS = {
     "down": "Graph is not asked any more in this cycle, after three failed requests in a row.",
     "null": "Graph ran out of time for this part of a batch.",
@@ -270,7 +271,9 @@ def explain(fault: Fault) -> str:
         case "error":
             return f"Graph says: {fault.text or 'an error without words'}"
         case "transport":
-            return _TRANSPORT.get(fault.transport, "Graph's answer was not proper HTTP.")
+            return _TRANSPORT.get(fault.transport, _IMPROPER)
+        case "down" if fault.transport:
+            return f"{_TRANSPORT.get(fault.transport, _IMPROPER)} {_KINDS['down']}"
         case "bad-answer" if fault.retry_after is not None or _too_many(fault):
             return f"Graph asks to wait (HTTP {fault.status})."
         case "bad-answer":

@@ -174,6 +174,9 @@ class PageReader:
         verdict = self._judged()
         if row.name == "parent-dead":
             return dead(verdict)
+        shut = self._gate.barred(self._caller) if row.name == "parent-not-judged" else None
+        if shut is not None:
+            return shut  # why the system user could not be judged is the cause
         return self._gate.note(self._caller, row, fault, page_id)
 
     def _error(self, where: Where, fault: Fault, page_id: str = "") -> SourceError:

@@ -110,7 +110,7 @@ class AwsWriter:
             wish.key.path,
             Name=wish.key.path,
             SecretString=wish.text,
-            ClientRequestToken=token(wish.key.path, NOTHING, wish.text),
+            ClientRequestToken=_creation(wish),
             Tags=self._tags.at_creation(wish.marks),
             **self._at_creation,
         )
@@ -131,7 +131,7 @@ class AwsWriter:
         if isinstance(found, Entry):
             done = self._over(wish, found, None)
             # The id of a version says who wrote it, whoever has taken the secret since.
-            created = token(wish.key.path, NOTHING, wish.text) in found.labels
+            created = _creation(wish) in found.labels
             return replace(done, maybe_written=True) if isinstance(done, StoreError) and created else done
         return replace(answer.error, maybe_written=answer.lost)
 
@@ -271,3 +271,8 @@ def _at_creation(settings: AwsSettings) -> Mapping[str, Any]:
 def _instance(entry: Entry) -> str | None:
     """Give the instance that a secret is marked with; None where it carries no mark of ours, as one that is renewed may."""
     return entry.marks.instance if entry.marks is not None else None
+
+
+def _creation(wish: Wish) -> str:
+    """Name the first version by its instance too: AWS takes the same name twice for one creation, and says yes to both."""
+    return token(wish.key.path, NOTHING, f"{wish.marks.instance}\0{wish.text}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from sync.cli import output
 from sync.cli.explain import explanations
-from sync.cli.words import ACTIONS, EXITS, REASONS, SERVED, STORE_FAILURES
+from sync.cli.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES
 from sync.config.errors import CODES
 from sync.core.decide import Kind
 from sync.core.events import EVENTS
@@ -29,17 +31,24 @@ def test_no_code_is_left_out() -> None:
     assert set(ACTIONS) == {kind.value for kind in Kind}
     assert set(SERVED) == set(get_args(Served))
     assert set(STORE_FAILURES) == set(get_args(StoreReason))
-    assert set(REASONS) == REPORTED | {"invalid-once", "proof-lost", "shutdown"}
+    assert set(REASONS) == REPORTED | {"invalid-once", "proof-lost", "shutdown", "another-plan"}
     for result, code in EXIT_CODES.items():
         assert EXITS[str(code)].short == result
         assert ("result", result) in told
-    for kind, codes in (("problem", CATALOGUE), ("event", EVENTS), ("configuration error", CODES)):
+    lists = {"problem": CATALOGUE, "event": EVENTS, "configuration error": CODES, "failure": FAILURES}
+    for kind, codes in lists.items():
         assert {(kind, code) for code in codes} <= told
     assert len(told) == len(list(explanations()))
     for one in explanations():
         assert one.meaning.endswith("."), one
         assert one.todo.endswith((".", "SUM.")), one
         assert one.who, one
+
+
+def test_every_failure_is_of_the_list() -> None:
+    """What a command that gives no report says in place of it is a code that can be explained."""
+    code = "".join(path.read_text() for path in Path(output.__file__).parent.glob("*.py"))
+    assert set(re.findall(r'put_failure\(\s*"([a-z-]+)"', code)) == set(FAILURES)
 
 
 def test_table_words_are_short() -> None:

@@ -97,6 +97,37 @@ def test_wrong_usage_is_exit_2(wrong: list[str]) -> None:
     assert "Usage" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["once", "-o", "json", "--bogus"],
+        ["once", "--bogus", "--output=json"],
+        ["plan", "-ojson", "-c", "there-is-no-such-file.yaml"],
+        ["validate", "--output", "json", "extra"],
+        ["explain", "-o", "json", "one", "two"],
+        ["sandbox", "-o", "json", "--pages", "x"],
+        ["sandbox", "-o", "json", "--fault", "nonsense"],
+        ["once", "-o", "json", "--if-plan", "x"],
+    ],
+)
+def test_wrong_usage_is_one_document_where_json_is_asked_for(wrong: list[str]) -> None:
+    """With --output json wrong usage is a document of the shape of all failures on stdout, text on stderr, exit 2."""
+    ran = run(*wrong)
+    (error,) = ran.report["errors"]
+
+    assert (ran.code, ran.report["format"], error["code"]) == (2, 1, "usage")
+    assert set(error) == {"file", "line", "column", "path", "code", "message", "help"}
+    assert ran.stderr == error["message"] + "\n"
+
+
+def test_an_unreadable_file_is_one_document_where_json_is_asked_for(tmp_path: Path) -> None:
+    """A configuration that is not there is told in the same shape, by its name."""
+    ran = run("-c", "none.yaml", "once", "-o", "json", cwd=tmp_path)
+    (error,) = ran.report["errors"]
+
+    assert (ran.code, error["code"], error["file"]) == (2, "unreadable-file", "none.yaml")
+
+
 def test_a_missing_configuration_says_where_was_looked(tmp_path: Path) -> None:
     """Where no configuration is found, the variable and the places that were tried are named."""
     ran = run("once", cwd=tmp_path)

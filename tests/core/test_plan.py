@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sync.core.decide import Kind, Would
 from sync.core.model import (
     Absent,
     Fetched,
@@ -23,10 +24,21 @@ from sync.core.model import (
     Verdict,
 )
 from sync.core.payload import Payload
-from sync.core.plan import Observation, Plan, checksum, is_to_be_judged, parent_problems, plan, stored_token, writes
+from sync.core.plan import (
+    Observation,
+    Plan,
+    checksum,
+    is_to_be_judged,
+    parent_problems,
+    plan,
+    stored_token,
+    withheld,
+    writes,
+)
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 from tests.core.values import (
+    DEFAULT_TEMPLATE,
     FETCHED,
     INSTANCE,
     KEY,
@@ -40,6 +52,7 @@ from tests.core.values import (
     page,
     payload,
     stored,
+    template,
 )
 
 AWS = Key("aws", "meta/pages/berlin")
@@ -216,6 +229,26 @@ def test_checksum_changes_with_action_and_reason() -> None:
         planned(observe({KEY: stored(marks=marks(app_id=""))})),
     ]
     assert len({whole.checksum for whole in found}) == 4
+
+
+def test_checksum_changes_with_what_stands_beside_the_token() -> None:
+    """A template or labels that were changed after a person saw the plan are another plan."""
+    there = observe({KEY: stored(payload=None)})
+    plans = [
+        plan(there, pages=[page(**changes)], instance=INSTANCE, now=NOW)
+        for changes in ({}, {"payload": template({**DEFAULT_TEMPLATE, "z": "unseen"})}, {"labels": {"team": "crm"}})
+    ]
+    assert len({one.checksum for one in plans}) == 3
+
+
+def test_plan_that_was_not_let_through_writes_nothing() -> None:
+    """Where another plan was let through every write is held, and says what it would have been."""
+    whole = withheld(planned(observe({KEY: Absent()})))
+    (entry,) = whole.pages[0].places
+    assert (entry.action.kind, entry.action.reason, entry.action.write) == (Kind.HELD, "another-plan", None)
+    assert entry.action.would == Would(Kind.CREATED, None)
+    assert list(writes(whole)) == []
+    assert withheld(planned(observe({KEY: stored()}))) == planned(observe({KEY: stored()}))
 
 
 def test_checksum_leaves_out_what_writes_over_nothing() -> None:

@@ -131,6 +131,14 @@ def test_a_failure_is_told_while_its_token_is_in_use() -> None:
     assert told(UNREAD, tried(HOUR)) == UNREAD
 
 
+def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
+    """Where another token has taken its place an ending one is no notice any more, and all else that is said of it stays."""
+    ending, other = Problem("system-user-ending", "It ends."), Problem("data-access-too-soon", "So does this.")
+    of = replace(parent(), verdict=replace(parent().verdict, notices=(ending, other)))
+    assert told(of, tried(HOUR, problem=None, became="abc")).verdict.notices == (other,)
+    assert told(of, tried(HOUR, problem=None, became="abc", token="another")) == of
+
+
 @pytest.mark.parametrize(
     ("left", "before", "mark", "tells"),
     [

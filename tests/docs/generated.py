@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sync.cli.words import ACTIONS, REASONS, STORE_FAILURES, Word
+from sync.cli.words import ACTIONS, FAILURES, REASONS, STORE_FAILURES, Word
 from sync.config.entries import Defaults
 from sync.config.errors import CODES
 from sync.config.example import default
@@ -112,6 +112,7 @@ def reference(page: str) -> str:
         "keys": keys(),
         "actions": words(ACTIONS, "action"),
         "reasons": words(REASONS, "reason"),
+        "failures": words(FAILURES, "code"),
         "store failures": words(STORE_FAILURES, "error"),
     }
     for marker, table in tables.items():

@@ -85,8 +85,9 @@ def test_all_tokens_die_under_the_daemon(scene: Scene) -> None:
         new = _reset(scene)
         for _ in range(2):
             report = _cycle(app, scene, clock)
-            assert _done(report) == {("kept", None, "verified")}, "Meta's word of before still counts"
+            assert _done(report) == {("kept", None, "stale")}, "an app whose secret is refused vouches for nothing"
             assert codes(as_json(report)["system_users"][0]["problems"]) == ["app-secret-wrong"]
+            assert {problem.code for page in report.pages for problem in page.problems} == {"app-secret-wrong"}
             scene.assert_nothing_changed()
         _put_right(scene, new)
         assert _done(_cycle(app, scene, clock)) == {("kept", "invalid-once", "broken")}

@@ -168,6 +168,8 @@ def test_disk_of_the_state_file_takes_nothing(
     _take_away(small, trouble)
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     lines = daemon.until("cycle_finished", result="ok")
+    told = [line["error"] for line in lines if line["event"] == "cycle_warning" and "state.json" in line["error"]]
+    assert len(told) == 1, "in the very cycle, and once"
     page = _revoke(sandbox)
     lines += daemon.until("page_written", page=page, action="replaced")
     lines += daemon.until("cycle_finished")

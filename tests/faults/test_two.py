@@ -69,7 +69,7 @@ def test_two_that_write_the_same_at_the_same_moment(
                 assert all(one != other for one, other in itertools.pairwise(history))
 
 
-@pytest.mark.parametrize("hand", ["vault"], indirect=True)
+@pytest.mark.parametrize("hand", ["vault", "aws"], indirect=True)
 def test_two_instances_that_want_one_path(forks: Zygote, tmp_path: Path, sandbox: Sandbox, hand: Hand) -> None:
     """One of two that create a secret at the same moment has it; the other is refused from its next cycle on, changing nothing."""
     with between(hand.url) as store:

@@ -69,6 +69,27 @@ def test_an_error_is_read_whatever_the_status() -> None:
     assert fault == Fault("error", 200, 190, 463, "OAuthException", "(#190) Bad", True, 7, "AbCdEf")
 
 
+@pytest.mark.parametrize(
+    ("trace", "kept"),
+    [
+        ("AQluxZkLwpcKix84870YVnH", "AQluxZkLwpcKix84870YVnH"),
+        ("A" * 41, None),
+        ("EAAlooksLikeAToken123456", None),
+        ("own-secret", None),
+        ("x-my-own-secret-word-y", None),
+        ("two words", None),
+        ("<b>", None),
+        (7, None),
+    ],
+)
+def test_a_trace_id_is_kept_as_it_is_or_not_at_all(trace: object, kept: str | None) -> None:
+    """The id by which Meta finds a call looks like a token; one that is, or holds, a part of a secret is not taken for it."""
+    text = json.dumps({"error": {"code": 1, "message": "Oh.", "fbtrace_id": trace}})
+    fault = read_answer(500, text, secrets=(Secret("my-own-secret-word"),))
+    assert isinstance(fault, Fault)
+    assert fault.fbtrace_id == kept
+
+
 def test_an_error_never_keeps_a_token() -> None:
     """What Graph quotes is removed before anything else sees it."""
     token = Secret("my-own-secret-word")

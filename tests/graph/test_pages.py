@@ -384,10 +384,16 @@ def test_a_graph_that_talks_nonsense_is_unavailable(fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [httpx.ConnectError, httpx.ReadError, httpx.ConnectTimeout, httpx.RemoteProtocolError]
+    ("error", "cause"),
+    [
+        (httpx.ConnectError, "Graph cannot be connected to."),
+        (httpx.ReadError, "Graph's connection broke"),
+        (httpx.ConnectTimeout, "Graph did not answer within graph.timeout."),
+        (httpx.RemoteProtocolError, "Graph's answer was not proper HTTP."),
+    ],
 )
-def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exception]) -> None:
-    """After them nothing is sent any more, and everything is unknown."""
+def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exception], cause: str) -> None:
+    """After them nothing is sent any more, everything is unknown, and each is told the cause."""
     stage = Stage(300)
 
     def down(request: httpx.Request) -> httpx.Response:
@@ -398,6 +404,7 @@ def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exce
     got = source.read(stage.pages())
     assert source.requests == 3
     assert set(problems(got).values()) == {("graph-unavailable", State.UNKNOWN, "graph")}
+    assert all(one.problem.message.startswith(cause) for one in got.values() if isinstance(one, SourceError))
     assert source.parents()["main"].verdict.state is State.UNKNOWN
     told = source.debug("messenger", ordinary([Secret("EAAx")]))
     assert all(isinstance(one, SourceError) and one.scope == "graph" for one in told.values())

@@ -211,6 +211,6 @@ FAILURES: Mapping[str, Word] = {
     "address": Word(
         "", "The sandbox cannot listen at this address.", "Stop what listens there, or give another --listen."
     ),
-    "folder": Word("", "The demonstration's folder cannot be used.", "Make room, or set TMPDIR."),
+    "demo": Word("", "The demonstration can have no folder or no port.", "Make room, or set TMPDIR to another folder."),
 }
 """Why a command gives no report, beside what is wrong with a configuration."""

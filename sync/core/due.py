@@ -92,9 +92,12 @@ def _of_page(scene: Scene, page: Page) -> Iterator[tuple[Secret, Rank]]:
     for _, token in stored:
         judged = scene.judged(page, token)
         refused = judged is not None and judged.refused
-        # What is dead is asked about once more where it is about to be replaced, and else in its turn like any other.
+        # What is dead is asked about once more where it is about to be replaced, and else hourly in the turn of all others:
+        # somebody may put it right at Meta.
         pressing = refused or (token in dead and ready and token != candidate)
         rank = Rank.KNOWN_BAD if pressing else _due(scene, page, token)
+        if rank is None and token in dead and not _young(scene, page, token, _HOURLY):
+            rank = Rank.DUE
         if candidate is not None and candidate != token and scene.counting(page, token) is None:
             # Nothing is known of it, and whether it is dead decides about a repair that the fetched one is ready for.
             rank = min(rank or Rank.DIFFERS, Rank.DIFFERS)
@@ -119,12 +122,10 @@ def _of_candidate(
     dead: frozenset[Secret],
 ) -> Rank | None:
     """Say why a fetched token is asked about; None for not now. What is written is proven once more just before that."""
-    if lacking or dead - {candidate}:
-        if scene.counting(page, candidate) is None:
-            return Rank.NO_SECRET if lacking else Rank.KNOWN_BAD
-        if _is_unfit(scene, page, candidate) and not _young(scene, page, candidate, _HOURLY):
-            # It was refused, and a place waits for it: somebody may have put it right at Meta.
-            return Rank.DUE
+    if (lacking or dead - {candidate}) and scene.counting(page, candidate) is None:
+        return Rank.NO_SECRET if lacking else Rank.KNOWN_BAD
+    if (lacking or dead) and _is_unfit(scene, page, candidate) and not _young(scene, page, candidate, _HOURLY):
+        return Rank.DUE
     if any(token != candidate for _, token in stored):
         return _of_another_string(scene, page, candidate, stored)
     return _due(scene, page, candidate)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from sync.core import decide, due, plan, report, served
+from sync.core import decide, plan, report, served
 from sync.core.model import Key, State, Stored, StoreError, Written
 from sync.core.secret import Secret
-from sync.cycle import apply, observe
+from sync.cycle import apply, cycle, observe
 from sync.stores import aws_write, vault_kv
 from sync.stores.vault import VaultStore
 from sync.stores.vault_engine import Put
@@ -42,9 +42,15 @@ def _a_write_names_no_version(patch: Patch) -> None:
     patch.setattr(vault_kv.Calls, "write", write)
 
 
+class _Everything(dict[Any, Any]):
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
 def _an_old_proof_is_trusted(patch: Patch) -> None:
+    original = apply.apply
     patch.setattr(apply, "PROOF_AGE", timedelta(hours=48))
-    patch.setattr(due, "_FOR_A_WRITE", timedelta(hours=48))
+    patch.setattr(cycle, "apply", lambda task, planned, _: original(task, planned, _Everything()))
 
 
 def _what_is_unknown_is_healed(patch: Patch) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, assert_never
 
+from sync.config.durations import duration_text
 from sync.config.errors import Finding, KeyPath
 from sync.config.limits import aws_name_fault, aws_tag_fault
-from sync.config.model import Settings
+from sync.config.model import Schedule, Settings
+from sync.config.schedule import interval_seconds
 from sync.config.stores import AnyStore, AwsStore, FileStore, VaultStore, template
 from sync.config.translate import nearest
 from sync.config.values import StoreReference, is_plain_http, parts_in
@@ -73,7 +75,7 @@ def check_settings(settings: Settings, given: Collection[str], names: AllNames, 
     if "pages" not in given and "pages_from" not in given:
         cure = "list the Pages here, or name further files in pages_from"
         report(Finding(0, ("pages",), "missing-key", "pages is missing", cure))
-    warnings = list(_plain_http(settings, report))
+    warnings = [*_jitter(settings.schedule, report), *_plain_http(settings, report)]
     _system_users(settings, names.apps, report)
     _stores(settings.stores, report)
     _references(settings, names.stores, report)
@@ -92,6 +94,16 @@ def names_of(raw: Mapping[str, Any]) -> AllNames:
         Names("system user", _named(raw, "system_users")),
         Names("store", _named(raw, "stores")),
     )
+
+
+def _jitter(schedule: Schedule, report: Report) -> Iterator[str]:
+    if not schedule.jitter:
+        return
+    if schedule.every is not None and schedule.jitter >= schedule.every:
+        report(Finding(0, ("schedule", "jitter"), "bad-schedule", "as long as every or longer, so that cycles would be left out",
+                       f"write less than every, which is {duration_text(schedule.every)}"))  # fmt: skip
+    elif schedule.cron is not None and schedule.jitter.total_seconds() >= interval_seconds(schedule):
+        yield "schedule.jitter: as long as the time between two runs of cron or longer, so that cycles are left out"
 
 
 def _plain_http(settings: Settings, report: Report) -> Iterator[str]:

@@ -38,10 +38,15 @@ class Reader:
         file = str(path)
         text = self._text(path, file)
         value, flaws = parse(text) if text is not None else (Unreadable(), [])
-        self.errors += [
-            ConfigError(file, flaw.line, flaw.column, path_text(flaw.path), flaw.code, flaw.message, flaw.help)
-            for flaw in flaws
-        ]
+        twice = {flaw.path for flaw in flaws if flaw.code == "duplicate-key"}
+        # Only text that was read to its end can be read again.
+        firsts = places(text, twice) if text is not None and twice and not isinstance(value, Unreadable) else {}
+        for flaw in flaws:
+            first = firsts.get(flaw.path) if flaw.code == "duplicate-key" else None
+            message = flaw.message + (_first_at(file, first[0]) if first else "")
+            self.errors.append(
+                ConfigError(file, flaw.line, flaw.column, path_text(flaw.path), flaw.code, message, flaw.help)
+            )
         self.documents.append(Document(file, text or "", value))
         return len(self.documents) - 1
 
@@ -106,6 +111,10 @@ def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]
     return found
 
 
+def _first_at(file: str, place: Place) -> str:
+    return f" (the first is at {file}:{place[0]}:{place[1]})"
+
+
 def _placed(documents: Sequence[Document], findings: Iterable[Finding]) -> list[ConfigError]:
     wanted: dict[int, set[KeyPath]] = {}
     for found in findings:
@@ -125,7 +134,7 @@ def _placed(documents: Sequence[Document], findings: Iterable[Finding]) -> list[
         message = found.message
         if found.first:
             other = at(*found.first, key=False)
-            message += f" (the first is at {documents[found.first[0]].file}:{other[0]}:{other[1]})"
+            message += _first_at(documents[found.first[0]].file, other)
         file = documents[found.document].file
         errors.append(ConfigError(file, line, column, path_text(found.path), found.code, message, found.help))
     return errors

@@ -96,7 +96,7 @@ def parse(text: str) -> tuple[Any, list[Flaw]]:
     except _Stop:
         whole = builder.flaws[-1].code == "second-document"
     except yaml.YAMLError as error:
-        builder.flaws.append(_syntax(error))
+        builder.flaws.append(_syntax(error, text))
     if whole and builder.value is _NO_KEY:
         builder.flaws.append(Flaw(1, 1, (), "empty-file", "the file holds nothing", "see config.example.yaml"))
         whole = False
@@ -118,9 +118,13 @@ def position(text: str, index: int) -> tuple[int, int]:
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 
-def _syntax(error: yaml.YAMLError) -> Flaw:
+def _syntax(error: yaml.YAMLError, text: str) -> Flaw:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    # libyaml 0.2.5 counts characters, and has several texts for a tab.
+    if mark and text[mark.index : mark.index + 1] == "\t":
+        return Flaw(line, column, (), "syntax", "a tab stands here, and YAML allows none in indentation",
+                    "indent by blanks")  # fmt: skip
     return Flaw(line, column, (), "syntax", "not valid YAML at this point",
                 "look for a missing quote, colon or bracket, or wrong indentation, here or just above")  # fmt: skip
 

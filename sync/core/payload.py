@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -33,7 +34,10 @@ def fill(template: str, values: Mapping[str, str]) -> str:
                 f"an unpaired {text!r} at character {match.start() + 1}; write {text + text!r} for a brace"
             )
         if name not in values:
-            raise TemplateError(f"unknown placeholder {{{name}}}; known are {' '.join(f'{{{n}}}' for n in values)}")
+            known = " ".join(f"{{{one}}}" for one in values)
+            close = difflib.get_close_matches(name, values, 1)
+            meant = f"did you mean {{{close[0]}}}? Known" if close else "known"
+            raise TemplateError(f"unknown placeholder {{{name}}}; {meant} are {known}")
         return values[name]
 
     return _PIECE.sub(piece, template)

@@ -219,7 +219,7 @@ ROWS = [
         with_("type: vault", 'type: vault, path: "meta/{nam}"'),
         {},
         [
-            "config.yaml:7:30: stores.vault.path: unknown placeholder {nam}; known are {name} {id} {app} {app_id} {system_user} {instance} [bad-template]",
+            "config.yaml:7:30: stores.vault.path: unknown placeholder {nam}; did you mean {name}? Known are {name} {id} {app} {app_id} {system_user} {instance} [bad-template]",
             "write {{ and }} for braces that are meant",
         ],
         id="path-placeholder",

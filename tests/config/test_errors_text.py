@@ -90,10 +90,48 @@ ROWS = [
         GOOD + "instance: other\n",
         {},
         [
-            "config.yaml:10:1: instance: this key stands twice in one mapping [duplicate-key]",
+            "config.yaml:10:1: instance: this key stands twice in one mapping (the first is at config.yaml:1:1) [duplicate-key]",
             "remove one of the two",
         ],
         id="duplicate-key",
+    ),
+    pytest.param(
+        with_("name: berlin", 'name: berlin, labels: {team: crm, "team": "x"}'),
+        {},
+        [
+            "config.yaml:9:63: pages[0].labels.team: this key stands twice in one mapping (the first is at config.yaml:9:52) [duplicate-key]",
+            "remove one of the two",
+        ],
+        id="duplicate-key-within",
+    ),
+    pytest.param(
+        GOOD + "instance: other\nx: [",
+        {},
+        [
+            "config.yaml:10:1: instance: this key stands twice in one mapping [duplicate-key]",
+            "remove one of the two",
+            "config.yaml:12:1: not valid YAML at this point [syntax]",
+            "look for a missing quote, colon or bracket, or wrong indentation, here or just above",
+        ],
+        id="duplicate-key-in-what-is-no-yaml",
+    ),
+    pytest.param(
+        with_("  messenger", "\tmessenger"),
+        {},
+        [
+            "config.yaml:3:1: a tab stands here, and YAML allows none in indentation [syntax]",
+            "indent by blanks",
+        ],
+        id="tab",
+    ),
+    pytest.param(
+        "# größe ü\n" + GOOD + "schedule:\n  every: 15m\n \tjitter: 1m\n",
+        {},
+        [
+            "config.yaml:13:2: a tab stands here, and YAML allows none in indentation [syntax]",
+            "indent by blanks",
+        ],
+        id="tab-after-a-blank",
     ),
     pytest.param(
         with_("messenger", "010"),

@@ -184,6 +184,24 @@ ROWS = [
         id="duration-long",
     ),
     pytest.param(
+        GOOD + "schedule: {every: 15m, jitter: 15m}\n",
+        {},
+        [
+            "config.yaml:10:32: schedule.jitter: as long as every or longer, so that cycles would be left out [bad-schedule]",
+            "write less than every, which is 15m",
+        ],
+        id="jitter",
+    ),
+    pytest.param(
+        GOOD + "schedule: {jitter: 1h}\n",
+        {},
+        [
+            "config.yaml:10:20: schedule.jitter: as long as every or longer, so that cycles would be left out [bad-schedule]",
+            "write less than every, which is 15m",
+        ],
+        id="jitter-of-the-default",
+    ),
+    pytest.param(
         GOOD + 'schedule: {every: 15m, cron: "@hourly"}\n',
         {},
         [

@@ -166,3 +166,10 @@ def test_unreadable(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConfigErrors) as found:
         load(tmp_path / path)
     assert [error.code for error in found.value.errors] == ["unreadable-file"]
+
+
+@pytest.mark.parametrize(("jitter", "told"), [("4m", False), ("5m", True)])
+def test_a_jitter_as_long_as_cron_s_interval_is_warned_of(jitter: str, told: bool, tmp_path: Path) -> None:
+    """A jitter that outlasts the time to the next run leaves cycles out, which is not refused, since cron's times differ."""
+    config = loaded(tmp_path, GOOD + f'schedule: {{cron: "*/5 * * * *", jitter: {jitter}}}\n')
+    assert [text.split(":")[0] for text in config.warnings] == (["schedule.jitter"] if told else [])

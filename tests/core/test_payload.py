@@ -44,6 +44,7 @@ def test_fill(template: str, text: str) -> None:
         ("a{b", "unpaired '{' at character 2"),
         ("a}b", "unpaired '}' at character 2"),
         ("{nope}", "unknown placeholder {nope}; known are {name} {id}"),
+        ("{nmae}", "unknown placeholder {nmae}; did you mean {name}? Known are {name} {id}"),
         ("{}", "unknown placeholder {}"),
         ("{Name}", "unpaired '{'"),
         ("{name.upper}", "unpaired '{'"),

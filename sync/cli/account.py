@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -135,12 +136,26 @@ def held_text(report: Report, once: str) -> tuple[str, str] | None:
         return told, go_on
     if not report.braked:
         return None
-    held = count(report.braked, "write")
     told = (
-        f"The brake holds {held} over tokens that still work: too many of one store would change at once. Nothing else is "
-        "held. If these changes are wanted:"
+        f"The brake holds {count(report.braked, 'write')} over tokens that still work: more than brake.share and brake.at_least "
+        f"allow would change within 24 hours. {_braked(report)} Nothing else is held. If these changes are wanted:"
     )
     return told, go_on
+
+
+def _braked(report: Report) -> str:
+    """Say of each store with a brake on how many of its tokens are held; a selection knows only those that it looked at."""
+    stored: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    for entry in (entry for page in report.pages for entry in page.stores):
+        stored[entry.key.store] += entry.fingerprint is not None and entry.action is not Kind.CREATED
+        held[entry.key.store] += entry.action is Kind.HELD and entry.reason == "brake"
+    told = [
+        f"store {name}, {number:,} of {count(stored[name], 'token')} looked at ({number / max(number, stored[name]):.0%})"
+        for name, number in held.items()
+        if number
+    ]
+    return f"Held: {'; '.join(told)}."
 
 
 def count(number: int, noun: str) -> str:

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from sync.cli.account import refreshed_texts
+from sync.cli.account import held_text, refreshed_texts
+from sync.core.holds import hold
 from sync.core.model import Key
 from sync.core.refresh import Renewal
 from sync.sandbox.server import Sandbox, start
 from sync.sandbox.states import switch_on
 from tests.cli.rigs import file_rig, on_a_terminal
 from tests.core import accounts
-from tests.core.values import fetched
+from tests.core.values import OTHER, fetched, held, judged, stored
 from tests.e2e.rig import PROGRAM
 from tests.services.graph import sandbox
 
@@ -154,6 +155,25 @@ def test_only_a_renewal_of_this_cycle_is_told() -> None:
     assert refreshed_texts(report) == [
         "refreshed: system user doubted, 000000000000 > 111111111111, at vault:meta/a; written, but not read back in time"
     ]
+
+
+def test_the_brake_s_text_names_store_count_and_share() -> None:
+    """It is told which stores have too many changes, how many they are, and of how many tokens; other stores are not named."""
+    dead = held(stored(OTHER), judged(is_valid=False))
+    pages = [
+        accounts.of(fetched(), dead if number < 3 else accounts.GOOD, accounts.GOOD, name=f"p{number}")
+        for number in range(4)
+    ]
+    held_back = [
+        replace(page, places=(replace(page.places[0], action=hold(page.places[0].action, "brake")), page.places[1]))
+        for page in pages[:3]
+    ]
+    told, command = held_text(accounts.account(*held_back, pages[3], outcomes={}), "page-token-sync once") or ("", "")
+
+    assert "holds 3 writes" in told
+    assert "Held: store vault, 3 of 4 tokens looked at (75%). Nothing else is held." in told
+    assert "brake.share and brake.at_least" in told
+    assert re.fullmatch("page-token-sync once --if-plan sha256:[0-9a-f]{64}", command)
 
 
 def test_a_reader_of_an_old_encoding_gets_the_report(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -105,10 +105,11 @@ def observe(task: Task, *, writes: bool) -> Sight:
     # What the quota had no room for is used itself at least, on its own Page's quota.
     probed |= _probe(task, due.probes(scene, task.alive_every, spared={*told, *probed}))
     scene = replace(scene, memory=with_probes(scene.memory, _by_id(task, probed), scene.now))
-    # A stored token that turned out to be dead makes the fetched one pressing, which may not have been before.
-    more = _urgent_besides(due.asks(replace(scene, memory=with_told(scene, told))), told)
-    told.update(_debug_all(task, more))
-    asks = {app: (*asks.get(app, ()), *more.get(app, ())) for app in {**asks, **more}}
+    # One that was refused is judged, and if it turned out to be dead the fetched one is pressing, which it was not before.
+    for _ in ("refused", "dead"):
+        more = _urgent_besides(due.asks(replace(scene, memory=with_told(scene, told))), told)
+        told.update(_debug_all(task, more))
+        asks = {app: (*asks.get(app, ()), *more.get(app, ())) for app in {**asks, **more}}
     observation = _heard(
         scene, asks, told, Observation(parents, scene.fetched, held, {}, owned, ahead=task.source.ahead)
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.decide import Action, Candidate, Held, Kind
+from sync.core.decide import Action, Candidate, Held, Kind, crash_of_ours
 from sync.core.model import NEVER, Absent, Checks, Page, SourceError, State, Stored, Verdict
 from sync.core.payload import Payload
 from sync.core.problems import Problem
@@ -27,6 +27,7 @@ from tests.core.values import (
     page,
     payload,
     stored,
+    template,
 )
 
 MOMENT = timedelta(microseconds=1)
@@ -343,3 +344,10 @@ def test_moved_name_is_no_repair() -> None:
     action = decided(fetched(), there)
     assert (action.kind, action.reason) == (Kind.UPDATED, "payload")
     assert _write(action).payload == payload(old_name=FETCHED.reveal())
+
+
+@pytest.mark.parametrize(("text", "ours"), [("EAAstored1stored1", True), ("hunter2-database-password", False)])
+def test_raw_text_of_a_stranger_is_shown_to_nobody(text: str, ours: bool) -> None:
+    """An unmarked first version that is raw text may be a crash of ours only if it looks like a token of Meta's."""
+    raw = page(payload=template("{token}"))
+    assert crash_of_ours(Stored(Payload(text), "1", None, first=True), raw) is ours

@@ -72,8 +72,8 @@ class Scene:
                 self.held[key] = replace(content, marks=replace(content.marks, **of_marks))
         return self
 
-    def plan(self, policy: Policy | None = None, twice: Sequence[Secret] = ()) -> Plan:
-        """Plan over all of it."""
+    def plan(self, policy: Policy | None = None, twice: Sequence[Secret] = (), *, only: int | None = None) -> Plan:
+        """Plan over all of it, or over the first Pages only."""
         user = Verdict(State.VALID, facts=facts(type="SYSTEM_USER", user_id=USER_ID))
         observed = Observation(
             parents={"main": Parent("main", "messenger", PARENT_TOKEN, user)},
@@ -82,7 +82,8 @@ class Scene:
             facts=self.facts,
             twice={("messenger", token) for token in twice},
         )
-        return plan(observed, pages=self.pages, instance=INSTANCE, now=NOW, policy=policy)
+        named = [key for one in self.pages for key in one.places]
+        return plan(observed, pages=self.pages[:only], instance=INSTANCE, now=NOW, policy=policy, named=named)
 
 
 def done(planned: Plan) -> list[str]:
@@ -105,6 +106,15 @@ def test_brake_holds_when_too_many_working_tokens_would_change(wrong: int, pages
     """It takes at least three, and more than three tenths of the store's tokens."""
     scene = Scene(pages).old_ones(wrong, **WORKING)
     assert done(scene.plan()) == [BRAKED if held else HEAL] * wrong + [KEPT] * (pages - wrong)
+
+
+def test_selection_is_a_share_of_the_whole_store() -> None:
+    """Of the Pages that a person selects the brake and the doubt hold what they would hold among all of the store."""
+    for said in (WORKING, DEAD):
+        scene = Scene(20).old_ones(3, **said)
+        assert done(scene.plan(only=3)) == done(scene.plan())[:3] == [HEAL] * 3
+        scene = Scene(9).old_ones(3, **said)
+        assert done(scene.plan(only=3)) == done(scene.plan())[:3] != [HEAL] * 3
 
 
 def test_tokens_that_meta_calls_invalid_are_always_healed() -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sync.core.memory import Memory
 from sync.core.model import (
+    NEVER,
     Absent,
     Ask,
     Fetched,
@@ -91,6 +92,7 @@ class World:
     leaves_out: frozenset[str] = frozenset()
     """Pages left out of an answer, which is against the protocol."""
     owners: dict[Secret, str] = field(default_factory=dict)
+    ends: dict[Secret, datetime] = field(default_factory=dict)
     errors: dict[str, SourceError] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     """Called with the name of each call before it is answered: where a test breaks in."""
@@ -121,7 +123,8 @@ class World:
             return replace(self.users[token], asked_at=self.clock.now())
         if token in self.dead or token not in self.owners:
             return TokenFacts(self.clock.now(), is_valid=False)
-        return facts(asked_at=self.clock.now(), profile_id=self.owners[token])
+        ends = self.ends.get(token, NEVER)
+        return facts(asked_at=self.clock.now(), profile_id=self.owners[token], expires_at=ends)
 
     def user_facts(self, **changes: Any) -> TokenFacts:
         """Say what a system user's token is."""

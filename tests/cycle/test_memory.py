@@ -127,6 +127,64 @@ def test_no_room_in_the_quota_leaves_what_is_known() -> None:
     assert [page.problems[0].code for page in report.pages] == ["throttled", "throttled"]
 
 
+def test_due_token_that_the_quota_leaves_out_is_used_itself() -> None:
+    """A token that is due, and has no room in the app's quota, asks on its own Page's; refused, it is judged and healed."""
+    stage = remembering("berlin", "paris")
+    stage.world.quota = 0
+    stage.clock.passed = 40 * 60 * MINUTE
+    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.generation += 1
+    report = stage.cycle()
+    assert entry(report) == ("replaced", "heal", "verified")
+    assert entry(report, 1) == ("kept", None, "verified")
+
+
+def test_token_past_its_own_end_is_verified_by_nobody() -> None:
+    """What Meta said of a token before its end says nothing after it, however young the word is."""
+    stage = Stage("berlin")
+    stage.remembers, stage.changes["asks_twice"] = True, False
+    token = stage.world.token(stage.pages[0])
+    stage.world.ends[token] = NOW + timedelta(days=8)
+    assert stage.cycle().result == "ok"
+    stage.changes["rhythm"] = Rhythm(timedelta(days=30))
+    stage.world.quota = 0
+    stage.clock.passed = 9 * 24 * 60 * MINUTE
+    assert entry(stage.cycle()) == ("kept", None, "stale")
+
+
+def test_refusal_that_meta_has_answered_is_over() -> None:
+    """A token that was refused and then called valid within one cycle is no suspect in the next."""
+    stage = remembering("berlin")
+    stage.world.before = lambda _: setattr(stage.clock, "passed", stage.clock.passed + 1)
+    stage.world.refused.add(stage.world.token(stage.pages[0]))
+    assert entry(stage.cycle()) == ("unchanged", None, "verified")
+    stage.world.asked.clear()
+    stage.world.errors["messenger"] = AWAY
+    stage.clock.passed += 15 * MINUTE
+    assert entry(stage.cycle()) == ("unchanged", None, "verified")
+
+
+def test_clock_that_is_set_back_proves_no_write() -> None:
+    """A word of an earlier cycle proves no write, though a clock that was set back makes it look young."""
+    stage = remembering("berlin")
+    stage.stores["vault"].secrets.clear()
+    stage.stores["vault"].versions.clear()
+    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.clock.passed = 20
+    assert entry(stage.cycle()) == ("kept", "proof-lost", "absent")
+
+
+def test_app_whose_credentials_are_refused_vouches_for_nothing() -> None:
+    """What Meta said of an app's tokens counts no more once it takes no call of the app."""
+    stage = remembering("berlin", "paris")
+    stage.world.errors["main"] = SourceError(Problem("app-secret-wrong", "No."), State.UNKNOWN, "app")
+    report = stage.cycle()
+    assert [page.served for page in report.pages] == ["stale", "stale"]
+    assert report.pages[0].stores[0].verified_at == NOW
+    del stage.world.errors["main"]
+    assert [page.served for page in stage.cycle().pages] == ["verified", "verified"]
+
+
 def test_repair_needs_no_room_in_the_quota() -> None:
     """A Page without a secret is asked about all the same."""
     stage = remembering("berlin", "paris")
@@ -166,6 +224,19 @@ def test_mass_of_dead_tokens_is_healed_in_the_second_cycle() -> None:
     stage.clock.passed += 15 * MINUTE
     second = stage.cycle()
     assert {entry(second, number) for number in range(6)} == {("replaced", "heal", "verified")}
+
+
+def test_mass_of_dead_tokens_is_not_healed_on_one_word() -> None:
+    """Where Meta says nothing more in the next cycle, what it said in the one before heals nobody."""
+    stage = remembering(*(f"p{number}" for number in range(6)))
+    tokens = [stage.world.token(page) for page in stage.pages]
+    stage.world.dead.update(tokens)
+    stage.world.generation += 1
+    stage.cycle()
+    stage.world.forgets.update(tokens)
+    stage.clock.passed += 15 * MINUTE
+    report = stage.cycle()
+    assert {entry(report, number) for number in range(6)} == {("kept", "invalid-once", "broken")}
 
 
 def test_mass_of_dead_tokens_is_asked_about_twice_by_a_single_cycle() -> None:

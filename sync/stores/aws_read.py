@@ -14,10 +14,22 @@ from sync.stores.aws_recent import Recent
 from sync.threads import Clock, each
 
 _PAGE, _BATCH = 100, 20
+_LISTS = 5_000
+"""Pages of 100: as many secrets as AWS lets an account have in a region (its quotas, read 2026-11-25)."""
 _FEW = 5
 """So many secrets of which a list says what is no reason to serve on are asked for one by one, since a list may be wrong."""
 _PASSING = ("scheduled-deletion", "rotation-enabled")
 """What keeps a secret from being written until a person takes it back."""
+
+_ENDLESS = Refused(
+    "",
+    StoreError(
+        "unexpected",
+        "The list of secrets has no end.",
+        "Check `endpoint_url` and the proxy: what answers is not Secrets Manager.",
+        whole=True,
+    ),
+)
 
 
 class AwsReader:
@@ -94,7 +106,7 @@ class AwsReader:
         found: dict[str, Entry] = {}
         filters = [{"Key": "name", "Values": [self._prefix]}] if self._prefix else []
         token: dict[str, str] = {}
-        while True:
+        for _ in range(_LISTS):
             self._clock.check()
             answer = self._client.call(
                 "ListSecrets", Filters=filters, MaxResults=_PAGE, IncludePlannedDeletion=True, **token
@@ -109,6 +121,8 @@ class AwsReader:
                 self._listing = found
                 return found
             token = {"NextToken": answer["NextToken"]}
+        self._listing = _ENDLESS
+        return _ENDLESS
 
     def _bulk(
         self, keys: Sequence[Key], listing: Mapping[str, Entry], raw: frozenset[Key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -10,6 +11,7 @@ import pytest
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Stored
 from sync.core.payload import Payload
+from sync.stores import aws_read
 from tests.services.aws import REGION, Aws, aws, aws_environment, aws_server
 from tests.services.aws_rules import secret
 from tests.stores.aws_rig import AwsRig
@@ -226,6 +228,15 @@ def test_listing_without_end_ends(rig: AwsRig, aws: Aws) -> None:
     aws.fault("ListSecrets", lambda call: call.reply({"SecretList": [], "NextToken": "again"}), times=99)
     assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
     assert aws.calls["ListSecrets"] == 2
+
+
+def test_listing_of_ever_new_pages_is_no_listing(rig: AwsRig, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More pages than an account can have are not gone on with, and nothing is taken for absent."""
+    monkeypatch.setattr(aws_read, "_LISTS", 3)
+    pages = itertools.count()
+    aws.fault("ListSecrets", lambda call: call.reply({"SecretList": [], "NextToken": str(next(pages))}), times=99)
+    failed(one(rig.make_store(), rig.key("a")), "unexpected")
+    assert aws.calls["ListSecrets"] == 3
 
 
 def test_tags_that_are_not_marks_do_not_disturb(rig: AwsRig, aws: Aws) -> None:

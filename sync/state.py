@@ -62,6 +62,8 @@ class _File:
     pools: Mapping[str, Pool]
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
     ending: Mapping[str, int] = field(default_factory=dict)
+    short_lists: Mapping[str, datetime] = field(default_factory=dict)
+    read_at: datetime | None = None
 
 
 class StateFile:
@@ -154,6 +156,8 @@ def _file(memory: Memory, instance: str) -> _File:
         pools=memory.pools,
         renewals=memory.renewals,
         ending=memory.ending,
+        short_lists=memory.short_lists,
+        read_at=memory.read_at,
     )
 
 
@@ -167,6 +171,8 @@ def _memory(file: _File) -> Memory:
         pools=file.pools,
         renewals=file.renewals,
         ending=file.ending,
+        short_lists=file.short_lists,
+        read_at=file.read_at,
     )
 
 
@@ -194,6 +200,7 @@ def _moments(file: _File) -> Iterator[datetime | None]:
     yield from file.tried.values()
     yield from (place.at for place in file.overwritten)
     yield from (last.at for last in file.renewals.values())
+    yield from (*file.short_lists.values(), file.read_at)
 
 
 def _ends(facts: TokenFacts) -> Iterator[datetime]:

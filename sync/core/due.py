@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -10,6 +9,7 @@ from enum import IntEnum
 from sync.core.memory import Judged
 from sync.core.model import Absent, Ask, Checks, Fetched, Key, Never, Page, SourceError, State, Stored
 from sync.core.plan import is_to_be_judged, stored_token
+from sync.core.routes import passed
 from sync.core.scene import Scene
 from sync.core.secret import Secret
 from sync.core.served import is_broken
@@ -184,28 +184,13 @@ def _due(scene: Scene, page: Page, token: Secret) -> Rank | None:
         return Rank.NEW
     if _ends_soon(judged, page.checks, scene.now) and not _young(scene, page, token, _HOURLY):
         return Rank.ENDING
-    return Rank.DUE if _phase_has_passed(page, judged, scene.rhythm.verify_every, scene.now) else None
+    asked_at, every = judged.facts.asked_at, scene.rhythm.verify_every
+    return Rank.DUE if passed(page.id, every, since=asked_at, now=scene.now) else None
 
 
 def _ends_soon(judged: Judged, checks: Checks, now: datetime) -> bool:
     life = checks.expires
     return ends_within(judged.facts.expires_at, life if isinstance(life, Never) else 2 * life, now)
-
-
-def _phase_has_passed(page: Page, judged: Judged, every: timedelta, now: datetime) -> bool:
-    """Say whether the Page's own moment of the interval lies between its last judgement and now.
-
-    The moment follows from the Page's id, so that Pages that were all judged at once spread over the interval.
-    """
-    if judged.facts.asked_at > now:
-        return True
-    seconds = every.total_seconds()
-    phase = int(hashlib.sha256(page.id.encode()).hexdigest(), 16) % max(int(seconds), 1)
-
-    def turn(moment: datetime) -> int:
-        return int(((moment - _EPOCH).total_seconds() - phase) // seconds)
-
-    return turn(now) > turn(judged.facts.asked_at)
 
 
 def _young(scene: Scene, page: Page, token: Secret, age: timedelta) -> bool:

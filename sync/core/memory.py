@@ -47,7 +47,8 @@ class Memory:
     ``lost`` holds the Pages that could not be reached, by name. ``tried`` is when a string that differs from the stored
     one was last judged for a Page, by name. ``overwritten`` is when a token that still worked was last written over, by
     place. ``pools`` are Meta's quotas. ``renewals`` are the last tries to renew system users' tokens, by system user, and
-    ``ending`` the days before its end at which a system user's token was last spoken of, by fingerprint.
+    ``ending`` the days before its end at which a system user's token was last spoken of, by fingerprint. ``short_lists`` is
+    when a system user's list of Pages last showed too few, and ``read_at`` when all Pages were last read.
     """
 
     judged: Mapping[TokenId, Judged] = field(default_factory=dict)
@@ -57,6 +58,8 @@ class Memory:
     pools: Mapping[str, Pool] = field(default_factory=dict)
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
     ending: Mapping[str, int] = field(default_factory=dict)
+    short_lists: Mapping[str, datetime] = field(default_factory=dict)
+    read_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Lesson:
     ``told`` and ``probed`` are by the app's name and the token. ``alone`` and ``skipped`` name the Pages that were read by
     themselves and not at all. ``overwritten`` are the places where a token that worked was written over. ``whole``: all
     Pages of the configuration were looked at, so that what was not seen may be forgotten. ``renewals`` are the tries of this
-    cycle, ``ending`` all that was told of ending tokens.
+    cycle, ``ending`` all that was told of ending tokens. ``short_lists`` names the system users whose list showed too few.
     """
 
     told: Mapping[tuple[str, Secret], TokenFacts | SourceError]
@@ -39,6 +39,7 @@ class Lesson:
     whole: bool = True
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
     ending: Mapping[str, int] = field(default_factory=dict)
+    short_lists: frozenset[str] = frozenset()
 
 
 def remember(scene: Scene, lesson: Lesson, now: datetime) -> tuple[Memory, frozenset[str]]:
@@ -64,6 +65,11 @@ def remember(scene: Scene, lesson: Lesson, now: datetime) -> tuple[Memory, froze
         pools=lesson.pools,
         renewals=renewals(scene, lesson.renewals),
         ending=lesson.ending,
+        short_lists={
+            **{user: when for user, when in memory.short_lists.items() if now - when < _DAY},
+            **dict.fromkeys(lesson.short_lists, scene.now),
+        },
+        read_at=scene.now if lesson.whole else memory.read_at,
     )
     return after, degraded
 

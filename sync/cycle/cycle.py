@@ -62,6 +62,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
             whole=task.selected_from is None,
             renewals=renewals,
             ending=ending,
+            short_lists=task.source.short_lists,
         ),
         task.clock.now(),
     )

@@ -28,6 +28,7 @@ from sync.core.model import (
 from sync.core.plan import Observation, judged_plans
 from sync.core.problems import Problem
 from sync.core.remember import with_later, with_probes, with_told
+from sync.core.routes import by_id
 from sync.core.scene import Scene
 from sync.core.secret import Secret
 from sync.cycle.task import Task, attempt, graph_mistake, store_mistake
@@ -70,7 +71,7 @@ def observe(task: Task, *, writes: bool) -> Sight:
 
     def look(at: str | None) -> None:
         if at is None:
-            graph.append(_read_graph(task, [page for page in task.pages if page.name not in skipped], alone))
+            graph.append(_read_graph(task, [page for page in task.pages if page.name not in skipped], alone, now))
         else:
             held.update(_read_store(task, task.stores[at], mistakes[at]))
 
@@ -133,13 +134,15 @@ def _insists(task: Task) -> bool:
 
 
 def _read_graph(
-    task: Task, pages: Sequence[Page], alone: frozenset[str]
+    task: Task, pages: Sequence[Page], alone: frozenset[str], now: datetime
 ) -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
     def failed(where: str) -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
         return {}, {page.name: graph_mistake(where) for page in pages}
 
     def read() -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
-        fetched = task.source.read(pages, alone=alone)
+        memory = task.memory
+        singly = by_id(pages, short_lists=memory.short_lists, read_at=memory.read_at, now=now)
+        fetched = task.source.read(pages, alone=alone, by_id=singly)
         # Asked for after the read, which may have found that a system user died meanwhile.
         return task.source.parents(), {page.name: fetched[page.name] for page in pages}
 

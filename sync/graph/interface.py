@@ -54,6 +54,11 @@ class Source(Protocol):
         ...
 
     @property
+    def short_lists(self) -> frozenset[str]:
+        """Name the system users whose list of Pages was read whole, and showed fewer than four fifths of theirs."""
+        ...
+
+    @property
     def pools(self) -> Mapping[str, Pool]:
         """Each of Meta's quotas as it was told last, by a name of ours; to be handed to the next cycle's source."""
         ...
@@ -66,13 +71,13 @@ class Source(Protocol):
         ...
 
     def read(
-        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset()
+        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
     ) -> Mapping[str, Fetched | SourceError]:
         """Get each Page's token from its system user's token, by the Page's name; every Page asked for is in the answer.
 
         Calls ``parents`` itself where that has not been done. What a listing does not show is asked for by id; an empty
         listing is no proof of anything. A fetched token is a string still to be verified. ``alone`` names the Pages that
-        are read by a request each, so that neither a list nor a batch speaks for them.
+        are read by a request each, so that neither a list nor a batch speaks for them; ``by_id`` those for which no list speaks.
         """
         ...
 

@@ -18,6 +18,8 @@ Got = dict[str, Fetched | SourceError]
 
 _LISTED_FROM = 20
 """From so many Pages on the list of Pages costs fewer calls than a read of each."""
+_ENOUGH = 0.8
+"""A list that shows a smaller share of the Pages is not worth its calls."""
 _ROWS = 100
 _MOST_LISTS = 50
 _FIELDS = {"fields": "access_token"}
@@ -49,15 +51,18 @@ class PageReader:
         self._judge_again = judge_again
         self._workers = workers
         self._batch_refused = False
+        self.list_was_short = False
+        """Whether the list was read to its end, and showed fewer than four fifths of what was looked for in it."""
 
-    def read(self, ids: Sequence[str], alone: Collection[str] = ()) -> Got:
+    def read(self, ids: Sequence[str], alone: Collection[str] = (), by_id: Collection[str] = ()) -> Got:
         """Give every id its Page's token, or why there is none; those of ``alone`` by a request each.
 
-        What the list shows are strings still to be verified; what it does not show is asked for by id, since the list
+        Those of ``by_id`` are not looked for in the list. What the list shows are strings still to be verified; what it does not show is asked for by id, since the list
         leaves Pages out at times, and all of them at others.
         """
         together = [page_id for page_id in ids if page_id not in alone]
-        got: Got = {**self._listed(together)} if len(together) >= _LISTED_FROM else {}
+        listed = [page_id for page_id in together if page_id not in by_id]
+        got: Got = {**self._listed(listed)} if listed and len(together) >= _LISTED_FROM else {}
         open_ones = []
         for page_id in together:
             if page_id not in got:
@@ -89,6 +94,7 @@ class PageReader:
             found.update(self._rows(answer.value, wanted))
             after = _next_cursor(answer.value)
             if after is None or after in cursors or len(found) == len(wanted):
+                self.list_was_short = len(found) < _ENOUGH * len(wanted)
                 break
             cursors.add(after)
             params["after"] = after

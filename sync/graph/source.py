@@ -70,6 +70,7 @@ class GraphSource:
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._parents: dict[str, Parent] | None = None
         self._judged_again: set[str] = set()
+        self._short_lists: set[str] = set()
         for app in apps:
             if barred is not None:
                 self._gate.close(app.name, _no_way_out(barred))
@@ -80,6 +81,11 @@ class GraphSource:
     def pools(self) -> Mapping[str, Pool]:
         """Meta's quotas as they are known now."""
         return self._meter.pools()
+
+    @property
+    def short_lists(self) -> frozenset[str]:
+        """The system users whose list of Pages showed too few of theirs."""
+        return frozenset(self._short_lists)
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -107,16 +113,20 @@ class GraphSource:
             return dict(self._parents)
 
     def read(
-        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset()
+        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
     ) -> Mapping[str, Fetched | SourceError]:
-        """Get each Page's token from its system user's token, by the Page's name; those of ``alone`` by a request each."""
+        """Get each Page's token from its system user's token, by the Page's name; those of ``alone`` by a request each.
+
+        Those of ``by_id`` are not looked for in the list.
+        """
         parents = self.parents()
         groups: dict[str, dict[str, str]] = {}
         for page in pages:
             groups.setdefault(page.system_user, {})[page.id] = page.name
         got: dict[str, Fetched | SourceError] = {}
         for user, names in groups.items():
-            part = self._read(parents[user], list(names), {page_id for page_id in names if names[page_id] in alone})
+            apart, unlisted = ({i for i, name in names.items() if name in some} for some in (alone, by_id))
+            part = self._read(parents[user], list(names), apart, unlisted)
             got.update({names[page_id]: answer for page_id, answer in part.items()})
         return got
 
@@ -170,7 +180,9 @@ class GraphSource:
         tokens = "1 token waits" if count == 1 else f"{count} tokens wait"
         self._waiting[app] = f"App {app} has used {share} its hourly quota at Meta: {tokens} to be judged{when}."
 
-    def _read(self, parent: Parent, ids: list[str], alone: set[str]) -> Mapping[str, Fetched | SourceError]:
+    def _read(
+        self, parent: Parent, ids: list[str], alone: set[str], by_id: set[str]
+    ) -> Mapping[str, Fetched | SourceError]:
         caller = self._caller(parent)
         if isinstance(caller, SourceError):
             return dict.fromkeys(ids, caller)
@@ -184,7 +196,9 @@ class GraphSource:
             judge_again=lambda: self._judge_again(user),
             workers=self._workers,
         )
-        return reader.read(ids, alone)
+        got = reader.read(ids, alone, by_id)
+        self._short_lists |= {user} if reader.list_was_short else set()
+        return got
 
     def _caller(self, parent: Parent) -> Caller | SourceError:
         shut = self._gate.shut(parent.app)

@@ -100,6 +100,7 @@ class World:
     probed: list[frozenset[Secret]] = field(default_factory=list)
     read: list[frozenset[str]] = field(default_factory=list)
     alone: list[frozenset[str]] = field(default_factory=list)
+    by_id: list[frozenset[str]] = field(default_factory=list)
     refused: set[Secret] = field(default_factory=set)
     """Refused by Graph though Meta calls them valid."""
     quota: int | None = None
@@ -173,6 +174,11 @@ class GraphInMemory:
         return timedelta(0)
 
     @property
+    def short_lists(self) -> frozenset[str]:
+        """Give no list."""
+        return frozenset()
+
+    @property
     def pools(self) -> Mapping[str, Pool]:
         """Have no quota."""
         return {}
@@ -190,12 +196,13 @@ class GraphInMemory:
         return self._world.errors.get("refresh") or self._world.exchange()
 
     def read(
-        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset()
+        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
     ) -> Mapping[str, Fetched | SourceError]:
         """Give each Page's token, or the error under its name or its system user's."""
         self._called("read")
         self._world.read.append(frozenset(page.name for page in pages))
         self._world.alone.append(alone)
+        self._world.by_id.append(by_id)
         if self._world.changing:
             self._world.generation += 1
         errors = self._world.errors

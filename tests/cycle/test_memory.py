@@ -127,6 +127,16 @@ def test_no_room_in_the_quota_leaves_what_is_known() -> None:
     assert [page.problems[0].code for page in report.pages] == ["throttled", "throttled"]
 
 
+def test_each_page_is_read_by_its_id_once_a_day() -> None:
+    """For no Page the list speaks alone for more than a day, and a short one not at all for a day."""
+    stage = remembering("berlin", "paris", "rome")
+    for _ in range(2 * 96):
+        stage.cycle()
+        stage.clock.passed += 15 * MINUTE
+    counts = [sum(page.name in named for named in stage.world.by_id) for page in stage.pages]
+    assert counts == [2, 2, 2]
+
+
 def test_due_token_that_the_quota_leaves_out_is_used_itself() -> None:
     """A token that is due, and has no room in the app's quota, asks on its own Page's; refused, it is judged and healed."""
     stage = remembering("berlin", "paris")

@@ -82,6 +82,8 @@ def full(of: Stage) -> Memory:
             )
         },
         ending={PARENT: 7},
+        short_lists={"main": NOW},
+        read_at=NOW,
     )
 
 

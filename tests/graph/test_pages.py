@@ -540,3 +540,58 @@ def test_all_pages_may_be_read_alone() -> None:
     names = frozenset(page.name for page in stage.pages())
     assert len(fetched(stage.source().read(stage.pages(), alone=names))) == 25
     assert (lists(stage), batches(stage), singles(stage)) == (0, [], 25)
+
+
+def test_pages_that_are_to_be_read_by_their_id_are_not_looked_for_in_the_list() -> None:
+    """What no list is to speak for comes by batches, while the others come by the list as before."""
+    stage = Stage(120)
+    pages = stage.pages()
+    by_id = frozenset(page.name for page in pages[:3])
+    source = stage.source()
+    got = source.read(pages, by_id=by_id)
+    assert all(isinstance(one, Fetched) for one in got.values())
+    asked = [parse_qs(request.content.decode())["batch"][0] for request in stage.seen if b"batch" in request.content]
+    reads = [item["relative_url"].split("?")[0] for text in asked for item in json.loads(text)]
+    assert {page.id for page in pages[:3]} == {one for one in reads if one.isdecimal()}
+    assert source.short_lists == frozenset()
+
+
+def test_all_pages_by_their_id_need_no_list() -> None:
+    """Where no list is to speak for any Page, none is asked for."""
+    stage = Stage(60)
+    pages = stage.pages()
+    got = stage.source().read(pages, by_id=frozenset(page.name for page in pages))
+    assert all(isinstance(one, Fetched) for one in got.values())
+    assert [request for request in stage.seen if "accounts" in str(request.url)] == []
+
+
+@pytest.mark.parametrize(("hidden", "short"), [(0, False), (20, False), (21, True), (100, True)])
+def test_a_list_that_shows_too_little_is_told_of(hidden: int, short: bool) -> None:
+    """A list that was read to its end and shows fewer than four fifths of the Pages is named by its system user."""
+    stage = Stage(100)
+    rows = [{"id": page.id, "access_token": page_token(stage, page.id)} for page in stage.pages()[hidden:]]
+
+    def listed(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(200, json={"data": rows}) if "me/accounts" in request.url.path else None
+
+    stage.before = listed
+    source = stage.source()
+    source.read(stage.pages())
+    assert source.short_lists == (frozenset({"main"}) if short else frozenset())
+
+
+def test_a_list_that_is_refused_says_nothing_of_lists() -> None:
+    """An error, or a list that breaks off, is no short list."""
+    stage = Stage(100)
+    stage.before = lambda request: httpx.Response(500) if "me/accounts" in request.url.path else None
+    source = stage.source()
+    source.read(stage.pages())
+    assert source.short_lists == frozenset()
+
+
+def page_token(stage: Stage, page_id: str) -> str:
+    """Give a Page's token as the sandbox gives it."""
+    answer = stage.source().read(stage.pages(ids=[page_id]))
+    (one,) = answer.values()
+    assert isinstance(one, Fetched)
+    return one.token.reveal()

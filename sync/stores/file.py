@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
@@ -45,15 +46,23 @@ class FileStore:
 
     def __init__(self, name: str, settings: FileSettings, *, clock: Clock) -> None:
         self.name = name
-        self.warnings: list[str] = []
+        self._missed = False
         self._settings = settings
         self._clock = clock
         self._turn = threading.Lock()
         self._locked: StoreError | None = None
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Say that the directory was not there, unless a write has created it since."""
+        directory = self._settings.directory
+        if not self._missed or Path(directory).is_dir():
+            return []
+        return [f"The directory {directory} does not exist; it is created at the first write."]
+
     def begin(self, *, writes: bool = True) -> None:
         """Start a cycle; one that writes sweeps what a killed daemon left, unless another daemon is writing just now."""
-        self.warnings = []
+        self._missed = False
         self._locked = None
         if not writes:
             return
@@ -70,8 +79,7 @@ class FileStore:
         except OSError as error:
             trouble = self._whole(error, doing="read")
         if trouble is None:
-            text = f"The directory {self._settings.directory} does not exist; it is created at the first write."
-            self.warnings = [text]
+            self._missed = True
             return {key: self._refused(key) or Absent() for key in keys}
         return {key: self._refused(key) or trouble for key in keys}
 

@@ -142,6 +142,7 @@ def test_missing_directory_is_a_first_run(tmp_path: Path) -> None:
     assert "does not exist" in store.warnings[0]
     assert not (tmp_path / "new").exists()
     written(store.write(KEY, payload(), marks(), replaces=None))
+    assert store.warnings == []
     store.begin()
     assert store.warnings == []
 

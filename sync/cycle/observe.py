@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from sync.core import access, due
+from sync.core.hear import heard
 from sync.core.holds import doubted, unread_places
 from sync.core.memory import token_id
 from sync.core.model import (
@@ -20,13 +21,11 @@ from sync.core.model import (
     Parent,
     Probe,
     SourceError,
-    State,
     Stored,
     StoreError,
     TokenFacts,
 )
 from sync.core.plan import Observation, judged_plans
-from sync.core.problems import Problem
 from sync.core.remember import with_later, with_probes, with_told
 from sync.core.routes import by_id
 from sync.core.scene import Scene
@@ -36,13 +35,6 @@ from sync.stores.interface import Store
 from sync.threads import each
 
 Facts = dict[tuple[str, Secret], TokenFacts | SourceError]
-
-_NOT_ASKED = SourceError(
-    Problem("throttled", "Meta was not asked about the token in this cycle, to keep within the quota of the app."),
-    scope="app",
-)
-_CREDENTIALS_REFUSED = ("app-secret-wrong", "app-blocked")
-_REFUSED = Problem("probe-failed", "Graph refuses a call with the token, though debug_token calls it valid.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +103,8 @@ def observe(task: Task, *, writes: bool) -> Sight:
         more = _urgent_besides(due.asks(replace(scene, memory=with_told(scene, told))), told)
         told.update(_debug_all(task, more))
         asks = {app: (*asks.get(app, ()), *more.get(app, ())) for app in {**asks, **more}}
-    observation = _heard(
-        scene, asks, told, Observation(parents, scene.fetched, held, {}, owned, ahead=task.source.ahead)
+    observation = heard(
+        scene, _named(asks), told, Observation(parents, scene.fetched, held, {}, owned, ahead=task.source.ahead)
     )
     if task.asks_twice:
         observation = _ask_twice(task, scene, told, observation)
@@ -206,62 +198,6 @@ def _urgent_besides(asks: Mapping[str, Sequence[Ask]], told: Facts) -> Mapping[s
     return {app: of_app for app, of_app in urgent.items() if of_app}
 
 
-def _heard(scene: Scene, asks: Mapping[str, Sequence[Ask]], told: Facts, observation: Observation) -> Observation:
-    """Join what Meta said now with what it said before and what still counts."""
-    wanted, refused = _named(asks), _refused_apps(scene, told)
-    facts: Facts = {}
-    doubts: dict[tuple[str, Secret], Problem] = {}
-    judged_at: dict[tuple[str, Secret], datetime] = {}
-    for page, token in scene.tokens():
-        key = (page.app, token)
-        judged = scene.judged(page, token)
-        if judged is not None:
-            judged_at[key] = judged.facts.asked_at
-        now = told.get(key, _NOT_ASKED if key in wanted else None)
-        if page.app in refused:
-            # Meta takes no call of this app, and so none with its tokens: what was said before says nothing of now.
-            facts[key] = refused[page.app]
-        elif isinstance(now, TokenFacts) or (isinstance(now, SourceError) and now.state is State.INVALID):
-            facts[key] = now
-        else:
-            before = scene.counting(page, token)
-            if before is not None:
-                facts[key] = before
-            elif now is not None and not (now is _NOT_ASKED and _is_curiosity(scene, page, token)):
-                facts[key] = now
-            if before is not None and now is not None and now is not _NOT_ASKED:
-                doubts[key] = now.problem
-        if judged is not None and judged.probe == "refused" and key not in doubts:
-            doubts[key] = _REFUSED
-    again = {key for key, facts in told.items() if isinstance(facts, TokenFacts) and facts.is_valid is False}
-    return replace(observation, facts=facts, doubts=doubts, judged_at=judged_at, twice=_said_before(scene) & again)
-
-
-def _refused_apps(scene: Scene, told: Facts) -> Mapping[str, SourceError]:
-    """Give the apps whose credentials Meta refused in this cycle, each with its word."""
-    fetched = ((page.app, scene.fetched.get(page.name)) for page in scene.pages)
-    return {
-        app: said
-        for app, said in (*fetched, *((app, said) for (app, _), said in told.items()))
-        if isinstance(said, SourceError) and said.scope == "app" and said.problem.code in _CREDENTIALS_REFUSED
-    }
-
-
-def _is_curiosity(scene: Scene, page: Page, token: Secret) -> bool:
-    """Say whether nothing depends on what a fetched string is: others are stored, and Meta's word on all of them counts."""
-    stored = [other for _, other in scene.stored(page)]
-    return token not in stored and bool(stored) and all(scene.counting(page, other) for other in stored)
-
-
-def _said_before(scene: Scene) -> frozenset[tuple[str, Secret]]:
-    """Give the tokens that Meta called invalid in an earlier cycle."""
-    return frozenset(
-        (page.app, token)
-        for page, token in scene.tokens()
-        if (judged := scene.judged(page, token)) is not None and judged.facts.is_valid is False
-    )
-
-
 def _ask_twice(task: Task, scene: Scene, told: Facts, observation: Observation) -> Observation:
     """Ask again about a mass of tokens that Meta calls invalid; ``told`` gets the second word."""
     plans = judged_plans(observation, pages=task.pages, instance=task.instance, now=scene.now)
@@ -271,6 +207,8 @@ def _ask_twice(task: Task, scene: Scene, told: Facts, observation: Observation) 
         again.setdefault(app, []).append(Ask(token, urgent=True))
     second = _debug_all(task, again)
     told.update(with_later(told, second))
-    heard = {key: facts for key, facts in second.items() if isinstance(facts, TokenFacts)}
-    twice = {key for key, facts in heard.items() if facts.is_valid is False}
-    return replace(observation, facts={**observation.facts, **heard}, twice=frozenset(twice) | set(observation.twice))
+    answered = {key: facts for key, facts in second.items() if isinstance(facts, TokenFacts)}
+    twice = {key for key, facts in answered.items() if facts.is_valid is False}
+    return replace(
+        observation, facts={**observation.facts, **answered}, twice=frozenset(twice) | set(observation.twice)
+    )

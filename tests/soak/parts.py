@@ -53,6 +53,6 @@ def _run(part: Part) -> tuple[int, str]:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            print(line, end="", flush=True)
+            print(line.rstrip("\n"), flush=True)
             last = line.strip() or last
     return process.returncode, last

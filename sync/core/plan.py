@@ -132,10 +132,14 @@ def _held_back(
 
 
 def _changed(plans: Sequence[PagePlan], action: Callable[[PagePlan, PlacePlan], Action]) -> tuple[PagePlan, ...]:
-    return tuple(
-        replace(page, places=tuple(replace(place, action=action(page, place)) for place in page.places))
-        for page in plans
-    )
+    return tuple(_with(page, [action(page, place) for place in page.places]) for page in plans)
+
+
+def _with(page: PagePlan, actions: Sequence[Action]) -> PagePlan:
+    if all(action is place.action for action, place in zip(actions, page.places, strict=True)):
+        return page
+    pairs = zip(page.places, actions, strict=True)
+    return replace(page, places=tuple(replace(place, action=action) for place, action in pairs))
 
 
 def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Secret | None:

@@ -214,10 +214,9 @@ def report(
 
     ``planned_only``: that was because nothing but a plan was asked for, which is what None means if nothing is said.
     """
-    entries = (_page_entry(page, outcomes, instance) for page in plan.pages)
     return Report(
         frame=frame,
-        pages=tuple(replace(entry, alarm=frame.alarms.get(entry.name)) for entry in entries),
+        pages=tuple(_page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages),
         parents=tuple(told(parent, frame.renewals.get(parent.system_user)) for parent in plan.parents),
         orphans=plan.orphans,
         checksum=plan.checksum,
@@ -226,7 +225,9 @@ def report(
     )
 
 
-def _page_entry(planned: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance: str) -> PageEntry:
+def _page_entry(
+    planned: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance: str, alarm: datetime | None
+) -> PageEntry:
     plan = as_last_heard(planned, _lost(planned, outcomes or {}))
     page, verdict, facts = plan.page, plan.candidate.verdict, plan.candidate.verdict.facts
     return PageEntry(
@@ -244,6 +245,7 @@ def _page_entry(planned: PagePlan, outcomes: Mapping[Key, Outcome] | None, insta
             _store_entry(plan, place, outcomes.get(place.key) if outcomes is not None else None, instance)
             for place in plan.places
         ),
+        alarm=alarm,
     )
 
 

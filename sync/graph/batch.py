@@ -106,6 +106,6 @@ def _usage(item: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in rows if isinstance(rows, list) else ():
         name, value = (row.get("name"), row.get("value")) if isinstance(row, dict) else (None, None)
-        if isinstance(name, str) and isinstance(value, str) and name.lower() in (APP, BUSINESS):
-            found[name.lower()] = value
+        if isinstance(name, str) and (lower := name.lower()) in (APP, BUSINESS) and isinstance(value, str):
+            found[lower] = value
     return found

@@ -7,6 +7,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sync.sandbox.business import App
 from sync.sandbox.replies import (
@@ -51,6 +52,7 @@ def token_text_of(request: Request) -> str | None:
     return value.strip() or None if kind.lower() in ("bearer", "oauth") else None
 
 
+@lru_cache(maxsize=4096)
 def proof(secret: str, token: str, at: str | None = None) -> str:
     """Give the ``appsecret_proof`` of a token; ``at`` makes the form that ``appsecret_time`` goes with."""
     message = token if at is None else f"{token}|{at}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -62,8 +63,7 @@ def answer_batch(
 def _item(request: Request, item: Json, version: str) -> Request:
     """Make the call that an item stands for: what it does not name itself it has from the envelope."""
     path, _, query = item["relative_url"].partition("?")
-    own_query = dict(parse_qsl(query, keep_blank_values=True))
-    form = dict(parse_qsl(str(item.get("body") or ""), keep_blank_values=True))
+    own_query, form = _parsed(query), _parsed(str(item.get("body") or ""))
     outer = request.params
     inherited = {name: outer[name] for name in _INHERITED if name in outer and name not in form}
     first, _, _rest = path.strip("/").partition("/")
@@ -75,6 +75,11 @@ def _item(request: Request, item: Json, version: str) -> Request:
         headers={name: request.headers[name] for name in ("authorization", "host") if name in request.headers},
         form=form,
     )
+
+
+@lru_cache(maxsize=1024)
+def _parsed(query: str) -> Mapping[str, str]:
+    return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def _entry(reply: Reply, *, with_headers: bool) -> Json:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sync.sandbox.replies import GraphError
 
 _OPEN, _CLOSE = "{(", "})"
 
 
+@lru_cache
 def parse_fields(text: str | None) -> tuple[str, ...] | GraphError:
     """Give the names at the top level, without what is nested in or chained to them; empty where none are named."""
     names: list[str] = []

@@ -82,8 +82,10 @@ def _batch(world: World, request: Request, version: str) -> Reply:
 
 def _item(world: World, request: Request) -> Reply | None:
     """Answer one item of a batch; None where Graph ran out of time for it."""
-    _, parts = split_version(request.path)
     reply = _call(world, request, item=True)
+    if not world.faults:
+        return reply
+    _, parts = split_version(request.path)
     struck = draw(world, "null-items", _kind(parts, request), (_page_of(world, parts, request),))
     return None if struck is not None else reply
 

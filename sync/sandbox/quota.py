@@ -67,17 +67,20 @@ class Quotas:
         return {"app": app, "page_limit": self.page_limit, "pages": pages}
 
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
+
 def app_header(used: int) -> HeaderPair:
     """Write the header of the app's own quota."""
     usage = {"call_count": used, "total_cputime": min(used, 40), "total_time": min(used, 40)}
-    return "X-App-Usage", json.dumps(usage, separators=(",", ":"))
+    return "X-App-Usage", _COMPACT.encode(usage)
 
 
 def page_header(page: str, used: int, minutes: int) -> HeaderPair:
     """Write the header of a Page's quota."""
     pool = {"type": "pages", "call_count": used, "total_cputime": min(used, 12), "total_time": min(used, 15)}
     told = {page: [{**pool, "estimated_time_to_regain_access": minutes}]}
-    return "X-Business-Use-Case-Usage", json.dumps(told, separators=(",", ":"))
+    return "X-Business-Use-Case-Usage", _COMPACT.encode(told)
 
 
 def app_refused(used: int) -> Answer:

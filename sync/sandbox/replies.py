@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Json = dict[str, Any]
 Behaviour = Literal["drip-headers", "drip-body", "cut", "close", "hang"]
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 DOCS = "https://developers.facebook.com/docs/graph-api"
 
 
@@ -93,7 +94,7 @@ class GraphError:
 
 def dump(value: Any) -> bytes:
     r"""Write JSON as Graph does: ASCII only, no blanks, and ``\/`` for a slash."""
-    return json.dumps(value, separators=(",", ":")).replace("/", "\\/").encode()
+    return _COMPACT.encode(value).replace("/", "\\/").encode()
 
 
 def unsupported(method: str, node: str) -> GraphError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
 from sys import intern
 from typing import Any
@@ -116,12 +117,18 @@ def _time(text: str, otherwise: datetime) -> datetime:
         return otherwise
 
 
+@lru_cache(maxsize=4096)
 def quoted(path: str) -> str | None:
     """Quote a path segment by segment; None where client or server would rewrite it into another."""
     segments = path.split("/")
     if any(segment in ("", ".", "..") or not segment.isprintable() for segment in segments):
         return None
     return "/".join(quote(segment, safe="", errors="replace") for segment in segments)
+
+
+@lru_cache
+def _quoted_mount(mount: str) -> str:
+    return quote(mount.strip("/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +184,7 @@ class Calls:
 
     @property
     def _mount(self) -> str:
-        return quote(self.mount.strip("/"))
+        return _quoted_mount(self.mount)
 
     def _at(self, kind: str, path: str, needs: str) -> tuple[str, str, str]:
         return f"{self._mount}/{kind}/{quoted(path)}", needs, self.shown(kind, path)

@@ -131,7 +131,7 @@ class Wire:
         if index is None:
             return
         with self._lock:
-            if self._index is None or _position(index) >= _position(self._index):
+            if self._index is None or (index != self._index and _position(index) >= _position(self._index)):
                 self._index = index
 
     def _headers_refused(self, text: str, index: str | None) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -164,7 +164,7 @@ def _file(memory: Memory, instance: str) -> _File:
 def _memory(file: _File) -> Memory:
     """Give the memory that a file holds. An alarmed Page is asked again at once: much may have happened meanwhile."""
     return Memory(
-        judged={(token.app_id, token.fingerprint): token.judged for token in file.tokens},
+        judged={(token.app_id, token.fingerprint): _sharing(token.judged) for token in file.tokens},
         lost={name: replace(lost, left=0) for name, lost in file.lost.items()},
         tried=file.tried,
         overwritten={Key(place.store, place.path): place.at for place in file.overwritten},
@@ -174,6 +174,24 @@ def _memory(file: _File) -> Memory:
         short_lists=file.short_lists,
         read_at=file.read_at,
     )
+
+
+def _sharing(judged: Judged) -> Judged:
+    """Give the same, with its sets shared among tokens: nearly all have the same ones, and each was read for itself."""
+    facts = judged.facts
+    scopes = _scopes(facts.scopes) if facts.scopes is not None else None
+    granular = _granular(frozenset(facts.granular_scopes.items()))
+    return replace(judged, facts=replace(facts, scopes=scopes, granular_scopes=granular))
+
+
+@lru_cache(maxsize=256)
+def _scopes(scopes: frozenset[str]) -> frozenset[str]:
+    return scopes
+
+
+@lru_cache(maxsize=256)
+def _granular(targets: frozenset[tuple[str, frozenset[str] | None]]) -> Mapping[str, frozenset[str] | None]:
+    return dict(targets)
 
 
 def _is_sound(file: _File, now: datetime) -> bool:

@@ -8,6 +8,8 @@ from sync.core.model import Marks
 
 MANAGED_BY = "page-token-sync"
 _LABEL = "label."
+_NONE: Mapping[str, str] = {}
+"""Shared by the marks of all secrets without labels."""
 
 
 def to_map(marks: Marks) -> dict[str, str | None]:
@@ -53,5 +55,5 @@ def from_map(stored: Mapping[str, str] | None) -> Marks | None:
         written_at=stored.get("written-at", ""),
         reason=stored.get("reason", ""),
         hold=stored.get("hold"),
-        labels={key.removeprefix(_LABEL): value for key, value in stored.items() if key.startswith(_LABEL)},
+        labels={key.removeprefix(_LABEL): value for key, value in stored.items() if key.startswith(_LABEL)} or _NONE,
     )

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, NoReturn
 
 from sync.core.secret import Secret, fingerprint
@@ -133,7 +134,8 @@ class PayloadTemplate:
             fields: Mapping[str, str] | str = fill(template, holes)
             found = _TOKEN in fields
         else:
-            fields = {name: fill(text, holes) for name, text in template.items()}
+            # Most Pages have most texts in common.
+            fields = {intern(name): intern(fill(text, holes)) for name, text in template.items()}
             found = any(_TOKEN in text for text in fields.values())
         if not found:
             raise TemplateError("no {token} in it: an application could not read the token")

@@ -161,7 +161,7 @@ def each(
     if isinstance(clock, Serial):
         for item in clock.order(todo):
             one(item)
-    elif todo and (workers > 1 < len(todo) or patience < inf):
+    elif todo and (min(workers, len(todo)) > 1 or patience < inf):
         _spread(one, todo, workers, clock, patience)
     for item in todo:
         if item not in done:

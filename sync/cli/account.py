@@ -131,6 +131,8 @@ def held_text(report: Report, once: str) -> tuple[str, str] | None:
     ``once`` is the command line of ``once`` for the same configuration and selection.
     """
     go_on = f"{once} --if-plan {report.checksum}"
+    if report.frame.another_plan and not any(entry.would for page in report.pages for entry in page.stores):
+        return "The plan is no longer the one that --if-plan names: nothing is left to be written. Without it:", once
     if report.frame.another_plan:
         told = "The plan is no longer the one that --if-plan names, and nothing was written. Look at it anew. If it is wanted as it is now:"
         return told, go_on

@@ -70,8 +70,11 @@ def _tell_usage(wrong: typer.BadParameter) -> int:
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    text = "\0".join(["", *arguments, ""])
-    return any(f"\0{spelled}\0" in text for spelled in ("--output\0json", "--output=json", "-o\0json", "-ojson"))
+    following = (*arguments[1:], "")
+    return any(
+        one in ("--output=json", "-ojson") or (one in ("--output", "-o") and value == "json")
+        for one, value in zip(arguments, following, strict=False)
+    )
 
 
 def _print_version(wanted: bool) -> None:

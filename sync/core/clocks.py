@@ -23,9 +23,7 @@ def told(ahead: timedelta) -> str | None:
     direction = "behind" if ahead > timedelta(0) else "ahead of"
     seconds = round(abs(ahead).total_seconds())
     span = f"{seconds} seconds" if abs(ahead) < BORNE else f"{seconds // 60:,} minutes"
-    follows = (
-        ""
-        if abs(ahead) <= BORNE
-        else " Until then the ends of tokens are judged by both, and where they differ nothing is done."
-    )
-    return f"This machine's clock is {span} {direction} Meta's: set it right, and keep it so by NTP.{follows}"
+    text = f"This machine's clock is {span} {direction} Meta's: set it right, and keep it so by NTP."
+    if abs(ahead) <= BORNE:
+        return text
+    return f"{text} Until then the ends of tokens are judged by both, and where they differ nothing is done."

@@ -92,9 +92,10 @@ def _of_page(scene: Scene, page: Page) -> Iterator[tuple[Secret, Rank]]:
     for _, token in stored:
         judged = scene.judged(page, token)
         refused = judged is not None and judged.refused
-        # What is dead is asked about once more where it is about to be replaced, and else hourly in the turn of all others:
-        # somebody may put it right at Meta.
-        pressing = refused or (token in dead and ready and token != candidate)
+        # What Meta calls invalid is asked about once more where it is about to be replaced, since a mass of them must be said
+        # twice. All else that is dead is asked about hourly, in the turn of all others: somebody may put it right at Meta.
+        invalid = judged is not None and judged.facts.is_valid is False
+        pressing = refused or (invalid and ready and token != candidate)
         rank = Rank.KNOWN_BAD if pressing else _due(scene, page, token)
         if rank is None and token in dead and not _young(scene, page, token, _HOURLY):
             rank = Rank.DUE

@@ -52,7 +52,7 @@ def heard(scene: Scene, asked: Collection[tuple[str, Secret]], told: Facts, obse
                 doubts[key] = now.problem
         if judged is not None and judged.probe == "refused" and key not in doubts:
             doubts[key] = _REFUSED
-    again = {key for key, facts in told.items() if isinstance(facts, TokenFacts) and facts.is_valid is False}
+    again = {key for key, said in told.items() if isinstance(said, TokenFacts) and said.is_valid is False}
     return replace(observation, facts=facts, doubts=doubts, judged_at=judged_at, twice=_said_before(scene) & again)
 
 

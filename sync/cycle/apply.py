@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from sync.core.accounting import NotBegun, Outcome, ProofLost
 from sync.core.model import Ask, Key, SourceError, State, StoreError, TokenFacts, Verdict, Written
 from sync.core.plan import Plan, writes
 from sync.core.planned import PagePlan, PlacePlan
-from sync.core.report import NotBegun, Outcome, ProofLost
 from sync.core.secret import Secret
 from sync.core.verify import verify
 from sync.cycle.observe import Facts, debug

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ulid import ULID
 
+from sync.core.accounting import NotBegun, Outcome, report
 from sync.core.holds import is_counted
 from sync.core.memory import Memory
 from sync.core.model import Key, Parent, StoreError, Written
@@ -13,7 +14,7 @@ from sync.core.plan import Plan, Policy, plan, withheld
 from sync.core.planned import places
 from sync.core.refresh import Renewal, is_cared_for, tell_of_ends
 from sync.core.remember import Lesson, remember, with_later
-from sync.core.report import Frame, NotBegun, Outcome, Report, Traffic, report
+from sync.core.report import Frame, Report, Traffic
 from sync.cycle.apply import apply
 from sync.cycle.observe import observe
 from sync.cycle.refresh import refresh

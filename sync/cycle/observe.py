@@ -96,11 +96,15 @@ def observe(task: Task, *, writes: bool) -> Sight:
         asks = due.asks(scene)
     told = _debug_all(task, asks)
     # What the quota had no room for is used itself at least, on its own Page's quota.
-    probed |= _probe(task, due.probes(scene, task.alive_every, spared={*told, *probed}))
-    scene = replace(scene, memory=with_probes(scene.memory, _by_id(task, probed), scene.now))
+    left = _probe(task, due.probes(scene, task.alive_every, spared={*told, *probed}))
+    if left:
+        probed |= left
+        scene = replace(scene, memory=with_probes(scene.memory, _by_id(task, left), scene.now))
     # One that was refused is judged, and if it turned out to be dead the fetched one is pressing, which it was not before.
-    for _ in ("refused", "dead"):
+    for _ in ("refused", "dead") if told or left else ():
         more = _urgent_besides(due.asks(replace(scene, memory=with_told(scene, told))), told)
+        if not more:
+            break
         told.update(_debug_all(task, more))
         asks = {app: (*asks.get(app, ()), *more.get(app, ())) for app in {**asks, **more}}
     observation = heard(

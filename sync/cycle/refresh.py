@@ -122,10 +122,9 @@ def _failed(cause: Problem) -> Problem:
         return cause
     message = f"The system user's token could not be renewed, which is tried again within the hour. {cause.message}"
     codes = (cause.graph_code, cause.graph_subcode, cause.fbtrace_id)
-    if cause.who == "nobody":
-        # What passes by itself is still to be heard of where it does not.
-        return Problem("refresh-failed", message, "", "", *codes)
-    return Problem("refresh-failed", message, cause.who, cause.remedy, *codes)
+    # What passes by itself is still to be heard of where it does not.
+    who, remedy = ("", "") if cause.who == "nobody" else (cause.who, cause.remedy)
+    return Problem("refresh-failed", message, who, remedy, *codes)
 
 
 def _not_stored(error: StoreError) -> Problem:

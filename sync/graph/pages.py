@@ -57,8 +57,8 @@ class PageReader:
     def read(self, ids: Sequence[str], alone: Collection[str] = (), by_id: Collection[str] = ()) -> Got:
         """Give every id its Page's token, or why there is none; those of ``alone`` by a request each.
 
-        Those of ``by_id`` are not looked for in the list. What the list shows are strings still to be verified; what it does not show is asked for by id, since the list
-        leaves Pages out at times, and all of them at others.
+        Those of ``by_id`` are not looked for in the list. What the list shows are strings still to be verified; what it does
+        not show is asked for by id, since the list leaves Pages out at times, and all of them at others.
         """
         together = [page_id for page_id in ids if page_id not in alone]
         listed = [page_id for page_id in together if page_id not in by_id]

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from sync.cli import account
 from sync.cli.markdown import document, inert
 from sync.core.decide import Candidate
+from sync.core.holds import hold
 from sync.core.model import Absent, State, Verdict
 from sync.core.problems import Problem
 from tests.core import accounts
@@ -82,7 +83,10 @@ def test_inert_text_reads_as_it_was() -> None:
 @pytest.mark.parametrize("once", ["page-token-sync --config 'a`b```c' once", ONCE])
 def test_the_command_is_a_block_of_its_own(once: str) -> None:
     """The command past the brake stands in a fence that nothing in it closes."""
-    report = accounts.account(GOOD, frame=replace(accounts.FRAME, another_plan=True))
+    page_plan = accounts.of(fetched(), held(stored(OTHER), judged(is_valid=False)))
+    (place,) = page_plan.places
+    waiting = replace(page_plan, places=(replace(place, action=hold(place.action, "another-plan")),))
+    report = accounts.account(waiting, frame=replace(accounts.FRAME, another_plan=True))
     page = rendered(document(report, once=once))
 
     assert page.count("<pre>") == 1

@@ -244,3 +244,13 @@ def test_no_token_is_printed(tmp_path: Path, sandbox: Sandbox) -> None:
     for secret in {sandbox.app_secret, *sandbox.world.tokens}:
         for place in range(0, len(secret) - 15, 4):
             assert secret[place : place + 16] not in told
+
+
+def test_another_plan_with_nothing_left_to_write_names_no_plan() -> None:
+    """Where nothing is left to be done no checksum of nothing is offered to be let through."""
+    report = accounts.account(
+        accounts.of(fetched(), accounts.GOOD), frame=replace(accounts.FRAME, another_plan=True), outcomes=None
+    )
+    told, command = held_text(report, "page-token-sync once") or ("", "")
+    assert "nothing is left" in told
+    assert command == "page-token-sync once"

@@ -98,6 +98,7 @@ OLD = stored(OTHER, marks=marks(OTHER))
         pytest.param({FETCHED: judged(NOW - HOUR, **DEAD)}, {"fetched": LOST}, [(FETCHED, False)], id="and none to be had"),
         pytest.param({OTHER: judged(**DEAD)}, {"held": OLD}, [(OTHER, True), (FETCHED, True)], id="dead, another comes"),
         pytest.param({OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD}, [(OTHER, True)], id="dead, another waits"),
+        pytest.param({OTHER: judged(type="USER"), FETCHED: judged()}, {"held": OLD}, [], id="of a wrong type, another waits"),
         pytest.param({OTHER: judged(**DEAD), FETCHED: judged(**UNFIT)}, {"held": OLD}, [], id="dead, the other is unfit"),
         pytest.param(
             {OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD, "writes": False}, [], id="dead, nothing is written"

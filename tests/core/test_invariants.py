@@ -10,13 +10,13 @@ from datetime import datetime
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from sync.core.accounting import report
 from sync.core.decide import Write
 from sync.core.events import EVENTS, events
 from sync.core.model import NEVER, Absent, Fetched, Page, SourceError, State, Stored, TokenFacts, Verdict, Written
 from sync.core.plan import Observation, Plan, plan
 from sync.core.planned import PagePlan, PlacePlan
 from sync.core.problems import Problem
-from sync.core.report import report
 from sync.core.report_json import as_json
 from sync.core.secret import Secret
 from tests.core.accounts import FRAME

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from sync.core.accounting import ProofLost
 from sync.core.decide import Candidate, Kind
 from sync.core.model import Absent, Key, Parent, State, Stored, StoreError, Verdict, Written
 from sync.core.planned import PagePlan
 from sync.core.problems import Problem
-from sync.core.report import EXIT_CODES, WORST_FIRST, ProofLost
+from sync.core.report import EXIT_CODES, WORST_FIRST
 from sync.core.verify import verify
 from tests.core.accounts import AWS, GOOD, account, of
 from tests.core.values import (

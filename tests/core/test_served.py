@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from sync.core.accounting import ProofLost
 from sync.core.decide import Candidate, Held, Kind
 from sync.core.model import Absent, SourceError, State, Stored, StoreError, Verdict, Written
 from sync.core.payload import Payload
 from sync.core.problems import Problem
-from sync.core.report import ProofLost
 from sync.core.served import is_broken
 from sync.core.verify import verify
 from tests.core.accounts import AWS, account, entry, of

@@ -17,9 +17,10 @@ from apscheduler.triggers.interval import IntervalTrigger
 from sync import daemon
 from sync.config.model import Schedule
 from sync.config.schedule import trigger as scheduled
+from sync.core.accounting import report
 from sync.core.events import Event
 from sync.core.plan import Plan
-from sync.core.report import Frame, Report, Traffic, report
+from sync.core.report import Frame, Report, Traffic
 from sync.threads import Stopping, SystemClock
 
 WAIT = 20.0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sync.core import decide, plan, report, served
+from sync.core import accounting, decide, plan, served
 from sync.core.model import Key, State, Stored, StoreError, Written
 from sync.core.secret import Secret
 from sync.cycle import apply, cycle, observe
@@ -65,13 +65,13 @@ def _what_is_unknown_is_healed(patch: Patch) -> None:
 
 
 def _what_is_unknown_is_called_broken(patch: Patch) -> None:
-    for module in (served, report):
+    for module in (served, accounting):
         patch.setattr(module, "served_by", lambda verdict: "verified" if verdict.state is State.VALID else "broken")
 
 
 def _what_is_not_broken_is_called_verified(patch: Patch) -> None:
     original = served.is_broken
-    for module in (served, report):
+    for module in (served, accounting):
         patch.setattr(module, "served_by", lambda verdict: "broken" if original(verdict) else "verified")
 
 

@@ -18,6 +18,7 @@ from sync.core.verify import ends_within, verify
 _HOURLY = timedelta(hours=1)
 _GRACE = timedelta(seconds=30)
 """A cycle that comes this much too early leaves no token out."""
+_SUSPECTED = timedelta(hours=3)
 _TOKEN_REFUSED = 190
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -59,7 +60,7 @@ def probes(
     """Give the stored tokens that are to be used once, by the app's name, each with the id of its Page.
 
     Those in ``spared``, by the app's name and the token, have no need of it; one that Graph refuses though Meta calls it
-    valid is used daily.
+    valid is used every three hours, since each refusal costs a question to Meta.
     """
     found: dict[str, dict[Secret, str]] = {}
     for page in scene.pages:
@@ -69,7 +70,7 @@ def probes(
                 continue
             since, wait = judged.seen_at, every
             if judged.probe == "refused" and judged.probed_at is not None:
-                since, wait = judged.probed_at, max(every, scene.rhythm.verify_every)
+                since, wait = judged.probed_at, max(every, _SUSPECTED)
             if not timedelta(0) <= scene.now - since < wait - _GRACE:
                 found.setdefault(page.app, {})[token] = page.id
     return found

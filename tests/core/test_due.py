@@ -243,11 +243,14 @@ def test_judgements_of_one_moment_spread_over_the_interval() -> None:
         pytest.param(None, False, id="never judged, which comes first"),
         pytest.param(judged(**DEAD), False, id="dead"),
         pytest.param(judged(NOW - HOUR, probed=NOW - 2 * HOUR, probe="refused"), False, id="refused though valid"),
+        pytest.param(
+            judged(NOW - HOUR, probed=NOW - 3 * HOUR, probe="refused"), True, id="refused though valid, three hours ago"
+        ),
         pytest.param(judged(NOW - HOUR, probed=NOW - DAY, probe="refused"), True, id="refused though valid, a day ago"),
     ],
 )
 def test_which_stored_tokens_are_used_once(told: Judged | None, wanted: bool) -> None:
-    """A stored token that works is used once in each interval, and one that Graph refuses all the same once a day."""
+    """A stored token that works is used once in each interval, and one that Graph refuses all the same every three hours."""
     of = scene({FETCHED: told} if told else {})
     got = probes(of, timedelta(minutes=15))
     assert got == ({"messenger": {FETCHED: page().id}} if wanted else {})

@@ -70,7 +70,7 @@ def test_refused_token_is_judged_and_healed_in_the_same_cycle() -> None:
 
 
 def test_token_that_is_refused_though_meta_calls_it_valid_is_a_notice() -> None:
-    """It stays verified, is told of, and is not tried again before a day has passed."""
+    """It stays verified, is told of, and is not tried again before three hours have passed."""
     stage = remembering("berlin")
     stage.world.refused.add(stage.world.token(stage.pages[0]))
     for _ in range(5):

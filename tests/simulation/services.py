@@ -88,8 +88,13 @@ class GraphHttp(Http):
 
     def _hear(self, token: str, answer: Mapping[str, Any]) -> None:
         try:
-            data = json.loads(answer["body"])["data"]
-        except (ValueError, KeyError, TypeError):
+            body = json.loads(answer["body"])
+            if "did not match the Viewing App" in str(body.get("error")):
+                # Meta's word on a token of another app, which is none of ours whatever else it is.
+                self._life.hear(token, Heard(self._life.simulation.time, valid=False, page=""))
+                return
+            data = body["data"]
+        except (ValueError, KeyError, TypeError, AttributeError):
             return
         if answer.get("code") != 200 or not isinstance(data, dict) or "is_valid" not in data:
             return

@@ -19,9 +19,13 @@ def _share(value: object) -> object:
     match = _SHARE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         wrong("bad-share", "not a share", "write a whole number and the per cent sign: 30% (and not 0.3)")
-    if int(match[1]) > 100 * _WHOLE:
-        wrong("bad-share", "more than the whole", "100% is the most")
     return int(match[1]) / 100
+
+
+def _of_the_whole(value: float) -> float:
+    if value > _WHOLE:
+        wrong("bad-share", "more than the whole", "100% is the most")
+    return value
 
 
 def share_text(value: float) -> str:
@@ -38,6 +42,7 @@ def _budget(value: float) -> float:
 
 
 _SHARE_SCHEMA = {"type": "string", "pattern": f"^{_SHARE.pattern}$"}
-Share = Annotated[float, BeforeValidator(_share), PlainSerializer(share_text), WithJsonSchema(_SHARE_SCHEMA)]
+_Written = Annotated[float, BeforeValidator(_share), PlainSerializer(share_text)]
+Share = Annotated[_Written, AfterValidator(_of_the_whole), WithJsonSchema(_SHARE_SCHEMA)]
 """From 0 to 1; written from 0% to 100%."""
-Budget = Annotated[Share, AfterValidator(_budget), WithJsonSchema(_SHARE_SCHEMA)]
+Budget = Annotated[_Written, AfterValidator(_budget), WithJsonSchema(_SHARE_SCHEMA)]

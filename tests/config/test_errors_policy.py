@@ -33,6 +33,7 @@ ROWS = [
     pytest.param("brake: {at_leest: 3}", ["brake.at_leest: this version knows no key at_leest here [unknown-key]", "did you mean at_least?"], id="brake-key"),
     pytest.param("graph: {budget: 0%}", ["graph.budget: a budget of nothing: stored tokens would never be judged again [bad-share]", "write at least 1%"], id="budget-nothing"),
     pytest.param("graph: {budget: 95%}", ["graph.budget: above 94%: from 95% of Meta's reported usage on nothing is asked [bad-share]", "94% is the most"], id="budget-much"),
+    pytest.param("graph: {budget: 120%}", ["graph.budget: above 94%: from 95% of Meta's reported usage on nothing is asked [bad-share]", "94% is the most"], id="budget-above-all"),
     pytest.param("graph: {budget: 0.75}", [f"graph.budget: {SHARE[0]}", SHARE[1]], id="budget-float"),
     pytest.param("defaults: {hold: yes please}", ["defaults.hold: text, where true or false is wanted [wrong-type]", "true: Pages are read and judged, and nothing is written for them."], id="hold"),
     pytest.param("state: {file: config.yaml}", ["state.file: this is a file of the configuration itself [bad-state-file]", STATE], id="state-config"),

@@ -7,31 +7,32 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self, assert_never
 
-from sync.config import logins, refs, stores
 from sync.config.load import Config
+from sync.config.resolve import references
 from sync.config.schedule import verify_every
-from sync.config.stores import AnyStore
-from sync.config.values import Reference, StoreReference
-from sync.core.holds import Brake
-from sync.core.memory import Memory, Rhythm
+from sync.config.schema import logins, stores
+from sync.config.schema.stores import AnyStore
+from sync.config.schema.values import Reference, StoreReference
+from sync.core.memory.memory import Memory, Rhythm
+from sync.core.memory.renewal import Refresh
 from sync.core.model import Key, Never, Stored, StoreError
 from sync.core.payload import fixed_part
-from sync.core.refresh import Refresh
-from sync.core.report import Report
+from sync.core.plan.guards import Brake
+from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource
 from sync.cycle import Task, run
-from sync.garbage import uncollected
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.http import Http
+from sync.runtime.garbage import uncollected
+from sync.runtime.threads import GraceClock, Stopping, SystemClock
 from sync.state import StateFile
 from sync.stores.interface import Store
-from sync.threads import GraceClock, Stopping, SystemClock
 
 if TYPE_CHECKING:
-    from sync.config.select import Selected
-    from sync.stores.vault_settings import Login
+    from sync.config.resolve.select import Selected
+    from sync.stores.vault.settings import Login
 
 _GRACE = 1.0
 """Seconds under shutdown in which another process may give the state file's lock back, after all that was written is."""
@@ -173,7 +174,7 @@ class App:
         ]
 
     def _source(self, reference: Reference) -> SecretSource:
-        return refs.source(reference, base=self._config.base, read_store=self._read_store)
+        return references.source(reference, base=self._config.base, read_store=self._read_store)
 
     def _read(self, reference: Reference) -> Secret | CredentialError:
         try:
@@ -209,7 +210,7 @@ class App:
             case stores.AwsStore():
                 return self._aws(name, settings)
             case stores.FileStore():
-                from sync.stores.file import FileSettings, FileStore  # noqa: PLC0415 - see _store
+                from sync.stores.file.store import FileSettings, FileStore  # noqa: PLC0415 - see _store
 
                 return FileStore(
                     name, FileSettings(str(settings.directory), settings.timeout.total_seconds()), clock=self._clock
@@ -218,8 +219,8 @@ class App:
                 assert_never(settings)
 
     def _vault(self, name: str, settings: stores.VaultStore) -> Store:
-        from sync.stores.vault import VaultStore  # noqa: PLC0415 - see _store
-        from sync.stores.vault_settings import VaultSettings  # noqa: PLC0415 - see _store
+        from sync.stores.vault.settings import VaultSettings  # noqa: PLC0415 - see _store
+        from sync.stores.vault.store import VaultStore  # noqa: PLC0415 - see _store
 
         wanted = VaultSettings(
             address=settings.address,
@@ -235,7 +236,7 @@ class App:
         return VaultStore(name, wanted, clock=self._clock)
 
     def _login(self, auth: logins.AnyAuth) -> Login:
-        from sync.stores import vault_settings as vault  # noqa: PLC0415 - see _store
+        from sync.stores.vault import settings as vault  # noqa: PLC0415 - see _store
 
         match auth:
             case logins.TokenAuth():
@@ -262,7 +263,7 @@ class App:
                 assert_never(auth)
 
     def _aws(self, name: str, settings: stores.AwsStore) -> Store:
-        from sync.stores.aws import AwsReplica, AwsRole, AwsSettings, AwsStore  # noqa: PLC0415 - see _store
+        from sync.stores.aws.store import AwsReplica, AwsRole, AwsSettings, AwsStore  # noqa: PLC0415 - see _store
 
         auth = settings.auth
         wanted = AwsSettings(

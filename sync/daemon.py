@@ -14,10 +14,10 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from ulid import ULID
 
-from sync.core.events import Event, events
-from sync.core.report import Report
+from sync.core.report.events import Event, events
+from sync.core.report.report import Report
 from sync.ops.process import place_of
-from sync.threads import Clock, Stopping, SystemClock
+from sync.runtime.threads import Clock, Stopping, SystemClock
 
 _JOB = "cycle"
 _LOOK_SECONDS = 1.0

@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from sync.core.access import Lost
-from sync.core.memory import Judged, Memory
+from sync.core.memory.access import Lost
+from sync.core.memory.memory import Judged, Memory
+from sync.core.memory.quota import Pool
+from sync.core.memory.renewal import Renewal
 from sync.core.model import Key, TokenFacts
-from sync.core.refresh import Renewal
-from sync.core.usage import Pool
-from sync.stores import disk
-from sync.threads import Clock
+from sync.runtime.threads import Clock
+from sync.stores.file import disk
 
 _CAP = 256 << 20
 _LOCK_SECONDS = 5.0

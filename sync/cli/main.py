@@ -15,7 +15,8 @@ from typing import Annotated, cast
 
 import typer
 
-from sync.cli import complete, play
+from sync.cli import complete
+from sync.cli.demo import play
 from sync.cli.file import PLACES, VARIABLE
 from sync.cli.options import (
     Asked,
@@ -63,7 +64,7 @@ def _tell_usage(wrong: typer.BadParameter) -> int:
     if not _wants_json(sys.argv[1:]):
         wrong.show()
         return wrong.exit_code
-    from sync.cli.output import put_failure  # noqa: PLC0415 - see above
+    from sync.cli.output.console import put_failure  # noqa: PLC0415 - see above
 
     put_failure("usage", wrong.format_message(), Form.JSON)
     return wrong.exit_code
@@ -120,7 +121,7 @@ def once(  # noqa: PLR0917 - typer gives options by name
     output: Output = CommonForm.TABLE,
 ) -> None:
     """Run one cycle, then exit; the report goes to stdout."""
-    from sync.cli.work import cycle  # noqa: PLC0415 - see above
+    from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
     raise typer.Exit(cycle(_asked(ctx, output, pages, labels, stores, if_plan=if_plan), write=True))
 
@@ -134,7 +135,7 @@ def plan(
     output: PlanOutput = PlanForm.TABLE,
 ) -> None:
     """Show what `once` would do and why, with a checksum; write nothing."""
-    from sync.cli.work import cycle  # noqa: PLC0415 - see above
+    from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
     raise typer.Exit(cycle(_asked(ctx, output, pages, labels, stores), write=False))
 
@@ -150,7 +151,7 @@ def run(ctx: typer.Context) -> None:
 
     The first cycle starts at once. SIGTERM ends it within ten seconds with exit code 0. SIGHUP changes nothing.
     """
-    from sync.cli.work import daemon  # noqa: PLC0415 - see above
+    from sync.cli.commands.cycle import daemon  # noqa: PLC0415 - see above
 
     raise typer.Exit(daemon(ctx.obj))
 
@@ -167,7 +168,7 @@ def validate(
     """Check the configuration alone, offline: every error at once, with its place and its cure."""
     if show and output is CheckForm.GITHUB:
         raise typer.BadParameter("--show goes with --output table or json")
-    from sync.cli.work import validate as check  # noqa: PLC0415 - see above
+    from sync.cli.commands.cycle import validate as check  # noqa: PLC0415 - see above
 
     raise typer.Exit(check(ctx.obj, Form(output.value), show=show))
 
@@ -181,7 +182,7 @@ def explain(
     output: Output = CommonForm.TABLE,
 ) -> None:
     """Explain a code of a problem, error, event or report: what it means, who acts, what to do."""
-    from sync.cli.explain import put_explained  # noqa: PLC0415 - see above
+    from sync.cli.commands.explain import put_explained  # noqa: PLC0415 - see above
 
     raise typer.Exit(put_explained(code, Form(output.value)))
 
@@ -189,8 +190,8 @@ def explain(
 @app.command()
 def schema() -> None:
     """Print the configuration's JSON Schema."""
-    from sync.cli.output import put_json  # noqa: PLC0415 - see above
-    from sync.config.example import schema as whole  # noqa: PLC0415 - see above
+    from sync.cli.output.console import put_json  # noqa: PLC0415 - see above
+    from sync.config.show.example import schema as whole  # noqa: PLC0415 - see above
 
     put_json(whole(), indent=2)
 

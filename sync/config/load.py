@@ -9,17 +9,17 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sync.config.check import check_settings, names_of
-from sync.config.entries import FilePage
 from sync.config.errors import Finding, KeyPath
-from sync.config.model import Settings
-from sync.config.pages import At, Resolver
-from sync.config.read import Document, Reader, further
-from sync.config.state import check_state
-from sync.config.translate import details_of, finding
-from sync.config.yaml import Unreadable
+from sync.config.parse.reader import Document, Reader, further
+from sync.config.parse.translate import details_of, finding
+from sync.config.parse.yaml import Unreadable
+from sync.config.resolve.check import check_settings, names_of
+from sync.config.resolve.pages import At, Resolver
+from sync.config.resolve.state import check_state
+from sync.config.schema.pages import FilePage
+from sync.config.schema.settings import Settings
 from sync.core.model import Page
-from sync.garbage import uncollected
+from sync.runtime.garbage import uncollected
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sync.config.cron import parse_cron
-from sync.config.durations import duration_text
-from sync.config.model import Schedule, Settings
-from sync.core.due import verify_interval
+from sync.config.schema.cron import parse_cron
+from sync.config.schema.durations import duration_text
+from sync.config.schema.settings import Schedule, Settings
+from sync.core.ask.due import verify_interval
+from sync.core.memory.quota import Pool, app_pool, calls_per_hour
 from sync.core.model import Page
-from sync.core.usage import Pool, app_pool, calls_per_hour
 
 if TYPE_CHECKING:
     from apscheduler.triggers.base import BaseTrigger
@@ -22,7 +22,7 @@ def trigger(schedule: Schedule) -> BaseTrigger:
     """Give APScheduler's trigger, with the jitter, which only ever delays (read in the source of APScheduler 3.11.3)."""
     # Imported here, so that what only reads a configuration starts without APScheduler.
     if schedule.cron is not None:
-        from sync.config.crontab import CrontabTrigger  # noqa: PLC0415 - see above
+        from sync.config.schema.crontab import CrontabTrigger  # noqa: PLC0415 - see above
 
         return CrontabTrigger(parse_cron(schedule.cron), schedule.timezone, schedule.jitter)
     from apscheduler.triggers.interval import IntervalTrigger  # noqa: PLC0415 - see above

@@ -7,15 +7,15 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sync.core.accounting import NotBegun, Outcome, ProofLost
+from sync.core.judge.verify import verify
 from sync.core.model import Ask, Key, SourceError, State, StoreError, TokenFacts, Verdict, Written
-from sync.core.plan import Plan, writes
-from sync.core.planned import PagePlan, PlacePlan
+from sync.core.plan.model import PagePlan, PlacePlan
+from sync.core.plan.plan import Plan, writes
+from sync.core.report.build import NotBegun, Outcome, ProofLost
 from sync.core.secret import Secret
-from sync.core.verify import verify
 from sync.cycle.observe import Facts, debug
 from sync.cycle.task import Task, attempt, store_mistake
-from sync.threads import Stopping, each
+from sync.runtime.threads import Stopping, each
 
 PROOF_AGE = timedelta(seconds=60)
 """How old a proof may be when a value is written on its strength."""

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 
 from ulid import ULID
 
-from sync.core.accounting import NotBegun, Outcome, report
-from sync.core.holds import is_counted
-from sync.core.memory import Memory
+from sync.core.ask.remember import Lesson, remember, with_later
+from sync.core.memory.memory import Memory
+from sync.core.memory.renewal import Renewal, is_cared_for, tell_of_ends
 from sync.core.model import Key, Parent, StoreError, Written
-from sync.core.plan import Plan, Policy, plan, withheld
-from sync.core.planned import places
-from sync.core.refresh import Renewal, is_cared_for, tell_of_ends
-from sync.core.remember import Lesson, remember, with_later
-from sync.core.report import Frame, Report, Traffic
+from sync.core.plan.guards import is_counted
+from sync.core.plan.model import places
+from sync.core.plan.plan import Plan, Policy, plan, withheld
+from sync.core.report.build import NotBegun, Outcome, report
+from sync.core.report.report import Frame, Report, Traffic
 from sync.cycle.apply import apply
 from sync.cycle.observe import observe
-from sync.cycle.refresh import refresh
+from sync.cycle.renew import refresh
 from sync.cycle.task import Task
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from sync.core import access, due
-from sync.core.hear import heard
-from sync.core.holds import doubted, unread_places
-from sync.core.memory import token_id
+from sync.core.ask import due
+from sync.core.ask.inputs import Scene
+from sync.core.ask.remember import with_later, with_probes, with_told
+from sync.core.ask.resolve import heard
+from sync.core.ask.routes import by_id
+from sync.core.memory import access
+from sync.core.memory.memory import token_id
 from sync.core.model import (
     Absent,
     Ask,
@@ -25,14 +28,12 @@ from sync.core.model import (
     StoreError,
     TokenFacts,
 )
-from sync.core.plan import Observation, judged_plans
-from sync.core.remember import with_later, with_probes, with_told
-from sync.core.routes import by_id
-from sync.core.scene import Scene
+from sync.core.plan.guards import doubted, unread_places
+from sync.core.plan.plan import Observation, judged_plans
 from sync.core.secret import Secret
 from sync.cycle.task import Task, attempt, graph_mistake, store_mistake
+from sync.runtime.threads import each
 from sync.stores.interface import Store
-from sync.threads import each
 
 Facts = dict[tuple[str, Secret], TokenFacts | SourceError]
 

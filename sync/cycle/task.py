@@ -9,14 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from sync.core.holds import Brake
-from sync.core.memory import Memory, Rhythm
+from sync.core.memory.memory import Memory, Rhythm
+from sync.core.memory.renewal import Refresh
 from sync.core.model import Key, Page, SourceError, StoreError
+from sync.core.plan.guards import Brake
 from sync.core.problems import Problem
-from sync.core.refresh import Refresh
 from sync.graph.interface import Source
+from sync.runtime.threads import Clock
 from sync.stores.interface import Store
-from sync.threads import Clock
 
 T = TypeVar("T")
 

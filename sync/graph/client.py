@@ -19,7 +19,7 @@ from sync.graph.patience import Patience
 from sync.graph.quota import APP, BUSINESS, regain_minutes
 from sync.graph.skew import Skew
 from sync.http import Http, HttpError, Response
-from sync.threads import Clock
+from sync.runtime.threads import Clock
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from sync.graph.errors import Fault, classify
 from sync.graph.facts import read_facts
 from sync.graph.gate import Gate
 from sync.graph.meter import Meter
-from sync.threads import Clock, each
+from sync.runtime.threads import Clock, each
 
 Told = dict[Secret, TokenFacts | SourceError]
 Waiting = Callable[[int, datetime | None], None]

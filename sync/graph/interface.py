@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from sync.core.memory.quota import Pool
 from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, TokenFacts
 from sync.core.secret import CredentialError, Secret
-from sync.core.usage import Pool
 
 
 @dataclass(frozen=True, slots=True)

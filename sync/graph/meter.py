@@ -7,8 +7,7 @@ import threading
 from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sync.core.model import Ask
-from sync.core.usage import (
+from sync.core.memory.quota import (
     FULL,
     Allowance,
     Pool,
@@ -20,8 +19,9 @@ from sync.core.usage import (
     throttled,
     told,
 )
+from sync.core.model import Ask
 from sync.graph.quota import app_usage, business_usage
-from sync.threads import Clock
+from sync.runtime.threads import Clock
 
 _APP_POOLS = "app:"
 _OUR_TYPE = "pages"

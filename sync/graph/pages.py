@@ -12,7 +12,7 @@ from sync.graph.batch import SIZE, by_id, chunks
 from sync.graph.client import Caller, Client
 from sync.graph.errors import Fault, Row, Where, blames_parent, classify
 from sync.graph.gate import Gate
-from sync.threads import Clock, each
+from sync.runtime.threads import Clock, each
 
 Got = dict[str, Fetched | SourceError]
 

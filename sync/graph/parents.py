@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from sync.core.memory.renewal import MARKS
 from sync.core.model import SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
-from sync.core.refresh import MARKS
 from sync.core.secret import CredentialError, Secret
 
 ENDING = timedelta(days=max(MARKS))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from sync.threads import Clock
+from sync.runtime.threads import Clock
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from sync.graph.batch import chunks
 from sync.graph.client import Caller, Client, prove
 from sync.graph.errors import Fault, classify
 from sync.graph.gate import Gate
-from sync.threads import Clock, each
+from sync.runtime.threads import Clock, each
 
 Probed = dict[Secret, Probe]
 

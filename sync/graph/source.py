@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 
-from sync.core.clocks import told
+from sync.core.judge.skew import told
+from sync.core.memory.quota import Pool, app_pool
 from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
-from sync.core.usage import Pool, app_pool
 from sync.graph.client import Caller, Client, GraphSettings, prove
 from sync.graph.debugging import Debugger
 from sync.graph.gate import Gate, closed
@@ -25,7 +25,7 @@ from sync.graph.probing import Prober
 from sync.graph.refreshing import exchange
 from sync.graph.skew import Skew
 from sync.http import Http
-from sync.threads import Clock
+from sync.runtime.threads import Clock
 
 
 class GraphSource:

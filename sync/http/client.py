@@ -21,8 +21,8 @@ import certifi
 import httpcore
 
 from sync.core.secret import Secret
-from sync.http.answers import Kind, Refused, Response, read
-from sync.http.kept import Lane
+from sync.http.pool import Lane
+from sync.http.response import Kind, Refused, Response, read
 from sync.http.sockets import Attempt, Backend, Cut, Stop
 
 if TYPE_CHECKING:

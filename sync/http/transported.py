@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from sync.http.answers import Refused, Response, read
+from sync.http.response import Refused, Response, read
 from sync.http.sockets import Attempt, Cut
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
 
 GRACE_SECONDS = 9.0
 """How long a running cycle may take to end; container runtimes kill after ten seconds."""

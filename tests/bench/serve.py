@@ -22,7 +22,7 @@ def main() -> None:
     """Serve what the command line names."""
     match sys.argv[1:]:
         case ["sandbox", pages, latency]:
-            from sync.sandbox.server import start
+            from sync.sandbox.http.server import start
 
             with start(pages=int(pages), latency_ms=float(latency)) as sandbox:
                 tell(sandbox.describe())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.sandbox.server import Sandbox, start
+from sync.sandbox.http.server import Sandbox, start
 from tests.bench import programs, table, targets
 from tests.bench.counting import counted
 from tests.bench.measure import measure

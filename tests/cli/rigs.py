@@ -10,7 +10,7 @@ import subprocess
 import termios
 from pathlib import Path
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.rig import PROGRAM, Rig
 
 

@@ -8,16 +8,16 @@ from typing import get_args
 
 import pytest
 
-from sync.cli import output
-from sync.cli.explain import explanations
-from sync.cli.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES
+from sync.cli.commands.explain import explanations
+from sync.cli.output import console
+from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES
 from sync.config.errors import CODES
-from sync.core.decide import Kind
-from sync.core.events import EVENTS
+from sync.core.judge.decide import Kind
 from sync.core.model import StoreReason
+from sync.core.plan.served import Served
 from sync.core.problems import CATALOGUE
-from sync.core.report import EXIT_CODES
-from sync.core.served import Served
+from sync.core.report.events import EVENTS
+from sync.core.report.report import EXIT_CODES
 from tests.cli.rigs import on_a_terminal
 from tests.cli.test_start import run
 
@@ -47,7 +47,7 @@ def test_no_code_is_left_out() -> None:
 
 def test_every_failure_is_of_the_list() -> None:
     """What a command that gives no report says in place of it is a code that can be explained."""
-    code = "".join(path.read_text() for path in Path(output.__file__).parent.glob("*.py"))
+    code = "".join(path.read_text() for path in Path(console.__file__).parents[1].rglob("*.py"))
     assert set(re.findall(r'put_failure\(\s*"([a-z-]+)"', code)) == set(FAILURES)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sync.cli.account import COLUMNS
-from sync.cli.fit import GAP, fitted
-from sync.sandbox.server import Sandbox
-from sync.sandbox.states import switch_on
+from sync.cli.output.fit import GAP, fitted
+from sync.cli.output.table import COLUMNS
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.server import Sandbox
 from tests.cli.rigs import file_rig, on_a_terminal
 from tests.services.graph import sandbox
 

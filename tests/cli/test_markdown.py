@@ -8,11 +8,11 @@ from html import unescape
 import pytest
 from markdown_it import MarkdownIt
 
-from sync.cli import account
-from sync.cli.markdown import document, inert
-from sync.core.decide import Candidate
-from sync.core.holds import hold
+from sync.cli.output import table
+from sync.cli.output.markdown import document, inert
+from sync.core.judge.decide import Candidate
 from sync.core.model import Absent, State, Verdict
+from sync.core.plan.guards import hold
 from sync.core.problems import Problem
 from tests.core import accounts
 from tests.core.values import OTHER, fetched, held, judged, stored
@@ -112,4 +112,4 @@ def test_a_long_message_is_cut() -> None:
 def test_notable_lines() -> None:
     """A stored token as good as the new one is kept and not notable; one that would be replaced is."""
     kept = accounts.account(accounts.of(fetched(), held(stored(OTHER), judged())))
-    assert [(line.cells[2], line.notable) for line in account.lines(kept)] == [("kept", False)]
+    assert [(line.cells[2], line.notable) for line in table.lines(kept)] == [("kept", False)]

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sync.sandbox.server import Sandbox
-from sync.sandbox.states import switch_on
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.server import Sandbox
 from tests.cli.rigs import file_rig, on_a_terminal
 from tests.e2e.rig import PROGRAM
 from tests.services.graph import sandbox

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sync.cli.account import held_text, refreshed_texts
-from sync.core.holds import hold
+from sync.cli.output.table import held_text, refreshed_texts
+from sync.core.memory.renewal import Renewal
 from sync.core.model import Key
-from sync.core.refresh import Renewal
-from sync.sandbox.server import Sandbox, start
-from sync.sandbox.states import switch_on
+from sync.core.plan.guards import hold
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.server import Sandbox, start
 from tests.cli.rigs import file_rig, on_a_terminal
 from tests.core import accounts
 from tests.core.values import OTHER, fetched, held, judged, stored

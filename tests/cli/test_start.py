@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.cli.rigs import file_rig
 from tests.e2e.rig import PROGRAM, Ran
 from tests.services.graph import sandbox

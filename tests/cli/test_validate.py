@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sync.cli import github
-from sync.cli.github import command
+from sync.cli.output import github
+from sync.cli.output.github import command
 from sync.config.errors import ConfigError, ConfigErrors
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.cli.rigs import file_rig, on_a_terminal
 from tests.cli.test_start import run
 from tests.services.graph import sandbox

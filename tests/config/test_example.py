@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from sync.config.errors import CODES
-from sync.config.example import example, schema
 from sync.config.load import load
+from sync.config.show.example import example, schema
 from tests.config import speed
 from tests.config.files import GOOD
 
@@ -30,7 +30,7 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 def test_example_is_current() -> None:
-    """config.example.yaml is what the models say; python -m sync.config.example writes it."""
+    """config.example.yaml is what the models say; python -m sync.config.show.example writes it."""
     assert (ROOT / "config.example.yaml").read_text(encoding="utf-8") == example()
 
 
@@ -120,7 +120,7 @@ def test_every_code_is_raised() -> None:
 def test_light() -> None:
     """Loading a configuration imports no client, scheduler or AWS library."""
     code = (
-        "import sys, sync.config.load, sync.config.schedule, sync.config.refs, sync.config.example\n"
+        "import sys, sync.config.load, sync.config.schedule, sync.config.resolve.references, sync.config.show.example\n"
         "print([name for name in ('boto3', 'hvac', 'httpx', 'apscheduler', 'rich', 'typer') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -9,8 +9,8 @@ import pytest
 
 from sync.config.errors import ConfigErrors
 from sync.config.load import load
-from sync.config.logins import KubernetesAuth
-from sync.config.stores import AwsStore, FileStore, VaultStore
+from sync.config.schema.logins import KubernetesAuth
+from sync.config.schema.stores import AwsStore, FileStore, VaultStore
 from sync.core.model import NEVER, Checks, Key
 from sync.core.secret import Secret
 from tests.config.files import GOOD, errors, loaded, with_

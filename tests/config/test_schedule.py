@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sync.config.cron import CronError, parse_cron
-from sync.config.model import Schedule
 from sync.config.schedule import in_words, interval_seconds, next_runs, trigger
+from sync.config.schema.cron import CronError, parse_cron
+from sync.config.schema.settings import Schedule
 
 # 25 November 2026 is a Wednesday. Central European Time goes forward on 29 March and back on 25 October 2026.
 ROWS = [

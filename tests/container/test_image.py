@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.container.engine import Engine, built, lacking
 from tests.services.bao import Bao
 from tests.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest

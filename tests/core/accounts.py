@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sync.core.accounting import Outcome, report
-from sync.core.decide import Candidate, Held
+from sync.core.judge.decide import Candidate, Held
 from sync.core.model import Key, Page, Parent, State, Verdict
-from sync.core.plan import Plan, checksum
-from sync.core.planned import PagePlan, PlacePlan
-from sync.core.report import Frame, Report, Traffic
+from sync.core.plan.model import PagePlan, PlacePlan
+from sync.core.plan.plan import Plan, checksum
+from sync.core.report.build import Outcome, report
+from sync.core.report.report import Frame, Report, Traffic
 from tests.core.values import INSTANCE, KEY, NOW, PARENT_TOKEN, decided, facts, fetched, held, judged, page, stored
 
 PAGE = page()

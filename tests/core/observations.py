@@ -27,7 +27,7 @@ from sync.core.model import (
     Verdict,
 )
 from sync.core.payload import Payload
-from sync.core.plan import Observation
+from sync.core.plan.plan import Observation
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.secret import Secret
 from tests.core.values import APP_ID, INSTANCE, KEY, NOW, PAGE_ID, PARENT, PARENT_TOKEN, USER_ID, WEEK, page, template

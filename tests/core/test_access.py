@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from sync.core.access import Lost, Reading, advance, left_out, to_be_read_alone
+from sync.core.memory.access import Lost, Reading, advance, left_out, to_be_read_alone
 from sync.core.model import SourceError, State
 from sync.core.problems import Problem
 from tests.core.values import NOW

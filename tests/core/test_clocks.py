@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from sync.core.clocks import clocks, told
-from sync.core.decide import Kind
+from sync.core.judge.decide import Kind
+from sync.core.judge.skew import clocks, told
 from sync.core.model import Absent, Fetched, Parent, State, Stored, TokenFacts, Verdict
-from sync.core.plan import Observation, Plan, plan
+from sync.core.plan.plan import Observation, Plan, plan
 from tests.core.values import (
     FETCHED,
     INSTANCE,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from sync.core.decide import Action, Candidate, Held, Kind, crash_of_ours
+from sync.core.judge.decide import Action, Candidate, Held, Kind, crash_of_ours
+from sync.core.judge.verify import verify
 from sync.core.model import NEVER, Absent, Checks, Page, SourceError, State, Stored, Verdict
 from sync.core.payload import Payload
 from sync.core.problems import Problem
-from sync.core.verify import verify
 from tests.core.values import (
     FETCHED,
     KEY,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sync.core.due import asks, probes, verify_interval
-from sync.core.memory import Judged, Memory, Rhythm, token_id
+from sync.core.ask.due import asks, probes, verify_interval
+from sync.core.ask.inputs import Scene
+from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
 from sync.core.model import Absent, Fetched, Page, Parent, SourceError, State, Verdict
 from sync.core.problems import Problem
-from sync.core.scene import Scene
 from sync.core.secret import Secret
 from tests.core.values import (
     APP_ID,

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from sync.core.decide import Candidate, Held
-from sync.core.events import EVENTS, Event, events
-from sync.core.holds import hold
+from sync.core.judge.decide import Candidate, Held
+from sync.core.judge.verify import verify
+from sync.core.memory.renewal import Renewal
 from sync.core.model import Absent, Key, Parent, SourceError, State, Stored, Verdict, Written
-from sync.core.planned import PagePlan
+from sync.core.plan.guards import hold
+from sync.core.plan.model import PagePlan
 from sync.core.problems import CATALOGUE, Problem
-from sync.core.refresh import Renewal
-from sync.core.report import Report
-from sync.core.verify import verify
+from sync.core.report.events import EVENTS, Event, events
+from sync.core.report.report import Report
 from tests.core.accounts import FRAME, GOOD, account, of
 from tests.core.values import (
     FETCHED,

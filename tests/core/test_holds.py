@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sync.core.holds import Brake
 from sync.core.model import Absent, Fetched, Key, Page, Parent, State, Stored, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
-from sync.core.plan import Observation, Plan, Policy, plan
-from sync.core.planned import places
+from sync.core.plan.guards import Brake
+from sync.core.plan.model import places
+from sync.core.plan.plan import Observation, Plan, Policy, plan
 from sync.core.secret import Secret
 from tests.core.values import APP_ID, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts, marks, page
 

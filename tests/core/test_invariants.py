@@ -10,14 +10,14 @@ from datetime import datetime
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from sync.core.accounting import report
-from sync.core.decide import Write
-from sync.core.events import EVENTS, events
+from sync.core.judge.decide import Write
 from sync.core.model import NEVER, Absent, Fetched, Page, SourceError, State, Stored, TokenFacts, Verdict, Written
-from sync.core.plan import Observation, Plan, plan
-from sync.core.planned import PagePlan, PlacePlan
+from sync.core.plan.model import PagePlan, PlacePlan
+from sync.core.plan.plan import Observation, Plan, plan
 from sync.core.problems import Problem
-from sync.core.report_json import as_json
+from sync.core.report.build import report
+from sync.core.report.events import EVENTS, events
+from sync.core.report.json import as_json
 from sync.core.secret import Secret
 from tests.core.accounts import FRAME
 from tests.core.observations import TOKENS, observations, repeatable

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.decide import Kind, Would
+from sync.core.judge.decide import Kind, Would
 from sync.core.model import (
     Absent,
     Fetched,
@@ -24,7 +24,7 @@ from sync.core.model import (
     Verdict,
 )
 from sync.core.payload import Payload
-from sync.core.plan import (
+from sync.core.plan.plan import (
     Observation,
     Plan,
     checksum,

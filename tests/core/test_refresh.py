@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from sync.core.memory.renewal import Refresh, Renewal, is_cared_for, is_due, objection, tell_of_ends, told
 from sync.core.model import NEVER, Expiry, Parent, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
-from sync.core.refresh import Refresh, Renewal, is_cared_for, is_due, objection, tell_of_ends, told
 from tests.core.values import KEY, NOW, PARENT, PARENT_TOKEN, facts
 
 DAY = timedelta(days=1)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from sync.core.accounting import ProofLost
-from sync.core.decide import Candidate, Kind
+from sync.core.judge.decide import Candidate, Kind
+from sync.core.judge.verify import verify
 from sync.core.model import Absent, Key, Parent, State, Stored, StoreError, Verdict, Written
-from sync.core.planned import PagePlan
+from sync.core.plan.model import PagePlan
 from sync.core.problems import Problem
-from sync.core.report import EXIT_CODES, WORST_FIRST
-from sync.core.verify import verify
+from sync.core.report.build import ProofLost
+from sync.core.report.report import EXIT_CODES, WORST_FIRST
 from tests.core.accounts import AWS, GOOD, account, of
 from tests.core.values import (
     KEY,

@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from sync.core.decide import Candidate
+from sync.core.judge.decide import Candidate
+from sync.core.judge.verify import verify
 from sync.core.model import Key, Parent, SourceError, State, Verdict
 from sync.core.problems import Problem
-from sync.core.report import Report
-from sync.core.report_json import as_json
-from sync.core.verify import verify
+from sync.core.report.json import as_json
+from sync.core.report.report import Report
 from tests.core.accounts import FRAME, GOOD, account, of
 from tests.core.values import (
     FETCHED,

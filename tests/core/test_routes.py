@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from sync.core.routes import DAY, by_id, passed
+from sync.core.ask.routes import DAY, by_id, passed
 from tests.core.values import NOW, page
 
 QUARTER = timedelta(minutes=15)

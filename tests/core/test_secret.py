@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.core.decide import Write
+from sync.core.judge.decide import Write
 from sync.core.model import Fetched
 from sync.core.payload import Payload
 from sync.core.secret import Secret, fingerprint

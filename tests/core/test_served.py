@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from sync.core.accounting import ProofLost
-from sync.core.decide import Candidate, Held, Kind
+from sync.core.judge.decide import Candidate, Held, Kind
+from sync.core.judge.verify import verify
 from sync.core.model import Absent, SourceError, State, Stored, StoreError, Verdict, Written
 from sync.core.payload import Payload
+from sync.core.plan.served import is_broken
 from sync.core.problems import Problem
-from sync.core.served import is_broken
-from sync.core.verify import verify
+from sync.core.report.build import ProofLost
 from tests.core.accounts import AWS, account, entry, of
 from tests.core.values import (
     FETCHED,

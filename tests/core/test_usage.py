@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.core.model import Ask
-from sync.core.secret import Secret
-from sync.core.usage import (
+from sync.core.memory.quota import (
     BATCH,
     LEAST_CEILING,
     Allowance,
@@ -25,6 +23,8 @@ from sync.core.usage import (
     throttled,
     told,
 )
+from sync.core.model import Ask
+from sync.core.secret import Secret
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

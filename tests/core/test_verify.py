@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from sync.core.judge.verify import ends_within, verify
 from sync.core.model import NEVER, Checks, GraphErrorFacts, SourceError, State, TokenFacts
 from sync.core.problems import Problem
-from sync.core.verify import ends_within, verify
 from tests.core.values import NOW, PAGE_ID, WEEK, facts, page
 
 MOMENT = timedelta(microseconds=1)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.core.decide import Action, Candidate, Held, decide
+from sync.core.judge.decide import Action, Candidate, Held, decide
+from sync.core.judge.verify import verify
 from sync.core.model import NEVER, Absent, Checks, Key, Marks, Page, Stored, StoreError, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.secret import Secret
-from sync.core.verify import verify
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 INSTANCE = "acme-prod"

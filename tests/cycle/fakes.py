@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sync.core.memory import Memory
+from sync.core.memory.memory import Memory
+from sync.core.memory.quota import Pool
 from sync.core.model import (
     NEVER,
     Absent,
@@ -28,13 +29,12 @@ from sync.core.model import (
     Written,
 )
 from sync.core.payload import Payload, PayloadTemplate
-from sync.core.report import Report
+from sync.core.report.report import Report
 from sync.core.secret import Secret
-from sync.core.usage import Pool
 from sync.cycle import Task, run
 from sync.graph.parents import judge_parent
+from sync.runtime.threads import Stopping
 from sync.stores.interface import Capabilities, Store
-from sync.threads import Stopping
 from tests.core.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts
 
 T = TypeVar("T")

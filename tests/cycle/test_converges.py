@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.problems import CATALOGUE, Problem
-from sync.core.report import Report
+from sync.core.report.report import Report
 from tests.core.values import marks, stored
 from tests.cycle.fakes import Killed, Stage
 

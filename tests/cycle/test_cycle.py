@@ -8,15 +8,15 @@ from collections import Counter
 
 import pytest
 
-from sync.core.decide import Kind
-from sync.core.events import events
-from sync.core.holds import Brake
+from sync.core.judge.decide import Kind
 from sync.core.model import Key, SourceError, State, StoreError
+from sync.core.plan.guards import Brake
 from sync.core.problems import Problem
-from sync.core.report import Report
-from sync.core.report_json import as_json
+from sync.core.report.events import events
+from sync.core.report.json import as_json
+from sync.core.report.report import Report
 from sync.core.secret import Secret
-from sync.threads import Stopping
+from sync.runtime.threads import Stopping
 from tests.core.values import marks, payload, stored
 from tests.cycle.fakes import Stage
 

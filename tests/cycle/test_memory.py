@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sync.core.events import events
-from sync.core.memory import Rhythm
+from sync.core.memory.memory import Rhythm
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.problems import Problem
-from sync.core.report import Report
+from sync.core.report.events import events
+from sync.core.report.report import Report
 from tests.core.values import NOW
 from tests.cycle.fakes import Stage
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sync.core.decide import Kind
+from sync.core.judge.decide import Kind
 from sync.core.model import Key, SourceError, State
 from sync.core.problems import Problem
 from sync.cycle.apply import PROOF_AGE

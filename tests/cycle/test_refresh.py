@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from sync.core.events import Event, events
+from sync.core.memory.renewal import Refresh, Renewal
 from sync.core.model import Absent, Blocked, Key, SourceError, Stored, StoreError
 from sync.core.payload import Payload
 from sync.core.problems import Problem
-from sync.core.refresh import Refresh, Renewal
-from sync.core.report import Report
-from sync.core.report_json import as_json
+from sync.core.report.events import Event, events
+from sync.core.report.json import as_json
+from sync.core.report.report import Report
 from sync.core.secret import Secret
 from tests.core.values import NOW, PARENT_TOKEN
 from tests.cycle.fakes import Killed, Stage, StoreInMemory

@@ -15,13 +15,13 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from sync import daemon
-from sync.config.model import Schedule
 from sync.config.schedule import trigger as scheduled
-from sync.core.accounting import report
-from sync.core.events import Event
-from sync.core.plan import Plan
-from sync.core.report import Frame, Report, Traffic
-from sync.threads import Stopping, SystemClock
+from sync.config.schema.settings import Schedule
+from sync.core.plan.plan import Plan
+from sync.core.report.build import report
+from sync.core.report.events import Event
+from sync.core.report.report import Frame, Report, Traffic
+from sync.runtime.threads import Stopping, SystemClock
 
 WAIT = 20.0
 """Seconds after which a test that waits for another thread has failed."""

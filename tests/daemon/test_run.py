@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.server import Sandbox, start
-from sync.sandbox.states import switch_off, switch_on
+from sync.sandbox.api.states import switch_off, switch_on
+from sync.sandbox.http.server import Sandbox, start
 from tests.cli.rigs import file_rig
 from tests.e2e.rig import INSTANCE, PROGRAM, Rig
 from tests.e2e.scene import Scene

@@ -13,15 +13,15 @@ import pytest
 
 from sync.app import build
 from sync.config.load import load
-from sync.core.access import Lost
-from sync.core.memory import Judged, Memory
+from sync.core.memory.access import Lost
+from sync.core.memory.memory import Judged, Memory
+from sync.core.memory.quota import Pool
+from sync.core.memory.renewal import Renewal
 from sync.core.model import NEVER, GraphErrorFacts, Key
 from sync.core.problems import Problem
-from sync.core.refresh import Renewal
-from sync.core.usage import Pool
-from sync.sandbox.server import Sandbox
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox
 from sync.state import StateFile
-from sync.threads import SystemClock
 from tests.cli.rigs import file_rig
 from tests.core.values import APP_ID, FETCHED, KEY, NOW, OTHER, PARENT, facts
 from tests.cycle.fakes import StillClock

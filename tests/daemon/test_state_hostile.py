@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from sync.core.access import Lost
-from sync.core.due import verify_interval
-from sync.core.memory import Judged, Memory, token_id
+from sync.core.ask.due import verify_interval
+from sync.core.memory.access import Lost
+from sync.core.memory.memory import Judged, Memory, token_id
+from sync.core.memory.quota import Pool, Throttle, app_pool, calls_per_hour
+from sync.core.memory.renewal import Refresh, Renewal
 from sync.core.model import Ask, GraphErrorFacts, Key, SourceError, State, TokenFacts
 from sync.core.problems import Problem
-from sync.core.refresh import Refresh, Renewal
-from sync.core.report_json import as_json
-from sync.core.usage import Pool, Throttle, app_pool, calls_per_hour
+from sync.core.report.json import as_json
 from sync.graph.meter import Meter
 from sync.state import StateFile
 from tests.core.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, PARENT, facts

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sync.cli.words import ACTIONS, FAILURES, REASONS, STORE_FAILURES, Word
-from sync.config.entries import Defaults
+from sync.cli.output.words import ACTIONS, FAILURES, REASONS, STORE_FAILURES, Word
 from sync.config.errors import CODES
-from sync.config.example import default
-from sync.config.model import Brake, Graph, Settings, State, SystemUser
-from sync.config.values import Part
-from sync.core.events import EVENTS
+from sync.config.schema.pages import Defaults
+from sync.config.schema.settings import Brake, Graph, Settings, State, SystemUser
+from sync.config.schema.values import Part
+from sync.config.show.example import default
 from sync.core.problems import CATALOGUE
+from sync.core.report.events import EVENTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 

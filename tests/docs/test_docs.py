@@ -9,11 +9,11 @@ import pytest
 import typer
 
 from sync.cli.main import app
-from sync.cli.words import EXITS
+from sync.cli.output.words import EXITS
 from sync.config.load import load
 from sync.core.model import Key
 from sync.core.problems import CATALOGUE
-from sync.core.report_json import as_json
+from sync.core.report.json import as_json
 from tests.core.accounts import GOOD, account, of
 from tests.core.values import fetched
 from tests.docs import generated

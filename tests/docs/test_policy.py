@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.rig import Rig
 from tests.services.bao import Bao, bao, mount
 from tests.services.graph import sandbox

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 
 PROGRAM = [sys.executable, "-m", "sync"]
 INSTANCE = "acme-test"

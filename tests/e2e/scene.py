@@ -8,9 +8,9 @@ from typing import Any
 
 from sync.app import build
 from sync.config.load import load
-from sync.sandbox.business import Page
-from sync.sandbox.server import Sandbox
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.world.business import Page
 from tests.e2e.rig import Ran, Rig, codes
 from tests.services.bao import Bao
 

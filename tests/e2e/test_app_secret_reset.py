@@ -10,11 +10,11 @@ import pytest
 
 from sync.app import App, build
 from sync.config.load import load
-from sync.core.report import Report
-from sync.core.report_json import as_json
-from sync.sandbox.control import control
-from sync.sandbox.server import Sandbox
-from sync.sandbox.wire import make_request
+from sync.core.report.json import as_json
+from sync.core.report.report import Report
+from sync.sandbox.http.control import control
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.http.wire import make_request
 from tests.e2e.rig import codes
 from tests.e2e.scene import Scene, actions, assert_all_told, ended
 from tests.faults.many import LeapingClock

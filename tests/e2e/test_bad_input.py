@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.control import control
-from sync.sandbox.server import Sandbox, start
-from sync.sandbox.states import switch_on
-from sync.sandbox.tokens import Token, token_text
-from sync.sandbox.wire import make_request
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.control import control
+from sync.sandbox.http.server import Sandbox, start
+from sync.sandbox.http.wire import make_request
+from sync.sandbox.world.tokens import Token, token_text
 from tests.e2e.rig import PROGRAM, Ran, Rig
 from tests.e2e.scene import (
     Scene,

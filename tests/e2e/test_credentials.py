@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sync.app import build
 from sync.config.load import load
-from sync.sandbox.server import Sandbox
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.scene import Scene, assert_all_told, ended
 from tests.services.bao import Bao, bao, mount
 from tests.services.graph import sandbox

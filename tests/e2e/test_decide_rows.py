@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.business import Page
-from sync.sandbox.server import Sandbox
-from sync.sandbox.states import restore_page, switch_on
-from sync.sandbox.tokens import REVOKED, fingerprint
+from sync.sandbox.api.states import restore_page, switch_on
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.world.business import Page
+from sync.sandbox.world.tokens import REVOKED, fingerprint
 from tests.e2e.rig import INSTANCE, Ran, Rig, codes
 from tests.services.aws import REGION, Aws, aws, aws_environment, aws_server
 from tests.services.bao import Bao, bao, mount

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.server import Sandbox
-from sync.sandbox.states import switch_on
-from sync.sandbox.tokens import fingerprint
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.world.tokens import fingerprint
 from tests.cli.rigs import on_a_terminal
 from tests.e2e.rig import PROGRAM, codes
 from tests.e2e.scene import Scene, ended

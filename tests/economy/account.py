@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sync.core.memory import Memory, Rhythm
+from sync.core.ask.inputs import Scene
+from sync.core.memory.memory import Memory, Rhythm
 from sync.core.model import NEVER, Fetched, Key, Marks, Page, Parent, State, Stored, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
-from sync.core.scene import Scene
 from sync.core.secret import Secret
 
 START = datetime(2026, 11, 25, tzinfo=UTC)

@@ -7,10 +7,10 @@ import heapq
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-import sync.core.due
-from sync.core.due import Rank
+import sync.core.ask.due
+from sync.core.ask.due import Rank
+from sync.core.ask.inputs import Scene
 from sync.core.model import Ask
-from sync.core.scene import Scene
 from sync.core.secret import Secret
 from tests.economy.account import OnePage
 
@@ -61,7 +61,7 @@ class Agenda:
         scene = self._look([one], now)
         version = self._versions[id(one)] = self._versions.get(id(one), 0) + 1
         best: dict[Secret, Line] = {}
-        for token, rank in sync.core.due._of_page(scene, one.page):
+        for token, rank in sync.core.ask.due._of_page(scene, one.page):
             judged = scene.judged(one.page, token)
             line = (rank, judged.facts.asked_at if judged else _EPOCH, token.fingerprint)
             best[token] = min(best.get(token, line), line)

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sync.core.due import verify_interval
-from sync.core.memory import Judged, Memory, Rhythm, token_id
+from sync.core.ask.due import verify_interval
+from sync.core.ask.inputs import Scene
+from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
+from sync.core.memory.quota import Pool, allowance, calls_per_hour, spent, throttled, told
 from sync.core.model import Ask
-from sync.core.scene import Scene
 from sync.core.secret import Secret
-from sync.core.usage import Pool, allowance, calls_per_hour, spent, throttled, told
 from tests.economy.account import APP_ID, START, Account, OnePage
 from tests.economy.agenda import Agenda
 from tests.economy.meta import HOUR, Meta

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sync.core.due import asks
+from sync.core.ask.due import asks
 from sync.core.model import Ask
 from tests.economy.account import APP, OnePage
 from tests.economy.simulate import CYCLE, DAY, Simulation, Tally

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from sync.sandbox.server import start
+from sync.sandbox.http.server import start
 from tests.faults.small import Hand, SmallWorld
 from tests.faults.zygote import Child, Zygote
 from tests.services.between import Asked, Between, Deed, Reply, between

@@ -18,7 +18,7 @@ from sync.app import build
 from sync.config.load import load
 from sync.ops.log import Log
 from sync.ops.process import silence_libraries
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
 
 _QUARTER = timedelta(minutes=15)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from sync.app import build
 from sync.config.load import load
-from sync.core.report import Report
-from sync.sandbox.server import Sandbox
-from sync.sandbox.tokens import fingerprint
-from sync.threads import SystemClock
+from sync.core.report.report import Report
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.world.tokens import fingerprint
 from tests.e2e.rig import INSTANCE, Rig
 from tests.services.aws import REGION, Aws
 from tests.services.bao import Bao

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.server import Sandbox
-from sync.sandbox.states import switch_off, switch_on
+from sync.sandbox.api.states import switch_off, switch_on
+from sync.sandbox.http.server import Sandbox
 from tests.cli.rigs import file_rig
 from tests.e2e.rig import Rig
 from tests.faults.logs import Daemon, names

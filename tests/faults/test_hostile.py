@@ -13,8 +13,8 @@ import pytest
 
 from sync.app import build
 from sync.config.load import load
-from sync.sandbox.server import Sandbox
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.rig import Rig
 from tests.e2e.scene import Scene
 from tests.faults.small import AwsHand

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.rig import Rig
 from tests.faults.logs import Daemon
 from tests.faults.zygote import THREADS, Child, Zygote, forks

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.server import Sandbox, start
+from sync.sandbox.http.server import Sandbox, start
 from tests.cli.rigs import file_rig
 from tests.e2e.rig import Rig
 from tests.faults.small import AwsHand, VaultHand

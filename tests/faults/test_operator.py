@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.business import SystemUser
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.world.business import SystemUser
 from tests.e2e.scene import Scene, vault_store
 from tests.faults.zygote import Zygote, forks
 from tests.services.bao import Bao, bao, mount

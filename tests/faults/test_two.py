@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.faults.gate import Gate
 from tests.faults.small import WRITES, AwsHand, FileHand, Hand, SmallWorld, VaultHand
 from tests.faults.zygote import Child, Zygote, forks

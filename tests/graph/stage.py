@@ -9,18 +9,18 @@ from urllib.parse import parse_qs, unquote_plus
 
 import httpx
 
+from sync.core.memory.quota import Pool
 from sync.core.model import Ask, Page, TokenFacts
 from sync.core.payload import PayloadTemplate
 from sync.core.secret import CredentialError, Secret
-from sync.core.usage import Pool
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSettings, GraphSource
 from sync.http import Http
-from sync.sandbox.graph import respond
-from sync.sandbox.states import switch_on
-from sync.sandbox.wire import make_request
-from sync.sandbox.world import World, make_world
-from sync.threads import Stopping
+from sync.runtime.threads import Stopping
+from sync.sandbox.api.graph import respond
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.wire import make_request
+from sync.sandbox.world.world import World, make_world
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BASE = "https://graph.example"

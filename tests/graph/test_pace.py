@@ -9,11 +9,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from sync.core.memory.quota import Pool, app_pool
 from sync.core.model import Ask, Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
-from sync.core.usage import Pool, app_pool
 from sync.graph.interface import AppCredentials
-from sync.sandbox.quota import Rolling
+from sync.sandbox.world.quota import Rolling
 from tests.graph.stage import NOW, Stage, ordinary
 from tests.graph.test_pages import items
 

@@ -12,8 +12,8 @@ import pytest
 
 from sync.core.model import Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
+from sync.runtime.threads import Stopping
 from sync.sandbox.replies import REFUSALS
-from sync.threads import Stopping
 from tests.graph.stage import Stage, ordinary
 
 

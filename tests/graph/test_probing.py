@@ -10,7 +10,7 @@ import pytest
 
 from sync.core.model import Fetched
 from sync.core.secret import CredentialError, Secret
-from sync.sandbox.quota import Rolling
+from sync.sandbox.world.quota import Rolling
 from tests.graph.stage import Stage
 from tests.graph.test_pages import items
 

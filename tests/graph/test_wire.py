@@ -12,9 +12,9 @@ from sync.core.secret import Secret
 from sync.graph.interface import AppCredentials, Source, SystemUserCredentials
 from sync.graph.source import GraphSettings, GraphSource
 from sync.http import Http
-from sync.sandbox.server import Sandbox, start
-from sync.sandbox.states import switch_on
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.server import Sandbox, start
 from tests.graph.stage import ordinary
 
 

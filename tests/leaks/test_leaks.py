@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from sync.sandbox.server import Sandbox
-from sync.sandbox.states import NAMES, switch_on
+from sync.sandbox.api.states import NAMES, switch_on
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.rig import PROGRAM, Ran, Rig
 from tests.leaks.canary import Net, proof
 from tests.leaks.echo import quoting

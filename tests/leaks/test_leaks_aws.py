@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.rig import Ran, Rig
 from tests.leaks.echo import quoting, quoting_xml
 from tests.leaks.test_leaks import daemon, must_not_leak, secrets_of, seen, wait_for_cycles

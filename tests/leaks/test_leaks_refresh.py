@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sync.sandbox.server import Sandbox
-from sync.sandbox.states import switch_on
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.rig import Rig
 from tests.e2e.scene import vault_store
 from tests.leaks.test_leaks import must_not_leak, secrets_of, seen

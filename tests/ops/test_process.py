@@ -15,7 +15,7 @@ TOKEN = "EAA" + "Zk3Bq9" * 20
 STUCK = """
 import sys, threading
 from sync.ops.process import watch_signals
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
 clock = SystemClock()
 watch_signals(clock, exit_code=int(sys.argv[1]), grace=float(sys.argv[2]))
 print("ready", flush=True)

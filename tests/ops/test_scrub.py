@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync.core.secret import fingerprint
-from sync.ops.scrub import scrub, without_tokens
+from sync.ops.redact import scrub, without_tokens
 
 META = "EAA" + "Zk3Bq9" * 20
 APP = "123456789012345|0123456789abcdef0123456789abcdef"

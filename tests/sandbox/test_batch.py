@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from sync.sandbox.auth import proof
-from sync.sandbox.states import switch_on
+from sync.sandbox.api.auth import proof
+from sync.sandbox.api.states import switch_on
 from tests.services.graph import app_token, ask, ask_batch, world
 
 __all__ = ["world"]

@@ -13,7 +13,7 @@ from facebook_business.api import FacebookAdsApi
 from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
-from sync.sandbox.states import switch_on
+from sync.sandbox.api.states import switch_on
 from tests.services.graph import sandbox
 
 __all__ = ["sandbox"]

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from sync.sandbox.tokens import fingerprint
+from sync.sandbox.world.tokens import fingerprint
 from tests.services.graph import sandbox
 
 __all__ = ["sandbox"]

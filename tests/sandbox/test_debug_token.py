@@ -2,7 +2,7 @@
 
 import pytest
 
-from sync.sandbox.states import switch_on
+from sync.sandbox.api.states import switch_on
 from tests.services.graph import NOON, app_token, ask, ask_batch, world
 
 __all__ = ["world"]

@@ -4,8 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from sync.sandbox.states import switch_on
-from sync.sandbox.world import make_world
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.world.world import make_world
 from tests.services.graph import NOON, app_token, ask, world
 
 __all__ = ["world"]

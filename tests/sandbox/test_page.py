@@ -2,8 +2,8 @@
 
 import pytest
 
-from sync.sandbox.states import switch_on
-from sync.sandbox.world import World
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.world.world import World
 from tests.services.graph import app_token, ask, world
 
 __all__ = ["world"]

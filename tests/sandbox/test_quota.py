@@ -7,8 +7,8 @@ import json
 import httpx
 import pytest
 
-from sync.sandbox.quota import DAY, Rolling
-from sync.sandbox.server import start
+from sync.sandbox.http.server import start
+from sync.sandbox.world.quota import DAY, Rolling
 from tests.services.graph import app_token, ask, ask_batch, world
 
 __all__ = ["world"]

@@ -8,9 +8,9 @@ import time
 import httpx
 import pytest
 
-from sync.sandbox.server import serve, start
-from sync.sandbox.states import switch_on
-from sync.sandbox.world import make_world
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.server import serve, start
+from sync.sandbox.world.world import make_world
 from tests.services.graph import sandbox
 
 __all__ = ["sandbox"]

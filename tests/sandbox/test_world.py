@@ -2,10 +2,10 @@
 
 import pytest
 
-from sync.sandbox.states import NAMES, parse_fault, restore_page, switch_off, switch_on
-from sync.sandbox.tokens import REVOKED, fingerprint
-from sync.sandbox.truth import truth
-from sync.sandbox.world import make_world
+from sync.sandbox.api.states import NAMES, parse_fault, restore_page, switch_off, switch_on
+from sync.sandbox.http.truth import truth
+from sync.sandbox.world.tokens import REVOKED, fingerprint
+from sync.sandbox.world.world import make_world
 from tests.services.graph import NOON, ask, world
 
 __all__ = ["world"]

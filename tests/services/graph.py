@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sync.sandbox.graph import respond
-from sync.sandbox.server import Sandbox, start
-from sync.sandbox.wire import make_request
-from sync.sandbox.world import World, make_world
+from sync.sandbox.api.graph import respond
+from sync.sandbox.http.server import Sandbox, start
+from sync.sandbox.http.wire import make_request
+from sync.sandbox.world.world import World, make_world
 
 NOON = 1_795_608_000.0
 """2026-11-25T12:00:00Z, the time of a world that ``still_world`` gives."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
-from sync.stores.aws import AwsSettings, AwsStore
-from sync.threads import Clock
+from sync.runtime.threads import Clock
+from sync.stores.aws.store import AwsSettings, AwsStore
 from tests.simulation.secrets_manager import SecretsManager
 
 Send = Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]]]

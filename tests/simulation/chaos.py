@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from sync.core import marks as mark_map
 from sync.core.model import Marks
-from sync.sandbox.states import restore_page, switch_off, switch_on
-from sync.stores.aws_entry import PREFIX
+from sync.sandbox.api.states import restore_page, switch_off, switch_on
+from sync.stores.aws.entry import PREFIX
 from tests.simulation.daemon import EVERY
 from tests.simulation.secrets_manager import CURRENT, Value
 

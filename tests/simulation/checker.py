@@ -9,15 +9,15 @@ from functools import lru_cache
 from typing import Any
 
 from sync.core import marks as mark_map
-from sync.core.decide import Kind
-from sync.core.events import events
-from sync.core.memory import Rhythm
+from sync.core.judge.decide import Kind
+from sync.core.memory.memory import Rhythm
 from sync.core.model import Marks, Page, StoreError, Written
-from sync.core.report import PageEntry, Report, StoreEntry
-from sync.core.report_json import as_json
+from sync.core.report.events import events
+from sync.core.report.json import as_json
+from sync.core.report.report import PageEntry, Report, StoreEntry
 from sync.core.secret import fingerprint
-from sync.sandbox.world import World
-from sync.stores.aws_entry import PREFIX
+from sync.sandbox.world.world import World
+from sync.stores.aws.entry import PREFIX
 from tests.simulation import kv, secrets_manager
 from tests.simulation.process import Life
 from tests.simulation.time_and_turns import Simulation

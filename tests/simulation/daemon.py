@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sync import state
-from sync.core.memory import Memory
+from sync.core.memory.memory import Memory
 from sync.core.model import Key, Marks, Page, StoreError, Version, Written
 from sync.core.payload import Payload
-from sync.core.report import Report
+from sync.core.report.report import Report
 from sync.core.secret import Secret
 from sync.cycle import Task, run
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
-from sync.sandbox.world import World
+from sync.sandbox.world.world import World
 from sync.stores.interface import Store
 from tests.simulation.checker import Checker
 from tests.simulation.process import Doing, Killed, Life, LifeClock, Weather

@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, urlsplit
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from sync.http import Http, HttpError, Response
-from sync.sandbox.graph import respond
+from sync.sandbox.api.graph import respond
+from sync.sandbox.http.wire import make_request
 from sync.sandbox.replies import Reply, Request
-from sync.sandbox.wire import make_request
-from sync.sandbox.world import World
+from sync.sandbox.world.world import World
 from tests.simulation.process import Heard, Life
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.vault import Vault

@@ -10,14 +10,14 @@ from typing import Any
 
 from sync.core.model import Key, Page
 from sync.core.payload import PayloadTemplate
-from sync.core.report import Report
+from sync.core.report.report import Report
 from sync.core.secret import Secret
-from sync.sandbox.states import switch_off
-from sync.sandbox.world import make_world
-from sync.stores.aws import AwsSettings
+from sync.sandbox.api.states import switch_off
+from sync.sandbox.world.world import make_world
+from sync.stores.aws.store import AwsSettings
 from sync.stores.interface import Store
-from sync.stores.vault import VaultStore
-from sync.stores.vault_settings import AppRoleLogin, TokenLogin, VaultSettings
+from sync.stores.vault.settings import AppRoleLogin, TokenLogin, VaultSettings
+from sync.stores.vault.store import VaultStore
 from tests.simulation.aws_http import over
 from tests.simulation.boto import aws_apart
 from tests.simulation.chaos import Chaos

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
-from sync.core import accounting, decide, plan, served
+from sync.core.judge import decide
 from sync.core.model import Key, State, Stored, StoreError, Written
+from sync.core.plan import plan, served
+from sync.core.report import build
 from sync.core.secret import Secret
 from sync.cycle import apply, cycle, observe
-from sync.stores import aws_write, vault_kv
-from sync.stores.vault import VaultStore
-from sync.stores.vault_engine import Put
-from sync.stores.vault_write import Writer
+from sync.stores.aws import write as aws_write
+from sync.stores.vault import kv
+from sync.stores.vault.engine import Put
+from sync.stores.vault.store import VaultStore
+from sync.stores.vault.write import Writer
 from tests.simulation.stage import run_seed
 
 SEEDS = range(150)
@@ -34,12 +37,12 @@ def _a_lost_answer_counts_as_done(patch: Patch) -> None:
 
 
 def _a_write_names_no_version(patch: Patch) -> None:
-    original = vault_kv.Calls.write
+    original = kv.Calls.write
 
-    def write(self: vault_kv.Calls, path: str, payload: Mapping[str, Any], cas: int) -> Any:
+    def write(self: kv.Calls, path: str, payload: Mapping[str, Any], cas: int) -> Any:
         return replace(original(self, path, payload, cas), body={"data": payload})
 
-    patch.setattr(vault_kv.Calls, "write", write)
+    patch.setattr(kv.Calls, "write", write)
 
 
 class _Everything(dict[Any, Any]):
@@ -65,13 +68,13 @@ def _what_is_unknown_is_healed(patch: Patch) -> None:
 
 
 def _what_is_unknown_is_called_broken(patch: Patch) -> None:
-    for module in (served, accounting):
+    for module in (served, build):
         patch.setattr(module, "served_by", lambda verdict: "verified" if verdict.state is State.VALID else "broken")
 
 
 def _what_is_not_broken_is_called_verified(patch: Patch) -> None:
     original = served.is_broken
-    for module in (served, accounting):
+    for module in (served, build):
         patch.setattr(module, "served_by", lambda verdict: "broken" if original(verdict) else "verified")
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sync.sandbox.business import Page
-from sync.sandbox.server import Sandbox
-from sync.sandbox.states import restore_page, switch_off, switch_on
-from sync.sandbox.truth import truth
+from sync.sandbox.api.states import restore_page, switch_off, switch_on
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.http.truth import truth
+from sync.sandbox.world.business import Page
 from tests.services.aws import Aws
 from tests.services.bao import Bao
 from tests.soak.oracle import History

@@ -11,11 +11,11 @@ from sync import daemon
 from sync.app import App, build
 from sync.config.load import load
 from sync.config.schedule import trigger
-from sync.core.report import Report
-from sync.core.report_json import as_json
+from sync.core.report.json import as_json
+from sync.core.report.report import Report
 from sync.ops.log import Log
 from sync.ops.process import silence_libraries, watch_signals
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
 
 
 class Telling:

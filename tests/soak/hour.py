@@ -24,8 +24,8 @@ from typing import Any
 
 import yaml
 
-from sync.sandbox.server import Sandbox, start
-from sync.sandbox.tokens import fingerprint
+from sync.sandbox.http.server import Sandbox, start
+from sync.sandbox.world.tokens import fingerprint
 from tests.services.aws import ACCESS_KEY, REGION, SECRET_KEY, served
 from tests.services.bao import Bao, free_port, started
 from tests.soak.chaos import Chaos

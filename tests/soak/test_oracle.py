@@ -12,10 +12,10 @@ import pytest
 
 from sync.app import build
 from sync.config.load import load
-from sync.core.report_json import as_json
-from sync.sandbox.server import Sandbox
-from sync.sandbox.truth import truth
-from sync.threads import SystemClock
+from sync.core.report.json import as_json
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.http.truth import truth
 from tests.e2e.rig import Rig
 from tests.services.graph import sandbox
 from tests.soak.oracle import History, differences

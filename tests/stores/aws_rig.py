@@ -8,9 +8,9 @@ from typing import Any
 
 from sync.core import marks as mark_map
 from sync.core.model import Key
-from sync.stores.aws import AwsSettings, AwsStore
-from sync.stores.aws_entry import PREFIX
-from sync.threads import Clock, SystemClock
+from sync.runtime.threads import Clock, SystemClock
+from sync.stores.aws.entry import PREFIX
+from sync.stores.aws.store import AwsSettings, AwsStore
 from tests.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws
 from tests.stores.contract import marks
 

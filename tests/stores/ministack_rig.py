@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sync.core.model import Key
-from sync.stores.aws import AwsSettings
+from sync.stores.aws.store import AwsSettings
 from tests.services.ministack import ACCOUNT, REGION, Keys, Ministack
 from tests.stores.aws_rig import AwsRig
 

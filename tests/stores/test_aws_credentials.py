@@ -14,7 +14,7 @@ import pytest
 
 from sync.core.model import Absent
 from sync.core.secret import CredentialError, Secret
-from sync.stores.aws import AwsRole
+from sync.stores.aws.store import AwsRole
 from tests.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server
 from tests.stores.aws_rig import AwsRig
 from tests.stores.contract import CANARY, failed, marks, one, payload, written

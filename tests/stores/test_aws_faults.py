@@ -20,7 +20,7 @@ import trustme
 
 from sync.core.model import Absent, Stored
 from sync.core.secret import CredentialError, Secret
-from sync.stores.aws import AwsRole
+from sync.stores.aws.store import AwsRole
 from tests.faults.villain import villain
 from tests.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server, over_tls
 from tests.stores.aws_rig import AwsRig
@@ -376,6 +376,6 @@ def test_debug_logs_show_no_secret(rig: AwsRig, aws: Aws, caplog: pytest.LogCapt
 
 def test_module_does_not_import_the_library() -> None:
     """Half a second and 60 MB are spent by the first call, not by who has no such store."""
-    script = "import sys, sync.stores.aws; print([name for name in sys.modules if name.startswith('boto')])"
+    script = "import sys, sync.stores.aws.store; print([name for name in sys.modules if name.startswith('boto')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,7 @@ import pytest
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Stored
 from sync.core.payload import Payload
-from sync.sandbox.server import Sandbox
+from sync.sandbox.http.server import Sandbox
 from tests.e2e.rig import Rig
 from tests.services.aws import REGION, Aws, aws, aws_environment, aws_server
 from tests.services.aws_rules import secret

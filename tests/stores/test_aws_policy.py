@@ -15,8 +15,8 @@ from sync.core import marks as mark_map
 from sync.core.model import Absent, Key, Stored, Written
 from sync.core.payload import Payload
 from sync.core.secret import Secret
-from sync.sandbox.server import Sandbox
-from sync.stores.aws import AwsRole
+from sync.sandbox.http.server import Sandbox
+from sync.stores.aws.store import AwsRole
 from tests.e2e.rig import Rig
 from tests.services.aws import aws_environment
 from tests.services.graph import sandbox

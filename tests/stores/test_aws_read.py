@@ -11,7 +11,7 @@ import pytest
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Stored
 from sync.core.payload import Payload
-from sync.stores import aws_read
+from sync.stores.aws import read as aws_read
 from tests.services.aws import REGION, Aws, aws, aws_environment, aws_server
 from tests.services.aws_rules import secret
 from tests.stores.aws_rig import AwsRig

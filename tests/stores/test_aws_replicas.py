@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sync.core import marks as mark_map
-from sync.stores.aws import AwsReplica
+from sync.stores.aws.store import AwsReplica
 from tests.services.aws import Aws, aws, aws_environment, aws_server
 from tests.stores.aws_rig import AwsRig
 from tests.stores.clock import PassingClock

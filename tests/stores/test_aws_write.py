@@ -8,10 +8,10 @@ import pytest
 
 from sync.core.model import Absent, Stored, StoreError, Written
 from sync.core.payload import Payload
-from sync.stores.aws_client import Answer, AwsClient
-from sync.stores.aws_read import AwsReader
-from sync.stores.aws_replicas import Replicas
-from sync.stores.aws_write import LABEL, AwsWriter
+from sync.stores.aws.client import Answer, AwsClient
+from sync.stores.aws.read import AwsReader
+from sync.stores.aws.replicas import Replicas
+from sync.stores.aws.write import LABEL, AwsWriter
 from tests.services.aws import Aws, aws, aws_environment, aws_server
 from tests.stores.aws_rig import AwsRig
 from tests.stores.clock import PassingClock

@@ -11,9 +11,9 @@ import pytest
 
 from sync.core import marks as mark_map
 from sync.core.model import Key
-from sync.stores.file import FileSettings, FileStore
-from sync.stores.file_state import sidecar_name
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
+from sync.stores.file.layout import sidecar_name
+from sync.stores.file.store import FileSettings, FileStore
 from tests.stores.contract import DeletedContract, RawTextContract, marks
 from tests.stores.whole import MarkedFromTheFirst
 

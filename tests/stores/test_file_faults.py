@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sync.core.model import Absent, Key, Stored, StoreError, Written
-from sync.stores.disk import LOCK
-from sync.stores.file import FileSettings, FileStore
-from sync.stores.file_state import sidecar_name
+from sync.stores.file.disk import LOCK
+from sync.stores.file.layout import sidecar_name
+from sync.stores.file.store import FileSettings, FileStore
 from tests.stores.clock import PassingClock
 from tests.stores.contract import CANARY, failed, marks, one, payload, stored, written
 

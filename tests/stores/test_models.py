@@ -12,10 +12,10 @@ import pytest
 
 from sync.core.model import Key, Marks, StoreError, Version, Written
 from sync.core.payload import Payload
-from sync.stores.aws import AwsStore
-from sync.stores.vault import VaultStore
-from sync.stores.vault_settings import VaultSettings
-from sync.threads import Clock, SystemClock
+from sync.runtime.threads import Clock, SystemClock
+from sync.stores.aws.store import AwsStore
+from sync.stores.vault.settings import VaultSettings
+from sync.stores.vault.store import VaultStore
 from tests.services.aws import REGION, aws_environment
 from tests.simulation.aws_http import handler, over, plain
 from tests.simulation.secrets_manager import SecretsManager

@@ -9,12 +9,12 @@ import pytest
 from sync.core.model import Key, Stored, StoreError, Written
 from sync.core.payload import Payload
 from sync.core.secret import Secret
-from sync.stores.aws_confirm import AwsReadBack
-from sync.stores.aws_read import AwsReader
-from sync.stores.aws_renew import AwsRenewer
-from sync.stores.aws_replicas import Replicas
-from sync.stores.aws_write import LABEL, AwsWriter
-from sync.stores.vault import VaultStore
+from sync.stores.aws.confirm import AwsReadBack
+from sync.stores.aws.read import AwsReader
+from sync.stores.aws.renew import AwsRenewer
+from sync.stores.aws.replicas import Replicas
+from sync.stores.aws.write import LABEL, AwsWriter
+from sync.stores.vault.store import VaultStore
 from tests.services.aws import Aws, aws, aws_environment, aws_server
 from tests.services.bao import Bao, bao
 from tests.services.between import Asked, Between, Deed, Reply, between, times

@@ -18,9 +18,9 @@ import pytest
 
 from sync.core.model import Absent, Key, Stored, StoreError, Version, Written
 from sync.core.secret import Secret
-from sync.stores.vault import VaultStore
-from sync.stores.vault_settings import AppRoleLogin, TokenLogin
-from sync.threads import SystemClock
+from sync.runtime.threads import SystemClock
+from sync.stores.vault.settings import AppRoleLogin, TokenLogin
+from sync.stores.vault.store import VaultStore
 from tests.services.bao import Bao
 from tests.services.between import Asked, Between, Reply, between
 from tests.services.cluster import LONG, Cluster, Node, cluster, until

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sync.core.model import Absent, Key, Stored, StoreError, Written
-from sync.stores.vault import VaultStore
-from sync.threads import Stopping, SystemClock
+from sync.runtime.threads import Stopping, SystemClock
+from sync.stores.vault.store import VaultStore
 from tests.services.bao import Bao, bao, dev_node, free_port, started
 from tests.services.between import Asked, Between, Deed, Reply, Rule, between, times
 from tests.services.cluster import until

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sync.stores.vault import VaultStore
+from sync.stores.vault.store import VaultStore
 from tests.services.bao import Bao, bao
 from tests.stores.contract import marks, one, payload, written
 from tests.stores.vault_rig import LeapingClock, VaultRig, rules, settings

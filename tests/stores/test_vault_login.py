@@ -21,9 +21,9 @@ import trustme
 
 from sync.core.model import Absent
 from sync.core.secret import CredentialError, Secret
-from sync.stores.vault import VaultStore
-from sync.stores.vault_settings import AppRoleLogin, KubernetesLogin, Login, TokenLogin
-from sync.threads import Stopping, SystemClock
+from sync.runtime.threads import Stopping, SystemClock
+from sync.stores.vault.settings import AppRoleLogin, KubernetesLogin, Login, TokenLogin
+from sync.stores.vault.store import VaultStore
 from tests.services.bao import Bao, bao, raft
 from tests.services.between import Asked, Between, Deed, Reply, between, times
 from tests.stores.contract import failed, marks, one, payload, together, written

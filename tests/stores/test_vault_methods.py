@@ -21,12 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto.server import ThreadedMotoServer
 
 from sync.app import build
-from sync.config import logins, refs
-from sync.config import stores as config
-from sync.config.values import FileReference
-from sync.stores.vault import VaultStore
-from sync.stores.vault_settings import AwsIamLogin, JwtLogin
-from sync.threads import SystemClock
+from sync.config.resolve import references
+from sync.config.schema import logins
+from sync.config.schema import stores as config
+from sync.config.schema.values import FileReference
+from sync.runtime.threads import SystemClock
+from sync.stores.vault.settings import AwsIamLogin, JwtLogin
+from sync.stores.vault.store import VaultStore
 from tests.config.files import errors, loaded, with_
 from tests.services.aws import aws_environment
 from tests.services.bao import Bao, bao
@@ -73,7 +74,7 @@ class Issuer:
 
     def login(self, role: str = "sync", **changes: Any) -> JwtLogin:
         """Give the login that reads the file."""
-        source = refs.source(FileReference(file=str(self.file)), base=self.file.parent, read_store=_no_store)
+        source = references.source(FileReference(file=str(self.file)), base=self.file.parent, read_store=_no_store)
         return JwtLogin(role, source, mount=self.mount, **changes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync.core.model import Absent, Stored
-from sync.stores.vault import VaultStore
+from sync.stores.vault.store import VaultStore
 from tests.services.bao import Bao, bao
 from tests.services.between import between
 from tests.stores.contract import failed, marks, one, payload, stored, written

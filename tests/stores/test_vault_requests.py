@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from sync.config import stores as config
-from sync.config.limits import OURS, label_faults
+from sync.config.resolve.limits import OURS, label_faults
+from sync.config.schema import stores as config
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Key, Stored
 from sync.core.payload import Payload
-from sync.stores.vault import VaultStore
+from sync.stores.vault.store import VaultStore
 from tests.services.bao import Bao, bao, raft
 from tests.services.between import Between, between
 from tests.stores.contract import failed, marks, one, payload, stored, written

@@ -12,9 +12,9 @@ from typing import Any
 from sync.core import marks as mark_map
 from sync.core.model import Key
 from sync.core.secret import Secret
-from sync.stores.vault import VaultStore
-from sync.stores.vault_settings import TokenLogin, VaultSettings
-from sync.threads import Stopping, SystemClock
+from sync.runtime.threads import Stopping, SystemClock
+from sync.stores.vault.settings import TokenLogin, VaultSettings
+from sync.stores.vault.store import VaultStore
 from tests.services.bao import Bao, free_port
 
 PREFIX = "meta/pages/"

@@ -1,0 +1,86 @@
+"""What ``validate`` prints of a configuration that is right: what follows from it, and all that applies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+from sync.cli.options import Form
+from sync.cli.output import console
+from sync.cli.output.github import command
+from sync.cli.output.table import count
+from sync.config.load import Config, Sources
+from sync.config.schedule import next_runs, verify_every
+from sync.config.schema.durations import duration_text
+from sync.config.show.example import flow
+from sync.config.show.show import Shown, shown_pages, shown_settings
+
+_COLUMNS = ("key", "value", "from")
+
+
+def put_right(config: Config, sources: Sources | None, form: Form) -> None:
+    """Print that a configuration is right; with ``sources``, also every key and every Page with all that applies."""
+    now = datetime.now(UTC)
+    runs = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in next_runs(config.settings.schedule, count=3, now=now)]
+    verified = verify_every(config.settings, config.pages)
+    if form is Form.JSON:
+        told = {
+            "format": 1,
+            "errors": [],
+            "warnings": list(config.warnings),
+            "next_runs": runs,
+            "verify_interval_seconds": round(verified.total_seconds()),
+        }
+        console.put_json(told if sources is None else {**told, **_shown(config, sources)})
+        return
+    head = f"{config.files[0]} is right: {count(len(config.pages), 'Page')}, {count(len(config.settings.stores), 'store')}."
+    if form is Form.GITHUB:
+        file = str(config.files[0])
+        console.put_commands(command("warning", text, file=file) for text in config.warnings)
+        console.put_commands([command("notice", head, file=file)])
+        return
+    if sources is not None:
+        console.put_rows(_COLUMNS, [_row("", value) for value in shown_settings(config, sources)])
+        console.put("")
+        console.put_rows(_COLUMNS, list(_page_rows(config, sources)))
+        console.put("")
+    console.put(
+        head,
+        f"Started now, the next cycles are at {', '.join(runs)}.",
+        _verified(verified, config.settings.verify_every),
+        *(f"warning: {text}" for text in config.warnings),
+    )
+
+
+def _verified(effective: timedelta, wanted: timedelta) -> str:
+    told = f"Meta is asked about each stored token every {duration_text(_rounded(effective))}"
+    if effective <= wanted:
+        return f"{told}."
+    return f"{told}: so many Pages are more than the app's quota allows to verify every {duration_text(wanted)}."
+
+
+def _rounded(interval: timedelta) -> timedelta:
+    unit = timedelta(hours=1) if interval > timedelta(days=1) else timedelta(minutes=1)
+    return interval if not interval % unit or interval < unit else -(-interval // unit) * unit
+
+
+def _shown(config: Config, sources: Sources) -> dict[str, object]:
+    return {
+        "settings": [asdict(value) for value in shown_settings(config, sources)],
+        "pages": [
+            {"name": page.name, "values": [asdict(value) for value in page.values]}
+            for page in shown_pages(config, sources)
+        ],
+    }
+
+
+def _page_rows(config: Config, sources: Sources) -> Iterator[tuple[str, str, str]]:
+    for page in shown_pages(config, sources):
+        for value in page.values:
+            yield _row(f"{page.name}: ", value)
+
+
+def _row(before: str, value: Shown) -> tuple[str, str, str]:
+    origin = "default" if value.file is None else f"{value.file}:{value.line}"
+    return f"{before}{value.key}", "-" if value.value is None else flow(value.value), origin

@@ -1,0 +1,76 @@
+"""A sandbox that stays until it is told to end, and how to reach it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from sync.cli.options import Form
+from sync.cli.output import console
+from sync.ops.process import watch_signals
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox, start
+
+_HOW = """\
+A Graph API with made-up values listens at {url}. Ctrl-C ends it.
+
+Try it:
+  curl -H 'Authorization: Bearer {token}' '{url}/v25.0/{page}?fields=name,access_token'
+  curl -H 'Authorization: Bearer {app}|{secret}' '{url}/v25.0/debug_token?input_token={token}'
+  curl {url}/_sandbox/truth            # what is true of every Page and token
+  curl -d name=throttled-app {url}/_sandbox/faults      # a fault; -X DELETE ends it
+
+Give these to the daemon, or to your app:
+  export META_APP_SECRET={secret}
+  export META_SYSTEM_USER_TOKEN={token}
+
+config.yaml:
+  version: 1
+  instance: playground
+  graph: {{base_url: "{url}"}}
+  apps:
+    messenger: {{id: "{app}", secret: {{env: META_APP_SECRET}}}}
+  system_users:
+    main: {{token: {{env: META_SYSTEM_USER_TOKEN}}}}
+  stores:
+    disk: {{type: file, directory: ./secrets}}
+  pages:
+{pages}
+"""
+_LISTED = 20
+
+
+def serve(
+    listen: str, *, pages: int, latency_ms: float, app_quota: int | None, seed: int, faults: list[str], form: Form
+) -> int:
+    """Serve until a signal ends it; gives the exit code."""
+    clock = SystemClock()
+    watch_signals(clock, exit_code=0)
+    try:
+        sandbox = start(listen, pages=pages, faults=faults, latency_ms=latency_ms, app_quota=app_quota, seed=seed)
+    except ValueError as wrong:
+        console.put_failure("usage", str(wrong), form)
+        return 2
+    except OSError as taken:
+        console.put_failure("address", f"Cannot listen on {listen}: {taken.strerror or type(taken).__name__}.", form)
+        return 3
+    with sandbox:
+        told = json.dumps(sandbox.describe()) + "\n" if form is Form.JSON else _how(sandbox)
+        sys.stdout.write(told)
+        sys.stdout.flush()
+        clock.stop.wait()
+    return 0
+
+
+def _how(sandbox: Sandbox) -> str:
+    listed = [f'    - {{id: "{page["id"]}", name: {page["name"]}}}' for page in sandbox.pages[:_LISTED]]
+    if len(sandbox.pages) > _LISTED:
+        listed.append(f"    # and {len(sandbox.pages) - _LISTED} more: --output json has them all")
+    return _HOW.format(
+        url=sandbox.url,
+        token=sandbox.system_user_token,
+        app=sandbox.app_id,
+        secret=sandbox.app_secret,
+        page=sandbox.pages[0]["id"] if sandbox.pages else "me",
+        pages="\n".join(listed) if listed else "    []",
+    )

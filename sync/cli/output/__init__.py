@@ -1,0 +1,1 @@
+"""Results for a person and for a program."""

@@ -1,0 +1,235 @@
+"""What commands print: the one module that knows rich, and loads it for a terminal only."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sync.cli.options import Form
+from sync.config.errors import ConfigErrors
+from sync.ops.redact import scrub, without_tokens
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sync.cli.output.table import Line
+    from sync.core.report.report import Report
+
+_FEW = 20
+"""So many lines of what is as it should be fit on a screen; more are summed up there, and never in a pipe."""
+
+_STYLES = {"broken": "red", "absent": "red", "foreign": "yellow", "stale": "yellow", "verified": "green"}
+
+
+def put_report(report: Report, form: Form, *, once: str) -> None:
+    """Print a cycle's report, or a plan's; ``once`` is the command that carries it out."""
+    if form is Form.JSON:
+        from sync.core.report.json import as_json  # noqa: PLC0415 - not for a table
+
+        put_json(as_json(report))
+        return
+    if form is Form.MARKDOWN:
+        from sync.cli.output.markdown import document  # noqa: PLC0415 - not for a table
+
+        _write(sys.stdout, document(report, once=once))
+        return
+    from sync.cli.output import table  # noqa: PLC0415 - not for JSON
+
+    put_lines(table.lines(report))
+    for cause in table.causes(report):
+        put_cause(table.cause_text(cause))
+    for text in report.frame.warnings:
+        put(f"warning: {text}")
+    orphans = table.orphans_text(report)
+    put(*table.refreshed_texts(report), *([orphans] if orphans else []), *table.summary(report))
+    held = table.held_text(report, once)
+    if held:
+        put(held[0])
+        # On a line of its own that is never wrapped, so that it can be copied.
+        _write(sys.stdout, f"  {scrub(held[1])}")
+
+
+def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) -> None:
+    """Print what is wrong with a configuration: JSON on stdout, text on stderr unless it is the result that was asked for."""
+    if form is Form.JSON:
+        fields = ("file", "line", "column", "path", "code", "message", "help")
+        put_json({"format": 1, "errors": [{name: getattr(error, name) for name in fields} for error in wrong.errors]})
+        return
+    if form is Form.GITHUB:
+        from sync.cli.output.github import errors  # noqa: PLC0415 - for workflows only
+
+        _write(sys.stdout, *errors(wrong))
+        return
+    told = [str(error) for error in wrong.errors]
+    told.append(f"{len(told):,} error{'' if len(told) == 1 else 's'}; nothing was done.")
+    _write(stream or sys.stderr, *(scrub(line) for text in told for line in text.split("\n")))
+
+
+def put_failure(code: str, message: str, form: Form) -> None:
+    """Print why a command could not be carried out, in the shape of a configuration's errors."""
+    if form is Form.JSON:
+        error = {"file": "", "line": 0, "column": 0, "path": "", "code": code, "message": message, "help": ""}
+        put_json({"format": 1, "errors": [error]})
+    _write(sys.stderr, scrub(message))
+
+
+def put_json(value: Any, *, indent: int | None = None) -> None:
+    """Print one JSON document, indented on a terminal and on one line in a pipe unless it is told otherwise."""
+    indent = 2 if sys.stdout.isatty() else indent
+    _write(sys.stdout, without_tokens(json.dumps(value, indent=indent)))
+
+
+def put(*paragraphs: str) -> None:
+    """Print paragraphs: wrapped on a terminal, a line each in a pipe."""
+    console = _console(sys.stdout)
+    for text in map(scrub, paragraphs):
+        if console is None:
+            _write(sys.stdout, text)
+        else:
+            console.print(text, style=None)
+
+
+def put_commands(lines: Iterable[str]) -> None:
+    """Print lines that a program reads, as they are."""
+    _write(sys.stdout, *lines)
+
+
+def put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of texts: aligned in a pipe, and folded into the width of a terminal."""
+    safe = [tuple(map(scrub, row)) for row in rows]
+    console = _console(sys.stdout)
+    if console is None:
+        _write(sys.stdout, *_aligned([tuple(columns), *safe]))
+        return
+    from rich.text import Text  # noqa: PLC0415 - for a terminal only
+
+    table = _empty_table(columns)
+    for row in safe:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def put_title(text: str) -> None:
+    """Print a line that begins something new."""
+    console = _console(sys.stdout)
+    if console is None:
+        _write(sys.stdout, "", scrub(text))
+    else:
+        console.print()
+        console.print(scrub(text), style="bold cyan")
+
+
+def put_cause(sentences: tuple[str, str, str]) -> None:
+    """Print a cause, its matter and its remedy indented under it."""
+    head, *rest = map(scrub, sentences)
+    console = _console(sys.stdout)
+    if console is None:
+        _write(sys.stdout, head, *(f"  {text}" for text in rest))
+        return
+    from rich.padding import Padding  # noqa: PLC0415 - for a terminal only
+
+    console.print(head, style="yellow" if head.startswith("notice") else "bold red")
+    for text in rest:
+        console.print(Padding(text, (0, 0, 0, 2)))
+
+
+def put_lines(lines: Sequence[Line]) -> None:
+    """Print the table of a report; on a terminal what is as it should be is summed up where it would fill the screen."""
+    from sync.cli.output.table import COLUMNS  # noqa: PLC0415 - not for JSON
+
+    console = _console(sys.stdout)
+    if console is None:
+        _write(sys.stdout, *_aligned([COLUMNS, *(tuple(map(scrub, line.cells)) for line in lines)]))
+        return
+    quiet = sum(line.quiet for line in lines)
+    shown = [line for line in lines if not line.quiet] if quiet > _FEW else lines
+    if shown:
+        _table(console, COLUMNS, shown)
+    if len(shown) < len(lines):
+        put(f"{quiet:,} unchanged and verified places are not listed.")
+
+
+def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> None:
+    from rich.cells import cell_len  # noqa: PLC0415 - for a terminal only
+    from rich.text import Text  # noqa: PLC0415 - for a terminal only
+
+    from sync.cli.output.fit import fitted  # noqa: PLC0415 - for a terminal only
+    from sync.cli.output.table import SPARE  # noqa: PLC0415 - not for JSON
+
+    # A column that says nothing takes no room; nor does that of the store where there is one.
+    values = [{line.cells[place] for line in lines} for place in range(len(columns))]
+    kept = [
+        place
+        for place, name in enumerate(columns)
+        if not values[place] <= set(SPARE) and (name != "store" or len(values[place]) > 1)
+    ]
+    names = [columns[place] for place in kept]
+    rows = [[scrub(line.cells[place]) for place in kept] for line in lines]
+    widths = fitted(names, rows, console.width, measure=cell_len)
+    table = _empty_table([])
+    for place, width in widths.items():
+        table.add_column(names[place], overflow="fold", width=width)
+    for line, cells in zip(lines, rows, strict=True):
+        style = _STYLES[line.served]
+        table.add_row(*(Text(cells[place], style=style if cells[place] == line.served else "") for place in widths))
+    console.print(table, "")
+    left_out = [name for place, name in enumerate(names) if place not in widths]
+    if left_out:
+        told = "a wider terminal, a pipe and --output json have all"
+        console.print(f"Not shown, for want of room: {', '.join(left_out)}; {told}.")
+
+
+def _empty_table(columns: Sequence[str]) -> Table:
+    from rich import box  # noqa: PLC0415 - for a terminal only
+    from rich.table import Table  # noqa: PLC0415 - for a terminal only
+
+    # With the column of the box itself that is sync.cli.output.fit.GAP blanks between two columns.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[None]:
+    """Show on a terminal that something is going on; nothing elsewhere."""
+    console = _console(sys.stderr)
+    if console is None:
+        yield
+    else:
+        with console.status(f"{doing} …"):
+            yield
+
+
+def _console(stream: TextIO) -> Console | None:
+    """Give rich's console for a terminal; None for a pipe or a file, which get plain text that is never cut."""
+    if not stream.isatty():
+        return None
+    from rich.console import Console  # noqa: PLC0415 - for a terminal only
+
+    return Console(file=stream, markup=False, emoji=False, highlight=False, no_color=bool(os.environ.get("NO_COLOR")))
+
+
+def _write(stream: TextIO, *lines: str) -> None:
+    # A name that the reader's encoding lacks costs its characters, not the report.
+    encoding = stream.encoding or "utf-8"
+    text = "".join(f"{line}\n" for line in lines)
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        # A reader that has seen enough changes neither what was done nor the exit code that tells of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as error:
+        sys.stderr.write(f"The result could not be written: {error.strerror}.\n")
+        os._exit(3)

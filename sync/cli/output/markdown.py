@@ -1,0 +1,102 @@
+"""A plan as Markdown, for a comment on a pull request: what would change, why, and how to let it through. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from sync.cli.output import table
+from sync.core.report.report import Report
+from sync.ops.redact import scrub
+
+_ROOM = 50_000
+"""So many characters the lines may take: a comment on GitHub holds 65,536 (its API, read 2026-11-25)."""
+_CAUSES = 20
+_LONGEST = 500
+# Whatever Markdown or GitHub could take for more than text: markup, HTML, names of people, numbers of issues.
+_ACTIVE = re.compile(r"[\\`*_{}\[\]<>()#+!|~&@$^=\"']|(?<=[a-z]):(?=/)|(?<=www)\.", re.IGNORECASE)
+_CALLING = "@#"
+
+
+def document(report: Report, *, once: str) -> str:
+    """Give the document; ``once`` is the command that carries the plan out."""
+    return "\n".join([*_head(report), *_table(report), *_causes(report), *_tail(report, once)])
+
+
+def _head(report: Report) -> Iterator[str]:
+    yield f"## Plan for `{scrub(report.frame.instance)}`: {_counts(report)}"
+    yield ""
+    yield f"`{report.checksum}`"
+    yield ""
+
+
+def _counts(report: Report) -> str:
+    counts = report.summary
+    told = [
+        f"{counts[kind]:,} {kind}"
+        for kind in ("created", "updated", "replaced", "held", "refused", "failed")
+        if counts[kind]
+    ]
+    return ", ".join(told) or "nothing to do"
+
+
+def _table(report: Report) -> Iterator[str]:
+    lines = table.lines(report)
+    shown = [line for line in lines if line.notable]
+    rows, left = [], _ROOM
+    for line in shown:
+        row = f"| {' | '.join(map(inert, line.cells))} |"
+        left -= len(row)
+        if left < 0:
+            break
+        rows.append(row)
+    if rows:
+        yield f"| {' | '.join(table.COLUMNS)} |"
+        yield f"|{'---|' * len(table.COLUMNS)}"
+        yield from rows
+        yield ""
+    if len(rows) < len(shown):
+        yield f"{len(shown) - len(rows):,} more lines do not fit into a comment; `plan --output table` has them all."
+        yield ""
+    still = len(lines) - len(shown)
+    if still:
+        yield f"{table.count(still, 'place')} of {table.count(len(report.pages), 'Page')} {'stays' if still == 1 else 'stay'} unchanged."
+        yield ""
+
+
+def _causes(report: Report) -> Iterator[str]:
+    causes = table.causes(report)
+    for cause in causes[:_CAUSES]:
+        head, matter, remedy = table.cause_text(cause)
+        yield f"- **{inert(head)}**<br>{inert(matter)}<br>{inert(remedy)}"
+    if len(causes) > _CAUSES:
+        yield f"- and {len(causes) - _CAUSES} more; `plan --output table` has them all"
+    warnings = report.frame.warnings
+    yield from (f"- **warning**<br>{inert(text)}" for text in warnings[:_CAUSES])
+    orphans = table.orphans_text(report)
+    if orphans:
+        yield f"- {inert(orphans)}"
+    if causes or warnings or orphans:
+        yield ""
+
+
+def _tail(report: Report, once: str) -> Sequence[str]:
+    told = [inert(text) for text in table.summary(report)[:2]]
+    held = table.held_text(report, once)
+    if held is None:
+        return [*told, "", "Nothing was written."]
+    command = scrub(held[1])
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+    return [*told, "", f"**{inert(held[0])}**", "", f"{fence}sh", command, fence]
+
+
+def inert(text: str) -> str:
+    """Write text so that it is nothing but text, in a cell of a table too; what is very long is cut."""
+    text = scrub(text)
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return _ACTIVE.sub(lambda found: _entity(found[0]), text)
+
+
+def _entity(character: str) -> str:
+    # The space of no width keeps what stands behind it from being a person's name or an issue's number.
+    return f"&#{ord(character)};" + ("&#8203;" if character in _CALLING else "")

@@ -1,0 +1,1 @@
+"""From YAML text to values, with the location of each."""

@@ -1,0 +1,64 @@
+"""Where keys and values stand in a text: looked up by reading it again, and only when there is an error to place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from sync.config.errors import KeyPath
+from sync.config.parse.yaml import events
+
+_NO_KEY: Any = object()
+Place = tuple[int, int]
+"""Line and column, from 1."""
+
+
+def places(text: str, wanted: Collection[KeyPath]) -> Mapping[KeyPath, tuple[Place, Place]]:
+    """Find where keys and values stand: for each path the place of its key, and of its value.
+
+    The key's place of a list's item or of the whole is its value's. Only for text that ``parse`` has read to its end.
+    """
+    found: dict[KeyPath, tuple[Place, Place]] = {}
+    left = set(wanted)
+    for path, key, value in _walk(text):
+        if path in left:
+            left.discard(path)
+            found[path] = (key or value, value)
+            if not left:
+                break
+    return found
+
+
+def _walk(text: str) -> Iterator[tuple[KeyPath, Place | None, Place]]:
+    """Give path, key's place and own place of every value; the path of what stands in a key's place is cut off."""
+    path: list[Any] = []
+    key: Place | None = None
+    for event in events(text):
+        kind = type(event)
+        if kind is MappingEndEvent or kind is SequenceEndEvent:
+            path.pop()
+        elif kind in _VALUES:
+            here = (event.start_mark.line + 1, event.start_mark.column + 1)
+            if path and path[-1] is _NO_KEY and kind is not MappingStartEvent and kind is not SequenceStartEvent:
+                path[-1], key = (event.value if kind is ScalarEvent else "?"), here
+                continue
+            if path and type(path[-1]) is int:
+                path[-1], key = path[-1] + 1, None
+            yield tuple(path), key, here
+            if kind is MappingStartEvent or kind is SequenceStartEvent:
+                path.append(_NO_KEY if kind is MappingStartEvent else -1)
+                continue
+        if path and type(path[-1]) is not int:
+            path[-1] = _NO_KEY
+
+
+_VALUES = (ScalarEvent, AliasEvent, MappingStartEvent, SequenceStartEvent)

@@ -1,0 +1,140 @@
+"""Reading the files of a configuration, and giving their errors places."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sync.config.errors import MAX_ERRORS, ConfigError, ConfigErrors, Finding, KeyPath, path_text
+from sync.config.parse.places import Place, places
+from sync.config.parse.yaml import Unreadable, parse, position
+
+MAX_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file: its name as errors show it, its text, and the plain values in it."""
+
+    file: str
+    text: str
+    value: Any
+
+
+class Reader:
+    """Reads files within the common limit, and keeps what is wrong with them until all is known."""
+
+    def __init__(self) -> None:
+        self.documents: list[Document] = []
+        self.errors: list[ConfigError] = []
+        self.findings: dict[Finding, None] = {}
+        self._left = MAX_BYTES
+
+    def read(self, path: Path) -> int:
+        """Read one file and give its number; its value is Unreadable where it cannot be used at all."""
+        file = str(path)
+        text = self._text(path, file)
+        value, flaws = parse(text) if text is not None else (Unreadable(), [])
+        twice = {flaw.path for flaw in flaws if flaw.code == "duplicate-key"}
+        # Only text that was read to its end can be read again.
+        firsts = places(text, twice) if text is not None and twice and not isinstance(value, Unreadable) else {}
+        for flaw in flaws:
+            first = firsts.get(flaw.path) if flaw.code == "duplicate-key" else None
+            message = flaw.message + (_first_at(file, first[0]) if first else "")
+            self.errors.append(
+                ConfigError(file, flaw.line, flaw.column, path_text(flaw.path), flaw.code, message, flaw.help)
+            )
+        self.documents.append(Document(file, text or "", value))
+        return len(self.documents) - 1
+
+    def _text(self, path: Path, file: str) -> str | None:
+        try:
+            with path.open("rb") as stream:
+                data = stream.read(self._left + 1)
+        except (OSError, ValueError) as error:
+            cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            self._refuse(file, "unreadable-file", f"cannot be read: {cause}", "check the path and its rights")
+            return None
+        if len(data) > self._left:
+            self._refuse(file, "too-large", "the files are larger than 16 MiB together", "use several instances")
+            return None
+        self._left -= len(data)
+        try:
+            return data.decode("utf-8").removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            before = data[: error.start].decode("utf-8")
+            at = position(before, len(before))
+            self._refuse(file, "not-utf8", "not UTF-8 at this point", "save the file as UTF-8", at=at)
+            return None
+
+    def _refuse(self, file: str, code: str, message: str, cure: str, *, at: Place = (1, 1)) -> None:
+        self.errors.append(ConfigError(file, *at, "", code, message, cure))
+
+    def report(self, finding: Finding | None) -> None:
+        """Keep an error; the same one is kept once. Raises ConfigErrors when there are more than anyone reads."""
+        if finding is not None and finding not in self.findings:
+            if len(self.findings) + len(self.errors) >= MAX_ERRORS:
+                self.finish(more=True)
+            self.findings[finding] = None
+
+    def finish(self, *, more: bool = False) -> None:
+        """Raise ConfigErrors if anything was wrong; ``more`` says that not all of it is known."""
+        order = {document.file: number for number, document in enumerate(self.documents)}
+        errors = sorted(
+            [*self.errors, *_placed(self.documents, self.findings)],
+            key=lambda error: (order[error.file], error.line, error.column),
+        )
+        if more:
+            last, message = errors[-1], "more errors follow, and are not shown"
+            errors.append(
+                ConfigError(last.file, last.line, last.column, "", "too-many-errors", message, "mend these first")
+            )
+        if errors:
+            raise ConfigErrors(errors)
+
+
+def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]:
+    """Find the files that each pattern matches, sorted; the main file is none of them, and a file counts once."""
+    seen = {main.resolve()}
+    found = []
+    for pattern in patterns:
+        files = []
+        for name in sorted(glob.glob(pattern, root_dir=main.parent, recursive=True)):  # noqa: PTH207 - a pattern may be absolute
+            path = main.parent / name
+            if path.is_file() and path.resolve() not in seen:
+                seen.add(path.resolve())
+                files.append(path)
+        found.append((pattern, files))
+    return found
+
+
+def _first_at(file: str, place: Place) -> str:
+    return f" (the first is at {file}:{place[0]}:{place[1]})"
+
+
+def _placed(documents: Sequence[Document], findings: Iterable[Finding]) -> list[ConfigError]:
+    wanted: dict[int, set[KeyPath]] = {}
+    for found in findings:
+        for document, path in [(found.document, found.path), *([found.first] if found.first else [])]:
+            wanted.setdefault(document, set()).update(path[:length] for length in range(len(path) + 1))
+    known = {document: places(documents[document].text, paths) for document, paths in wanted.items()}
+
+    def at(document: int, path: KeyPath, *, key: bool) -> Place:
+        while path and path not in known[document]:
+            path, key = path[:-1], False
+        place = known[document].get(path, ((1, 1), (1, 1)))
+        return place[0] if key else place[1]
+
+    errors = []
+    for found in findings:
+        line, column = at(found.document, found.path, key=found.key)
+        message = found.message
+        if found.first:
+            other = at(*found.first, key=False)
+            message += _first_at(documents[found.first[0]].file, other)
+        file = documents[found.document].file
+        errors.append(ConfigError(file, line, column, path_text(found.path), found.code, message, found.help))
+    return errors

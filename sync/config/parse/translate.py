@@ -1,0 +1,224 @@
+"""From pydantic's errors to ours: what is wrong and what would be right, without the value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+
+from pydantic import Tag, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from sync.config.errors import CODES, MAX_ERRORS, Finding, KeyPath, shown
+from sync.config.parse.scalars import Altered
+from sync.config.parse.yaml import Unreadable
+from sync.config.schema.values import TAG, Part
+
+Loc: TypeAlias = tuple[str | int, ...]
+_WORD = re.compile(r"[a-z][a-z_]{0,30}")
+_ABSENT: Any = object()
+
+
+def nearest(name: str, known: Iterable[str], *, show: Callable[[str], str] = shown) -> str:
+    """Say which known name is meant, or else which are known; the given name itself is not repeated."""
+    names = sorted(show(one) for one in known)
+    close = difflib.get_close_matches(name, names, 1)
+    if close:
+        return f"did you mean {close[0]}?"
+    line = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - a line's worth
+    return f"known here: {line}" if line else "none is configured"
+
+
+def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding | None:
+    """Translate one error; None where the value was refused before, when the text was read."""
+    loc = error["loc"]
+    path = _path(loc)
+    if path[-1:] == ("[key]",):
+        path = path[:-1]
+        code, message, cure = _refused(error, path, _ABSENT, None)
+        return Finding(document, path, code, message, cure, key=True)
+    value = _value(raw, path)
+    if isinstance(value, Unreadable):
+        return None
+    if error["type"] == "extra_forbidden":
+        return _unknown(path, part_at(model, loc[:-1]), document)
+    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return _untagged(error, path, value, field_at(model, loc), document)
+    code, message, cure = _refused(error, path, value, field_at(model, loc))
+    return Finding(document, path, code, message, cure)
+
+
+def details_of(error: ValidationError, raw: Any, validate: Callable[[Any], object]) -> list[ErrorDetails]:
+    """Give pydantic's errors; of very many only the first, found by validating the first values again.
+
+    Each of them costs more than the value that it is about: a hostile file of a million would take minutes.
+    """
+    if error.error_count() <= MAX_ERRORS:
+        return error.errors(include_url=False, include_input=False)
+    try:
+        validate(_first(raw, [10 * MAX_ERRORS]))
+    except ValidationError as part:
+        # What is missing may only have been cut off.
+        details = part.errors(include_url=False, include_input=False)
+        return [one for one in details if one["type"] != "missing" or _value(raw, _path(one["loc"])) is _ABSENT]
+    return error.errors(include_url=False, include_input=False)
+
+
+def _first(value: Any, left: list[int]) -> Any:
+    """Give the first values in the order of the file; at most MAX_DEPTH deep."""
+    left[0] -= 1
+    if isinstance(value, dict):
+        return {key: _first(inner, left) for key, inner in value.items() if left[0] > 0}
+    return [_first(inner, left) for inner in value if left[0] > 0] if isinstance(value, list) else value
+
+
+def _path(loc: Loc) -> KeyPath:
+    return tuple(part for part in loc if not (isinstance(part, str) and part.startswith(TAG)))
+
+
+def _value(raw: Any, path: KeyPath) -> Any:
+    for part in path:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return raw if isinstance(raw, Unreadable) else _ABSENT
+    return raw
+
+
+def _unknown(path: KeyPath, part: type[Part] | None, document: int) -> Finding:
+    name = str(path[-1])
+    cure = nearest(name, part.model_fields if part else ())
+    what = f"key {name}" if _WORD.fullmatch(name) and shown(name) == name else "such key"
+    return Finding(document, path, "unknown-key", f"this version knows no {what} here", cure, key=True)
+
+
+def _untagged(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | None, document: int) -> Finding:
+    known = _TAGS.get(error["ctx"]["discriminator"].removesuffix("()"))
+    if known is None or not isinstance(value, Mapping):
+        described = (field.description if field else None) or _example(path)
+        wanted = "a mapping" if known else "text or a mapping"
+        return Finding(document, path, "wrong-type", f"{_kind(value)}, where {wanted} is wanted", described)
+    key, words = known
+    tag, path = value.get(key, _ABSENT), (*path, key)
+    choice = f"one of {', '.join(words)}"
+    if tag is _ABSENT:
+        return Finding(document, path, "missing-key", f"{key} is missing", choice)
+    if not isinstance(tag, str):
+        return Finding(document, path, "wrong-type", f"{_kind(tag)}, where text is wanted", choice)
+    return Finding(document, path, "bad-value", f"no {key} that this version knows", nearest(tag, words))
+
+
+_TAGS = {
+    "type": ("type", ("vault", "aws-secrets-manager", "file")),
+    "method": ("method", ("token", "approle", "kubernetes", "jwt", "aws")),
+}
+"""By the name of the discriminator: the key that chooses, and its words."""
+
+
+def _example(path: KeyPath) -> str:
+    return f"see {path[0]} in config.example.yaml" if path else "see config.example.yaml"
+
+
+_WANTED = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "tuple_type": "a list",
+    "int_type": "a whole number",
+}
+
+
+def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | None) -> tuple[str, str, str]:
+    context: Mapping[str, Any] = error.get("ctx", {})
+    described = (field.description if field else None) or _example(path)
+    match error["type"]:
+        case code if code in CODES:
+            return code, context["message"], context["help"]
+        case kind if kind in _WANTED:
+            return "wrong-type", f"{_kind(value)}, where {_WANTED[kind]} is wanted", described
+        case "missing":
+            return "missing-key", f"{path[-1]} is missing", described
+        case "string_type" | "path_type":
+            return _no_text(path, value)
+        case "literal_error":
+            return "bad-value", "not one of the values that are allowed here", f"write {context['expected']}"
+        case "string_pattern_mismatch":
+            return "bad-value", "not of the form that is wanted here", f"it must match {context['pattern']}"
+        case "greater_than_equal":
+            return "bad-value", "too small", f"{context['ge']} is the least"
+        case "string_too_short" | "too_short":
+            return "bad-value", "empty", described
+        case "string_too_long" | "too_long":
+            return "bad-value", f"too long: the most is {context['max_length']}", described
+        case _:
+            return "bad-value", "not a value that is allowed here", described
+
+
+def _no_text(path: KeyPath, value: Any) -> tuple[str, str, str]:
+    code = "altered-id" if path[-1:] == ("id",) else "altered-value"
+    cure = 'put it in quotes: id: "101010101010101"' if code == "altered-id" else "put it in quotes"
+    if isinstance(value, Altered):
+        return code, f"without quotes YAML reads this as {value.kind}", cure
+    if isinstance(value, bool):
+        return code, "without quotes YAML reads this as true or false", cure
+    if isinstance(value, int):
+        return code, "without quotes this is a number, which YAML or a template can alter", cure
+    if value is None and code == "altered-id":
+        return "wrong-type", "nothing, where an id is wanted", cure
+    return "wrong-type", f"{_kind(value)}, where text is wanted", "write text, in quotes where YAML could misread it"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Altered):
+        return value.kind
+    kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false", int: "a number"}
+    return kinds.get(type(value), "nothing")
+
+
+def part_at(annotation: Any, loc: Loc) -> type[Part] | None:
+    """Find the model that describes the value at a place of pydantic's; None where none does."""
+    found = _walk(annotation, loc)
+    return found if isinstance(found, type) and issubclass(found, Part) else None
+
+
+def field_at(annotation: Any, loc: Loc) -> FieldInfo | None:
+    """Find the field at a place of pydantic's; None where the place is no field."""
+    if not loc:
+        return None
+    part = part_at(annotation, loc[:-1])
+    return part.model_fields.get(str(loc[-1])) if part else None
+
+
+def _walk(annotation: Any, loc: Loc) -> Any:
+    annotation = _bare(annotation)
+    if not loc:
+        return annotation
+    first, rest = loc[0], loc[1:]
+    if get_origin(annotation) in (Union, types.UnionType):
+        for option in get_args(annotation):
+            if any(isinstance(meta, Tag) and meta.tag == first for meta in getattr(option, "__metadata__", ())):
+                return _walk(option, rest)
+        return None
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        field = annotation.model_fields.get(str(first))
+        return _walk(field.annotation, rest) if field else None
+    arguments = get_args(annotation)
+    if get_origin(annotation) is dict:
+        return _walk(arguments[1], rest)
+    return _walk(arguments[0], rest) if get_origin(annotation) is tuple else None
+
+
+def _bare(annotation: Any) -> Any:
+    """Take away Annotated, and None from a union of one kind and None."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+            continue
+        options = [option for option in get_args(annotation) if option is not type(None)]
+        if get_origin(annotation) in (Union, types.UnionType) and len(options) == 1:
+            annotation = options[0]
+            continue
+        return annotation

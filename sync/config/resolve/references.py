@@ -1,0 +1,95 @@
+"""Reading a secret where a reference says, anew at each use; the only place of this room that sees secrets."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+from sync.config.schema.values import EnvReference, FileReference, StoreReference
+from sync.core.secret import CredentialError, Secret, SecretSource
+
+AnyReference: TypeAlias = EnvReference | FileReference | StoreReference
+ReadStore: TypeAlias = Callable[[str, str, str], Secret]
+"""Reads store, path and key; raises CredentialError."""
+
+MAX_BYTES = 64 * 1024
+
+
+def source(reference: AnyReference, *, base: Path, read_store: ReadStore) -> SecretSource:
+    """Give what reads the secret anew at each call; nothing is read now.
+
+    ``base`` is the folder that relative files count from. What is read raises CredentialError, whose text names the
+    reference, the cause and the cure, and never what was read.
+    """
+
+    def read() -> Secret:
+        match reference:
+            case EnvReference(env=name):
+                return _env(reference, name)
+            case FileReference(file=file):
+                return Secret(_text(reference, _bytes(reference, base / file)))
+            case StoreReference(store=store, path=path, key=key):
+                return read_store(store, path, key)
+            case _:
+                assert_never(reference)
+
+    return read
+
+
+def _env(reference: AnyReference, name: str) -> Secret:
+    value = os.environ.get(name)
+    if value is None:
+        raise CredentialError(f"{reference}: the variable is not set; set it where this program is started")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise CredentialError(f"{reference}: the variable is not UTF-8 text; set it anew") from None
+    if not value.strip():
+        raise CredentialError(f"{reference}: the variable is empty; set it where this program is started")
+    return Secret(value)
+
+
+def _bytes(reference: AnyReference, path: Path) -> bytes:
+    try:
+        # Without waiting, since opening a pipe would wait for a writer for ever. Links are followed: a Secret of
+        # Kubernetes is one.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise CredentialError(f"{reference}: {_cause(error)}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CredentialError(f"{reference}: no regular file; name the file that holds the secret")
+    with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
+        try:
+            data = stream.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise CredentialError(f"{reference}: {_cause(error)}") from None
+    if len(data) > MAX_BYTES:
+        raise CredentialError(f"{reference}: larger than 64 KiB; name the file that holds the secret alone")
+    return data
+
+
+def _cause(error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "there is no such file; check the path, and that it is mounted"
+        case PermissionError():
+            return "may not be read; give this program's user the right to read it"
+        case OSError():
+            return f"cannot be read ({error.strerror or type(error).__name__}); check the path"
+        case _:
+            return "no usable path; check it"
+
+
+def _text(reference: AnyReference, data: bytes) -> str:
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise CredentialError(f"{reference}: not UTF-8 text; write the file anew") from None
+    text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+    if not text.strip():
+        raise CredentialError(f"{reference}: the file is empty; write the secret into it")
+    return text

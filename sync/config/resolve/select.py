@@ -1,0 +1,86 @@
+"""A selection of the configuration's Pages, as the command line words it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from sync.config.errors import shown
+from sync.config.parse.translate import nearest
+from sync.core.model import Key, Page
+
+
+class SelectionError(Exception):
+    """A selection matches nothing, or is none; the text is a sentence for a person, with what exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The Pages that were chosen, each with its places in the chosen stores only, and at least one of them.
+
+    ``named`` are the places of the whole configuration: what is ours and not among them is an orphan, chosen or not.
+    """
+
+    pages: tuple[Page, ...]
+    named: frozenset[Key]
+
+
+def select(
+    everything: Sequence[Page], *, pages: Sequence[str] = (), labels: Sequence[str] = (), stores: Sequence[str] = ()
+) -> Selected:
+    """Choose Pages by patterns of their names, by labels of the form KEY=VALUE, and by stores; raises SelectionError.
+
+    The values of one kind are alternatives, the kinds must hold together, and one without values chooses all. A Page's id
+    counts as its name too. Each value must match something, so that a misspelt one is not lost among others.
+    """
+    for pattern in pages:
+        if not any(_is_named(page, pattern) for page in everything):
+            raise SelectionError(f"--page {pattern}: no Page has such a name; {nearest(pattern, _names(everything))}")
+    wanted = [_label(text, everything) for text in labels]
+    places = dict.fromkeys(key.store for page in everything for key in page.places)
+    for store in stores:
+        if store not in places:
+            raise SelectionError(f"--store {store}: no Page has such a store; {nearest(store, places)}")
+    chosen = tuple(
+        page if not stores else replace(page, places=tuple(key for key in page.places if key.store in stores))
+        for page in everything
+        if (not pages or any(_is_named(page, pattern) for pattern in pages))
+        and (not wanted or any(page.labels.get(key) == value for key, value in wanted))
+        and (not stores or any(key.store in stores for key in page.places))
+    )
+    if not chosen:
+        raise SelectionError(_nothing(everything, pages=pages, labels=labels, stores=stores))
+    return Selected(chosen, frozenset(key for page in everything for key in page.places))
+
+
+def _is_named(page: Page, pattern: str) -> bool:
+    return fnmatchcase(page.name, pattern) or page.id == pattern
+
+
+def _names(everything: Iterable[Page]) -> Iterable[str]:
+    return (page.name for page in everything)
+
+
+def _label(text: str, everything: Sequence[Page]) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise SelectionError(f"--label {text}: not of the form KEY=VALUE, such as team=crm")
+    known: Mapping[str, None] = dict.fromkeys(
+        f"{key}={value}" for page in everything for key, value in page.labels.items()
+    )
+    if text not in known:
+        raise SelectionError(f"--label {text}: no Page has such a label; {nearest(text, known, show=_shown_label)}")
+    return key, value
+
+
+def _shown_label(text: str) -> str:
+    key, _, value = text.partition("=")
+    return f"{shown(key)}={shown(value)}"
+
+
+def _nothing(everything: Sequence[Page], **given: Sequence[str]) -> str:
+    if not everything:
+        return "The configuration lists no Pages, so there is nothing to select from."
+    told = " and ".join(f"--{kind[:-1]} {' or '.join(values)}" for kind, values in given.items() if values)
+    return f"Nothing is selected: no Page fulfils {told} together, though each of them matches something."

@@ -1,0 +1,1 @@
+"""The configuration as a person reads it: the example, the schema, the effective values."""

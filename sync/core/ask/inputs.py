@@ -1,0 +1,80 @@
+"""What was read in a cycle beside what is remembered: the ground on which it is decided what to ask, and what to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sync.core.memory.memory import Judged, Memory, Rhythm, counting, token_id
+from sync.core.model import Absent, Fetched, Key, Page, Parent, SourceError, Stored, StoreError, TokenFacts
+from sync.core.plan.plan import is_to_be_judged, stored_token
+from sync.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One cycle's readings. ``fetched`` is by the Page's name.
+
+    ``insist``: a person asked for these Pages, so they are due. ``writes`` False: nothing will be repaired, whatever is found.
+    """
+
+    pages: Sequence[Page]
+    instance: str
+    parents: Mapping[str, Parent]
+    fetched: Mapping[str, Fetched | SourceError]
+    held: Mapping[Key, Stored | Absent | StoreError]
+    memory: Memory
+    rhythm: Rhythm
+    now: datetime
+    insist: bool = False
+    writes: bool = True
+    _found: Mapping[Key, tuple[Stored, Secret]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Found once, since it is asked for over and over.
+        found = {key: at for page in self.pages for key in page.places if (at := self._look(page, key)) is not None}
+        object.__setattr__(self, "_found", found)
+
+    def _look(self, page: Page, key: Key) -> tuple[Stored, Secret] | None:
+        content = self.held[key]
+        if not isinstance(content, Stored) or not is_to_be_judged(page, content, self.instance):
+            return None
+        token = stored_token(page, content)
+        return (content, token) if token is not None else None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The Pages' names."""
+        return frozenset(page.name for page in self.pages)
+
+    def candidate(self, page: Page) -> Secret | None:
+        """Give the token that was fetched for a Page."""
+        fetched = self.fetched.get(page.name)
+        return fetched.token if isinstance(fetched, Fetched) else None
+
+    def stored(self, page: Page) -> Iterator[tuple[Stored, Secret]]:
+        """Give the tokens at those places of a Page that are ours, with what holds them."""
+        return (self._found[key] for key in page.places if key in self._found)
+
+    def tokens(self) -> Iterator[tuple[Page, Secret]]:
+        """Give every token that is judged, some of them several times: the fetched ones, and the stored ones that are ours."""
+        for page in self.pages:
+            candidate = self.candidate(page)
+            if candidate is not None:
+                yield page, candidate
+            for _, token in self.stored(page):
+                yield page, token
+
+    def judged(self, page: Page, token: Secret) -> Judged | None:
+        """Give what is remembered of a token."""
+        return self.memory.judged.get(token_id(page.app_id, token))
+
+    def counting(self, page: Page, token: Secret) -> TokenFacts | None:
+        """Give what is remembered of a token where it still counts."""
+        return counting(self.judged(page, token), now=self.now, rhythm=self.rhythm)
+
+    def parent(self, page: Page) -> str | None:
+        """Give the fingerprint of the token that a Page's token is fetched with; None where it could not be read."""
+        parent = self.parents.get(page.system_user)
+        return parent.token.fingerprint if parent and parent.token else None

@@ -1,0 +1,318 @@
+"""What to do at one place for one Page: the table of the judgement, row by row; first match wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import assert_never
+
+from sync.core.judge.verify import ends_within
+from sync.core.model import Absent, Key, Marks, Never, Page, State, Stored, StoreError, Verdict, Version
+from sync.core.payload import Payload
+from sync.core.problems import Problem
+from sync.core.secret import Secret
+
+
+class Kind(Enum):
+    """What is done at one place; the words of the report."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    REPLACED = "replaced"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    REFUSED = "refused"
+    HELD = "held"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What a write puts where. ``payload`` None writes the marks alone; ``replaces`` None creates.
+
+    ``token`` is the one inside the payload; a payload is only written while its proof is young.
+    """
+
+    token: Secret
+    payload: Payload | None
+    marks: Marks
+    replaces: Version | None
+
+
+@dataclass(frozen=True, slots=True)
+class Would:
+    """What a held write would be."""
+
+    kind: Kind
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A decision for one place. ``reason`` is of the report's closed list; ``problems`` are those of the place itself.
+
+    ``would`` is there exactly where the kind is HELD.
+    """
+
+    kind: Kind
+    reason: str | None = None
+    write: Write | None = None
+    problems: tuple[Problem, ...] = ()
+    would: Would | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The fetched token and its verdict. ``token`` is None where none was fetched, and then the verdict is not valid.
+
+    ``parent`` and ``system_user_id`` are the fingerprint and the id of the system user that it was fetched with.
+    ``judged_at`` is when Meta last judged the token, also where that word counts no more; None if it never did.
+    """
+
+    token: Secret | None
+    verdict: Verdict
+    parent: str | None = None
+    system_user_id: str | None = None
+    judged_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a store holds at the place, the token found in it (None: none), and that token's verdict.
+
+    ``judged_at`` is when Meta last judged the token, also where that word counts no more; None if it never did.
+    """
+
+    content: Stored | Absent | StoreError
+    token: Secret | None = None
+    verdict: Verdict = field(default_factory=lambda: Verdict(State.UNKNOWN))
+    judged_at: datetime | None = None
+
+
+def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, held: Held, now: datetime) -> Action:
+    """Decide for one place. Pure: the same values give the same action, and nothing is done here."""
+    case = _Case(page, instance, candidate, held, now)
+    content = held.content
+    match content:
+        case StoreError():
+            return Action(Kind.FAILED, problems=(store_problem(content),))
+        case Absent():
+            return case.create(replaces=None)
+        case Stored():
+            refusal = blocked_problem(content, key)
+            if refusal is None and crash_of_ours(content, page):
+                return _marked(case, content)
+            refusal = refusal or foreign_problem(content, page, instance)
+            return Action(Kind.REFUSED, problems=(refusal,)) if refusal else _ours(case, content)
+        case _:
+            assert_never(content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that one decision rests on."""
+
+    page: Page
+    instance: str
+    candidate: Candidate
+    held: Held
+    now: datetime
+
+    @property
+    def token(self) -> Secret | None:
+        """The fetched token if it is proven valid; None otherwise, and then nothing is written with it."""
+        return self.candidate.token if self.candidate.verdict.state is State.VALID else None
+
+    def marks(self, token: Secret, hold: str | None = None) -> Marks:
+        """The marks that a secret with this token, fetched now, is to carry."""
+        return Marks(
+            instance=self.instance,
+            page_id=self.page.id,
+            app_id=self.page.app_id,
+            fingerprint=token.fingerprint,
+            system_user_id=self.candidate.system_user_id,
+            parent=self.candidate.parent,
+            hold=hold,
+            labels=self.page.labels,
+        )
+
+    def stamped(self, marks: Marks, reason: str) -> Marks:
+        """The same marks with the time and the reason of this write."""
+        return replace(marks, written_at=f"{self.now:%Y-%m-%dT%H:%M:%SZ}", reason=reason)
+
+    def create(self, *, replaces: Version | None, reason: str | None = None) -> Action:
+        """Put the fetched token where no value is."""
+        if self.token is None:
+            return Action(Kind.KEPT)
+        marks = self.stamped(self.marks(self.token), reason or "created")
+        write = Write(self.token, self.page.payload.render(self.token), marks, replaces)
+        return Action(Kind.CREATED, reason, write)
+
+
+def crash_of_ours(content: Stored, page: Page) -> bool:
+    """Say whether this is what a crash of ours between a first write and its mark leaves behind.
+
+    A raw text has no keys to be known by, and may be a stranger's password: only what looks like a token of Meta's is asked
+    about. Meta's access tokens begin with EAA (its page on access tokens, read 2026-11-24).
+    """
+    payload = content.payload
+    if content.marks is not None or not content.first or content.state != "live" or payload is None:
+        return False
+    if page.payload.raw:
+        token = page.payload.token_in(payload)
+        return token is not None and token.reveal().startswith("EAA")
+    return payload.keys == page.payload.names
+
+
+def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | None:
+    """Say why a secret is not this Page's of this instance; None where it is."""
+    marks = content.marks
+    if marks is None:
+        return Problem("secret-foreign", "The secret carries no mark of page-token-sync, so it is somebody else's.")
+    if marks.instance != instance:
+        since = f", written {marks.written_at}" if marks.written_at else ""
+        return Problem(
+            "secret-foreign", f"The secret belongs to the instance {marks.instance!r}{since}, not to {instance!r}."
+        )
+    if marks.page_id != page.id:
+        return Problem("secret-foreign", f"The secret is marked as that of Page {marks.page_id}, not of {page.id}.")
+    return None
+
+
+def blocked_problem(content: Stored, key: Key) -> Problem | None:
+    """Say why AWS would not let this secret be written, whoever owns it; None where it may be."""
+    match content.blocked:
+        case None:
+            return None
+        case "scheduled-deletion":
+            return Problem("secret-deleted", f"The secret {key.path} is scheduled for deletion.")
+        case "rotation-enabled":
+            return Problem("rotation-enabled", f"A rotation of another program is enabled on the secret {key.path}.")
+        case "replica":
+            return Problem(
+                "secret-foreign",
+                f"The secret {key.path} is a replica; it can only be written in its primary region.",
+                remedy="Point the store at the primary's region.",
+            )
+        case _:
+            assert_never(content.blocked)
+
+
+def store_problem(error: StoreError) -> Problem:
+    """Give a store's failure as a problem."""
+    return Problem("store-failed", error.message, who=error.who, remedy=error.remedy)
+
+
+def _marked(case: _Case, content: Stored) -> Action:
+    """Mark what a crash of ours left, once its token is proven ours; wait while that cannot be said."""
+    proven = _proven_ours(case)
+    if proven is False or case.held.token is None:
+        foreign = foreign_problem(content, case.page, case.instance)
+        return Action(Kind.REFUSED, problems=(foreign,) if foreign else ())
+    if case.token is None or proven is None:
+        return Action(Kind.KEPT)
+    marks = case.stamped(case.marks(case.held.token), "marked")
+    return Action(Kind.UPDATED, "marked", Write(case.held.token, None, marks, content.version))
+
+
+def _proven_ours(case: _Case) -> bool | None:
+    verdict, wanted_user = case.held.verdict, case.candidate.system_user_id
+    if verdict.state is State.INVALID or case.held.token is None:
+        return False
+    facts = verdict.facts
+    if verdict.state is State.UNKNOWN or facts is None or facts.user_id is None or wanted_user is None:
+        return None
+    wanted = (case.page.id, case.page.app_id, wanted_user)
+    return (facts.profile_id, facts.app_id, facts.user_id) == wanted
+
+
+def _ours(case: _Case, content: Stored) -> Action:
+    if case.token is None:
+        return Action(Kind.KEPT)
+    if content.state != "live":
+        reason = "recreated" if content.state == "deleted" else None
+        return case.create(replaces=content.version, reason=reason)
+    if case.held.token is None:
+        return _replaced(case, case.token, content, "repair")
+    if case.held.token != case.token:
+        return _other_token(case, case.token, case.held.token, content)
+    marks = _of_same_token(case, case.token, content.marks)
+    return _brought_up_to_date(case, case.token, marks, content) or Action(Kind.UNCHANGED)
+
+
+def _of_same_token(case: _Case, token: Secret, stored: Marks | None) -> Marks:
+    """Give the marks wanted beside a token that stays; what cannot be said of its origin now is left as it was said."""
+    wanted = case.marks(token, stored.hold if stored else None)
+    if stored is None:
+        return wanted
+    return replace(
+        wanted,
+        system_user_id=wanted.system_user_id or stored.system_user_id,
+        parent=wanted.parent or stored.parent,
+    )
+
+
+def _replaced(case: _Case, token: Secret, content: Stored, reason: str) -> Action:
+    hold = content.marks.hold if content.marks else None
+    marks = case.stamped(case.marks(token, hold), reason)
+    payload = case.page.payload.render(token, over=content.payload)
+    return Action(Kind.REPLACED, reason, Write(token, payload, marks, content.version))
+
+
+def _other_token(case: _Case, fetched: Secret, stored: Secret, content: Stored) -> Action:
+    verdict = case.held.verdict
+    if verdict.state is State.UNKNOWN or content.marks is None:
+        return Action(Kind.KEPT)
+    if verdict.state is State.INVALID:
+        return _replaced(case, fetched, content, "heal")
+    if _better(case, content.marks):
+        return _replaced(case, fetched, content, "rotate")
+    # The token that works stays, and so does what its marks say of its origin. A kill between data and marks leaves
+    # the fingerprint of the token before it.
+    marks = replace(content.marks, app_id=case.page.app_id, fingerprint=stored.fingerprint, labels=case.page.labels)
+    return _brought_up_to_date(case, stored, marks, content) or Action(Kind.KEPT)
+
+
+def _better(case: _Case, marks: Marks) -> bool:
+    """Say whether the fetched token is worth a rotation though the stored one works."""
+    stored, candidate = case.held.verdict, case.candidate
+    if any(problem.code == "missing-scope" for problem in stored.problems):
+        return True
+    if marks.parent is not None and candidate.parent is not None and marks.parent != candidate.parent:
+        return True
+    life = case.page.checks.expires
+    old = stored.facts.expires_at if stored.facts else None
+    new = candidate.verdict.facts.expires_at if candidate.verdict.facts else None
+    if not ends_within(old, life if isinstance(life, Never) else 2 * life, case.now):
+        return False
+    return not isinstance(new, datetime) or (isinstance(old, datetime) and new > old)
+
+
+def _brought_up_to_date(case: _Case, token: Secret, marks: Marks, content: Stored) -> Action | None:
+    """Write payload, labels or marks that differ from the wanted ones, with the token that is there; None if none does."""
+    payload = case.page.payload.render(token, over=content.payload)
+    stored = content.marks
+    if payload != content.payload:
+        reason = "payload"
+    elif stored is None or dict(stored.labels) != dict(marks.labels):
+        reason = "labels"
+    elif _origin(stored) != _origin(marks):
+        reason = "marks"
+    else:
+        return None
+    changed = payload if reason == "payload" else None
+    return Action(Kind.UPDATED, reason, Write(token, changed, case.stamped(marks, reason), content.version))
+
+
+def _origin(marks: Marks) -> tuple[str | None, ...]:
+    """Give what marks say of whose a secret is and where its token came from; when and why it was written does not count."""
+    return (
+        marks.instance,
+        marks.page_id,
+        marks.app_id,
+        marks.system_user_id,
+        marks.fingerprint,
+        marks.parent,
+        marks.hold,
+    )

@@ -1,0 +1,254 @@
+"""From what was observed to what will be done: one pure function, whose result is printed or carried out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sync.core.judge.decide import Action, Candidate, Held, Kind, crash_of_ours, decide, foreign_problem
+from sync.core.judge.skew import clocks
+from sync.core.judge.verify import verify
+from sync.core.model import (
+    Absent,
+    Fetched,
+    Key,
+    Marks,
+    Page,
+    Parent,
+    SourceError,
+    State,
+    Stored,
+    StoreError,
+    TokenFacts,
+    Verdict,
+)
+from sync.core.plan.guards import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold, unread_places
+from sync.core.plan.model import PagePlan, PlacePlan, places
+from sync.core.problems import Problem
+from sync.core.secret import Secret
+
+Facts = Mapping[tuple[str, Secret], TokenFacts | SourceError]
+"""What Meta says of each token that was asked about, by the app's name and the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that one cycle has read, and nothing it has concluded.
+
+    ``parents`` by system user, ``fetched`` by the Page's name, ``held`` by place, ``owned`` by store: what carries our mark.
+    ``facts`` are those that count, remembered ones included. ``doubts`` say of a token what leaves its facts standing, such
+    as that Meta could not be asked again. ``judged_at`` is when Meta judged a token last, whether or not that word still
+    counts. ``twice`` are the tokens that Meta has called invalid twice. ``ahead`` is how far Meta's clock is ahead of ours.
+    """
+
+    parents: Mapping[str, Parent]
+    fetched: Mapping[str, Fetched | SourceError]
+    held: Mapping[Key, Stored | Absent | StoreError]
+    facts: Facts
+    owned: Mapping[str, Sequence[tuple[Key, Marks]] | StoreError] = field(default_factory=dict)
+    doubts: Mapping[tuple[str, Secret], Problem] = field(default_factory=dict)
+    judged_at: Mapping[tuple[str, Secret], datetime] = field(default_factory=dict)
+    twice: Collection[tuple[str, Secret]] = ()
+    ahead: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What keeps decided writes back. ``released``: a person has seen this very plan, and lets it past the brake.
+
+    ``overwritten`` is when a token that worked was last written over, by place.
+    """
+
+    observe: bool = False
+    brake: Brake = field(default_factory=Brake)
+    overwritten: Mapping[Key, datetime] = field(default_factory=dict)
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All decisions of a cycle. ``unlisted`` holds the stores whose orphans could not be listed, with the reason."""
+
+    pages: tuple[PagePlan, ...]
+    parents: tuple[Parent, ...]
+    orphans: tuple[Key, ...]
+    unlisted: Mapping[str, StoreError]
+    checksum: str
+
+
+def plan(
+    observed: Observation,
+    *,
+    pages: Sequence[Page],
+    instance: str,
+    now: datetime,
+    policy: Policy | None = None,
+    named: Collection[Key] | None = None,
+) -> Plan:
+    """Judge every token and decide for every place of ``pages``.
+
+    ``named`` are the places of the whole configuration where ``pages`` is a selection of it; what is ours and not among
+    them is an orphan.
+    """
+    policy = policy or Policy()
+    named = {key for page in pages for key in page.places} if named is None else named
+    judged = judged_plans(observed, pages=pages, instance=instance, now=now)
+    plans = _held_back(judged, observed, policy, now, unread_places(judged, named))
+    unlisted = {store: found for store, found in observed.owned.items() if isinstance(found, StoreError)}
+    orphans = (
+        key
+        for found in observed.owned.values()
+        if not isinstance(found, StoreError)
+        for key, marks in found
+        if marks.instance == instance and key not in named
+    )
+    return Plan(
+        pages=plans,
+        parents=tuple(observed.parents.values()),
+        orphans=tuple(sorted(orphans, key=lambda key: (key.store, key.path))),
+        unlisted=unlisted,
+        checksum=checksum(plans),
+    )
+
+
+def judged_plans(observed: Observation, *, pages: Sequence[Page], instance: str, now: datetime) -> Sequence[PagePlan]:
+    """Judge every token and decide for every place, before anything is held back."""
+    return [_page(page, observed, instance, now) for page in pages]
+
+
+def _held_back(
+    plans: Sequence[PagePlan], observed: Observation, policy: Policy, now: datetime, unread: Mapping[str, int]
+) -> tuple[PagePlan, ...]:
+    doubts = doubted(plans, policy.brake, unread) - set(observed.twice)
+    plans = _changed(plans, lambda page, place: kept_in_doubt(page, place, doubts))
+    plans = _changed(plans, lambda page, place: told_to_hold(place.action, page=page.page, observe=policy.observe))
+    if policy.released:
+        return plans
+    holding = braked(plans, brake=policy.brake, overwritten=policy.overwritten, now=now, unread=unread)
+    return _changed(plans, lambda _, place: hold(place.action, "brake") if place.key in holding else place.action)
+
+
+def _changed(plans: Sequence[PagePlan], action: Callable[[PagePlan, PlacePlan], Action]) -> tuple[PagePlan, ...]:
+    return tuple(_with(page, [action(page, place) for place in page.places]) for page in plans)
+
+
+def _with(page: PagePlan, actions: Sequence[Action]) -> PagePlan:
+    if all(action is place.action for action, place in zip(actions, page.places, strict=True)):
+        return page
+    pairs = zip(page.places, actions, strict=True)
+    return replace(page, places=tuple(replace(place, action=action) for place, action in pairs))
+
+
+def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Secret | None:
+    """Find the token in what a store holds for a Page; None where there is none to judge."""
+    if not isinstance(content, Stored):
+        return None
+    return page.payload.token_in(content.payload, marked=content.marks.fingerprint if content.marks else None)
+
+
+def is_to_be_judged(page: Page, content: Stored | Absent | StoreError, instance: str) -> bool:
+    """Say whether Meta is to be asked about the token stored at a place: one of ours, or what a crash of ours may have left."""
+    if not isinstance(content, Stored):
+        return False
+    return crash_of_ours(content, page) or foreign_problem(content, page, instance) is None
+
+
+def checksum(plans: Sequence[PagePlan]) -> str:
+    """Give the plan's name: a hash over the lines that would write over existing data, whatever their order.
+
+    A held line counts as what it would be, so that the plan has one name on both sides of the brake. What is put beside the
+    token counts too: a template or labels that were changed since are another plan.
+    """
+    lines = []
+    for page, place in places(plans):
+        content, action = place.held.content, place.action
+        done = action.would or action
+        if done.kind in (Kind.UPDATED, Kind.REPLACED) and isinstance(content, Stored):
+            what = f"{done.kind.value}\t{done.reason or ''}\t{content.version}"
+            lines.append(f"{place.key.store}\t{place.key.path}\t{what}\t{_content(page.page)}")
+    return "sha256:" + hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def withheld(planned: Plan) -> Plan:
+    """Give the plan with every write held, since another plan than this one was let through."""
+    return replace(planned, pages=_changed(planned.pages, lambda _, place: _withheld(place.action)))
+
+
+def _withheld(action: Action) -> Action:
+    return action if action.write is None else hold(action, "another-plan")
+
+
+def _content(page: Page) -> str:
+    fields = page.payload.fields
+    named = fields if isinstance(fields, str) else sorted(fields.items())
+    return hashlib.sha256(json.dumps([named, sorted(page.labels.items())]).encode()).hexdigest()
+
+
+def _page(page: Page, observed: Observation, instance: str, now: datetime) -> PagePlan:
+    candidate = _candidate(page, observed, now)
+    places = tuple(_place(page, key, candidate, observed, instance=instance, now=now) for key in page.places)
+    return PagePlan(page, candidate, places)
+
+
+def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
+    fetched = observed.fetched.get(page.name)
+    if fetched is None:
+        return Candidate(None, Verdict(State.UNKNOWN))
+    if isinstance(fetched, SourceError):
+        return Candidate(None, Verdict(fetched.state, (fetched.problem,)))
+    parent = observed.parents.get(page.system_user)
+    facts = parent.verdict.facts if parent else None
+    return Candidate(
+        token=fetched.token,
+        verdict=_verdict(page, fetched.token, observed, now=now),
+        parent=parent.token.fingerprint if parent and parent.token else None,
+        system_user_id=facts.user_id if facts else None,
+        judged_at=observed.judged_at.get((page.app, fetched.token)),
+    )
+
+
+def _place(
+    page: Page, key: Key, candidate: Candidate, observed: Observation, *, instance: str, now: datetime
+) -> PlacePlan:
+    content = observed.held[key]
+    token = stored_token(page, content)
+    verdict = _verdict(page, token, observed, now=now, stored=True) if token is not None else Verdict(State.UNKNOWN)
+    held = Held(content, token, verdict, observed.judged_at.get((page.app, token)) if token is not None else None)
+    action, *others = (
+        decide(page=page, key=key, instance=instance, candidate=candidate, held=held, now=when)
+        for when in clocks(now, observed.ahead)
+    )
+    agreed = all((other.kind, other.reason) == (action.kind, action.reason) for other in others)
+    return PlacePlan(key, held, action if agreed else Action(Kind.KEPT))
+
+
+def _verdict(page: Page, token: Secret, observed: Observation, *, now: datetime, stored: bool = False) -> Verdict:
+    facts = observed.facts.get((page.app, token))
+    verdict, *others = (verify(facts, page=page, now=when, stored=stored) for when in clocks(now, observed.ahead))
+    if any(_said(other) != _said(verdict) for other in others):
+        verdict = _undecided(verdict, stored=stored)
+    doubt = observed.doubts.get((page.app, token))
+    return verdict if doubt is None else replace(verdict, notices=(*verdict.notices, doubt))
+
+
+def _said(verdict: Verdict) -> tuple[State, Sequence[str]]:
+    return verdict.state, [notice.code for notice in verdict.notices]
+
+
+def _undecided(verdict: Verdict, *, stored: bool) -> Verdict:
+    """Give the verdict on a token whose end two clocks judge differently: it is not proven, and none that works is doubted."""
+    wrong = Problem("clock-wrong", "This machine's clock and Meta's are too far apart to judge when the token ends.")
+    return replace(verdict, notices=(wrong,)) if stored else Verdict(State.UNKNOWN, (wrong,), facts=verdict.facts)
+
+
+def writes(plan: Plan) -> Iterator[tuple[PagePlan, PlacePlan]]:
+    """Give the places that are to be written, in the order of the configuration."""
+    return ((page, place) for page, place in places(plan.pages) if place.action.write is not None)
+
+
+def parent_problems(parent: Parent) -> tuple[Problem, ...]:
+    """Give what is wrong with a system user's token; an ending one is among them, though it changes no result."""
+    return parent.verdict.problems + parent.verdict.notices

@@ -1,0 +1,1 @@
+"""The account of a cycle: as a value, as JSON, and as log events."""

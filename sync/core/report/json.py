@@ -1,0 +1,108 @@
+"""The report as JSON, in the shape that is documented as format 1."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sync.core.model import Parent, TokenFacts
+from sync.core.plan.plan import parent_problems
+from sync.core.problems import Problem
+from sync.core.report.report import PageEntry, Report, StoreEntry
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Give the report in its documented JSON shape, format 1."""
+    frame = report.frame
+    return {
+        "format": 1,
+        "instance": frame.instance,
+        "cycle": frame.cycle,
+        "started_at": timestamp(frame.started_at),
+        "finished_at": timestamp(frame.finished_at),
+        "duration_seconds": round(frame.duration_seconds, 3),
+        "next_cycle_at": timestamp(frame.next_cycle_at),
+        "result": report.result,
+        "config_error": None,
+        "verify_interval_seconds": frame.verify_interval_seconds,
+        "summary": report.summary,
+        "system_users": [_parent_json(parent, report) for parent in report.parents],
+        "pages": [_page_json(page) for page in report.pages],
+        "orphans": [{"store": key.store, "path": key.path} for key in report.orphans],
+        "warnings": list(frame.warnings),
+        "plan_checksum": report.checksum,
+    }
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """Write a moment as RFC 3339 in UTC, to the second; None stays None."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else None
+
+
+def expiry_json(facts: TokenFacts | None) -> str | None:
+    """Write when a token ends; None for one that never does, or of which nothing is known."""
+    return timestamp(facts.expires_at) if facts and isinstance(facts.expires_at, datetime) else None
+
+
+def _parent_json(parent: Parent, report: Report) -> dict[str, Any]:
+    last = report.frame.renewals.get(parent.system_user)
+    return {
+        "name": parent.system_user,
+        "app": parent.app,
+        "verdict": parent.verdict.state.value,
+        "expires_at": expiry_json(parent.verdict.facts),
+        "refreshed_at": timestamp(last.at if last is not None and last.became is not None else None),
+        "problems": [problem_json(problem) for problem in parent_problems(parent)],
+        "pages": sum(page.system_user == parent.system_user for page in report.pages),
+    }
+
+
+def _page_json(page: PageEntry) -> dict[str, Any]:
+    return {
+        "name": page.name,
+        "id": page.id,
+        "system_user": page.system_user,
+        "verdict": page.verdict.value,
+        "verified_at": timestamp(page.verified_at),
+        "problems": [problem_json(problem) for problem in page.problems],
+        "notices": [problem_json(problem) for problem in page.notices],
+        "alarm_since": timestamp(page.alarm),
+        "fingerprint": page.fingerprint,
+        "expires_at": timestamp(page.expires_at) if isinstance(page.expires_at, datetime) else None,
+        "stores": [_store_json(entry) for entry in page.stores],
+    }
+
+
+def _store_json(entry: StoreEntry) -> dict[str, Any]:
+    return {
+        "store": entry.key.store,
+        "path": entry.key.path,
+        "action": entry.action.value,
+        "reason": entry.reason,
+        "would": {"action": entry.would.kind.value, "reason": entry.would.reason} if entry.would else None,
+        "served": entry.served,
+        "verified_at": timestamp(entry.verified_at),
+        "fingerprint": entry.fingerprint,
+        "previous_fingerprint": entry.previous_fingerprint,
+        "version": entry.version,
+        "confirmed": entry.confirmed,
+        "problems": [problem_json(problem) for problem in entry.problems],
+        "notices": [problem_json(problem) for problem in entry.notices],
+        "error": entry.error,
+    }
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """Write a problem; what Graph said stands beside it where Graph said something."""
+    said = {
+        "graph_code": problem.graph_code,
+        "graph_subcode": problem.graph_subcode,
+        "fbtrace_id": problem.fbtrace_id,
+    }
+    return {
+        "code": problem.code,
+        "message": problem.message,
+        "who": problem.who,
+        "remedy": problem.remedy,
+        **{name: value for name, value in said.items() if value is not None},
+    }

@@ -1,0 +1,1 @@
+"""What the sandbox's Graph API answers."""

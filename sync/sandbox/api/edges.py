@@ -1,0 +1,129 @@
+"""Listings: the Pages of a system user, with cursors."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from sync.sandbox.api.auth import Caller
+from sync.sandbox.api.fields import parse_fields
+from sync.sandbox.api.nodes import PAGE_FIELDS, own_id, page_row, user_of
+from sync.sandbox.replies import NO_USER, GraphError, Json, Request, nonexisting_field, unsupported
+from sync.sandbox.world.business import Page, SystemUser
+from sync.sandbox.world.faults import draw
+from sync.sandbox.world.tokens import Token
+from sync.sandbox.world.world import World
+
+DEFAULT_LIMIT, MAX_LIMIT = 25, 100
+_LIMIT = re.compile(r"[1-9][0-9]{0,8}")
+_NODE_TYPES = {"page": "Page", "user": "User"}
+_ROW = ("access_token", "category", "category_list", "name", "id", "tasks")
+_ASSIGNED_ROW = ("name", "tasks", "id")
+LISTED_FIELDS = frozenset({*PAGE_FIELDS, "tasks", "permitted_tasks"})
+"""What a listed Page may be asked for: ``tasks`` belongs to the listing, not to the Page."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """One listing that was asked for, by the system user who may have it."""
+
+    world: World
+    request: Request
+    token: Token
+    user: SystemUser
+    edge: str
+    version: str
+
+
+def read_edge(world: World, request: Request, caller: Caller, path: tuple[str, str], version: str) -> Json | GraphError:
+    """Answer ``/{id}/{edge}``; the two edges that list Pages belong to the system user who calls, and to no other."""
+    node, edge = own_id(caller) if path[0] == "me" else path[0], path[1]
+    if not node:
+        return NO_USER
+    user = user_of(world, caller)
+    if edge not in {"accounts", "assigned_pages"} or (user is None and node == own_id(caller)):
+        page = world.pages.get(node)
+        known = page is not None or node in world.users
+        return (
+            nonexisting_field(edge, _NODE_TYPES[page.kind if page else "user"]) if known else unsupported("get", node)
+        )
+    if user is None or caller.token is None or node != user.id:
+        return unsupported("get", node)
+    asked = parse_fields(request.params.get("fields"))
+    if isinstance(asked, GraphError):
+        return asked
+    strange = next((name for name in asked if name not in LISTED_FIELDS), None)
+    if strange is not None:
+        return nonexisting_field(strange, "Page")
+    return _answer(_Listing(world, request, caller.token, user, edge, version), asked)
+
+
+def _answer(listing: _Listing, asked: tuple[str, ...]) -> Json | GraphError:
+    world, edge, params = listing.world, listing.edge, listing.request.params
+    if draw(world, "listing-empty", edge) is not None:
+        return {"data": []}
+    pages = _visible(listing)
+    limit, start = _limit(params.get("limit")), _start(pages, params.get("after"))
+    if start is None:
+        return GraphError("(#100) Invalid parameter: the cursor is not valid")
+    rows = pages[start : start + limit]
+    bare = draw(world, "listing-without-tokens", edge) is not None
+    hole = draw(world, "listing-hole", edge) is not None
+    names = asked or (_ROW if edge == "accounts" else _ASSIGNED_ROW)
+    answer: Json = {"data": [] if hole else [_row(listing, page, names, bare=bare) for page in rows]}
+    if rows:
+        cursors = {"before": _cursor(rows[0]), "after": _cursor(rows[-1])}
+        more = {"next": _next(listing, limit, cursors["after"])} if start + limit < len(pages) else {}
+        answer["paging"] = {"cursors": cursors, **more}
+    if params.get("summary") in {"true", "1", "total_count"}:
+        answer["summary"] = {"total_count": len(pages)}
+    return answer
+
+
+def _visible(listing: _Listing) -> list[Page]:
+    """Give the listed Pages; since v17.0 ``accounts`` leaves out a business's Pages without ``business_management``."""
+    pages = listing.world.pages
+    seen = [pages[page_id] for page_id in listing.user.assigned if page_id in pages]
+    seen = [page for page in seen if page.kind == "page" and not page.deleted and page.migrated_to is None]
+    if listing.edge == "accounts" and "business_management" not in listing.token.scopes:
+        seen = [page for page in seen if not page.in_business]
+    return sorted(seen, key=lambda page: page.id)
+
+
+def _row(listing: _Listing, page: Page, names: tuple[str, ...], *, bare: bool) -> Json:
+    row = page_row(listing.world, page)
+    row["tasks"] = row["permitted_tasks"] = list(listing.user.assigned[page.id])
+    if listing.edge == "accounts" and "access_token" in names and not bare:
+        row["access_token"] = listing.world.page_token(page, listing.token).value
+    return {**{name: row[name] for name in names if row.get(name) is not None}, "id": page.id}
+
+
+def _limit(text: str | None) -> int:
+    return min(int(text), MAX_LIMIT) if text and _LIMIT.fullmatch(text) else DEFAULT_LIMIT
+
+
+def _cursor(page: Page) -> str:
+    return base64.urlsafe_b64encode(page.id.encode()).decode()
+
+
+def _start(pages: list[Page], after: str | None) -> int | None:
+    """Find where the next rows begin; a cursor whose Page has gone meanwhile still has its place in the order."""
+    if not after:
+        return 0
+    try:
+        last = base64.urlsafe_b64decode(after.encode()).decode()
+    except (binascii.Error, UnicodeError):
+        return None
+    return next((place for place, page in enumerate(pages) if page.id > last), len(pages)) if last.isdecimal() else None
+
+
+def _next(listing: _Listing, limit: int, after: str) -> str:
+    """Give the URL of the next rows, with the token in clear as Graph's has it."""
+    host = listing.request.headers.get("host")
+    base = f"http://{host}" if host else "https://graph.facebook.com"
+    kept = {name: value for name, value in listing.request.params.items() if name in {"fields", "summary"}}
+    query = {"access_token": listing.token.value, "pretty": "0", **kept, "limit": str(limit), "after": after}
+    return f"{base}/{listing.version}/{listing.user.id}/{listing.edge}?{urlencode(query)}"

@@ -1,0 +1,121 @@
+"""What a fault on the wire does to the answer that it strikes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sync.sandbox.replies import APP_BLOCKED, NOT_THE_APP, PROOF_WRONG, Answer, GraphError, unsupported
+from sync.sandbox.world.faults import Fault
+from sync.sandbox.world.quota import app_refused, page_refused
+from sync.sandbox.world.tokens import death
+
+Effect = Callable[[Fault, str], Answer | GraphError]
+
+_HTML = b"<!DOCTYPE html>\n<html><head><title>Error</title></head><body>Sorry, something went wrong.</body></html>\n"
+
+
+def _page_throttle(fault: Fault, page: str) -> Answer:
+    return page_refused(page or "0", 100, int(fault.argument or 15))
+
+
+def _app_throttle(_fault: Fault, _page: str) -> Answer:
+    return app_refused(100)
+
+
+def _server_error(fault: Fault, _page: str) -> GraphError:
+    status = int(fault.argument or 500)
+    text = "An unexpected error has occurred. Please retry your request later."
+    return GraphError(text, 2, status=status, is_transient=True)
+
+
+def _html(fault: Fault, _page: str) -> Answer:
+    return Answer(int(fault.argument or 502), raw=_HTML, content_type="text/html; charset=utf-8")
+
+
+def _redirect(fault: Fault, _page: str) -> Answer:
+    where = fault.argument or "/redirected"
+    return Answer(302, raw=b"", headers=(("Location", where),), content_type="text/html; charset=utf-8")
+
+
+def _any_error(fault: Fault, _page: str) -> GraphError:
+    code, _, subcode = (fault.argument or "-1").partition("/")
+    return GraphError(f"(#{code}) An error on demand", int(code), int(subcode) if subcode else None)
+
+
+def _says(error: GraphError) -> Effect:
+    return lambda _fault, _page: error
+
+
+def _sends(status: int, raw: bytes) -> Effect:
+    return lambda _fault, _page: Answer(status, raw=raw)
+
+
+ANSWERS: dict[str, Effect] = {
+    "throttled-app": _app_throttle,
+    "throttled-page": _page_throttle,
+    "throttled-user": _says(GraphError("(#17) User request limit reached", 17)),
+    "throttled-pages": _says(GraphError("(#32) Page request limit reached", 32)),
+    "throttled-custom": _says(GraphError("(#613) Calls to this api have exceeded the rate limit.", 613, 1996)),
+    "server-error": _server_error,
+    "unknown-error": _says(GraphError("An unknown error occurred", 1, status=500)),
+    "too-much-data": _says(
+        GraphError("Please reduce the amount of data you're asking for, then retry your request", 1, status=500)
+    ),
+    "html": _html,
+    "empty-body": _sends(200, b""),
+    "null-body": _sends(200, b"null"),
+    "error-empty": _sends(500, b'{"error":{}}'),
+    "half-json": _sends(200, b'{"data":{"app_id":"1'),
+    "redirect": _redirect,
+    "error": _any_error,
+    "app-blocked": _says(APP_BLOCKED),
+    "capability": _says(GraphError("(#3) Application does not have the capability to make this API call.", 3)),
+    "two-factor": _says(
+        GraphError("Two factor authentication required.", 415, 2859009, status=400, is_transient=False)
+    ),
+    "policy": _says(GraphError("The action attempted has been deemed abusive or is otherwise disallowed", 368)),
+    "checkpoint": _says(GraphError(death(459).message, 190, 459)),
+    "proof-refused": _says(PROOF_WRONG),
+    "debug-not-allowed": _says(NOT_THE_APP),
+    "debug-without-data": _sends(200, b'{"data":{}}'),
+}
+"""Faults that take the place of the answer: the call has no effect, only its count goes up."""
+
+CONFINED = {"debug-not-allowed": "debug_token", "debug-without-data": "debug_token", "debug-in-batch": "debug_token"}
+"""Faults that make sense for one kind of call only, and so are confined to it unless told otherwise."""
+
+WIRE = ("drip-headers", "drip-body", "cut", "close", "hang", "slow", "version")
+"""Faults that let the call take effect and spoil how its answer is sent."""
+
+BATCH = ("null-items", "short-array", "debug-in-batch", "batch-refused")
+OF_CALLS = frozenset((*ANSWERS, *WIRE))
+OF_BATCHES = OF_CALLS | {"batch-refused"}
+LISTING = ("listing-empty", "listing-without-tokens", "listing-hole")
+
+BATCH_REFUSED = unsupported("post", "")
+DEBUG_NOT_IN_BATCH = unsupported("get", "debug_token")
+
+
+def spoil(answer: Answer, fault: Fault | None) -> Answer:
+    """Let a wire fault change how an answer is sent; arguments of ``slow`` and the drips are milliseconds."""
+    if fault is None:
+        return answer
+    match fault.name:
+        case "drip-headers" | "drip-body" as behaviour:
+            return replace(answer, behaviour=behaviour, pause=int(fault.argument or 200) / 1000)
+        case "cut" | "close" | "hang" as behaviour:
+            return replace(answer, behaviour=behaviour)
+        case "slow":
+            return replace(answer, delay=int(fault.argument or 1000) / 1000)
+        case "version":
+            return replace(answer, headers=(*answer.headers, ("facebook-api-version", fault.argument or "v26.0")))
+        case _:
+            return answer
+
+
+def check(fault: Fault) -> None:
+    """Raise ValueError where the fault could not do what its argument says."""
+    if fault.name in ANSWERS:
+        ANSWERS[fault.name](fault, "")
+    spoil(Answer(200), fault)

@@ -1,0 +1,57 @@
+"""Our marks as tags of a secret in AWS Secrets Manager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sync.core.marks import patch, present
+from sync.core.model import Marks, StoreError, Version, Written
+from sync.stores.aws.client import AwsClient
+from sync.stores.aws.confirm import AwsReadBack
+from sync.stores.aws.entry import PREFIX, Entry, same_marks
+from sync.stores.aws.errors import Refused
+
+
+class AwsTags:
+    """Sets the marks and the configured tags; what others tagged stays."""
+
+    def __init__(self, client: AwsClient, back: AwsReadBack, configured: Mapping[str, str]) -> None:
+        self._client = client
+        self._back = back
+        self._configured = configured
+
+    def at_creation(self, marks: Marks) -> list[Mapping[str, str]]:
+        """Give all tags of a new secret, as AWS wants them."""
+        return _pairs({**self._configured, **{PREFIX + key: value for key, value in present(marks).items()}})
+
+    def settle(self, found: Entry, marks: Marks, version: Version, *, confirmed: bool) -> Written | StoreError:
+        """Bring the tags to the marks, after the value has become ``version``; ``confirmed`` says that of the value.
+
+        Where the version is not new, marks that differ only in when and why they were written stay: a list that lags makes
+        them look old.
+        """
+        fresh = version != found.current
+        if not fresh and same_marks(found.marks, marks):
+            return Written(version, confirmed=confirmed)
+        for operation, parameters in self._calls(found, marks):
+            answer = self._client.call(operation, found.name, SecretId=found.arn, **parameters)
+            if isinstance(answer, Refused):
+                return replace(answer.error, maybe_written=fresh or answer.lost)
+        return Written(version, confirmed=self._back.description(found, version, marks) and confirmed)
+
+    def _calls(self, found: Entry, marks: Marks) -> list[tuple[str, Mapping[str, object]]]:
+        changes = patch(marks, found.mark_map)
+        wanted = {PREFIX + key: value for key, value in changes.items() if value is not None}
+        wanted |= {key: value for key, value in self._configured.items() if found.tags.get(key) != value}
+        gone = [PREFIX + key for key, value in changes.items() if value is None and key in found.mark_map]
+        calls: list[tuple[str, Mapping[str, object]]] = []
+        if wanted:
+            calls.append(("TagResource", {"Tags": _pairs(wanted)}))
+        if gone:
+            calls.append(("UntagResource", {"TagKeys": gone}))
+        return calls
+
+
+def _pairs(tags: Mapping[str, str]) -> list[Mapping[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

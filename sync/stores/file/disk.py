@@ -1,0 +1,217 @@
+"""Files below one directory, opened so that no link, device or foreign owner is ever followed or touched."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sync.core.model import StoreError, StoreReason
+from sync.runtime.threads import Clock
+
+CAP = 1024 * 1024
+"""Most bytes that are read of one secret's file; a larger one has no readable payload."""
+LOCK = ".page-token-sync.lock"
+_TEMPORARY = (".page-token-sync-", ".tmp")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_POLL = 0.05
+
+
+class RefusedError(Exception):
+    """Something stands at a path that is never read or replaced: the text says what."""
+
+
+class LockedError(Exception):
+    """Another process has held the directory's lock for the whole time-out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A regular file's content and what tells it from any other; ``data`` is None above CAP."""
+
+    data: bytes | None
+    stamp: str
+
+
+def stamp(data: bytes) -> str:
+    """Name a content: 32 hex digits of its SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+@contextmanager
+def root(directory: str, *, create: bool = False) -> Iterator[int]:
+    """Open the configured directory, which may itself be a link; made with mode 0700 where only it is missing."""
+    if create:
+        with suppress(FileExistsError):
+            os.mkdir(directory, 0o700)  # noqa: PTH102 - modes and descriptors are the point here
+            _sync_parent(directory)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def can_create(directory: str) -> bool:
+    """Whether a missing directory is all that is missing."""
+    return Path(directory).absolute().parent.is_dir() and not Path(directory).is_symlink()
+
+
+def _sync_parent(directory: str) -> None:
+    fd = os.open(Path(directory).absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def folder(above: int, parts: Sequence[str], *, create: bool = False) -> Iterator[int]:
+    """Open a folder below an open one, step by step; a link on the way is refused. Raises FileNotFoundError."""
+    fd = os.dup(above)
+    try:
+        for part in parts:
+            if create:
+                with suppress(FileExistsError):
+                    os.mkdir(part, 0o700, dir_fd=fd)
+                    os.fsync(fd)
+            below = _open_folder(part, fd)
+            os.close(fd)
+            fd = below
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open_folder(part: str, fd: int) -> int:
+    try:
+        return os.open(part, _FOLDER, dir_fd=fd)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise RefusedError("a part of the path is no folder, or a link") from None
+        raise
+
+
+def read(fd: int, name: str, *, cap: int = CAP) -> Bytes | None:
+    """Read a regular file of ours; None where there is none. Raises RefusedError for anything else at that name.
+
+    ``cap``: the most bytes of a content that is given.
+    """
+    try:
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise RefusedError("it is a link, a socket or a device") from None
+        raise
+    with open(file, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise RefusedError("it is no regular file")
+        if status.st_uid != os.geteuid():
+            raise RefusedError("it belongs to another user")
+        data = stream.read(cap + 1)
+        if len(data) > cap:
+            return Bytes(None, stamp(f"{status.st_ino} {status.st_size} {status.st_mtime_ns}".encode()))
+        return Bytes(data, stamp(data))
+
+
+def put(fd: int, name: str, data: bytes, *, new: bool = False) -> None:
+    """Make the file have this content, whole or not at all, durable when it returns.
+
+    ``new`` fails with FileExistsError where anything has that name. The mode is 0600 before the first byte is there.
+    """
+    temporary = f"{_TEMPORARY[0]}{secrets.token_hex(8)}{_TEMPORARY[1]}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = os.open(temporary, flags, 0o600, dir_fd=fd)
+    try:
+        with open(file, "wb") as stream:  # noqa: PTH123 - a descriptor, not a path
+            os.fchmod(file, 0o600)
+            stream.write(data)
+            stream.flush()
+            os.fsync(file)
+        if new:
+            os.link(temporary, name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+        else:
+            os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+    finally:
+        # After a rename it is gone; else it is a leftover, also where the disk is full.
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=fd)
+    os.fsync(fd)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether the name is one of ``put``'s temporary files, which only a kill leaves behind."""
+    return name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1])
+
+
+def walk(above: int, parts: tuple[str, ...] = ()) -> Iterator[tuple[int, tuple[str, ...], list[str]]]:
+    """Visit a folder and all below it: its descriptor, its path, and the names of what is no folder. Links are not followed."""
+    with os.scandir(above) as found:
+        entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
+    yield above, parts, [name for name, is_folder in entries if not is_folder]
+    for name, is_folder in entries:
+        if is_folder:
+            with suppress(RefusedError, OSError), folder(above, [name]) as below:
+                yield from walk(below, (*parts, name))
+
+
+@contextmanager
+def locked(above: int, *, timeout: float, clock: Clock) -> Iterator[None]:
+    """Hold the directory's lock, waiting at most ``timeout`` seconds for it. Raises LockedError.
+
+    The lock file stays: two processes that lock two files of one name would both hold it.
+    """
+    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=above)
+    try:
+        end = clock.monotonic() + timeout
+        while not _try(fd):
+            if clock.monotonic() >= end:
+                raise LockedError
+            clock.sleep(_POLL)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _try(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_REASONS: dict[int, tuple[StoreReason, str]] = {
+    errno.EACCES: ("denied", "Let the user that runs this own the directory and its files, with mode 0700 and 0600."),
+    errno.EPERM: (
+        "denied",
+        "Use a file system with owners, modes and hard links, and let this user own the directory.",
+    ),
+    errno.ENOSPC: ("disk", "Free some space; the file that was there is whole."),
+    errno.EDQUOT: ("disk", "Raise the quota; the file that was there is whole."),
+    errno.EROFS: ("disk", "Mount the directory for writing."),
+    errno.ENOENT: ("disk", "Create the folder that holds the directory, or mount what should be there."),
+    errno.ENOTDIR: ("refused-path", "Let the directory be a folder."),
+    errno.ELOOP: ("refused-path", "Remove the link."),
+    errno.EISDIR: ("refused-path", "Remove the folder that has the file's name."),
+    errno.ENAMETOOLONG: ("refused-path", "Shorten the name: the marks' file adds 17 characters to it."),
+}
+
+
+def failure(path: str, error: OSError, *, doing: str) -> StoreError:
+    """Put an OSError into words: the path, what was being done, and the error's symbol; never the library's text."""
+    symbol = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    reason, remedy = _REASONS.get(error.errno or 0, ("disk", "Look at the disk and the kernel's log."))
+    if doing == "read" and reason == "denied":
+        reason = "unreadable"
+    return StoreError(reason, f"Could not {doing} {path}: {symbol}.", remedy)

@@ -1,0 +1,200 @@
+"""HashiCorp Vault and OpenBao, KV version 2: payloads as data, marks as custom_metadata."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
+from sync.core.payload import Payload
+from sync.core.secret import CredentialError, Secret
+from sync.http import Http
+from sync.runtime.threads import Clock, GraceClock, Stopping
+from sync.stores.interface import Capabilities
+from sync.stores.vault import kv
+from sync.stores.vault.engine import Engine
+from sync.stores.vault.login import Session
+from sync.stores.vault.read import Entry, Reader
+from sync.stores.vault.renew import Renewer
+from sync.stores.vault.settings import VaultSettings
+from sync.stores.vault.wire import Wire
+from sync.stores.vault.write import CONFLICT, Writer
+
+_DIGITS = 18
+"""More than a version of KV can have."""
+
+_LAST_WORD = 3.0
+"""Seconds for giving back a login, which ends by itself where that fails."""
+
+_NO_FORWARD = "The server refuses X-Vault-Inconsistent; set allow_forwarding_via_header, or reads may wait for a standby to catch up."
+
+
+class VaultStore:
+    """One mount of one server. Every request is bounded by ``settings.timeout``, and so is a whole write."""
+
+    capabilities = Capabilities(history=True, atomic_marks=False)
+
+    def __init__(
+        self,
+        name: str,
+        settings: VaultSettings,
+        *,
+        clock: Clock,
+        http: Callable[..., Http] = Http,
+        workers: int = 8,
+    ) -> None:
+        """``http`` makes the pool of connections; it is called as Http is, and again when ca_file or proxy changes."""
+        self.name = name
+        self._settings = settings
+        self._clock = GraceClock(clock)
+        self._line = _Line(settings, http, workers, self._clock)
+        self._wire = Wire(settings, self._line, self._clock)
+        self._session = Session(settings, self._wire, self._clock)
+        self._engine = Engine(settings, self._session)
+        self._reader = Reader(self._engine, clock, settings.timeout, workers)
+        self._writer = Writer(self._engine, self._clock)
+        self._renewer = Renewer(self._engine, self._clock)
+        self._wire.begin(self._line.renew())
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, logins included."""
+        return self._wire.requests
+
+    @property
+    def logins(self) -> int:
+        """Logins tried so far."""
+        return self._session.logins
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences since the last ``begin``."""
+        return [*([] if self._wire.forwards else [_NO_FORWARD]), *self._reader.warnings, *self._reader.history()]
+
+    def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
+        """Start a cycle."""
+        self._reader.warnings.clear()
+        self._wire.begin(self._line.renew())
+        self._session.begin()
+        self._engine.begin()
+        self._reader.begin()
+
+    def read(
+        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
+    ) -> Mapping[Key, Stored | Absent | StoreError]:
+        """Read many secrets."""
+        entries = self._reader.read([key.path for key in keys if kv.quoted(key.path) is not None])
+        return {key: _answer(entries.get(key.path), raw=key in raw) for key in keys}
+
+    def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
+        """Write payload and marks."""
+        if kv.quoted(key.path) is None:
+            return _REFUSED
+        cas = replaces or "0"
+        if not cas.isdecimal() or len(cas) > _DIGITS:
+            return CONFLICT
+        self._reader.wrote(key.path)
+        return self._writer.write(key.path, payload, marks, int(cas), self._end())
+
+    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+        """Write the marks alone."""
+        if kv.quoted(key.path) is None:
+            return _REFUSED
+        self._reader.wrote(key.path)
+        return self._writer.mark(key.path, marks, version, self._end())
+
+    def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
+        """Write the payload alone, over a secret that need not be ours."""
+        if kv.quoted(key.path) is None:
+            return _REFUSED
+        if not replaces.isdecimal() or len(replaces) > _DIGITS or int(replaces) == 0:
+            return CONFLICT
+        self._reader.wrote(key.path)
+        return self._renewer.renew(key.path, payload, int(replaces), self._end())
+
+    def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
+        """List what is ours below the prefix."""
+        found = self._reader.owned(instance)
+        return found if isinstance(found, StoreError) else [(Key(self.name, path), marks) for path, marks in found]
+
+    def close(self) -> None:
+        """Revoke a token of our own login, and close the connections."""
+        # A daemon that was told to stop has ten seconds for everything.
+        with suppress(Stopping), self._clock.grace(inf):
+            self._session.close(min(self._end(), self._clock.monotonic() + _LAST_WORD))
+        self._line.close()
+
+    def _end(self) -> float:
+        return self._clock.monotonic() + self._settings.timeout
+
+
+_REFUSED = StoreError(
+    "refused-path",
+    "The path has an empty segment, `.`, `..` or an invisible character; it would lead to another secret.",
+    "Correct `path` of this store, or the Page's name.",
+)
+
+
+def _answer(entry: Entry | StoreError | None, *, raw: bool) -> Stored | Absent | StoreError:
+    match entry:
+        case None:
+            return _REFUSED
+        case kv.Found():
+            return entry.stored(raw=raw)
+        case kv.Info():
+            return entry.without_value()
+        case _:
+            return entry
+
+
+class _Line:
+    """The pool of connections; made anew when the proxy or the content of the CA file changes."""
+
+    def __init__(self, settings: VaultSettings, http: Callable[..., Http], connections: int, stop: GraceClock) -> None:
+        self._settings = settings
+        self._make = http
+        self._connections = connections
+        self._stop = stop
+        self._made_of: tuple[Secret | None, str] = (None, _digest(settings.ca_file))
+        self._http = self._open(None)
+
+    def __call__(self) -> Http:
+        return self._http
+
+    def renew(self) -> StoreError | None:
+        """Look at the proxy's reference and the CA file again."""
+        try:
+            proxy = self._settings.proxy() if self._settings.proxy is not None else None
+        except CredentialError as failure:
+            remedy = "Put the proxy's URL where the reference points."
+            return StoreError("credentials", f"The proxy of this store: {failure}.", remedy, whole=True)
+        made_of = (proxy, _digest(self._settings.ca_file))
+        if made_of != self._made_of:
+            self.close()
+            self._http = self._open(proxy)
+            self._made_of = made_of
+        return None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def _open(self, proxy: Secret | None) -> Http:
+        return self._make(
+            ca_file=self._settings.ca_file,
+            proxy=proxy,
+            trust_env=self._settings.trust_env,
+            connections=self._connections,
+            stop=self._stop,
+        )
+
+
+def _digest(ca_file: str | None) -> str:
+    """Name the content of a file; one that cannot be read is the pool's to complain about."""
+    try:
+        return hashlib.sha256(Path(ca_file).read_bytes()).hexdigest() if ca_file is not None else ""
+    except OSError:
+        return "unreadable"

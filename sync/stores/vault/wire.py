@@ -1,0 +1,234 @@
+"""Requests to one Vault: headers, JSON, the index that makes reads follow writes, and waiting where waiting helps."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+from sync.core.model import StoreError
+from sync.core.secret import Secret
+from sync.http import Http, HttpError, Response
+from sync.runtime.threads import Clock
+from sync.stores.vault.answers import Again, Answer, Call, Trouble, error, judge
+from sync.stores.vault.settings import VaultSettings
+
+_FORWARD = "forward-active-node"
+_CATCH_UP = 5.0
+"""Seconds; lag of a standby was measured at up to 0.44 s (OpenBao 2.7.2, three nodes, 2026-11)."""
+_CONNECT_TRIES = 3
+
+
+class Wire:
+    """One server's address, and what is known of the conversation with it; used by any number of threads."""
+
+    def __init__(self, settings: VaultSettings, http: Callable[[], Http], clock: Clock) -> None:
+        self._base = settings.address.rstrip("/") + "/v1/"
+        self._namespace = settings.namespace
+        self._http = http
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._index: str | None = None
+        self._forwards = True
+        self._down: StoreError | None = None
+        self.requests = 0
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the server takes the header that has it forward a read to the active node."""
+        return self._forwards
+
+    def begin(self, trouble: StoreError | None) -> None:
+        """Ask again, whatever happened in the last cycle; nothing is asked where there is ``trouble`` already."""
+        self._down = trouble
+
+    def ask(self, call: Call, token: Secret | None, end: float) -> Answer | Trouble:
+        """Ask until there is an answer, waiting is of no use, or ``end`` (monotonic) has come.
+
+        Trouble of the store as a whole is remembered: what is asked later in the cycle has it at once.
+        """
+        waits = _Waits(self._clock, end)
+        told: StoreError | None = None
+        while True:
+            if self._down is not None:
+                return Trouble(self._down)
+            found = self._once(call, token, end)
+            if isinstance(found, Answer):
+                return found
+            if told is not None and found.error.reason in ("timeout", "unreachable"):
+                # What was waited for says more than that the time ran out, or that one node of many is dead.
+                found = replace(found, error=replace(told, maybe_written=found.error.maybe_written))
+            elif found.again in ("throttled", "no-leader", "soon"):
+                told = found.error
+            if not waits.again(found.again):
+                if found.again == "soon":
+                    self._index = None  # after a restore from a snapshot an index is never reached again
+                if found.error.whole and not self._in_doubt(found.error):
+                    self._down = self._remembered(found.error)
+                return found
+
+    @staticmethod
+    def _in_doubt(trouble: StoreError) -> bool:
+        """Tell a write that was cut off: the next question is whether it took effect, and so must be asked."""
+        return trouble.maybe_written and trouble.reason != "timeout"
+
+    @staticmethod
+    def _remembered(trouble: StoreError) -> StoreError:
+        return StoreError(trouble.reason, trouble.message, trouble.remedy, whole=True)
+
+    def _once(self, call: Call, token: Secret | None, end: float) -> Answer | Trouble:
+        left = end - self._clock.monotonic()
+        if left <= 0:
+            return Trouble(error("timeout"))
+        with self._lock:
+            self.requests += 1
+            index, forwards = self._index, self._forwards
+        try:
+            response = self._http().request(
+                call.method,
+                self._base + call.path,
+                headers=self._headers(call, token, index, forwards=forwards),
+                body=None if call.body is None else json.dumps(call.body).encode(),
+                timeout=left,
+                limit=call.limit,
+            )
+        except HttpError as failure:
+            self._clock.check()
+            return _lost(call, failure)
+        self._remember(response.headers.get("x-vault-index"))
+        answer = _parsed(response)
+        if (
+            isinstance(answer, Answer)
+            and answer.status == HTTPStatus.BAD_REQUEST
+            and self._headers_refused(answer.text, index)
+        ):
+            return Trouble(error("unexpected", whole=False), "soon")
+        return judge(call, answer) if isinstance(answer, Answer) else answer
+
+    def _headers(self, call: Call, token: Secret | None, index: str | None, *, forwards: bool) -> dict[str, str]:
+        headers = {"X-Vault-Request": "true"}
+        namespace = self._namespace if call.namespace is None else call.namespace
+        if namespace:
+            headers["X-Vault-Namespace"] = namespace
+        if token is not None:
+            headers["X-Vault-Token"] = token.reveal()
+        if call.body is not None:
+            headers["Content-Type"] = call.content_type
+        if index is not None:
+            headers["X-Vault-Index"] = index
+            if forwards:
+                headers["X-Vault-Inconsistent"] = _FORWARD
+        return headers
+
+    def _remember(self, index: str | None) -> None:
+        """Keep the newest index: an answer that was overtaken must not take it back."""
+        if index is None:
+            return
+        with self._lock:
+            if self._index is None or (index != self._index and _position(index) >= _position(self._index)):
+                self._index = index
+
+    def _headers_refused(self, text: str, index: str | None) -> bool:
+        """Drop the header that the server complains of; a 400 about anything else is an answer."""
+        if index is None:
+            return False
+        lower = text.lower()
+        if self._forwards and ("x-vault-inconsistent" in lower or "forward" in lower):
+            self._forwards = False
+            return True
+        if "x-vault-index" in lower:
+            self._index = None
+            return True
+        return False
+
+
+class _Waits:
+    """The pauses of one call; each kind of trouble has its own rhythm and its own end."""
+
+    def __init__(self, clock: Clock, end: float) -> None:
+        self._clock = clock
+        self._end = end
+        self._started = clock.monotonic()
+        self._tries = 0
+        self._in_a_row = 0
+
+    def again(self, kind: Again) -> bool:
+        """Pause; False where asking again is of no use, or would come too late."""
+        self._tries += 1
+        # Between other answers a connection that fails is one dead node's, and the next may be another's.
+        self._in_a_row = self._in_a_row + 1 if kind == "connect" else 0
+        step = 2.0 ** (self._tries - 1)
+        match kind:
+            case "never":
+                return False
+            case "soon":
+                pause, end = min(0.05 * step, 0.5), min(self._end, self._started + _CATCH_UP)
+            case "no-leader":
+                pause, end = min(0.25 * step, 2.0), self._end
+            case "throttled":
+                pause, end = random.uniform(0.1, min(0.5 * step, 8.0)), self._end
+            case "connect":
+                pause, end = min(0.25 * step, 2.0), self._end if self._in_a_row < _CONNECT_TRIES else 0.0
+        if self._clock.monotonic() + pause >= end:
+            return False
+        self._clock.sleep(pause)
+        return True
+
+
+def _position(index: str) -> tuple[str, int]:
+    """Read OpenBao's index, base64 of ``{"cluster": ID, "value": "37"}``; another's counts as newer than any before."""
+    try:
+        value: Any = json.loads(base64.b64decode(index, validate=True))
+        return "", int(value["value"])
+    except (ValueError, binascii.Error, TypeError, KeyError, RecursionError):
+        return "unknown", 0
+
+
+def _parsed(response: Response) -> Answer | Trouble:
+    body = response.body.strip()
+    if not body:
+        return Answer(response.status)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict):
+        return Answer(response.status, value)
+    if response.status >= HTTPStatus.MULTIPLE_CHOICES and response.status != HTTPStatus.BAD_REQUEST:
+        return Answer(response.status)
+    if "HTTP request to an HTTPS server" in body[:200].decode("latin-1"):
+        return Trouble(error("tls", "It speaks https, and `address` says http."))
+    if "json" in response.headers.get("content-type", ""):
+        return Trouble(error("unreadable", whole=False))
+    return Trouble(error("not-vault"))
+
+
+def _lost(call: Call, failure: HttpError) -> Trouble:
+    """Say what a request without an answer means; what may have taken effect is not simply sent again."""
+    maybe = call.writes and failure.maybe_sent
+    again: Again = "never" if maybe else "connect"
+    match failure.kind:
+        case "timeout":
+            return Trouble(error("timeout", maybe_written=maybe))
+        case "tls":
+            return Trouble(error("tls", maybe_written=maybe))
+        case "ca-file":
+            return Trouble(error("tls", "`ca_file` cannot be read.", maybe_written=maybe))
+        case "too-large":
+            return Trouble(error("unreadable", whole=False, maybe_written=maybe))
+        case "bad-request":
+            return Trouble(error("credentials"))
+        case "proxy":
+            return Trouble(error("unreachable", "The proxy failed.", maybe_written=maybe), again)
+        case "dns":
+            return Trouble(error("unreachable", "Its name cannot be resolved.", maybe_written=maybe), again)
+        case "protocol" | "unwanted-encoding":
+            return Trouble(error("not-vault", maybe_written=maybe))
+        case "connect" | "reset" | "stopped":
+            return Trouble(error("unreachable", maybe_written=maybe), again)

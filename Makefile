@@ -19,10 +19,10 @@ lint: .venv/ready
 	$(BIN)/interrogate -q sync tests
 
 bench: .venv/ready
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tools.bench
 
 soak: .venv/ready
-	$(BIN)/python -m tests.soak $(SOAK_ARGS)
+	$(BIN)/python -m tools.soak $(SOAK_ARGS)
 
 .tools/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=..." >&2; exit 1; }

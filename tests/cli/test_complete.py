@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.files import GOOD
+from tests.support.config_files import GOOD
+from tests.support.paths import ROOT
 
 MORE = GOOD + '  - {id: "2", name: bern, labels: {team: crm}}\n'
 
@@ -18,7 +19,7 @@ MORE = GOOD + '  - {id: "2", name: bern, labels: {team: crm}}\n'
 def program(tmp_path: Path) -> Path:
     """Give the program under its own name, as a package installs it."""
     path = tmp_path / "page-token-sync"
-    root = Path(__file__).parents[2]
+    root = ROOT
     path.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(root))} exec {shlex.quote(sys.executable)} -m sync "$@"\n')
     path.chmod(0o755)
     return path

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from sync.sandbox.http.server import Sandbox
-from tests.cli.rigs import file_rig
-from tests.e2e.rig import PROGRAM, Ran
-from tests.services.graph import sandbox
+from tests.support.paths import ROOT
+from tests.support.rigs.cli import file_rig
+from tests.support.rigs.e2e import PROGRAM, Ran
+from tests.support.services.graph import sandbox
 
 __all__ = ["sandbox"]
 
@@ -22,7 +23,7 @@ HEAVY = ("boto3", "botocore", "hvac", "httpx", "rich", "structlog", "requests")
 
 def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Ran:
     """Run the program without a configuration of its own."""
-    root = str(Path(__file__).parents[2])
+    root = str(ROOT)
     done = subprocess.run(
         [*PROGRAM, *arguments],
         capture_output=True,

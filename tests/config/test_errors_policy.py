@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.files import GOOD, errors, loaded, with_
+from tests.support.config_files import GOOD, errors, loaded, with_
 
 SHARE = ["not a share [bad-share]", "write a whole number and the per cent sign: 30% (and not 0.3)"]
 WHOLE = "So many changes at the least; fewer are never held. A whole number from 1."

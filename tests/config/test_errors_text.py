@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.files import GOOD, errors, with_
+from tests.support.config_files import GOOD, errors, with_
 
 P = '- {id: "101010101010101", name: berlin}'
 """Pieces of the good file."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.files import GOOD, errors, with_
+from tests.support.config_files import GOOD, errors, with_
 
 REF = "{env: TOKEN}"
 """Pieces of the good file."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.config.files import GOOD, errors, with_
+from tests.support.config_files import GOOD, errors, with_
 
 MIB = 2**20
 HEAD = GOOD.partition("pages:")[0]

@@ -13,7 +13,7 @@ from sync.config.schema.logins import KubernetesAuth
 from sync.config.schema.stores import AwsStore, FileStore, VaultStore
 from sync.core.model import NEVER, Checks, Key
 from sync.core.secret import Secret
-from tests.config.files import GOOD, errors, loaded, with_
+from tests.support.config_files import GOOD, errors, loaded, with_
 
 VAULT = '{type: vault, address: "https://vault:8200", auth: {method: token, token: {file: vault}}}'
 AWS = "{type: aws-secrets-manager, region: eu-central-1}"

@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from sync.sandbox.http.server import start
-from tests.services.bao import Bao
-from tests.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
+from tests.support.paths import ROOT
+from tests.support.services.bao import Bao
+from tests.support.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "compose"
+FOLDER = ROOT / "deploy" / "compose"
 OURS = ("sandbox", "page-token-sync")
 
 

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from sync.sandbox.http.server import Sandbox
-from tests.container.engine import Engine, built, lacking
-from tests.services.bao import Bao
-from tests.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
-from tests.services.graph import sandbox as sandbox  # noqa: PLC0414 - a fixture, named for pytest
+from tests.support.services.bao import Bao
+from tests.support.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
+from tests.support.services.container_engine import Engine, built, lacking
+from tests.support.services.graph import sandbox as sandbox  # noqa: PLC0414 - a fixture, named for pytest
 
 pytestmark = pytest.mark.xdist_group("image")
 

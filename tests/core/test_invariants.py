@@ -19,9 +19,9 @@ from sync.core.report.build import report
 from sync.core.report.events import EVENTS, events
 from sync.core.report.json import as_json
 from sync.core.secret import Secret
-from tests.core.accounts import FRAME
-from tests.core.observations import TOKENS, observations, repeatable
-from tests.core.values import APP_ID, INSTANCE, NOW, PAGE_ID, PARENT_TOKEN
+from tests.support.observations import TOKENS, observations, repeatable
+from tests.support.reports import FRAME
+from tests.support.values import APP_ID, INSTANCE, NOW, PAGE_ID, PARENT_TOKEN
 
 LATER = Secret("EAAlater" + "y" * 20)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sync.core.marks import MANAGED_BY, from_map, patch, present, to_map
 from sync.core.model import Marks
-from tests.core.values import PARENT, marks
+from tests.support.values import PARENT, marks
 
 texts = st.text(min_size=1, max_size=6)
 maybe = st.none() | texts

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sync.core.payload import Payload, PayloadTemplate, TemplateError, fill, fixed_part, parse_text
 from sync.core.secret import Secret
-from tests.core.values import FETCHED, OTHER
+from tests.support.values import FETCHED, OTHER
 
 VALUES = {"name": "berlin", "id": "101"}
 TOKEN = FETCHED.reveal()

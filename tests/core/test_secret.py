@@ -22,7 +22,7 @@ from sync.core.judge.decide import Write
 from sync.core.model import Fetched
 from sync.core.payload import Payload
 from sync.core.secret import Secret, fingerprint
-from tests.core.values import fetched, marks
+from tests.support.values import fetched, marks
 
 VALUE = "EAAcanary0123456789canary"
 

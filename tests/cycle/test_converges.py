@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.report.report import Report
-from tests.core.values import marks, stored
-from tests.cycle.fakes import Killed, Stage
+from tests.support.fakes import Killed, Stage
+from tests.support.values import marks, stored
 
 
 def test_changing_strings_make_no_write_in_a_thousand_cycles() -> None:

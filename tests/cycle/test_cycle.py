@@ -17,8 +17,8 @@ from sync.core.report.json import as_json
 from sync.core.report.report import Report
 from sync.core.secret import Secret
 from sync.runtime.threads import Stopping
-from tests.core.values import marks, payload, stored
-from tests.cycle.fakes import Stage
+from tests.support.fakes import Stage
+from tests.support.values import marks, payload, stored
 
 DOWN = StoreError("unreachable", "Nobody listens.", "Start it.", whole=True)
 SECRET_TEXT = "EAAcanary-in-an-exception"

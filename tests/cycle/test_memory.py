@@ -9,8 +9,8 @@ from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.problems import Problem
 from sync.core.report.events import events
 from sync.core.report.report import Report
-from tests.core.values import NOW
-from tests.cycle.fakes import Stage
+from tests.support.fakes import Stage
+from tests.support.values import NOW
 
 MINUTE = 60.0
 NO_ACCESS = SourceError(Problem("no-access", "Graph says no."), State.INVALID)

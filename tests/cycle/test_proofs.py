@@ -10,7 +10,7 @@ from sync.core.judge.decide import Kind
 from sync.core.model import Key, SourceError, State
 from sync.core.problems import Problem
 from sync.cycle.apply import PROOF_AGE
-from tests.cycle.fakes import InTurn, Stage
+from tests.support.fakes import InTurn, Stage
 
 
 def pause(stage: Stage, seconds: float, then: Callable[[], None] = lambda: None) -> None:

@@ -18,12 +18,12 @@ import pytest
 
 from sync.sandbox.api.states import switch_off, switch_on
 from sync.sandbox.http.server import Sandbox, start
-from tests.cli.rigs import file_rig
-from tests.e2e.rig import INSTANCE, PROGRAM, Rig
-from tests.e2e.scene import Scene
-from tests.services.bao import Bao, bao
-from tests.services.between import Asked, Deed, Reply, between, times
-from tests.services.graph import sandbox
+from tests.support.e2e_stage import Scene
+from tests.support.rigs.cli import file_rig
+from tests.support.rigs.e2e import INSTANCE, PROGRAM, Rig
+from tests.support.services.bao import Bao, bao
+from tests.support.services.fault_proxy import Asked, Deed, Reply, between, times
+from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "sandbox"]
 

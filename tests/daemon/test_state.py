@@ -22,11 +22,11 @@ from sync.core.problems import Problem
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox
 from sync.state import StateFile
-from tests.cli.rigs import file_rig
-from tests.core.values import APP_ID, FETCHED, KEY, NOW, OTHER, PARENT, facts
-from tests.cycle.fakes import StillClock
-from tests.e2e.rig import INSTANCE
-from tests.services.graph import sandbox
+from tests.support.fakes import StillClock
+from tests.support.rigs.cli import file_rig
+from tests.support.rigs.e2e import INSTANCE
+from tests.support.services.graph import sandbox
+from tests.support.values import APP_ID, FETCHED, KEY, NOW, OTHER, PARENT, facts
 
 __all__ = ["sandbox"]
 

@@ -23,8 +23,8 @@ from sync.core.problems import Problem
 from sync.core.report.json import as_json
 from sync.graph.meter import Meter
 from sync.state import StateFile
-from tests.core.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, PARENT, facts
-from tests.cycle.fakes import Stage, StillClock
+from tests.support.fakes import Stage, StillClock
+from tests.support.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, PARENT, facts
 
 Leaf = tuple[str | int, ...]
 

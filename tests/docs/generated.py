@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from sync.cli.output.words import ACTIONS, FAILURES, REASONS, STORE_FAILURES, Word
 from sync.config.errors import CODES
@@ -13,8 +12,9 @@ from sync.config.schema.values import Part
 from sync.config.show.example import default
 from sync.core.problems import CATALOGUE
 from sync.core.report.events import EVENTS
+from tests.support.paths import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 _CAUSES = {
     "token-invalid": "A revoked token, a changed app secret, a Page that was deleted. The subcode in the message says more: 458 the app was "

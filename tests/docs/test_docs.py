@@ -14,11 +14,11 @@ from sync.config.load import load
 from sync.core.model import Key
 from sync.core.problems import CATALOGUE
 from sync.core.report.json import as_json
-from tests.core.accounts import GOOD, account, of
-from tests.core.values import fetched
 from tests.docs import generated
+from tests.support.paths import ROOT
+from tests.support.reports import GOOD, account, of
+from tests.support.values import fetched
 
-ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 
 from sync.sandbox.http.server import Sandbox
-from tests.e2e.rig import Rig
-from tests.services.bao import Bao, bao, mount
-from tests.services.graph import sandbox
+from tests.support.paths import ROOT
+from tests.support.rigs.e2e import Rig
+from tests.support.services.bao import Bao, bao, mount
+from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 
-STORES = Path(__file__).parents[2] / "docs" / "stores.md"
+STORES = ROOT / "docs" / "stores.md"
 
 
 def test_the_documented_policy_is_enough(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from sync.core.report.report import Report
 from sync.sandbox.http.control import control
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.http.wire import make_request
-from tests.e2e.rig import codes
-from tests.e2e.scene import Scene, actions, assert_all_told, ended
 from tests.faults.many import LeapingClock
-from tests.services.bao import Bao, bao, mount
-from tests.services.graph import sandbox
+from tests.support.e2e_stage import Scene, actions, assert_all_told, ended
+from tests.support.rigs.e2e import codes
+from tests.support.services.bao import Bao, bao, mount
+from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 

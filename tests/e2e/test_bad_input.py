@@ -19,8 +19,7 @@ from sync.sandbox.http.control import control
 from sync.sandbox.http.server import Sandbox, start
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.world.tokens import Token, token_text
-from tests.e2e.rig import PROGRAM, Ran, Rig
-from tests.e2e.scene import (
+from tests.support.e2e_stage import (
     Scene,
     actions,
     assert_all_told,
@@ -29,9 +28,10 @@ from tests.e2e.scene import (
     ended,
     vault_store,
 )
-from tests.services.bao import Bao, bao, free_port, mount, raft_node, unseal
-from tests.services.between import Reply, between, times
-from tests.services.graph import sandbox
+from tests.support.rigs.e2e import PROGRAM, Ran, Rig
+from tests.support.services.bao import Bao, bao, free_port, mount, raft_node, unseal
+from tests.support.services.fault_proxy import Reply, between, times
+from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 

@@ -8,9 +8,9 @@ from sync.app import build
 from sync.config.load import load
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox
-from tests.e2e.scene import Scene, assert_all_told, ended
-from tests.services.bao import Bao, bao, mount
-from tests.services.graph import sandbox
+from tests.support.e2e_stage import Scene, assert_all_told, ended
+from tests.support.services.bao import Bao, bao, mount
+from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 

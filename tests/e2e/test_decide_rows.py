@@ -12,10 +12,10 @@ from sync.sandbox.api.states import restore_page, switch_on
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.world.business import Page
 from sync.sandbox.world.tokens import REVOKED, fingerprint
-from tests.e2e.rig import INSTANCE, Ran, Rig, codes
-from tests.services.aws import REGION, Aws, aws, aws_environment, aws_server
-from tests.services.bao import Bao, bao, mount
-from tests.services.graph import sandbox
+from tests.support.rigs.e2e import INSTANCE, Ran, Rig, codes
+from tests.support.services.aws import REGION, Aws, aws, aws_environment, aws_server
+from tests.support.services.bao import Bao, bao, mount
+from tests.support.services.graph import sandbox
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "mount", "sandbox"]
 

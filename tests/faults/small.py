@@ -14,9 +14,9 @@ from sync.core.report.report import Report
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.world.tokens import fingerprint
-from tests.e2e.rig import INSTANCE, Rig
-from tests.services.aws import REGION, Aws
-from tests.services.bao import Bao
+from tests.support.rigs.e2e import INSTANCE, Rig
+from tests.support.services.aws import REGION, Aws
+from tests.support.services.bao import Bao
 
 WRITES = {"berlin": 0, "paris": 1, "rome": 1, "madrid": 0, "lisbon": 1}
 """How many versions a cycle adds, by Page: it is kept, healed, rotated, relabelled, created."""

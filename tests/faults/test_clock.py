@@ -15,11 +15,11 @@ import pytest
 
 from sync.sandbox.api.states import switch_off, switch_on
 from sync.sandbox.http.server import Sandbox
-from tests.cli.rigs import file_rig
-from tests.e2e.rig import Rig
-from tests.faults.logs import Daemon, names
-from tests.faults.zygote import Zygote, forks, zygote
-from tests.services.graph import sandbox
+from tests.support.forkserver import Zygote, forks, zygote
+from tests.support.logs import Daemon, names
+from tests.support.rigs.cli import file_rig
+from tests.support.rigs.e2e import Rig
+from tests.support.services.graph import sandbox
 
 __all__ = ["forks", "sandbox"]
 
@@ -74,7 +74,7 @@ def test_the_wall_clock_is_set(shifted: Zygote, wall: WallClock, tmp_path: Path,
     rig.write(schedule={"every": f"{EVERY}s"}, state={"file": str(tmp_path / "state.json")})
     reports = tmp_path / "reports"
     reports.touch()
-    daemon = Daemon(shifted.run(tmp_path, str(rig.file), str(reports), main="tests.soak.daemon"))
+    daemon = Daemon(shifted.run(tmp_path, str(rig.file), str(reports), main="tools.soak.daemon"))
     daemon.until("cycle_finished", result="ok")
     for offset in JUMPS:
         daemon.so_far()

@@ -15,14 +15,14 @@ from sync.app import build
 from sync.config.load import load
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox
-from tests.e2e.rig import Rig
-from tests.e2e.scene import Scene
 from tests.faults.small import AwsHand
-from tests.faults.villain import EVILS, villain
-from tests.faults.zygote import Zygote, forks
-from tests.services.aws import Aws, aws, aws_environment, aws_server
-from tests.services.bao import Bao, bao, mount
-from tests.services.graph import sandbox
+from tests.support.e2e_stage import Scene
+from tests.support.forkserver import Zygote, forks
+from tests.support.rigs.e2e import Rig
+from tests.support.services.aws import Aws, aws, aws_environment, aws_server
+from tests.support.services.bao import Bao, bao, mount
+from tests.support.services.graph import sandbox
+from tests.support.services.hostile_server import EVILS, villain
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount", "sandbox"]
 

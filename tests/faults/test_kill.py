@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.killing import MOMENTS, MakeHand, Moment, killed_at
 from tests.faults.small import AwsHand, Hand, VaultHand
-from tests.faults.zygote import Zygote, forks
-from tests.services.aws import Aws, aws, aws_environment, aws_server
-from tests.services.bao import Bao, bao, mount
+from tests.support.forkserver import Zygote, forks
+from tests.support.killing import MOMENTS, MakeHand, Moment, killed_at
+from tests.support.services.aws import Aws, aws, aws_environment, aws_server
+from tests.support.services.bao import Bao, bao, mount
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount"]
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox
-from tests.e2e.rig import Rig
-from tests.faults.logs import Daemon
-from tests.faults.zygote import THREADS, Child, Zygote, forks
-from tests.services.graph import sandbox
+from tests.support.forkserver import THREADS, Child, Zygote, forks
+from tests.support.logs import Daemon
+from tests.support.rigs.e2e import Rig
+from tests.support.services.graph import sandbox
 
 __all__ = ["forks", "sandbox"]
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox, start
-from tests.cli.rigs import file_rig
-from tests.e2e.rig import Rig
 from tests.faults.small import AwsHand, VaultHand
-from tests.faults.zygote import ROOT
-from tests.services.aws import Aws, aws, aws_environment, aws_server
-from tests.services.bao import Bao, bao, mount
+from tests.support.forkserver import ROOT
+from tests.support.rigs.cli import file_rig
+from tests.support.rigs.e2e import Rig
+from tests.support.services.aws import Aws, aws, aws_environment, aws_server
+from tests.support.services.bao import Bao, bao, mount
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "mount"]
 

@@ -10,10 +10,10 @@ import pytest
 
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.world.business import SystemUser
-from tests.e2e.scene import Scene, vault_store
-from tests.faults.zygote import Zygote, forks
-from tests.services.bao import Bao, bao, mount
-from tests.services.graph import sandbox
+from tests.support.e2e_stage import Scene, vault_store
+from tests.support.forkserver import Zygote, forks
+from tests.support.services.bao import Bao, bao, mount
+from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "forks", "mount", "sandbox"]
 

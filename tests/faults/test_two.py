@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox
-from tests.faults.gate import Gate
 from tests.faults.small import WRITES, AwsHand, FileHand, Hand, SmallWorld, VaultHand
-from tests.faults.zygote import Child, Zygote, forks
-from tests.services.aws import aws, aws_environment, aws_server
-from tests.services.bao import bao, mount
-from tests.services.between import between
-from tests.services.graph import sandbox
+from tests.support.forkserver import Child, Zygote, forks
+from tests.support.services.aws import aws, aws_environment, aws_server
+from tests.support.services.bao import bao, mount
+from tests.support.services.fault_proxy import between
+from tests.support.services.gate import Gate
+from tests.support.services.graph import sandbox
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount", "sandbox"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from sync.core.model import Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
-from tests.graph.stage import Stage, ordinary
 from tests.graph.test_pages import items
+from tests.support.graph_stage import Stage, ordinary
 
 
 def tokens_of(stage: Stage) -> list[Secret]:

@@ -14,8 +14,8 @@ from sync.core.model import Ask, Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
 from sync.graph.interface import AppCredentials
 from sync.sandbox.world.quota import Rolling
-from tests.graph.stage import NOW, Stage, ordinary
 from tests.graph.test_pages import items
+from tests.support.graph_stage import NOW, Stage, ordinary
 
 
 def stage_with_quota(pages: int, limit: int = 200) -> Stage:

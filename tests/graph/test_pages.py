@@ -14,7 +14,7 @@ from sync.core.model import Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
 from sync.runtime.threads import Stopping
 from sync.sandbox.replies import REFUSALS
-from tests.graph.stage import Stage, ordinary
+from tests.support.graph_stage import Stage, ordinary
 
 
 def fetched(got: Mapping[str, Fetched | SourceError]) -> set[str]:

@@ -10,7 +10,7 @@ from sync.core.model import Fetched, Parent, SourceError, State, TokenFacts
 from sync.core.secret import CredentialError, Secret
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.parents import judge_parent
-from tests.graph.stage import NOW, Stage, ordinary
+from tests.support.graph_stage import NOW, Stage, ordinary
 
 UNREADABLE = CredentialError("file /run/secrets/x: no such file")
 

@@ -11,8 +11,8 @@ import pytest
 from sync.core.model import Fetched
 from sync.core.secret import CredentialError, Secret
 from sync.sandbox.world.quota import Rolling
-from tests.graph.stage import Stage
 from tests.graph.test_pages import items
+from tests.support.graph_stage import Stage
 
 
 def tokens_of(stage: Stage) -> dict[Secret, str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sync.core.model import Fetched, TokenFacts
 from sync.graph.quota import app_usage, business_usage, regain_minutes
-from tests.graph.stage import Stage, ordinary
+from tests.support.graph_stage import Stage, ordinary
 
 PAGES = {"type": "pages", "call_count": 97, "total_cputime": 3, "total_time": 5}
 

@@ -15,7 +15,7 @@ from sync.http import Http
 from sync.runtime.threads import SystemClock
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox, start
-from tests.graph.stage import ordinary
+from tests.support.graph_stage import ordinary
 
 
 def source_for(sandbox: Sandbox, timeout: float = 5) -> Source:

@@ -16,7 +16,7 @@ import trustme
 
 from sync.core.secret import Secret
 from sync.http import Http, HttpError
-from tests.http.wire import OK, Wire, answering, reset, wire
+from tests.support.wire import OK, Wire, answering, reset, wire
 
 TOKEN = "EAAGcanarycanarycanary"
 

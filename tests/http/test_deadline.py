@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from sync.http import Http, HttpError
-from tests.http.wire import OK, Wire, wire
+from tests.support.wire import OK, Wire, wire
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 

@@ -16,11 +16,11 @@ import pytest
 
 from sync.sandbox.api.states import NAMES, switch_on
 from sync.sandbox.http.server import Sandbox
-from tests.e2e.rig import PROGRAM, Ran, Rig
-from tests.leaks.canary import Net, proof
-from tests.leaks.echo import quoting
-from tests.services.bao import Bao, bao, mount
-from tests.services.graph import sandbox
+from tests.support.canary import Net, proof
+from tests.support.echo import quoting
+from tests.support.rigs.e2e import PROGRAM, Ran, Rig
+from tests.support.services.bao import Bao, bao, mount
+from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox
-from tests.e2e.rig import Ran, Rig
-from tests.leaks.echo import quoting, quoting_xml
 from tests.leaks.test_leaks import daemon, must_not_leak, secrets_of, seen, wait_for_cycles
-from tests.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws, Fault, aws, aws_environment, aws_server
-from tests.services.graph import sandbox
+from tests.support.echo import quoting, quoting_xml
+from tests.support.rigs.e2e import Ran, Rig
+from tests.support.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws, Fault, aws, aws_environment, aws_server
+from tests.support.services.graph import sandbox
 
 __all__ = ["aws", "aws_environment", "aws_server", "sandbox"]
 

@@ -14,7 +14,7 @@ from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
 from sync.sandbox.api.states import switch_on
-from tests.services.graph import sandbox
+from tests.support.services.graph import sandbox
 
 __all__ = ["sandbox"]
 

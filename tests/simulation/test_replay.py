@@ -23,7 +23,7 @@ def test_a_seed_replays_exactly(seed: int) -> None:
 
 def test_another_process_sees_the_same() -> None:
     """A failing seed fails alike on another day: the order in which sets are walked plays no part."""
-    command = [sys.executable, "-m", "tests.simulation", "--seed", "2", "--trace"]
+    command = [sys.executable, "-m", "tools.simulation", "--seed", "2", "--trace"]
     told = [
         subprocess.run(
             command,

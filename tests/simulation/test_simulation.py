@@ -14,6 +14,6 @@ def test_the_invariants_hold(piece: int) -> None:
     """No seed of a thousand breaks an invariant."""
     for seed in range(piece * _SEEDS, (piece + 1) * _SEEDS):
         outcome = run_seed(seed)
-        assert not outcome.violations, f"python -m tests.simulation --seed {seed} --trace\n" + "\n".join(
+        assert not outcome.violations, f"python -m tools.simulation --seed {seed} --trace\n" + "\n".join(
             outcome.violations[:5]
         )

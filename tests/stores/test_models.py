@@ -16,15 +16,15 @@ from sync.runtime.threads import Clock, SystemClock
 from sync.stores.aws.store import AwsStore
 from sync.stores.vault.settings import VaultSettings
 from sync.stores.vault.store import VaultStore
-from tests.services.aws import REGION, aws_environment
 from tests.simulation.aws_http import handler, over, plain
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.vault import Vault
 from tests.simulation.vault_http import VaultHttp
-from tests.stores.aws_rig import AwsRig
-from tests.stores.contract import DeletedContract, EmptyContract, RawTextContract, StoreContract
-from tests.stores.vault_rig import QuickClock, VaultRig
-from tests.stores.whole import MarkedFromTheFirst
+from tests.support.rigs.aws import AwsRig
+from tests.support.rigs.vault import QuickClock, VaultRig
+from tests.support.services.aws import REGION, aws_environment
+from tests.support.store_contract import DeletedContract, EmptyContract, RawTextContract, StoreContract
+from tests.support.whole import MarkedFromTheFirst
 
 __all__ = ["aws_environment"]
 

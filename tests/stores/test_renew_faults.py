@@ -15,15 +15,15 @@ from sync.stores.aws.renew import AwsRenewer
 from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.write import LABEL, AwsWriter
 from sync.stores.vault.store import VaultStore
-from tests.services.aws import Aws, aws, aws_environment, aws_server
-from tests.services.bao import Bao, bao
-from tests.services.between import Asked, Between, Deed, Reply, between, times
-from tests.stores.aws_rig import AwsRig
-from tests.stores.clock import PassingClock
-from tests.stores.contract import CANARY, failed, one, stored, written
-from tests.stores.test_aws_write import Dying, Killed
-from tests.stores.test_vault_faults import CAS, LOST_LEAD
-from tests.stores.vault_rig import LeapingClock, VaultRig
+from tests.stores.aws.test_write import Dying, Killed
+from tests.stores.vault.test_faults import CAS, LOST_LEAD
+from tests.support.clock import PassingClock
+from tests.support.rigs.aws import AwsRig
+from tests.support.rigs.vault import LeapingClock, VaultRig
+from tests.support.services.aws import Aws, aws, aws_environment, aws_server
+from tests.support.services.bao import Bao, bao
+from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, between, times
+from tests.support.store_contract import CANARY, failed, one, stored, written
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao"]
 

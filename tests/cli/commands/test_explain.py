@@ -1,0 +1,115 @@
+"""Every code that this program prints can be explained."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from sync.cli.commands.explain import explanations
+from sync.cli.output import console
+from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES
+from sync.config.errors import CODES
+from sync.core.judge.decide import Kind
+from sync.core.model import StoreReason
+from sync.core.plan.served import Served
+from sync.core.problems import CATALOGUE
+from sync.core.report.events import EVENTS
+from sync.core.report.report import EXIT_CODES
+from tests.cli.test_start import run
+from tests.support.rigs.cli import on_a_terminal
+
+REPORTED = {"recreated", "repair", "heal", "rotate", "marked", "payload", "labels", "marks", "hold", "observe", "brake"}
+
+
+def test_no_code_is_left_out() -> None:
+    """Each word of each closed list is explained, by a sentence and by what to do."""
+    told = {(one.kind, one.code) for one in explanations()}
+
+    assert set(ACTIONS) == {kind.value for kind in Kind}
+    assert set(SERVED) == set(get_args(Served))
+    assert set(STORE_FAILURES) == set(get_args(StoreReason))
+    assert set(REASONS) == REPORTED | {"invalid-once", "proof-lost", "shutdown", "another-plan"}
+    for result, code in EXIT_CODES.items():
+        assert EXITS[str(code)].short == result
+        assert ("result", result) in told
+    lists = {"problem": CATALOGUE, "event": EVENTS, "configuration error": CODES, "failure": FAILURES}
+    for kind, codes in lists.items():
+        assert {(kind, code) for code in codes} <= told
+    assert len(told) == len(list(explanations()))
+    for one in explanations():
+        assert one.meaning.endswith("."), one
+        assert one.todo.endswith((".", "SUM.")), one
+        assert one.who, one
+
+
+def test_every_failure_is_of_the_list() -> None:
+    """What a command that gives no report says in place of it is a code that can be explained."""
+    code = "".join(path.read_text() for path in Path(console.__file__).parents[1].rglob("*.py"))
+    assert set(re.findall(r'put_failure\(\s*"([a-z-]+)"', code)) == set(FAILURES)
+
+
+def test_table_words_are_short() -> None:
+    """What a reason means in a table leaves room for the other columns of a terminal."""
+    assert max(len(word.short) for word in REASONS.values()) <= 32
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("no-access", "problem no-access"),
+        ("page_held", "event page_held"),
+        ("bad-share", "configuration error bad-share"),
+        ("brake", "once --if-plan SUM"),
+        ("verified", "served verified"),
+        ("4", "exit code 4"),
+        ("Kms", "store failure kms"),
+    ],
+)
+def test_a_code_is_explained(code: str, says: str) -> None:
+    """Meaning, who acts and what to do are told of a code of any list."""
+    ran = run("explain", code)
+
+    assert (ran.code, ran.stderr) == (0, "")
+    assert says in ran.stdout
+    assert re.search(r"^  Who acts: \S", ran.stdout, re.MULTILINE)
+
+
+def test_a_word_of_two_lists_is_explained_twice() -> None:
+    """A word that means one thing of Meta and another of a store is told in both meanings, in JSON too."""
+    ran = run("explain", "throttled", "--output", "json")
+
+    assert (ran.report["format"], [one["kind"] for one in ran.report["codes"]]) == (1, ["problem", "store failure"])
+    assert set(ran.report["codes"][0]) == {"kind", "code", "meaning", "who", "todo"}
+
+
+def test_all_codes_are_listed() -> None:
+    """Without a code all are listed, one a line."""
+    ran = run("explain")
+
+    assert ran.code == 0
+    assert len(ran.stdout.splitlines()) == 1 + len(list(explanations()))
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [("no-acess", "did you mean no-access?"), ("xyzzy-42", "page-token-sync explain lists them all")]
+)
+def test_an_unknown_code_is_wrong_usage(code: str, says: str) -> None:
+    """A code that there is not is exit 2, with the nearest one where one is near."""
+    ran = run("explain", code)
+    assert (ran.code, ran.stdout) == (2, "")
+    assert says in ran.stderr
+
+
+def test_an_unknown_code_is_one_document() -> None:
+    """With --output json an unknown code gives one JSON document."""
+    assert run("explain", "x", "--output", "json").report["errors"][0]["code"] == "unknown-code"
+
+
+def test_the_list_fits_80_columns() -> None:
+    """On a terminal the list is as wide as it, and no wider."""
+    code, shown = on_a_terminal("explain")
+    assert code == 0
+    assert max(map(len, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines())) <= 80

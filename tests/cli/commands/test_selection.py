@@ -1,0 +1,148 @@
+"""What a person chooses: some of the Pages, a plan that was seen, and a way past the brake."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sync.sandbox.http.server import Sandbox
+from tests.support.rigs.cli import file_rig, on_a_terminal
+from tests.support.rigs.e2e import PROGRAM, Rig
+from tests.support.services.graph import sandbox
+
+__all__ = ["sandbox"]
+
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+WIDER = {"payload": {"access_token": "{token}", "page_id": "{id}", "team": "crm"}}
+
+
+def names(rig: Rig) -> set[str]:
+    """Give the names of the secrets that are there."""
+    return {path.name for path in (rig.folder / "secrets").glob("*.json")}
+
+
+def changed(tmp_path: Path, sandbox: Sandbox) -> Rig:
+    """Give a configuration whose five working secrets are all to be rewritten."""
+    rig = file_rig(tmp_path, sandbox)
+    assert rig.run("once").code == 0
+    rig.write(defaults=WIDER)
+    return rig
+
+
+def test_a_selection_is_all_that_is_done(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Only the Pages of a selection are in the report and in the store, and secrets of the others are no orphans."""
+    rig = file_rig(tmp_path, sandbox)
+    some = rig.once("--page", "berlin", "--page", "par*")
+    assert ([page["name"] for page in some.report["pages"]], some.code) == (["berlin", "paris"], 0)
+    assert names(rig) == {"berlin.json", "paris.json"}
+
+    other = rig.run("plan", "--page", "rome", "--output", "json")
+    assert ([page["name"] for page in other.report["pages"]], other.report["orphans"]) == (["rome"], [])
+    assert names(rig) == {"berlin.json", "paris.json"}
+
+
+def test_a_store_is_chosen(tmp_path: Path, sandbox: Sandbox) -> None:
+    """With --store a Page of two stores is written to that one only."""
+    rig = file_rig(tmp_path, sandbox)
+    (tmp_path / "other").mkdir(mode=0o700)
+    stores = {"store": dict(rig.store), "other": {"type": "file", "directory": str(tmp_path / "other")}}
+    rig.write(stores=stores, defaults={"stores": ["store", "other"], "labels": {"team": "crm"}})
+    ran = rig.once("--store", "other", "--label", "team=crm")
+
+    assert ran.code == 0
+    assert {place["store"] for page in ran.report["pages"] for place in page["stores"]} == {"other"}
+    assert names(rig) == set()
+
+
+@pytest.mark.parametrize("command", ["once", "plan"])
+def test_a_selection_that_matches_nothing_is_wrong_usage(command: str, tmp_path: Path, sandbox: Sandbox) -> None:
+    """What matches nothing is exit 2 with the nearest name, as text and as one JSON document, and nothing is asked."""
+    rig = file_rig(tmp_path, sandbox)
+    text, document = rig.run(command, "--page", "berln"), rig.run(command, "--store", "stor", "--output", "json")
+
+    assert (text.code, text.stdout, document.code) == (2, "", 2)
+    assert "did you mean berlin?" in text.stderr
+    assert document.report["errors"][0]["code"] == "selection"
+    assert "did you mean store?" in document.report["errors"][0]["message"]
+    assert sandbox.world.calls.requests == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "sha256:", "sha256:abc", "e3b0c44298fc1c14", "sha256:" + "G" * 64, "sha256:" + "0" * 65]
+)
+def test_a_checksum_that_is_none_is_wrong_usage(wrong: str, tmp_path: Path, sandbox: Sandbox) -> None:
+    """Only a whole checksum names a plan."""
+    ran = file_rig(tmp_path, sandbox).run("once", "--if-plan", wrong, "--output", "json")
+
+    assert ran.code == 2
+    assert "64 hex digits" in ran.report["errors"][0]["message"]
+    assert sandbox.world.calls.requests == 0
+
+
+def test_the_brake_prints_the_command_that_goes_past_it(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Held writes are told with what they would be; the printed command, and no other, carries them out."""
+    rig = changed(tmp_path, sandbox)
+    planned, ran = rig.run("plan"), rig.run("once")
+
+    for told in (planned, ran):
+        assert told.code == 4
+        assert told.stdout.count("brake: would be updated (payload)") == 5
+    last = ran.stdout.splitlines()[-1].strip()
+    assert last == planned.stdout.splitlines()[-1].strip()
+    assert last.startswith(f"page-token-sync --config {rig.file} once --if-plan sha256:")
+    done = subprocess.run([*PROGRAM, *shlex.split(last)[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(json.loads(path.read_text())["team"] == "crm" for path in (tmp_path / "secrets").glob("*.json"))
+
+    again = rig.run(*shlex.split(last)[3:])
+    assert (again.code, "no longer the one" in again.stdout) == (4, True)
+
+
+def test_the_command_names_the_selection(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The command that goes past the brake has the selection that the plan was made with, quoted for a shell."""
+    rig = changed(tmp_path, sandbox)
+    ran = rig.run("plan", "--page", "[bpr]*")
+
+    assert ran.code == 4
+    assert " once --page '[bpr]*' --if-plan sha256:" in ran.stdout.splitlines()[-1]
+
+
+def test_the_command_is_one_line_on_a_terminal(tmp_path: Path, sandbox: Sandbox) -> None:
+    """On a narrow terminal the command stays on one line, so that it can be copied whole."""
+    rig = changed(tmp_path, sandbox)
+    code, shown = on_a_terminal("--config", str(rig.file), "plan")
+
+    assert code == 4
+    assert re.search(r"^  page-token-sync .* once --if-plan sha256:[0-9a-f]{64}$", CODES.sub("", shown), re.MULTILINE)
+
+
+def test_a_plan_in_markdown(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A plan for a pull request has its counts and checksum, a table of what changes, and the command past the brake."""
+    rig = changed(tmp_path, sandbox)
+    ran = rig.run("plan", "--output", "markdown")
+    checksum = rig.run("plan", "--output", "json").report["plan_checksum"]
+
+    assert (ran.code, ran.stderr) == (4, "")
+    assert ran.stdout.startswith(f"## Plan for `acme-test`: 5 held\n\n`{checksum}`\n")
+    assert ran.stdout.count("| held |") == 5
+    assert f"```sh\npage-token-sync --config {rig.file} once --if-plan {checksum}\n```\n" in ran.stdout
+
+
+def test_what_is_held_by_the_configuration_is_told(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Under hold and observe each line says what would be done, nothing is written, and no command is offered."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(mode="observe")
+    watched = rig.run("once")
+    rig.write(mode="sync", defaults={"hold": True})
+    still = rig.run("plan", "--output", "json")
+
+    assert watched.stdout.count("observe: would be created") == 5
+    assert "--if-plan" not in watched.stdout
+    assert {place["reason"] for page in still.report["pages"] for place in page["stores"]} == {"hold"}
+    assert still.place("berlin")["would"] == {"action": "created", "reason": None}
+    assert (watched.code, still.code, names(rig)) == (1, 1, set())

@@ -1,0 +1,85 @@
+"""A table on a narrow terminal: what is copied from it stays whole."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sync.cli.output.fit import GAP, fitted
+from sync.cli.output.table import COLUMNS
+from sync.sandbox.api.states import switch_on
+from sync.sandbox.http.server import Sandbox
+from tests.support.rigs.cli import file_rig, on_a_terminal
+from tests.support.services.graph import sandbox
+
+__all__ = ["sandbox"]
+
+CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+ROWS = [
+    ("berlin", "vault-prod", "failed", "the store: unreachable", "stale", "-", "-", "store-failed"),
+    (
+        *("berlin-mitte-brunnenstrasse", "files", "replaced", "rotate: a better token is there", "verified"),
+        *("bf3cbdb0aff5 > 0edf72f1cf72", "2027-01-01", "no-access, token-invalid"),
+    ),
+]
+
+
+def shown(room: int) -> dict[str, int]:
+    """Give the columns that fit, by name, with their widths."""
+    return {COLUMNS[place]: width for place, width in fitted(COLUMNS, ROWS, room).items()}
+
+
+@pytest.mark.parametrize("room", range(20, 180))
+def test_no_word_but_a_name_is_broken(room: int) -> None:
+    """At any width the table fits, and each column that is shown holds the longest word of its own; names alone are folded."""
+    widths = shown(max(room, 27))
+    assert sum(widths.values()) + GAP * (len(widths) - 1) <= max(room, 27)
+    for place, name in enumerate(COLUMNS):
+        longest = max(len(word) for row in ROWS for word in row[place].split())
+        if name in widths and name not in ("Page", "store"):
+            assert widths[name] >= longest, name
+
+
+def test_the_least_important_columns_give_way_first() -> None:
+    """The end of a token goes first, then its fingerprint; Page and problem are always there."""
+    assert list(shown(200)) == list(COLUMNS)
+    assert list(shown(90)) == [name for name in COLUMNS if name != "ends"]
+    assert list(shown(80)) == [name for name in COLUMNS if name not in ("ends", "token")]
+    assert list(shown(27)) == ["Page", "problem"]
+
+
+def test_names_and_reasons_are_folded_before_columns_are_narrow() -> None:
+    """What room is left goes to reason and Page last, and no column is wider than what is in it."""
+    whole = {name: max(len(row[place]) for row in ROWS) for place, name in enumerate(COLUMNS)}
+    assert shown(200) == whole
+    assert {name for name, width in shown(130).items() if width < whole[name]} <= {"Page", "why"}
+
+
+@pytest.mark.parametrize("columns", [80, 50])
+def test_two_stores_on_a_narrow_terminal(columns: int, tmp_path: Path, sandbox: Sandbox) -> None:
+    """With two stores nothing is wider than the terminal, and fingerprints and codes can be copied, or are left out."""
+    rig = file_rig(tmp_path, sandbox)
+    token = {"file": str(tmp_path / "app_secret")}
+    closed = {"type": "vault", "address": "http://127.0.0.1:1", "auth": {"method": "token", "token": token}}
+    rig.write(stores={"vault-prod": closed, "files": dict(rig.store)}, defaults={"stores": ["vault-prod", "files"]})
+    rig.run("once")
+    sandbox.world.rotate(sandbox.world.user)
+    rig.secret("system_user_token", sandbox.system_user_token)
+    switch_on(sandbox.world, "unassigned@lisbon")
+    told = rig.run("plan").stdout
+    code, terminal = on_a_terminal("--config", str(rig.file), "plan", columns=columns)
+    lines = CODES.sub("", terminal).splitlines()
+    table = "\n".join(lines[next(place for place, text in enumerate(lines) if text.startswith("Page  ")) :])
+
+    assert code == 1
+    assert max(map(len, table.splitlines())) <= columns
+    assert len(re.findall(r"\bstore-failed\b", table.split("problem store-failed")[0])) == 5
+    assert len(re.findall(r"\b(?:verified|stale|broken)\b", table.split("\n\n")[0])) == 10
+    prints = set(re.findall(r"\b[0-9a-f]{12}\b", told))
+    assert len(prints) == 9
+    assert (
+        prints <= set(re.findall(r"\b[0-9a-f]{12}\b", table))
+        or "Not shown, for want of room: action, why, token" in table
+    )

@@ -1,0 +1,99 @@
+"""What a selection chooses, and what it says where it chooses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.config.resolve.select import SelectionError, select
+from sync.core.model import Key, Page
+from tests.support.config_files import GOOD, loaded
+
+TEXT = (
+    GOOD.replace(
+        "\npages:", "\n  disk: {type: file, directory: out}\ndefaults: {stores: [vault], labels: {tier: gold}}\npages:"
+    )
+    + """\
+  - {id: "2", name: paris, stores: [vault, disk], labels: {team: crm}}
+  - {id: "3", name: parma, stores: [disk], labels: {team: "a=b", tier: tin}}
+  - {id: "4"}
+"""
+)
+
+
+def pages(folder: Path) -> tuple[Page, ...]:
+    """Give four Pages in two stores."""
+    return loaded(folder, TEXT).pages
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"pages": ["paris"]}, ["paris"]),
+        ({"pages": ["par*"]}, ["paris", "parma"]),
+        ({"pages": ["parma", "b*"]}, ["berlin", "parma"]),
+        ({"pages": ["101010101010101"]}, ["berlin"]),
+        ({"pages": ["4"]}, ["4"]),
+        ({"pages": ["pari?", "[!p]*"]}, ["berlin", "paris", "4"]),
+        ({"labels": ["team=crm"]}, ["paris"]),
+        ({"labels": ["team=crm", "team=a=b"]}, ["paris", "parma"]),
+        ({"labels": ["tier=gold"]}, ["berlin", "paris", "4"]),
+        ({"stores": ["disk"]}, ["paris", "parma"]),
+        ({"pages": ["par*"], "labels": ["tier=gold"], "stores": ["disk", "vault"]}, ["paris"]),
+        ({}, ["berlin", "paris", "parma", "4"]),
+    ],
+)
+def test_values_are_alternatives_and_kinds_hold_together(
+    tmp_path: Path, given: Mapping[str, Any], expected: list[str]
+) -> None:
+    """Values of one option widen the choice, further options narrow it, and the order is the configuration's."""
+    assert [page.name for page in select(pages(tmp_path), **given).pages] == expected
+
+
+def test_a_store_cuts_the_places(tmp_path: Path) -> None:
+    """Where a store is chosen, only its places are left of a Page, and the whole configuration's stay named."""
+    everything = pages(tmp_path)
+    selected = select(everything, pages=["paris"], stores=["disk"])
+
+    assert selected.pages[0].places == (Key("disk", "paris.json"),)
+    assert selected.named == {key for page in everything for key in page.places}
+    assert len(selected.named) == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"pages": ["pariss"]}, "--page pariss: no Page has such a name; did you mean paris?"),
+        ({"pages": ["paris", "x*"]}, "--page x*: no Page has such a name; known here: 4, berlin, paris, parma"),
+        ({"pages": ["Paris"]}, "--page Paris: no Page has such a name; did you mean paris?"),
+        ({"pages": [""]}, "--page : no Page has such a name; known here: 4, berlin, paris, parma"),
+        ({"labels": ["team"]}, "--label team: not of the form KEY=VALUE, such as team=crm"),
+        ({"labels": ["=crm"]}, "--label =crm: not of the form KEY=VALUE, such as team=crm"),
+        ({"labels": ["team=cmr"]}, "--label team=cmr: no Page has such a label; did you mean team=crm?"),
+        ({"stores": ["valt"]}, "--store valt: no Page has such a store; did you mean vault?"),
+        (
+            {"pages": ["berlin"], "stores": ["disk"]},
+            "Nothing is selected: no Page fulfils --page berlin and --store disk together, though each of them matches something.",
+        ),
+    ],
+)
+def test_a_selection_that_matches_nothing_says_what_exists(tmp_path: Path, given: Mapping[str, Any], says: str) -> None:
+    """A value that matches nothing is refused with the nearest that exists, also beside others that match."""
+    with pytest.raises(SelectionError) as refused:
+        select(pages(tmp_path), **given)
+    assert str(refused.value) == says
+
+
+def test_a_label_s_name_is_shown(tmp_path: Path) -> None:
+    """Labels that exist are shown as KEY=VALUE where none is near."""
+    with pytest.raises(SelectionError, match=r"known here: team=\?, team=crm, tier=gold, tier=tin"):
+        select(pages(tmp_path), labels=["zzz=q"])
+
+
+def test_no_pages() -> None:
+    """A configuration without Pages has nothing to select from."""
+    with pytest.raises(SelectionError, match="lists no Pages"):
+        select(())

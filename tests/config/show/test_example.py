@@ -1,0 +1,130 @@
+"""The schema and the example are the models' own words."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from sync.config.errors import CODES
+from sync.config.load import load
+from sync.config.show.example import example, schema
+from tests.support.config_files import GOOD
+from tests.support.paths import ROOT
+from tools import config_speed
+
+
+def validator() -> jsonschema.Draft202012Validator:
+    """Give a validator for the configuration's schema."""
+    jsonschema.Draft202012Validator.check_schema(schema())
+    return jsonschema.Draft202012Validator(schema())
+
+
+def test_example_is_current() -> None:
+    """config.example.yaml is what the models say; python -m sync.config.show.example writes it."""
+    assert (ROOT / "config.example.yaml").read_text(encoding="utf-8") == example()
+
+
+def test_example_loads() -> None:
+    """config.example.yaml is a right configuration without warnings."""
+    config = load(ROOT / "config.example.yaml")
+    assert [page.name for page in config.pages] == ["berlin", "paris"]
+    assert config.warnings == ()
+
+
+def test_example_uncommented(tmp_path: Path) -> None:
+    """Every default and example in the comments of config.example.yaml is accepted where it stands."""
+    text = example()
+    known = {key.rpartition(".")[2] for key, _ in keys(schema())} - {"cron", "timezone"}
+    shown = 0
+    for line in text.splitlines():
+        match = re.fullmatch(r" *# ([a-z_]+): (\S.*)", line)
+        if match and match[1] in known:
+            shown += 1
+            (tmp_path / "more.yaml").write_text("[]", encoding="utf-8")
+            (tmp_path / "config.yaml").write_text(text.replace(line, line.replace("# ", "", 1), 1), encoding="utf-8")
+            load(tmp_path / "config.yaml")
+    assert shown > 20
+
+
+def test_schema_accepts() -> None:
+    """The schema accepts the example, and a file of the least that is needed."""
+    for text in (example(), GOOD):
+        assert list(validator().iter_errors(yaml.safe_load(text))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("instance: acme", "instanc: acme"),
+        ("instance: acme", "instance: Acme"),
+        ('"101010101010101"', "101010101010101"),
+        ("{env: TOKEN}", "EAAB"),
+        ("{env: TOKEN}", "{env: TOKEN, file: x}"),
+        ("type: vault", "type: valt"),
+        ("method: token", "method: cert"),
+        ("name: berlin", "name: berlin, checks: {expires: 7}"),
+    ],
+)
+def test_schema_refuses(old: str, new: str) -> None:
+    """The schema refuses what an editor should underline."""
+    assert list(validator().iter_errors(yaml.safe_load(GOOD.replace(old, new))))
+
+
+def keys(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Give every key of every object in the schema."""
+    for name, definition in {"": part, **part.get("$defs", {})}.items():
+        for key, value in definition.get("properties", {}).items():
+            yield f"{path}{name}.{key}", value
+
+
+def test_every_key_is_described() -> None:
+    """Every key has a description, and every part too."""
+    assert [key for key, value in keys(schema()) if not (value.get("description") or "$ref" in value)] == []
+    assert [name for name, part in schema()["$defs"].items() if not part.get("description")] == []
+    assert json.dumps(schema())
+
+
+def test_every_default_of_the_schema_is_one_that_the_file_may_hold() -> None:
+    """An editor that puts a default of the schema into a file writes what the schema itself accepts."""
+    whole = schema()
+    wrong = [
+        key
+        for key, value in keys(whole)
+        if value.get("default") is not None
+        and list(jsonschema.Draft202012Validator({**value, "$defs": whole["$defs"]}).iter_errors(value["default"]))
+    ]
+    assert wrong == []
+
+
+def test_codes() -> None:
+    """Each code of an error is a word of the closed list, whose sentences end with a full stop."""
+    assert all(code == code.lower() and sentence.endswith(".") for code, sentence in CODES.items())
+
+
+def test_every_code_is_raised() -> None:
+    """Every code of the closed list stands in a test of this folder, so none is a promise only."""
+    texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "config").rglob("test_*.py"))
+    assert [code for code in CODES if code not in texts] == []
+
+
+def test_light() -> None:
+    """Loading a configuration imports no client, scheduler or AWS library."""
+    code = (
+        "import sys, sync.config.load, sync.config.schedule, sync.config.resolve.references, sync.config.show.example\n"
+        "print([name for name in ('boto3', 'hvac', 'httpx', 'apscheduler', 'rich', 'typer') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_speed() -> None:
+    """2,000 Pages load in at most twice the time of yaml.load with CSafeLoader."""
+    assert config_speed.ratio(pages=2000, rounds=5) <= 2

@@ -1,0 +1,271 @@
+"""Which tokens Meta is asked about now, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sync.core.ask.due import asks, probes, verify_interval
+from sync.core.ask.inputs import Scene
+from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
+from sync.core.model import Absent, Fetched, Page, Parent, SourceError, State, Verdict
+from sync.core.problems import Problem
+from sync.core.secret import Secret
+from tests.support.values import (
+    APP_ID,
+    FETCHED,
+    INSTANCE,
+    KEY,
+    NOW,
+    OTHER,
+    PARENT,
+    PARENT_TOKEN,
+    STORE_DOWN,
+    facts,
+    marks,
+    page,
+    stored,
+)
+
+HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
+JUST, LATELY = NOW - timedelta(seconds=10), NOW - timedelta(minutes=20)
+DEAD = {"is_valid": False}
+UNFIT: dict[str, Any] = {"scopes": frozenset()}
+LOST = SourceError(Problem("no-access", "Graph says no.", graph_code=190), State.INVALID)
+
+
+def judged(
+    at: Any = LATELY, *, parent: str | None = PARENT, probe: Any = "answered", probed: Any = None, **of: Any
+) -> Judged:
+    """Make what is remembered of a token."""
+    return Judged(facts(asked_at=at, **of), parent, probed, probe)
+
+
+def scene(known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, held: Any = None, **changes: Any) -> Scene:
+    """Make a cycle's readings of berlin, whose token is fetched and stored."""
+    memory = Memory({token_id(APP_ID, token): told for token, told in known.items()})
+    whole = Scene(
+        pages=[page()],
+        instance=INSTANCE,
+        parents={"main": Parent("main", "messenger", PARENT_TOKEN, Verdict(State.VALID))},
+        fetched={"berlin": Fetched(fetched) if isinstance(fetched, Secret) else fetched},
+        held={KEY: stored() if held is None else held},
+        memory=memory,
+        # So short a phase that the age alone decides; the phase has a test of its own.
+        rhythm=Rhythm(DAY),
+        now=NOW,
+    )
+    return replace(whole, **changes)
+
+
+def asked(of: Scene) -> list[tuple[Secret, bool]]:
+    """Give what is asked about, and whether it is urgent."""
+    return [(ask.token, ask.urgent) for ask in asks(of).get("messenger", ())]
+
+
+OLD = stored(OTHER, marks=marks(OTHER))
+
+
+@pytest.mark.parametrize(
+    ("known", "changes", "wanted"),
+    [
+        pytest.param({FETCHED: judged()}, {}, [], id="judged lately"),
+        pytest.param({}, {}, [(FETCHED, False)], id="never judged"),
+        pytest.param({FETCHED: judged(NOW - 2 * DAY)}, {}, [(FETCHED, False)], id="judged two intervals ago"),
+        pytest.param({FETCHED: judged(NOW + HOUR)}, {}, [(FETCHED, False)], id="judged in the future"),
+        pytest.param({FETCHED: judged()}, {"insist": True}, [(FETCHED, False)], id="a person asks"),
+        pytest.param({FETCHED: judged(parent="another")}, {}, [(FETCHED, False)], id="another parent since"),
+        pytest.param({FETCHED: judged(parent=None)}, {}, [], id="parent not known then"),
+        pytest.param({}, {"held": Absent()}, [(FETCHED, True)], id="no secret yet"),
+        pytest.param({FETCHED: judged()}, {"held": Absent()}, [], id="no secret yet, and the write will ask"),
+        pytest.param({}, {"held": stored(state="deleted", payload=None)}, [(FETCHED, True)], id="deleted"),
+        pytest.param({}, {"held": stored(payload=None)}, [(FETCHED, True)], id="no token in it"),
+        pytest.param({FETCHED: judged(**UNFIT)}, {"held": Absent()}, [], id="no secret yet, the fetched one lacks a scope"),
+        pytest.param(
+            {FETCHED: judged(NOW - HOUR, **UNFIT)}, {"held": Absent()}, [(FETCHED, False)], id="lacked a scope an hour ago"
+        ),
+        pytest.param({FETCHED: judged()}, {"held": stored(marks=marks(instance="other"))}, [], id="not ours"),
+        pytest.param({FETCHED: judged()}, {"held": stored(payload=None, marks=marks(instance="other"))}, [], id="not ours, no token"),
+        pytest.param({FETCHED: judged()}, {"held": stored(blocked="scheduled-deletion", state="empty")}, [], id="blocked"),
+        pytest.param({FETCHED: judged()}, {"held": STORE_DOWN}, [], id="store is down"),
+        pytest.param({FETCHED: judged(**DEAD)}, {}, [], id="stored one is dead, and no other to be had"),
+        pytest.param({FETCHED: judged(**DEAD)}, {"fetched": LOST}, [], id="stored one is dead, and none to be had"),
+        pytest.param({FETCHED: judged(NOW - HOUR, **DEAD)}, {}, [(FETCHED, False)], id="stored one was dead an hour ago"),
+        pytest.param({FETCHED: judged(NOW - HOUR, **DEAD)}, {"fetched": LOST}, [(FETCHED, False)], id="and none to be had"),
+        pytest.param({OTHER: judged(**DEAD)}, {"held": OLD}, [(OTHER, True), (FETCHED, True)], id="dead, another comes"),
+        pytest.param({OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD}, [(OTHER, True)], id="dead, another waits"),
+        pytest.param({OTHER: judged(type="USER"), FETCHED: judged()}, {"held": OLD}, [], id="of a wrong type, another waits"),
+        pytest.param({OTHER: judged(**DEAD), FETCHED: judged(**UNFIT)}, {"held": OLD}, [], id="dead, the other is unfit"),
+        pytest.param(
+            {OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD, "writes": False}, [], id="dead, nothing is written"
+        ),
+        pytest.param(
+            {OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD, "pages": [page(hold=True)]}, [], id="dead, and held"
+        ),
+        pytest.param(
+            {FETCHED: judged(expires_at=NOW - HOUR)}, {}, [(FETCHED, False)], id="its own end has passed since it was judged"
+        ),
+        pytest.param({OTHER: judged()}, {"held": OLD}, [(FETCHED, False)], id="a new string"),
+        pytest.param({OTHER: judged(), FETCHED: judged()}, {"held": OLD}, [], id="another string, as good"),
+        pytest.param({}, {"held": OLD}, [(FETCHED, False), (OTHER, False)], id="two strings, both new"),
+        pytest.param(
+            {OTHER: judged()},
+            {"held": stored(OTHER, marks=marks(OTHER, parent="earlier"))},
+            [(FETCHED, False)],
+            id="a new string of a new parent",
+        ),
+        pytest.param(
+            {FETCHED: judged(NOW - 2 * HOUR, expires_at=NOW + timedelta(days=10))}, {}, [(FETCHED, False)], id="ends soon"
+        ),
+        pytest.param(
+            {FETCHED: judged(expires_at=NOW + timedelta(days=10))}, {}, [], id="ends soon, judged within the hour"
+        ),
+        pytest.param({FETCHED: judged(NOW - 2 * HOUR)}, {"fetched": LOST}, [(FETCHED, False)], id="refused to the parent"),
+        pytest.param({FETCHED: judged()}, {"fetched": LOST}, [], id="refused to the parent, judged within the hour"),
+        pytest.param(
+            {FETCHED: judged(probe="refused", probed=NOW - timedelta(minutes=1))}, {}, [(FETCHED, True)], id="refused since"
+        ),
+        pytest.param(
+            {FETCHED: judged(probe="refused", probed=NOW - timedelta(minutes=30))}, {}, [], id="refused before, judged since"
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_due(
+    known: Mapping[Secret, Judged], changes: dict[str, Any], wanted: list[tuple[Secret, bool]]
+) -> None:
+    """Each token is asked about exactly when there is a reason, and urgently when a repair waits for it."""
+    assert sorted(asked(scene(known, **changes)), key=str) == sorted(wanted, key=str)
+
+
+def test_differing_token_of_which_nothing_is_known_goes_before_what_is_due() -> None:
+    """Whether a stored token is dead is asked before the backlog of tokens that are merely due, however old."""
+    pages = [many(0, places=(KEY,)), many(1, places=(replace(KEY, path="p1"),))]
+    held = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
+    held[pages[1].places[0]] = stored(marks=marks(page_id=pages[1].id))
+    own = Secret("EAAown" + "x" * 20)
+    known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
+    known[token_id(APP_ID, own)] = judged(profile_id=pages[0].id)
+    known[token_id(APP_ID, OTHER)] = judged(NOW - 2 * DAY, profile_id=pages[0].id)  # a word that counts no more
+    of = replace(scene({}), pages=pages, held=held, memory=Memory(known))
+    of = replace(of, fetched={"p0": Fetched(own), "p1": Fetched(FETCHED)})
+    assert [token for token, _ in asked(of)] == [OTHER, FETCHED]
+
+
+def many(count: int, **changes: Any) -> Page:
+    """Make one of many Pages."""
+    return page(id=str(10**14 + count), name=f"p{count}", **changes)
+
+
+def test_order_is_by_rank_then_by_age() -> None:
+    """Repairs go first, then what is new, then what is due, the longest unasked before the others."""
+    places = {number: replace(KEY, path=f"p{number}") for number in range(5)}
+    pages = [many(number, places=(places[number],)) for number in range(5)]
+    tokens = {number: Secret(f"EAA{number}{'x' * 20}") for number in range(5)}
+    held = {places[n]: stored(tokens[n], marks=marks(tokens[n], page_id=pages[n].id)) for n in range(5)}
+    held[places[3]] = Absent()
+    ages = {0: NOW - 2 * DAY, 1: NOW - 3 * DAY, 2: NOW - HOUR}
+    known = {token_id(APP_ID, tokens[n]): judged(at, profile_id=pages[n].id) for n, at in ages.items()}
+    known[token_id(APP_ID, tokens[2])] = judged(ages[2], parent="another", profile_id=pages[2].id)
+    got = asks(
+        replace(
+            scene({}),
+            pages=pages,
+            held=held,
+            memory=Memory(known),
+            fetched={page.name: Fetched(tokens[n]) for n, page in enumerate(pages)},
+        )
+    )["messenger"]
+    assert [ask.token for ask in got] == [tokens[n] for n in (3, 2, 4, 1, 0)]
+    assert [ask.urgent for ask in got] == [True, False, False, False, False]
+
+
+def test_curiosity_comes_last() -> None:
+    """A string that Graph gives beside a good stored one is asked about after all that is due, unless its parent is new."""
+    pages = [many(0, places=(KEY,)), many(1, places=(replace(KEY, path="p1"),))]
+    held = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
+    held[pages[1].places[0]] = stored(marks=marks(page_id=pages[1].id))
+    another = Secret("EAAanother" + "x" * 20)
+    known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
+    known[token_id(APP_ID, OTHER)] = judged(profile_id=pages[0].id)
+    of = replace(scene({}), pages=pages, held=held, memory=Memory(known))
+    of = replace(of, fetched={"p0": Fetched(another), "p1": Fetched(FETCHED)})
+    assert [token for token, _ in asked(of)] == [FETCHED, another]
+    held[KEY] = stored(OTHER, marks=marks(OTHER, page_id=pages[0].id, parent="earlier"))
+    assert [token for token, _ in asked(replace(of, held=held))] == [another, FETCHED]
+
+
+def test_changing_strings_cost_one_question_an_hour() -> None:
+    """Where Graph gives another string with each read, and the stored one is good, only one an hour is judged."""
+    known = {OTHER: judged()}
+    for tried, wanted in ((NOW - timedelta(minutes=59), []), (NOW - HOUR, [FETCHED]), (NOW + HOUR, [FETCHED])):
+        of = scene(known, held=OLD)
+        of = replace(of, memory=replace(of.memory, tried={"berlin": tried}))
+        assert [token for token, _ in asked(of)] == wanted
+
+
+def test_judgements_of_one_moment_spread_over_the_interval() -> None:
+    """Pages that were all judged at once come due at moments of their own, each once in an interval."""
+    pages = [many(number) for number in range(200)]
+    moments: list[int] = []
+    for one in pages:
+        due = []
+        at = NOW
+        for quarter in range(1, 4 * 48 + 1):
+            of = scene(
+                {FETCHED: judged(at, profile_id=one.id)},
+                pages=[one],
+                fetched=FETCHED,
+                now=NOW + quarter * timedelta(minutes=15),
+            )
+            of = replace(of, fetched={one.name: Fetched(FETCHED)}, held={KEY: stored(marks=marks(page_id=one.id))})
+            if asked(of):
+                due.append(quarter)
+                at = of.now
+        assert len(due) == 2
+        assert due[1] - due[0] == 4 * 24
+        moments.append(due[0])
+    counts = [moments.count(quarter) for quarter in range(1, 4 * 24 + 1)]
+    assert max(counts) <= 0.02 * len(pages) + 5
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        pytest.param(judged(), True, id="judged twenty minutes ago"),
+        pytest.param(judged(NOW - timedelta(minutes=14)), False, id="judged a quarter ago, almost"),
+        pytest.param(judged(NOW - timedelta(minutes=14, seconds=40)), True, id="a cycle that comes a little early"),
+        pytest.param(judged(NOW - HOUR, probed=NOW - timedelta(minutes=5)), False, id="taken five minutes ago"),
+        pytest.param(judged(NOW - HOUR, probed=NOW - timedelta(minutes=15)), True, id="taken a quarter ago"),
+        pytest.param(None, False, id="never judged, which comes first"),
+        pytest.param(judged(**DEAD), False, id="dead"),
+        pytest.param(judged(NOW - HOUR, probed=NOW - 2 * HOUR, probe="refused"), False, id="refused though valid"),
+        pytest.param(
+            judged(NOW - HOUR, probed=NOW - 3 * HOUR, probe="refused"), True, id="refused though valid, three hours ago"
+        ),
+        pytest.param(judged(NOW - HOUR, probed=NOW - DAY, probe="refused"), True, id="refused though valid, a day ago"),
+    ],
+)
+def test_which_stored_tokens_are_used_once(told: Judged | None, wanted: bool) -> None:
+    """A stored token that works is used once in each interval, and one that Graph refuses all the same every three hours."""
+    of = scene({FETCHED: told} if told else {})
+    got = probes(of, timedelta(minutes=15))
+    assert got == ({"messenger": {FETCHED: page().id}} if wanted else {})
+
+
+def test_token_that_is_judged_now_is_not_used_besides() -> None:
+    """Meta's judgement makes a call with the token itself needless."""
+    of = scene({FETCHED: judged()})
+    assert probes(of, timedelta(minutes=15), spared={("messenger", FETCHED)}) == {}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted"), [(10, 24), (1_000, 24), (2_700, 24), (2_701, 24.01), (5_000, 44.44), (20_000, 177.78)]
+)
+def test_interval_is_stretched_to_the_quota(tokens: int, wanted: float) -> None:
+    """Three quarters of the calls of an hour judge all tokens in the interval, or the interval is longer."""
+    got = verify_interval(DAY, tokens=tokens, calls_per_hour=150)
+    assert got / HOUR == pytest.approx(wanted, abs=0.01)

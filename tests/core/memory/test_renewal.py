@@ -1,0 +1,182 @@
+"""The renewal of a system user's token: when it is due, what may take its place, and what is told of its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sync.core.memory.renewal import Refresh, Renewal, is_cared_for, is_due, objection, tell_of_ends, told
+from sync.core.model import NEVER, Expiry, Parent, SourceError, State, TokenFacts, Verdict
+from sync.core.problems import Problem
+from tests.support.values import KEY, NOW, PARENT, PARENT_TOKEN, facts
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+WANTED = Refresh(KEY, "token", 14 * DAY)
+FAILED = Problem("refresh-failed", "No.")
+
+
+def ends(expires_at: Expiry | None = NOW + 10 * DAY, **changes: Any) -> TokenFacts:
+    """Give what Meta says of a system user's token that ends."""
+    return facts(type="SYSTEM_USER", profile_id=None, expires_at=expires_at, **changes)
+
+
+def parent(
+    expires_at: Expiry | None = NOW + 10 * DAY, *, state: State = State.VALID, problems: tuple[Problem, ...] = ()
+) -> Parent:
+    """Make a system user whose token ends."""
+    return Parent("main", "messenger", PARENT_TOKEN, Verdict(state, problems, facts=ends(expires_at)))
+
+
+def tried(at: timedelta, **changes: Any) -> Renewal:
+    """Make a try so long ago, which failed unless changed."""
+    return replace(Renewal(NOW - at, PARENT, KEY, problem=FAILED), **changes)
+
+
+UNREAD = Parent("main", "messenger", None, Verdict(State.INVALID))
+NOT_JUDGED = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.UNKNOWN))
+
+
+@pytest.mark.parametrize(
+    ("of", "last", "due"),
+    [
+        pytest.param(parent(), None, True, id="near its end"),
+        pytest.param(parent(NOW + 14 * DAY), None, False, id="not yet"),
+        pytest.param(parent(NOW + 14 * DAY - timedelta(seconds=1)), None, True, id="just so"),
+        pytest.param(parent(NEVER), None, False, id="never ends: a renewal would give it an end"),
+        pytest.param(parent(None), None, False, id="its end is not known"),
+        pytest.param(parent(state=State.INVALID), None, False, id="dead"),
+        pytest.param(parent(state=State.UNKNOWN), None, False, id="not known whether it works"),
+        pytest.param(UNREAD, None, False, id="could not be read"),
+        pytest.param(NOT_JUDGED, None, False, id="nothing is known of it"),
+        pytest.param(parent(), tried(timedelta(minutes=59)), False, id="tried a moment ago"),
+        pytest.param(parent(), tried(timedelta(0)), False, id="tried now"),
+        pytest.param(parent(), tried(HOUR), True, id="tried an hour ago"),
+        pytest.param(parent(), tried(HOUR / 2, became="other", problem=None), False, id="renewed, but still read"),
+        pytest.param(parent(), tried(HOUR / 2, token="another"), True, id="another one was tried"),
+        pytest.param(parent(), tried(-DAY), True, id="a clock was set back"),
+    ],
+)
+def test_when_it_is_due(of: Parent, last: Renewal | None, due: bool) -> None:
+    """A token is renewed where it works, is known to end within the time given, and was not tried in the last hour."""
+    assert is_due(of, WANTED, last, NOW) is due
+
+
+def test_a_late_renewal_has_several_tries() -> None:
+    """Where the time before the end is short the tries follow each other sooner, so that one failure is not the last word."""
+    late = replace(WANTED, before=HOUR)
+    assert not is_due(parent(NOW + HOUR / 2), late, tried(timedelta(minutes=14)), NOW)
+    assert is_due(parent(NOW + HOUR / 2), late, tried(timedelta(minutes=15)), NOW)
+
+
+LATER = ends(NOW + 60 * DAY)
+THROTTLED = SourceError(Problem("throttled", "Too much."))
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        pytest.param(LATER, None, id="as good, and later"),
+        pytest.param(ends(NEVER), None, id="never ends"),
+        pytest.param(ends(NOW + 60 * DAY, scopes=frozenset({"pages_messaging", "more"})), None, id="may do more"),
+        pytest.param(None, "not asked", id="not asked about"),
+        pytest.param(THROTTLED, "Too much.", id="not answered"),
+        pytest.param(replace(LATER, is_valid=False), "valid", id="invalid"),
+        pytest.param(replace(LATER, is_valid=None), "valid", id="not said to be valid"),
+        pytest.param(replace(LATER, app_id="999"), "app_id", id="another app"),
+        pytest.param(replace(LATER, app_id=None), "app_id", id="no app"),
+        pytest.param(replace(LATER, user_id="999"), "user_id", id="another system user"),
+        pytest.param(replace(LATER, user_id=None), "user_id", id="no user"),
+        pytest.param(replace(LATER, type="USER"), "type", id="another type"),
+        pytest.param(replace(LATER, type=None), "type", id="no type"),
+        pytest.param(replace(LATER, scopes=frozenset({"other"})), "lacks pages_messaging", id="lacks a scope"),
+        pytest.param(replace(LATER, scopes=None), "scopes", id="no scopes"),
+        pytest.param(
+            replace(LATER, granular_scopes={"pages_messaging": frozenset({"1"})}), "covers less", id="narrower scope"
+        ),
+        pytest.param(ends(NOW + 10 * DAY), "no later", id="ends at the same time"),
+        pytest.param(ends(NOW + 9 * DAY), "no later", id="ends sooner"),
+        pytest.param(ends(None), "when both", id="no end is said"),
+    ],
+)
+def test_what_may_take_its_place(new: TokenFacts | SourceError | None, says: str | None) -> None:
+    """Only a proven token of the same app, user and type, with all scopes and a later end, takes the old one's place."""
+    said = objection(ends(), new)
+    assert said is None if says is None else says in (said or "")
+
+
+def test_what_is_not_known_of_the_old_token_speaks_against_the_new_one() -> None:
+    """Where the old token cannot be compared nothing takes its place."""
+    for old in (None, ends(scopes=None), ends(user_id=None), ends(None)):
+        assert objection(old, LATER) is not None
+
+
+def test_scopes_for_single_objects_may_grow_and_not_shrink() -> None:
+    """A scope for some ids is compared by them; what covered all must cover all."""
+    old = ends(granular_scopes={"pages_messaging": frozenset({"1", "2"})})
+    assert objection(old, replace(LATER, granular_scopes={"pages_messaging": frozenset({"1", "2", "3"})})) is None
+    assert objection(old, replace(LATER, granular_scopes={"pages_messaging": None})) is None
+    assert objection(old, replace(LATER, granular_scopes={"pages_messaging": frozenset({"1"})})) is not None
+
+
+def test_a_failure_is_told_while_its_token_is_in_use() -> None:
+    """A failed try stands beside the system user in every report until another token is there, and changes no state."""
+    shown = told(parent(), tried(HOUR / 2))
+    assert (shown.verdict.state, shown.verdict.notices) == (State.VALID, (FAILED,))
+    for last in (None, tried(HOUR, token="another"), tried(HOUR, problem=None)):
+        assert told(parent(), last) == parent()
+    assert told(UNREAD, tried(HOUR)) == UNREAD
+
+
+def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
+    """Where another token has taken its place an ending one is no notice any more, and all else that is said of it stays."""
+    ending, other = Problem("system-user-ending", "It ends."), Problem("data-access-too-soon", "So does this.")
+    of = replace(parent(), verdict=replace(parent().verdict, notices=(ending, other)))
+    assert told(of, tried(HOUR, problem=None, became="abc")).verdict.notices == (other,)
+    assert told(of, tried(HOUR, problem=None, became="abc", token="another")) == of
+
+
+@pytest.mark.parametrize(
+    ("left", "before", "mark", "tells"),
+    [
+        pytest.param(15 * DAY, None, None, False, id="long"),
+        pytest.param(14 * DAY, None, None, False, id="exactly fourteen days"),
+        pytest.param(13 * DAY, None, 14, True, id="within fourteen"),
+        pytest.param(12 * DAY, 14, 14, False, id="told already"),
+        pytest.param(6 * DAY, 14, 7, True, id="within seven"),
+        pytest.param(2 * DAY, 7, 3, True, id="within three"),
+        pytest.param(2 * DAY, 3, 3, False, id="told at three"),
+        pytest.param(DAY / 2, 3, 1, True, id="the last day"),
+        pytest.param(DAY / 2, None, 1, True, id="first seen on the last day: once"),
+        pytest.param(DAY / 2, 1, 1, False, id="told on the last day"),
+        pytest.param(6 * DAY, 3, 3, False, id="a clock was set back"),
+    ],
+)
+def test_each_mark_is_told_once(left: timedelta, before: int | None, mark: int | None, tells: bool) -> None:
+    """An end is spoken of at 14, 7, 3 and 1 days, each once, and a start that knows nothing speaks of it at once."""
+    known = {} if before is None else {PARENT: before}
+    after, names = tell_of_ends({"main": parent(NOW + left)}, known, (), NOW)
+    assert after == ({} if mark is None else {PARENT: mark})
+    assert names == (("main",) if tells else ())
+
+
+def test_what_was_told_is_kept_while_nothing_is_known() -> None:
+    """A cycle in which Meta could not be asked neither tells again nor forgets; another token has its own marks."""
+    known = {PARENT: 7, "gone": 3}
+    for quiet in (NOT_JUDGED, parent(NOW + 2 * DAY, state=State.UNKNOWN)):
+        assert tell_of_ends({"main": quiet}, known, (), NOW) == ({PARENT: 7}, ())
+    assert tell_of_ends({"main": UNREAD}, known, (), NOW) == ({}, ())
+    assert tell_of_ends({"main": parent(NEVER)}, known, (), NOW)[1] == ()
+
+
+def test_whose_renewal_is_at_hand_is_not_spoken_of() -> None:
+    """What is renewed in time troubles nobody; where it failed the end is told as ever."""
+    assert tell_of_ends({"main": parent()}, {}, ("main",), NOW) == ({}, ())
+    assert is_cared_for(parent(NOW + 14 * DAY), WANTED, None, NOW)
+    assert is_cared_for(parent(), WANTED, tried(HOUR / 2, problem=None, became="new"), NOW)
+    assert not is_cared_for(parent(), WANTED, tried(HOUR / 2), NOW)
+    assert not is_cared_for(parent(), WANTED, None, NOW)
+    assert not is_cared_for(parent(), WANTED, tried(HOUR, problem=None, token="another"), NOW)

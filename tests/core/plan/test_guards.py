@@ -1,0 +1,217 @@
+"""What keeps decided writes back: the configuration's word, the brake, and a doubt about a mass of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sync.core.model import Absent, Fetched, Key, Page, Parent, State, Stored, TokenFacts, Verdict
+from sync.core.payload import Payload, PayloadTemplate
+from sync.core.plan.guards import Brake
+from sync.core.plan.model import places
+from sync.core.plan.plan import Observation, Plan, Policy, plan
+from sync.core.secret import Secret
+from tests.support.values import APP_ID, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts, marks, page
+
+HOUR = timedelta(hours=1)
+DEAD = {"is_valid": False}
+WORKING = {"profile_id": "wrong"}
+"""Meta calls the token valid, though it is another Page's."""
+
+
+def new(number: int) -> Secret:
+    """Give the token that is fetched for a Page."""
+    return Secret(f"EAAnew{number}{'n' * 20}")
+
+
+def old(number: int) -> Secret:
+    """Give the token that is stored for a Page."""
+    return Secret(f"EAAold{number}{'o' * 20}")
+
+
+class Scene:
+    """Some Pages in one store or more, each with an old token stored and another one fetched."""
+
+    def __init__(self, count: int, *, stores: Sequence[str] = ("vault",), **of_pages: Any) -> None:
+        self.pages: list[Page] = [
+            page(
+                id=str(100 + number),
+                name=f"p{number}",
+                places=tuple(Key(store, f"p{number}") for store in stores),
+                **of_pages,
+            )
+            for number in range(count)
+        ]
+        self.held: dict[Key, Stored | Absent] = {}
+        self.facts: dict[tuple[str, Secret], TokenFacts] = {}
+        for number, one in enumerate(self.pages):
+            self.facts["messenger", new(number)] = facts(profile_id=one.id)
+            self.facts["messenger", old(number)] = facts(profile_id=one.id)
+            for key in one.places:
+                text = {"access_token": old(number).reveal(), "page_id": "101010101010101", "app_id": APP_ID}
+                mark = marks(old(number), page_id=one.id)
+                self.held[key] = Stored(Payload(text), "3", mark)
+
+    def old_ones(self, count: int, **said: Any) -> Scene:
+        """Let Meta say this of the first tokens that are stored."""
+        for number in range(count):
+            self.facts["messenger", old(number)] = facts(**{"profile_id": self.pages[number].id, **said})
+        return self
+
+    def under(self, count: int, **of_marks: Any) -> Scene:
+        """Let the first secrets carry other marks."""
+        for number in range(count):
+            for key in self.pages[number].places:
+                content = self.held[key]
+                assert isinstance(content, Stored)
+                assert content.marks is not None
+                self.held[key] = replace(content, marks=replace(content.marks, **of_marks))
+        return self
+
+    def plan(self, policy: Policy | None = None, twice: Sequence[Secret] = (), *, only: int | None = None) -> Plan:
+        """Plan over all of it, or over the first Pages only."""
+        user = Verdict(State.VALID, facts=facts(type="SYSTEM_USER", user_id=USER_ID))
+        observed = Observation(
+            parents={"main": Parent("main", "messenger", PARENT_TOKEN, user)},
+            fetched={one.name: Fetched(new(number)) for number, one in enumerate(self.pages)},
+            held=self.held,
+            facts=self.facts,
+            twice={("messenger", token) for token in twice},
+        )
+        named = [key for one in self.pages for key in one.places]
+        return plan(observed, pages=self.pages[:only], instance=INSTANCE, now=NOW, policy=policy, named=named)
+
+
+def done(planned: Plan) -> list[str]:
+    """Give what is to be done at each place, in order."""
+    return [
+        f"{place.action.kind.value}/{place.action.reason or ''}"
+        + (f" {place.action.would.kind.value}/{place.action.would.reason}" if place.action.would else "")
+        for _, place in places(planned.pages)
+    ]
+
+
+KEPT, HEAL, BRAKED = "kept/", "replaced/heal", "held/brake replaced/heal"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pages", "held"),
+    [(2, 2, False), (2, 9, False), (3, 9, True), (3, 10, False), (4, 10, True), (3, 3, True), (0, 9, False)],
+)
+def test_brake_holds_when_too_many_working_tokens_would_change(wrong: int, pages: int, held: bool) -> None:
+    """It takes at least three, and more than three tenths of the store's tokens."""
+    scene = Scene(pages).old_ones(wrong, **WORKING)
+    assert done(scene.plan()) == [BRAKED if held else HEAL] * wrong + [KEPT] * (pages - wrong)
+
+
+def test_selection_is_a_share_of_the_whole_store() -> None:
+    """Of the Pages that a person selects the brake and the doubt hold what they would hold among all of the store."""
+    for said in (WORKING, DEAD):
+        scene = Scene(20).old_ones(3, **said)
+        assert done(scene.plan(only=3)) == done(scene.plan())[:3] == [HEAL] * 3
+        scene = Scene(9).old_ones(3, **said)
+        assert done(scene.plan(only=3)) == done(scene.plan())[:3] != [HEAL] * 3
+
+
+def test_tokens_that_meta_calls_invalid_are_always_healed() -> None:
+    """The brake counts only what still works, and holds only what it counts."""
+    scene = Scene(9).old_ones(5, **DEAD).old_ones(3, **WORKING)
+    assert done(scene.plan()) == [BRAKED] * 3 + [HEAL] * 2 + [KEPT] * 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "held"),
+    [
+        pytest.param({"parent": "earlier"}, False, id="same system user"),
+        pytest.param({"parent": "earlier", "system_user_id": "another"}, True, id="another system user"),
+        pytest.param({"parent": "earlier", "app_id": "another"}, True, id="another app"),
+        pytest.param({"parent": "earlier", "system_user_id": None}, True, id="a system user that is not known"),
+    ],
+)
+def test_rotation_under_the_same_system_user_is_not_counted(changed: dict[str, Any], held: bool) -> None:
+    """A new token of the same system user and app changes all Pages at once, as it should; another one is looked at."""
+    scene = Scene(9).under(9, **changed)
+    assert done(scene.plan()) == ["held/brake replaced/rotate" if held else "replaced/rotate"] * 9
+
+
+def test_payload_that_changes_everywhere_is_held_and_labels_are_not() -> None:
+    """A new payload over a working token is counted; marks alone make no new value."""
+    scene = Scene(5)
+    scene.pages = [replace(one, payload=PayloadTemplate.parse({"t": "{token}", "n": "x"}, {})) for one in scene.pages]
+    assert done(scene.plan()) == ["held/brake updated/payload"] * 5
+    scene = Scene(5, labels={"team": "crm"})
+    assert done(scene.plan()) == ["updated/labels"] * 5
+
+
+def test_stores_are_counted_apart() -> None:
+    """Many changes in one store do not hold those in another."""
+    scene = Scene(9, stores=("vault", "aws")).old_ones(3, **WORKING)
+    scene.held[Key("aws", "p0")] = Absent()
+    got = dict(zip(scene.held, done(scene.plan()), strict=True))
+    assert {key.store for key, what in got.items() if what == BRAKED} == {"vault"}
+    assert got[Key("aws", "p1")] == HEAL
+
+
+def test_last_day_counts_too() -> None:
+    """A change an hour ago adds to those of now, unless it is of the same place; one of the day before does not."""
+    scene = Scene(9).old_ones(2, **WORKING)
+
+    def with_earlier(path: str, ago: timedelta, store: str = "vault") -> list[str]:
+        return done(scene.plan(Policy(overwritten={Key(store, path): NOW - ago})))[:2]
+
+    assert with_earlier("p8", HOUR) == [BRAKED] * 2
+    assert with_earlier("p1", HOUR) == [HEAL] * 2
+    assert with_earlier("p8", 24 * HOUR) == [HEAL] * 2
+    assert with_earlier("p8", HOUR, "aws") == [HEAL] * 2
+
+
+def test_plan_that_a_person_let_through_passes_the_brake_under_the_same_name() -> None:
+    """Held or let through, the plan has one checksum."""
+    scene = Scene(9).old_ones(3, **WORKING)
+    before, after = scene.plan(), scene.plan(Policy(released=True))
+    assert done(after) == [HEAL] * 3 + [KEPT] * 6
+    assert before.checksum == after.checksum
+    assert before.checksum != Scene(9).plan().checksum
+
+
+@pytest.mark.parametrize("where", ["hold", "observe"])
+def test_configuration_holds_every_write(where: str) -> None:
+    """With ``hold`` on a Page, or in the mode observe, writes are held and say what they would be."""
+    scene = Scene(2, hold=where == "hold").old_ones(1, **DEAD)
+    scene.held[Key("vault", "p1")] = Absent()
+    planned = scene.plan(Policy(observe=where == "observe"))
+    assert done(planned) == [f"held/{where} replaced/heal", f"held/{where} created/None"]
+    assert all(place.action.write is None for _, place in places(planned.pages))
+
+
+def test_pages_on_hold_are_none_of_the_brake_s() -> None:
+    """What is not going to be written does not hold others up."""
+    scene = Scene(9).old_ones(3, **WORKING)
+    scene.pages[0] = replace(scene.pages[0], hold=True)
+    assert done(scene.plan())[:3] == ["held/hold replaced/heal", HEAL, HEAL]
+
+
+@pytest.mark.parametrize(("dead", "doubted"), [(2, False), (3, True), (9, True)])
+def test_mass_of_dead_tokens_must_be_said_twice(dead: int, doubted: bool) -> None:
+    """Where Meta calls a third of a store's tokens invalid at once, none of them is replaced before it says so again."""
+    scene = Scene(9).old_ones(dead, **DEAD)
+    assert done(scene.plan())[:dead] == ["kept/invalid-once" if doubted else HEAL] * dead
+    assert done(scene.plan(twice=[old(number) for number in range(dead)]))[:dead] == [HEAL] * dead
+
+
+def test_doubt_is_lifted_token_by_token() -> None:
+    """A token that Meta called invalid twice is healed, while the others wait."""
+    scene = Scene(9).old_ones(4, **DEAD)
+    assert done(scene.plan(twice=[old(1)]))[:4] == ["kept/invalid-once", HEAL, "kept/invalid-once", "kept/invalid-once"]
+
+
+def test_share_and_number_are_those_of_the_configuration() -> None:
+    """The brake holds by its own share and number."""
+    scene = Scene(10).old_ones(2, **WORKING)
+    assert done(scene.plan(Policy(brake=Brake(0.1, 2))))[:2] == [BRAKED] * 2
+    assert done(scene.plan(Policy(brake=Brake(0.2, 2))))[:2] == [HEAL] * 2
+    assert done(scene.plan(Policy(brake=Brake(0.0, 1))))[:2] == [BRAKED] * 2

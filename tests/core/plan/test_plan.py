@@ -1,0 +1,280 @@
+"""From an observation to a plan: whose token is judged by what, orphans, and the plan's name."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync.core.judge.decide import Kind, Would
+from sync.core.model import (
+    Absent,
+    Fetched,
+    Key,
+    Page,
+    Parent,
+    SourceError,
+    State,
+    Stored,
+    StoreError,
+    TokenFacts,
+    Verdict,
+)
+from sync.core.payload import Payload
+from sync.core.plan.plan import (
+    Observation,
+    Plan,
+    checksum,
+    is_to_be_judged,
+    parent_problems,
+    plan,
+    stored_token,
+    withheld,
+    writes,
+)
+from sync.core.problems import Problem
+from sync.core.secret import Secret
+from tests.support.values import (
+    DEFAULT_TEMPLATE,
+    FETCHED,
+    INSTANCE,
+    KEY,
+    NOW,
+    OTHER,
+    PARENT,
+    PARENT_TOKEN,
+    STORE_DOWN,
+    facts,
+    marks,
+    page,
+    payload,
+    stored,
+    template,
+)
+
+AWS = Key("aws", "meta/pages/berlin")
+MAIN = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.VALID, facts=facts(user_id="777")))
+BOTH = page(places=(KEY, AWS))
+
+
+def observe(
+    held: Mapping[Key, Stored | Absent | StoreError],
+    *,
+    fetched: Fetched | SourceError | None = Fetched(FETCHED),  # noqa: B008 - a frozen value
+    known: Mapping[Secret, TokenFacts | SourceError] | None = None,
+    parents: Sequence[Parent] = (MAIN,),
+    owned: Any = None,
+) -> Observation:
+    """Make what a cycle of the Page berlin has read."""
+    told = {FETCHED: facts(), OTHER: facts()} if known is None else known
+    return Observation(
+        parents={parent.system_user: parent for parent in parents},
+        fetched={} if fetched is None else {"berlin": fetched},
+        held=held,
+        facts={("messenger", token): fact for token, fact in told.items()},
+        owned=owned or {},
+    )
+
+
+def planned(observed: Observation, *pages: Page) -> Plan:
+    """Plan for the Page berlin at one place, or for the Pages given."""
+    return plan(observed, pages=pages or (page(),), instance=INSTANCE, now=NOW)
+
+
+def lines(whole: Plan) -> list[str]:
+    """Give each place's action and reason."""
+    actions = [place.action for of_page in whole.pages for place in of_page.places]
+    return [f"{action.kind.value}/{action.reason or ''}" for action in actions]
+
+
+def test_places_of_a_page_are_decided_each_for_itself() -> None:
+    """One place that fails, or needs nothing, changes nothing at the Page's other place."""
+    assert lines(planned(observe({KEY: STORE_DOWN, AWS: Absent()}), BOTH)) == ["failed/", "created/"]
+    assert lines(planned(observe({KEY: stored(), AWS: STORE_DOWN}), BOTH)) == ["unchanged/", "failed/"]
+
+
+def test_fetched_token_is_judged_by_the_rules_for_fetched_ones() -> None:
+    """A fetched token that lacks a scope is invalid, the same string stored is valid with a problem."""
+    lacking = facts(scopes=frozenset())
+    (of_page,) = planned(observe({KEY: stored()}, known={FETCHED: lacking})).pages
+    assert (of_page.candidate.verdict.state, of_page.places[0].held.verdict.state) == (State.INVALID, State.VALID)
+
+
+def test_candidate_knows_its_system_user() -> None:
+    """The marks of what is written name the system user's id and the fingerprint of its token."""
+    ((_, place),) = writes(planned(observe({KEY: Absent()})))
+    assert place.action.write is not None
+    marked = place.action.write.marks
+    assert (marked.system_user_id, marked.parent) == ("777", PARENT)
+
+
+@pytest.mark.parametrize(
+    ("fetched", "state", "codes"),
+    [
+        pytest.param(None, State.UNKNOWN, [], id="no answer about the Page"),
+        pytest.param(SourceError(Problem("throttled", "x")), State.UNKNOWN, ["throttled"], id="unknown"),
+        pytest.param(SourceError(Problem("no-access", "x"), State.INVALID), State.INVALID, ["no-access"], id="refused"),
+    ],
+)
+def test_page_without_a_token_is_kept(fetched: SourceError | None, state: State, codes: list[str]) -> None:
+    """Where no token was fetched the Page says why, nothing is written, and the stored token is judged all the same."""
+    whole = planned(observe({KEY: stored()}, fetched=fetched))
+    candidate, held = whole.pages[0].candidate, whole.pages[0].places[0].held
+    assert (candidate.verdict.state, [problem.code for problem in candidate.verdict.problems]) == (state, codes)
+    assert (lines(whole), held.verdict.state) == (["kept/"], State.VALID)
+
+
+def test_token_that_meta_was_not_asked_about_is_unknown() -> None:
+    """A token without facts is neither written nor replaced."""
+    assert lines(planned(observe({KEY: Absent()}, known={}))) == ["kept/"]
+    assert lines(planned(observe({KEY: stored(OTHER)}, known={FETCHED: facts()}))) == ["kept/"]
+
+
+def test_facts_of_one_app_are_not_those_of_another() -> None:
+    """One string asked about with two apps' tokens has two answers; a Page is judged by its own app's."""
+    observed = replace(observe({KEY: Absent()}), facts={("other-app", FETCHED): facts()})
+    assert lines(planned(observed)) == ["kept/"]
+
+
+@pytest.mark.parametrize(
+    ("content", "token"),
+    [
+        pytest.param(stored(), FETCHED, id="ours"),
+        pytest.param(stored(OTHER, marks=marks(instance="other")), OTHER, id="another instance's"),
+        pytest.param(stored(payload=Payload({"old": FETCHED.reveal()})), FETCHED, id="by its mark"),
+        pytest.param(Stored(Payload({"old": FETCHED.reveal()}), "3", None), None, id="elsewhere, and no mark"),
+        pytest.param(stored(payload=None), None, id="unreadable"),
+        pytest.param(Absent(), None, id="nothing"),
+        pytest.param(STORE_DOWN, None, id="not read"),
+        pytest.param(None, None, id="not asked"),
+    ],
+)
+def test_stored_token(content: Any, token: Secret | None) -> None:
+    """The token at a place is found in what is stored, by name or by the mark's fingerprint."""
+    assert stored_token(page(), content) == token
+
+
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [
+        pytest.param(stored(), True, id="ours"),
+        pytest.param(Stored(payload(OTHER), "1", None, first=True), True, id="a crash of ours, it seems"),
+        pytest.param(Stored(payload(OTHER), "2", None), False, id="unmarked"),
+        pytest.param(stored(marks=marks(instance="other")), False, id="another instance's"),
+        pytest.param(stored(marks=marks(page_id="9")), False, id="another Page's"),
+        pytest.param(Absent(), False, id="nothing"),
+        pytest.param(STORE_DOWN, False, id="not read"),
+    ],
+)
+def test_meta_is_shown_no_stranger_s_token(content: Any, asked: bool) -> None:
+    """What stands in a secret that is not ours is sent to nobody."""
+    assert is_to_be_judged(page(), content, INSTANCE) is asked
+
+
+def test_orphans_are_ours_named_by_no_page_and_sorted() -> None:
+    """An orphan carries our instance's mark at a place that no Page of the configuration names."""
+    rome, oslo = Key("vault", "meta/pages/rome"), Key("aws", "meta/pages/oslo")
+    theirs = (Key("vault", "meta/pages/theirs"), marks(instance="other"))
+    owned = {"vault": [(rome, marks()), (KEY, marks()), theirs], "aws": [(oslo, marks())]}
+    assert planned(observe({KEY: stored()}, owned=owned)).orphans == (oslo, rome)
+
+
+def test_store_that_cannot_be_listed_is_named() -> None:
+    """Where orphans could not be listed the plan says in which store and why; other stores' are told."""
+    rome = Key("aws", "meta/pages/rome")
+    whole = planned(observe({KEY: stored()}, owned={"vault": STORE_DOWN, "aws": [(rome, marks())]}))
+    assert (whole.orphans, dict(whole.unlisted)) == ((rome,), {"vault": STORE_DOWN})
+
+
+def _many(rng: random.Random | None = None, version: str = "3") -> Plan:
+    """Plan for five Pages: two repairs, a creation, one unchanged, one kept; in any order."""
+    contents = [
+        stored(payload=None, version=version),
+        stored(payload=None),
+        Absent(),
+        stored(),
+        stored(OTHER),
+    ]
+    pages, held, fetched = [], {}, {}
+    for number, content in enumerate(contents):
+        key = Key("vault", f"meta/pages/{number}")
+        pages.append(page(name=f"p{number}", places=(key,)))
+        held[key] = content
+        fetched[f"p{number}"] = Fetched(FETCHED)
+    if rng is not None:
+        rng.shuffle(pages)
+    return plan(replace(observe(held), fetched=fetched), pages=pages, instance=INSTANCE, now=NOW)
+
+
+def test_checksum_does_not_depend_on_order() -> None:
+    """The plan's name is the same in whatever order Pages are configured."""
+    assert len({_many(random.Random(seed)).checksum for seed in range(20)}) == 1
+
+
+def test_checksum_changes_with_the_version_read() -> None:
+    """Another version at one place is another plan."""
+    assert _many().checksum != _many(version="4").checksum
+
+
+def test_checksum_changes_with_action_and_reason() -> None:
+    """Another action, or another reason for it, is another plan."""
+    dead = facts(is_valid=False)
+    found = [
+        planned(observe({KEY: stored(payload=None)})),
+        planned(observe({KEY: stored(OTHER)}, known={FETCHED: facts(), OTHER: dead})),
+        planned(observe({KEY: stored(marks=marks(labels={"a": "b"}))})),
+        planned(observe({KEY: stored(marks=marks(app_id=""))})),
+    ]
+    assert len({whole.checksum for whole in found}) == 4
+
+
+def test_checksum_changes_with_what_stands_beside_the_token() -> None:
+    """A template or labels that were changed after a person saw the plan are another plan."""
+    there = observe({KEY: stored(payload=None)})
+    plans = [
+        plan(there, pages=[page(**changes)], instance=INSTANCE, now=NOW)
+        for changes in ({}, {"payload": template({**DEFAULT_TEMPLATE, "z": "unseen"})}, {"labels": {"team": "crm"}})
+    ]
+    assert len({one.checksum for one in plans}) == 3
+
+
+def test_plan_that_was_not_let_through_writes_nothing() -> None:
+    """Where another plan was let through every write is held, and says what it would have been."""
+    whole = withheld(planned(observe({KEY: Absent()})))
+    (entry,) = whole.pages[0].places
+    assert (entry.action.kind, entry.action.reason, entry.action.write) == (Kind.HELD, "another-plan", None)
+    assert entry.action.would == Would(Kind.CREATED, None)
+    assert list(writes(whole)) == []
+    assert withheld(planned(observe({KEY: stored()}))) == planned(observe({KEY: stored()}))
+
+
+def test_checksum_leaves_out_what_writes_over_nothing() -> None:
+    """Creations, unchanged, kept, refused and failed lines do not name a plan."""
+    nothing = checksum(())
+    for content in (Absent(), stored(), stored(OTHER), STORE_DOWN, Stored(payload(), "9", None)):
+        assert planned(observe({KEY: content})).checksum == nothing
+    assert planned(observe({KEY: Stored(None, "3", marks(), "deleted")})).checksum == nothing
+    assert nothing.startswith("sha256:")
+    assert len(nothing) == 7 + 64
+
+
+def test_checksum_holds_no_token() -> None:
+    """Which token is written does not name a plan, so that changing strings leave it as it is."""
+    repair = observe({KEY: stored(payload=None)})
+    another = observe({KEY: stored(payload=None)}, fetched=Fetched(OTHER))
+    assert planned(repair).checksum == planned(another).checksum
+
+
+def test_writes_are_those_of_the_plan_in_the_order_of_the_configuration() -> None:
+    """What is to be written is given in the order of Pages."""
+    assert [place.key.path[-1] for _, place in writes(_many())] == ["0", "1", "2"]
+
+
+def test_ending_system_user_is_among_its_problems() -> None:
+    """What is wrong with a system user's token includes that it ends soon."""
+    problem, notice = Problem("wrong-app", "x"), Problem("system-user-ending", "y")
+    parent = Parent("main", "messenger", None, Verdict(State.INVALID, (problem,), (notice,)))
+    assert parent_problems(parent) == (problem, notice)

@@ -1,0 +1,225 @@
+"""The report as JSON: exactly the documented shape."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+from sync.core.judge.decide import Candidate
+from sync.core.judge.verify import verify
+from sync.core.model import Key, Parent, SourceError, State, Verdict
+from sync.core.problems import Problem
+from sync.core.report.json import as_json
+from sync.core.report.report import Report
+from tests.support.reports import FRAME, GOOD, account, of
+from tests.support.values import (
+    FETCHED,
+    NOW,
+    OTHER,
+    PARENT_TOKEN,
+    STORE_DOWN,
+    facts,
+    fetched,
+    held,
+    judged,
+    page,
+    stored,
+)
+
+
+def whole_report() -> Report:
+    """Make a report in which every part has something."""
+    gone = Verdict(State.INVALID, (Problem("no-access", "No token.", graph_code=100, fbtrace_id="A1"),))
+    return account(
+        of(fetched(), GOOD, held(STORE_DOWN)),
+        of(Candidate(None, gone), held(stored(OTHER), judged(scopes=frozenset())), name="rome"),
+        orphans=(Key("vault", "meta/pages/oslo"),),
+        frame=replace(FRAME, warnings=("be warned",), next_cycle_at=NOW + timedelta(minutes=15)),
+        outcomes={},
+    )
+
+
+def test_json_is_exactly_what_is_documented() -> None:
+    """The JSON of a report has these keys, in this order, with these values."""
+    problem = Problem("missing-scope", "It lacks the permission pages_messaging.")
+    place = {"would": None, "previous_fingerprint": None, "notices": [], "error": None}
+    assert as_json(whole_report()) == {
+        "format": 1,
+        "instance": "acme-prod",
+        "cycle": "01JD0000000000000000000000",
+        "started_at": "2026-11-25T12:00:00Z",
+        "finished_at": "2026-11-25T12:00:02Z",
+        "duration_seconds": 1.9,
+        "next_cycle_at": "2026-11-25T12:15:00Z",
+        "result": "degraded",
+        "config_error": None,
+        "verify_interval_seconds": 86400,
+        "summary": {
+            "pages": 2,
+            "verified": 1,
+            "stale": 1,
+            "broken": 0,
+            "absent": 0,
+            "foreign": 0,
+            "created": 0,
+            "updated": 0,
+            "replaced": 0,
+            "unchanged": 1,
+            "kept": 1,
+            "refused": 0,
+            "held": 0,
+            "failed": 1,
+            "graph_requests": 3,
+            "graph_calls": 5,
+            "store_requests": 4,
+        },
+        "system_users": [
+            {
+                "name": "main",
+                "app": "messenger",
+                "verdict": "valid",
+                "expires_at": None,
+                "refreshed_at": None,
+                "problems": [],
+                "pages": 2,
+            }
+        ],
+        "pages": [
+            {
+                "name": "berlin",
+                "id": "101010101010101",
+                "system_user": "main",
+                "verdict": "valid",
+                "verified_at": "2026-11-25T11:59:55Z",
+                "problems": [],
+                "notices": [],
+                "alarm_since": None,
+                "fingerprint": FETCHED.fingerprint,
+                "expires_at": None,
+                "stores": [
+                    {
+                        **place,
+                        "store": "vault",
+                        "path": "meta/pages/berlin",
+                        "action": "unchanged",
+                        "reason": None,
+                        "served": "verified",
+                        "verified_at": "2026-11-25T11:59:55Z",
+                        "fingerprint": FETCHED.fingerprint,
+                        "version": "3",
+                        "confirmed": True,
+                        "problems": [],
+                    },
+                    {
+                        **place,
+                        "store": "aws",
+                        "path": "meta/pages/berlin",
+                        "action": "failed",
+                        "reason": None,
+                        "served": "stale",
+                        "verified_at": None,
+                        "fingerprint": None,
+                        "version": None,
+                        "confirmed": None,
+                        "error": "unreachable",
+                        "problems": [
+                            {
+                                "code": "store-failed",
+                                "message": "Nobody listens.",
+                                "who": "operator",
+                                "remedy": "Start it.",
+                            }
+                        ],
+                    },
+                ],
+            },
+            {
+                "name": "rome",
+                "id": "101010101010101",
+                "system_user": "main",
+                "verdict": "invalid",
+                "verified_at": None,
+                "problems": [
+                    {
+                        "code": "no-access",
+                        "message": "No token.",
+                        "who": "page owner",
+                        "remedy": Problem("no-access", "").remedy,
+                        "graph_code": 100,
+                        "fbtrace_id": "A1",
+                    }
+                ],
+                "notices": [],
+                "alarm_since": None,
+                "fingerprint": None,
+                "expires_at": None,
+                "stores": [
+                    {
+                        **place,
+                        "store": "vault",
+                        "path": "meta/pages/rome",
+                        "action": "kept",
+                        "reason": None,
+                        "served": "verified",
+                        "verified_at": "2026-11-25T11:59:55Z",
+                        "fingerprint": OTHER.fingerprint,
+                        "version": "3",
+                        "confirmed": True,
+                        "problems": [
+                            {
+                                "code": problem.code,
+                                "message": problem.message,
+                                "who": problem.who,
+                                "remedy": problem.remedy,
+                            }
+                        ],
+                    }
+                ],
+            },
+        ],
+        "orphans": [{"store": "vault", "path": "meta/pages/oslo"}],
+        "warnings": ["be warned"],
+        "plan_checksum": whole_report().checksum,
+    }
+
+
+def test_json_keeps_the_documented_order() -> None:
+    """People read the JSON too: its keys come in the order in which they are documented."""
+    assert list(as_json(whole_report()))[:8] == [
+        *("format", "instance", "cycle", "started_at", "finished_at", "duration_seconds", "next_cycle_at", "result")
+    ]
+    summary = list(account().summary)
+    assert summary[:6] == ["pages", "verified", "stale", "broken", "absent", "foreign"]
+    assert summary[6:14] == ["created", "updated", "replaced", "unchanged", "kept", "refused", "held", "failed"]
+
+
+def test_json_holds_no_token() -> None:
+    """A report can be serialised as it is, and no token is in it."""
+    text = json.dumps(as_json(whole_report()))
+    for secret in (FETCHED, OTHER, PARENT_TOKEN):
+        assert secret.reveal() not in text
+
+
+def test_json_tells_ends() -> None:
+    """The ends of a Page's and a system user's token are told in UTC."""
+    soon = NOW + timedelta(days=9)
+    parent = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.VALID, facts=facts(expires_at=soon)))
+    told = as_json(account(of(fetched(expires_at=soon), GOOD), parents=(parent,)))
+    assert told["pages"][0]["expires_at"] == told["system_users"][0]["expires_at"] == "2026-12-04T12:00:00Z"
+
+
+def test_dead_system_user_is_told_with_its_pages() -> None:
+    """A system user is told with its verdict, what is wrong with it, and how many Pages it has."""
+    dead = Problem("system-user-dead", "It died.")
+    parents = (
+        Parent("main", "messenger", PARENT_TOKEN, Verdict(State.INVALID, (dead,))),
+        Parent("idle", "messenger", None, Verdict(State.UNKNOWN)),
+    )
+    candidate = Candidate(None, verify(SourceError(dead, scope="system_user"), page=page(), now=NOW))
+    told = as_json(account(of(candidate, GOOD), of(candidate, GOOD, name="rome"), parents=parents))["system_users"]
+    assert [(one["name"], one["verdict"], one["pages"]) for one in told] == [
+        ("main", "invalid", 2),
+        ("idle", "unknown", 0),
+    ]
+    assert [problem["code"] for problem in told[0]["problems"]] == ["system-user-dead"]

@@ -1,0 +1,160 @@
+"""The one account of a cycle: its result and exit code, and its counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from sync.core.judge.decide import Candidate, Kind
+from sync.core.judge.verify import verify
+from sync.core.model import Absent, Key, Parent, State, Stored, StoreError, Verdict, Written
+from sync.core.plan.model import PagePlan
+from sync.core.problems import Problem
+from sync.core.report.build import ProofLost
+from sync.core.report.report import EXIT_CODES, WORST_FIRST
+from tests.support.reports import AWS, GOOD, account, of
+from tests.support.values import (
+    KEY,
+    NOW,
+    OTHER,
+    PARENT_TOKEN,
+    STORE_DOWN,
+    facts,
+    fetched,
+    held,
+    judged,
+    marks,
+    page,
+    payload,
+    stored,
+)
+
+UNKNOWN = Verdict(State.UNKNOWN)
+NO_ACCESS = Candidate(None, Verdict(State.INVALID, (Problem("no-access", "No token."),)))
+GRAPH_DOWN = Candidate(None, Verdict(State.UNKNOWN, (Problem("graph-unavailable", "Silence."),)))
+UNJUDGED = held(stored(), UNKNOWN)
+DEAD = held(stored(OTHER), judged(is_valid=False))
+FOREIGN = held(Stored(payload(), "2", None))
+DENIED = held(replace(STORE_DOWN, reason="denied", whole=False))
+CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", who="nobody")
+LOST = ProofLost(verify(facts(is_valid=False, asked_at=NOW), page=page(), now=NOW))
+
+
+def case(name: str, result: str, *pages: PagePlan, outcomes: Any = None) -> Any:
+    """Name a cycle and its result."""
+    return pytest.param(pages, outcomes or {}, result, id=name)
+
+
+@pytest.mark.parametrize(
+    ("pages", "outcomes", "result"),
+    [
+        case("no Pages", "ok"),
+        case("all verified", "ok", of(fetched(), GOOD, GOOD), of(fetched(), GOOD, name="paris")),
+        case("another string, as good", "ok", of(fetched(), held(stored(OTHER), judged()))),
+        case("ends soon: a notice", "ok", of(fetched(), held(stored(), judged(data_access_expires_at=NOW)))),
+        case("created", "ok", of(fetched(), held(Absent())), outcomes={KEY: Written("1", True)}),
+        case("created, not read back", "degraded", of(fetched(), held(Absent())), outcomes={KEY: Written("1", False)}),
+        case("healed", "ok", of(fetched(), DEAD), outcomes={KEY: Written("4", True)}),
+        case("no access, the stored token works", "degraded", of(NO_ACCESS, GOOD)),
+        case("a stored token lacks a scope", "degraded", of(fetched(), held(stored(), judged(scopes=frozenset())))),
+        case("broken", "degraded", of(NO_ACCESS, DEAD)),
+        case("refused", "degraded", of(fetched(), FOREIGN)),
+        case("one place of two not read", "degraded", of(fetched(), GOOD, held(STORE_DOWN))),
+        case("one place of one, key denied", "failed", of(fetched(), DENIED)),
+        case("the only write met another writer", "degraded", of(fetched(), held(Absent())), outcomes={KEY: CONFLICT}),
+        case("the only write lost its proof", "degraded", of(fetched(), held(Absent())), outcomes={KEY: LOST}),
+        case("one Page of two could not be judged", "degraded", of(GRAPH_DOWN, UNJUDGED), of(fetched(), GOOD)),
+        case("no fetched token, a stored one judged", "degraded", of(GRAPH_DOWN, GOOD)),
+        case("no token could be judged", "failed", of(GRAPH_DOWN, UNJUDGED), of(GRAPH_DOWN, held(Absent()))),
+        case("no store reached", "failed", of(fetched(), held(STORE_DOWN), held(STORE_DOWN))),
+        case("neither Graph nor store", "failed", of(GRAPH_DOWN, held(STORE_DOWN))),
+        case("Graph refuses every Page, which is a judgement", "degraded", of(NO_ACCESS, held(Absent()))),
+    ],
+)
+def test_result(pages: tuple[PagePlan, ...], outcomes: Any, result: str) -> None:
+    """The cycle in one word, and the exit code that says the same."""
+    whole = account(*pages, outcomes=outcomes)
+    assert (whole.result, whole.exit_code) == (result, {"ok": 0, "degraded": 1, "failed": 3}[result])
+
+
+def test_exit_codes_are_those_that_are_documented() -> None:
+    """Each result has its exit code."""
+    assert EXIT_CODES == {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
+
+
+def test_orphans_and_ending_system_users_change_no_exit_code() -> None:
+    """What needs no hand today is told and is no failure."""
+    ending = Verdict(State.VALID, notices=(Problem("system-user-ending", "Soon."),), facts=facts())
+    whole = account(
+        of(fetched(), GOOD), orphans=(AWS,), parents=(Parent("main", "messenger", PARENT_TOKEN, ending),), outcomes={}
+    )
+    assert (whole.result, whole.exit_code) == ("ok", 0)
+
+
+@pytest.mark.parametrize(
+    ("there", "code"),
+    [
+        pytest.param(GOOD, 0, id="nothing to do"),
+        pytest.param(held(stored(OTHER), judged()), 0, id="kept"),
+        pytest.param(held(stored(marks=marks(app_id="")), judged()), 1, id="marks to write, all verified"),
+        pytest.param(held(Absent()), 1, id="to create"),
+        pytest.param(held(STORE_DOWN), 3, id="failed stands before something to do"),
+    ],
+)
+def test_plan_with_something_to_do_ends_with_1(there: Any, code: int) -> None:
+    """A plan says by its exit code whether there is something to do; a failed one says that it failed."""
+    assert account(of(fetched(), there)).exit_code == code
+
+
+def test_plan_shows_what_would_be_done() -> None:
+    """A plan is the report with the actions that a cycle would take, and with what is served before them."""
+    (one,) = account(of(fetched(), DEAD)).pages[0].stores
+    assert (one.action, one.reason, one.served, one.fingerprint) == (
+        Kind.REPLACED,
+        "heal",
+        "broken",
+        OTHER.fingerprint,
+    )
+
+
+def test_summary_counts_pages_by_their_worst_place() -> None:
+    """A Page counts once, by the worst of its places; actions count per place."""
+    counted = account(
+        of(fetched(), GOOD, DEAD),
+        of(fetched(), held(STORE_DOWN), held(Absent()), name="b"),
+        of(fetched(), FOREIGN, held(STORE_DOWN), name="c"),
+        of(fetched(), GOOD, held(STORE_DOWN), name="d"),
+        of(fetched(), GOOD, held(stored(OTHER), judged()), name="e"),
+        outcomes={AWS: Written("4", True), Key("aws", "meta/pages/b"): Written("1", True)},
+    ).summary
+    assert counted == {
+        "pages": 5,
+        "verified": 2,
+        "stale": 2,
+        "broken": 0,
+        "absent": 0,
+        "foreign": 1,
+        "created": 1,
+        "updated": 0,
+        "replaced": 1,
+        "unchanged": 3,
+        "kept": 1,
+        "refused": 1,
+        "held": 0,
+        "failed": 3,
+        "graph_requests": 3,
+        "graph_calls": 5,
+        "store_requests": 4,
+    }
+
+
+def test_worst_place_first() -> None:
+    """Broken is worse than absent, absent than foreign, foreign than stale."""
+    assert WORST_FIRST == ("broken", "absent", "foreign", "stale", "verified")
+    order = [DEAD, held(Absent()), FOREIGN, held(STORE_DOWN), GOOD]
+    for worse, better in pairwise(order):
+        (one,) = account(of(NO_ACCESS, better, worse)).pages
+        assert one.served == one.stores[1].served

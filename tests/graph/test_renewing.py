@@ -1,0 +1,172 @@
+"""A new token in exchange for a system user's: what Graph may do with it, and what is made of that."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from sync.core.model import SourceError, State, TokenFacts
+from sync.core.secret import CredentialError, Secret
+from tests.support.graph_stage import Stage, ordinary
+
+DAY = 86_400
+
+
+def exchanges(stage: Stage) -> list[httpx.Request]:
+    """Give the requests for a new token."""
+    return [request for request in stage.seen if "/oauth/" in str(request.url)]
+
+
+def ending(days: int = 5) -> Stage:
+    """Make a stage whose system user's token ends."""
+    stage = Stage()
+    stage.fault(f"ending={days * DAY}")
+    return stage
+
+
+def test_an_answer_that_is_lost_is_asked_for_again_and_its_token_forgotten() -> None:
+    """Where the answer broke off the exchange is repeated: the token that was lost harms nobody, and the old one works on."""
+    stage = ending()
+    old = stage.world.user.token
+    stage.fault("cut:oauth*1")
+    new = stage.source().refresh("main")
+    assert isinstance(new, Secret)
+    assert (len(exchanges(stage)), new.reveal()) == (2, stage.world.user.token)
+    assert stage.world.ailment(stage.world.tokens[old]) is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("hang:oauth", "graph-unavailable"),
+        ("half-json:oauth", "graph-unavailable"),
+        ("empty-body:oauth", "graph-unavailable"),
+        ("server-error:oauth", "graph-unavailable"),
+        ("error:oauth=3962", "refresh-failed"),
+        ("error:oauth=200", "refresh-failed"),
+        ("error:oauth=190/460", "refresh-failed"),
+        ("app-blocked:oauth", "app-blocked"),
+        ("throttled-app:oauth", "throttled"),
+        ("policy:oauth", "policy-blocked"),
+        ("checkpoint:oauth", "policy-blocked"),
+    ],
+)
+def test_a_refused_exchange_is_a_value(fault: str, code: str) -> None:
+    """Whatever Graph answers, it is told as what it is, and nothing is said of the old token by it."""
+    stage = ending()
+    source = stage.source()
+    source.parents()
+    stage.fault(fault)
+    error = source.refresh("main")
+    assert isinstance(error, SourceError)
+    assert (error.problem.code, error.state) == (code, State.UNKNOWN)
+    assert stage.world.user.token not in repr(error)
+    assert source.parents()["main"].verdict.state is State.VALID
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"access_token":null}',
+        b'{"access_token":7}',
+        b'{"access_token":""}',
+        b'{"access_token":"EAA\\nx"}',
+        b'{"access_token":"EAA x"}',
+        b'{"access_token":"\\u20ac"}',
+        b'{"token_type":"bearer"}',
+        b'{"access_token":"' + b"E" * 5000 + b'"}',
+    ],
+)
+def test_an_answer_without_a_usable_token_is_a_failure(body: bytes) -> None:
+    """What could not stand in a header is no token."""
+    stage = ending()
+    stage.before = lambda request: httpx.Response(200, content=body) if "/oauth/" in str(request.url) else None
+    error = stage.source().refresh("main")
+    assert isinstance(error, SourceError)
+    assert (error.problem.code, error.problem.who) == ("refresh-failed", "app admin")
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_an_error_that_quotes_the_request_shows_none_of_it(status: int) -> None:
+    """Where Graph repeats what it was sent, as it does, neither the token nor the app's secret is told on."""
+    stage = ending()
+
+    def quote(request: httpx.Request) -> httpx.Response | None:
+        said = {"error": {"message": f"Malformed {request.content.decode()}", "code": 190, "fbtrace_id": "x"}}
+        return httpx.Response(status, json=said) if "/oauth/" in str(request.url) else None
+
+    stage.before = quote
+    error = stage.source().refresh("main")
+    assert isinstance(error, SourceError)
+    assert "Malformed" in error.problem.message or status == 500
+    for secret in (stage.world.user.token, stage.world.app.secret):
+        assert not any(secret[start : start + 16] in repr(error) for start in range(len(secret) - 15))
+
+
+def test_the_same_token_again_is_no_new_one() -> None:
+    """Where Graph gives back what it was given nothing was gained."""
+    stage = ending()
+    same = f'{{"access_token":"{stage.world.user.token}"}}'.encode()
+    stage.before = lambda request: httpx.Response(200, content=same) if "/oauth/" in str(request.url) else None
+    error = stage.source().refresh("main")
+    assert isinstance(error, SourceError)
+    assert error.problem.code == "refresh-failed"
+
+
+def test_a_token_that_died_meanwhile_is_judged_once_more() -> None:
+    """Where Graph refuses the old token Meta is asked about it, and what it says then is told."""
+    stage = ending()
+    source = stage.source()
+    source.parents()
+    stage.fault("dead")
+    error = source.refresh("main")
+    assert isinstance(error, SourceError)
+    assert (error.problem.code, error.problem.graph_subcode) == ("system-user-dead", 460)
+    assert source.parents()["main"].verdict.state is State.INVALID
+
+
+def test_what_cannot_be_used_is_not_exchanged() -> None:
+    """No exchange goes out with a dead token, one that could not be read, or an app whose secret could not."""
+    dead = Stage()
+    dead.fault("dead")
+    error = CredentialError("file /run/secrets/x: no such file")
+    for stage, source in (
+        (dead, dead.source()),
+        (alive := Stage(), alive.source(token=error)),
+        (other := Stage(), other.source(secret=error)),
+    ):
+        assert isinstance(source.refresh("main"), SourceError)
+        assert exchanges(stage) == []
+
+
+def test_all_of_it_stands_in_the_body() -> None:
+    """The exchange names its grant, the app, and sixty days, in the body of one POST; no secret is in the URL or a header."""
+    stage = ending()
+    old = stage.world.user.token
+    assert isinstance(stage.source().refresh("main"), Secret)
+    (request,) = exchanges(stage)
+    assert parse_qs(request.content.decode()) == {
+        "grant_type": ["fb_exchange_token"],
+        "client_id": [stage.world.app.id],
+        "client_secret": [stage.world.app.secret],
+        "set_token_expires_in_60_days": ["true"],
+        "fb_exchange_token": [old],
+    }
+    assert not request.url.query
+    assert not any(secret in str(request.headers) for secret in (old, stage.world.app.secret))
+
+
+def test_a_new_token_ends_later_and_the_old_one_lives_on() -> None:
+    """Meta vouches for both: the new one with sixty days, the old one with what it had."""
+    stage = ending()
+    old, source = Secret(stage.world.user.token), stage.source()
+    new = source.refresh("main")
+    assert isinstance(new, Secret)
+    told = source.debug("messenger", ordinary([old, new]))
+    before, after = told[old], told[new]
+    assert isinstance(before, TokenFacts)
+    assert isinstance(after, TokenFacts)
+    assert (before.is_valid, after.is_valid, after.user_id) == (True, True, before.user_id)
+    assert (after.expires_at or 0) > (before.expires_at or 0)  # type: ignore[operator]

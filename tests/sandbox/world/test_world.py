@@ -1,0 +1,190 @@
+"""The world's own rules: what is valid, what follows from what, and the truth."""
+
+import pytest
+
+from sync.sandbox.api.states import NAMES, parse_fault, restore_page, switch_off, switch_on
+from sync.sandbox.http.truth import truth
+from sync.sandbox.world.tokens import REVOKED, fingerprint
+from sync.sandbox.world.world import make_world
+from tests.support.services.graph import NOON, ask, world
+
+__all__ = ["world"]
+
+
+def read(world, number=0):
+    """Read a Page's token."""
+    page = list(world.pages)[number]
+    return ask(world, f"/{page}?fields=access_token", token=world.user.token).json["access_token"]
+
+
+def test_all_values_follow_from_the_seed():
+    """The same seed gives the same ids, secret and tokens; another seed gives others."""
+    one, two, other = (make_world(seed=seed, now=lambda: NOON) for seed in (1, 1, 2))
+    assert (one.app, list(one.pages), one.user.token) == (two.app, list(two.pages), two.user.token)
+    assert read(one) == read(two)
+    assert not {one.app.id, *one.pages, one.user.token} & {other.app.id, *other.pages, other.user.token}
+
+
+def test_ids_have_fifteen_digits_and_names_are_unique():
+    """A thousand Pages get along."""
+    world = make_world(pages=1000)
+    ids = [*world.pages, world.app.id, world.user.id, world.business_id]
+    assert all(len(node) == 15 and node.isdecimal() for node in ids)
+    assert len(set(ids)) == len(ids)
+    assert len({page.name for page in world.pages.values()}) == 1000
+
+
+@pytest.mark.parametrize("kills", [True, False])
+def test_a_revoked_parent_takes_its_page_tokens_along_or_not(world, kills):
+    """Nobody knows what Meta does, so the world does either."""
+    world.parent_death_kills_page_tokens = kills
+    token = world.tokens[read(world)]
+    old = world.tokens[world.user.token]
+    world.rotate(world.user)
+    assert world.ailment(token) is None
+    old.ailment = REVOKED
+    assert (world.ailment(token) is None) is not kills
+
+
+@pytest.mark.parametrize("inherits", [True, False])
+def test_page_tokens_of_an_ending_parent_may_end_with_it(world, inherits):
+    """The end is the parent's, or never."""
+    world.page_tokens_inherit_expiry = inherits
+    world.rotate(world.user, expires_in=60)
+    assert world.tokens[read(world)].expires_at == (int(NOON) + 60 if inherits else 0)
+
+
+def test_a_new_parent_gives_other_page_tokens(world):
+    """Page tokens follow from Page and parent."""
+    before = read(world)
+    world.rotate(world.user)
+    assert read(world) != before
+
+
+def test_a_revoked_page_token_is_replaced_by_the_next_read(world):
+    """Only that Page's tokens die."""
+    first, second = read(world), read(world, 1)
+    switch_on(world, "revoked@berlin")
+    assert world.ailment(world.tokens[first]) == REVOKED
+    assert world.ailment(world.tokens[second]) is None
+    assert world.ailment(world.tokens[read(world)]) is None
+
+
+def test_the_truth_names_tokens_by_fingerprint_only(world):
+    """No token stands in it, and each token that was read does by fingerprint."""
+    tokens = [read(world, number) for number in range(5)]
+    told = truth(world)
+    assert not any(token in repr(told) for token in [*tokens, world.user.token, world.app.secret])
+    assert {fingerprint(token) for token in tokens} <= set(told["tokens"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("unassigned=object-missing", "not-entitled"),
+        ("person", "not-a-page"),
+        ("moved", "migrated"),
+        ("deleted", "deleted"),
+        ("dead", "system-user-dead"),
+        ("expired", "system-user-dead"),
+    ],
+)
+def test_the_truth_says_why_a_page_cannot_be_read(world, fault, why):
+    """What the truth calls unreadable gives no token, and the token read before is judged as debug_token would."""
+    token = read(world)
+    switch_on(world, fault)
+    told = truth(world)
+    fetch = told["pages"][next(iter(world.pages))]["system_users"][world.user.id]
+    assert fetch == {"fetchable": False, "why": why, "fingerprint": None}
+    page = next(iter(world.pages))
+    assert "access_token" not in ask(world, f"/{page}?fields=access_token", token=world.user.token).json
+    assert told["tokens"][fingerprint(token)]["valid"] is (world.ailment(world.tokens[token]) is None)
+
+
+def test_the_truth_foretells_the_next_read(world):
+    """The fingerprint is that of the token which the next read gives; looking changes nothing."""
+    page = next(iter(world.pages))
+    foretold = truth(world)["pages"][page]["system_users"][world.user.id]["fingerprint"]
+    assert foretold == fingerprint(read(world))
+    switch_on(world, "changing")
+    assert truth(world)["pages"][page]["system_users"][world.user.id]["fingerprint"] is None
+
+
+def test_switching_a_fault_off_heals_what_it_did(world):
+    """Every Page is read again, and the system user lives."""
+    for name in (
+        "unassigned",
+        "person",
+        "deleted",
+        "moved",
+        "foreign",
+        "short-lived",
+        "changing",
+        "missing-scope",
+        "dead",
+    ):
+        switch_on(world, name)
+    switch_off(world)
+    fetches = [page["system_users"][world.user.id] for page in truth(world)["pages"].values()]
+    assert all(fetch["fetchable"] and fetch["fingerprint"] for fetch in fetches)
+    token = world.tokens[read(world)]
+    assert (token.app_id, token.expires_at, world.ailment(token)) == (world.app.id, 0, None)
+    assert "pages_messaging" in world.scopes_of(token)
+    restore_page(world, next(iter(world.pages.values())))
+
+
+def test_faults_are_spelled_in_one_line():
+    """Kind, argument, Pages, times and probability each have their sign."""
+    fault = parse_fault("throttled-page:node=7@berlin,paris*3%0.5")
+    assert (fault.name, fault.kind, fault.argument) == ("throttled-page", "node", "7")
+    assert (fault.pages, fault.times, fault.probability) == ({"berlin", "paris"}, 3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nonsense", "unknown fault 'nonsense'"),
+        ("", "is not NAME"),
+        ("html@nowhere", "no Page 'nowhere'"),
+        ("html:nothing", "unknown kind 'nothing'"),
+        ("unassigned=strange", "unknown shape 'strange'"),
+        ("html*x", "is not NAME"),
+        ("html=x", "invalid literal"),
+        ("slow=x", "invalid literal"),
+        ("error=x", "invalid literal"),
+        ("dead=x", "invalid literal"),
+    ],
+)
+def test_a_wrong_fault_is_refused_with_what_would_be_right(world, text, says):
+    """The text names the mistake, and nothing is switched on."""
+    with pytest.raises(ValueError, match=says):
+        switch_on(world, text)
+    assert world.faults == []
+
+
+def test_a_fault_with_a_probability_is_the_same_for_the_same_seed():
+    """Chance follows from the seed."""
+
+    def run(seed):
+        world = make_world(seed=seed, now=lambda: NOON)
+        switch_on(world, "server-error%0.5")
+        return [ask(world, "/me", token=world.user.token).status for _ in range(40)]
+
+    assert run(1) == run(1)
+    assert {200, 500} == set(run(1))
+    assert run(1) != run(2)
+
+
+def test_a_fault_of_one_kind_strikes_no_other(world):
+    """A fault for listings leaves reads alone."""
+    switch_on(world, "server-error:accounts")
+    assert ask(world, "/me/accounts", token=world.user.token).status == 500
+    assert ask(world, "/me", token=world.user.token).status == 200
+
+
+def test_every_fault_can_be_switched_on_and_off(world):
+    """No name in the list is unknown to the switch."""
+    for name in NAMES:
+        switch_on(world, name)
+        switch_off(world, name)
+    assert world.faults == []

@@ -1,0 +1,22 @@
+"""The AWS store keeps the contract of all stores, against moto behind the strict shim."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.rigs.aws import AwsRig
+from tests.support.services.aws import Aws, aws, aws_environment, aws_server
+from tests.support.store_contract import EmptyContract, RawTextContract
+from tests.support.whole import MarkedFromTheFirst
+
+__all__ = ["aws", "aws_environment", "aws_server"]
+
+
+@pytest.fixture
+def rig(aws: Aws) -> AwsRig:
+    """Give an empty account."""
+    return AwsRig(aws)
+
+
+class TestAws(MarkedFromTheFirst, RawTextContract, EmptyContract):
+    """Secrets Manager keeps the contract."""

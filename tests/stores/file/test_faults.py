@@ -1,0 +1,369 @@
+"""What goes wrong around files: full and read-only disks, links, strangers, second daemons, kills at every step."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sync.core.model import Absent, Key, Stored, StoreError, Written
+from sync.stores.file.disk import LOCK
+from sync.stores.file.layout import sidecar_name
+from sync.stores.file.store import FileSettings, FileStore
+from tests.support.clock import PassingClock
+from tests.support.store_contract import CANARY, failed, marks, one, payload, stored, written
+
+KEY = Key("disk", "berlin.json")
+
+
+def store_at(directory: Path, clock: PassingClock | None = None) -> FileStore:
+    """Make a store whose time-out is 30 s of a clock that needs no waiting."""
+    return FileStore("disk", FileSettings(str(directory), 30.0), clock=clock or PassingClock())
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """Mount a tmpfs of 64 KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: a full disk needs root to mount a small tmpfs")
+    directory = tmp_path / "small"
+    directory.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("NOT TESTED: a full disk needs mount, which is forbidden here")
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+def test_full_disk_keeps_the_old_file_whole(small: Path) -> None:
+    """Without space a write fails as "disk", the old file is whole, and no temporary file stays."""
+    store = store_at(small)
+    first = written(store.write(KEY, payload("one"), marks(), replaces=None))
+    before = sorted(path.name for path in small.iterdir())
+    error = failed(store.write(KEY, payload("x" * 70_000), marks(), replaces=first.version), "disk")
+    assert "ENOSPC" in error.message
+    assert stored(store, KEY).payload == payload("one")
+    assert sorted(path.name for path in small.iterdir()) == before
+
+
+def test_full_disk_at_creation_is_repaired_later(small: Path) -> None:
+    """A creation that found no space leaves a container of ours, which the next cycle fills."""
+    store = store_at(small)
+    failed(store.write(KEY, payload("x" * 70_000), marks(), replaces=None), "disk")
+    found = stored(store, KEY)
+    assert (found.state, found.marks) == ("empty", marks())
+    written(store.write(KEY, payload(), marks(), replaces=found.version))
+
+
+def test_read_only_disk(small: Path) -> None:
+    """On a read-only disk reading goes on, and a write fails as "disk"."""
+    first = written(store_at(small).write(KEY, payload("one"), marks(), replaces=None))
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    store = store_at(small)
+    store.begin()
+    assert stored(store, KEY).payload == payload("one")
+    assert "EROFS" in failed(store.write(KEY, payload("two"), marks(), replaces=first.version), "disk").message
+
+
+def test_unreadable_file() -> None:
+    """A file that this user may not read is "unreadable", and is not taken for absent."""
+
+    def read(directory: Path) -> str:
+        if os.geteuid() == 0:
+            os.setuid(65532)
+        return failed(one(store_at(directory), KEY)).reason
+
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        (directory / "berlin.json").write_text("{}")
+        (directory / "berlin.json").chmod(0)
+        assert _child(lambda: read(directory)) == (0, "unreadable")
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "folder", "fifo", "owner", "linked-folder"])
+def test_what_is_no_file_of_ours_is_refused(tmp_path: Path, kind: str) -> None:
+    """Links, folders, pipes and files of another user are neither read nor replaced, and nothing behind them changes."""
+    directory, outside = tmp_path / "d", tmp_path / "outside"
+    directory.mkdir()
+    outside.mkdir()
+    (outside / "berlin.json").write_text("theirs")
+    place, key = directory / "berlin.json", KEY
+    match kind:
+        case "link":
+            place.symlink_to(outside / "berlin.json")
+        case "dangling":
+            place.symlink_to(outside / "nothing")
+        case "folder":
+            place.mkdir()
+        case "fifo":
+            os.mkfifo(place)
+        case "owner":
+            if os.geteuid() != 0:
+                pytest.skip("NOT TESTED: a foreign owner needs root to change an owner")
+            place.write_text("theirs")
+            os.chown(place, 12345, 12345)
+        case _:
+            (directory / "team").symlink_to(outside)
+            key = Key("disk", "team/berlin.json")
+    store = store_at(directory)
+    failed(one(store, key), "refused-path")
+    failed(store.write(key, payload(), marks(), replaces=None), "refused-path")
+    failed(store.mark(key, marks(), version="1"), "refused-path")
+    assert [path.read_text() for path in outside.iterdir()] == ["theirs"]
+    assert store.owned("acme") == []
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077, 0o022])
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path, mask: int) -> None:
+    """Files are 0600 and folders 0700, whatever the umask."""
+    directory = tmp_path / "new"
+    old = os.umask(mask)
+    try:
+        written(store_at(directory).write(Key("disk", "a/b.json"), payload(), marks(), replaces=None))
+    finally:
+        os.umask(old)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [directory, *directory.rglob("*")]}
+    assert modes == {"new": 0o700, "a": 0o700, "b.json": 0o600, sidecar_name("b.json"): 0o600, LOCK: 0o600}
+
+
+def test_missing_directory_is_a_first_run(tmp_path: Path) -> None:
+    """A directory that is missing alone holds nothing, is told of, owns nothing, and is created by a write, not by reading."""
+    store = store_at(tmp_path / "new")
+    store.begin()
+    assert isinstance(one(store, KEY), Absent)
+    assert store.owned("acme") == []
+    assert "does not exist" in store.warnings[0]
+    assert not (tmp_path / "new").exists()
+    written(store.write(KEY, payload(), marks(), replaces=None))
+    assert store.warnings == []
+    store.begin()
+    assert store.warnings == []
+
+
+def test_missing_parent_is_no_first_run(tmp_path: Path) -> None:
+    """Where the folder above is missing too, something is not mounted: the whole store fails, and nothing is created."""
+    store = store_at(tmp_path / "mount" / "new")
+    assert failed(one(store, KEY), "disk").whole
+    failed(store.write(KEY, payload(), marks(), replaces=None), "disk")
+    assert failed(store.owned("acme"), "disk").whole
+    assert not list(tmp_path.iterdir())
+
+
+def test_directory_that_is_a_file(tmp_path: Path) -> None:
+    """A file where the directory should be is the whole store's error."""
+    (tmp_path / "file").write_text("")
+    assert failed(one(store_at(tmp_path / "file"), KEY), "refused-path").whole
+
+
+def test_huge_file_has_no_payload(tmp_path: Path) -> None:
+    """More than 1 MiB is not read: the secret is there without a payload, and can be replaced where it is ours."""
+    written(store_at(tmp_path).write(KEY, payload(), marks(), replaces=None))
+    (tmp_path / "berlin.json").write_text('{"access_token": "' + "x" * 1024 * 1024 + '"}')
+    found = stored(store_at(tmp_path), KEY)
+    assert (found.payload, found.state, found.marks) == (None, "live", marks())
+    written(store_at(tmp_path).write(KEY, payload(), marks(), replaces=found.version))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5_000, "[1]", "", '{"marks": 3}', '{"marks": {"a": 1}}', "\xff"])
+def test_hostile_marks_are_no_marks(tmp_path: Path, text: str) -> None:
+    """A marks' file that is deep, huge or of a wrong form marks nothing as ours, as a payload of that kind is none."""
+    for name in ("berlin.json", sidecar_name("berlin.json")):
+        (tmp_path / name).write_text(text, encoding="latin-1")
+    found = stored(store_at(tmp_path), KEY)
+    assert found.marks is None
+    assert store_at(tmp_path).owned("acme") == []
+
+
+def test_half_a_surrogate_pair_survives(tmp_path: Path) -> None:
+    """A stranger's value that no UTF-8 can hold is carried over as the escape that it was."""
+    (tmp_path / "berlin.json").write_text('{"theirs": "\\ud83d"}')
+    store = store_at(tmp_path)
+    written(store.mark(KEY, marks(), version=stored(store, KEY).version))
+    wanted = payload(theirs="\ud83d")
+    written(store.write(KEY, wanted, marks(), replaces=stored(store, KEY).version))
+    assert stored(store, KEY).payload == wanted
+
+
+def test_another_daemon_holds_the_lock(tmp_path: Path) -> None:
+    """While another holds the lock a write waits its time-out, fails as "locked", and the rest of the cycle fails at once."""
+    clock = PassingClock()
+    store = store_at(tmp_path, clock)
+    with (tmp_path / LOCK).open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        store.begin()
+        assert failed(store.write(KEY, payload(), marks(), replaces=None), "locked").whole
+        assert 30 <= clock.passed < 31
+        failed(store.mark(KEY, marks(), version="1"), "locked")
+        assert clock.passed < 31
+        assert isinstance(one(store, KEY), Absent)
+    failed(store.write(KEY, payload(), marks(), replaces=None), "locked")
+    store.begin()
+    written(store.write(KEY, payload(), marks(), replaces=None))
+
+
+def test_lock_is_waited_for(tmp_path: Path) -> None:
+    """A lock that is let go within the time-out only delays."""
+    with (tmp_path / LOCK).open("w") as other:
+
+        class Letting(PassingClock):
+            """Lets the lock go at the third look."""
+
+            def sleep(self, seconds: float) -> None:
+                """Pass the time."""
+                super().sleep(seconds)
+                if len(self.slept) == 3:
+                    fcntl.flock(other, fcntl.LOCK_UN)
+
+        fcntl.flock(other, fcntl.LOCK_EX)
+        written(store_at(tmp_path, Letting()).write(KEY, payload(), marks(), replaces=None))
+
+
+def test_file_that_appears_while_we_create_is_not_overwritten(tmp_path: Path) -> None:
+    """Between our marks and our content another's file is found by the link, and stays an unmarked stranger's."""
+    place = tmp_path / "berlin.json"
+    _step(tmp_path, 0, "os.link", lambda: place.write_text("{}"))
+    store = store_at(tmp_path)
+    found = stored(store, KEY)
+    assert (found.payload is not None, found.marks) == (True, None)
+    assert (tmp_path / "berlin.json").read_text() == "{}"
+    assert store.owned("acme") == []
+    store.begin()
+    assert stored(store, KEY) == found
+
+
+STEPS = ("os.rename", "os.link", "os.remove", "open", "os.mkdir")
+"""The audit events of every call that changes or opens something on the disk."""
+
+
+def _child(work: Callable[[], str]) -> tuple[int, str]:
+    """Do this in a process of its own; gives its exit status and what it said."""
+    out, into = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(into, work().encode())
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(into)
+    with os.fdopen(out) as stream:
+        said = stream.read()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
+
+
+def _step(directory: Path, number: int, event: str = "", do: Callable[[], object] | None = None) -> bool:
+    """Write in a process that is killed before its step of this number (or does something there); False if there is none."""
+    seen = -1
+
+    def hook(name: str, _: object) -> None:
+        nonlocal seen
+        if name == event or (not event and name in STEPS):
+            seen += 1
+            if seen == number:
+                seen += 1
+                (do or (lambda: os._exit(9)))()
+
+    def write() -> str:
+        store = store_at(directory)
+        found = one(store, KEY)
+        sys.addaudithook(hook)
+        replaces = found.version if isinstance(found, Stored) else None
+        answer = store.write(KEY, payload("new"), marks(reason="rotate", fingerprint="f"), replaces=replaces)
+        return type(answer).__name__
+
+    code, said = _child(write)
+    assert code in (0, 9)
+    assert do or code == 9 or said == "Written"
+    return code == 9
+
+
+@pytest.mark.parametrize("kind", ["create", "update"])
+def test_kill_at_every_step_is_repaired_by_the_next_cycle(tmp_path: Path, kind: str) -> None:
+    """Killed before any step of a write, the next cycle finds old or new, whole and ours, ends as wanted, and leaves no temporary file."""
+    for step in range(100):
+        directory = tmp_path / str(step)
+        store = store_at(directory)
+        if kind == "update":
+            written(store.write(KEY, payload("old"), marks(), replaces=None))
+        if not _step(directory, step):
+            break
+        store.begin()
+        _repair(store, directory, kind)
+    assert 12 < step < 99
+
+
+def _repair(store: FileStore, directory: Path, kind: str) -> None:
+    found = one(store, KEY)
+    wanted = marks(reason="rotate", fingerprint="f")
+    assert not isinstance(found, StoreError)
+    if isinstance(found, Absent):
+        assert kind == "create"
+        answer = store.write(KEY, payload("new"), wanted, replaces=None)
+    else:
+        assert found.marks is not None
+        assert found.payload in ({"create": None, "update": payload("old")}[kind], payload("new"))
+        answer = store.write(KEY, payload("new"), wanted, replaces=found.version)
+    assert isinstance(answer, Written)
+    after = stored(store, KEY)
+    assert (after.payload, after.marks) == (payload("new"), wanted)
+    names = {path.name for path in directory.iterdir()}
+    assert names == {"berlin.json", sidecar_name("berlin.json"), LOCK}
+
+
+def test_creation_cut_off_after_the_content_is_ended_by_the_next_cycle(tmp_path: Path) -> None:
+    """Once the next cycle has begun, a later edit by an application does not make the secret a stranger's."""
+    for step in range(40):
+        directory = tmp_path / str(step)
+        if not _step(directory, step):
+            break
+        if (directory / "berlin.json").exists():
+            store = store_at(directory)
+            store.begin()
+            (directory / "berlin.json").write_text('{"edited": "yes"}')
+            assert stored(store, KEY).marks is not None
+    assert step > 12
+
+
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    """A cycle that only reads leaves no file behind, not even the lock."""
+    (tmp_path / "berlin.json").write_text("{}")
+    store = store_at(tmp_path)
+    store.begin()
+    store.read([KEY])
+    store.owned("acme")
+    assert [path.name for path in tmp_path.iterdir()] == ["berlin.json"]
+
+
+def test_plan_leaves_what_a_kill_left(tmp_path: Path) -> None:
+    """A cycle that ends with its plan changes nothing, not even what a killed write has left; the next that writes does."""
+    leftover = tmp_path / ".page-token-sync-0011223344556677.tmp"
+    leftover.write_text("half a secret")
+    store = store_at(tmp_path)
+    store.begin(writes=False)
+    assert [path.name for path in tmp_path.iterdir()] == [leftover.name]
+    store.begin(writes=True)
+    assert not leftover.exists()
+
+
+def test_one_odd_neighbour_does_not_stop_the_sweep(tmp_path: Path) -> None:
+    """Leftovers are removed although another name cannot be read; a folder without access hides only itself."""
+    (tmp_path / sidecar_name("a")).symlink_to("/nowhere")
+    (tmp_path / ".page-token-sync-0123.tmp").write_text(CANARY)
+    store_at(tmp_path).begin()
+    assert {path.name for path in tmp_path.iterdir()} == {sidecar_name("a"), LOCK}
+
+
+def test_errors_name_the_path_and_no_content(tmp_path: Path) -> None:
+    """An error says which path and which symbol, and neither token nor the library's words."""
+    (tmp_path / "berlin.json").mkdir()
+    error = failed(store_at(tmp_path).write(KEY, payload(), marks(), replaces=None))
+    assert str(tmp_path / "berlin.json") in error.message
+    assert CANARY not in repr(error)
+    assert "Errno" not in repr(error)

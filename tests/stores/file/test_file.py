@@ -1,0 +1,94 @@
+"""The file store keeps the contract of all stores, on a real disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.core import marks as mark_map
+from sync.core.model import Key
+from sync.runtime.threads import SystemClock
+from sync.stores.file.layout import sidecar_name
+from sync.stores.file.store import FileSettings, FileStore
+from tests.support.store_contract import DeletedContract, RawTextContract, marks
+from tests.support.whole import MarkedFromTheFirst
+
+
+class FileRig:
+    """A directory, and the hands of a person in it."""
+
+    name = "disk"
+    counted = False
+    canaries = ()
+    odd_names = ("a b", "Zürich", "x" * 200, "team/berlin", "team/paris", ".hidden", "-rf", "a'b\"c")
+    refused_paths = ("../up", "a/../b", "/etc/passwd", "a//b", "", ".", "a/", ".x.page-token-sync", "a\0b")
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def make_store(self) -> FileStore:
+        """Make a store over the directory."""
+        return FileStore(self.name, FileSettings(str(self.directory), 5.0), clock=SystemClock())
+
+    def dead_store(self) -> FileStore:
+        """Make a store below a folder that does not exist."""
+        return FileStore(self.name, FileSettings(str(self.directory / "no" / "such"), 5.0), clock=SystemClock())
+
+    def key(self, name: str) -> Key:
+        """Give a place."""
+        return Key(self.name, f"{name}.json")
+
+    def bad_key(self) -> Key:
+        """Lay a link."""
+        (self.directory / "bad.json").symlink_to("/etc/passwd")
+        return self.key("bad")
+
+    def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
+        """Write a file, and marks beside it."""
+        (self.directory / key.path).write_text(json.dumps(payload))
+        if marks is not None:
+            self._sidecar(key).write_text(json.dumps({"marks": dict(marks)}))
+
+    def unreadable(self, key: Key) -> frozenset[Key]:
+        """Write bytes that are no JSON."""
+        self.plant(key, {}, mark_map.present(marks()))
+        (self.directory / key.path).write_bytes(b"\xff\xfe{")
+        return frozenset()
+
+    def add_foreign_mark(self, key: Key, name: str, value: str) -> None:
+        """Edit the marks' file."""
+        content = json.loads(self._sidecar(key).read_text())
+        content["marks"][name] = value
+        self._sidecar(key).write_text(json.dumps(content))
+
+    def foreign_marks(self, key: Key) -> Mapping[str, str]:
+        """Read the marks' file."""
+        content = json.loads(self._sidecar(key).read_text())["marks"]
+        ours = mark_map.to_map(marks())
+        return {name: value for name, value in content.items() if name not in ours and not name.startswith("label.")}
+
+    def versions(self, key: Key) -> list[str]:
+        """Give the one version that a disk keeps."""
+        return [(self.directory / key.path).read_text()]
+
+    def delete(self, key: Key) -> None:
+        """Remove the file as a person does, who does not see the marks."""
+        (self.directory / key.path).unlink()
+
+    def _sidecar(self, key: Key) -> Path:
+        path = self.directory / key.path
+        return path.with_name(sidecar_name(path.name))
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> FileRig:
+    """Give an empty directory."""
+    return FileRig(tmp_path)
+
+
+class TestFile(MarkedFromTheFirst, RawTextContract, DeletedContract):
+    """A directory keeps the contract; it deletes recoverably in so far as the marks stay."""

@@ -1,0 +1,357 @@
+"""What a cluster does to a Vault store: three real nodes on raft, of which each request meets the next, dead or alive.
+
+With LONG_CLUSTER=1 elections take as long as they do by default, about 15 seconds, and there are twenty of them.
+"""
+
+from __future__ import annotations
+
+import threading
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+
+from sync.core.model import Absent, Key, Stored, StoreError, Version, Written
+from sync.core.secret import Secret
+from sync.runtime.threads import SystemClock
+from sync.stores.vault.settings import AppRoleLogin, TokenLogin
+from sync.stores.vault.store import VaultStore
+from tests.support.rigs.vault import PREFIX, rules, settings
+from tests.support.services.bao import Bao
+from tests.support.services.cluster import LONG, Cluster, Node, cluster, until
+from tests.support.services.fault_proxy import Asked, Between, Reply, between
+from tests.support.store_contract import failed, marks, one, payload, stored, together, written
+
+__all__ = ["cluster"]
+
+pytestmark = pytest.mark.xdist_group("cluster")
+
+
+@pytest.fixture
+def whole(cluster: Cluster) -> Iterator[Cluster]:
+    """Give the cluster with three voters, and bring the dead back after."""
+    cluster.heal()
+    cluster.trap.caught()
+    yield cluster
+    cluster.heal()
+
+
+@pytest.fixture
+def mount(whole: Cluster) -> str:
+    """Give a fresh mount that every node knows."""
+    name = whole.bao().mount()
+    for node in whole.nodes:
+        until(lambda node=node: Bao(node.url, whole.root).call("LIST", f"{name}/metadata/")[0] == 404, "the mount")
+    return name
+
+
+@pytest.fixture
+def way(whole: Cluster) -> Iterator[Between]:
+    """Give the balancer."""
+    with between(*whole.urls[:1], others=whole.urls[1:]) as proxy:
+        yield proxy
+
+
+def make(cluster: Cluster, mount: str, url: str, **changes: Any) -> VaultStore:
+    """Make a store, whose cycle has begun."""
+    login = TokenLogin(lambda: Secret(cluster.root))
+    wanted = settings(Bao(url, cluster.root), mount, **{"timeout": 30, "login": login, **changes})
+    store = VaultStore("vault", wanted, clock=SystemClock())
+    store.begin()
+    return store
+
+
+def followers(cluster: Cluster) -> Sequence[Node]:
+    """Give the nodes that do not lead."""
+    leader = cluster.leader()
+    return [node for node in cluster.nodes if node is not leader]
+
+
+def key(name: str) -> Key:
+    """Give a Page's place."""
+    return Key("vault", PREFIX + name)
+
+
+def token(found: Stored | Absent | StoreError) -> str | None:
+    """Give the token that is stored; None where nothing is."""
+    assert not isinstance(found, StoreError), found
+    value = found.payload.reveal() if isinstance(found, Stored) and found.payload is not None else None
+    return str(value["access_token"]) if isinstance(value, dict) else None
+
+
+@dataclass
+class Books:
+    """What one daemon knows of what it wrote, and what it was told and found that cannot be."""
+
+    store: VaultStore
+    keys: Sequence[Key]
+    acknowledged: dict[Key, str | None] = field(default_factory=dict)
+    doubtful: dict[Key, str] = field(default_factory=dict)
+    troubles: Counter[str] = field(default_factory=Counter)
+    wrong: list[tuple[str, Key]] = field(default_factory=list)
+    written: int = 0
+    cycles: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def cycle(self) -> None:
+        """Read all, compare with what was acknowledged, and write all anew."""
+        self.cycles += 1
+        self.store.begin()
+        versions: dict[Key, Version | None] = {}
+        for place, found in self.store.read(self.keys).items():
+            if isinstance(found, StoreError):
+                self.note(found, place)
+                continue
+            self.compare(place, token(found))
+            versions[place] = found.version if isinstance(found, Stored) else None
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda place: self.write(place, versions[place]), versions))
+
+    def compare(self, place: Key, value: str | None) -> None:
+        """Hold what was read against what was acknowledged; a doubtful write may have been done or not."""
+        if value not in (self.acknowledged.get(place), self.doubtful.get(place, "")):
+            self.wrong.append((f"stale or lost: {value}, not {self.acknowledged.get(place)}", place))
+        self.acknowledged[place] = value
+        self.doubtful.pop(place, None)
+
+    def write(self, place: Key, version: Version | None) -> None:
+        """Write one value of this cycle."""
+        value = f"{place.path} of cycle {self.cycles}"
+        answer = self.store.write(place, payload(value), marks(), replaces=version)
+        with self._lock:
+            if isinstance(answer, Written):
+                self.acknowledged[place] = value
+                self.written += answer.confirmed
+                self.troubles["unconfirmed"] += not answer.confirmed
+            else:
+                self.note(answer, place)
+                if answer.maybe_written:
+                    self.doubtful[place] = value
+
+    def note(self, trouble: StoreError, place: Key) -> None:
+        """Count a trouble; that of another writer is none here, since there is none."""
+        self.troubles[trouble.reason] += 1
+        if trouble.reason not in ("no-leader", "timeout", "unreachable", "sealed"):
+            self.wrong.append((trouble.reason, place))
+
+
+def _killings(cluster: Cluster, books: Books, kills: int, done: threading.Event) -> None:
+    """Kill the leader each time that another 40 writes are done, and have it back before the next."""
+    for number in range(1, kills + 1):
+        until(lambda number=number: books.written >= 40 * number or done.is_set(), "writes", 300)
+        leader = cluster.leader()
+        if leader is None:
+            raise AssertionError("a whole cluster has a leader")
+        leader.kill()
+        until(cluster.leader, "a new leader", 90)
+        cluster.heal()
+
+
+def _endure(cluster: Cluster, mount: str, way: Between, kills: int, writes: int) -> Books:
+    books = Books(make(cluster, mount, way.url), [key(f"page{number}") for number in range(30)])
+    done = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        killer = pool.submit(_killings, cluster, books, kills, done)
+        try:
+            while books.written < writes or not killer.done():
+                books.cycle()
+        finally:
+            done.set()
+        killer.result()
+    leader = cluster.bao()
+    for place in books.keys:
+        answer = leader.admin("GET", f"{mount}/data/{place.path}")["data"]
+        books.compare(place, answer["data"]["access_token"])
+        if (answer["metadata"]["custom_metadata"] or {}).get("instance") != "acme":
+            books.wrong.append(("no marks", place))
+    return books
+
+
+def test_leader_killed_five_times_during_300_writes(whole: Cluster, mount: str, way: Between) -> None:
+    """No conflict that is none, no acknowledged write lost, none doubled, no older value read in a later cycle, and no stranger asked."""
+    books = _endure(whole, mount, way, kills=20 if LONG else 5, writes=1000 if LONG else 300)
+    assert books.wrong == []
+    assert books.written >= 300
+    assert sum(books.troubles.values()) <= books.written / 2, books.troubles
+    assert whole.trap.caught() == 0
+
+
+def test_standby_lags(whole: Cluster, mount: str) -> None:
+    """The premise of all this: a standby that is asked at once without an index gives what was there before."""
+    standby, leader = Bao(followers(whole)[0].url, whole.root), whole.bao()
+    old = 0
+    for number in range(40):
+        leader.admin("POST", f"{mount}/data/x", {"data": {"n": str(number)}})
+        status, answer = standby.call("GET", f"{mount}/data/x")
+        old += status != 200 or answer["data"]["data"]["n"] != str(number)
+    assert old > 0
+
+
+def test_read_back_on_lagging_nodes(whole: Cluster, mount: str, way: Between) -> None:
+    """Each write is read back as written whichever node is asked, without waiting for the slowest, in as few requests as on one node."""
+    store = make(whole, mount, way.url)
+    written(store.write(key("a"), payload("0"), marks(), replaces=None))
+    before = store.requests
+    for number in range(1, 20):
+        written(store.write(key("a"), payload(str(number)), marks(), replaces=str(number)))
+        assert token(one(store, key("a"))) == str(number)
+    assert store.requests - before <= 19 * 3 + 8
+    for number in range(10):
+        written(store.write(key(f"new{number}"), payload(str(number)), marks(), replaces=None))
+
+
+def test_index_that_is_waited_for(whole: Cluster, mount: str, way: Between) -> None:
+    """Where no request may be forwarded a node that lags is asked again until it has caught up, which is no quota of ours."""
+    once = iter([Reply(400, '{"errors":["X-Vault-Inconsistent: forwarding is not allowed"]}')])
+    way.rule = lambda asked: next(once, None) if "x-vault-inconsistent" in asked.headers else None
+    store = make(whole, mount, way.url)
+    written(store.write(key("a"), payload("0"), marks(), replaces=None))
+    for number in range(1, 15):
+        written(store.write(key("a"), payload(str(number)), marks(), replaces=str(number)))
+        assert token(one(store, key("a"))) == str(number)
+    assert any("allow_forwarding_via_header" in warning for warning in store.warnings)
+    assert {412, 429} & set(way.answered)
+
+
+def test_compare_and_set_judged_by_an_old_copy(whole: Cluster, mount: str, way: Between) -> None:
+    """A second daemon that writes at once over the version of the first is refused by standbys that lag, and makes no conflict of it."""
+    first, second = make(whole, mount, way.url), make(whole, mount, way.url)
+    written(first.write(key("a"), payload("0"), marks(), replaces=None))
+    written(second.write(key("b"), payload("0"), marks(), replaces=None))
+    for number in range(1, 21):
+        writer = (first, second)[number % 2]
+        assert written(writer.write(key("a"), payload(str(number)), marks(), replaces=str(number))).version == str(
+            number + 1
+        )
+    assert 400 in way.answered
+
+
+@pytest.mark.parametrize("instances", [("acme", "acme"), ("acme", "other")], ids=["one instance", "two instances"])
+def test_two_writers_at_once(whole: Cluster, mount: str, way: Between, instances: tuple[str, str]) -> None:
+    """Of two that want one place at the same moment one has it, with its own marks, and the other is told; nothing is overwritten."""
+    stores = [make(whole, mount, way.url) for _ in instances]
+
+    def write(who: int, place: Key, replaces: Version | None) -> Written | StoreError:
+        return stores[who].write(place, payload(f"{who} {replaces}"), marks(instance=instances[who]), replaces=replaces)
+
+    for number in range(12):
+        place = key(f"page{number}")
+        for replaces, version in ((None, "1"), ("1", "2")) if len(set(instances)) == 1 else ((None, "1"),):
+            answers = together(partial(write, 0, place, replaces), partial(write, 1, place, replaces))
+            (winner,) = [who for who, answer in enumerate(answers) if isinstance(answer, Written)]
+            failed(answers[1 - winner], "conflict")
+            found = stored(make(whole, mount, whole.bao().url), place)
+            assert (token(found), found.version) == (f"{winner} {replaces}", version)
+            assert found.marks is not None
+            assert found.marks.instance == instances[winner]
+
+
+def test_two_daemons_that_write_the_same(whole: Cluster, mount: str, way: Between) -> None:
+    """Two daemons of one instance that write one payload at once both succeed, by one version."""
+    stores = [make(whole, mount, way.url) for _ in range(2)]
+    for number in range(8):
+        for version, replaces in (("1", None), ("2", "1")):
+            wanted = (key(f"page{number}"), payload(version), marks())
+            answers = together(*(partial(store.write, *wanted, replaces=replaces) for store in stores))
+            assert {written(answer).version for answer in answers} == {version}
+
+
+def test_no_quorum(whole: Cluster, mount: str) -> None:
+    """With two of three dead, what the last one answers from its old copy is not taken for what is stored; nobody else is asked."""
+    lone, *_ = followers(whole)
+    dead = [node for node in whole.nodes if node is not lone]
+    with between(whole.bao().url) as way:
+        store = make(whole, mount, way.url, timeout=2)
+        without_token = make(whole, mount, way.url, timeout=2, login=_approle(whole, mount))
+        written(store.write(key("a"), payload("one"), marks(), replaces=None))
+        until(lambda: Bao(lone.url, whole.root).call("GET", f"{mount}/data/{PREFIX}a")[0] == 200, "the standby has it")
+        lone.kill()
+        written(store.write(key("a"), payload("two"), marks(), replaces="1"))
+        for node in dead:
+            node.kill()
+        whole.restart(lone)
+        way.upstreams = [lone.url]
+        copy = Bao(lone.url, whole.root).call("GET", f"{mount}/data/{PREFIX}a")
+        assert (copy[0], copy[1]["data"]["data"]["access_token"]) == (200, "one")
+        for ask in (
+            lambda: one(store, key("a")),
+            lambda: store.write(key("a"), payload("three"), marks(), replaces="2"),
+            lambda: store.owned("acme"),
+            lambda: one(without_token, key("a")),
+        ):
+            store.begin()
+            assert failed(ask(), "no-leader").whole
+        way.upstreams = whole.urls
+        store.begin()
+        assert failed(one(store, key("a"))).reason in ("no-leader", "unreachable")
+        whole.heal()
+        store.begin()
+        assert token(one(store, key("a"))) == "two"
+        written(store.write(key("a"), payload("three"), marks(), replaces="2"))
+    assert whole.trap.caught() == 0
+
+
+def _approle(cluster: Cluster, mount: str) -> AppRoleLogin:
+    bao = cluster.bao()
+    where, role, secret = bao.approle(bao.policy(rules(mount)))
+    return AppRoleLogin(lambda: Secret(role), lambda: Secret(secret), mount=where)
+
+
+def test_login_brings_the_index(whole: Cluster, mount: str) -> None:
+    """A store that has just logged in reads what was last written, also from a standby: only the active node can grant a token."""
+    login, leader = _approle(whole, mount), whole.bao()
+    standby = followers(whole)[0]
+    for number in range(10):
+        leader.admin("POST", f"{mount}/data/{PREFIX}a", {"data": {"access_token": str(number)}})
+        assert token(one(make(whole, mount, standby.url, login=login), key("a"))) == str(number)
+
+
+def test_snapshot_that_is_restored(whole: Cluster, mount: str, way: Between) -> None:
+    """After a snapshot was restored versions go back: what is stored then is read, and written over by compare-and-set."""
+    store = make(whole, mount, way.url, timeout=5)
+    written(store.write(key("a"), payload("one"), marks(), replaces=None))
+    snapshot = _snapshot(whole, "GET", "snapshot")
+    written(store.write(key("a"), payload("two"), marks(), replaces="1"))
+    written(store.write(key("b"), payload("one"), marks(), replaces=None))
+    _snapshot(whole, "POST", "snapshot-force", snapshot)
+    until(whole.whole, "three voters")
+
+    def read_again() -> bool:
+        store.begin()
+        return not isinstance(one(store, key("a")), StoreError)
+
+    until(read_again, "the store answers")
+    store.begin()
+    assert token(one(store, key("a"))) == "one"
+    assert isinstance(one(store, key("b")), Absent)
+    failed(store.write(key("a"), payload("three"), marks(), replaces="2"), "conflict")
+    assert written(store.write(key("a"), payload("three"), marks(), replaces="1")).version == "2"
+    written(store.write(key("b"), payload("two"), marks(), replaces=None))
+
+
+def _snapshot(cluster: Cluster, method: str, what: str, content: bytes | None = None) -> bytes:
+    address = f"{cluster.bao().url}/v1/sys/storage/raft/{what}"
+    request = urllib.request.Request(address, content, {"X-Vault-Token": cluster.root}, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return bytes(answer.read())
+
+
+def test_index_that_no_node_will_reach(whole: Cluster, mount: str, way: Between) -> None:
+    """An index of a time that was undone, and which no node will ever have seen, is dropped within a call, and the next cycle goes on."""
+    store = make(whole, mount, way.url)
+    written(store.write(key("a"), payload("one"), marks(), replaces=None))
+
+    def refuse(asked: Asked) -> Reply | None:
+        return Reply(429, '{"errors":[]}', {"Retry-After": "1"}) if "x-vault-index" in asked.headers else None
+
+    way.rule = refuse
+    store.begin()
+    failed(one(store, key("a")), "no-leader")
+    way.rule = None
+    store.begin()
+    assert token(one(store, key("a"))) == "one"

@@ -1,0 +1,635 @@
+"""How a Vault store comes by its token: one login per token's life, none wasted, none left behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from sync.core.model import Absent
+from sync.core.secret import CredentialError, Secret
+from sync.runtime.threads import Stopping, SystemClock
+from sync.stores.vault.settings import AppRoleLogin, KubernetesLogin, Login, TokenLogin
+from sync.stores.vault.store import VaultStore
+from tests.support.rigs.vault import LeapingClock, VaultRig, rules
+from tests.support.services.bao import Bao, bao, raft
+from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, between, times
+from tests.support.store_contract import failed, marks, one, payload, together, written
+
+__all__ = ["bao", "raft"]
+
+SPENT = Reply(400, '{"errors":["invalid role or secret ID"]}')
+
+
+class Held:
+    """A credential whose value can be changed, as a file's can; it counts how often it is read."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        self.reads = 0
+
+    def __call__(self) -> Secret:
+        self.reads += 1
+        if not self.value:
+            raise CredentialError("env VAULT_SECRET_ID is not set")
+        return Secret(self.value)
+
+
+@pytest.fixture
+def rig(bao: Bao) -> VaultRig:
+    """Give a fresh mount."""
+    return VaultRig(bao)
+
+
+@pytest.fixture
+def way(bao: Bao) -> Iterator[Between]:
+    """Give the proxy before the server."""
+    with between(bao.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def clock() -> LeapingClock:
+    """Give a clock that can be moved on."""
+    return LeapingClock()
+
+
+class Role:
+    """An AppRole of the least policy, and a store that logs in with it through the proxy."""
+
+    def __init__(self, rig: VaultRig, way: Between, clock: LeapingClock, **settings: Any) -> None:
+        secret = settings.pop("secret", None)
+        self.bao, self.way = rig.bao, way
+        self.mount, role, secret_id = rig.bao.approle(rig.bao.policy(rules(rig.mount)), secret=secret, **settings)
+        self.secret_id = Held(secret_id)
+        login = AppRoleLogin(lambda: Secret(role), self.secret_id, mount=self.mount)
+        self.store = VaultStore("vault", rig.settings(address=way.url, login=login), clock=clock, workers=1)
+
+    def tokens(self) -> list[str]:
+        """Give the tokens that were used, in the order of their first use."""
+        used = [asked.headers["x-vault-token"] for asked in self.way.asked if "x-vault-token" in asked.headers]
+        return list(dict.fromkeys(used))
+
+    def asked(self, part: str) -> int:
+        """Count the requests whose path ends so."""
+        return len([asked for asked in self.way.asked if asked.path.endswith(part)])
+
+    def revoke(self) -> None:
+        """Revoke the token in use, as its end would."""
+        self.bao.admin("POST", "auth/token/revoke", {"token": self.tokens()[-1]})
+
+
+def test_one_login_for_many_cycles(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """Cycle after cycle uses one token; closing revokes it."""
+    role = Role(rig, way, clock)
+    for _ in range(5):
+        role.store.begin()
+        assert isinstance(one(role.store, rig.key("a")), Absent)
+        role.store.owned("acme")
+    role.store.close()
+    assert (role.store.logins, role.secret_id.reads, len(role.tokens())) == (1, 1, 1)
+    assert rig.bao.call("GET", "auth/token/lookup-self", token=role.tokens()[0])[0] == 403
+
+
+@pytest.mark.parametrize("deed", [Deed.HANG, Reply(307, "", {"Location": "http://127.0.0.1:9/"})])
+def test_closing_ends_soon(rig: VaultRig, way: Between, clock: LeapingClock, deed: Deed | Reply) -> None:
+    """A server that does not take a token back holds up no exit, whether shutdown was asked for or not."""
+    for stopping in (True, False):
+        role = Role(rig, way, clock)
+        one(role.store, rig.key("a"))
+        way.rule = times(10**6, deed, "POST", "revoke-self")
+        began = time.monotonic()
+        if stopping:
+            clock.stop.set()
+        role.store.close()
+        clock.stop.clear()
+        assert time.monotonic() - began < 8
+
+
+def test_one_login_for_many_threads(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """Threads that need a token at once wait for one login, and for one anew when it dies."""
+    role = Role(rig, way, clock)
+    keys = [rig.key(f"page{number}") for number in range(8)]
+    together(*(lambda key=key: one(role.store, key) for key in keys))
+    assert role.store.logins == 1
+    role.revoke()
+    answers = together(*(lambda key=key: one(role.store, key) for key in keys))
+    assert all(isinstance(answer, Absent) for answer in answers)
+    assert role.store.logins == 2
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_dead_token(rig: VaultRig, way: Between, clock: LeapingClock, *, write: bool) -> None:
+    """A token that was revoked or has ended costs one login and one more try, also amid a write."""
+    role = Role(rig, way, clock)
+    one(role.store, rig.key("a"))
+    role.revoke()
+    if write:
+        written(role.store.write(rig.key("a"), payload(), marks(), replaces=None))
+    else:
+        assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert role.store.logins == 2
+
+
+def test_token_of_few_uses(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A token that is used up is replaced as often as it takes."""
+    role = Role(rig, way, clock, token_num_uses=4)
+    for number in range(6):
+        assert isinstance(one(role.store, rig.key(f"page{number}")), Absent)
+    assert role.store.logins > 2
+
+
+def test_renewed_at_two_thirds(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A token is renewed once two thirds of its life are over, and not before; the login is not repeated."""
+    role = Role(rig, way, clock, token_ttl="300s")
+    one(role.store, rig.key("a"))
+    clock.leap(195)
+    one(role.store, rig.key("a"))
+    assert role.asked("renew-self") == 0
+    clock.leap(10)
+    one(role.store, rig.key("a"))
+    one(role.store, rig.key("a"))
+    assert (role.asked("renew-self"), role.store.logins, len(role.tokens())) == (1, 1, 1)
+
+
+def test_a_life_that_is_over_is_not_renewed(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """After a pause longer than the token's life a login is made at once."""
+    role = Role(rig, way, clock, token_ttl="300s")
+    one(role.store, rig.key("a"))
+    clock.leap(400)
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert (role.asked("renew-self"), role.store.logins) == (0, 2)
+
+
+def test_batch_tokens_are_not_renewed(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """What says that it cannot be renewed is believed; closing it is no trouble."""
+    role = Role(rig, way, clock, token_type="batch", token_ttl="300s")
+    one(role.store, rig.key("a"))
+    clock.leap(201)
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    role.store.close()
+    assert (role.asked("renew-self"), role.store.logins) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(400, '{"errors":["lease is not renewable"]}'),
+        Reply(403, '{"errors":["permission denied"]}'),
+        Reply(200, '{"auth":{"client_token":"x","lease_duration":20,"renewable":true},"warnings":["capped"]}'),
+    ],
+)
+def test_renewal_that_is_refused_or_capped(rig: VaultRig, way: Between, clock: LeapingClock, answer: Reply) -> None:
+    """At the end of a token's greatest life a login is made, while the old token still works."""
+    role = Role(rig, way, clock, token_ttl="300s")
+    one(role.store, rig.key("a"))
+    way.rule = times(1, answer, "POST", "renew-self")
+    clock.leap(201)
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert role.store.logins == 2
+
+
+def test_renewal_in_trouble_uses_no_credential_up(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A renewal that meets trouble is tried again and again until the token's end, and only then is a login made."""
+    role = Role(rig, way, clock, token_ttl="300s")
+    one(role.store, rig.key("a"))
+    way.rule = times(10**6, Reply(500, '{"errors":["internal error"]}'), "POST", "renew-self")
+    clock.leap(201)
+    for _ in range(5):
+        role.store.begin()
+        assert isinstance(one(role.store, rig.key("a")), Absent)
+        clock.leap(15)
+    assert (role.store.logins, role.asked("renew-self") > 1) == (1, True)
+    way.rule = None
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    clock.leap(100)
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert role.store.logins == 1
+    clock.leap(301)
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert role.store.logins == 2
+
+
+def test_a_living_token_is_used_to_its_end(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """Where neither renewal nor login can be had the token serves on, and a secret id is not burnt again and again."""
+    role = Role(rig, way, clock, token_ttl="300s", secret={"num_uses": 1})
+    one(role.store, rig.key("a"))
+    way.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
+    clock.leap(201)
+    for _ in range(3):
+        role.store.begin()
+        assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert role.asked(f"{role.mount}/login") == 2
+
+
+def test_used_up_secret_id(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A secret id that Vault refuses is not tried again, cycle after cycle, until the file has another."""
+    role = Role(rig, way, clock, secret={"num_uses": 1})
+    one(role.store, rig.key("a"))
+    role.revoke()
+    for _ in range(4):
+        role.store.begin()
+        problem = failed(one(role.store, rig.key("a")), "login-refused")
+        assert problem.whole
+        assert role.secret_id.value not in repr(problem)
+    assert role.asked(f"{role.mount}/login") == 2
+    role.secret_id.value = rig.bao.secret_id(role.mount)
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+
+
+def test_a_login_that_fails_is_tried_once_a_cycle(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A thousand Pages do not knock a thousand times at a method that refuses."""
+    role = Role(rig, way, clock)
+    way.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "/login")
+    for cycle in (1, 2):
+        role.store.begin()
+        keys = [rig.key(f"page{number}") for number in range(20)]
+        assert {failed(answer).reason for answer in role.store.read(keys).values()} == {"login-refused"}
+        assert role.asked("/login") == cycle
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        (Reply(503, '{"errors":["Vault is sealed"]}'), "sealed"),
+        (Reply(200, "<html>", {"Content-Type": "text/html"}), "not-vault"),
+        (Reply(200, '{"auth":null}'), "not-vault"),
+        (Reply(200, '{"auth":{"client_token":7}}'), "not-vault"),
+        (Reply(307, "", {"Location": "http://127.0.0.1:9/"}), "no-leader"),
+        (Reply(429, '{"errors":["request path: rate limit quota exceeded"]}'), "throttled"),
+        (Reply(400, '{"errors":["request path \\"auth/approle/login\\": lease count quota exceeded"]}'), "throttled"),
+        (Reply(500, '{"errors":["boom"]}'), "unexpected"),
+        (Reply(400, '{"errors":["missing client token"]}'), "login-refused"),
+        (Deed.CUT, "unreachable"),
+        (SPENT, "login-refused"),
+    ],
+)
+def test_login_that_cannot_be_had(
+    rig: VaultRig, way: Between, clock: LeapingClock, deed: Deed | Reply, reason: str
+) -> None:
+    """A login in trouble is the whole store's trouble, with its own reason and nothing quoted; a redirect gets no secret."""
+    role = Role(rig, way, clock)
+    way.rule = times(10**6, deed, "POST", "/login")
+    role.store.begin()
+    problem = failed(one(role.store, rig.key("a")), reason)
+    assert problem.whole
+    assert not problem.maybe_written
+    assert role.secret_id.value not in repr(problem)
+
+
+def test_lost_answer_to_a_login_burns_no_second_use(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A login whose answer was lost is not sent again within the cycle."""
+    role = Role(rig, way, clock)
+    way.rule = times(10**6, Deed.LOSE, "POST", "/login")
+    failed(one(role.store, rig.key("a")), "unreachable")
+    assert role.asked("/login") == 1
+
+
+def test_quota_that_passes(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A login that a quota holds up is waited for."""
+    role = Role(rig, way, clock)
+    way.rule = times(3, Reply(429, '{"errors":["request path: rate limit quota exceeded"]}'), "POST", "/login")
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert len(clock.slept) == 3
+
+
+def test_real_rate_quota(rig: VaultRig) -> None:
+    """Vault's own rate quota on the mount slows a reading down and fails nothing."""
+    rig = VaultRig(rig.bao, detailed=False)
+    rig.bao.admin("POST", f"sys/quotas/rate-limit/{rig.mount}", {"path": f"{rig.mount}/", "rate": 50})
+    store = VaultStore("vault", rig.settings(timeout=30), clock=SystemClock())
+    answers = store.read([rig.key(f"page{number}") for number in range(80)])
+    rig.bao.admin("DELETE", f"sys/quotas/rate-limit/{rig.mount}")
+    assert all(isinstance(answer, Absent) for answer in answers.values()), answers
+
+
+def test_missing_credential(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A credential that cannot be read names its reference, and is read anew in the next cycle."""
+    role = Role(rig, way, clock)
+    good, role.secret_id.value = role.secret_id.value, ""
+    problem = failed(one(role.store, rig.key("a")), "credentials")
+    assert "VAULT_SECRET_ID" in problem.message
+    assert problem.whole
+    role.secret_id.value = good
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+
+
+def token_store(rig: VaultRig, way: Between, token: Held) -> VaultStore:
+    """Make a store with a token that is somebody else's."""
+    return VaultStore("vault", rig.settings(address=way.url, login=TokenLogin(token)), clock=LeapingClock())
+
+
+def test_foreign_token_is_never_touched(rig: VaultRig, way: Between) -> None:
+    """The method ``token`` makes no login, renews nothing and revokes nothing."""
+    store = token_store(rig, way, Held(rig.token))
+    one(store, rig.key("a"))
+    store.close()
+    assert not [asked for asked in way.asked if "/auth/" in asked.path]
+    assert rig.bao.call("GET", "auth/token/lookup-self", token=rig.token)[0] == 200
+
+
+def test_foreign_token_is_read_anew_each_cycle(rig: VaultRig, way: Between) -> None:
+    """A token that was rotated on disk is used from the next cycle on; one that died meanwhile is read again at once."""
+    policy = rig.bao.policy(rules(rig.mount))
+    held = Held(rig.bao.token(policy))
+    store = token_store(rig, way, held)
+    one(store, rig.key("a"))
+    old, held.value = held.value, rig.bao.token(policy)
+    rig.bao.admin("POST", "auth/token/revoke", {"token": old})
+    assert isinstance(one(store, rig.key("a")), Absent)
+    held.value = rig.bao.token(policy)
+    store.begin()
+    one(store, rig.key("a"))
+    assert way.asked[-1].headers["x-vault-token"] == held.value
+
+
+@pytest.mark.parametrize("token", ["hvs.nonsense", "", "with\nline", "ünïcode"])
+def test_useless_token(rig: VaultRig, way: Between, token: str) -> None:
+    """A token that Vault does not know, or that is none, is told as such, and not retried a thousand times."""
+    store = token_store(rig, way, Held(token))
+    answers = store.read([rig.key(f"page{number}") for number in range(20)])
+    problems = [failed(answer) for answer in answers.values()]
+    assert {problem.reason for problem in problems} <= {"login-refused", "credentials"}
+    assert all(problem.whole for problem in problems)
+    assert not token or token not in repr(problems)
+    assert len(way.asked) < 10
+
+
+def test_environment_of_vaults_own_tools_is_ignored(
+    rig: VaultRig, way: Between, clock: LeapingClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """VAULT_ variables, a token file and proxies in the environment change nothing."""
+    for name, value in {
+        "VAULT_TOKEN": "stranger",
+        "VAULT_ADDR": "http://127.0.0.1:9",
+        "VAULT_NAMESPACE": "elsewhere",
+        "VAULT_CACERT": "/nonexistent",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "HOME": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".vault-token").write_text("stranger")
+    role = Role(rig, way, clock)
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+    assert not [
+        asked for asked in way.asked if "stranger" in asked.headers.values() or "x-vault-namespace" in asked.headers
+    ]
+
+
+def test_namespaces(bao: Bao) -> None:
+    """A store works inside a namespace, with a login there; a namespace that is missing is named as the cause."""
+    bao.call("POST", "sys/namespaces/team-a", {})
+    inside = Bao(bao.url, bao.root, namespace="team-a")
+    rig = VaultRig(inside)
+    mount, role, secret_id = inside.approle(inside.policy(rules(rig.mount)))
+    login = AppRoleLogin(lambda: Secret(role), lambda: Secret(secret_id), mount=mount)
+    store = rig.make_store(login=login)
+    written(store.write(rig.key("a"), payload(), marks(), replaces=None))
+    assert inside.admin("GET", rig.at("data", rig.key("a")))["data"]["data"] == payload().reveal()
+    store.close()
+    missing = rig.make_store(login=login, namespace="team-b")
+    failed(one(missing, rig.key("a")), "namespace")
+
+
+def test_login_in_another_namespace(bao: Bao, way: Between, clock: LeapingClock) -> None:
+    """A login's own namespace goes with the login alone."""
+    rig = VaultRig(bao)
+    mount, role, secret_id = bao.approle(bao.policy(rules(rig.mount)))
+    for own, expected in ((None, "team-x"), ("", None), ("team-y", "team-y")):
+        login = AppRoleLogin(lambda: Secret(role), lambda: Secret(secret_id), mount=mount, namespace=own)
+        way.asked.clear()
+        store = VaultStore("vault", rig.settings(address=way.url, login=login, namespace="team-x"), clock=clock)
+        one(store, rig.key("a"))
+        assert way.asked[0].headers.get("x-vault-namespace") == expected
+
+
+class Reviewer(BaseHTTPRequestHandler):
+    """A Kubernetes API that reviews tokens: it vouches for the one service account of these tests."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Stay silent."""
+
+    def do_POST(self) -> None:
+        """Answer a TokenReview."""
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        user = {"username": "system:serviceaccount:meta:sync", "uid": "uid-1"}
+        review |= {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}
+        review["status"] = {"authenticated": True, "user": user, "audiences": ["vault"]}
+        body = json.dumps(review).encode()
+        self.send_response(201)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def kubernetes(bao: Bao, rig: VaultRig) -> Iterator[str]:
+    """Enable the method at a mount of its own, against the reviewer; gives the mount."""
+    mount = f"kubernetes-{rig.mount}"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Reviewer)
+    config = {
+        "kubernetes_host": f"http://127.0.0.1:{server.server_port}",
+        "kubernetes_ca_cert": trustme.CA().cert_pem.bytes().decode(),
+        "token_reviewer_jwt": jwt(),
+        "disable_local_ca_jwt": True,
+    }
+    role = {
+        "bound_service_account_names": ["sync"],
+        "bound_service_account_namespaces": ["meta"],
+        "token_policies": [bao.policy(rules(rig.mount))],
+    }
+    bao.admin("POST", f"sys/auth/{mount}", {"type": "kubernetes"})
+    bao.admin("POST", f"auth/{mount}/config", config)
+    bao.admin("POST", f"auth/{mount}/role/sync", role)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield mount
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def jwt() -> str:
+    """Make a service account's token, signed by nobody since the reviewer vouches for it."""
+    now = int(time.time())
+    account = {"namespace": "meta", "serviceaccount": {"name": "sync", "uid": "uid-1"}}
+    claims = {
+        "iss": "kubernetes",
+        "sub": "system:serviceaccount:meta:sync",
+        "aud": ["vault"],
+        "iat": now,
+        "nbf": now,
+        "exp": now + 600,
+    }
+    parts = ({"alg": "RS256", "typ": "JWT"}, {**claims, "kubernetes.io": account})
+    texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
+    return ".".join([*texts, base64.urlsafe_b64encode(b"signature" * 20).rstrip(b"=").decode()])
+
+
+def test_kubernetes(rig: VaultRig, way: Between, clock: LeapingClock, kubernetes: str) -> None:
+    """A service account's JWT gives a token; a role that is not there is refused, and tried again in the next cycle."""
+    held = Held(jwt())
+    good: Login = KubernetesLogin("sync", held, mount=kubernetes)
+    store = VaultStore("vault", rig.settings(address=way.url, login=good), clock=clock)
+    written(store.write(rig.key("a"), payload(), marks(), replaces=None))
+    store.close()
+    bad: Login = KubernetesLogin("nobody", held, mount=kubernetes)
+    other = VaultStore("vault", rig.settings(address=way.url, login=bad), clock=clock)
+    for _ in range(2):
+        other.begin()
+        problem = failed(one(other, rig.key("a")), "login-refused")
+        assert held.value not in repr(problem)
+    assert len([asked for asked in way.asked if asked.path.endswith("/login")]) == 3
+
+
+def test_wrong_authority_and_one_put_right(raft: Bao, tmp_path: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A CA that does not vouch is a TLS trouble, without an offer to look away; a file put right counts from the next cycle."""
+    ca = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(ca)
+    rig = VaultRig(raft)
+    store = rig.make_store(ca_file=str(ca))
+    store.begin()
+    assert failed(one(store, rig.key("a")), "tls").whole
+    failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "tls")
+    assert raft.ca is not None
+    ca.write_bytes(raft.ca.read_bytes())
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    ca.unlink()
+    store.begin()
+    assert "ca_file" in failed(one(store, rig.key("a")), "tls").message
+
+
+def test_plain_http_to_a_tls_port(raft: Bao) -> None:
+    """An address with the wrong scheme is told as such."""
+    rig = VaultRig(raft)
+    store = rig.make_store(address=raft.url.replace("https", "http"), ca_file=None)
+    assert "https" in failed(one(store, rig.key("a")), "tls").message
+
+
+def test_proxy_that_cannot_be_read(rig: VaultRig) -> None:
+    """Without the proxy's URL nothing is sent at all, least of all past the proxy."""
+    held = Held("")
+    store = rig.make_store(proxy=held)
+    failed(one(store, rig.key("a")), "credentials")
+    assert store.requests == 0
+    held.value = "http://user:secretpassword@127.0.0.1:9"
+    store.begin()
+    problem = failed(one(store, rig.key("a")), "unreachable")
+    assert "secretpassword" not in repr(problem)
+
+
+def test_rule_sees_all(way: Between, rig: VaultRig) -> None:
+    """The proxy shows the login's request as the server would see it."""
+    seen: list[Asked] = []
+    way.rule = seen.append
+    one(token_store(rig, way, Held(rig.token)), rig.key("a"))
+    assert seen[0].headers["x-vault-token"] == rig.token
+
+
+def test_a_refused_renewal_is_asked_for_once_a_cycle(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """Where a living token can be neither renewed nor replaced, a thousand requests do not ask for it a thousand times."""
+    role = Role(rig, way, clock, token_ttl="300s", secret={"num_uses": 1})
+    one(role.store, rig.key("a"))
+    way.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
+    clock.leap(201)
+    for cycle in (1, 2):
+        role.store.begin()
+        for number in range(20):
+            assert isinstance(one(role.store, rig.key(f"page{number}")), Absent)
+        assert role.asked("renew-self") == cycle
+
+
+def test_leases_of_a_token_of_short_life(rig: VaultRig, way: Between) -> None:
+    """Cycle after cycle over several lives of a token leaves at most two leases at any time, and its end leaves what ends by itself."""
+    role = Role(rig, way, LeapingClock(), token_ttl="2s", token_max_ttl="3s")
+    store = VaultStore("vault", replace(role.store._settings, timeout=10), clock=SystemClock(), workers=1)
+    end, cycles, most = time.monotonic() + 5, 0, 0
+    while time.monotonic() < end:
+        store.begin()
+        assert isinstance(one(store, rig.key("a")), Absent)
+        cycles += 1
+        most = max(most, len(leases(rig.bao, role.mount)))
+    before = leases(rig.bao, role.mount)
+    store.close()
+    assert cycles > 5
+    assert 2 <= store.logins <= 5
+    assert role.asked("renew-self") > 0
+    assert most <= 2
+    assert len(leases(rig.bao, role.mount)) == len(before) - 1
+
+
+def leases(bao: Bao, mount: str) -> list[str]:
+    """Name the leases of an auth method's tokens."""
+    status, answer = bao.call("LIST", f"sys/leases/lookup/auth/{mount}/login")
+    return list(answer["data"]["keys"]) if status == 200 else []
+
+
+@pytest.mark.parametrize("wrong", ["host", "end"])
+def test_certificate_that_does_not_fit(bao: Bao, rig: VaultRig, tmp_path: Path, wrong: str) -> None:
+    """A certificate for another host, or past its end, is a TLS trouble; nothing is sent to who shows it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    if wrong == "host":
+        shown = authority.issue_cert("vault.elsewhere")
+    else:
+        shown = authority.issue_cert("127.0.0.1", not_after=datetime(2026, 1, 1, tzinfo=UTC))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    shown.configure_cert(tls)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        heard: list[bytes] = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    line, _ = listener.accept()
+                    with suppress(OSError), tls.wrap_socket(line, server_side=True) as safe:
+                        heard.append(safe.recv(1))
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        store = VaultStore(
+            "vault", rig.settings(address=address, ca_file=str(tmp_path / "ca.pem")), clock=LeapingClock()
+        )
+        problem = failed(one(store, rig.key("a")), "tls")
+        assert problem.whole
+        assert "verif" not in problem.remedy.lower()
+        listener.shutdown(socket.SHUT_RDWR)
+    assert not any(heard)
+
+
+def test_a_login_under_way_at_shutdown_is_given_back(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+    """A login that Vault has granted when shutdown is asked for is heard of, so that closing revokes its token."""
+    role = Role(rig, way, clock)
+
+    def done(asked: Asked) -> None:
+        if asked.path.endswith("/login"):
+            clock.stop.set()
+            time.sleep(0.7)  # longer than a socket takes to notice
+
+    way.done = done
+    with pytest.raises(Stopping):
+        one(role.store, rig.key("a"))
+    way.done = None
+    role.store.close()
+    assert rig.bao.call("GET", "auth/token/lookup-self", token=role.tokens()[0])[0] == 403

@@ -1,0 +1,119 @@
+"""What a policy that lacks something looks like: told before anything is written, by path and capability."""
+
+from __future__ import annotations
+
+import pytest
+
+from sync.core.model import Absent, Stored
+from sync.stores.vault.store import VaultStore
+from tests.support.rigs.vault import LeapingClock, VaultRig, rules, settings
+from tests.support.services.bao import Bao, bao
+from tests.support.services.fault_proxy import between
+from tests.support.store_contract import failed, marks, one, payload, stored, written
+
+__all__ = ["bao"]
+
+DATA = 'path "{mount}/data/meta/pages/*" {{ capabilities = [{caps}] }}\n'
+METADATA = 'path "{mount}/metadata/meta/pages/*" {{ capabilities = [{caps}] }}\n'
+
+
+def make(rig: VaultRig, policy: str, *, default: bool = True) -> VaultStore:
+    """Make a store under this policy, with the default policy or without."""
+    token = rig.bao.token(rig.bao.policy(policy), no_default_policy=not default)
+    return VaultStore("vault", settings(rig.bao, rig.mount, token), clock=LeapingClock())
+
+
+@pytest.fixture
+def rig(bao: Bao) -> VaultRig:
+    """Give a fresh mount."""
+    return VaultRig(bao)
+
+
+@pytest.mark.parametrize("default", [True, False], ids=["default", "bare"])
+@pytest.mark.parametrize("metadata", ['"read", "list"', '"deny"'])
+def test_marks_denied_is_found_before_the_data_is_written(rig: VaultRig, metadata: str, *, default: bool) -> None:
+    """A policy without patch on metadata stops a write before its data, whether the token may ask for capabilities or not."""
+    policy = DATA.format(mount=rig.mount, caps='"create", "read", "update"') + METADATA.format(
+        mount=rig.mount, caps=metadata
+    )
+    store, key = make(rig, policy, default=default), rig.key("a")
+    store.begin()
+    problem = failed(store.write(key, payload(), marks(), replaces=None), "denied")
+    assert f"{rig.mount}/metadata/meta/pages/a" in problem.message
+    assert "patch" in problem.remedy
+    assert not problem.whole
+    assert rig.bao.call("GET", rig.at("metadata", key))[0] == 404
+
+
+@pytest.mark.parametrize(("lacks", "replaces"), [("create", None), ("update", "1")])
+def test_data_denied(rig: VaultRig, lacks: str, replaces: str | None) -> None:
+    """A policy that lets us read but not write names the capability that the write lacks."""
+    other = {"create": "update", "update": "create"}[lacks]
+    policy = DATA.format(mount=rig.mount, caps=f'"read", "{other}"') + METADATA.format(
+        mount=rig.mount, caps='"read", "patch", "list"'
+    )
+    key = rig.key("a")
+    if replaces:
+        rig.plant(key, {"a": "b"})
+    store = make(rig, policy)
+    problem = failed(store.write(key, payload(), marks(), replaces=replaces), "denied")
+    assert f"`{lacks}`" in problem.message
+    assert f"{rig.mount}/data/meta/pages/a" in problem.message
+
+
+def test_reading_denied(rig: VaultRig) -> None:
+    """A policy that allows nothing here denies each key, without logging in again and again for it."""
+    with between(rig.bao.url) as way:
+        token = rig.bao.token(rig.bao.policy(f'path "{rig.mount}/data/else" {{ capabilities = ["read"] }}'))
+        store = VaultStore("vault", settings(rig.bao, rig.mount, token, address=way.url), clock=LeapingClock())
+        keys = [rig.key(f"page{number}") for number in range(30)]
+        for answer in store.read(keys).values():
+            assert "`read`" in failed(answer, "denied").message
+        failed(store.owned("acme"), "denied")
+        assert len([asked for asked in way.asked if asked.path.endswith("lookup-self")]) <= 1
+
+
+def test_listing_denied(rig: VaultRig) -> None:
+    """Without list a container and nothing are told apart by the metadata of each; only orphans cannot be told."""
+    policy = DATA.format(mount=rig.mount, caps='"create", "read", "update"') + METADATA.format(
+        mount=rig.mount, caps='"read", "patch"'
+    )
+    store = make(rig, policy)
+    rig.plant_empty(rig.key("empty"), {"a": "b"})
+    answers = store.read([rig.key("empty"), rig.key("absent")])
+    empty = answers[rig.key("empty")]
+    assert isinstance(empty, Stored)
+    assert empty.state == "empty"
+    assert isinstance(answers[rig.key("absent")], Absent)
+    assert "`list`" in failed(store.owned("acme"), "denied").message
+    written(store.write(rig.key("absent"), payload(), marks(), replaces=None))
+
+
+def test_metadata_of_a_stranger_denied(rig: VaultRig) -> None:
+    """What the policy hides cannot be told to be ours, which is a warning and no failure."""
+    key = rig.key("a")
+    policy = f"""
+        path "{rig.mount}/data/{key.path}" {{ capabilities = ["create", "read", "update"] }}
+        path "{rig.mount}/metadata/{key.path}" {{ capabilities = ["read", "patch"] }}
+        path "{rig.mount}/metadata/meta/pages/" {{ capabilities = ["list"] }}
+    """
+    store = make(rig, policy)
+    store.begin()
+    written(store.write(key, payload(), marks(), replaces=None))
+    rig.plant(rig.key("hidden"), {"a": "b"})
+    store.read([key])
+    assert store.owned("acme") == [(key, marks())]
+    assert len(store.warnings) == 1
+    store.begin()
+    assert list(store.warnings) == []
+
+
+def test_the_least_policy_without_the_default_policy(rig: VaultRig) -> None:
+    """A token that may ask nothing about itself still reads, writes and marks."""
+    store, key = make(rig, rules(rig.mount), default=False), rig.key("a")
+    store.begin()
+    assert isinstance(one(store, key), Absent)
+    first = written(store.write(key, payload(), marks(), replaces=None))
+    written(store.write(key, payload("two"), marks(), replaces=first.version))
+    written(store.mark(key, marks(labels={}), version="2"))
+    assert stored(rig.make_store(), key).marks == marks(labels={})

@@ -1,0 +1,369 @@
+"""A Graph, stores and a clock in memory, each as honest as its protocol's docstrings demand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sync.core.memory.memory import Memory
+from sync.core.memory.quota import Pool
+from sync.core.model import (
+    NEVER,
+    Absent,
+    Ask,
+    Fetched,
+    Key,
+    Marks,
+    Page,
+    Parent,
+    Probe,
+    SourceError,
+    Stored,
+    StoreError,
+    TokenFacts,
+    Verdict,
+    Version,
+    Written,
+)
+from sync.core.payload import Payload, PayloadTemplate
+from sync.core.report.report import Report
+from sync.core.secret import Secret
+from sync.cycle import Task, run
+from sync.graph.parents import judge_parent
+from sync.runtime.threads import Stopping
+from sync.stores.interface import Capabilities, Store
+from tests.support.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts
+
+T = TypeVar("T")
+CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", who="nobody")
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class StillClock:
+    """Time stands still but for what a test lets pass; ``stopping`` asks everything to stop."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self.stopping = False
+
+    def now(self) -> datetime:
+        """Give the wall clock's time."""
+        return NOW + timedelta(seconds=self.passed)
+
+    def monotonic(self) -> float:
+        """Give the seconds passed so far."""
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        """Let the time pass at once."""
+        self.check()
+        self.passed += seconds
+
+    def check(self) -> None:
+        """Raise Stopping once a test asks for it."""
+        if self.stopping:
+            raise Stopping
+
+
+class InTurn(StillClock):
+    """A clock under which one thing is done after the other, so that no thread's pause is another's delay."""
+
+    def order(self, items: Sequence[T]) -> Sequence[T]:
+        """Keep the order."""
+        return items
+
+
+@dataclass
+class World:
+    """What Meta knows: each Page's present token, which tokens are dead, and what it refuses to say."""
+
+    clock: StillClock
+    generation: int = 0
+    changing: bool = False
+    dead: set[Secret] = field(default_factory=set)
+    forgets: set[Secret] = field(default_factory=set)
+    """Not asked about, as if there were no room for them in the quota."""
+    leaves_out: frozenset[str] = frozenset()
+    """Pages left out of an answer, which is against the protocol."""
+    owners: dict[Secret, str] = field(default_factory=dict)
+    ends: dict[Secret, datetime] = field(default_factory=dict)
+    errors: dict[str, SourceError] = field(default_factory=dict)
+    before: Callable[[str], None] = lambda _: None
+    """Called with the name of each call before it is answered: where a test breaks in."""
+    asked: list[frozenset[Secret]] = field(default_factory=list)
+    probed: list[frozenset[Secret]] = field(default_factory=list)
+    read: list[frozenset[str]] = field(default_factory=list)
+    alone: list[frozenset[str]] = field(default_factory=list)
+    by_id: list[frozenset[str]] = field(default_factory=list)
+    refused: set[Secret] = field(default_factory=set)
+    """Refused by Graph though Meta calls them valid."""
+    quota: int | None = None
+    """So many tokens are asked about in a cycle, urgent ones apart."""
+    parent: Secret = PARENT_TOKEN
+    users: dict[Secret, TokenFacts] = field(default_factory=dict)
+    """What Meta says of system users' tokens that are not the usual one, which never ends."""
+    renewed: dict[str, Any] = field(default_factory=dict)
+    """What differs in a token that is given in exchange, which has sixty days."""
+    exchanged: list[Secret] = field(default_factory=list)
+
+    def token(self, page: Page) -> Secret:
+        """Give a Page's token of now."""
+        token = Secret(f"EAA-{page.name}-{self.generation}-{'z' * 12}")
+        self.owners[token] = page.id
+        return token
+
+    def facts(self, token: Secret) -> TokenFacts:
+        """Say what a token is."""
+        if token in self.users and token not in self.dead:
+            return replace(self.users[token], asked_at=self.clock.now())
+        if token in self.dead or token not in self.owners:
+            return TokenFacts(self.clock.now(), is_valid=False)
+        ends = self.ends.get(token, NEVER)
+        return facts(asked_at=self.clock.now(), profile_id=self.owners[token], expires_at=ends)
+
+    def user_facts(self, **changes: Any) -> TokenFacts:
+        """Say what a system user's token is."""
+        return facts(**{"type": "SYSTEM_USER", "app_id": APP_ID, "user_id": USER_ID, "profile_id": None, **changes})
+
+    def exchange(self) -> Secret:
+        """Give a new token of the system user."""
+        new = Secret(f"EAA-user-{len(self.exchanged)}-{'y' * 12}")
+        self.exchanged.append(new)
+        ends = self.clock.now() + timedelta(days=60)
+        self.users[new] = self.user_facts(**{"expires_at": ends, **self.renewed})
+        return new
+
+
+class GraphInMemory:
+    """A Source over a world, for one cycle."""
+
+    def __init__(self, world: World, users: Iterable[str] = ("main",)) -> None:
+        self.requests = 0
+        self.calls = 0
+        self.warnings: Sequence[str] = ()
+        self._world = world
+        self._users = sorted(users)
+
+    def _called(self, name: str) -> None:
+        self.requests += 1
+        self._world.before(name)
+
+    def parents(self) -> Mapping[str, Parent]:
+        """Judge the system users: an error under a user's name is its verdict."""
+        self._called("parents")
+        return {user: self._parent(user) for user in self._users}
+
+    def _parent(self, user: str) -> Parent:
+        error = self._world.errors.get(user)
+        said = self._world.users.get(self._world.parent, self._world.user_facts())
+        verdict = judge_parent(said, APP_ID, self._world.clock.now())
+        if error is not None:
+            verdict = Verdict(error.state, (error.problem,))
+        return Parent(user, "messenger", self._world.parent, verdict)
+
+    @property
+    def ahead(self) -> timedelta:
+        """Go by the same clock; it is looked at last, so that a test can let time pass between reading and writing."""
+        self._world.before("ahead")
+        return timedelta(0)
+
+    @property
+    def short_lists(self) -> frozenset[str]:
+        """Give no list."""
+        return frozenset()
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Have no quota."""
+        return {}
+
+    def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
+        """Say which tokens are taken: dead ones and those that the world refuses are not."""
+        self._world.probed.append(frozenset(pages))
+        self._called("probe")
+        refused = self._world.dead | self._world.refused
+        return {token: "refused" if token in refused else "answered" for token in pages}
+
+    def refresh(self, system_user: str) -> Secret | SourceError:
+        """Give a new token, or the error under ``refresh``."""
+        self._called("refresh")
+        return self._world.errors.get("refresh") or self._world.exchange()
+
+    def read(
+        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
+    ) -> Mapping[str, Fetched | SourceError]:
+        """Give each Page's token, or the error under its name or its system user's."""
+        self._called("read")
+        self._world.read.append(frozenset(page.name for page in pages))
+        self._world.alone.append(alone)
+        self._world.by_id.append(by_id)
+        if self._world.changing:
+            self._world.generation += 1
+        errors = self._world.errors
+        return {
+            page.name: errors.get(page.name) or errors.get(page.system_user) or Fetched(self._world.token(page))
+            for page in pages
+            if page.name not in self._world.leaves_out
+        }
+
+    def debug(self, app: str, asks: Sequence[Ask]) -> Mapping[Secret, TokenFacts | SourceError]:
+        """Say what each token is, or the error of the app; what the quota leaves no room for is not asked."""
+        left = self._world.quota
+        tokens = [ask.token for number, ask in enumerate(asks) if left is None or ask.urgent or number < left]
+        self._world.asked.append(frozenset(tokens))
+        self._called("debug")
+        error = self._world.errors.get(app)
+        return {token: error or self._world.facts(token) for token in tokens if token not in self._world.forgets}
+
+
+class StoreInMemory:
+    """A Store in memory with compare-and-set; payload and marks are two steps, as in Vault.
+
+    ``before`` is called with the name of each step before it is done. ``down`` is what every call answers. Only what
+    ``forgets`` names is against the protocol: it is left out of the answer.
+    """
+
+    capabilities = Capabilities(history=True, atomic_marks=False)
+
+    def __init__(self, name: str = "vault") -> None:
+        self.name = name
+        self.requests = 0
+        self.warnings: Sequence[str] = ()
+        self.secrets: dict[Key, Stored] = {}
+        self.versions: dict[Key, list[Payload]] = {}
+        self.writes: list[tuple[str, Key]] = []
+        self.down: StoreError | None = None
+        self.down_at: dict[Key, StoreError] = {}
+        self.confirms = True
+        self.forgets: frozenset[Key] = frozenset()
+        self.before: Callable[[str, Key | None], None] = lambda _, __: None
+        self._lock = threading.RLock()
+
+    def _step(self, name: str, key: Key | None = None) -> StoreError | None:
+        self.requests += 1
+        self.before(name, key)
+        return self.down_at.get(key, self.down) if key is not None else self.down
+
+    def begin(self, *, writes: bool = True) -> None:
+        """Start a cycle."""
+        self.before("begin", None)
+
+    def read(
+        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
+    ) -> Mapping[Key, Stored | Absent | StoreError]:
+        """Read each key."""
+        whole = self._step("read")
+        asked = [key for key in keys if key not in self.forgets]
+        return {key: whole or self.down_at.get(key) or self.secrets.get(key, Absent()) for key in asked}
+
+    def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
+        """Write the payload if the version is still the one that was read, then the marks."""
+        error = self._step("data", key)
+        if error is not None:
+            return error
+        with self._lock:
+            now = self.secrets.get(key)
+            if (now.version if now else None) != replaces:
+                return CONFLICT
+            history = self.versions.setdefault(key, [])
+            history.append(payload)
+            self.writes.append(("data", key))
+            version, old = str(len(history)), now.marks if now else None
+            self.secrets[key] = Stored(payload, version, old, first=len(history) == 1)
+        return self._mark(key, marks)
+
+    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+        """Write the marks alone."""
+        with self._lock:
+            now = self.secrets.get(key)
+        if now is None or now.version != version:
+            return CONFLICT
+        return self._mark(key, marks)
+
+    def _mark(self, key: Key, marks: Marks) -> Written | StoreError:
+        error = self._step("marks", key)
+        if error is not None:
+            return error
+        with self._lock:
+            self.secrets[key] = replace(self.secrets[key], marks=marks)
+            self.writes.append(("marks", key))
+        self._step("read back", key)
+        return Written(self.secrets[key].version, self.confirms)
+
+    def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
+        """Write the payload alone if the version is still the one that was read."""
+        error = self._step("renew", key)
+        if error is not None:
+            return error
+        with self._lock:
+            now = self.secrets.get(key)
+            if now is None or now.version != replaces:
+                return CONFLICT
+            self.versions.setdefault(key, []).append(payload)
+            self.secrets[key] = replace(now, payload=payload, version=f"{now.version}+", first=False)
+        self._step("renewed", key)
+        return Written(self.secrets[key].version, self.confirms)
+
+    def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
+        """List what carries our mark and this instance."""
+        error = self._step("owned")
+        marked = [(key, one.marks) for key, one in self.secrets.items() if one.state == "live"]
+        return error or [(key, marks) for key, marks in marked if marks is not None and marks.instance == instance]
+
+    def close(self) -> None:
+        """Hold nothing that must be given back."""
+
+
+class Stage:
+    """A configuration, the world around it, and cycles over both."""
+
+    def __init__(
+        self,
+        *names: str,
+        stores: Sequence[str] = ("vault",),
+        users: Sequence[str] = ("main",),
+        clock: StillClock | None = None,
+    ) -> None:
+        self.clock = clock or StillClock()
+        self.world = World(self.clock)
+        self.stores = {name: StoreInMemory(name) for name in stores}
+        self.memory, self.remembers = Memory(), False
+        self.changes: dict[str, Any] = {}
+        self.pages = [
+            make_page(name, number, stores, users[number % len(users)])
+            for number, name in enumerate(names or ("berlin",))
+        ]
+
+    def task(self, **changes: Any) -> Task:
+        """Make the task of one cycle, with a fresh source as the program makes one."""
+        source = GraphInMemory(self.world, {page.system_user for page in self.pages})
+        stores: Mapping[str, Store] = self.stores
+        return replace(
+            Task(INSTANCE, self.pages, source, stores, self.clock, self.memory), **{**self.changes, **changes}
+        )
+
+    def cycle(self, *, write: bool = True, if_plan: str | None = None, **changes: Any) -> Report:
+        """Run one cycle; what it leaves is remembered by a stage that ``remembers``."""
+        report, memory = run(self.task(**changes), write=write, if_plan=if_plan)
+        if self.remembers:
+            self.memory = memory
+        return report
+
+
+def make_page(name: str, number: int, stores: Sequence[str], user: str) -> Page:
+    """Make a Page that is kept in each of the stores."""
+    return Page(
+        id=str(100 + number),
+        name=name,
+        system_user=user,
+        app="messenger",
+        app_id=APP_ID,
+        places=tuple(Key(store, f"meta/pages/{name}") for store in stores),
+        payload=PayloadTemplate.parse(DEFAULT_TEMPLATE, {"id": str(100 + number), "app_id": APP_ID}),
+    )

@@ -1,0 +1,101 @@
+"""An account of Secrets Manager for tests of the store, and the hands of another person in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sync.core import marks as mark_map
+from sync.core.model import Key
+from sync.runtime.threads import Clock, SystemClock
+from sync.stores.aws.entry import PREFIX
+from sync.stores.aws.store import AwsSettings, AwsStore
+from tests.support.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws
+from tests.support.store_contract import marks
+
+
+class AwsRig:
+    """An account, and the hands of another person in it."""
+
+    name = "aws"
+    counted = True
+    canaries = (SECRET_KEY, ACCESS_KEY)
+    odd_names = ("a.b", "shop-berlin", "x@y", "a+b=c", "team/berlin", "team/paris", "-", "_", "n" * 400)
+    refused_paths = ("meta/../up", "meta//x", "a b", "Zürich", "", "arn:aws:secretsmanager:x", "x" * 513, "a/")
+
+    def __init__(self, service: Aws) -> None:
+        self.service = service
+        self.client = service.client
+
+    def make_store(self, clock: Clock | None = None, **changes: Any) -> AwsStore:
+        """Make a store over the account."""
+        return AwsStore(self.name, self.settings(**changes), clock=clock or SystemClock(), workers=4)
+
+    def dead_store(self) -> AwsStore:
+        """Make a store whose endpoint nobody listens at."""
+        return self.make_store(endpoint_url="http://127.0.0.1:9")
+
+    def settings(self, **changes: Any) -> AwsSettings:
+        """Give the settings that reach the account."""
+        reach = {
+            "region": REGION,
+            "endpoint_url": self.service.url,
+            "profile": "prod",
+            "timeout": 10.0,
+            "name_prefix": "meta/pages/",
+            "tags": {"Cost": "1"},
+        }
+        return AwsSettings(**{**reach, **changes})
+
+    def key(self, name: str) -> Key:
+        """Give a place below the prefix."""
+        return Key(self.name, f"meta/pages/{name}")
+
+    def bad_key(self) -> Key:
+        """Forbid one secret's value, in batches and alone."""
+        key = self.key("bad")
+        self.plant(key, {"access_token": "x"})
+        self.service.forbidden = key.path
+        return key
+
+    def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
+        """Create a secret by hand."""
+        self.client.create_secret(Name=key.path, SecretString=json.dumps(payload), Tags=self.tags(marks or {}))
+
+    def plant_empty(self, key: Key, marks: Mapping[str, str] | None = None) -> None:
+        """Create a secret without a value, as Terraform does."""
+        self.client.create_secret(Name=key.path, Tags=self.tags(marks or {}))
+
+    def unreadable(self, key: Key) -> frozenset[Key]:
+        """Store a binary value."""
+        tags = self.tags(mark_map.present(marks()))
+        self.client.create_secret(Name=key.path, SecretBinary=b"\x00\xff", Tags=tags)
+        return frozenset()
+
+    def add_foreign_mark(self, key: Key, name: str, value: str) -> None:
+        """Tag by hand."""
+        self.client.tag_resource(SecretId=key.path, Tags=[{"Key": name, "Value": value}])
+
+    def foreign_marks(self, key: Key) -> Mapping[str, str]:
+        """Read the tags that are not ours."""
+        tags = self.client.describe_secret(SecretId=key.path)["Tags"]
+        return {tag["Key"]: tag["Value"] for tag in tags if not tag["Key"].startswith(PREFIX)}
+
+    def versions(self, key: Key) -> list[str]:
+        """Give the ids of all versions."""
+        return sorted(self.client.describe_secret(SecretId=key.path)["VersionIdsToStages"])
+
+    def delete(self, key: Key) -> None:
+        """Schedule for deletion."""
+        self.client.delete_secret(SecretId=key.path, RecoveryWindowInDays=7)
+
+    def labels(self, key: Key, version: str = "") -> set[str]:
+        """Give the labels of a version, or of the one there is."""
+        all_labels = self.client.describe_secret(SecretId=key.path)["VersionIdsToStages"]
+        return set(all_labels.get(version, []) if version else next(iter(all_labels.values())))
+
+    @staticmethod
+    def tags(marks: Mapping[str, str]) -> list[dict[str, str]]:
+        """Give marks as AWS wants tags."""
+        return [{"Key": PREFIX + key, "Value": value} for key, value in marks.items()]

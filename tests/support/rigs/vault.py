@@ -1,0 +1,177 @@
+"""The service's side of the store tests, over a mount of a real OpenBao."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sync.core import marks as mark_map
+from sync.core.model import Key
+from sync.core.secret import Secret
+from sync.runtime.threads import Stopping, SystemClock
+from sync.stores.vault.settings import TokenLogin, VaultSettings
+from sync.stores.vault.store import VaultStore
+from tests.support.services.bao import Bao, free_port
+
+PREFIX = "meta/pages/"
+
+
+@dataclass
+class LeapingClock(SystemClock):
+    """A clock whose sleep takes no time and moves the monotonic side on; ``leap`` moves it by hand."""
+
+    ahead: float = 0.0
+    slept: list[float] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def now(self) -> datetime:
+        """Give the wall clock, moved on as well."""
+        return datetime.now(UTC) + timedelta(seconds=self.ahead)
+
+    def monotonic(self) -> float:
+        """Give the real intervals, and what was slept."""
+        return super().monotonic() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        """Be asleep in no time."""
+        if self.stop.is_set():
+            raise Stopping
+        self.slept.append(seconds)
+        self.ahead += seconds
+
+    def leap(self, seconds: float) -> None:
+        """Let time pass."""
+        self.ahead += seconds
+
+
+class QuickClock(LeapingClock):
+    """A clock whose sleep takes a twentieth of its time, so that others really get their turn."""
+
+    def sleep(self, seconds: float) -> None:
+        """Be asleep for a short time."""
+        time.sleep(seconds / 20)
+        super().sleep(seconds * 19 / 20)
+
+
+def settings(bao: Bao, mount: str, token: str | None = None, **changes: Any) -> VaultSettings:
+    """Make settings for a mount, with a token that defaults to root's."""
+    made = VaultSettings(
+        address=bao.url,
+        mount=mount,
+        list_prefix=PREFIX,
+        login=TokenLogin(lambda: Secret(token or bao.root)),
+        ca_file=str(bao.ca) if bao.ca else None,
+        namespace=bao.namespace,
+        timeout=10,
+    )
+    return replace(made, **changes)
+
+
+def rules(mount: str, *, detailed: bool = True) -> str:
+    """Give the least policy that the store needs, with OpenBao's detailed listing or without."""
+    scan = f'path "{mount}/detailed-metadata/meta/pages/" {{ capabilities = ["scan"] }}' if detailed else ""
+    return f"""
+        path "{mount}/data/meta/pages/*" {{ capabilities = ["create", "read", "update"] }}
+        path "{mount}/metadata/meta/pages/*" {{ capabilities = ["read", "patch", "list"] }}
+        path "{mount}/metadata/meta/pages/" {{ capabilities = ["list"] }}
+        path "{mount}/data/meta/pages/locked" {{ capabilities = ["deny"] }}
+        {scan}
+    """
+
+
+class VaultRig:
+    """A fresh mount, and a token with the least policy."""
+
+    name = "vault"
+    counted = True
+    odd_names = (
+        "a b",
+        "a%2Fb",
+        "a+b?c#d",
+        "Köln",
+        "..a",
+        "UPPER",
+        "x" * 63,
+        "deep/er",
+        "a*b",
+        "a:b@c",
+        "~x",
+        "ünïcode-\U0001f3d9",
+    )
+    refused_paths = ("", "/x", "x/", "a//b", "a/../b", "..", "a/./b", "meta/pages/a\0b", "meta/pages/a\nb", "a\u200bb")
+
+    def __init__(self, bao: Bao, *, detailed: bool = True) -> None:
+        self.bao = bao
+        self.mount = bao.mount()
+        self.token = bao.token(bao.policy(rules(self.mount, detailed=detailed)))
+        self.canaries = (self.token,)
+
+    def settings(self, **changes: Any) -> VaultSettings:
+        """Give the settings of this rig's stores."""
+        return settings(self.bao, self.mount, self.token, **changes)
+
+    def make_store(self, **changes: Any) -> VaultStore:
+        """Make a store over the mount."""
+        return VaultStore(self.name, self.settings(**changes), clock=QuickClock())
+
+    def dead_store(self) -> VaultStore:
+        """Make a store at a port where nothing listens."""
+        dead = self.settings(address=f"http://127.0.0.1:{free_port()}")
+        return VaultStore(self.name, dead, clock=LeapingClock())
+
+    def key(self, name: str) -> Key:
+        """Give a Page's place."""
+        return Key(self.name, PREFIX + name)
+
+    def bad_key(self) -> Key:
+        """Plant something at the place that the policy locks."""
+        key = self.key("locked")
+        self.plant(key, {"access_token": "locked away"})
+        return key
+
+    def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
+        """Write as root."""
+        self.bao.admin("POST", self.at("data", key), {"data": payload})
+        if marks:
+            self.bao.admin("POST", self.at("metadata", key), {"custom_metadata": marks})
+
+    def plant_empty(self, key: Key, marks: Mapping[str, str] | None = None) -> None:
+        """Write metadata alone."""
+        self.bao.admin("POST", self.at("metadata", key), {"custom_metadata": marks or {}})
+
+    def unreadable(self, key: Key) -> frozenset[Key]:
+        """Plant an object and want raw text, since KV holds objects only."""
+        self.plant(key, {"a": "b"}, {"managed-by": mark_map.MANAGED_BY, "instance": "acme", "page-id": "101"})
+        return frozenset({key})
+
+    def add_foreign_mark(self, key: Key, name: str, value: str) -> None:
+        """Merge an entry into the map."""
+        merge = "application/merge-patch+json"
+        self.bao.admin("PATCH", self.at("metadata", key), {"custom_metadata": {name: value}}, kind=merge)
+
+    def foreign_marks(self, key: Key) -> Mapping[str, str]:
+        """Give the map without what our own reading knows."""
+        custom = self.metadata(key)["custom_metadata"]
+        ours = mark_map.from_map(custom)
+        known = mark_map.to_map(ours) if ours else {}
+        return {name: value for name, value in custom.items() if name not in known}
+
+    def versions(self, key: Key) -> list[str]:
+        """Name the versions in the metadata."""
+        return list(self.metadata(key)["versions"])
+
+    def delete(self, key: Key) -> None:
+        """Delete the newest version, recoverably."""
+        self.bao.admin("DELETE", self.at("data", key))
+
+    def metadata(self, key: Key) -> Any:
+        """Read the metadata as root."""
+        return self.bao.admin("GET", self.at("metadata", key))["data"]
+
+    def at(self, kind: str, key: Key) -> str:
+        """Give the API path of a planted key, which is plain."""
+        return f"{self.mount}/{kind}/{key.path}"

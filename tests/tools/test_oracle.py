@@ -1,0 +1,119 @@
+"""The soak's judge finds what is wrong with a report: each lie that a report could tell is told here once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.app import build
+from sync.config.load import load
+from sync.core.report.json import as_json
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.http.truth import truth
+from tests.support.rigs.e2e import Rig
+from tests.support.services.graph import sandbox
+from tools.soak.oracle import History, differences
+
+__all__ = ["sandbox"]
+
+Report = dict[str, Any]
+
+
+@pytest.fixture
+def told(sandbox: Sandbox, tmp_path: Path) -> tuple[Report, History]:
+    """Give a true report of a healthy second cycle, and the truth it is to be compared with."""
+    rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets")})
+    history = History()
+    with build(load(rig.file), clock=SystemClock()) as app:
+        app.cycle(write=True)
+        history.note(datetime.now(UTC).timestamp(), truth(sandbox.world), frozenset())
+        return as_json(app.cycle(write=True)), history
+
+
+def test_a_true_report_has_no_difference(told: tuple[Report, History], sandbox: Sandbox) -> None:
+    """What a healthy cycle reports is what the sandbox knows."""
+    report, history = told
+    assert list(differences(report, history, app_id=sandbox.app_id)) == []
+
+
+def _first(report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+    return report["pages"][0], report["pages"][0]["stores"][0]
+
+
+def _wrong_token(report: Report) -> None:
+    _first(report)[0]["fingerprint"] = "0" * 12
+
+
+def _wrong_stored(report: Report) -> None:
+    _first(report)[1]["fingerprint"] = "0" * 12
+
+
+def _broken(report: Report) -> None:
+    _first(report)[1]["served"] = "broken"
+
+
+def _stale(report: Report) -> None:
+    _first(report)[1]["served"] = "stale"
+
+
+def _failed(report: Report) -> None:
+    _first(report)[1]["action"] = "failed"
+
+
+def _no_access(report: Report) -> None:
+    _first(report)[0].update({"verdict": "invalid", "problems": [{"code": "no-access"}]})
+
+
+def _invalid(report: Report) -> None:
+    _first(report)[0].update({"verdict": "invalid", "problems": [{"code": "token-invalid"}]})
+
+
+def _unknown(report: Report) -> None:
+    _first(report)[0].update({"verdict": "unknown", "problems": [{"code": "graph-unavailable"}]})
+
+
+def _silent(report: Report) -> None:
+    _first(report)[0].update({"verdict": "unknown", "problems": []})
+
+
+def _healed(report: Report) -> None:
+    place = _first(report)[1]
+    place |= {"action": "replaced", "reason": "heal", "previous_fingerprint": place["fingerprint"]}
+
+
+LIES = [_wrong_token, _wrong_stored, _broken, _stale, _failed, _no_access, _invalid, _unknown, _silent, _healed]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__.strip("_"))
+def test_a_lie_is_found(told: tuple[Report, History], sandbox: Sandbox, lie: Callable[[Report], None]) -> None:
+    """Each thing that is not as the sandbox knows it is a difference."""
+    report, history = copy.deepcopy(told[0]), told[1]
+    lie(report)
+    assert list(differences(report, history, app_id=sandbox.app_id))
+
+
+def test_what_the_soak_could_not_serve_is_no_lie(told: tuple[Report, History], sandbox: Sandbox) -> None:
+    """While the soak's own process stood still Graph and AWS were out of reach; nothing else is excused by that."""
+    report, history = copy.deepcopy(told[0]), History(list(told[1].moments))
+    start = datetime.fromisoformat(report["started_at"]).timestamp()
+    history.stalled(start, start + 1)
+    _unknown(report)
+    assert list(differences(report, history, app_id=sandbox.app_id)) == []
+    _wrong_stored(report)
+    assert list(differences(report, history, app_id=sandbox.app_id))
+
+
+def test_a_long_history_is_forgotten(told: tuple[Report, History]) -> None:
+    """Only the moments of some minutes are kept, and what did not change is kept once."""
+    history = History()
+    for second in range(1000):
+        history.note(float(second), told[1].moments[0].truth, frozenset())
+    assert [history.moments[0].at, history.moments[-1].at, len(history.moments)] == [600.0, 999.0, 400]
+    shared = {id(token) for moment in history.moments for token in moment.truth["tokens"].values()}
+    assert len(shared) == len(told[1].moments[0].truth["tokens"])

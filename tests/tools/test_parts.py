@@ -1,0 +1,58 @@
+"""One command runs all that takes long, and none of its parts can fail unseen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.soak.__main__ import parts
+from tools.soak.parts import Part, run
+
+
+def test_without_a_word_everything_is_run_at_full_length() -> None:
+    """The plain command is the hour, the hundred thousand seeds and the long tests."""
+    hour, seeds, long = parts([])
+    assert "--minutes=60" in hour.arguments
+    assert "--seeds=0..100000" in seeds.arguments
+    assert long.environment == {"FAULTS": "long", "LONG_CLUSTER": "1"}
+    assert {"tests/faults", "tests/stores/vault/test_cluster.py"} <= set(long.arguments)
+
+
+def test_one_part_can_be_run_alone() -> None:
+    """What is named is run, in the order of all, and takes what was said of its length."""
+    assert [part.name for part in parts(["--only", "long", "--only", "hour"])] == ["hour", "long"]
+    (alone,) = parts(["--only", "hour", "--minutes", "0.5", "--seed", "7", "--pages", "3", "--keep"])
+    assert alone.arguments[1:] == ["tools.soak.hour", "--minutes=0.5", "--pages=3", "--seed=7", "--keep"]
+
+
+@pytest.mark.parametrize("wrong", ["1000", "5..5", "a..b", "..9", "-1..5"])
+def test_wrong_seeds_are_refused_before_the_hour(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A slip in the second part is told at once, and not when the first has run."""
+    with pytest.raises(SystemExit) as ended:
+        parts([f"--seeds={wrong}"])
+    assert ended.value.code == 2
+    assert "as 0..1000" in capsys.readouterr().err
+
+
+def test_a_part_that_fails_stops_no_other_and_fails_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every part is run and told of with what it found, and the exit code is that of the worst."""
+    code = run(
+        [
+            Part("first", ["-c", "print('2 wrong'); raise SystemExit(3)"]),
+            Part("second", ["-c", "import os; print('it is', os.environ['LENGTH'])"], {"LENGTH": "long"}),
+        ]
+    )
+    *_, heading, first, second = capsys.readouterr().out.splitlines()
+    assert code == 1
+    assert heading == "== all parts:"
+    assert first == "== first: failed after 0 minutes: 2 wrong"
+    assert second == "== second: passed after 0 minutes: it is long"
+
+
+def test_a_part_that_is_killed_has_failed() -> None:
+    """What did not come to its end has found nothing that counts."""
+    assert run([Part("killed", ["-c", "import os; os.kill(os.getpid(), 9)"])]) == 1
+
+
+def test_all_parts_that_pass_end_with_nought() -> None:
+    """The exit code says that nothing was wrong."""
+    assert run([Part("fine", ["-c", "print('0 wrong')"])]) == 0

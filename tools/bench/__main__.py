@@ -1,0 +1,92 @@
+"""``python -m tools.bench``: the program beside a plain script, against one sandbox and one real OpenBao.
+
+Wall, processor time and peak memory are those of whole processes, from start to end; of several runs the median is
+shown. Ends with 1 where an "at most" is missed or a report miscounts, with 2 where a program does not do its work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.bench.programs import WrongError
+from tools.bench.scenes import Rounds
+from tools.bench.services import openbao
+from tools.bench.table import comparison, verdicts
+from tools.bench.targets import (
+    AT,
+    Figures,
+    Key,
+    Target,
+    aws_targets,
+    count_targets,
+    daemon_targets,
+    growth_targets,
+    ratio_targets,
+)
+
+MORE = 10_000
+
+
+def say(text: str) -> None:
+    """Tell of progress, beside the figures."""
+    sys.stderr.write(f"  .. {text}\n")
+
+
+def show(text: str) -> None:
+    """Print a result, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
+    parser.add_argument("--pages", type=int, action="append", help="how many Pages; default 100 and 1000")
+    parser.add_argument("--latency", type=int, action="append", help="Graph's latency in ms; default 0 and 50")
+    parser.add_argument("--runs", type=int, default=3, help="runs of which the median counts (default 3)")
+    parser.add_argument("--no-growth", action="store_true", help=f"leave the growth to {MORE:,} Pages out")
+    parser.add_argument("--no-aws", action="store_true", help="leave AWS Secrets Manager out")
+    return parser.parse_args()
+
+
+def bench(rounds: Rounds, options: argparse.Namespace) -> bool:
+    """Measure and print everything; gives whether all targets are met and no report miscounts."""
+    figures: dict[Key, Figures] = {}
+    targets: list[Target] = []
+    numbers = options.pages or (100, 1000)
+    for pages in numbers:
+        for latency in options.latency or (0, 50):
+            figures |= rounds.compare(pages, latency)
+            show(comparison(figures, pages, latency))
+    for pages in numbers:
+        held = [*(ratio_targets(figures, pages) if pages >= AT else ()), *count_targets(figures, pages)]
+        if not options.no_aws:
+            held += aws_targets(rounds.aws(pages), pages)
+        if pages >= AT:
+            held += daemon_targets(figures, pages, rounds.later(pages, 50))
+        if pages == AT and not options.no_growth:
+            figures |= rounds.alone(MORE)
+            held += growth_targets(figures, pages, MORE)
+        show(f"\n{pages:,} Pages\n{verdicts(held)}")
+        targets += held
+    for line in rounds.miscounts:
+        show(line)
+    return all(target.met for target in targets) and not rounds.miscounts
+
+
+def main() -> int:
+    """Run the bench; gives the exit code."""
+    options = arguments()
+    try:
+        with tempfile.TemporaryDirectory(prefix="page-token-sync-bench-") as home, openbao(Path(home)) as bao:
+            return 0 if bench(Rounds(Path(home), bao, options.runs, say), options) else 1
+    except WrongError as error:
+        sys.stderr.write(f"the bench says nothing: {error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

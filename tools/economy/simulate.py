@@ -1,0 +1,217 @@
+"""The daemon's economy over weeks: what it asks of Meta, cycle by cycle, and what comes of it. No I/O, no real time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sync.core.ask.due import verify_interval
+from sync.core.ask.inputs import Scene
+from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
+from sync.core.memory.quota import Pool, allowance, calls_per_hour, spent, throttled, told
+from sync.core.model import Ask
+from sync.core.secret import Secret
+from tools.economy.account import APP_ID, START, Account, OnePage
+from tools.economy.agenda import Agenda
+from tools.economy.meta import HOUR, Meta
+
+CYCLE = timedelta(minutes=15)
+DAY = timedelta(days=1)
+BUDGET = 0.75
+
+
+@dataclass
+class Tally:
+    """What a run came to. Waits and ages are the longest; ``per_hour`` counts calls by the hour of the clock."""
+
+    pages: int
+    interval: timedelta = DAY
+    per_hour: dict[int, int] = field(default_factory=dict)
+    throttles: int = 0
+    in_a_row: int = 0
+    oldest: timedelta = timedelta(0)
+    bound: timedelta = timedelta(0)
+    past_bound: int = 0
+    passed_over: int = 0
+    heals: int = 0
+    longest_heal: timedelta = timedelta(0)
+    rotated: int = 0
+
+
+class Simulation:
+    """One account under one app's quota. ``revoked`` is the share of the Pages whose stored token dies each day.
+
+    ``rotations`` are the days on which the system user gets another token.
+    """
+
+    def __init__(
+        self, pages: int, *, limit: int = 200, revoked: float = 0.01, rotations: Iterable[int] = (10,), seed: int = 0
+    ) -> None:
+        self.account = Account(pages)
+        self.meta = Meta(limit)
+        self.judged: dict[tuple[str, str], Judged] = {}
+        self.tried: dict[str, datetime] = {}
+        self.memory = Memory(judged=self.judged, tried=self.tried)
+        self.pool = Pool()
+        self.rhythm = Rhythm()
+        self.now = START
+        self.tally = Tally(pages)
+        self.agenda = Agenda(self.look, self.account.pages)
+        self._random = random.Random(seed)
+        self._revoked = revoked
+        self._rotations = {START + day * DAY for day in rotations}
+        self._dead: dict[int, OnePage] = {}
+        self._parent_at: datetime | None = None
+        self._row = 0
+        self._numbers = itertools.count()
+        self._words = [(START, next(self._numbers), one) for one in self.account.pages]
+
+    def look(self, those: list[OnePage], now: datetime) -> Scene:
+        """Give what the present cycle sees of some Pages."""
+        return self.account.scene(those, self.memory, self.rhythm, now)
+
+    def run(self, length: timedelta) -> Tally:
+        """Let cycles pass, and events after each of them."""
+        end = self.now + length
+        while self.now < end:
+            self.cycle()
+            self._happen()
+            self.now += CYCLE
+        return self.tally
+
+    def cycle(self) -> None:
+        """Judge the system user's token hourly, use each stored token once, ask Meta in order, and heal and rotate."""
+        self._stretch()
+        young = self._parent_at is not None and self.now - self._parent_at < HOUR
+        if not young and self._ask([(Ask(self.account.parent, urgent=True), None)]):
+            self._parent_at = self.now
+        for one in self._dead.values():
+            self._probe(one)
+        wanted = self.wanted()
+        answered = self._ask([*wanted])
+        self._settle(answered)
+        self._measure(wanted, answered)
+
+    def wanted(self) -> list[tuple[Ask, OnePage]]:
+        """Give what Meta is to be asked in this cycle, in order."""
+        return self.agenda.next(self.now)
+
+    def _stretch(self) -> None:
+        every = verify_interval(DAY, tokens=len(self.account.pages), calls_per_hour=calls_per_hour(self.pool, BUDGET))
+        if every != self.rhythm.verify_every:
+            self.rhythm = Rhythm(every)
+            for one in self.account.pages:
+                self.agenda.change(one)
+        self.tally.interval = every
+
+    def _probe(self, one: OnePage) -> None:
+        """Use a token that has died: Graph refuses it, on its Page's own quota."""
+        name = token_id(APP_ID, one.stored)
+        known = self.judged.get(name)
+        if known is not None and known.facts.is_valid and not known.refused:
+            self.judged[name] = replace(known, probed_at=self.now, probe="refused")
+            self.agenda.change(one)
+
+    def _ask(self, wanted: Sequence[tuple[Ask, OnePage | None]]) -> dict[Secret, OnePage | None]:
+        """Ask as far as the quota has room; gives what was answered."""
+        answered: dict[Secret, OnePage | None] = {}
+        owner = {ask.token: one for ask, one in wanted}
+        left = [ask for ask, _ in wanted]
+        while left:
+            chosen = allowance(self.pool, BUDGET, self.now).choose(left)
+            if not chosen:
+                break
+            self.pool = spent(self.pool, chosen, BUDGET, self.now)
+            if not all(self._call(ask.token, owner[ask.token], answered) for ask in chosen):
+                break
+            left = [ask for ask in left if ask.token not in answered]
+        return answered
+
+    def _call(self, token: Secret, one: OnePage | None, answered: dict[Secret, OnePage | None]) -> bool:
+        let_through, used = self.meta.call(self.now)
+        hour = int((self.now - START) / HOUR)
+        self.tally.per_hour[hour] = self.tally.per_hour.get(hour, 0) + 1
+        self.pool = told(self.pool, used, 1, self.now)
+        if not let_through:
+            self.pool = throttled(self.pool, "app", None, self.now, self._random.random())
+            self._count_throttle()
+            return False
+        self._row = 0
+        answered[token] = one
+        if one is not None:
+            name, facts = token_id(APP_ID, token), self.account.facts(one, token, self.now)
+            self.judged[name] = Judged(facts, self.account.parent.fingerprint)
+            if token == one.fetched != one.stored:
+                self.tried[one.page.name] = self.now
+            self._heard(one)
+        return True
+
+    def _count_throttle(self) -> None:
+        self.tally.throttles += 1
+        self._row += 1
+        self.tally.in_a_row = max(self.tally.in_a_row, self._row)
+
+    def _settle(self, answered: dict[Secret, OnePage | None]) -> None:
+        """Write what was fetched where it is proven now, and what is stored is bad or of an earlier parent."""
+        for token, one in answered.items():
+            if one is None or token != one.fetched or token == one.stored:
+                continue
+            stored = self.judged.get(token_id(APP_ID, one.stored))
+            if stored is None or (stored.refused and stored.facts.is_valid):
+                continue
+            if not stored.facts.is_valid or one.stored_parent != self.account.parent.fingerprint:
+                self._write(one, heal=not stored.facts.is_valid)
+
+    def _write(self, one: OnePage, *, heal: bool) -> None:
+        if heal and one.since is not None:
+            self.tally.heals += 1
+            self.tally.longest_heal = max(self.tally.longest_heal, self.now - one.since)
+        if not heal:
+            self.tally.rotated += 1
+        self.judged.pop(token_id(APP_ID, one.stored), None)
+        one.stored, one.stored_parent, one.since = one.fetched, self.account.parent.fingerprint, None
+        self._dead.pop(id(one), None)
+        self._heard(one)
+
+    def _heard(self, one: OnePage) -> None:
+        heapq.heappush(self._words, (self._word(one), next(self._numbers), one))
+        self.agenda.change(one)
+
+    def _measure(self, wanted: list[tuple[Ask, OnePage]], answered: dict[Secret, OnePage | None]) -> None:
+        waits = any(ask.urgent and ask.token not in answered for ask, _ in wanted)
+        if waits and any(not ask.urgent and ask.token in answered for ask, _ in wanted):
+            self.tally.passed_over += 1
+        self.tally.bound = max(self.tally.bound, self.rhythm.stale_after)
+        age = self.now - self._oldest()
+        self.tally.oldest = max(self.tally.oldest, age)
+        self.tally.past_bound += age >= self.rhythm.stale_after
+
+    def _word(self, one: OnePage) -> datetime:
+        """Give when Meta last spoke of what is stored for a Page; the beginning where it never did."""
+        judged = self.judged.get(token_id(APP_ID, one.stored))
+        return START if judged is None else judged.facts.asked_at
+
+    def _oldest(self) -> datetime:
+        while True:
+            when, _, one = self._words[0]
+            if when == self._word(one):
+                return when
+            heapq.heappop(self._words)
+
+    def _happen(self) -> None:
+        """Let tokens be revoked, and the system user's token be rotated on its days."""
+        share = len(self.account.pages) * self._revoked * (CYCLE / DAY)
+        count = int(share) + (self._random.random() < share % 1)
+        for one in self._random.sample(self.account.pages, count):
+            self.account.revoke(one, self.now)
+            self._dead[id(one)] = one
+            self.agenda.change(one)
+        if self.now in self._rotations and self.now != START:
+            self.account.rotate()
+            self._parent_at = None
+            for one in self.account.pages:
+                self.agenda.change(one)

@@ -1,0 +1,43 @@
+"""``make soak``: everything that takes long, one part after the other; each runs to its end, whatever another found.
+
+``hour`` is the daemon against a sandbox, a real OpenBao, an AWS emulator and a disk, with faults at random. ``seeds`` is the
+simulation of it over many seeds. ``long`` are the long forms of the tests of faults and of the Vault cluster.
+Ends with 1 where one part failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.simulation.seeds import seeds
+from tools.soak.parts import Part, run
+
+_LONG = {"FAULTS": "long", "LONG_CLUSTER": "1"}
+_TESTS = ("tests/faults", "tests/stores/vault/test_cluster.py")
+
+
+def parts(arguments: list[str] | None = None) -> list[Part]:
+    """Read the command line: what is to be run, in order."""
+    parser = argparse.ArgumentParser(
+        prog="make soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = ("hour", "seeds", "long")
+    parser.add_argument("--only", choices=names, action="append", help="this part alone; may be given again")
+    parser.add_argument("--minutes", type=float, default=60, help="of the hour: how long (60)")
+    parser.add_argument("--pages", type=int, default=24, help="of the hour: how many Pages (24)")
+    parser.add_argument("--seed", type=int, help="of the hour: the seed of its faults (the time)")
+    parser.add_argument("--keep", action="store_true", help="of the hour: keep the folder with the log and the reports")
+    parser.add_argument("--seeds", type=seeds, default="0..100000", help="of the simulation: which seeds (0..100000)")
+    asked = parser.parse_args(arguments)
+    hour = ["-m", "tools.soak.hour", f"--minutes={asked.minutes:g}", f"--pages={asked.pages}"]
+    hour += [f"--seed={asked.seed}"] if asked.seed is not None else []
+    hour += ["--keep"] if asked.keep else []
+    simulated = ["-m", "tools.simulation", f"--seeds={asked.seeds.start}..{asked.seeds.stop}"]
+    tests = ["-m", "pytest", "-v", "--numprocesses=auto", "--dist=loadgroup", *_TESTS]
+    every = {"hour": Part("hour", hour), "seeds": Part("seeds", simulated), "long": Part("long", tests, _LONG)}
+    return [every[name] for name in names if name in (asked.only or names)]
+
+
+if __name__ == "__main__":
+    sys.exit(run(parts()))

@@ -1,0 +1,237 @@
+"""What happens to the world around the daemon, at random from one seed, each change noted with its time."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sync.sandbox.api.states import restore_page, switch_off, switch_on
+from sync.sandbox.http.server import Sandbox
+from sync.sandbox.http.truth import truth
+from sync.sandbox.world.business import Page
+from tests.support.services.aws import Aws
+from tests.support.services.bao import Bao
+from tools.soak.oracle import History
+
+GRAPH_FAULTS = (
+    "throttled-app",
+    "throttled-user",
+    "server-error",
+    "server-error%0.3",
+    "unknown-error%0.3",
+    "html%0.3",
+    "empty-body%0.3",
+    "null-body%0.2",
+    "half-json%0.3",
+    "error-empty%0.3",
+    "redirect%0.3",
+    "null-items%0.3",
+    "short-array%0.3",
+    "batch-refused",
+    "debug-in-batch",
+    "debug-not-allowed",
+    "debug-without-data%0.3",
+    "listing-empty",
+    "listing-without-tokens",
+    "listing-hole",
+    "too-much-data%0.3",
+    "drip-headers*1",
+    "drip-body*1",
+    "cut%0.2",
+    "close%0.2",
+    "hang*1",
+    "slow=300",
+    "app-blocked",
+    "proof-refused%0.5",
+    "policy%0.2",
+)
+_FROZEN = "graph frozen"
+PAGE_STATES = (
+    "unassigned",
+    "moved",
+    "person",
+    "foreign",
+    "other-page",
+    "parent-token",
+    "short-lived",
+    "missing-scope",
+    "changing",
+    "deleted",
+)
+
+
+@dataclass
+class Chaos:
+    """The world, the services and the daemon's credentials, with a memory of what is disturbed just now."""
+
+    sandbox: Sandbox
+    bao: Bao
+    bao_pid: int
+    mount: str
+    aws: Aws
+    token_file: Path
+    random: random.Random
+    history: History = field(default_factory=History)
+    disturbed: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def note(self) -> None:
+        """Remember what is true from now on."""
+        self.history.note(time.time(), truth(self.sandbox.world), frozenset(self.disturbed))
+
+    def strike(self) -> str:
+        """Let one thing happen, and give its name."""
+        happenings: list[Callable[[], str]] = [
+            self._graph_fault,
+            self._graph_fault,
+            self._graph_calm,
+            self._page_state,
+            self._page_state,
+            self._page_restored,
+            self._page_restored,
+            self._revoked,
+            self._revoked,
+            self._user_rotated,
+            self._user_dead,
+            self._human_in_vault,
+            self._aws_fault,
+            self._aws_calm,
+            self._vault_hangs,
+        ]
+        self.note()
+        name = self.random.choice(happenings)()
+        self.note()
+        self.counts[name.split("@")[0]] = self.counts.get(name.split("@")[0], 0) + 1
+        return name
+
+    def calm(self) -> None:
+        """Take everything back: what is left is a healthy world, with some work for the daemon to do."""
+        world = self.sandbox.world
+        self.note()
+        with world.lock:
+            switch_off(world)
+            for page in world.pages.values():
+                restore_page(world, page)
+        self._renew()
+        self.aws.faults.clear()
+        self.disturbed &= {_FROZEN}
+        self.note()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the daemon has been told to leave Graph alone for longer than the soak waits."""
+        return _FROZEN in self.disturbed
+
+    def thaw(self) -> None:
+        """Take note that a daemon was started, which knows of no such word, unless it is about to hear it."""
+        if not any(what.startswith("graph throttled") for what in self.disturbed):
+            self.disturbed.discard(_FROZEN)
+        self.note()
+
+    def _any_page(self) -> Page:
+        return self.random.choice(list(self.sandbox.world.pages.values()))
+
+    def _graph_fault(self) -> str:
+        fault = self.random.choice(GRAPH_FAULTS)
+        self.disturbed.add(f"graph {fault}")
+        if fault.startswith("throttled"):
+            self.disturbed.add(_FROZEN)
+        self.note()
+        switch_on(self.sandbox.world, fault)
+        return fault
+
+    def _graph_calm(self) -> str:
+        world = self.sandbox.world
+        with world.lock:
+            for fault in [fault for fault in world.faults if fault.name not in PAGE_STATES]:
+                world.faults.remove(fault)
+        self.note()
+        self.disturbed = {what for what in self.disturbed if not what.startswith("graph") or what == _FROZEN}
+        return "graph calm"
+
+    def _page_state(self) -> str:
+        state = self.random.choice(PAGE_STATES)
+        name = f"{state}@{self._any_page().name}"
+        switch_on(self.sandbox.world, name)
+        return name
+
+    def _page_restored(self) -> str:
+        world, page = self.sandbox.world, self._any_page()
+        with world.lock:
+            restore_page(world, page)
+            world.faults[:] = [fault for fault in world.faults if fault.name not in PAGE_STATES]
+        return f"restored@{page.name}"
+
+    def _revoked(self) -> str:
+        page = self._any_page()
+        with self.sandbox.world.lock:
+            self.sandbox.world.revoke_page(page)
+        return f"revoked@{page.name}"
+
+    def _renew(self) -> None:
+        world = self.sandbox.world
+        with world.lock:
+            world.rotate(world.user)
+        self.note()
+        self.token_file.write_text(world.user.token)
+
+    def _user_rotated(self) -> str:
+        self._renew()
+        return "user rotated"
+
+    def _user_dead(self) -> str:
+        with self.sandbox.world.lock:
+            self.sandbox.world.kill(self.sandbox.world.user)
+        self.note()
+        time.sleep(self.random.uniform(0, 3))
+        self._renew()
+        return "user died"
+
+    def _human_in_vault(self) -> str:
+        path = f"{self.mount}/data/meta/pages/{self._any_page().name}"
+        what = self.random.choice(("deleted", "emptied", "garbled"))
+        self.disturbed.add("store vault")  # a write of ours that meets the human's is a conflict
+        self.note()
+        if what == "deleted":
+            self.bao.call("DELETE", path)
+        elif what == "emptied" and self.bao.call("GET", path)[0] == 200:
+            self.bao.call("POST", path, {"data": {"note": "nothing here"}})
+        elif self.bao.call("GET", path)[0] == 200:
+            self.bao.call("POST", path, {"data": {"access_token": "EAAgarbled"}})
+        self.note()
+        self.disturbed.discard("store vault")
+        return f"human {what} a secret"
+
+    def _aws_fault(self) -> str:
+        operation = self.random.choice(
+            ("ListSecrets", "BatchGetSecretValue", "PutSecretValue", "CreateSecret", "TagResource", "")
+        )
+        code = self.random.choice(("ThrottlingException", "InternalServiceError", "AccessDeniedException"))
+        self.disturbed.add("store aws")
+        self.note()
+        self.aws.refuse(operation, code, times=self.random.randrange(1, 30))
+        return f"aws {code}"
+
+    def _aws_calm(self) -> str:
+        self.aws.faults.clear()
+        self.note()
+        self.disturbed.discard("store aws")
+        return "aws calm"
+
+    def _vault_hangs(self) -> str:
+        import os
+
+        self.disturbed.add("store vault")
+        self.note()
+        os.kill(self.bao_pid, signal.SIGSTOP)
+        try:
+            time.sleep(self.random.uniform(0.2, 4))
+        finally:
+            os.kill(self.bao_pid, signal.SIGCONT)
+        self.note()
+        self.disturbed.discard("store vault")
+        return "vault hung"

@@ -1,0 +1,55 @@
+"""The daemon as ``run`` starts it, with each report written to a file as well: ``python -m tools.soak.daemon CONFIG REPORTS``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Self
+
+from sync import daemon
+from sync.app import App, build
+from sync.config.load import load
+from sync.config.schedule import trigger
+from sync.core.report.json import as_json
+from sync.core.report.report import Report
+from sync.ops.log import Log
+from sync.ops.process import silence_libraries, watch_signals
+from sync.runtime.threads import SystemClock
+
+
+class Telling:
+    """An app whose reports are also appended to a file, a line each."""
+
+    def __init__(self, app: App, path: Path) -> None:
+        self._app = app
+        self._path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._app.close()
+
+    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
+        """Run a cycle and tell of it."""
+        report = self._app.cycle(write=write, cycle=cycle, goes_on=goes_on)
+        with self._path.open("a") as file:
+            file.write(json.dumps(as_json(report)) + "\n")
+        return report
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    clock = SystemClock()
+    silence_libraries()
+    watch_signals(clock, exit_code=0)
+    config = load(Path(sys.argv[1]))
+    app = Telling(build(config, clock=clock), Path(sys.argv[2]))
+    daemon.run(
+        app, trigger=trigger(config.settings.schedule), clock=clock, log=Log(sys.stdout, level="info", form="json")
+    )
+
+
+if __name__ == "__main__":
+    main()

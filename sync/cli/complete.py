@@ -30,7 +30,7 @@ def stores(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def codes(incomplete: str) -> list[str]:
     """Offer every code that can be explained."""
-    from sync.cli.commands.explain import explanations  # noqa: PLC0415 - not for a command that is run
+    from sync.cli.output.codes import explanations  # noqa: PLC0415 - not for a command that is run
 
     return _matching((one.code for one in explanations()), incomplete)
 

@@ -18,19 +18,8 @@ import typer
 from sync.cli import complete
 from sync.cli.demo import play
 from sync.cli.file import PLACES, VARIABLE
-from sync.cli.options import (
-    Asked,
-    CheckForm,
-    CheckOutput,
-    CommonForm,
-    Form,
-    LabelsOption,
-    Output,
-    PagesOption,
-    PlanForm,
-    PlanOutput,
-    StoresOption,
-)
+from sync.cli.options import Asked, CheckOutput, LabelsOption, Output, PagesOption, PlanOutput, StoresOption
+from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
 from sync.ops.process import tell_crashes_safely
 
 app = typer.Typer(

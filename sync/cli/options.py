@@ -4,46 +4,13 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sync.cli import complete
-
-
-class Form(Enum):
-    """How a result is printed; not every command knows every form."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    GITHUB = "github"
-
-
-class CommonForm(Enum):
-    """The forms that every command with a result knows."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-class PlanForm(Enum):
-    """The forms of a plan."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
-class CheckForm(Enum):
-    """The forms of what validate finds."""
-
-    TABLE = "table"
-    JSON = "json"
-    GITHUB = "github"
-
+from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
 
 Output = Annotated[CommonForm, typer.Option("--output", "-o", help="A table for people, or one JSON document.")]
 PlanOutput = Annotated[

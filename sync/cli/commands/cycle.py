@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync.cli.file import config_file
-from sync.cli.options import Asked, Form
+from sync.cli.options import Asked
 from sync.cli.output import console
+from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
 from sync.config.resolve.select import Selected, SelectionError, select
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals

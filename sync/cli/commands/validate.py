@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from sync.cli.options import Form
 from sync.cli.output import console
+from sync.cli.output.forms import Form
 from sync.cli.output.github import command
 from sync.cli.output.table import count
 from sync.config.load import Config, Sources

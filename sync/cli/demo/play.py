@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from sync.cli.options import CommonForm, Form, Output
+from sync.cli.options import Output
+from sync.cli.output.forms import CommonForm, Form
 
 
 def demo(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from sync.cli.options import Form
 from sync.cli.output import console
+from sync.cli.output.forms import Form
 from sync.ops.process import watch_signals
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox, start

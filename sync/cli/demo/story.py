@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sync.app import build
-from sync.cli.options import Form
 from sync.cli.output import console
+from sync.cli.output.forms import Form
 from sync.config.load import load
 from sync.ops.process import silence_libraries, watch_signals
 from sync.runtime.threads import Stopping, SystemClock

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sync.cli.options import Form
+from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
 from sync.ops.redact import scrub, without_tokens
 

@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from sync.cli.commands.explain import explanations
 from sync.cli.output import console
+from sync.cli.output.codes import explanations
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES
 from sync.config.errors import CODES
 from sync.core.judge.decide import Kind

@@ -1,0 +1,48 @@
+"""Every code that this program prints, in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
+from sync.config.errors import CODES
+from sync.core.problems import CATALOGUE
+from sync.core.report.events import EVENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One code; ``kind`` names the list that it is in, since one word may be in two."""
+
+    kind: str
+    code: str
+    meaning: str
+    who: str
+    todo: str
+
+
+def explanations() -> Iterator[Explained]:
+    """Give every code of every closed list."""
+    for code, entry in CATALOGUE.items():
+        yield Explained("problem", code, entry.meaning, entry.who, entry.remedy)
+    yield from _words("reason", REASONS)
+    yield from _words("action", ACTIONS)
+    yield from _words("served", SERVED)
+    yield from _words("store failure", STORE_FAILURES)
+    for code, meaning in EVENTS.items():
+        yield Explained("event", code, meaning, "see actor in the line", "See remedy in the line, where it has one.")
+    for code, meaning in CODES.items():
+        told = "Each error says where it stands and what would be right: page-token-sync validate."
+        yield Explained("configuration error", code, meaning, "operator", told)
+    yield from _words("failure", FAILURES)
+    yield from _words("exit code", EXITS)
+    results = {word.short: word for code, word in EXITS.items() if code in _WITH_RESULT}
+    yield from _words("result", results)
+
+
+_WITH_RESULT = ("0", "1", "3", "4")
+
+
+def _words(kind: str, words: Mapping[str, Word]) -> Iterator[Explained]:
+    return (Explained(kind, code, word.meaning, word.who, word.todo) for code, word in words.items())

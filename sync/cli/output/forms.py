@@ -1,0 +1,37 @@
+"""The forms in which a result is printed."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Form(Enum):
+    """How a result is printed; not every command knows every form."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
+class CommonForm(Enum):
+    """The forms that every command with a result knows."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class PlanForm(Enum):
+    """The forms of a plan."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class CheckForm(Enum):
+    """The forms of what validate finds."""
+
+    TABLE = "table"
+    JSON = "json"
+    GITHUB = "github"

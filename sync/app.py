@@ -14,7 +14,7 @@ from sync.config.schema import logins, stores
 from sync.config.schema.stores import AnyStore
 from sync.config.schema.values import Reference, StoreReference
 from sync.core.memory.memory import Memory, Rhythm
-from sync.core.memory.renewal import Refresh
+from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Never, Stored, StoreError
 from sync.core.payload import fixed_part
 from sync.core.plan.guards import Brake
@@ -74,7 +74,7 @@ class App:
         cycle: str | None = None,
         selection: Selected | None = None,
         if_plan: str | None = None,
-        goes_on: bool = False,
+        continuous: bool = False,
     ) -> Report:
         """Run one cycle, over the whole configuration or a selection of it; ``write`` False stops after the plan.
 
@@ -97,7 +97,10 @@ class App:
             self._begun.update(self._stores)  # the cycle itself begins every store
             with uncollected():
                 report, self._memory = run(
-                    self._task(source, memory, selection, goes_on=goes_on), write=write, cycle=cycle, if_plan=if_plan
+                    self._task(source, memory, selection, continuous=continuous),
+                    write=write,
+                    cycle=cycle,
+                    if_plan=if_plan,
                 )
             return self._saved(report, self._memory) if write else report
         finally:
@@ -138,7 +141,7 @@ class App:
             known={name: judged.facts for name, judged in memory.judged.items()},
         )
 
-    def _task(self, source: GraphSource, memory: Memory, selection: Selected | None, *, goes_on: bool) -> Task:
+    def _task(self, source: GraphSource, memory: Memory, selection: Selected | None, *, continuous: bool) -> Task:
         config, settings = self._config, self._config.settings
         # What was read at the first cycle is told there; what is written is told when it is.
         read = self._state.warning if self._state is not None and self._memory is None else ""
@@ -151,20 +154,20 @@ class App:
             clock=self._clock,
             memory=memory,
             rhythm=Rhythm(verify_every(settings, config.pages, memory.pools)),
-            alive_every=settings.alive_every,
-            brake=Brake(settings.brake.share, settings.brake.at_least),
+            probe_every=settings.probe_every,
+            brake=Brake(settings.brake.share, settings.brake.min_changes),
             observe=settings.mode == "observe",
-            asks_twice=not goes_on,
+            confirm_mass_invalid=not continuous,
             selected_from=None if selection is None else selection.named,
-            refreshes=self._refreshes(),
+            renewal_rules=self._renewal_rules(),
             warnings=(*config.warnings, *state),
         )
 
-    def _refreshes(self) -> Mapping[str, Refresh]:
+    def _renewal_rules(self) -> Mapping[str, RenewalRule]:
         return {
-            name: Refresh(Key(user.token.store, user.token.path), user.token.key, user.refresh)
+            name: RenewalRule(Key(user.token.store, user.token.path), user.token.key, user.renew_before)
             for name, user in self._config.settings.system_users.items()
-            if isinstance(user.token, StoreReference) and not isinstance(user.refresh, Never)
+            if isinstance(user.token, StoreReference) and not isinstance(user.renew_before, Never)
         }
 
     def _system_users(self) -> list[SystemUserCredentials]:

@@ -16,7 +16,7 @@ from ulid import ULID
 
 from sync.core.report.events import Event, events
 from sync.core.report.report import Report
-from sync.ops.process import place_of
+from sync.ops.process import location_of
 from sync.runtime.threads import Clock, Stopping, SystemClock
 
 _JOB = "cycle"
@@ -28,7 +28,7 @@ _PARTED = timedelta(seconds=2)
 class Cycles(Protocol):
     """What can run cycles: an app, built from a configuration."""
 
-    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
+    def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
         """Run one cycle; ``goes_on``: it is not the last one of this process."""
         ...
 
@@ -92,7 +92,7 @@ def one_cycle(
     try:
         clock.check()
         log.write(Event("info", "cycle_started", {}), cycle=cycle)
-        report = app.cycle(write=True, cycle=cycle, goes_on=True)
+        report = app.cycle(write=True, cycle=cycle, continuous=True)
     except Stopping:
         return None
     report = replace(report, frame=replace(report.frame, next_cycle_at=following()))
@@ -142,13 +142,13 @@ def _following(scheduler: BackgroundScheduler) -> datetime | None:
 def _tell_trouble(event: Any, log: Sink) -> None:
     if event.code == EVENT_JOB_MAX_INSTANCES:
         told = "A cycle was due while one was running, and is left out. Lengthen schedule.every if this recurs."
-        log.write(Event("warning", "cycle_warning", {"error": told}))
+        log.write(Event("warning", "cycle_warning", {"message": told}))
     elif not isinstance(event.exception, Stopping):
-        told = f"This program made a mistake: {place_of(event.exception)}. The next cycle starts as planned."
-        log.write(Event("error", "cycle_finished", {"result": "failed", "error": told}))
+        told = f"This program made a mistake: {location_of(event.exception)}. The next cycle starts as planned."
+        log.write(Event("error", "cycle_finished", {"result": "failed", "message": told}))
 
 
 HANGUP = Event(
-    "warning", "cycle_warning", {"error": "SIGHUP changes nothing here: restart the daemon for a new configuration."}
+    "warning", "cycle_warning", {"message": "SIGHUP changes nothing here: restart the daemon for a new configuration."}
 )
 """Told on SIGHUP, whose default would end the daemon without a word."""

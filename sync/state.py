@@ -167,7 +167,7 @@ def _memory(file: _File) -> Memory:
         judged={(token.app_id, token.fingerprint): _sharing(token.judged) for token in file.tokens},
         lost={name: replace(lost, left=0) for name, lost in file.lost.items()},
         tried=file.tried,
-        overwritten={Key(place.store, place.path): place.at for place in file.overwritten},
+        overwritten={Key(target.store, target.path): target.at for target in file.overwritten},
         pools=file.pools,
         renewals=file.renewals,
         ending=file.ending,
@@ -216,7 +216,7 @@ def _moments(file: _File) -> Iterator[datetime | None]:
     for pool in file.pools.values():
         yield from (pool.told_at, pool.pressed_from, pool.pressed_at, pool.frozen_until, pool.thawed_at, pool.spent_at)
     yield from file.tried.values()
-    yield from (place.at for place in file.overwritten)
+    yield from (target.at for target in file.overwritten)
     yield from (last.at for last in file.renewals.values())
     yield from (*file.short_lists.values(), file.read_at)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sync.config.errors import ConfigError, ConfigErrors
 
 VARIABLE = "PAGE_TOKEN_SYNC_CONFIG"
-PLACES = ("./config.yaml", "/etc/page-token-sync/config.yaml")
+LOCATIONS = ("./config.yaml", "/etc/page-token-sync/config.yaml")
 
 
 def config_file(given: Path | None) -> Path:
@@ -16,9 +16,9 @@ def config_file(given: Path | None) -> Path:
     named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named is not None:
         return named
-    found = next((path for path in map(Path, PLACES) if path.exists()), None)
+    found = next((path for path in map(Path, LOCATIONS) if path.exists()), None)
     if found is None:
-        looked = f"${VARIABLE} (not set), {', '.join(PLACES)}"
-        message, cure = f"there is no configuration; looked at {looked}", "write one, or name it: --config FILE"
-        raise ConfigErrors([ConfigError(PLACES[0], 1, 1, "", "unreadable-file", message, cure)])
+        looked = f"${VARIABLE} (not set), {', '.join(LOCATIONS)}"
+        message, remedy = f"there is no configuration; looked at {looked}", "write one, or name it: --config FILE"
+        raise ConfigErrors([ConfigError(LOCATIONS[0], 1, 1, "", "unreadable-file", message, remedy)])
     return found

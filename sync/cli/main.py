@@ -17,7 +17,7 @@ import typer
 
 from sync.cli import complete
 from sync.cli.demo import play
-from sync.cli.file import PLACES, VARIABLE
+from sync.cli.file import LOCATIONS, VARIABLE
 from sync.cli.options import Asked, CheckOutput, LabelsOption, Output, PagesOption, PlanOutput, StoresOption
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
 from sync.ops.process import tell_crashes_safely
@@ -84,7 +84,7 @@ def options(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", help=f"The configuration [default: ${VARIABLE}, {', '.join(PLACES)}]."
+            "--config", "-c", metavar="FILE", help=f"The configuration [default: ${VARIABLE}, {', '.join(LOCATIONS)}]."
         ),
     ] = None,
     _version: Annotated[

@@ -48,13 +48,13 @@ CODES: dict[str, str] = {
     "bad-reference": "The value is no reference to a secret.",
     "secret-in-file": "A secret, or what could be one, stands in the file itself.",
     "reference-loop": "A store's credentials lie in the store itself.",
-    "refresh-needs-store": "A token is to be renewed, but its reference names no store that takes the new one.",
+    "renewal-needs-store": "A token is to be renewed, but its reference names no store that takes the new one.",
     "bad-state-file": "The state file would take the place of another file.",
     "unknown-name": "No app, system user or store has this name.",
     "choice-needed": "A name is left out although there are several to choose from.",
     "duplicate-name": "Two Pages have one name.",
     "duplicate-page": "The same Page is listed twice for one system user.",
-    "duplicate-place": "Two Pages or two stores lead to one place.",
+    "duplicate-target": "Two Pages or two stores lead to one place.",
     "label-limit": "A label or tag is outside the limits of the store.",
     "raw-payload": "A payload of raw text is meant for a store that holds JSON objects only.",
 }
@@ -73,7 +73,7 @@ class Finding:
     path: KeyPath
     code: str
     message: str
-    help: str
+    remedy: str
     key: bool = False
     first: tuple[int, KeyPath] | None = None
 
@@ -96,11 +96,11 @@ class ConfigError:
     path: str
     code: str
     message: str
-    help: str
+    remedy: str
 
     def __str__(self) -> str:
         at = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}:{self.column}: {at}{self.message} [{self.code}]\n    {self.help}"
+        return f"{self.file}:{self.line}:{self.column}: {at}{self.message} [{self.code}]\n    {self.remedy}"
 
 
 class ConfigErrors(Exception):  # noqa: N818 - it holds many

@@ -56,7 +56,7 @@ class Page:
     system_user: str
     app: str
     app_id: str
-    places: tuple[Key, ...]
+    targets: tuple[Key, ...]
     payload: PayloadTemplate
     checks: Checks = Checks()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -150,7 +150,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Parent:
+class SystemUserToken:
     """A system user's token in this cycle.
 
     ``token`` is None where the credential could not be read. An INVALID parent is dead: nothing is fetched with it.
@@ -170,7 +170,7 @@ Version = str
 class Marks:
     """What we write beside a payload to say whose it is and where it came from.
 
-    ``system_user_id`` and ``parent`` are None on a secret that was adopted or marked by a human.
+    ``system_user_id`` and ``system_user_fingerprint`` are None on a secret that was adopted or marked by a human.
     ``written_at`` is RFC 3339 in UTC, ``reason`` the reason of the last write; neither counts when marks are compared.
     """
 
@@ -179,7 +179,7 @@ class Marks:
     app_id: str
     fingerprint: str
     system_user_id: str | None = None
-    parent: str | None = None
+    system_user_fingerprint: str | None = None
     written_at: str = ""
     reason: str = ""
     hold: str | None = None
@@ -214,7 +214,7 @@ class Absent:
     """Nothing is stored at this key."""
 
 
-StoreReason = Literal[
+StoreErrorCode = Literal[
     "conflict",
     "unreachable",
     "timeout",
@@ -246,14 +246,14 @@ class StoreError:
     """A store could not do what was asked; nothing is known to have changed, unless ``maybe_written``.
 
     ``whole`` says that the store as such is in trouble, not one key: nothing of it could be reached. ``message`` and
-    ``remedy`` are sentences for a person, without secrets and without a library's text. ``who`` is "operator" or
+    ``remedy`` are sentences for a person, without secrets and without a library's text. ``owner`` is "operator" or
     another word of the problem catalogue.
     """
 
-    reason: StoreReason
+    error_code: StoreErrorCode
     message: str
     remedy: str
-    who: str = "operator"
+    owner: str = "operator"
     whole: bool = False
     maybe_written: bool = False
 

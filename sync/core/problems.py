@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Who = Literal["operator", "app admin", "page owner", "meta", "nobody"]
+Owner = Literal["operator", "app-admin", "business-admin", "meta", "nobody"]
 """Who must act. "operator": whoever runs this daemon; "nobody": it heals or passes by itself."""
 
 
@@ -14,7 +14,7 @@ class Entry:
     """One line of the catalogue: the sentence that is always true of the code, who acts, and the remedy."""
 
     meaning: str
-    who: Who
+    owner: Owner
     remedy: str
 
 
@@ -42,28 +42,28 @@ CATALOGUE: dict[str, Entry] = {
     "wrong-page": Entry("The token belongs to another Page.", "operator", "Check the Page's id in the configuration."),
     "missing-scope": Entry(
         "The token lacks a permission that checks.scopes asks for.",
-        "app admin",
+        "app-admin",
         "Permissions are fixed when a system user token is made: in Business Settings > Users > System users, "
         "generate a new token for the app with this permission ticked, and put it in place of the old one.",
     ),
     "expires-too-soon": Entry(
         "The token ends sooner than checks.expires allows.",
-        "app admin",
+        "app-admin",
         "Use a system user token that does not expire, or lower checks.expires.",
     ),
-    "clock-wrong": Entry(
+    "clock-skew": Entry(
         "This machine's clock and Meta's are too far apart to say whether the token ends too soon.",
         "operator",
         "Set this machine's clock right, and keep it so by NTP (chrony, systemd-timesyncd, or the host's own).",
     ),
-    "data-access-too-soon": Entry(
+    "data-access-expiring": Entry(
         "The token's access to data ends soon or has ended.",
-        "app admin",
+        "app-admin",
         "Generate the system user token anew; system users of the app's own business have no such end.",
     ),
     "no-access": Entry(
         "The system user reaches no token of this Page.",
-        "page owner",
+        "business-admin",
         "Check the Page's id: Graph does not tell a wrong one from a Page out of reach. In Business Settings > Users > "
         "System users, assign the Page to the system user with Full control, or with Messages and Community activity; "
         "check that the business still owns the Page and that the token has pages_show_list.",
@@ -83,49 +83,49 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "probe-failed": Entry(
         "Graph refuses a call with the stored token, though Meta calls it valid.",
-        "app admin",
+        "app-admin",
         "Look at the app's permissions and at the system user's task on the Page; the token itself is as Meta wants it.",
     ),
-    "system-user-dead": Entry(
+    "system-user-invalid": Entry(
         "The system user's token no longer works.",
-        "app admin",
+        "app-admin",
         "In Business Settings > Users > System users, generate a new token for the app and put it where "
         "system_users.*.token points; it is read again in each cycle.",
     ),
-    "system-user-ending": Entry(
+    "system-user-expiring": Entry(
         "The system user's token ends soon.",
-        "app admin",
+        "app-admin",
         "Generate a new one in Business Settings > Users > System users and put it where system_users.*.token points.",
     ),
-    "refresh-failed": Entry(
+    "renewal-failed": Entry(
         "The system user's token ends, and could not be renewed.",
-        "app admin",
+        "app-admin",
         "It is tried again every hour while the old one works. If it stays, generate a new token in Business Settings > Users > "
         "System users and put it where system_users.*.token points.",
     ),
-    "app-secret-wrong": Entry(
+    "app-secret-invalid": Entry(
         "Meta refuses the app's id and secret.",
         "operator",
         "Compare apps.*.id and apps.*.secret with App settings > Basic; after a reset of the secret put the new one in place.",
     ),
     "app-blocked": Entry(
         "Meta has blocked the app's API access.",
-        "app admin",
+        "app-admin",
         "Open the app's dashboard: its alerts say why and how to appeal.",
     ),
     "app-capability": Entry(
         "The app lacks the product or capability for this call.",
-        "app admin",
+        "app-admin",
         "In the app's dashboard add the use case for managing Pages or Messenger.",
     ),
     "two-factor-required": Entry(
         "The business that owns the Page demands two-factor authentication.",
-        "app admin",
+        "app-admin",
         "In Business Settings > Security, let the system user's business satisfy the rule, or relax it for this Page.",
     ),
     "policy-blocked": Entry(
         "Meta has blocked this token or user for policy reasons; a new token does not help.",
-        "app admin",
+        "app-admin",
         "Open Business Support Home: it names the restriction. Meta is asked again in each cycle.",
     ),
     "throttled": Entry(
@@ -178,13 +178,13 @@ CATALOGUE: dict[str, Entry] = {
 class Problem:
     """One problem of one Page, token, system user or secret.
 
-    ``message`` is the particular of this case. ``who`` and ``remedy`` come from the catalogue unless the case knows better.
+    ``message`` is the particular of this case. ``owner`` and ``remedy`` come from the catalogue unless the case knows better.
     ``graph_code``, ``graph_subcode`` and ``fbtrace_id`` are what Graph said, where it said something.
     """
 
     code: str
     message: str
-    who: str = ""
+    owner: str = ""
     remedy: str = ""
     graph_code: int | None = None
     graph_subcode: int | None = None
@@ -192,7 +192,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         entry = CATALOGUE[self.code]
-        if not self.who:
-            object.__setattr__(self, "who", entry.who)
+        if not self.owner:
+            object.__setattr__(self, "owner", entry.owner)
         if not self.remedy:
             object.__setattr__(self, "remedy", entry.remedy)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sync.core.judge.verify import verify
 from sync.core.model import Ask, Key, SourceError, State, StoreError, TokenFacts, Verdict, Written
-from sync.core.plan.model import PagePlan, PlacePlan
+from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan, writes
 from sync.core.report.build import NotBegun, Outcome, ProofLost
 from sync.core.secret import Secret
@@ -31,13 +31,13 @@ _UNANSWERED = StoreError(
     "timeout",
     "The store had not answered when shutdown left no more time; the write may have been done.",
     "Nothing to do: the next start finds out.",
-    who="nobody",
+    owner="nobody",
     maybe_written=True,
 )
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
-Chunk = Mapping[Key, tuple[PagePlan, PlacePlan]]
+Chunk = Mapping[Key, tuple[PagePlan, TargetPlan]]
 Proofs = dict[tuple[str, Secret], datetime]
 
 
@@ -48,29 +48,29 @@ def apply(task: Task, planned: Plan, heard: Facts) -> tuple[Mapping[Key, Outcome
     Decides nothing, but writes nothing whose proof has grown old or was lost. Shutdown leaves the rest undone, and what
     was done is told all the same: a store lets Stopping through only before it has begun a write.
     """
-    todo = list(writes(planned))
+    pending = list(writes(planned))
     outcomes: dict[Key, Outcome] = {}
     told: Facts = {}
     with suppress(Stopping):
-        _apply(task, todo, heard, outcomes, told)
-    return {place.key: outcomes.get(place.key, NotBegun()) for _, place in todo}, told
+        _apply(task, pending, heard, outcomes, told)
+    return {target.key: outcomes.get(target.key, NotBegun()) for _, target in pending}, told
 
 
 def _apply(
     task: Task,
-    todo: Sequence[tuple[PagePlan, PlacePlan]],
+    pending: Sequence[tuple[PagePlan, TargetPlan]],
     heard: Facts,
     outcomes: dict[Key, Outcome],
     told: Facts,
 ) -> None:
     proofs: Proofs = {
         (page.page.app, token): facts.asked_at
-        for page, place in todo
-        for token, facts in _proof(page, place)
+        for page, target in pending
+        for token, facts in _proof(page, target)
         if (page.page.app, token) in heard
     }
-    for first in range(0, len(todo), _CHUNK):
-        chunk = {place.key: (page, place) for page, place in todo[first : first + _CHUNK]}
+    for first in range(0, len(pending), _CHUNK):
+        chunk = {target.key: (page, target) for page, target in pending[first : first + _CHUNK]}
         lost = _prove_again(task, list(chunk.values()), proofs, told, older_than=PROOF_AGE / 2)
         # Without an answer a proof is as good as its age, which is looked at again just before the write.
         lost = {key: verdict for key, verdict in lost.items() if verdict.state is State.INVALID}
@@ -87,18 +87,18 @@ def _apply(
         each(write, [key for key in chunk if key not in lost], workers=_WORKERS, clock=task.clock, patience=_PATIENCE)
 
 
-def _proof(page: PagePlan, place: PlacePlan) -> Sequence[tuple[Secret, TokenFacts]]:
+def _proof(page: PagePlan, target: TargetPlan) -> Sequence[tuple[Secret, TokenFacts]]:
     """Give the token that a write puts where applications read it, with what proves it; empty for marks alone."""
-    write = place.action.write
+    write = target.action.write
     if write is None or write.payload is None:
         return ()
-    verdict = page.candidate.verdict if write.token == page.candidate.token else place.held.verdict
+    verdict = page.candidate.verdict if write.token == page.candidate.token else target.current.verdict
     return ((write.token, verdict.facts),) if verdict.facts is not None else ()
 
 
 def _prove_again(
     task: Task,
-    todo: Sequence[tuple[PagePlan, PlacePlan]],
+    pending: Sequence[tuple[PagePlan, TargetPlan]],
     proofs: Proofs,
     told: Facts,
     *,
@@ -110,9 +110,9 @@ def _prove_again(
     """
     now = task.clock.now()
     aged = [
-        (page, place, token)
-        for page, place in todo
-        for token, _ in _proof(page, place)
+        (page, target, token)
+        for page, target in pending
+        for token, _ in _proof(page, target)
         if not now - older_than <= proofs.get((page.page.app, token), _NEVER) <= now
     ]
     asks: dict[str, dict[Secret, Ask]] = {}
@@ -123,23 +123,23 @@ def _prove_again(
         facts.update(debug(task, app, list(of_app.values())))
     told.update(facts)
     lost: dict[Key, Verdict] = {}
-    for page, place, token in aged:
+    for page, target, token in aged:
         stored = token != page.candidate.token
         said = facts.get((page.page.app, token))
         verdict = verify(said, page=page.page, now=task.clock.now(), stored=stored)
         if verdict.state is State.VALID and verdict.facts is not None:
             proofs[page.page.app, token] = verdict.facts.asked_at
         else:
-            lost[place.key] = verdict
+            lost[target.key] = verdict
     return lost
 
 
 def _write(task: Task, chunk: Chunk, proofs: Proofs, told: Facts, key: Key) -> Outcome:
-    page, place = chunk[key]
-    write = place.action.write
+    page, target = chunk[key]
+    write = target.action.write
     if write is None:
         raise AssertionError("only places with a write are applied")
-    lost = _prove_again(task, [(page, place)], proofs, told, older_than=PROOF_AGE)
+    lost = _prove_again(task, [(page, target)], proofs, told, older_than=PROOF_AGE)
     if lost:
         return ProofLost(lost[key])
 

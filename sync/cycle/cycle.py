@@ -9,15 +9,15 @@ from ulid import ULID
 from sync.core.ask.remember import Lesson, remember, with_later
 from sync.core.memory.memory import Memory
 from sync.core.memory.renewal import Renewal, is_cared_for, tell_of_ends
-from sync.core.model import Key, Parent, StoreError, Written
+from sync.core.model import Key, StoreError, SystemUserToken, Written
 from sync.core.plan.guards import is_counted
-from sync.core.plan.model import places
+from sync.core.plan.model import targets
 from sync.core.plan.plan import Plan, Policy, plan, withheld
 from sync.core.report.build import NotBegun, Outcome, report
 from sync.core.report.report import Frame, Report, Traffic
 from sync.cycle.apply import apply
 from sync.cycle.observe import observe
-from sync.cycle.renew import refresh
+from sync.cycle.renew import renew
 from sync.cycle.task import Task
 
 
@@ -46,16 +46,16 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     outcomes, told = apply(task, planned, sight.told) if writes and not another else (None, {})
     not_begun = sum(isinstance(outcome, NotBegun) for outcome in (outcomes or {}).values())
     renews = writes and not another and task.selected_from is None
-    renewals, cut = refresh(task, sight.scene.parents) if renews else ({}, False)
-    ending, to_tell = _ends(task, sight.scene.parents, {**task.memory.renewals, **renewals}, renews=renews)
+    renewals, cut = renew(task, sight.scene.user_tokens) if renews else ({}, False)
+    ending, to_tell = _ends(task, sight.scene.user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
     # What ends is told by the log of those that go on; who looks once, or at some Pages, takes no turn of theirs.
-    ending = task.memory.ending if task.asks_twice or task.selected_from is not None else ending
+    ending = task.memory.ending if task.confirm_mass_invalid or task.selected_from is not None else ending
     memory, degraded = remember(
         sight.scene,
         Lesson(
             told=with_later(sight.told, told),
             probed=sight.probed,
-            alone=sight.alone,
+            individually=sight.individually,
             skipped=sight.skipped,
             overwritten=_overwritten(planned, outcomes or {}),
             pools=task.source.pools,
@@ -92,24 +92,24 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
 
 
 def _ends(
-    task: Task, parents: Mapping[str, Parent], renewals: Mapping[str, Renewal], *, renews: bool
+    task: Task, user_tokens: Mapping[str, SystemUserToken], renewals: Mapping[str, Renewal], *, renews: bool
 ) -> tuple[Mapping[str, int], tuple[str, ...]]:
     """Give what was told of ending tokens, and of whose to tell now: not of one that is renewed without anybody."""
     now = task.clock.now()
-    spared = [
+    exclude = [
         name
-        for name, wanted in task.refreshes.items()
-        if renews and name in parents and is_cared_for(parents[name], wanted, renewals.get(name), now)
+        for name, wanted in task.renewal_rules.items()
+        if renews and name in user_tokens and is_cared_for(user_tokens[name], wanted, renewals.get(name), now)
     ]
-    return tell_of_ends(parents, task.memory.ending, spared, now)
+    return tell_of_ends(user_tokens, task.memory.ending, exclude, now)
 
 
 def _overwritten(planned: Plan, outcomes: Mapping[Key, Outcome]) -> list[Key]:
     """Name the places where a token that worked was written over, or may have been."""
     return [
-        place.key
-        for page, place in places(planned.pages)
-        if is_counted(page, place) and _may_be_written(outcomes.get(place.key))
+        target.key
+        for page, target in targets(planned.pages)
+        if is_counted(page, target) and _may_be_written(outcomes.get(target.key))
     ]
 
 

@@ -21,14 +21,14 @@ from sync.core.model import (
     Key,
     Marks,
     Page,
-    Parent,
     Probe,
     SourceError,
     Stored,
     StoreError,
+    SystemUserToken,
     TokenFacts,
 )
-from sync.core.plan.guards import doubted, unread_places
+from sync.core.plan.guards import doubted, unread_targets
 from sync.core.plan.plan import Observation, judged_plans
 from sync.core.secret import Secret
 from sync.cycle.task import Task, attempt, graph_mistake, store_mistake
@@ -50,54 +50,56 @@ class Sight:
     scene: Scene
     told: Facts
     probed: Mapping[tuple[str, Secret], Probe]
-    alone: frozenset[str]
+    individually: frozenset[str]
     skipped: frozenset[str]
 
 
 def observe(task: Task, *, writes: bool) -> Sight:
     """Read Graph and each store side by side, then ask Meta what is due. ``writes``: the plan will be carried out."""
-    lost = {} if _insists(task) else task.memory.lost
+    lost = {} if _forces_verify(task) else task.memory.lost
     now = task.clock.now()
-    skipped, alone = access.left_out(lost, now), access.to_be_read_alone(lost, now)
-    graph: list[tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]] = []
-    held: dict[Key, Stored | Absent | StoreError] = {}
+    skipped, individually = access.left_out(lost, now), access.to_be_read_alone(lost, now)
+    graph: list[tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]] = []
+    current: dict[Key, Stored | Absent | StoreError] = {}
 
     def look(at: str | None) -> None:
         if at is None:
-            graph.append(_read_graph(task, [page for page in task.pages if page.name not in skipped], alone, now))
+            graph.append(
+                _read_graph(task, [page for page in task.pages if page.name not in skipped], individually, now)
+            )
         else:
-            held.update(_read_store(task, task.stores[at], mistakes[at]))
+            current.update(_read_store(task, task.stores[at], mistakes[at]))
 
-    used = {key.store for page in task.pages for key in page.places}
+    used = {key.store for page in task.pages for key in page.targets}
     mistakes = {
         name: attempt(partial(_begin, store, writes=writes), partial(store_mistake, name))
         for name, store in task.stores.items()
     }
     each(look, [None, *sorted(used)], workers=len(used) + 1, clock=task.clock)
-    parents, fetched = graph[0]
+    user_tokens, fetched = graph[0]
     scene = Scene(
         pages=task.pages,
         instance=task.instance,
-        parents=parents,
+        user_tokens=user_tokens,
         fetched={**skipped, **fetched},
-        held=held,
+        current=current,
         memory=task.memory,
         rhythm=task.rhythm,
         now=task.clock.now(),
-        insist=_insists(task),
+        force_verify=_forces_verify(task),
         writes=not task.observe,
     )
     names = sorted(set(task.stores))
     # Before the tokens are judged, so that a slow list of a store makes no proof older.
     owned = each(lambda name: _owned(task, name), names, workers=len(names), clock=task.clock)
     asks = due.asks(scene)
-    probed = _probe(task, due.probes(scene, task.alive_every, spared=_named(asks)))
+    probed = _probe(task, due.probes(scene, task.probe_every, exclude=_named(asks)))
     if "refused" in probed.values():
         scene = replace(scene, memory=with_probes(task.memory, _by_id(task, probed), scene.now))
         asks = due.asks(scene)
     told = _debug_all(task, asks)
     # What the quota had no room for is used itself at least, on its own Page's quota.
-    left = _probe(task, due.probes(scene, task.alive_every, spared={*told, *probed}))
+    left = _probe(task, due.probes(scene, task.probe_every, exclude={*told, *probed}))
     if left:
         probed |= left
         scene = replace(scene, memory=with_probes(scene.memory, _by_id(task, left), scene.now))
@@ -109,11 +111,11 @@ def observe(task: Task, *, writes: bool) -> Sight:
         told.update(_debug_all(task, more))
         asks = {app: (*asks.get(app, ()), *more.get(app, ())) for app in {**asks, **more}}
     observation = heard(
-        scene, _named(asks), told, Observation(parents, scene.fetched, held, {}, owned, ahead=task.source.ahead)
+        scene, _named(asks), told, Observation(user_tokens, scene.fetched, current, {}, owned, skew=task.source.skew)
     )
-    if task.asks_twice:
+    if task.confirm_mass_invalid:
         observation = _ask_twice(task, scene, told, observation)
-    return Sight(observation, scene, told, probed, alone, frozenset(skipped))
+    return Sight(observation, scene, told, probed, individually, frozenset(skipped))
 
 
 def debug(task: Task, app: str, asks: Sequence[Ask]) -> Facts:
@@ -126,22 +128,22 @@ def debug(task: Task, app: str, asks: Sequence[Ask]) -> Facts:
     return {(app, token): facts for token, facts in found.items()}
 
 
-def _insists(task: Task) -> bool:
+def _forces_verify(task: Task) -> bool:
     return task.selected_from is not None
 
 
 def _read_graph(
-    task: Task, pages: Sequence[Page], alone: frozenset[str], now: datetime
-) -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
-    def failed(where: str) -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
+    task: Task, pages: Sequence[Page], individually: frozenset[str], now: datetime
+) -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
+    def failed(where: str) -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
         return {}, {page.name: graph_mistake(where) for page in pages}
 
-    def read() -> tuple[Mapping[str, Parent], Mapping[str, Fetched | SourceError]]:
+    def read() -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
         memory = task.memory
         singly = by_id(pages, short_lists=memory.short_lists, read_at=memory.read_at, now=now)
-        fetched = task.source.read(pages, alone=alone, by_id=singly)
+        fetched = task.source.read(pages, individually=individually, by_id=singly)
         # Asked for after the read, which may have found that a system user died meanwhile.
-        return task.source.parents(), {page.name: fetched[page.name] for page in pages}
+        return task.source.user_tokens(), {page.name: fetched[page.name] for page in pages}
 
     return attempt(read, failed)
 
@@ -152,15 +154,15 @@ def _begin(store: Store, *, writes: bool) -> StoreError | None:
 
 
 def _read_store(task: Task, store: Store, mistake: StoreError | None) -> Mapping[Key, Stored | Absent | StoreError]:
-    places = {key: page for page in task.pages for key in page.places if key.store == store.name}
+    targets = {key: page for page in task.pages for key in page.targets if key.store == store.name}
     if mistake is not None:
-        return dict.fromkeys(places, mistake)
+        return dict.fromkeys(targets, mistake)
 
     def read() -> Mapping[Key, Stored | Absent | StoreError]:
-        found = store.read(list(places), raw=frozenset(key for key, page in places.items() if page.payload.raw))
-        return {key: found[key] for key in places}
+        found = store.read(list(targets), raw=frozenset(key for key, page in targets.items() if page.payload.raw))
+        return {key: found[key] for key in targets}
 
-    return attempt(read, lambda where: dict.fromkeys(places, store_mistake(store.name, where)))
+    return attempt(read, lambda where: dict.fromkeys(targets, store_mistake(store.name, where)))
 
 
 def _owned(task: Task, name: str) -> Sequence[tuple[Key, Marks]] | StoreError:
@@ -207,7 +209,7 @@ def _ask_twice(task: Task, scene: Scene, told: Facts, observation: Observation) 
     """Ask again about a mass of tokens that Meta calls invalid; ``told`` gets the second word."""
     plans = judged_plans(observation, pages=task.pages, instance=task.instance, now=scene.now)
     again: dict[str, list[Ask]] = {}
-    unread = unread_places(plans, task.selected_from)
+    unread = unread_targets(plans, task.selected_from)
     for app, token in sorted(doubted(plans, task.brake, unread), key=lambda doubt: (doubt[0], doubt[1].fingerprint)):
         again.setdefault(app, []).append(Ask(token, urgent=True))
     second = _debug_all(task, again)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sync.core.memory.memory import Memory, Rhythm
-from sync.core.memory.renewal import Refresh
+from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Page, SourceError, StoreError
 from sync.core.plan.guards import Brake
 from sync.core.problems import Problem
@@ -38,12 +38,12 @@ class Task:
     clock: Clock
     memory: Memory = field(default_factory=Memory)
     rhythm: Rhythm = field(default_factory=Rhythm)
-    alive_every: timedelta = timedelta(minutes=15)
+    probe_every: timedelta = timedelta(minutes=15)
     brake: Brake = field(default_factory=Brake)
     observe: bool = False
-    asks_twice: bool = False
+    confirm_mass_invalid: bool = False
     selected_from: frozenset[Key] | None = None
-    refreshes: Mapping[str, Refresh] = field(default_factory=dict)
+    renewal_rules: Mapping[str, RenewalRule] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 

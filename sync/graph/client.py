@@ -17,7 +17,7 @@ from sync.graph.errors import Fault, Where, classify
 from sync.graph.meter import Meter
 from sync.graph.patience import Patience
 from sync.graph.quota import APP, BUSINESS, regain_minutes
-from sync.graph.skew import Skew
+from sync.graph.skew import SkewMeter
 from sync.http import Http, HttpError, Response
 from sync.runtime.threads import Clock
 
@@ -62,12 +62,12 @@ def prove(token: Secret, app_secret: Secret) -> Secret:
     return Secret(hmac.new(key, message, hashlib.sha256).hexdigest())
 
 
-class Tally(Protocol):
+class RequestStats(Protocol):
     """Where it is counted what was asked: HTTP requests, calls as Meta counts them, its clock, and what an operator should see."""
 
     requests: int
     calls: int
-    skew: Skew
+    skew_meter: SkewMeter
 
     def warn(self, warning: str) -> None:
         """Take down a sentence for an operator; the same one twice counts once."""
@@ -88,7 +88,7 @@ class Client:
         clock: Clock,
         *,
         secrets: Iterable[Secret],
-        tally: Tally,
+        tally: RequestStats,
         meter: Meter,
     ) -> None:
         self.settings = settings
@@ -186,7 +186,7 @@ class Client:
     def _hear(self, caller: Caller, headers: Mapping[str, str], *, calls: int, pages: Collection[str]) -> None:
         """Take in what headers tell of the quotas; ``calls`` are those that the app's own was asked on."""
         if calls or APP in headers:
-            self._meter.hear_app(caller.app_pool, headers.get(APP), calls)
+            self._meter.record_app_usage(caller.app_pool, headers.get(APP), calls)
         if BUSINESS in headers:
             self._meter.hear_business(headers[BUSINESS], pages, caller.user_pool)
 
@@ -229,7 +229,7 @@ class Client:
         else:
             with self._lock:
                 self._failures = 0
-                self._tally.skew.hear(response.headers.get("date"), self._clock.now())
+                self._tally.skew_meter.record(response.headers.get("date"), self._clock.now())
             self._look_at_version(response)
             return response
         self._clock.check()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sync.core.model import SourceError, State
-from sync.core.problems import Problem, Who
+from sync.core.problems import Owner, Problem
 
-Where = Literal["page", "debug", "batch", "probe", "refresh"]
+Where = Literal["page", "debug", "batch", "probe", "renew"]
 """What was asked: a Page or the list of Pages with a system user's token; ``debug_token`` with the app's; the batch around
 reads of Pages or around probes, whose error is about no single one of them; who a Page token itself is; or a new token in
 exchange for a system user's."""
@@ -70,16 +70,16 @@ class Row:
     state: Literal[State.INVALID, State.UNKNOWN] = State.UNKNOWN
     scope: Reach = "page"
     then: Then = "give-up"
-    who: Who | Literal[""] = ""
-    where: tuple[Where, ...] = ("page", "debug", "batch", "probe", "refresh")
+    owner: Owner | Literal[""] = ""
+    where: tuple[Where, ...] = ("page", "debug", "batch", "probe", "renew")
     kind: Kind | None = "error"
     codes: Container[int] | None = None
     subcodes: Container[int] | None = None
     texts: tuple[str, ...] = ()
     when: Callable[[Fault], bool] | None = None
-    parent: State | None = None
+    user_token: State | None = None
 
-    def matches(self, fault: Fault, where: Where, parent: State) -> bool:
+    def matches(self, fault: Fault, where: Where, user_token: State) -> bool:
         """Say whether this is the row of ``fault``; ``parent`` is what is known of the system user's token."""
         return (
             where in self.where
@@ -87,13 +87,13 @@ class Row:
             and (self.codes is None or (fault.code is not None and fault.code in self.codes))
             and (self.subcodes is None or (fault.subcode is not None and fault.subcode in self.subcodes))
             and (not self.texts or any(text in fault.text for text in self.texts))
-            and (self.parent is None or self.parent is parent)
+            and (self.user_token is None or self.user_token is user_token)
             and (self.when is None or self.when(fault))
         )
 
     def error(self, fault: Fault) -> SourceError:
         """Give what a Page, a token or a system user is told."""
-        problem = Problem(self.problem, explain(fault), self.who, "", fault.code, fault.subcode, fault.fbtrace_id)
+        problem = Problem(self.problem, explain(fault), self.owner, "", fault.code, fault.subcode, fault.fbtrace_id)
         return SourceError(problem, self.state, self.scope)
 
 
@@ -115,7 +115,7 @@ def _cannot_be_sent(fault: Fault) -> bool:
 
 
 TABLE: tuple[Row, ...] = (
-    Row("way-out-broken", "graph-unavailable", scope="graph", who="operator", kind="transport", when=_cannot_be_sent),
+    Row("way-out-broken", "graph-unavailable", scope="graph", owner="operator", kind="transport", when=_cannot_be_sent),
     Row("no-answer", "graph-unavailable", scope="graph", then="retry", kind="transport"),
     Row("graph-down", "graph-unavailable", scope="graph", kind="down"),
     Row("item-given-up", "graph-unavailable", then="singly", kind="null"),
@@ -123,20 +123,20 @@ TABLE: tuple[Row, ...] = (
     Row("too-many-requests", "throttled", scope="app", then="close-app", kind=None, when=_too_many),
     Row("app-throttled", "throttled", scope="app", then="close-app", codes={4}),
     Row("caller-throttled", "throttled", scope="system_user", then="close-user", codes={17, 32, 341}),
-    Row("unusual-volume", "throttled", scope="app", then="close-app", who="operator", codes={613}),
+    Row("unusual-volume", "throttled", scope="app", then="close-app", owner="operator", codes={613}),
     Row("page-throttled", "throttled", then="close-page", codes=range(80000, 80015)),
     Row("viewer-without-permission", "no-access", State.INVALID, where=_PAGE, codes={1}, subcodes={2853006}),
-    Row("app-unknown", "app-secret-wrong", scope="app", then="close-app", codes={101}),
+    Row("app-unknown", "app-secret-invalid", scope="app", then="close-app", codes={101}),
     Row(
         "app-not-validated",
-        "app-secret-wrong",
+        "app-secret-invalid",
         scope="app",
         then="close-app",
         codes={190, 1},
         texts=("Error validating application", "Error validating client secret"),
     ),
-    Row("app-token-refused", "app-secret-wrong", scope="app", then="close-app", where=_DEBUG, codes={190}),
-    Row("proof-refused", "app-secret-wrong", scope="app", then="close-app", codes={100}, texts=("appsecret_proof",)),
+    Row("app-token-refused", "app-secret-invalid", scope="app", then="close-app", where=_DEBUG, codes={190}),
+    Row("proof-refused", "app-secret-invalid", scope="app", then="close-app", codes={100}, texts=("appsecret_proof",)),
     Row(
         "token-of-another-app",
         "wrong-app",
@@ -194,21 +194,21 @@ TABLE: tuple[Row, ...] = (
     Row("wrong-kind-of-token", "unexpected-graph-error", where=_PAGE, codes={190}, subcodes={2069032}),
     Row(
         "parent-dead",
-        "system-user-dead",
+        "system-user-invalid",
         scope="system_user",
-        where=("page", "batch", "refresh"),
+        where=("page", "batch", "renew"),
         codes=_TOKEN_DIED,
-        parent=State.INVALID,
+        user_token=State.INVALID,
     ),
-    Row("refresh-refused", "refresh-failed", scope="system_user", where=("refresh",), kind=None),
-    Row("parent-alive", "no-access", State.INVALID, where=_PAGE, codes=_TOKEN_DIED, parent=State.VALID),
+    Row("renewal-refused", "renewal-failed", scope="system_user", where=("renew",), kind=None),
+    Row("parent-alive", "no-access", State.INVALID, where=_PAGE, codes=_TOKEN_DIED, user_token=State.VALID),
     Row(
         "parent-not-judged",
         "debug-unavailable",
         scope="system_user",
         where=("page", "batch"),
         codes=_TOKEN_DIED,
-        parent=State.UNKNOWN,
+        user_token=State.UNKNOWN,
     ),
     Row("token-left-out", "no-access", State.INVALID, kind="no-token"),
     Row("parents-own-token", "wrong-type", State.INVALID, kind="parents-token"),
@@ -226,18 +226,18 @@ TABLE: tuple[Row, ...] = (
     Row("alias-unknown", "page-not-found", State.INVALID, where=_PAGE, codes={803}),
     Row("page-not-reached", "no-access", State.INVALID, where=_PAGE, codes={100, 10, *range(200, 300)}),
     Row("call-malformed", "unexpected-graph-error", where=_PAGE, codes={104, 2500}),
-    Row("facts-left-out", "debug-unavailable", who="meta", kind="no-facts"),
+    Row("facts-left-out", "debug-unavailable", owner="meta", kind="no-facts"),
     Row("anything-else", "unexpected-graph-error", kind=None),
 )
 """First match wins; the last row matches everything."""
 
 
-def classify(fault: Fault, where: Where, parent: State = State.UNKNOWN) -> Row:
+def classify(fault: Fault, where: Where, user_token: State = State.UNKNOWN) -> Row:
     """Find the row of a fault; ``parent`` is what is known of the system user's token that asked."""
-    return next(row for row in TABLE if row.matches(fault, where, parent))
+    return next(row for row in TABLE if row.matches(fault, where, user_token))
 
 
-def blames_parent(fault: Fault, where: Where = "page") -> bool:
+def blames_user_token(fault: Fault, where: Where = "page") -> bool:
     """Say whether the fault may mean that the system user's token has died, so that it must be judged again."""
     return classify(fault, where, State.INVALID).name == "parent-dead"
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from sync.core.memory.quota import Pool
-from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, TokenFacts
+from sync.core.model import Ask, Fetched, Page, Probe, SourceError, SystemUserToken, TokenFacts
 from sync.core.secret import CredentialError, Secret
 
 
@@ -49,7 +49,7 @@ class Source(Protocol):
         ...
 
     @property
-    def ahead(self) -> timedelta:
+    def skew(self) -> timedelta:
         """How far Meta's clock is ahead of this machine's, as far as this cycle's answers told; nothing where none did."""
         ...
 
@@ -63,7 +63,7 @@ class Source(Protocol):
         """Each of Meta's quotas as it was told last, by a name of ours; to be handed to the next cycle's source."""
         ...
 
-    def parents(self) -> Mapping[str, Parent]:
+    def user_tokens(self) -> Mapping[str, SystemUserToken]:
         """Judge each system user's token, by the system user's name; every configured one is in the answer.
 
         Never raises: a credential that could not be read, an app that is refused and a Graph that is down are verdicts.
@@ -71,7 +71,7 @@ class Source(Protocol):
         ...
 
     def read(
-        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
+        self, pages: Sequence[Page], *, individually: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
     ) -> Mapping[str, Fetched | SourceError]:
         """Get each Page's token from its system user's token, by the Page's name; every Page asked for is in the answer.
 
@@ -95,7 +95,7 @@ class Source(Protocol):
         """
         ...
 
-    def refresh(self, system_user: str) -> Secret | SourceError:
+    def exchange(self, system_user: str) -> Secret | SourceError:
         """Get a new token in exchange for a system user's, which works on until its own end.
 
         What is had is a string that is still to be judged. Asked twice it gives two, and one that is lost does no harm.

@@ -57,7 +57,7 @@ class Meter:
                 if name.startswith(_APP_POOLS) or is_worth_keeping(pool, now)
             }
 
-    def hear_app(self, name: str, text: str | None, calls: int) -> None:
+    def record_app_usage(self, name: str, text: str | None, calls: int) -> None:
         """Take in the app's header, or that there was none, after so many calls."""
         used, now = app_usage(text), self._clock.now()
         with self._lock:

@@ -10,7 +10,7 @@ from sync.core.secret import Secret
 from sync.graph.answers import Answer
 from sync.graph.batch import SIZE, by_id, chunks
 from sync.graph.client import Caller, Client
-from sync.graph.errors import Fault, Row, Where, blames_parent, classify
+from sync.graph.errors import Fault, Row, Where, blames_user_token, classify
 from sync.graph.gate import Gate
 from sync.runtime.threads import Clock, each
 
@@ -54,13 +54,13 @@ class PageReader:
         self.list_was_short = False
         """Whether the list was read to its end, and showed fewer than four fifths of what was looked for in it."""
 
-    def read(self, ids: Sequence[str], alone: Collection[str] = (), by_id: Collection[str] = ()) -> Got:
+    def read(self, ids: Sequence[str], individually: Collection[str] = (), by_id: Collection[str] = ()) -> Got:
         """Give every id its Page's token, or why there is none; those of ``alone`` by a request each.
 
         Those of ``by_id`` are not looked for in the list. What the list shows are strings still to be verified; what it does
         not show is asked for by id, since the list leaves Pages out at times, and all of them at others.
         """
-        together = [page_id for page_id in ids if page_id not in alone]
+        together = [page_id for page_id in ids if page_id not in individually]
         listed = [page_id for page_id in together if page_id not in by_id]
         got: Got = {**self._listed(listed)} if listed and len(together) >= _LISTED_FROM else {}
         open_ones = []
@@ -73,7 +73,7 @@ class PageReader:
                     got[page_id] = barred
         for part in each(self._piece, chunks(open_ones), workers=self._workers, clock=self._clock).values():
             got.update(part)
-        apart = [page_id for page_id in ids if page_id in alone]
+        apart = [page_id for page_id in ids if page_id in individually]
         got.update(each(self._single, apart, workers=self._workers, clock=self._clock))
         return got
 
@@ -173,7 +173,7 @@ class PageReader:
         return dead(verdict) if verdict.state is State.INVALID else None
 
     def _row(self, where: Where, fault: Fault) -> Row:
-        state = self._judge_again().state if blames_parent(fault) else State.UNKNOWN
+        state = self._judge_again().state if blames_user_token(fault) else State.UNKNOWN
         return classify(fault, where, state)
 
     def _told(self, row: Row, fault: Fault, page_id: str = "") -> SourceError:

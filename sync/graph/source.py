@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
 
-from sync.core.judge.skew import told
+from sync.core.judge.skew import skew_warning
 from sync.core.memory.quota import Pool, app_pool
-from sync.core.model import Ask, Fetched, Page, Parent, Probe, SourceError, State, TokenFacts, Verdict
+from sync.core.model import Ask, Fetched, Page, Probe, SourceError, State, SystemUserToken, TokenFacts, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
 from sync.graph.client import Caller, Client, GraphSettings, prove
@@ -20,10 +20,10 @@ from sync.graph.gate import Gate, closed
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.meter import Meter, user_pool
 from sync.graph.pages import PageReader, dead
-from sync.graph.parents import is_young, judge_parent, remembered, unreadable_token
 from sync.graph.probing import Prober
-from sync.graph.refreshing import exchange
-from sync.graph.skew import Skew
+from sync.graph.renewing import exchange
+from sync.graph.skew import SkewMeter
+from sync.graph.user_tokens import is_young, judge_user_token, remembered, unreadable_token
 from sync.http import Http
 from sync.runtime.threads import Clock
 
@@ -52,7 +52,7 @@ class GraphSource:
         """
         self.requests = 0
         self.calls = 0
-        self.skew = Skew()
+        self.skew_meter = SkewMeter()
         self._said: dict[str, None] = {}
         self._waiting: dict[str, str] = {}
         self._apps = {app.name: app for app in apps}
@@ -68,7 +68,7 @@ class GraphSource:
         self._debugger = Debugger(self._client, self._gate, self._meter, clock, workers)
         self._lock = threading.RLock()
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._parents: dict[str, Parent] | None = None
+        self._user_tokens: dict[str, SystemUserToken] | None = None
         self._judged_again: set[str] = set()
         self._short_lists: set[str] = set()
         for app in apps:
@@ -90,43 +90,43 @@ class GraphSource:
     @property
     def warnings(self) -> Sequence[str]:
         """What an operator should see: another version, a clock that is wrong, tokens that wait for room in a quota."""
-        clock = told(self.skew.ahead)
+        clock = skew_warning(self.skew_meter.skew)
         return (*self._said, *([clock] if clock else []), *self._waiting.values())
 
     @property
-    def ahead(self) -> timedelta:
+    def skew(self) -> timedelta:
         """How far Meta's clock is ahead of ours."""
-        return self.skew.ahead
+        return self.skew_meter.skew
 
     def warn(self, warning: str) -> None:
         """Take down a sentence for an operator; the same one twice counts once."""
         self._said[warning] = None
 
-    def parents(self) -> Mapping[str, Parent]:
+    def user_tokens(self) -> Mapping[str, SystemUserToken]:
         """Judge each system user's token, once per cycle; a later answer may know that one has died meanwhile."""
         with self._lock:
-            if self._parents is None:
-                self._parents = {}
+            if self._user_tokens is None:
+                self._user_tokens = {}
                 for app in self._apps:
                     users = [user for user in self._users.values() if user.app == app]
-                    self._parents.update(self._judge(app, users))
-            return dict(self._parents)
+                    self._user_tokens.update(self._judge(app, users))
+            return dict(self._user_tokens)
 
     def read(
-        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
+        self, pages: Sequence[Page], *, individually: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
     ) -> Mapping[str, Fetched | SourceError]:
         """Get each Page's token from its system user's token, by the Page's name; those of ``alone`` by a request each.
 
         Those of ``by_id`` are not looked for in the list.
         """
-        parents = self.parents()
+        user_tokens = self.user_tokens()
         groups: dict[str, dict[str, str]] = {}
         for page in pages:
             groups.setdefault(page.system_user, {})[page.id] = page.name
         got: dict[str, Fetched | SourceError] = {}
         for user, names in groups.items():
-            apart, unlisted = ({i for i, name in names.items() if name in some} for some in (alone, by_id))
-            part = self._read(parents[user], list(names), apart, unlisted)
+            apart, unlisted = ({i for i, name in names.items() if name in some} for some in (individually, by_id))
+            part = self._read(user_tokens[user], list(names), apart, unlisted)
             got.update({names[page_id]: answer for page_id, answer in part.items()})
         return got
 
@@ -145,10 +145,10 @@ class GraphSource:
             return dict.fromkeys(pages, "unknown")
         return self._prober(caller, secret).ask(pages)
 
-    def refresh(self, system_user: str) -> Secret | SourceError:
+    def exchange(self, system_user: str) -> Secret | SourceError:
         """Get a new token in exchange for a system user's."""
-        parent = self.parents()[system_user]
-        caller, app = self._caller(parent), self._apps[parent.app]
+        user_token = self.user_tokens()[system_user]
+        caller, app = self._caller(user_token), self._apps[user_token.app]
         if isinstance(caller, SourceError):
             return caller
         if isinstance(app.secret, CredentialError):
@@ -181,53 +181,57 @@ class GraphSource:
         self._waiting[app] = f"App {app} has used {share} its hourly quota at Meta: {tokens} to be judged{when}."
 
     def _read(
-        self, parent: Parent, ids: list[str], alone: set[str], by_id: set[str]
+        self, user_token: SystemUserToken, ids: list[str], individually: set[str], by_id: set[str]
     ) -> Mapping[str, Fetched | SourceError]:
-        caller = self._caller(parent)
+        caller = self._caller(user_token)
         if isinstance(caller, SourceError):
             return dict.fromkeys(ids, caller)
-        user = parent.system_user
+        user = user_token.system_user
         reader = PageReader(
             self._client,
             self._gate,
             self._clock,
             caller,
-            judged=lambda: self.parents()[user].verdict,
+            judged=lambda: self.user_tokens()[user].verdict,
             judge_again=lambda: self._judge_again(user),
             workers=self._workers,
         )
-        got = reader.read(ids, alone, by_id)
+        got = reader.read(ids, individually, by_id)
         self._short_lists |= {user} if reader.list_was_short else set()
         return got
 
-    def _caller(self, parent: Parent) -> Caller | SourceError:
-        shut = self._gate.shut(parent.app)
+    def _caller(self, user_token: SystemUserToken) -> Caller | SourceError:
+        shut = self._gate.shut(user_token.app)
         if shut is not None:
             return shut
-        secret = self._apps[parent.app].secret
-        if parent.token is None or parent.verdict.state is State.INVALID or isinstance(secret, CredentialError):
-            return dead(parent.verdict)
-        app_id = self._apps[parent.app].id
-        pools = app_pool(app_id), user_pool(app_id, parent.system_user)
-        return Caller(parent.app, parent.token, prove(parent.token, secret), *pools)
+        secret = self._apps[user_token.app].secret
+        if user_token.token is None or user_token.verdict.state is State.INVALID or isinstance(secret, CredentialError):
+            return dead(user_token.verdict)
+        app_id = self._apps[user_token.app].id
+        pools = app_pool(app_id), user_pool(app_id, user_token.system_user)
+        return Caller(user_token.app, user_token.token, prove(user_token.token, secret), *pools)
 
-    def _judge(self, app: str, users: Sequence[SystemUserCredentials], *, again: bool = False) -> dict[str, Parent]:
+    def _judge(
+        self, app: str, users: Sequence[SystemUserCredentials], *, again: bool = False
+    ) -> dict[str, SystemUserToken]:
         """Judge system users' tokens; ``again``: what is remembered of them counts no more."""
         app_id, now = self._apps[app].id, self._clock.now()
         tokens = [user.token for user in users if isinstance(user.token, Secret)]
         known = {} if again else remembered(self._known, app_id, tokens, now)
         asked = [Ask(token, urgent=True) for token in tokens if token not in known or not is_young(known[token], now)]
         told = self.debug(app, asked) if asked else {}
-        parents = {}
+        user_tokens = {}
         for user in users:
             if isinstance(user.token, CredentialError):
-                parents[user.name] = Parent(user.name, app, None, unreadable_token(user.token))
+                user_tokens[user.name] = SystemUserToken(user.name, app, None, unreadable_token(user.token))
             else:
                 found = told.get(user.token) or known.get(user.token) or self._no_room(app)
                 if isinstance(found, SourceError) and found.problem.code == "throttled":
                     found = known.get(user.token, found)
-                parents[user.name] = Parent(user.name, app, user.token, judge_parent(found, app_id, self._clock.now()))
-        return parents
+                user_tokens[user.name] = SystemUserToken(
+                    user.name, app, user.token, judge_user_token(found, app_id, self._clock.now())
+                )
+        return user_tokens
 
     def _no_room(self, app: str) -> SourceError:
         until = self._meter.allowance(app_pool(self._apps[app].id)).next_allowed_at
@@ -236,17 +240,17 @@ class GraphSource:
     def _judge_again(self, user: str) -> Verdict:
         """Have Meta judge a system user's token anew, the first time in a cycle that a read says it may have died."""
         with self._lock:
-            parent = self.parents()[user]
-            if user not in self._judged_again and self._parents is not None:
+            user_token = self.user_tokens()[user]
+            if user not in self._judged_again and self._user_tokens is not None:
                 self._judged_again.add(user)
-                parent = self._judge(parent.app, [self._users[user]], again=True)[user]
-                self._parents[user] = parent
-            return parent.verdict
+                user_token = self._judge(user_token.app, [self._users[user]], again=True)[user]
+                self._user_tokens[user] = user_token
+            return user_token.verdict
 
 
 def _unreadable(error: CredentialError) -> SourceError:
     remedy = "Put the secret of App settings > Basic where apps.*.secret points; a file is read again in each cycle."
-    return SourceError(Problem("app-secret-wrong", str(error), "operator", remedy), scope="app")
+    return SourceError(Problem("app-secret-invalid", str(error), "operator", remedy), scope="app")
 
 
 def _no_way_out(error: CredentialError) -> SourceError:

@@ -21,7 +21,7 @@ import certifi
 import httpcore
 
 from sync.core.secret import Secret
-from sync.http.pool import Lane
+from sync.http.pool import HostPool
 from sync.http.response import Kind, Refused, Response, read
 from sync.http.sockets import Attempt, Backend, Cut, Stop
 
@@ -81,7 +81,7 @@ class Http:
         self._stop = stop
         self._transport = transport
         self._makers: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}
-        self._lanes: dict[tuple[str, str, int | None, str | None], Lane] = {}
+        self._lanes: dict[tuple[str, str, int | None, str | None], HostPool] = {}
         self._lock = threading.Lock()
 
     def request(
@@ -115,8 +115,8 @@ class Http:
         """Close all connections; a later request makes new ones."""
         with self._lock:
             lanes, self._lanes = list(self._lanes.values()), {}
-        for lane in lanes:
-            lane.close()
+        for host_pool in lanes:
+            host_pool.close()
 
     def _attempt(self, attempt: Attempt, ask: _Ask) -> Response | HttpError:
         """Send once. The error is handed back, not raised, so that it has no chain to what caused it."""
@@ -159,15 +159,15 @@ class Http:
 
         return over(transport, attempt, ask.method, ask.url, headers=ask.headers, body=ask.body, limit=ask.limit)
 
-    def _lane(self, scheme: str, host: str, address: httpcore.URL) -> Lane:
+    def _lane(self, scheme: str, host: str, address: httpcore.URL) -> HostPool:
         proxy = self._proxy.reveal() if self._proxy is not None else self._proxy_of_environment(scheme, host)
         key = (scheme, host, address.port, proxy)
-        lane = self._lanes.get(key)
-        if lane is not None:
-            return lane
+        host_pool = self._lanes.get(key)
+        if host_pool is not None:
+            return host_pool
         with self._lock:
             maker, origin = self._maker(scheme, proxy), address.origin
-            return self._lanes.setdefault(key, Lane(lambda: maker.create_connection(origin), self._connections))
+            return self._lanes.setdefault(key, HostPool(lambda: maker.create_connection(origin), self._connections))
 
     def _maker(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
         """Give what makes connections, by way of the proxy if there is one."""

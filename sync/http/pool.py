@@ -18,7 +18,7 @@ from sync.http.sockets import SLICE, Attempt
 T = TypeVar("T")
 
 
-class Lane:
+class HostPool:
     """The connections to one place, at most ``most`` at a time; the last one used is the first to be used again."""
 
     def __init__(self, make: Callable[[], Any], most: int) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from sync.core.report.events import Event
 from sync.core.secret import Secret
-from sync.ops.process import place_of, silence_libraries
+from sync.ops.process import location_of, silence_libraries
 from sync.ops.redact import scrub
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -95,7 +95,7 @@ def _value(value: Any, depth: int = 0) -> Any:
         case datetime() | date():
             return value.isoformat()
         case BaseException():
-            return place_of(value)
+            return location_of(value)
         case Mapping() if depth < _DEEPEST:
             return {_text(str(name)): _value(item, depth + 1) for name, item in value.items()}
         case list() | tuple() | set() | frozenset() if depth < _DEEPEST:

@@ -79,7 +79,7 @@ def tell_crashes_safely() -> None:
     threading.excepthook = lambda crash: _last_words(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
-def place_of(error: BaseException | None) -> str:
+def location_of(error: BaseException | None) -> str:
     """Say which exception it was and where it was raised, in our code if any of it is concerned; never its text."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else []
     ours = [frame for frame in frames if f"{os.sep}sync{os.sep}" in frame.filename] or frames
@@ -96,5 +96,7 @@ def _last_words(kind: type[BaseException], error: BaseException | None, trace: T
     if issubclass(kind, KeyboardInterrupt):
         return
     lines = [f"  {Path(at.filename).name}:{at.lineno} in {at.name}" for at in traceback.extract_tb(trace)]
-    told = "\n".join([f"page-token-sync made a mistake: {place_of(error)}. Please report it with these lines:", *lines])
+    told = "\n".join(
+        [f"page-token-sync made a mistake: {location_of(error)}. Please report it with these lines:", *lines]
+    )
     sys.stderr.write(told + "\n")

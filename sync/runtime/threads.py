@@ -151,7 +151,7 @@ def each(
     Stopping is raised when those have ended that were, or ``patience`` seconds have passed: what then still runs is left
     to itself.
     """
-    todo = list(dict.fromkeys(items))
+    pending = list(dict.fromkeys(items))
     done: dict[K, V] = {}
 
     def one(item: K) -> None:
@@ -159,14 +159,14 @@ def each(
         done[item] = work(item)
 
     if isinstance(clock, Serial):
-        for item in clock.order(todo):
+        for item in clock.order(pending):
             one(item)
-    elif todo and (min(workers, len(todo)) > 1 or patience < inf):
-        _spread(one, todo, workers, clock, patience)
-    for item in todo:
+    elif pending and (min(workers, len(pending)) > 1 or patience < inf):
+        _spread(one, pending, workers, clock, patience)
+    for item in pending:
         if item not in done:
             one(item)
-    return {item: done[item] for item in todo}
+    return {item: done[item] for item in pending}
 
 
 def started(work: Callable[[], V], *, name: str) -> Future[V]:
@@ -189,9 +189,9 @@ def started(work: Callable[[], V], *, name: str) -> Future[V]:
     return future
 
 
-def _spread(one: Callable[[K], None], todo: Sequence[K], workers: int, clock: Clock, patience: float) -> None:
+def _spread(one: Callable[[K], None], pending: Sequence[K], workers: int, clock: Clock, patience: float) -> None:
     """Do ``one`` over threads; where the machine gives no thread for an item it may be left undone."""
-    left, failed = iter(todo), threading.Event()
+    left, failed = iter(pending), threading.Event()
 
     def work() -> None:
         # One iterator for all: a list's takes its step whole. A future for each item would cost more than the item.
@@ -205,7 +205,7 @@ def _spread(one: Callable[[K], None], todo: Sequence[K], workers: int, clock: Cl
             raise
 
     futures: list[Future[None]] = []
-    count = min(workers, len(todo))
+    count = min(workers, len(pending))
     pool = ThreadPoolExecutor(count, thread_name_prefix="sync")
     # What cannot have a thread may still be done by one that was there before.
     with suppress(RuntimeError):

@@ -117,7 +117,7 @@ def test_wrong_usage_is_one_document_where_json_is_asked_for(wrong: list[str]) -
     (error,) = ran.report["errors"]
 
     assert (ran.code, ran.report["format"], error["code"]) == (2, 1, "usage")
-    assert set(error) == {"file", "line", "column", "path", "code", "message", "help"}
+    assert set(error) == {"file", "line", "column", "path", "code", "message", "remedy"}
     assert ran.stderr == error["message"] + "\n"
 
 
@@ -134,8 +134,8 @@ def test_a_missing_configuration_says_where_was_looked(tmp_path: Path) -> None:
     ran = run("once", cwd=tmp_path)
 
     assert (ran.code, ran.stdout) == (2, "")
-    for place in ("$PAGE_TOKEN_SYNC_CONFIG", "./config.yaml", "/etc/page-token-sync/config.yaml", "--config FILE"):
-        assert place in ran.stderr
+    for target in ("$PAGE_TOKEN_SYNC_CONFIG", "./config.yaml", "/etc/page-token-sync/config.yaml", "--config FILE"):
+        assert target in ran.stderr
 
 
 def test_the_configuration_is_found_where_it_is_said_to_be(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -162,7 +162,7 @@ def test_configuration_errors_are_one_document(command: str, tmp_path: Path) -> 
     assert document["format"] == 1
     assert {"unknown-key", "bad-name", "missing-key"} <= {error["code"] for error in document["errors"]}
     for error in document["errors"]:
-        assert set(error) == {"file", "line", "column", "path", "code", "message", "help"}
+        assert set(error) == {"file", "line", "column", "path", "code", "message", "remedy"}
 
 
 def test_errors_are_the_result_of_validate_only(tmp_path: Path) -> None:

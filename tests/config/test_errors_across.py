@@ -115,16 +115,16 @@ ROWS = [
         with_("type: vault", "type: vault, path: meta/token") + '  - {id: "2"}\n',
         {},
         [
-            "config.yaml:10:5: pages[1]: leads to the same place in vault as another Page (the first is at config.yaml:9:5) [duplicate-place]",
+            "config.yaml:10:5: pages[1]: leads to the same place in vault as another Page (the first is at config.yaml:9:5) [duplicate-target]",
             "let the store's path hold {name}, or change this Page's stores",
         ],
-        id="duplicate-place",
+        id="duplicate-target",
     ),
     pytest.param(
         GOOD.replace("name: berlin", "name: berlin, stores: [vault, vault]"),
         {},
         [
-            "config.yaml:9:59: pages[0].stores[1]: this store is listed twice (the first is at config.yaml:9:52) [duplicate-place]",
+            "config.yaml:9:59: pages[0].stores[1]: this store is listed twice (the first is at config.yaml:9:52) [duplicate-target]",
             "remove one of the two",
         ],
         id="store twice",
@@ -135,7 +135,7 @@ ROWS = [
         ).replace(", name: berlin", ", stores: [vault, v2]"),
         {},
         [
-            "config.yaml:10:5: pages[0]: leads to the same place in the stores vault and v2 [duplicate-place]",
+            "config.yaml:10:5: pages[0]: leads to the same place in the stores vault and v2 [duplicate-target]",
             "change the path of one of the two, or this Page's stores",
         ],
         id="two stores that meet at one Page",
@@ -144,7 +144,7 @@ ROWS = [
         with_("  vault: {", "  v2: " + V + "\n  vault: {").replace("name: berlin", "name: berlin, stores: [vault]"),
         {},
         [
-            "config.yaml:8:10: stores.vault: leads to the same place as the store v2 (the first is at config.yaml:7:7) [duplicate-place]",
+            "config.yaml:8:10: stores.vault: leads to the same place as the store v2 (the first is at config.yaml:7:7) [duplicate-target]",
             "remove one of the two, or give it another path",
         ],
         id="duplicate-store",
@@ -156,7 +156,7 @@ ROWS = [
         ).replace("name: berlin", "name: berlin, stores: [vault, two]"),
         {},
         [
-            "config.yaml:8:8: stores.two: leads to the same place as the store vault (the first is at config.yaml:7:10) [duplicate-place]",
+            "config.yaml:8:8: stores.two: leads to the same place as the store vault (the first is at config.yaml:7:10) [duplicate-target]",
             "remove one of the two, or give it another path",
         ],
         id="duplicate-file-place",

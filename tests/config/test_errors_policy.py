@@ -17,7 +17,7 @@ DISK = '\n  disk: {type: file, directory: out, name: "{name}.json"}\npages:'
 ROWS = [
     pytest.param("mode: observ", ["mode: not one of the values that are allowed here [bad-value]", "write 'sync' or 'observe'"], id="mode"),
     pytest.param("mode: off", ["mode: not one of the values that are allowed here [bad-value]", "write 'sync' or 'observe'"], id="mode-off"),
-    pytest.param("alive_every: 0s", ["alive_every: shorter than a second [bad-duration]", "write at least 1s"], id="alive-nothing"),
+    pytest.param("probe_every: 0s", ["probe_every: shorter than a second [bad-duration]", "write at least 1s"], id="alive-nothing"),
     pytest.param("verify_every: 999ms", ["verify_every: shorter than a second [bad-duration]", "write at least 1s"], id="verify-short"),
     pytest.param("verify_every: 24", ["verify_every: not a duration [bad-duration]", "write a whole number and a unit: 500ms, 90s, 15m, 24h or 7d"], id="verify-number"),
     pytest.param("verify_every: 4000d", ["verify_every: longer than ten years [bad-duration]", "3650d is the most"], id="verify-long"),
@@ -27,10 +27,10 @@ ROWS = [
     pytest.param("brake: {share: 3.5%}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-part"),
     pytest.param("brake: {share: true}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-true"),
     pytest.param("brake: {share: 101%}", ["brake.share: more than the whole [bad-share]", "100% is the most"], id="share-much"),
-    pytest.param("brake: {at_least: 0}", ["brake.at_least: too small [bad-value]", "1 is the least"], id="at-least-0"),
-    pytest.param("brake: {at_least: true}", ["brake.at_least: true or false, where a whole number is wanted [wrong-type]", WHOLE], id="at-least-true"),
-    pytest.param('brake: {at_least: "3"}', ["brake.at_least: text, where a whole number is wanted [wrong-type]", WHOLE], id="at-least-text"),
-    pytest.param("brake: {at_leest: 3}", ["brake.at_leest: this version knows no key at_leest here [unknown-key]", "did you mean at_least?"], id="brake-key"),
+    pytest.param("brake: {min_changes: 0}", ["brake.min_changes: too small [bad-value]", "1 is the least"], id="at-least-0"),
+    pytest.param("brake: {min_changes: true}", ["brake.min_changes: true or false, where a whole number is wanted [wrong-type]", WHOLE], id="at-least-true"),
+    pytest.param('brake: {min_changes: "3"}', ["brake.min_changes: text, where a whole number is wanted [wrong-type]", WHOLE], id="at-least-text"),
+    pytest.param("brake: {min_chances: 3}", ["brake.min_chances: this version knows no key min_chances here [unknown-key]", "did you mean min_changes?"], id="brake-key"),
     pytest.param("graph: {budget: 0%}", ["graph.budget: a budget of nothing: stored tokens would never be judged again [bad-share]", "write at least 1%"], id="budget-nothing"),
     pytest.param("graph: {budget: 95%}", ["graph.budget: above 94%: from 95% of Meta's reported usage on nothing is asked [bad-share]", "94% is the most"], id="budget-much"),
     pytest.param("graph: {budget: 120%}", ["graph.budget: above 94%: from 95% of Meta's reported usage on nothing is asked [bad-share]", "94% is the most"], id="budget-above-all"),
@@ -57,21 +57,23 @@ def test_errors(tmp_path: Path, lines: str, expected: list[str]) -> None:
 
 def test_a_renewal_needs_a_store(tmp_path: Path) -> None:
     """A token is only renewed where its reference names a store, since nothing else takes the new one."""
-    (found,) = errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, refresh: 14d}"))
+    (found,) = errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, renew_before: 14d}"))
     assert found.splitlines() == [
-        "config.yaml:5:40: system_users.main.refresh: the new token has nowhere to go: token is no {store: ...} reference [refresh-needs-store]",
-        "    write token: {store: STORE, path: PATH, key: KEY}, or refresh: never",
+        "config.yaml:5:45: system_users.main.renew_before: the new token has nowhere to go: token is no {store: ...} reference [renewal-needs-store]",
+        "    write token: {store: STORE, path: PATH, key: KEY}, or renew_before: never",
     ]
-    assert errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, refresh: never}")) == []
+    assert (
+        errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, renew_before: never}")) == []
+    )
 
 
 @pytest.mark.parametrize(
-    ("refresh", "says"),
+    ("renew_before", "says"),
     [("60d", "as long as such a token lives"), ("59m", "too late to renew"), ("14", "not a duration")],
 )
-def test_a_senseless_renewal_is_refused(tmp_path: Path, refresh: str, says: str) -> None:
+def test_a_senseless_renewal_is_refused(tmp_path: Path, renew_before: str, says: str) -> None:
     """A renewal that would come in each cycle, or too late to matter, is refused."""
-    text = with_("token: {env: TOKEN}", f"token: {STORED}, refresh: {refresh}").replace("\npages:", DISK)
+    text = with_("token: {env: TOKEN}", f"token: {STORED}, renew_before: {renew_before}").replace("\npages:", DISK)
     text = text.replace("name: berlin", "name: berlin, stores: [vault]")
     (found,) = errors(tmp_path, text)
     assert "[bad-duration]" in found
@@ -80,7 +82,7 @@ def test_a_senseless_renewal_is_refused(tmp_path: Path, refresh: str, says: str)
 
 def test_a_store_may_hold_a_system_user_s_token(tmp_path: Path) -> None:
     """The token of a system user may lie in a store; the store's own credentials may not lie in it."""
-    text = with_("token: {env: TOKEN}", f"token: {STORED}, refresh: 14d").replace("\npages:", DISK)
+    text = with_("token: {env: TOKEN}", f"token: {STORED}, renew_before: 14d").replace("\npages:", DISK)
     text = text.replace("name: berlin", "name: berlin, stores: [vault]")
     assert errors(tmp_path, text) == []
     looped = text.replace("token: {file: vault}", "token: {store: vault, path: main, key: token}")
@@ -92,7 +94,7 @@ def test_a_credential_is_not_a_page_s_secret(tmp_path: Path) -> None:
     text = with_("token: {env: TOKEN}", "token: {store: disk, path: berlin.json, key: token}").replace("\npages:", DISK)
     (found,) = errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [disk]"))
     assert found.splitlines() == [
-        "config.yaml:5:17: system_users.main.token: leads to the secret of a Page (the first is at config.yaml:10:5) [duplicate-place]",
+        "config.yaml:5:17: system_users.main.token: leads to the secret of a Page (the first is at config.yaml:10:5) [duplicate-target]",
         "    keep this credential in a place of its own",
     ]
     assert errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [vault]")) == []
@@ -100,13 +102,13 @@ def test_a_credential_is_not_a_page_s_secret(tmp_path: Path) -> None:
 
 def test_a_token_is_renewed_by_one(tmp_path: Path) -> None:
     """Two system users may share a token's place only where nobody renews it."""
-    text = with_("token: {env: TOKEN}", f"token: {STORED}, refresh: 14d").replace("\npages:", DISK)
+    text = with_("token: {env: TOKEN}", f"token: {STORED}, renew_before: 14d").replace("\npages:", DISK)
     text = text.replace("name: berlin", "name: berlin, stores: [vault], system_user: main")
     twice = text.replace("\nstores:", f"\n  other: {{token: {STORED}}}\nstores:")
     (found,) = errors(tmp_path, twice)
     assert "system_users.other.token: another system user has this token, and one of them renews it" in found
-    assert "(the first is at config.yaml:5:17) [duplicate-place]" in found
-    assert errors(tmp_path, twice.replace("refresh: 14d", "refresh: never")) == []
+    assert "(the first is at config.yaml:5:17) [duplicate-target]" in found
+    assert errors(tmp_path, twice.replace("renew_before: 14d", "renew_before: never")) == []
 
 
 def test_the_state_file_stays_out_of_a_store(tmp_path: Path) -> None:
@@ -123,15 +125,15 @@ def test_defaults(tmp_path: Path) -> None:
     """What is not said is as documented."""
     settings = loaded(tmp_path, GOOD).settings
     assert (settings.mode, settings.state, settings.graph.budget) == ("sync", None, 0.75)
-    assert (settings.alive_every.total_seconds(), settings.verify_every.total_seconds()) == (900, 86400)
-    assert (settings.brake.share, settings.brake.at_least) == (0.3, 3)
+    assert (settings.probe_every.total_seconds(), settings.verify_every.total_seconds()) == (900, 86400)
+    assert (settings.brake.share, settings.brake.min_changes) == (0.3, 3)
 
 
 def test_values(tmp_path: Path) -> None:
     """What is said is taken: shares as numbers from 0 to 1, the state file from the configuration's folder."""
-    text = f"{GOOD}mode: observe\nbrake: {{share: 0%, at_least: 1}}\ngraph: {{budget: 94%}}\nstate: {{file: a/state.json}}\n"
-    settings = loaded(tmp_path, f"{text}alive_every: 2d\nverify_every: 1s\n").settings
-    assert (settings.mode, settings.brake.share, settings.brake.at_least, settings.graph.budget) == (
+    text = f"{GOOD}mode: observe\nbrake: {{share: 0%, min_changes: 1}}\ngraph: {{budget: 94%}}\nstate: {{file: a/state.json}}\n"
+    settings = loaded(tmp_path, f"{text}probe_every: 2d\nverify_every: 1s\n").settings
+    assert (settings.mode, settings.brake.share, settings.brake.min_changes, settings.graph.budget) == (
         "observe",
         0,
         1,
@@ -139,7 +141,7 @@ def test_values(tmp_path: Path) -> None:
     )
     assert settings.state is not None
     assert settings.state.file == tmp_path / "a" / "state.json"
-    assert settings.alive_every > settings.verify_every
+    assert settings.probe_every > settings.verify_every
 
 
 def test_hold_on_a_page_wins(tmp_path: Path) -> None:

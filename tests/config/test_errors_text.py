@@ -203,7 +203,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:1: notify: this version knows no key notify here [unknown-key]",
-            "known here: alive_every, apps, brake, defaults, graph, instance, log, mode, pages, pages_from, schedule, state, stores, system_users, verify_every, version",
+            "known here: apps, brake, defaults, graph, instance, log, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version",
         ],
         id="unknown-key-later",
     ),
@@ -221,7 +221,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:1: ?: this version knows no such key here [unknown-key]",
-            "known here: alive_every, apps, brake, defaults, graph, instance, log, mode, pages, pages_from, schedule, state, stores, system_users, verify_every, version",
+            "known here: apps, brake, defaults, graph, instance, log, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version",
         ],
         id="unknown-no-word",
     ),

@@ -28,7 +28,7 @@ def test_minimal(tmp_path: Path) -> None:
     assert (page.id, page.name, page.system_user, page.app, page.app_id) == (
         "101010101010101", "berlin", "main", "messenger", "123456789012345",
     )  # fmt: skip
-    assert page.places == (Key("vault", "meta/pages/berlin"),)
+    assert page.targets == (Key("vault", "meta/pages/berlin"),)
     assert page.checks == Checks(scopes=("pages_messaging",), expires=timedelta(days=7))
     assert page.payload.render(Secret("T")).reveal() == {
         "access_token": "T", "page_id": "101010101010101", "app_id": "123456789012345",
@@ -58,7 +58,7 @@ def test_defaults_and_pages(tmp_path: Path) -> None:
         text + "defaults: {stores: [vault], checks: {scopes: [a, b], expires: 1d}, labels: {team: all, eu: 'no'}}\n",
     )
     (page,) = config.pages
-    assert page.places == (Key("aws", "meta/pages/berlin"),)
+    assert page.targets == (Key("aws", "meta/pages/berlin"),)
     assert page.checks == Checks(scopes=("a", "b"), expires=NEVER)
     assert page.labels == {"team": "crm", "eu": "no"}
     assert page.payload.raw
@@ -68,7 +68,7 @@ def test_templates(tmp_path: Path) -> None:
     """Paths know every placeholder, and doubled braces are braces."""
     path = "{{{instance}}}/{app}/{app_id}/{system_user}/{id}-{name}"
     config = loaded(tmp_path, with_("type: vault", f'type: vault, path: "{path}"'))
-    assert config.pages[0].places[0].path == "{acme}/messenger/123456789012345/main/101010101010101-berlin"
+    assert config.pages[0].targets[0].path == "{acme}/messenger/123456789012345/main/101010101010101-berlin"
 
 
 def test_further_files(tmp_path: Path) -> None:

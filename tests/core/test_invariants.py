@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sync.core.judge.decide import Write
 from sync.core.model import NEVER, Absent, Fetched, Page, SourceError, State, Stored, TokenFacts, Verdict, Written
-from sync.core.plan.model import PagePlan, PlacePlan
+from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Observation, Plan, plan
 from sync.core.problems import Problem
 from sync.core.report.build import report
@@ -21,7 +21,7 @@ from sync.core.report.json import as_json
 from sync.core.secret import Secret
 from tests.support.observations import TOKENS, observations, repeatable
 from tests.support.reports import FRAME
-from tests.support.values import APP_ID, INSTANCE, NOW, PAGE_ID, PARENT_TOKEN
+from tests.support.values import APP_ID, INSTANCE, NOW, PAGE_ID, USER_TOKEN
 
 LATER = Secret("EAAlater" + "y" * 20)
 
@@ -33,13 +33,13 @@ def planned(page: Page, observed: Observation) -> Plan:
     return plan(observed, pages=(page,), instance=INSTANCE, now=NOW)
 
 
-def written(whole: Plan) -> Iterator[tuple[PagePlan, PlacePlan, Write]]:
+def written(whole: Plan) -> Iterator[tuple[PagePlan, TargetPlan, Write]]:
     """Give each place that is to be written, with what."""
     for page in whole.pages:
-        for place in page.places:
-            if place.action.write is not None:
-                event(f"{place.action.kind.value} {place.action.reason}")
-                yield page, place, place.action.write
+        for target in page.targets:
+            if target.action.write is not None:
+                event(f"{target.action.kind.value} {target.action.reason}")
+                yield page, target, target.action.write
 
 
 def proven(page: Page, token: Secret, observed: Observation) -> bool:
@@ -68,22 +68,26 @@ def test_no_payload_is_written_whose_token_is_not_proven(drawn: Observed) -> Non
 def test_no_working_token_is_replaced_but_for_a_better_one(drawn: Observed) -> None:
     """A stored token of ours that Meta calls valid makes way only for a rotation that has a reason."""
     page, observed = drawn
-    for of_page, place, write in written(planned(page, observed)):
-        old = place.held.token
+    for of_page, target, write in written(planned(page, observed)):
+        old = target.current.token
         if old is None or old == write.token or write.payload is None or not proven(page, old, observed):
             continue
         said = observed.facts[page.app, old]
         assert isinstance(said, TokenFacts)
-        assert isinstance(place.held.content, Stored)
-        assert place.held.content.marks is not None
-        parent = place.held.content.marks.parent
+        assert isinstance(target.current.content, Stored)
+        assert target.current.content.marks is not None
+        user_token = target.current.content.marks.system_user_fingerprint
         life = page.checks.expires
         lacks_a_scope = page.checks.scopes and (
             not set(page.checks.scopes) <= (said.scopes or frozenset()) or said.granular_scopes
         )
         ends = isinstance(said.expires_at, datetime) and (life is NEVER or said.expires_at < NOW + 2 * life)  # type: ignore[operator]
-        assert place.action.reason == "rotate"
-        assert lacks_a_scope or ends or (parent is not None and parent != of_page.candidate.parent)
+        assert target.action.reason == "rotate"
+        assert (
+            lacks_a_scope
+            or ends
+            or (user_token is not None and user_token != of_page.candidate.system_user_fingerprint)
+        )
 
 
 @repeatable
@@ -91,8 +95,8 @@ def test_no_working_token_is_replaced_but_for_a_better_one(drawn: Observed) -> N
 def test_nothing_of_somebody_else_is_written(drawn: Observed) -> None:
     """Nothing without our mark, instance and Page is written, but for the mark on what a crash of ours left."""
     page, observed = drawn
-    for of_page, place, write in written(planned(page, observed)):
-        content = place.held.content
+    for of_page, target, write in written(planned(page, observed)):
+        content = target.current.content
         if isinstance(content, Absent):
             assert write.replaces is None
             continue
@@ -133,8 +137,8 @@ def test_every_write_carries_our_whole_mark(drawn: Observed) -> None:
 def test_keys_of_others_in_our_secret_are_never_dropped(drawn: Observed) -> None:
     """What a JSON payload holds besides our names is there after a write as before."""
     page, observed = drawn
-    for _, place, write in written(planned(page, observed)):
-        content = place.held.content
+    for _, target, write in written(planned(page, observed)):
+        content = target.current.content
         if write.payload is None or page.payload.raw or not isinstance(content, Stored) or content.payload is None:
             continue
         before, after = content.payload.reveal(), write.payload.reveal()
@@ -149,22 +153,25 @@ def _clouded(page: Page, observed: Observation, what: str) -> Observation:
     unknown = SourceError(Problem("graph-unavailable", "Silence."))
     if what == "fetched":
         return replace(observed, fetched={page.name: unknown})
-    if what == "parent":
-        parents = {name: replace(parent, verdict=Verdict(State.UNKNOWN)) for name, parent in observed.parents.items()}
-        return replace(observed, parents=parents)
-    if what == "parents":
-        return replace(observed, parents={})
+    if what == "user_token":
+        user_tokens = {
+            name: replace(user_token, verdict=Verdict(State.UNKNOWN))
+            for name, user_token in observed.user_tokens.items()
+        }
+        return replace(observed, user_tokens=user_tokens)
+    if what == "user_tokens":
+        return replace(observed, user_tokens={})
     key = page.app, TOKENS[int(what)]
     return replace(observed, facts={**observed.facts, key: unknown})
 
 
 @repeatable
-@given(observations(), st.sampled_from(["fetched", "parent", "parents", "0", "1", "2"]))
+@given(observations(), st.sampled_from(["fetched", "user_token", "user_tokens", "0", "1", "2"]))
 def test_knowing_less_never_writes_more(drawn: Observed, what: str) -> None:
     """Whatever becomes unknown, no place is written that would not have been, and none is called broken for it."""
     page, observed = drawn
     before, after = planned(page, observed), planned(page, _clouded(page, observed, what))
-    assert {place.key for _, place, _ in written(after)} <= {place.key for _, place, _ in written(before)}
+    assert {target.key for _, target, _ in written(after)} <= {target.key for _, target, _ in written(before)}
     broken = [
         {entry.key for entry in report(one, FRAME, None, instance=INSTANCE).pages[0].stores if entry.served == "broken"}
         for one in (before, after)
@@ -177,23 +184,23 @@ def test_knowing_less_never_writes_more(drawn: Observed, what: str) -> None:
 def test_unknown_never_writes(drawn: Observed) -> None:
     """While the fetched token is not valid, or another stored one is unknown, nothing is written at the place."""
     page, observed = drawn
-    for of_page, place, _ in written(planned(page, observed)):
+    for of_page, target, _ in written(planned(page, observed)):
         assert of_page.candidate.verdict.state is State.VALID
-        other = place.held.token is not None and place.held.token != of_page.candidate.token
-        assert not (other and place.held.verdict.state is State.UNKNOWN)
+        other = target.current.token is not None and target.current.token != of_page.candidate.token
+        assert not (other and target.current.verdict.state is State.UNKNOWN)
 
 
 def _after(observed: Observation, whole: Plan) -> Observation:
     """Give what the next cycle reads when every write of a plan was done."""
-    held = dict(observed.held)
-    for _, place, write in written(whole):
-        content = place.held.content
+    current = dict(observed.current)
+    for _, target, write in written(whole):
+        content = target.current.content
         if write.payload is not None:
-            held[place.key] = Stored(write.payload, "9", write.marks)
+            current[target.key] = Stored(write.payload, "9", write.marks)
         else:
             assert isinstance(content, Stored)
-            held[place.key] = replace(content, marks=write.marks)
-    return replace(observed, held=held)
+            current[target.key] = replace(content, marks=write.marks)
+    return replace(observed, current=current)
 
 
 @repeatable
@@ -217,8 +224,8 @@ def test_another_string_for_the_same_token_is_not_written(drawn: Observed) -> No
     after = _after(observed, first)
     facts = {**after.facts, (page.app, LATER): after.facts[page.app, got.token]}
     second = planned(page, replace(after, fetched={page.name: Fetched(LATER)}, facts=facts))
-    done = {place.key for _, place, _ in written(first)}
-    assert not [place for _, place, _ in written(second) if place.key in done]
+    done = {target.key for _, target, _ in written(first)}
+    assert not [target for _, target, _ in written(second) if target.key in done]
 
 
 @repeatable
@@ -227,10 +234,10 @@ def test_every_observation_has_a_report(drawn: Observed, confirmed: bool, wrote:
     """Whatever was read, a plan is made, accounted for, told as JSON and as events, with no token in it."""
     page, observed = drawn
     whole = planned(page, observed)
-    outcomes = {place.key: Written("9", confirmed) for _, place, _ in written(whole)} if wrote else None
+    outcomes = {target.key: Written("9", confirmed) for _, target, _ in written(whole)} if wrote else None
     account = report(whole, FRAME, outcomes, instance=INSTANCE)
     text = json.dumps(as_json(account)) + json.dumps([dict(one.fields) for one in events(account)])
     assert {one.name for one in events(account)} <= EVENTS.keys()
     assert account.exit_code in (0, 1, 3)
-    for token in (*TOKENS, PARENT_TOKEN):
+    for token in (*TOKENS, USER_TOKEN):
         assert token.reveal() not in text

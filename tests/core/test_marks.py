@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sync.core.marks import MANAGED_BY, from_map, patch, present, to_map
 from sync.core.model import Marks
-from tests.support.values import PARENT, marks
+from tests.support.values import USER_TOKEN_FINGERPRINT, marks
 
 texts = st.text(min_size=1, max_size=6)
 maybe = st.none() | texts
@@ -19,7 +19,7 @@ wholes = st.builds(
     app_id=texts,
     fingerprint=texts,
     system_user_id=maybe,
-    parent=maybe,
+    system_user_fingerprint=maybe,
     written_at=st.just("") | texts,
     reason=st.just("") | texts,
     hold=maybe,
@@ -37,7 +37,7 @@ def test_names_are_those_that_are_documented() -> None:
         "app-id": "123456789012345",
         "system-user-id": "777",
         "fingerprint": marks().fingerprint,
-        "parent": PARENT,
+        "system-user-fingerprint": USER_TOKEN_FINGERPRINT,
         "written-at": "2026-11-24T00:00:00Z",
         "reason": "created",
         "hold": "2026-11-20",
@@ -99,7 +99,7 @@ def test_removed_keys_are_named_as_such() -> None:
     bare = to_map(Marks("i", "p", "a", "f"))
     assert {key for key, value in bare.items() if value is None} == {
         "system-user-id",
-        "parent",
+        "system-user-fingerprint",
         "written-at",
         "reason",
         "hold",

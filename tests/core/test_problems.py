@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from sync.core.problems import CATALOGUE, Problem, Who
+from sync.core.problems import CATALOGUE, Owner, Problem
 
 CODES = [
     "token-invalid",
@@ -16,17 +16,17 @@ CODES = [
     "wrong-page",
     "missing-scope",
     "expires-too-soon",
-    "clock-wrong",
-    "data-access-too-soon",
+    "clock-skew",
+    "data-access-expiring",
     "no-access",
     "page-not-found",
     "page-migrated",
     "not-a-page",
     "probe-failed",
-    "system-user-dead",
-    "system-user-ending",
-    "refresh-failed",
-    "app-secret-wrong",
+    "system-user-invalid",
+    "system-user-expiring",
+    "renewal-failed",
+    "app-secret-invalid",
     "app-blocked",
     "app-capability",
     "two-factor-required",
@@ -52,7 +52,7 @@ def test_list_is_closed() -> None:
 def test_entry_is_complete(code: str) -> None:
     """Each code says what it means, who acts and what that person does, in sentences."""
     entry = CATALOGUE[code]
-    assert entry.who in get_args(Who)
+    assert entry.owner in get_args(Owner)
     assert entry.meaning.endswith(".")
     assert entry.remedy
     assert "\n" not in entry.meaning + entry.remedy
@@ -62,13 +62,13 @@ def test_entry_is_complete(code: str) -> None:
 def test_problem_takes_who_and_remedy_from_the_catalogue(code: str) -> None:
     """A problem says who acts and what to do though the place where it arose did not."""
     problem = Problem(code, "This one.")
-    assert (problem.who, problem.remedy) == (CATALOGUE[code].who, CATALOGUE[code].remedy)
+    assert (problem.owner, problem.remedy) == (CATALOGUE[code].owner, CATALOGUE[code].remedy)
 
 
 def test_case_that_knows_better_is_heard() -> None:
     """Who acts and the remedy of the case stand before those of the catalogue."""
-    problem = Problem("secret-foreign", "A replica.", who="app admin", remedy="Go there.")
-    assert (problem.who, problem.remedy) == ("app admin", "Go there.")
+    problem = Problem("secret-foreign", "A replica.", owner="app-admin", remedy="Go there.")
+    assert (problem.owner, problem.remedy) == ("app-admin", "Go there.")
 
 
 def test_unknown_code_is_a_mistake_of_ours() -> None:

@@ -74,7 +74,7 @@ def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool
         for key, all_of in store.versions.items():
             assert len(all_of) <= wanted[key.path] + 1, (count, key)
         for page in stage.pages:
-            one = store.secrets[page.places[0]]
+            one = store.secrets[page.targets[0]]
             token = page.payload.token_in(one.payload)
             assert one.marks is not None
             assert token is not None
@@ -86,7 +86,7 @@ def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool
 def entries(report: Report) -> dict[Key, Any]:
     """Give each place's entry without what any cycle changes."""
     return {
-        entry.key: (page.verdict, replace(entry, verified_at=None)) for page in report.pages for entry in page.stores
+        entry.key: (page.fetched, replace(entry, verified_at=None)) for page in report.pages for entry in page.stores
     }
 
 
@@ -104,7 +104,7 @@ def _at(stage: Stage, *, name: str = "", user: str = "", store: str = "") -> fro
     return frozenset(
         key
         for page in stage.pages
-        for key in page.places
+        for key in page.targets
         if name in ("", page.name) and user in ("", page.system_user) and store in ("", key.store)
     )
 
@@ -123,7 +123,7 @@ def user_dead(user: str) -> Break:
     """Let one system user die."""
 
     def broken(stage: Stage) -> frozenset[Key]:
-        stage.world.errors[user] = SourceError(Problem("system-user-dead", "No."), State.UNKNOWN, "system_user")
+        stage.world.errors[user] = SourceError(Problem("system-user-invalid", "No."), State.UNKNOWN, "system_user")
         return _at(stage, user=user)
 
     return broken

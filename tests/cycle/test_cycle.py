@@ -27,7 +27,7 @@ SECRET_TEXT = "EAAcanary-in-an-exception"
 def lines(report: Report) -> dict[str, str]:
     """Give what was done at each place, by store and Page."""
     return {
-        f"{entry.key.store}/{page.name}": f"{entry.action.value}/{entry.reason or entry.error or ''}"
+        f"{entry.key.store}/{page.name}": f"{entry.action.value}/{entry.reason or entry.error_code or ''}"
         for page in report.pages
         for entry in page.stores
     }
@@ -74,7 +74,7 @@ def test_stranger_s_token_is_shown_to_nobody() -> None:
     """The value in a secret that is not ours is not sent to Meta."""
     stage = Stage("berlin")
     foreign = Secret("sk-live-somebody-elses-secret")
-    stage.stores["vault"].secrets[stage.pages[0].places[0]] = stored(foreign, marks=marks(instance="other"))
+    stage.stores["vault"].secrets[stage.pages[0].targets[0]] = stored(foreign, marks=marks(instance="other"))
     report = stage.cycle()
     assert lines(report) == {"vault/berlin": "refused/"}
     assert not any(foreign in tokens for tokens in stage.world.asked)
@@ -93,18 +93,18 @@ def test_system_user_that_died_is_told(late: bool) -> None:
     """A dead system user is told, also where only the reading of Pages finds it; its Pages keep their secrets."""
     stage = Stage("berlin", "paris", users=("main", "second"))
     stage.cycle()
-    dead = SourceError(Problem("system-user-dead", "It died."), State.INVALID, "system_user")
+    dead = SourceError(Problem("system-user-invalid", "It died."), State.INVALID, "system_user")
     if late:
         stage.world.before = lambda call: stage.world.errors.update(main=dead) if call == "read" else None
     else:
         stage.world.errors["main"] = dead
     report = stage.cycle()
     assert lines(report) == {"vault/berlin": "kept/", "vault/paris": "unchanged/"}
-    assert {one.system_user: one.verdict.state for one in report.parents} == {
+    assert {one.system_user: one.verdict.state for one in report.user_tokens} == {
         "main": State.INVALID,
         "second": State.VALID,
     }
-    assert [event.fields["pages"] for event in events(report) if event.name == "system_user_dead"] == [1]
+    assert [event.fields["pages"] for event in events(report) if event.name == "system_user_invalid"] == [1]
 
 
 def test_store_that_is_down_fails_alone() -> None:
@@ -145,7 +145,7 @@ def test_graph_down_is_a_failed_cycle_that_keeps_everything() -> None:
 def test_write_that_another_writer_overtook_changes_nothing() -> None:
     """Compare-and-set lets the faster writer be; the place is failed with "conflict" and decided anew."""
     stage = Stage("berlin", "paris")
-    store, key = stage.stores["vault"], stage.pages[0].places[0]
+    store, key = stage.stores["vault"], stage.pages[0].targets[0]
 
     def overtake(step: str, at: Key | None) -> None:
         if step == "data" and at == key:
@@ -183,7 +183,7 @@ def test_orphans_are_ours_and_of_the_whole_configuration() -> None:
     assert (report.result, report.exit_code) == ("ok", 0)
 
 
-@pytest.mark.parametrize("call", ["parents", "read", "debug"])
+@pytest.mark.parametrize("call", ["user_tokens", "read", "debug"])
 def test_shutdown_passes_through(call: str) -> None:
     """Once shutdown is asked for the cycle ends where it is, with no value in its place."""
     stage = Stage("berlin", "paris", stores=("vault", "aws"))
@@ -221,7 +221,7 @@ def test_shutdown_between_writes_begins_no_further_one() -> None:
 def test_shutdown_waits_for_no_store_for_ever(pages: int) -> None:
     """A write that hangs is in doubt once shutdown leaves no more time for it, and all others are told all the same."""
     stage = Stage(*(f"p{number}" for number in range(pages)))
-    hung, release = stage.pages[0].places[0], threading.Event()
+    hung, release = stage.pages[0].targets[0], threading.Event()
 
     def hang(step: str, key: Key | None) -> None:
         if (step, key) == ("data", hung):
@@ -244,8 +244,8 @@ def test_shutdown_leaves_what_was_written_in_memory() -> None:
     stage = Stage(*(f"p{number}" for number in range(20)))
     stage.remembers = True
     stage.cycle()
-    stage.world.parent, stage.world.generation = Secret("EAA-another-parent"), 1
-    stage.world.users[stage.world.parent] = stage.world.user_facts(user_id="another")
+    stage.world.user_token, stage.world.generation = Secret("EAA-another-parent"), 1
+    stage.world.users[stage.world.user_token] = stage.world.user_facts(user_id="another")
     stage.changes["brake"] = Brake(1.0, 100)
     store = stage.stores["vault"]
 
@@ -281,7 +281,7 @@ def _bug(*_: object, **__: object) -> None:
     raise RuntimeError(SECRET_TEXT)
 
 
-@pytest.mark.parametrize("call", ["parents", "read", "debug"])
+@pytest.mark.parametrize("call", ["user_tokens", "read", "debug"])
 def test_mistake_of_ours_at_graph_is_a_value(call: str) -> None:
     """An exception at the source stops no store from being read; its place is told, and never its text."""
     stage = Stage("berlin", stores=("vault", "aws"))
@@ -316,7 +316,7 @@ def test_write_that_a_mistake_broke_off_is_in_doubt(step: str) -> None:
     stage.world.generation += 1
     stage.stores["vault"].before = lambda at, _: _bug() if at == step else None
     (entry,) = stage.cycle().pages[0].stores
-    assert (entry.action, entry.error, entry.served) == (Kind.FAILED, "unexpected", "stale")
+    assert (entry.action, entry.error_code, entry.served) == (Kind.FAILED, "unexpected", "stale")
     stage.stores["vault"].before = lambda _, __: None
     assert stage.cycle().result == "ok"
 
@@ -325,7 +325,7 @@ def test_write_that_a_mistake_broke_off_is_in_doubt(step: str) -> None:
 def test_answer_that_was_lost_after_it_took_effect_is_settled(fresh: bool) -> None:
     """A write that was done and whose answer was lost is stale and failed; the next cycle settles it without a version."""
     stage = Stage("berlin")
-    store, key = stage.stores["vault"], stage.pages[0].places[0]
+    store, key = stage.stores["vault"], stage.pages[0].targets[0]
     if not fresh:
         stage.cycle()
         stage.world.dead.add(stage.world.token(stage.pages[0]))
@@ -333,7 +333,7 @@ def test_answer_that_was_lost_after_it_took_effect_is_settled(fresh: bool) -> No
     lost = StoreError("timeout", "No answer.", "Wait.", maybe_written=True)
     store.before = lambda at, _: store.down_at.update({key: lost}) if at == "marks" else None
     (entry,) = stage.cycle().pages[0].stores
-    assert (entry.action, entry.error, entry.served) == (Kind.FAILED, "timeout", "stale")
+    assert (entry.action, entry.error_code, entry.served) == (Kind.FAILED, "timeout", "stale")
     store.before, before = lambda _, __: None, list(store.versions[key])
     store.down_at.clear()
     report = stage.cycle()
@@ -344,7 +344,7 @@ def test_answer_that_was_lost_after_it_took_effect_is_settled(fresh: bool) -> No
 def test_store_that_answers_too_little_fails_alone() -> None:
     """A store that leaves a key out of its answer fails its own places, and ends no cycle."""
     stage = Stage("berlin", stores=("vault", "aws"))
-    stage.stores["vault"].forgets = frozenset(stage.pages[0].places)
+    stage.stores["vault"].forgets = frozenset(stage.pages[0].targets)
     report = stage.cycle()
     assert lines(report) == {"vault/berlin": "failed/unexpected", "aws/berlin": "created/"}
 
@@ -354,7 +354,7 @@ def test_source_that_answers_too_little_is_a_mistake_that_is_told() -> None:
     stage = Stage("berlin")
     stage.world.leaves_out = frozenset({"berlin"})
     (page,) = stage.cycle().pages
-    assert (page.verdict, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["unexpected-graph-error"])
+    assert (page.fetched, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["unexpected-graph-error"])
 
 
 def test_token_that_the_quota_has_no_room_for_is_told() -> None:
@@ -363,14 +363,14 @@ def test_token_that_the_quota_has_no_room_for_is_told() -> None:
     stage.world.forgets.add(stage.world.token(stage.pages[0]))
     report = stage.cycle()
     (page,) = report.pages
-    assert (page.verdict, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["throttled"])
+    assert (page.fetched, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["throttled"])
     assert lines(report) == {"vault/berlin": "kept/"}
 
 
 def test_place_without_a_stored_token_is_not_asked_about() -> None:
     """A secret of ours without a token is repaired with the one that was fetched."""
     stage = Stage("berlin")
-    key = stage.pages[0].places[0]
+    key = stage.pages[0].targets[0]
     stage.stores["vault"].secrets[key] = stored(payload=None, version="1", marks=marks(page_id="100"))
     stage.stores["vault"].versions[key] = [payload()]
     assert lines(stage.cycle()) == {"vault/berlin": "replaced/repair"}

@@ -20,7 +20,7 @@ AWAY = SourceError(Problem("graph-unavailable", "Graph is away."), State.UNKNOWN
 def remembering(*names: str, stores: tuple[str, ...] = ("vault",)) -> Stage:
     """Set a stage whose cycles remember, with the first one over."""
     stage = Stage(*names, stores=stores)
-    stage.remembers, stage.changes["asks_twice"] = True, False
+    stage.remembers, stage.changes["confirm_mass_invalid"] = True, False
     assert stage.cycle().result == "ok"
     stage.world.asked.clear()
     stage.clock.passed += 15 * MINUTE
@@ -152,7 +152,7 @@ def test_due_token_that_the_quota_leaves_out_is_used_itself() -> None:
 def test_token_past_its_own_end_is_verified_by_nobody() -> None:
     """What Meta said of a token before its end says nothing after it, however young the word is."""
     stage = Stage("berlin")
-    stage.remembers, stage.changes["asks_twice"] = True, False
+    stage.remembers, stage.changes["confirm_mass_invalid"] = True, False
     token = stage.world.token(stage.pages[0])
     stage.world.ends[token] = NOW + timedelta(days=8)
     assert stage.cycle().result == "ok"
@@ -187,7 +187,7 @@ def test_clock_that_is_set_back_proves_no_write() -> None:
 def test_app_whose_credentials_are_refused_vouches_for_nothing() -> None:
     """What Meta said of an app's tokens counts no more once it takes no call of the app."""
     stage = remembering("berlin", "paris")
-    stage.world.errors["main"] = SourceError(Problem("app-secret-wrong", "No."), State.UNKNOWN, "app")
+    stage.world.errors["main"] = SourceError(Problem("app-secret-invalid", "No."), State.UNKNOWN, "app")
     report = stage.cycle()
     assert [page.served for page in report.pages] == ["stale", "stale"]
     assert report.pages[0].stores[0].verified_at == NOW
@@ -252,7 +252,7 @@ def test_mass_of_dead_tokens_is_not_healed_on_one_word() -> None:
 def test_mass_of_dead_tokens_is_asked_about_twice_by_a_single_cycle() -> None:
     """Where no cycle follows, Meta is asked again at once, and what it takes back is not replaced."""
     stage = remembering(*(f"p{number}" for number in range(6)))
-    stage.changes["asks_twice"] = True
+    stage.changes["confirm_mass_invalid"] = True
     tokens = [stage.world.token(page) for page in stage.pages]
     stage.world.dead.update(tokens)
     stage.world.generation += 1
@@ -290,7 +290,7 @@ def test_brake_remembers_what_it_let_through() -> None:
     assert "brake_held" in told(report)
     wrong = stage.cycle(if_plan="sha256:" + 64 * "0")
     assert (wrong.result, entry(wrong, 2)[:2], wrong.frame.another_plan) == ("held", ("held", "another-plan"), True)
-    assert len(stage.stores["vault"].versions[stage.pages[2].places[0]]) == 1
+    assert len(stage.stores["vault"].versions[stage.pages[2].targets[0]]) == 1
     right = stage.cycle(if_plan=report.checksum)
     assert (right.result, entry(right, 2)) == ("ok", ("replaced", "heal", "verified"))
 
@@ -302,14 +302,14 @@ def test_lost_page_becomes_an_alarm_once_and_is_regained() -> None:
     events_of = []
     for _ in range(4):
         report = stage.cycle()
-        assert (report.pages[1].verdict, report.result) == (State.INVALID, "degraded")
+        assert (report.pages[1].fetched, report.result) == (State.INVALID, "degraded")
         assert entry(report, 1) == ("kept", None, "verified")
         events_of.append([name for name in told(report) if name in ("page_lost", "page_regained")])
         stage.clock.passed += 15 * MINUTE
     assert events_of == [[], [], ["page_lost"], []]
     assert report.pages[1].alarm is not None
     assert [len(names) for names in stage.world.read[-2:]] == [3, 2]
-    assert frozenset({"paris"}) in stage.world.alone
+    assert frozenset({"paris"}) in stage.world.individually
     del stage.world.errors["paris"]
     report = stage.cycle()
     assert (report.result, "page_regained" in told(report)) == ("ok", True)
@@ -330,7 +330,7 @@ def test_selection_makes_its_pages_due_and_leaves_the_memory_of_others_alone() -
     """A person who asks for one Page hears what Meta says now; what is known of the others stays."""
     stage = remembering("berlin", "paris")
     before = stage.memory
-    named = frozenset(key for page in stage.pages for key in page.places)
+    named = frozenset(key for page in stage.pages for key in page.targets)
     report = stage.cycle(pages=stage.pages[:1], selected_from=named)
     assert ([page.name for page in report.pages], report.orphans) == (["berlin"], ())
     assert [len(tokens) for tokens in stage.world.asked] == [1]
@@ -352,7 +352,7 @@ def test_store_that_is_away_for_a_while_costs_no_judgements() -> None:
     stage.world.asked.clear()
     stage.clock.passed += 15 * MINUTE
     assert stage.cycle().result == "ok"
-    stored = stage.stores["vault"].versions[stage.pages[0].places[0]]
+    stored = stage.stores["vault"].versions[stage.pages[0].targets[0]]
     assert len(stored) == 1
     assert sum(len(tokens) for tokens in stage.world.asked) <= 1
 

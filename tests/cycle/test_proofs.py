@@ -17,7 +17,7 @@ def pause(stage: Stage, seconds: float, then: Callable[[], None] = lambda: None)
     """Let so long pass between the last thing that is read and the first write, and something happen meanwhile."""
 
     def wait(call: str) -> None:
-        if call == "ahead":
+        if call == "skew":
             stage.clock.passed += seconds
             then()
 
@@ -52,9 +52,9 @@ def test_token_revoked_between_proof_and_write_is_not_written() -> None:
         "proof-lost",
         "absent",
     )
-    assert (berlin.verdict, [problem.code for problem in berlin.problems]) == (State.INVALID, ["token-invalid"])
+    assert (berlin.fetched, [problem.code for problem in berlin.problems]) == (State.INVALID, ["token-invalid"])
     assert (paris.stores[0].action, paris.stores[0].served) == (Kind.CREATED, "verified")
-    assert (report.result, list(stage.stores["vault"].secrets)) == ("degraded", [stage.pages[1].places[0]])
+    assert (report.result, list(stage.stores["vault"].secrets)) == ("degraded", [stage.pages[1].targets[0]])
     stage.world.generation += 1
     pause(stage, 0)
     assert stage.cycle().result == "ok"
@@ -80,7 +80,7 @@ def test_proof_that_cannot_be_had_again_keeps_what_is_stored() -> None:
     pause(stage, 61, lambda: stage.world.errors.update(messenger=down))
     report = stage.cycle()
     (page,) = report.pages
-    assert (page.verdict, page.stores[0].reason) == (State.UNKNOWN, "proof-lost")
+    assert (page.fetched, page.stores[0].reason) == (State.UNKNOWN, "proof-lost")
     assert stage.stores["vault"].writes == []
 
 
@@ -112,7 +112,7 @@ def test_marks_alone_need_no_proof() -> None:
     """Where only marks are written no token is put anywhere, so Meta is not asked again."""
     stage = Stage("berlin")
     stage.cycle()
-    stage.world.parent = type(stage.world.parent)("EAAanother-parent")
+    stage.world.user_token = type(stage.world.user_token)("EAAanother-parent")
     pause(stage, 600)
     stage.world.asked.clear()
     (entry,) = stage.cycle().pages[0].stores

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.memory.renewal import Refresh, Renewal
+from sync.core.memory.renewal import Renewal, RenewalRule
 from sync.core.model import Absent, Blocked, Key, SourceError, Stored, StoreError
 from sync.core.payload import Payload
 from sync.core.problems import Problem
@@ -17,9 +17,9 @@ from sync.core.report.json import as_json
 from sync.core.report.report import Report
 from sync.core.secret import Secret
 from tests.support.fakes import Killed, Stage, StoreInMemory
-from tests.support.values import NOW, PARENT_TOKEN
+from tests.support.values import NOW, USER_TOKEN
 
-PLACE = Key("safe", "meta/user")
+TARGET = Key("safe", "meta/user")
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 DOWN = StoreError("unreachable", "Nobody listens.", "Start it.", whole=True)
 
@@ -31,14 +31,14 @@ class Renewing(Stage):
         super().__init__(*names)
         self.remembers = True
         self.safe = self.stores["safe"] = StoreInMemory("safe")
-        self.safe.secrets[PLACE] = Stored(Payload({"note": "theirs", "token": PARENT_TOKEN.reveal()}), "7", None)
-        self.changes["refreshes"] = {"main": Refresh(PLACE, "token", before)}
-        self.world.users[PARENT_TOKEN] = self.world.user_facts(expires_at=NOW + left)
+        self.safe.secrets[TARGET] = Stored(Payload({"note": "theirs", "token": USER_TOKEN.reveal()}), "7", None)
+        self.changes["renewal_rules"] = {"main": RenewalRule(TARGET, "token", before)}
+        self.world.users[USER_TOKEN] = self.world.user_facts(expires_at=NOW + left)
 
     @property
     def kept(self) -> Secret | None:
         """The token that the next cycle reads."""
-        payload = self.safe.secrets[PLACE].payload
+        payload = self.safe.secrets[TARGET].payload
         return payload.secret("token") if payload is not None else None
 
     @property
@@ -48,7 +48,7 @@ class Renewing(Stage):
 
     def cycle(self, **changes: Any) -> Report:  # type: ignore[override]
         """Run a cycle with the token that its store holds."""
-        self.world.parent = self.kept or PARENT_TOKEN
+        self.world.user_token = self.kept or USER_TOKEN
         return super().cycle(**changes)
 
 
@@ -61,7 +61,7 @@ def failure(stage: Stage) -> str:
     """Give why the last try failed."""
     problem = last(stage).problem
     assert problem is not None
-    assert problem.code == "refresh-failed"
+    assert problem.code == "renewal-failed"
     return problem.message
 
 
@@ -70,7 +70,7 @@ def told(report: Report) -> list[Event]:
     return [event for event in events(report) if event.name.startswith("system_user")]
 
 
-@pytest.mark.parametrize("step", ["refresh", "debug", "read", "renew", "renewed"])
+@pytest.mark.parametrize("step", ["exchange", "debug", "read", "renew", "renewed"])
 def test_a_kill_anywhere_costs_a_token_that_nobody_had(step: str) -> None:
     """Killed before or after any step, the next start reads a token that works, and ends with a renewed one."""
     stage = Renewing()
@@ -79,7 +79,7 @@ def test_a_kill_anywhere_costs_a_token_that_nobody_had(step: str) -> None:
 
     def kill(name: str, *_: object) -> None:
         calls.append(name)
-        begun = "refresh" in calls or step in ("refresh", "read")
+        begun = "exchange" in calls or step in ("exchange", "read")
         if name == step and begun and (step != "read" or calls.count("read") > 1):
             raise Killed
 
@@ -88,17 +88,17 @@ def test_a_kill_anywhere_costs_a_token_that_nobody_had(step: str) -> None:
     with pytest.raises(Killed):
         stage.cycle()
     stage.world.before = stage.safe.before = lambda *_: None
-    assert stage.kept in (PARENT_TOKEN, *stage.world.exchanged)
+    assert stage.kept in (USER_TOKEN, *stage.world.exchanged)
     again = Renewing.cycle(stage)
     assert again.result == "ok"
     assert stage.kept in stage.world.exchanged
-    assert stage.safe.secrets[PLACE].marks is None
+    assert stage.safe.secrets[TARGET].marks is None
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        SourceError(Problem("refresh-failed", "Graph says: no.")),
+        SourceError(Problem("renewal-failed", "Graph says: no.")),
         SourceError(Problem("graph-unavailable", "Graph did not answer."), scope="graph"),
         SourceError(Problem("throttled", "Too much."), scope="app"),
     ],
@@ -107,30 +107,30 @@ def test_a_kill_anywhere_costs_a_token_that_nobody_had(step: str) -> None:
 def test_a_refused_exchange_is_told_and_tried_again_in_an_hour(error: SourceError) -> None:
     """It is an error when it is tried, a problem in every report until it succeeds, and changes no result meanwhile."""
     stage = Renewing()
-    stage.world.errors["refresh"] = error
+    stage.world.errors["exchange"] = error
     report = stage.cycle()
     assert error.problem.message in failure(stage)
     assert (report.result, report.exit_code) == ("ok", 0)
-    assert [(event.level, event.fields["problem"]) for event in told(report)] == [("error", "refresh-failed")]
-    del stage.world.errors["refresh"]
+    assert [(event.level, event.fields["problem"]) for event in told(report)] == [("error", "renewal-failed")]
+    del stage.world.errors["exchange"]
     stage.clock.passed += 59 * 60
     quiet = stage.cycle()
-    assert (told(quiet), stage.asked, stage.kept) == ([], 0, PARENT_TOKEN)
+    assert (told(quiet), stage.asked, stage.kept) == ([], 0, USER_TOKEN)
     codes = [problem["code"] for problem in as_json(quiet)["system_users"][0]["problems"]]
-    assert "refresh-failed" in codes
+    assert "renewal-failed" in codes
     stage.clock.passed += 60
-    assert [event.name for event in told(stage.cycle())] == ["system_user_refreshed"]
+    assert [event.name for event in told(stage.cycle())] == ["system_user_renewed"]
     assert (stage.asked, as_json(stage.cycle())["system_users"][0]["problems"]) == (1, [])
 
 
 def test_a_token_that_died_is_told_as_that() -> None:
     """Where Meta calls the old token dead it is no renewal that failed."""
     stage = Renewing()
-    stage.world.errors["refresh"] = SourceError(Problem("system-user-dead", "It died."), scope="system_user")
+    stage.world.errors["exchange"] = SourceError(Problem("system-user-invalid", "It died."), scope="system_user")
     stage.cycle()
     problem = last(stage).problem
     assert problem is not None
-    assert problem.code == "system-user-dead"
+    assert problem.code == "system-user-invalid"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_new_token_that_is_not_as_good_goes_nowhere(changes: dict[str, Any]) -
     stage.world.renewed = changes
     stage.cycle()
     assert "Meta gave a new token" in failure(stage)
-    assert (stage.kept, stage.safe.secrets[PLACE].version) == (PARENT_TOKEN, "7")
+    assert (stage.kept, stage.safe.secrets[TARGET].version) == (USER_TOKEN, "7")
 
 
 def test_a_new_token_that_nobody_vouches_for_goes_nowhere() -> None:
@@ -153,16 +153,16 @@ def test_a_new_token_that_nobody_vouches_for_goes_nowhere() -> None:
         stage.cycle(write=False)
     throttled.world.before = lambda name: (
         throttled.world.errors.update(messenger=SourceError(Problem("throttled", "Too much.")))
-        if name == "refresh"
+        if name == "exchange"
         else None
     )
     forgotten.world.before = lambda name: (
-        forgotten.world.forgets.add(Secret(f"EAA-user-0-{'y' * 12}")) if name == "refresh" else None
+        forgotten.world.forgets.add(Secret(f"EAA-user-0-{'y' * 12}")) if name == "exchange" else None
     )
     for stage in (throttled, forgotten):
         stage.cycle()
         assert "new token" in failure(stage)
-        assert stage.kept == PARENT_TOKEN
+        assert stage.kept == USER_TOKEN
 
 
 def test_a_store_that_is_away_costs_no_exchange() -> None:
@@ -178,7 +178,7 @@ def test_a_store_that_is_away_costs_no_exchange() -> None:
 def test_a_blocked_secret_costs_no_exchange(blocked: Blocked) -> None:
     """A secret of AWS that must not be written is left alone, and why is told."""
     stage = Renewing()
-    stage.safe.secrets[PLACE] = replace(stage.safe.secrets[PLACE], blocked=blocked)
+    stage.safe.secrets[TARGET] = replace(stage.safe.secrets[TARGET], blocked=blocked)
     stage.cycle()
     assert failure(stage)
     assert stage.asked == 0
@@ -191,14 +191,14 @@ def test_a_secret_that_is_gone_costs_no_exchange(now: Stored | None) -> None:
 
     def remove(name: str, key: Key | None) -> None:
         if name == "read":
-            stage.safe.secrets.pop(PLACE, None)
+            stage.safe.secrets.pop(TARGET, None)
             if now is not None:
-                stage.safe.secrets[PLACE] = now
+                stage.safe.secrets[TARGET] = now
 
     stage.safe.before = remove
     stage.cycle()
     assert failure(stage)
-    assert (stage.asked, stage.safe.secrets.get(PLACE, Absent())) == (0, now or Absent())
+    assert (stage.asked, stage.safe.secrets.get(TARGET, Absent())) == (0, now or Absent())
 
 
 def test_an_answer_that_is_lost_is_settled_by_reading() -> None:
@@ -212,7 +212,7 @@ def test_an_answer_that_is_lost_is_settled_by_reading() -> None:
 
     stage.stores["safe"] = _Losing(stage.safe, lost)
     report = stage.cycle()
-    assert [event.name for event in told(report)] == ["system_user_refreshed"]
+    assert [event.name for event in told(report)] == ["system_user_renewed"]
     assert last(stage).became == stage.world.exchanged[0].fingerprint
 
 
@@ -232,9 +232,9 @@ def test_of_two_daemons_at_once_one_writes_and_nobody_is_alarmed() -> None:
 
     def other(name: str, key: Key | None) -> None:
         if name == "renew":
-            payload = stage.safe.secrets[PLACE].payload
+            payload = stage.safe.secrets[TARGET].payload
             assert payload is not None
-            stage.safe.secrets[PLACE] = Stored(payload.renewed("token", theirs), "8", None)
+            stage.safe.secrets[TARGET] = Stored(payload.renewed("token", theirs), "8", None)
 
     stage.safe.before = other
     report = stage.cycle()
@@ -250,7 +250,7 @@ def test_a_token_that_was_renewed_since_it_was_read_is_left() -> None:
     stage = Renewing()
     theirs = stage.world.exchange()
     stage.world.before = lambda name: (
-        stage.safe.secrets.update({PLACE: Stored(Payload({"token": theirs.reveal()}), "8", None)})
+        stage.safe.secrets.update({TARGET: Stored(Payload({"token": theirs.reveal()}), "8", None)})
         if name == "read"
         else None
     )
@@ -263,7 +263,7 @@ def test_an_unconfirmed_write_is_told_as_that() -> None:
     stage = Renewing()
     stage.safe.confirms = False
     (event,) = told(stage.cycle())
-    assert (event.name, event.level, event.fields["confirmed"]) == ("system_user_refreshed", "warning", False)
+    assert (event.name, event.level, event.fields["confirmed"]) == ("system_user_renewed", "warning", False)
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,8 @@ def test_only_a_whole_cycle_that_writes_renews(changes: dict[str, Any]) -> None:
     """A plan, an observer, a selection and a plan that is no longer that one ask for no new token, and tell of the end."""
     stage = Renewing()
     report = stage.cycle(**changes)
-    assert (stage.asked, stage.kept, stage.memory.renewals) == (0, PARENT_TOKEN, {})
-    assert [event.name for event in told(report)] == ["system_user_ending"]
+    assert (stage.asked, stage.kept, stage.memory.renewals) == (0, USER_TOKEN, {})
+    assert [event.name for event in told(report)] == ["system_user_expiring"]
 
 
 @pytest.mark.parametrize(("left", "due"), [(14 * DAY, False), (14 * DAY - timedelta(seconds=1), True)])
@@ -286,7 +286,7 @@ def test_nothing_is_renewed_before_its_time(left: timedelta, due: bool) -> None:
     report = stage.cycle()
     assert (stage.asked, [event.name for event in told(report)]) == (
         int(due),
-        ["system_user_refreshed"] if due else [],
+        ["system_user_renewed"] if due else [],
     )
 
 
@@ -297,19 +297,19 @@ def test_a_late_renewal_is_not_spoken_of_at_fourteen_days() -> None:
     for _ in range(13):
         seen += [event.name for event in told(stage.cycle())]
         stage.clock.passed += DAY.total_seconds()
-    assert seen == ["system_user_refreshed"]
+    assert seen == ["system_user_renewed"]
 
 
 def test_without_renewal_an_end_is_told_at_each_mark() -> None:
     """Over its last weeks a token is spoken of four times, and stands in every report from fourteen days on."""
     stage = Renewing(left=15 * DAY)
-    stage.changes["refreshes"] = {}
+    stage.changes["renewal_rules"] = {}
     seen: list[int] = []
     noticed: list[int] = []
     for hour in range(0, 15 * 24, 6):
         report = stage.cycle()
-        seen += [hour for event in told(report) if event.name == "system_user_ending"]
-        noticed += [hour for parent in report.parents if parent.verdict.notices]
+        seen += [hour for event in told(report) if event.name == "system_user_expiring"]
+        noticed += [hour for user_token in report.user_tokens if user_token.verdict.notices]
         stage.clock.passed += 6 * 3600
     assert seen == [30, 198, 294, 342]
     assert noticed == list(range(30, 15 * 24, 6))
@@ -330,24 +330,24 @@ def test_a_renewed_token_is_used_from_the_next_cycle_on() -> None:
     stage = Renewing("berlin", "paris", "rome", "oslo")
     stage.cycle(write=False)
     first = stage.cycle()
-    assert (first.result, [parent.token for parent in first.parents]) == ("ok", [PARENT_TOKEN])
-    payload = stage.safe.secrets[PLACE].payload
+    assert (first.result, [user_token.token for user_token in first.user_tokens]) == ("ok", [USER_TOKEN])
+    payload = stage.safe.secrets[TARGET].payload
     assert payload == Payload({"note": "theirs", "token": stage.world.exchanged[0].reveal()})
     (event,) = told(first)
     assert (event.fields["previous_fingerprint"], event.fields["fingerprint"]) == (
-        PARENT_TOKEN.fingerprint,
+        USER_TOKEN.fingerprint,
         stage.world.exchanged[0].fingerprint,
     )
     stage.world.generation += 1
     stage.clock.passed += 900
     second = stage.cycle()
-    assert [parent.token for parent in second.parents] == stage.world.exchanged
+    assert [user_token.token for user_token in second.user_tokens] == stage.world.exchanged
     assert (second.result, {entry.reason for page in second.pages for entry in page.stores}) == ("ok", {"rotate"})
-    assert as_json(second)["system_users"][0]["refreshed_at"] == "2026-11-25T12:00:00Z"
+    assert as_json(second)["system_users"][0]["renewed_at"] == "2026-11-25T12:00:00Z"
     assert (stage.asked, told(second)) == (1, [])
 
 
-@pytest.mark.parametrize("call", ["refresh", "debug"])
+@pytest.mark.parametrize("call", ["exchange", "debug"])
 def test_shutdown_amid_the_exchange_is_told(call: str) -> None:
     """Shutdown that comes after the writes and before a renewal is through leaves an account of them; the next start renews."""
     stage = Renewing("berlin")

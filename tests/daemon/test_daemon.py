@@ -59,7 +59,7 @@ class Cycling:
         self.closed = False
         self._lock = threading.Lock()
 
-    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
+    def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
         """Run one cycle."""
         assert write
         with self._lock:
@@ -120,8 +120,8 @@ def test_a_cycle_that_fails_ends_nothing() -> None:
     failed = next(event for event, _ in running.log.events if event.fields.get("result") == "failed")
 
     assert failed.name == "cycle_finished"
-    assert "ValueError" in failed.fields["error"]
-    assert "EAA" not in failed.fields["error"]
+    assert "ValueError" in failed.fields["message"]
+    assert "EAA" not in failed.fields["message"]
 
 
 def test_two_cycles_never_run_at_once() -> None:
@@ -241,9 +241,9 @@ class SeenReport(Report):
 class Reporting(Cycling):
     """An app whose reports are seen."""
 
-    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
+    def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
         """Run one cycle."""
-        made = super().cycle(write=write, cycle=cycle, goes_on=goes_on)
+        made = super().cycle(write=write, cycle=cycle, continuous=continuous)
         return SeenReport(**{one.name: getattr(made, one.name) for one in fields(made)})
 
 

@@ -42,8 +42,8 @@ FIELDS = {
         "action",
         "reason",
     ),
-    *("verdict", "served", "problem", "fingerprint", "previous_fingerprint", "version", "actor", "code", "subcode"),
-    *("fbtrace_id", "attempt", "duration_ms", "error", "remedy"),
+    *("fetched", "served", "problem", "fingerprint", "previous_fingerprint", "version", "owner", "code", "subcode"),
+    *("fbtrace_id", "attempt", "duration_ms", "message", "error_code", "remedy"),
 }
 
 
@@ -148,14 +148,14 @@ def test_sigterm_amid_writes_tells_what_was_written(tmp_path: Path, bao: Bao, de
     there = scene.everything()
     marked = {name for name, (_, metadata) in there.items() if metadata["custom_metadata"]}
     told = {line["page"] for line in daemon.lines if line["event"] == "page_written" and line["confirmed"]}
-    doubtful = sum(line.get("places", 1) for line in daemon.lines if line["event"] == "store_failed")
+    doubtful = sum(line.get("secrets", 1) for line in daemon.lines if line["event"] == "store_failed")
     (finished,) = [line for line in daemon.lines if line["event"] == "cycle_finished"]
 
     assert told == marked
     assert len(there) - len(told) == doubtful <= 8
     assert bool(doubtful) is (deed is Deed.HANG)
     assert finished["not_begun"] == 120 - len(there) > 0
-    assert any("Shutdown cut this cycle short" in line.get("error", "") for line in daemon.lines)
+    assert any("Shutdown cut this cycle short" in line.get("message", "") for line in daemon.lines)
     assert len(json.loads((tmp_path / "state" / "state.json").read_text())["tokens"]) > 120
 
 
@@ -237,7 +237,7 @@ def test_hangup_changes_nothing_and_is_told(rig: Rig) -> None:
     with running(rig) as daemon:
         daemon.until("cycle_finished")
         daemon.process.send_signal(signal.SIGHUP)
-        assert "SIGHUP" in daemon.until("cycle_warning")["error"]
+        assert "SIGHUP" in daemon.until("cycle_warning")["message"]
         daemon.until("cycle_finished", result="ok")
         daemon.end()
         assert daemon.process.returncode == 0
@@ -248,7 +248,7 @@ def test_credentials_are_read_anew_each_cycle(rig: Rig, sandbox: Sandbox) -> Non
     with running(rig) as daemon:
         daemon.until("cycle_finished", result="ok")
         sandbox.world.kill(sandbox.world.user)
-        daemon.until("system_user_dead")
+        daemon.until("system_user_invalid")
         sandbox.world.rotate(sandbox.world.user)
         rig.secret("system_user_token", sandbox.system_user_token)
         daemon.until("page_written", action="replaced")
@@ -273,17 +273,17 @@ def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) ->
         if line["event"] not in (
             "daemon_started",
             "cycle_finished",
-            "system_user_dead",
+            "system_user_invalid",
             "graph_throttled",
             "app_refused",
             "store_failed",
         ):
             assert set(line) <= FIELDS | {"confirmed", "pages"}
-    cycles = [line["cycle"] for line in daemon.lines if line["event"] == "system_user_dead"]
+    cycles = [line["cycle"] for line in daemon.lines if line["event"] == "system_user_invalid"]
     assert len(cycles) == len(set(cycles)) > 0
     for secret in {sandbox.app_secret, *sandbox.world.tokens}:
-        for place in range(0, len(secret) - 15, 4):
-            assert secret[place : place + 16] not in text
+        for target in range(0, len(secret) - 15, 4):
+            assert secret[target : target + 16] not in text
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")

@@ -26,7 +26,7 @@ from tests.support.fakes import StillClock
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import INSTANCE
 from tests.support.services.graph import sandbox
-from tests.support.values import APP_ID, FETCHED, KEY, NOW, OTHER, PARENT, facts
+from tests.support.values import APP_ID, FETCHED, KEY, NOW, OTHER, USER_TOKEN_FINGERPRINT, facts
 
 __all__ = ["sandbox"]
 
@@ -34,7 +34,7 @@ FULL = Memory(
     judged={
         (APP_ID, FETCHED.fingerprint): Judged(
             facts(granular_scopes={"pages_messaging": frozenset({"1"}), "other": None}, data_access_expires_at=NOW),
-            parent="parent",
+            system_user_fingerprint="parent",
             probed_at=NOW,
             probe="refused",
         ),
@@ -43,15 +43,17 @@ FULL = Memory(
         ),
         (APP_ID, "0" * 12): Judged(facts(expires_at=NEVER, issued_at=NOW - timedelta(days=3))),
     },
-    lost={"rome": Lost(Problem("no-access", "No.", graph_code=190), NOW, NOW, 3, alone=True, alarm=NOW, waits=2)},
+    lost={
+        "rome": Lost(Problem("no-access", "No.", graph_code=190), NOW, NOW, 3, individually=True, alarm=NOW, waits=2)
+    },
     tried={"rome": NOW},
     overwritten={Key("vault", "meta/pages/rome"): NOW},
     pools={"app": Pool(used=12.0, told_at=NOW, frozen_until=NOW)},
     renewals={
-        "main": Renewal(NOW, PARENT, KEY, problem=Problem("refresh-failed", "No.")),
-        "other": Renewal(NOW, PARENT, KEY, became="0" * 12, version="8", confirmed=True),
+        "main": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, problem=Problem("renewal-failed", "No.")),
+        "other": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, became="0" * 12, version="8", confirmed=True),
     },
-    ending={PARENT: 7},
+    ending={USER_TOKEN_FINGERPRINT: 7},
 )
 
 

@@ -17,14 +17,14 @@ from sync.core.ask.due import verify_interval
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory, token_id
 from sync.core.memory.quota import Pool, Throttle, app_pool, calls_per_hour
-from sync.core.memory.renewal import Refresh, Renewal
+from sync.core.memory.renewal import Renewal, RenewalRule
 from sync.core.model import Ask, GraphErrorFacts, Key, SourceError, State, TokenFacts
 from sync.core.problems import Problem
 from sync.core.report.json import as_json
 from sync.graph.meter import Meter
 from sync.state import StateFile
 from tests.support.fakes import Stage, StillClock
-from tests.support.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, PARENT, facts
+from tests.support.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, USER_TOKEN_FINGERPRINT, facts
 
 Leaf = tuple[str | int, ...]
 
@@ -61,27 +61,32 @@ def stage() -> Stage:
     made.clock = made.world.clock = OneByOne()
     made.cycle()
     made.world.errors["rome"] = SourceError(NO_ACCESS, State.INVALID)
-    made.world.users[made.world.parent] = made.world.user_facts(expires_at=NOW + timedelta(days=5))
-    made.changes["refreshes"] = {"main": Refresh(KEY, "token", timedelta(days=14))}
+    made.world.users[made.world.user_token] = made.world.user_facts(expires_at=NOW + timedelta(days=5))
+    made.changes["renewal_rules"] = {"main": RenewalRule(KEY, "token", timedelta(days=14))}
     return made
 
 
 def full(of: Stage) -> Memory:
     """Make a memory in which nothing is left open."""
     token = of.world.token(of.pages[0])
-    lost = Lost(NO_ACCESS, NOW - timedelta(hours=2), NOW, 3, alone=True, alarm=NOW, waits=2, left=1)
+    lost = Lost(NO_ACCESS, NOW - timedelta(hours=2), NOW, 3, individually=True, alarm=NOW, waits=2, left=1)
     return Memory(
-        judged={token_id(APP_ID, token): Judged(FACTS, PARENT, NOW, "refused")},
-        lost={"rome": lost, "berlin": replace(lost, alarm=NOW, alone=False)},
+        judged={token_id(APP_ID, token): Judged(FACTS, USER_TOKEN_FINGERPRINT, NOW, "refused")},
+        lost={"rome": lost, "berlin": replace(lost, alarm=NOW, individually=False)},
         tried={"berlin": NOW},
-        overwritten={of.pages[0].places[0]: NOW},
+        overwritten={of.pages[0].targets[0]: NOW},
         pools={app_pool(APP_ID): POOL},
         renewals={
             "main": Renewal(
-                NOW, PARENT, KEY, FETCHED.fingerprint, "8", problem=replace(NO_ACCESS, code="refresh-failed")
+                NOW,
+                USER_TOKEN_FINGERPRINT,
+                KEY,
+                FETCHED.fingerprint,
+                "8",
+                problem=replace(NO_ACCESS, code="renewal-failed"),
             )
         },
-        ending={PARENT: 7},
+        ending={USER_TOKEN_FINGERPRINT: 7},
         short_lists={"main": NOW},
         read_at=NOW,
     )
@@ -242,10 +247,10 @@ def _asked(pools: Any, clock: StillClock) -> Any:
             assert verify_interval(timedelta(hours=1), tokens=100_000, calls_per_hour=calls_per_hour(pool, 0.05)) * 2
             meter.closed(name)
             meter.spend(name, meter.allowance(name).choose([Ask(FETCHED), Ask(FETCHED, urgent=True)]))
-            meter.hear_app(name, '{"call_count": 70}', 50)
+            meter.record_app_usage(name, '{"call_count": 70}', 50)
             meter.allowance(name)
             meter.freeze(name, kind, timedelta(minutes=5))
-            meter.hear_app(name, "99%", 1)
+            meter.record_app_usage(name, "99%", 1)
     return meter.pools() if pools else pools
 
 

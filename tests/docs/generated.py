@@ -21,9 +21,9 @@ _CAUSES = {
     "removed, 460 a password changed, 466 revoked by a call, 467 logged out.",
     "no-access": "Graph has several shapes for this and does not tell them apart: the field is left out, `(#100)`, `100/33`, `(#10)`, "
     "`190/492` and others all mean that this system user gets no token of this Page. It may pass: the stored secret is never touched for it.",
-    "system-user-dead": "Nothing is fetched with a dead token. Stored Page tokens are judged all the same, and stay. The Pages are counted "
+    "system-user-invalid": "Nothing is fetched with a dead token. Stored Page tokens are judged all the same, and stay. The Pages are counted "
     "under the one cause.",
-    "refresh-failed": "With `system_users.*.refresh` only. The message names the cause: Meta refused the exchange, the new token was not as good "
+    "renewal-failed": "With `system_users.*.renew_before` only. The message names the cause: Meta refused the exchange, the new token was not as good "
     "as the old one, or the store did not take it. The old token works on until its own end, and changes no result.",
     "throttled": "No call of that app is made for the rest of the cycle. Each item of a batch counts as a call at Meta, so a shorter "
     "`schedule.every` costs quota, batches or not.",
@@ -48,7 +48,7 @@ def problems() -> str:
         lines += [f"## {code}", "", entry.meaning]
         if code in _CAUSES:
             lines += ["", _CAUSES[code]]
-        lines += ["", f"- **Who acts:** {entry.who}", f"- **What to do:** {entry.remedy}", ""]
+        lines += ["", f"- **Who acts:** {entry.owner}", f"- **What to do:** {entry.remedy}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -83,10 +83,10 @@ def keys() -> str:
 _KEYS: tuple[tuple[type[Part], str, tuple[str, ...]], ...] = (
     (Settings, "", ("mode",)),
     (Defaults, "defaults.", ("hold",)),
-    (Settings, "", ("alive_every", "verify_every")),
+    (Settings, "", ("probe_every", "verify_every")),
     (Graph, "graph.", ("budget",)),
-    (Brake, "brake.", ("share", "at_least")),
-    (SystemUser, "system_users.*.", ("refresh",)),
+    (Brake, "brake.", ("share", "min_changes")),
+    (SystemUser, "system_users.*.", ("renew_before",)),
     (State, "state.", ("file",)),
 )
 

@@ -101,4 +101,4 @@ def test_the_readme_s_configurations_are_right(tmp_path: Path) -> None:
     file.write_text(vault)
     assert [page.name for page in load(file).pages] == ["berlin", "paris"]
     file.write_text(re.sub(r"stores:\n  vault:\n.*\n", aws, vault))
-    assert load(file).pages[0].places[0].store == "aws"
+    assert load(file).pages[0].targets[0].store == "aws"

@@ -35,5 +35,5 @@ def test_the_documented_policy_is_enough(bao: Bao, mount: str, sandbox: Sandbox,
             bao.admin("DELETE", f"{mount}/data/meta/pages/{paris.name}")
         ran = rig.once()
         assert (ran.code, ran.report["warnings"]) == (0, []), ran.stdout
-        told.append(ran.place(paris.name)["action"])
+        told.append(ran.target(paris.name)["action"])
     assert told == ["created", "updated", "replaced", "created"]

@@ -64,12 +64,12 @@ def test_all_tokens_die_for_once(scene: Scene) -> None:
     for _ in range(2):
         ran = scene.rig.once()
         assert (ended(ran), actions(ran)) == ((3, "failed"), {("kept", "stale")})
-        assert_all_told(ran, "app-secret-wrong", "operator", "apps.*.secret")
+        assert_all_told(ran, "app-secret-invalid", "operator", "apps.*.secret")
         scene.assert_nothing_changed()
     _put_right(scene, new)
     healed = scene.rig.once()
     assert (ended(healed), actions(healed)) == ((0, "ok"), {("replaced", "verified")})
-    assert {place["reason"] for page in healed.report["pages"] for place in page["stores"]} == {"heal"}
+    assert {target["reason"] for page in healed.report["pages"] for target in page["stores"]} == {"heal"}
     _assert_healed_once(scene)
     scene.note()
     after = scene.rig.once()
@@ -86,8 +86,8 @@ def test_all_tokens_die_under_the_daemon(scene: Scene) -> None:
         for _ in range(2):
             report = _cycle(app, scene, clock)
             assert _done(report) == {("kept", None, "stale")}, "an app whose secret is refused vouches for nothing"
-            assert codes(as_json(report)["system_users"][0]["problems"]) == ["app-secret-wrong"]
-            assert {problem.code for page in report.pages for problem in page.problems} == {"app-secret-wrong"}
+            assert codes(as_json(report)["system_users"][0]["problems"]) == ["app-secret-invalid"]
+            assert {problem.code for page in report.pages for problem in page.problems} == {"app-secret-invalid"}
             scene.assert_nothing_changed()
         _put_right(scene, new)
         assert _done(_cycle(app, scene, clock)) == {("kept", "invalid-once", "broken")}
@@ -104,9 +104,9 @@ def _cycle(app: App, scene: Scene, clock: LeapingClock) -> Report:
     """Run one of many cycles, a quarter of an hour after the one before."""
     clock.ahead += timedelta(minutes=15)
     scene.world.ahead = clock.ahead.total_seconds()
-    return app.cycle(write=True, goes_on=True)
+    return app.cycle(write=True, continuous=True)
 
 
 def _done(report: Report) -> set[tuple[str, str | None, str]]:
     """Give what was done at the places, why, and what they serve."""
-    return {(place.action.value, place.reason, place.served) for page in report.pages for place in page.stores}
+    return {(target.action.value, target.reason, target.served) for page in report.pages for target in page.stores}

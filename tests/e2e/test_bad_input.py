@@ -75,7 +75,7 @@ def test_a_wrong_app_secret(scene: Scene) -> None:
     scene.rig.secret("app_secret", "0" * 32)
     ran = scene.rig.once()
     assert ended(ran) == (3, "failed")
-    assert_all_told(ran, "app-secret-wrong", "operator", "apps.*.secret", "App settings > Basic")
+    assert_all_told(ran, "app-secret-invalid", "operator", "apps.*.secret", "App settings > Basic")
     assert actions(ran) == ALL_KEPT_STALE
     assert ran.report["summary"]["graph_requests"] <= 2
     scene.assert_nothing_changed()
@@ -94,7 +94,7 @@ def test_an_app_secret_that_cannot_be_read(scene: Scene, how: str, said: str) ->
         _app(scene, {"env": UNSET})
     ran = scene.rig.once()
     assert ended(ran) == (3, "failed")
-    assert_all_told(ran, "app-secret-wrong", "operator", said, where, "apps.*.secret")
+    assert_all_told(ran, "app-secret-invalid", "operator", said, where, "apps.*.secret")
     assert actions(ran) == ALL_KEPT_STALE
     assert ran.report["summary"]["graph_requests"] == 0
     scene.assert_nothing_changed()
@@ -113,7 +113,7 @@ def test_a_system_user_token_that_cannot_be_read(scene: Scene, how: str, said: s
         _user(scene, {"env": UNSET})
     ran = scene.rig.once()
     assert ended(ran) == (1, "degraded")
-    assert_all_told(ran, "system-user-dead", "operator", said, where, "system_users.*.token")
+    assert_all_told(ran, "system-user-invalid", "operator", said, where, "system_users.*.token")
     assert "generate" not in ran.report["system_users"][0]["problems"][0]["remedy"]
     assert actions(ran) == ALL_KEPT_VERIFIED
     scene.assert_nothing_changed()
@@ -126,7 +126,7 @@ def test_a_rotated_app_secret(scene: Scene) -> None:
     table = scene.rig.run("once")
     assert table.code == 3
     assert _causes(table.stdout) == [
-        "problem app-secret-wrong: system user main, 5 Pages (berlin, paris, rome and 2 more)"
+        "problem app-secret-invalid: system user main, 5 Pages (berlin, paris, rome and 2 more)"
     ]
     assert "after a reset of the secret put the new one in place" in table.stdout
     scene.assert_nothing_changed()
@@ -142,8 +142,8 @@ def test_a_wrong_system_user_token(scene: Scene) -> None:
     ran = scene.rig.once()
     assert ended(ran) == (1, "degraded")
     assert ran.report["system_users"][0]["verdict"] == "invalid"
-    assert_told(ran.report["system_users"][0]["problems"], "system-user-dead", "app admin", "Business Settings")
-    assert_all_told(ran, "system-user-dead", "app admin", "generate a new token", "system_users.*.token")
+    assert_told(ran.report["system_users"][0]["problems"], "system-user-invalid", "app-admin", "Business Settings")
+    assert_all_told(ran, "system-user-invalid", "app-admin", "generate a new token", "system_users.*.token")
     assert actions(ran) == ALL_KEPT_VERIFIED
     assert "x" * 20 not in ran.stdout + ran.stderr
     scene.assert_nothing_changed()
@@ -156,9 +156,9 @@ def test_a_dead_system_user_token(scene: Scene, takes_pages: bool, served: str) 
     switch_on(scene.world, "dead")
     ran = scene.rig.once()
     assert ended(ran) == (1, "degraded")
-    assert_all_told(ran, "system-user-dead", "app admin", "generate a new token")
+    assert_all_told(ran, "system-user-invalid", "app-admin", "generate a new token")
     assert ran.report["system_users"][0]["pages"] == 5
-    assert {page["verdict"] for page in ran.report["pages"]} == {"unknown"}
+    assert {page["fetched"] for page in ran.report["pages"]} == {"unknown"}
     assert actions(ran) == {("kept", served)}
     assert all(page["stores"][0]["verified_at"] for page in ran.report["pages"])
     scene.assert_nothing_changed()
@@ -191,7 +191,7 @@ def _foreign_user(scene: Scene) -> str:
     return value
 
 
-@pytest.mark.parametrize(("how", "problem"), [("dead", "system-user-dead"), ("another app's", "wrong-app")])
+@pytest.mark.parametrize(("how", "problem"), [("dead", "system-user-invalid"), ("another app's", "wrong-app")])
 def test_a_system_user_is_one_event_and_one_cause(scene: Scene, how: str, problem: str) -> None:
     """Log and table name a system user's trouble once, with its five Pages counted, and not once a Page."""
     scene.world.parent_death_kills_page_tokens = False
@@ -202,7 +202,7 @@ def test_a_system_user_is_one_event_and_one_cause(scene: Scene, how: str, proble
     around = ("daemon_started", "cycle_started", "cycle_finished")
     told = [line for line in _log_of_one_cycle(scene) if line["event"] not in around]
     assert [(line["event"], line["level"], line["problem"], line["pages"]) for line in told] == [
-        ("system_user_dead", "error", problem, 5)
+        ("system_user_invalid", "error", problem, 5)
     ]
     table = scene.rig.run("once")
     assert _causes(table.stdout) == [f"problem {problem}: system user main, 5 Pages (berlin, paris, rome and 2 more)"]
@@ -239,11 +239,11 @@ def test_a_system_user_token_that_ends_in_five_days(scene: Scene) -> None:
     assert ended(ran) == (0, "ok")
     user = ran.report["system_users"][0]
     assert (user["verdict"], user["expires_at"] is None) == ("valid", False)
-    assert_told(user["problems"], "system-user-ending", "app admin", "ends at", "Generate a new one")
+    assert_told(user["problems"], "system-user-expiring", "app-admin", "ends at", "Generate a new one")
     assert actions(ran) == ALL_UNCHANGED
     assert not any(page["problems"] for page in ran.report["pages"])
     table = scene.rig.run("once")
-    assert (table.code, "notice system-user-ending: system user main" in table.stdout) == (0, True)
+    assert (table.code, "notice system-user-expiring: system user main" in table.stdout) == (0, True)
     scene.assert_nothing_changed()
 
 
@@ -267,8 +267,8 @@ def test_one_of_two_stores_unreachable(empty: Scene) -> None:
     empty.rig.write(stores={"good": good, "down": down}, defaults={"stores": ["down", "good"]})
     ran = empty.rig.once()
     assert ended(ran) == (1, "degraded")
-    places = [place for page in ran.report["pages"] for place in page["stores"]]
-    assert {(p["store"], p["action"], p["served"], p["error"]) for p in places} == {
+    targets = [target for page in ran.report["pages"] for target in page["stores"]]
+    assert {(p["store"], p["action"], p["served"], p["error_code"]) for p in targets} == {
         ("good", "created", "verified", None),
         ("down", "failed", "stale", "unreachable"),
     }
@@ -393,9 +393,9 @@ def test_a_foreign_secret(scene: Scene) -> None:
     scene.bao.admin("POST", f"{scene.mount}/data/meta/pages/paris", {"data": {"password": "theirs"}})
     scene.note()
     ran = scene.rig.once()
-    place = ran.place("paris")
-    assert (ended(ran), place["action"], place["served"]) == ((1, "degraded"), "refused", "foreign")
-    assert_told(place["problems"], "secret-foreign", "operator", "never overwritten", "another path")
+    target = ran.target("paris")
+    assert (ended(ran), target["action"], target["served"]) == ((1, "degraded"), "refused", "foreign")
+    assert_told(target["problems"], "secret-foreign", "operator", "never overwritten", "another path")
     assert actions(ran, but="paris") == ALL_UNCHANGED
     assert "theirs" not in ran.stdout
     scene.assert_nothing_changed()
@@ -407,10 +407,10 @@ def test_a_foreign_secret(scene: Scene) -> None:
 def _one_bad(ran: Ran, verdict: str = "invalid") -> list[Any]:
     """Only paris has a problem; gives what it is told."""
     assert ended(ran) == (1, "degraded")
-    assert ran.page("paris")["verdict"] == verdict
+    assert ran.page("paris")["fetched"] == verdict
     assert actions(ran, but="paris") == ALL_UNCHANGED
     assert not any(page["problems"] for page in ran.report["pages"] if page["name"] != "paris")
-    assert ran.place("paris")["action"] == "kept"
+    assert ran.target("paris")["action"] == "kept"
     return list(ran.page("paris")["problems"])
 
 
@@ -430,8 +430,8 @@ def test_a_page_id_that_does_not_exist(scene: Scene) -> None:
     scene.rig.write(pages=pages)
     ran = scene.rig.once()
     assert ended(ran) == (1, "degraded")
-    assert_told(ran.page("typo")["problems"], "no-access", "page owner", "999999999999999", "Check the Page's id")
-    assert (ran.place("typo")["action"], ran.place("typo")["served"]) == ("kept", "absent")
+    assert_told(ran.page("typo")["problems"], "no-access", "business-admin", "999999999999999", "Check the Page's id")
+    assert (ran.target("typo")["action"], ran.target("typo")["served"]) == ("kept", "absent")
     assert actions(ran, but="typo") == ALL_UNCHANGED
     assert [orphan["path"] for orphan in ran.report["orphans"]] == ["meta/pages/paris"]
     scene.assert_nothing_changed()
@@ -468,8 +468,8 @@ def test_one_bad_page_among_a_thousand(thousand: tuple[Rig, str]) -> None:
     ran = rig.once()
     assert ended(ran) == (1, "degraded")
     assert actions(ran, but=bad) == {("created", "verified")}
-    assert_told(ran.page(bad)["problems"], "no-access", "page owner", "assign the Page")
-    assert (ran.place(bad)["action"], ran.place(bad)["served"]) == ("kept", "absent")
+    assert_told(ran.page(bad)["problems"], "no-access", "business-admin", "assign the Page")
+    assert (ran.target(bad)["action"], ran.target(bad)["served"]) == ("kept", "absent")
     summary = ran.report["summary"]
     assert (summary["created"], summary["kept"], summary["verified"], summary["absent"]) == (999, 1, 999, 1)
     assert summary["graph_requests"] <= 2 * ceil(1000 / 50) + 5

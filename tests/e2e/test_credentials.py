@@ -40,5 +40,5 @@ def test_a_store_that_is_back_gives_its_credential_at_once(
         scene.rig.secret("vault_token", bao.root)
         healed = app.cycle(write=True)
     assert refused.result == "failed"
-    assert [problem.code for problem in refused.pages[0].problems] == ["system-user-dead"]
+    assert [problem.code for problem in refused.pages[0].problems] == ["system-user-invalid"]
     assert healed.result == "ok"

@@ -96,9 +96,9 @@ path "{vault.mount}/metadata/meta/pages/paris" {{ capabilities = ["deny"] }}
 """
     vault.rig.secret("vault_token", vault.bao.token(vault.bao.policy(rules)))
     ran = vault.rig.once()
-    place = ran.place("paris")
-    assert (ran.code, place["action"], place["served"], place["error"]) == (1, "failed", "stale", "denied")
-    assert place["confirmed"] is None
+    target = ran.target("paris")
+    assert (ran.code, target["action"], target["served"], target["error_code"]) == (1, "failed", "stale", "denied")
+    assert target["confirmed"] is None
     _others_unchanged(ran, "paris")
 
 
@@ -131,10 +131,10 @@ def test_row_2_a_secret_that_aws_guards_is_refused(
             RotateImmediately=False,
         )
     ran = rig.once()
-    place = ran.place("paris")
-    assert (ran.code, place["action"], place["served"]) == (1, "refused", served)
-    assert codes(place["problems"])[:1] == [problem]
-    assert remedy in place["problems"][0]["remedy"]
+    target = ran.target("paris")
+    assert (ran.code, target["action"], target["served"]) == (1, "refused", served)
+    assert codes(target["problems"])[:1] == [problem]
+    assert remedy in target["problems"][0]["remedy"]
     _others_unchanged(ran, "paris")
 
 
@@ -143,8 +143,8 @@ def test_row_3_what_a_crash_of_ours_left_is_marked(vault: Vault) -> None:
     vault.put(
         "paris", access_token=vault.token("paris"), page_id=vault.page("paris").id, app_id=vault.rig.sandbox.app_id
     )
-    place = vault.rig.once().place("paris")
-    assert (place["action"], place["reason"], place["served"], place["version"]) == (
+    target = vault.rig.once().target("paris")
+    assert (target["action"], target["reason"], target["served"], target["version"]) == (
         "updated",
         "marked",
         "verified",
@@ -159,8 +159,8 @@ def test_row_3_is_kept_while_nothing_can_be_said(vault: Vault) -> None:
         "paris", access_token=vault.token("paris"), page_id=vault.page("paris").id, app_id=vault.rig.sandbox.app_id
     )
     switch_on(vault.world, "debug-without-data@paris")
-    place = vault.rig.once().place("paris")
-    assert (place["action"], place["served"]) == ("kept", "foreign")
+    target = vault.rig.once().target("paris")
+    assert (target["action"], target["served"]) == ("kept", "foreign")
     assert not vault.metadata("paris")["custom_metadata"]
 
 
@@ -177,9 +177,9 @@ def test_row_4_what_is_not_ours_is_refused(vault: Vault, whose: str) -> None:
         vault.mark("paris", page_id="1")
     before = vault.data("paris"), vault.metadata("paris")
     ran = vault.rig.once()
-    place = ran.place("paris")
-    assert (ran.code, place["action"], place["served"]) == (1, "refused", "foreign")
-    assert codes(place["problems"]) == ["secret-foreign"]
+    target = ran.target("paris")
+    assert (ran.code, target["action"], target["served"]) == (1, "refused", "foreign")
+    assert codes(target["problems"]) == ["secret-foreign"]
     assert (vault.data("paris"), vault.metadata("paris")) == before
     _others_unchanged(ran, "paris")
 
@@ -194,10 +194,10 @@ def test_row_5_a_token_that_is_not_proven_changes_nothing(vault: Vault, fault: s
     vault.world.unassignment_kills_page_tokens = False
     switch_on(vault.world, f"{fault}@paris")
     ran = vault.rig.once()
-    page, place = ran.page("paris"), ran.place("paris")
-    assert (ran.code, page["verdict"], codes(page["problems"])) == (1, verdict, [problem])
-    assert (place["action"], place["version"]) == ("kept", "1")
-    assert place["served"] == ("verified" if fault == "unassigned" else "stale")
+    page, target = ran.page("paris"), ran.target("paris")
+    assert (ran.code, page["fetched"], codes(page["problems"])) == (1, verdict, [problem])
+    assert (target["action"], target["version"]) == ("kept", "1")
+    assert target["served"] == ("verified" if fault == "unassigned" else "stale")
     _others_unchanged(ran, "paris")
 
 
@@ -218,7 +218,7 @@ def test_row_6_nothing_stored_is_created(vault: Vault) -> None:
     marks = vault.metadata("berlin")["custom_metadata"]
     assert marks["managed-by"] == "page-token-sync"
     assert marks["fingerprint"] == ran.page("berlin")["fingerprint"] == fingerprint(vault.token("berlin"))
-    assert marks["parent"] == fingerprint(vault.rig.sandbox.system_user_token)
+    assert marks["system-user-fingerprint"] == fingerprint(vault.rig.sandbox.system_user_token)
 
 
 def test_row_7_a_deleted_secret_of_ours_is_recreated(vault: Vault) -> None:
@@ -226,8 +226,8 @@ def test_row_7_a_deleted_secret_of_ours_is_recreated(vault: Vault) -> None:
     vault.synced()
     vault.bao.admin("DELETE", f"{vault.mount}/data/meta/pages/paris")
     ran = vault.rig.once()
-    place = ran.place("paris")
-    assert (ran.code, place["action"], place["reason"], place["version"]) == (0, "created", "recreated", "2")
+    target = ran.target("paris")
+    assert (ran.code, target["action"], target["reason"], target["version"]) == (0, "created", "recreated", "2")
     _others_unchanged(ran, "paris")
 
 
@@ -236,8 +236,8 @@ def test_row_8_a_payload_without_a_token_is_repaired(vault: Vault) -> None:
     vault.synced()
     vault.put("paris", note="who took the token?")
     ran = vault.rig.once()
-    place = ran.place("paris")
-    assert (ran.code, place["action"], place["reason"]) == (0, "replaced", "repair")
+    target = ran.target("paris")
+    assert (ran.code, target["action"], target["reason"]) == (0, "replaced", "repair")
     assert vault.data("paris")["note"] == "who took the token?"
     assert vault.data("paris")["access_token"] == vault.token("paris")
 
@@ -256,20 +256,20 @@ def test_row_10_a_changed_payload_or_label_is_updated(vault: Vault) -> None:
     vault.synced()
     vault.rig.write(defaults={"labels": {"team": "crm"}})
     labelled = vault.rig.once()
-    assert (labelled.code, labelled.place("paris")["action"], labelled.place("paris")["reason"]) == (
+    assert (labelled.code, labelled.target("paris")["action"], labelled.target("paris")["reason"]) == (
         0,
         "updated",
         "labels",
     )
-    assert labelled.place("paris")["version"] == "1"
+    assert labelled.target("paris")["version"] == "1"
     assert vault.metadata("paris")["custom_metadata"]["label.team"] == "crm"
     payload = {"access_token": "{token}", "page": "{name}"}
     # Every value changes at once, which the brake would hold.
     vault.rig.write(defaults={"labels": {"team": "crm"}, "payload": payload}, brake={"share": "100%"})
     changed = vault.rig.once()
-    assert (changed.place("paris")["action"], changed.place("paris")["reason"]) == ("updated", "payload")
+    assert (changed.target("paris")["action"], changed.target("paris")["reason"]) == ("updated", "payload")
     assert (vault.data("paris")["page"], vault.data("paris")["access_token"]) == ("paris", vault.token("paris"))
-    assert changed.place("paris")["version"] == "2"
+    assert changed.target("paris")["version"] == "2"
 
 
 def test_row_11_another_token_of_which_nothing_can_be_said_is_kept(vault: Vault) -> None:
@@ -280,8 +280,8 @@ def test_row_11_another_token_of_which_nothing_can_be_said_is_kept(vault: Vault)
     )
     switch_on(vault.world, "debug-without-data@rome")
     ran = vault.rig.once()
-    page, place = ran.page("paris"), ran.place("paris")
-    assert (page["verdict"], place["action"], place["served"]) == ("valid", "kept", "stale")
+    page, target = ran.page("paris"), ran.target("paris")
+    assert (page["fetched"], target["action"], target["served"]) == ("valid", "kept", "stale")
     assert vault.data("paris")["access_token"] == vault.token("rome")
 
 
@@ -297,8 +297,8 @@ def test_row_12_a_dead_or_wrong_token_is_healed(vault: Vault, how: str) -> None:
             "paris", access_token=vault.token("rome"), page_id=vault.page("paris").id, app_id=vault.rig.sandbox.app_id
         )
     ran = vault.rig.once()
-    place = ran.place("paris")
-    assert (ran.code, place["action"], place["reason"], place["served"]) == (0, "replaced", "heal", "verified")
+    target = ran.target("paris")
+    assert (ran.code, target["action"], target["reason"], target["served"]) == (0, "replaced", "heal", "verified")
     assert vault.data("paris")["access_token"] == vault.token("paris")
     _others_unchanged(ran, "paris")
 
@@ -324,7 +324,7 @@ def test_row_13_a_token_that_ends_soon_is_rotated(vault: Vault) -> None:
     vault.synced()
     restore_page(vault.world, vault.page("paris"))
     ran = vault.rig.once()
-    assert (ran.place("paris")["action"], ran.place("paris")["reason"]) == ("replaced", "rotate")
+    assert (ran.target("paris")["action"], ran.target("paris")["reason"]) == ("replaced", "rotate")
     _others_unchanged(ran, "paris")
 
 
@@ -335,8 +335,8 @@ def test_row_14_labels_change_beside_a_token_that_stays(vault: Vault) -> None:
     switch_on(vault.world, "changing@paris")
     vault.rig.write(defaults={"labels": {"team": "crm"}})
     ran = vault.rig.once()
-    place = ran.place("paris")
-    assert (ran.code, place["action"], place["reason"], place["served"]) == (0, "updated", "labels", "verified")
+    target = ran.target("paris")
+    assert (ran.code, target["action"], target["reason"], target["served"]) == (0, "updated", "labels", "verified")
     assert vault.data("paris")["access_token"] == stored
     assert vault.metadata("paris")["custom_metadata"]["fingerprint"] == fingerprint(stored)
 
@@ -348,9 +348,9 @@ def test_row_15_another_string_alone_is_no_reason_to_write(vault: Vault) -> None
     switch_on(vault.world, "changing@paris")
     for _ in range(2):
         ran = vault.rig.once()
-        place = ran.place("paris")
-        assert (ran.code, place["action"], place["version"]) == (0, "kept", "1")
-        assert place["fingerprint"] == fingerprint(stored) != ran.page("paris")["fingerprint"]
+        target = ran.target("paris")
+        assert (ran.code, target["action"], target["version"]) == (0, "kept", "1")
+        assert target["fingerprint"] == fingerprint(stored) != ran.page("paris")["fingerprint"]
     _others_unchanged(ran, "paris")
 
 

@@ -34,7 +34,7 @@ class Renewing(Scene):
         bao.admin("POST", f"{mount}/data/meta/user", {"data": {"token": self.old, "note": "theirs", "n": 3}})
         bao.admin("POST", f"{mount}/metadata/meta/user", {"custom_metadata": {"managed-by": "terraform"}})
         reference = {"store": "store", "path": "meta/user", "key": "token"}
-        self.rig.write(system_users={"main": {"token": reference, "refresh": "14d"}})
+        self.rig.write(system_users={"main": {"token": reference, "renew_before": "14d"}})
 
     @property
     def kept(self) -> Mapping[str, Any]:
@@ -91,7 +91,7 @@ def test_killed_between_exchange_and_write(scene: Renewing) -> None:
     scene.world.tokens[scene.old].expires_at = int(scene.world.time()) + TEN_DAYS
     ran = scene.rig.once()
     assert ended(ran) == (0, "ok")
-    assert ran.report["system_users"][0]["refreshed_at"] is not None
+    assert ran.report["system_users"][0]["renewed_at"] is not None
     assert scene.kept["token"] == scene.world.user.token
     assert scene.kept["token"] not in (scene.old, lost)
 
@@ -105,9 +105,9 @@ def test_refused_by_the_policy(scene: Renewing, sandbox: Sandbox) -> None:
     ran = scene.rig.once()
     assert ended(ran) == (0, "ok")
     user = ran.report["system_users"][0]
-    assert codes(user["problems"]) == ["system-user-ending", "refresh-failed"]
+    assert codes(user["problems"]) == ["system-user-expiring", "renewal-failed"]
     failed = user["problems"][1]
-    assert failed["who"] == "operator"
+    assert failed["owner"] == "operator"
     assert "meta/user" in failed["message"] + failed["remedy"]
     assert scene.kept["token"] == scene.old
 
@@ -122,13 +122,13 @@ def test_person_is_told(scene: Renewing) -> None:
     rules = f'path "{scene.mount}/*" {{ capabilities = ["read", "list"] }}'
     scene.rig.secret("vault_token", scene.bao.token(scene.bao.policy(rules)))
     _, failed = on_a_terminal("--config", str(scene.rig.file), "once", env=scene.rig.environment)
-    assert ("notice refresh-failed: system user main" in failed, "refreshed" in failed) == (True, False)
+    assert ("notice renewal-failed: system user main" in failed, "refreshed" in failed) == (True, False)
     scene.rig.secret("vault_token", allowed)
     _, shown = on_a_terminal("--config", str(scene.rig.file), "once", env=scene.rig.environment)
     told = [line for line in shown.splitlines() if "refreshed" in line]
     old, new = fingerprint(scene.old), fingerprint(scene.kept["token"])
     assert told == [f"refreshed: system user main, {old} > {new}, at store:meta/user"]
-    assert "refresh-failed" not in shown
+    assert "renewal-failed" not in shown
     assert max(map(len, told)) <= 80
 
 
@@ -155,14 +155,16 @@ def test_renewed_and_used(scene: Renewing) -> None:
     assert (scene.about["current_version"], scene.about["custom_metadata"]) == (2, {"managed-by": "terraform"})
     assert scene.everything() == before, "in this cycle Pages are still served by the old one"
     (user,) = first.report["system_users"]
-    assert (user["verdict"], user["refreshed_at"] is not None) == ("valid", True)
+    assert (user["verdict"], user["renewed_at"] is not None) == ("valid", True)
     second = scene.rig.once()
     assert ended(second) == (0, "ok")
-    places = [place for page in second.report["pages"] for place in page["stores"]]
-    assert {(place["action"], place["reason"], place["served"]) for place in places} == {
+    targets = [target for page in second.report["pages"] for target in page["stores"]]
+    assert {(target["action"], target["reason"], target["served"]) for target in targets} == {
         ("replaced", "rotate", "verified")
     }
-    assert {content[1]["custom_metadata"]["parent"] for content in scene.everything().values()} == {fingerprint(new)}
+    assert {content[1]["custom_metadata"]["system-user-fingerprint"] for content in scene.everything().values()} == {
+        fingerprint(new)
+    }
     scene.assert_works(scene.old)
     assert scene.rig.once().report["summary"]["unchanged"] == 5
     assert scene.about["current_version"] == 2

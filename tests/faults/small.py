@@ -23,7 +23,7 @@ WRITES = {"berlin": 0, "paris": 1, "rome": 1, "madrid": 0, "lisbon": 1}
 
 
 @dataclass(frozen=True)
-class Held:
+class Current:
     """What a store holds for one Page: the payload of now, the marks, and how many versions were ever made."""
 
     payload: Mapping[str, str]
@@ -50,7 +50,7 @@ class VaultHand:
             "auth": {"method": "token", "token": {"file": str(secrets / "vault_token")}},
         }
 
-    def held(self, name: str) -> Held | None:
+    def held(self, name: str) -> Current | None:
         """Read one Page's secret as root; None where there is none."""
         path = f"{self._folder}/{name}"
         status, data = self._bao.call("GET", f"{self._mount}/data/{path}")
@@ -58,7 +58,7 @@ class VaultHand:
         if status != 200:
             return None
         about = metadata["data"]
-        return Held(data["data"]["data"], about["custom_metadata"] or {}, about["current_version"])
+        return Current(data["data"]["data"], about["custom_metadata"] or {}, about["current_version"])
 
     def history(self, name: str) -> list[Any]:
         """Give the payloads that were ever written for a Page, the oldest first."""
@@ -88,7 +88,7 @@ class AwsHand:
             "auth": {"profile": "prod"},
         }
 
-    def held(self, name: str) -> Held | None:
+    def held(self, name: str) -> Current | None:
         """Read one Page's secret; None where there is none."""
         client, path = self._aws.client, f"{self._folder}/{name}"
         try:
@@ -98,7 +98,7 @@ class AwsHand:
         tags = client.describe_secret(SecretId=path)["Tags"]
         versions = client.list_secret_version_ids(SecretId=path, IncludeDeprecated=True)["Versions"]
         marks = {tag["Key"].removeprefix("page-token-sync:"): tag["Value"] for tag in tags}
-        return Held(json.loads(value["SecretString"]), marks, len(versions))
+        return Current(json.loads(value["SecretString"]), marks, len(versions))
 
     def labels(self, name: str) -> list[str]:
         """Give the staging labels of a Page's secret."""
@@ -119,13 +119,13 @@ class FileHand:
         del url, secrets
         return {"type": "file", "directory": str(self._directory), "name": "{name}"}
 
-    def held(self, name: str) -> Held | None:
+    def held(self, name: str) -> Current | None:
         """Read one Page's file and the marks beside it; None where there is no file."""
         file, beside = self._directory / name, self._directory / f".{name}.page-token-sync"
         if not file.exists():
             return None
         marks = json.loads(beside.read_text())["marks"] if beside.exists() else {}
-        return Held(json.loads(file.read_text()), marks, 0)
+        return Current(json.loads(file.read_text()), marks, 0)
 
 
 Hand = VaultHand | AwsHand | FileHand
@@ -186,7 +186,7 @@ class SmallWorld:
             user = self.second if name == "rome" else world.user
             return world.page_token(self.page(name), world.tokens[user.token], peek=True).value
 
-    def held(self) -> dict[str, Held | None]:
+    def held(self) -> dict[str, Current | None]:
         """Read every secret."""
         return {name: self.hand.held(name) for name in WRITES}
 

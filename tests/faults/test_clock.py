@@ -98,9 +98,9 @@ def _ages_are_right(reports: list[dict[str, Any]], offset: str) -> None:
     for report in reports:
         ended = datetime.fromisoformat(report["finished_at"])
         for page in report["pages"]:
-            for place in page["stores"]:
-                assert place["served"] == "verified", offset
-                age = ended - datetime.fromisoformat(place["verified_at"])
+            for target in page["stores"]:
+                assert target["served"] == "verified", offset
+                age = ended - datetime.fromisoformat(target["verified_at"])
                 assert timedelta(0) <= age < timedelta(hours=48), (offset, age)
 
 

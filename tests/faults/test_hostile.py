@@ -76,9 +76,9 @@ def test_hostile_graph(forks: Zygote, scene: Scene, evil: str) -> None:
     assert peak < usual + MOST
     assert "Traceback" not in told
     assert "mistake" not in told + json.dumps(report)
-    assert {page["verdict"] for page in report["pages"]} == {"unknown"}
-    assert {place["action"] for page in report["pages"] for place in page["stores"]} == {"kept"}
-    assert {place["served"] for page in report["pages"] for place in page["stores"]} == {"stale"}
+    assert {page["fetched"] for page in report["pages"]} == {"unknown"}
+    assert {target["action"] for page in report["pages"] for target in page["stores"]} == {"kept"}
+    assert {target["served"] for page in report["pages"] for target in page["stores"]} == {"stale"}
     assert time.monotonic() - begun < 60
 
 
@@ -104,5 +104,5 @@ def _hostile_store(forks: Zygote, rig: Rig, evil: str, address: str) -> None:
     assert peak < usual + MOST
     assert "Traceback" not in told
     assert "mistake" not in told + json.dumps(report)
-    assert {place["action"] for page in report["pages"] for place in page["stores"]} == {"failed"}
-    assert {place["served"] for page in report["pages"] for place in page["stores"]} == {"stale"}
+    assert {target["action"] for page in report["pages"] for target in page["stores"]} == {"failed"}
+    assert {target["served"] for page in report["pages"] for target in page["stores"]} == {"stale"}

@@ -41,7 +41,7 @@ def rig(sandbox: Sandbox) -> Iterator[Rig]:
     folder = Path(tempfile.mkdtemp(prefix="page-token-sync-"))
     folder.chmod(0o777)
     made = Rig(folder, sandbox, {"type": "file", "directory": str(folder / "secrets")})
-    made.write(schedule={"every": "1s"}, alive_every="1s", state={"file": str(folder / "state" / "state.json")})
+    made.write(schedule={"every": "1s"}, probe_every="1s", state={"file": str(folder / "state" / "state.json")})
     yield made
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -168,12 +168,12 @@ def test_disk_of_the_state_file_takes_nothing(
     _take_away(small, trouble)
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     lines = daemon.until("cycle_finished", result="ok")
-    told = [line["error"] for line in lines if line["event"] == "cycle_warning" and "state.json" in line["error"]]
+    told = [line["message"] for line in lines if line["event"] == "cycle_warning" and "state.json" in line["message"]]
     assert len(told) == 1, "in the very cycle, and once"
     page = _revoke(sandbox)
     lines += daemon.until("page_written", page=page, action="replaced")
     lines += daemon.until("cycle_finished")
     assert daemon.child.end() == 0
-    warnings = [line["error"] for line in lines if line["event"] == "cycle_warning"]
+    warnings = [line["message"] for line in lines if line["event"] == "cycle_warning"]
     assert [text for text in warnings if ("ENOSPC" if trouble == "full" else "EROFS") in text]
     _told_no_mistake([line for line in lines if line["event"] != "cycle_warning"], daemon.child)

@@ -73,7 +73,7 @@ def test_many_cycles(tmp_path: Path, changing: bool) -> None:
     """In many cycles memory, threads and descriptors stay as after the first hundred, be tokens revoked or not."""
     with start(pages=PAGES) as sandbox:
         rig = file_rig(tmp_path, sandbox)
-        rig.write(alive_every="1d", state={"file": str(tmp_path / "state.json")})
+        rig.write(probe_every="1d", state={"file": str(tmp_path / "state.json")})
         if changing:
             with _revocations(sandbox):
                 held = _run(rig, CYCLES)
@@ -94,7 +94,7 @@ def test_idle_cycles_with_real_stores(tmp_path: Path, bao: Bao, mount: str, aws:
         rig = file_rig(tmp_path, sandbox)
         rig.secret("vault_token", bao.root)
         stores = {name: hand.block(hand.url, tmp_path) for name, hand in hands.items()}
-        rig.write(stores={**stores, "disk": dict(rig.store)}, defaults={"stores": [*stores, "disk"]}, alive_every="1d")
+        rig.write(stores={**stores, "disk": dict(rig.store)}, defaults={"stores": [*stores, "disk"]}, probe_every="1d")
         held = _run(rig, cycles)
         names = [page["name"] for page in sandbox.pages]
     assert held[cycles]["events"] == {"page_written": 15, "cycle_finished ok": cycles}

@@ -31,8 +31,8 @@ def _once(forks: Zygote, scene: Scene) -> tuple[int, dict[str, Any]]:
     return child.wait(), json.loads(child.stdout.read_text())
 
 
-def _places(report: dict[str, Any]) -> list[dict[str, Any]]:
-    return [place for page in report["pages"] for place in page["stores"]]
+def _targets(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [target for page in report["pages"] for target in page["stores"]]
 
 
 def test_another_instance_name(forks: Zygote, scene: Scene) -> None:
@@ -40,7 +40,7 @@ def test_another_instance_name(forks: Zygote, scene: Scene) -> None:
     scene.rig.write(instance="acme-renamed")
     code, report = _once(forks, scene)
     assert code == 1
-    assert {(place["action"], place["served"]) for place in _places(report)} == {("refused", "foreign")}
+    assert {(target["action"], target["served"]) for target in _targets(report)} == {("refused", "foreign")}
     scene.assert_nothing_changed()
 
 
@@ -62,14 +62,14 @@ def test_another_place(forks: Zygote, scene: Scene, changed: str) -> None:
     for action in ("created", "unchanged"):
         code, report = _once(forks, scene)
         assert code == 0
-        assert {(place["action"], place["served"]) for place in _places(report)} == {(action, "verified")}
+        assert {(target["action"], target["served"]) for target in _targets(report)} == {(action, "verified")}
         found = {(orphan["store"], orphan["path"]) for orphan in report["orphans"]}
         assert found == (orphans if changed in ("path", "store") else set())
         scene.assert_nothing_changed()
     mount = scene.mount if changed in ("path", "folder") else other
-    for place in _places(report):
-        assert place["store"] == ("second" if changed == "store" else "store")
-        assert scene.bao.admin("GET", f"{mount}/metadata/{place['path']}")["data"]["current_version"] == 1
+    for target in _targets(report):
+        assert target["store"] == ("second" if changed == "store" else "store")
+        assert scene.bao.admin("GET", f"{mount}/metadata/{target['path']}")["data"]["current_version"] == 1
 
 
 def test_another_app_for_all_pages(forks: Zygote, scene: Scene) -> None:
@@ -86,7 +86,7 @@ def test_another_app_for_all_pages(forks: Zygote, scene: Scene) -> None:
     scene.rig.write(apps={"messenger": {"id": world.other_app.id, "secret": secret}})
     code, report = _once(forks, scene)
     assert (code, report["result"]) == (4, "held")
-    assert {(place["action"], place["reason"]) for place in _places(report)} == {("held", "brake")}
+    assert {(target["action"], target["reason"]) for target in _targets(report)} == {("held", "brake")}
     scene.assert_nothing_changed()
 
 

@@ -52,14 +52,14 @@ def test_two_that_write_the_same_at_the_same_moment(
 
         assert set(codes) <= {0, 1}
         assert 0 in codes or len(gate.met) > 1
-        for place in _places(reports):
-            assert place["action"] in ("created", "updated", "replaced", "unchanged", "failed"), place
-            assert place["error"] in (None, "conflict"), place
+        for target in _targets(reports):
+            assert target["action"] in ("created", "updated", "replaced", "unchanged", "failed"), target
+            assert target["error_code"] in (None, "conflict"), target
         assert world.broken() == []
         last = world.cycle()
         assert last.result == "ok"
         assert world.unlike_wanted() == []
-        assert {place.action.value for page in last.pages for place in page.stores} <= {"unchanged", "updated"}
+        assert {target.action.value for page in last.pages for target in page.stores} <= {"unchanged", "updated"}
         assert world.extra_versions() <= (3 if isinstance(hand, AwsHand) else 0)
         for name in WRITES:
             if isinstance(hand, AwsHand):
@@ -86,8 +86,8 @@ def test_two_instances_that_want_one_path(forks: Zygote, tmp_path: Path, sandbox
         assert len(gate.met) == 1
         (winner,) = (instance for instance, code in codes.items() if code == 0)
         (loser,) = (instance for instance, code in codes.items() if code == 1)
-        (place,) = _places([json.loads(children[loser].stdout.read_text())])
-        assert (place["action"], place["error"]) == ("failed", "conflict")
+        (target,) = _targets([json.loads(children[loser].stdout.read_text())])
+        assert (target["action"], target["error_code"]) == ("failed", "conflict")
         before = hand.held("berlin")
         assert before is not None
         assert (before.marks["instance"], before.versions) == (winner, 1)
@@ -99,9 +99,9 @@ def test_two_instances_that_want_one_path(forks: Zygote, tmp_path: Path, sandbox
             world.rig.write(instance=instance)
             child = _once(forks, world)
             assert child.wait() == (1 if instance == loser else 0)
-            (place,) = _places([json.loads(child.stdout.read_text())])
-            assert (place["action"], place["served"]) == told
-            assert [problem["code"] for problem in place["problems"]] == ["secret-foreign"] * (instance == loser)
+            (target,) = _targets([json.loads(child.stdout.read_text())])
+            assert (target["action"], target["served"]) == told
+            assert [problem["code"] for problem in target["problems"]] == ["secret-foreign"] * (instance == loser)
             assert hand.held("berlin") == before
 
 
@@ -109,7 +109,7 @@ def test_two_instances_that_want_one_path(forks: Zygote, tmp_path: Path, sandbox
 def test_two_daemons_and_once(forks: Zygote, tmp_path: Path, sandbox: Sandbox, hand: Hand) -> None:
     """Two daemons and `once` beside them set each change right, write each new token once, and refuse nothing."""
     world = SmallWorld(tmp_path / "rig", sandbox, hand, graph=sandbox.url, store=hand.url)
-    world.rig.write(schedule={"every": "1s"}, alive_every="1s")
+    world.rig.write(schedule={"every": "1s"}, probe_every="1s")
     daemons = [forks.run(tmp_path, "--config", str(world.rig.file), "run") for _ in range(2)]
     wanted = dict.fromkeys(("berlin", "paris", "rome", "madrid"), 1)
     _settled(world, wanted)
@@ -136,7 +136,7 @@ def test_two_daemons_and_once(forks: Zygote, tmp_path: Path, sandbox: Sandbox, h
         "updated",
         "kept",
     }
-    assert {line.get("error") for line in lines if line.get("action") == "failed"} <= {"conflict", "locked"}
+    assert {line.get("error_code") for line in lines if line.get("action") == "failed"} <= {"conflict", "locked"}
     _settled(world, wanted)
 
 
@@ -160,5 +160,5 @@ def _token(world: SmallWorld, name: str) -> str | None:
     return held.payload["access_token"] if held else None
 
 
-def _places(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [place for report in reports for page in report["pages"] for place in page["stores"]]
+def _targets(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [target for report in reports for page in report["pages"] for target in page["stores"]]

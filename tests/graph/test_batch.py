@@ -129,7 +129,7 @@ def test_an_answer_belongs_to_the_id_that_it_names(answers: list[Answer | Fault]
 def test_no_order_gives_a_page_the_answer_of_another(order: list[str], refused: set[int]) -> None:
     """Whatever the order and however many errors, a placed answer is that of its id."""
     ids = [str(number) for number in range(10)]
-    answers = [REFUSED if place in refused else Answer({"id": got}) for place, got in enumerate(order)]
+    answers = [REFUSED if target in refused else Answer({"id": got}) for target, got in enumerate(order)]
     for wanted, answer in zip(ids, by_id(answers, ids), strict=True):
         assert not isinstance(answer, Answer) or answer.value["id"] == wanted
 

@@ -6,7 +6,7 @@ import pytest
 
 from sync.core.model import State
 from sync.graph.answers import judge
-from sync.graph.errors import TABLE, Fault, Where, blames_parent, classify, explain
+from sync.graph.errors import TABLE, Fault, Where, blames_user_token, classify, explain
 
 UNKNOWN, INVALID, VALID = State.UNKNOWN, State.INVALID, State.VALID
 PROOF = "API calls from the server require an appsecret_proof argument"
@@ -50,20 +50,20 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("unusual-volume", said(613, 1996), "page", VALID, UNKNOWN, "throttled", "app", "close-app", "operator"),
     ("page-throttled", said(80001), "page", VALID, UNKNOWN, "throttled", "page", "close-page", "nobody"),
     ("page-throttled", said(80014), "page", VALID, UNKNOWN, "throttled", "page", "close-page", "nobody"),
-    ("viewer-without-permission", said(1, 2853006, "Viewer doesn't have permission"), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
-    ("app-unknown", said(101, text="Error validating application. Cannot get application info"), "page", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
-    ("app-not-validated", said(190, text="Error validating application. Cannot get application info"), "page", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
-    ("app-not-validated", said(1, text="Error validating client secret."), "debug", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
-    ("app-token-refused", said(190, text="Invalid OAuth access token signature.", status=401), "debug", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
-    ("proof-refused", said(100, text=PROOF, type="GraphMethodException"), "page", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
-    ("proof-refused", said(100, text="Invalid appsecret_proof provided in the API argument"), "batch", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
+    ("viewer-without-permission", said(1, 2853006, "Viewer doesn't have permission"), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
+    ("app-unknown", said(101, text="Error validating application. Cannot get application info"), "page", VALID, UNKNOWN, "app-secret-invalid", "app", "close-app", "operator"),
+    ("app-not-validated", said(190, text="Error validating application. Cannot get application info"), "page", VALID, UNKNOWN, "app-secret-invalid", "app", "close-app", "operator"),
+    ("app-not-validated", said(1, text="Error validating client secret."), "debug", VALID, UNKNOWN, "app-secret-invalid", "app", "close-app", "operator"),
+    ("app-token-refused", said(190, text="Invalid OAuth access token signature.", status=401), "debug", VALID, UNKNOWN, "app-secret-invalid", "app", "close-app", "operator"),
+    ("proof-refused", said(100, text=PROOF, type="GraphMethodException"), "page", VALID, UNKNOWN, "app-secret-invalid", "app", "close-app", "operator"),
+    ("proof-refused", said(100, text="Invalid appsecret_proof provided in the API argument"), "batch", VALID, UNKNOWN, "app-secret-invalid", "app", "close-app", "operator"),
     ("token-of-another-app", said(100, text="(#100) The App_id in the input_token did not match the Viewing App"), "debug", VALID, INVALID, "wrong-app", "page", "give-up", "operator"),
     ("caller-may-not-debug", said(100, text=MAY_NOT_DEBUG), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
     ("debug-not-in-a-batch", said(100, 33, UNSUPPORTED), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
     ("debug-not-in-a-batch", said(2500, text="Unknown path components"), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
     ("batch-not-taken", said(100, 33, UNSUPPORTED), "batch", VALID, UNKNOWN, "unexpected-graph-error", "page", "other-form", "operator"),
-    ("app-blocked", said(200, text="API access blocked."), "page", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app admin"),
-    ("app-blocked", said(200, text="API access deactivated."), "debug", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app admin"),
+    ("app-blocked", said(200, text="API access blocked."), "page", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app-admin"),
+    ("app-blocked", said(200, text="API access deactivated."), "debug", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app-admin"),
     ("too-much-data", said(1, text="Please reduce the amount of data you're asking for", status=500), "batch", VALID, UNKNOWN, "graph-unavailable", "page", "halve", "nobody"),
     ("passing", said(1, text="An unknown error occurred", status=500), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
     ("passing", said(2, status=500, is_transient=True), "debug", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
@@ -72,52 +72,52 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("passing", said(190, status=500), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
     ("passing", Fault("bad-answer", 200), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
     ("passing", Fault("bad-answer", 302), "debug", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
-    ("capability-missing", said(3), "page", VALID, UNKNOWN, "app-capability", "page", "give-up", "app admin"),
-    ("two-factor", said(415, 2859009), "page", VALID, INVALID, "two-factor-required", "page", "give-up", "app admin"),
-    ("two-factor", said(415, 1404120), "page", VALID, INVALID, "two-factor-required", "page", "give-up", "app admin"),
-    ("action-blocked", said(368), "page", VALID, UNKNOWN, "policy-blocked", "page", "give-up", "app admin"),
-    ("person-blocked", said(190, 459), "page", VALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app admin"),
-    ("person-blocked", said(190, 464), "page", INVALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app admin"),
-    ("person-blocked", said(190, 490), "page", UNKNOWN, UNKNOWN, "policy-blocked", "system_user", "give-up", "app admin"),
+    ("capability-missing", said(3), "page", VALID, UNKNOWN, "app-capability", "page", "give-up", "app-admin"),
+    ("two-factor", said(415, 2859009), "page", VALID, INVALID, "two-factor-required", "page", "give-up", "app-admin"),
+    ("two-factor", said(415, 1404120), "page", VALID, INVALID, "two-factor-required", "page", "give-up", "app-admin"),
+    ("action-blocked", said(368), "page", VALID, UNKNOWN, "policy-blocked", "page", "give-up", "app-admin"),
+    ("person-blocked", said(190, 459), "page", VALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app-admin"),
+    ("person-blocked", said(190, 464), "page", INVALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app-admin"),
+    ("person-blocked", said(190, 490), "page", UNKNOWN, UNKNOWN, "policy-blocked", "system_user", "give-up", "app-admin"),
     ("token-refused", said(190), "probe", VALID, INVALID, "token-invalid", "page", "give-up", "nobody"),
     ("token-refused", said(190, 492), "probe", VALID, INVALID, "token-invalid", "page", "give-up", "nobody"),
     ("token-refused", said(190, 459), "probe", VALID, INVALID, "token-invalid", "page", "give-up", "nobody"),
-    ("no-role-on-page", said(190, 492), "page", UNKNOWN, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("no-role-on-page", said(190, 492), "page", UNKNOWN, INVALID, "no-access", "page", "give-up", "business-admin"),
     ("wrong-kind-of-token", said(190, 2069032), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
-    ("parent-dead", said(190, 460, SESSION), "page", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
-    ("parent-dead", said(190, 463), "batch", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
-    ("parent-dead", said(102), "page", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
-    ("parent-dead", said(452), "page", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
-    ("parent-dead", said(190, status=401), "page", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
-    ("parent-alive", said(190, text="must be granted before impersonating a user's page."), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
-    ("parent-alive", said(190, 467), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("parent-dead", said(190, 460, SESSION), "page", INVALID, UNKNOWN, "system-user-invalid", "system_user", "give-up", "app-admin"),
+    ("parent-dead", said(190, 463), "batch", INVALID, UNKNOWN, "system-user-invalid", "system_user", "give-up", "app-admin"),
+    ("parent-dead", said(102), "page", INVALID, UNKNOWN, "system-user-invalid", "system_user", "give-up", "app-admin"),
+    ("parent-dead", said(452), "page", INVALID, UNKNOWN, "system-user-invalid", "system_user", "give-up", "app-admin"),
+    ("parent-dead", said(190, status=401), "page", INVALID, UNKNOWN, "system-user-invalid", "system_user", "give-up", "app-admin"),
+    ("parent-alive", said(190, text="must be granted before impersonating a user's page."), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
+    ("parent-alive", said(190, 467), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
     ("parent-not-judged", said(190, 460), "page", UNKNOWN, UNKNOWN, "debug-unavailable", "system_user", "give-up", "operator"),
     ("parent-not-judged", said(190), "batch", UNKNOWN, UNKNOWN, "debug-unavailable", "system_user", "give-up", "operator"),
-    ("parent-dead", said(190, 463), "refresh", INVALID, UNKNOWN, "system-user-dead", "system_user", "give-up", "app admin"),
-    ("refresh-refused", said(190, 460), "refresh", VALID, UNKNOWN, "refresh-failed", "system_user", "give-up", "app admin"),
-    ("refresh-refused", said(190), "refresh", UNKNOWN, UNKNOWN, "refresh-failed", "system_user", "give-up", "app admin"),
-    ("refresh-refused", said(3962), "refresh", VALID, UNKNOWN, "refresh-failed", "system_user", "give-up", "app admin"),
-    ("refresh-refused", said(200, text="(#200) Permissions error"), "refresh", VALID, UNKNOWN, "refresh-failed", "system_user", "give-up", "app admin"),
-    ("refresh-refused", said(10), "refresh", VALID, UNKNOWN, "refresh-failed", "system_user", "give-up", "app admin"),
-    ("refresh-refused", said(100), "refresh", VALID, UNKNOWN, "refresh-failed", "system_user", "give-up", "app admin"),
-    ("refresh-refused", Fault("no-new-token"), "refresh", VALID, UNKNOWN, "refresh-failed", "system_user", "give-up", "app admin"),
-    ("no-answer", failed("timeout"), "refresh", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
-    ("app-not-validated", said(1, text="Error validating client secret."), "refresh", VALID, UNKNOWN, "app-secret-wrong", "app", "close-app", "operator"),
-    ("app-blocked", said(200, text="API access blocked."), "refresh", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app admin"),
-    ("person-blocked", said(190, 459), "refresh", INVALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app admin"),
-    ("app-throttled", said(4), "refresh", VALID, UNKNOWN, "throttled", "app", "close-app", "nobody"),
-    ("token-left-out", Fault("no-token", 200), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("parent-dead", said(190, 463), "renew", INVALID, UNKNOWN, "system-user-invalid", "system_user", "give-up", "app-admin"),
+    ("renewal-refused", said(190, 460), "renew", VALID, UNKNOWN, "renewal-failed", "system_user", "give-up", "app-admin"),
+    ("renewal-refused", said(190), "renew", UNKNOWN, UNKNOWN, "renewal-failed", "system_user", "give-up", "app-admin"),
+    ("renewal-refused", said(3962), "renew", VALID, UNKNOWN, "renewal-failed", "system_user", "give-up", "app-admin"),
+    ("renewal-refused", said(200, text="(#200) Permissions error"), "renew", VALID, UNKNOWN, "renewal-failed", "system_user", "give-up", "app-admin"),
+    ("renewal-refused", said(10), "renew", VALID, UNKNOWN, "renewal-failed", "system_user", "give-up", "app-admin"),
+    ("renewal-refused", said(100), "renew", VALID, UNKNOWN, "renewal-failed", "system_user", "give-up", "app-admin"),
+    ("renewal-refused", Fault("no-new-token"), "renew", VALID, UNKNOWN, "renewal-failed", "system_user", "give-up", "app-admin"),
+    ("no-answer", failed("timeout"), "renew", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
+    ("app-not-validated", said(1, text="Error validating client secret."), "renew", VALID, UNKNOWN, "app-secret-invalid", "app", "close-app", "operator"),
+    ("app-blocked", said(200, text="API access blocked."), "renew", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app-admin"),
+    ("person-blocked", said(190, 459), "renew", INVALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app-admin"),
+    ("app-throttled", said(4), "renew", VALID, UNKNOWN, "throttled", "app", "close-app", "nobody"),
+    ("token-left-out", Fault("no-token", 200), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
     ("parents-own-token", Fault("parents-token", 200), "page", VALID, INVALID, "wrong-type", "page", "give-up", "operator"),
     ("token-of-another-page", Fault("other-page", 200), "page", VALID, INVALID, "wrong-page", "page", "give-up", "operator"),
     ("person", said(100, text=USER), "page", VALID, INVALID, "not-a-page", "page", "give-up", "operator"),
     ("page-migrated", said(21, text="(#21) Page ID 1 was migrated to page ID 2."), "page", VALID, INVALID, "page-migrated", "page", "give-up", "operator"),
     ("page-migrated-as-100", said(100, 21), "page", VALID, INVALID, "page-migrated", "page", "give-up", "operator"),
     ("alias-unknown", said(803, status=404), "page", VALID, INVALID, "page-not-found", "page", "give-up", "operator"),
-    ("page-not-reached", said(100, text="(#100) Tried accessing nonexisting field (access_token)"), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
-    ("page-not-reached", said(100, 33, UNSUPPORTED), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
-    ("page-not-reached", said(10), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
-    ("page-not-reached", said(200, text="(#200) Permissions error", status=403), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
-    ("page-not-reached", said(299), "page", VALID, INVALID, "no-access", "page", "give-up", "page owner"),
+    ("page-not-reached", said(100, text="(#100) Tried accessing nonexisting field (access_token)"), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
+    ("page-not-reached", said(100, 33, UNSUPPORTED), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
+    ("page-not-reached", said(10), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
+    ("page-not-reached", said(200, text="(#200) Permissions error", status=403), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
+    ("page-not-reached", said(299), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
     ("call-malformed", said(104), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
     ("call-malformed", said(2500, text="Unknown path components: /me"), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
     ("facts-left-out", Fault("no-facts", 200), "debug", VALID, UNKNOWN, "debug-unavailable", "page", "give-up", "meta"),
@@ -132,11 +132,11 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
 )
 def test_an_error_means_what_its_row_says(case) -> None:
     """Each error of Graph leads to one row, which fixes verdict, problem, reach, what is done next, and who acts."""
-    name, fault, where, parent, state, problem, scope, then, who = case
-    row = classify(fault, where, parent)
+    name, fault, where, user_token, state, problem, scope, then, owner = case
+    row = classify(fault, where, user_token)
     error = row.error(fault)
     assert (row.name, row.then) == (name, then)
-    assert (error.state, error.problem.code, error.scope, error.problem.who) == (state, problem, scope, who)
+    assert (error.state, error.problem.code, error.scope, error.problem.owner) == (state, problem, scope, owner)
     assert error.problem.message
     assert (error.problem.graph_code, error.problem.graph_subcode) == (fault.code, fault.subcode)
 
@@ -161,7 +161,7 @@ def test_every_row_has_a_case() -> None:
 )
 def test_only_a_token_error_without_another_meaning_has_the_parent_judged_again(fault: Fault, answer: bool) -> None:
     """A call of the app's pool is spent on the parent only where the error may be its death."""
-    assert blames_parent(fault) is answer
+    assert blames_user_token(fault) is answer
 
 
 @pytest.mark.parametrize("kind", ["timeout", "stopped", "dns", "connect", "tls", "reset", "protocol", "too-large"])

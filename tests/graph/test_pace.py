@@ -105,7 +105,7 @@ def test_a_frozen_app_is_not_asked_by_the_next_cycles_until_its_time() -> None:
     """Neither tokens nor Pages are asked for, the message names the time, and one call tries it then."""
     stage = Stage(3)
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     stage.fault("throttled-app")
     told = source.debug("messenger", made_up(2))
     (message,) = {one.problem.message for one in told.values() if isinstance(one, SourceError)}
@@ -119,7 +119,7 @@ def test_a_frozen_app_is_not_asked_by_the_next_cycles_until_its_time() -> None:
     assert {(one.problem.code, one.scope) for one in got.values() if isinstance(one, SourceError)} == {
         ("throttled", "app")
     }
-    assert later.parents()["main"].verdict.state is State.UNKNOWN
+    assert later.user_tokens()["main"].verdict.state is State.UNKNOWN
     assert throttled(later.debug("messenger", made_up(2))) == {"throttled"}
     assert set(later.probe("messenger", {Secret("EAAx"): "1"}).values()) == {"unknown"}
     assert len(stage.seen) == sent
@@ -136,10 +136,10 @@ def test_a_second_refusal_closes_the_app_for_longer() -> None:
     stage = Stage(1)
     stage.fault("throttled-app")
     first = stage.source()
-    first.parents()
+    first.user_tokens()
     stage.clock.advance(4000)
     second = stage.source(pools=first.pools)
-    second.parents()
+    second.user_tokens()
     one, two = (pool_of(stage, source.pools).frozen_until for source in (first, second))
     assert one is not None
     assert two is not None
@@ -150,17 +150,17 @@ def test_a_second_refusal_closes_the_app_for_longer() -> None:
 def test_a_full_app_lets_pages_be_read_and_system_users_be_known() -> None:
     """From 95 per cent on only the app's own token is not used, and what is remembered of a system user counts."""
     stage = Stage(3)
-    facts = stage.source().parents()["main"].verdict.facts
+    facts = stage.source().user_tokens()["main"].verdict.facts
     assert facts is not None
     stage.clock.advance(7200)
     full = {app_pool(stage.world.app.id): Pool(96.0, stage.clock.now(), ceiling=200.0, measured=True)}
     known = {(stage.world.app.id, Secret(stage.world.user.token).fingerprint): facts}
     stage.seen.clear()
     source = stage.source(pools=full, known=known)
-    assert source.parents()["main"].verdict.state is State.VALID
+    assert source.user_tokens()["main"].verdict.state is State.VALID
     assert all(isinstance(one, Fetched) for one in source.read(stage.pages()).values())
     assert not any(b"debug_token" in request.content for request in stage.seen)
-    unknown = stage.source(pools=full).parents()["main"].verdict
+    unknown = stage.source(pools=full).user_tokens()["main"].verdict
     assert (unknown.state, unknown.problems[0].code) == (State.UNKNOWN, "throttled")
     assert "It goes on at 14:1" in unknown.problems[0].message
 
@@ -170,7 +170,7 @@ def test_retry_after_is_kept() -> None:
     stage = Stage(1)
     stage.before = lambda _: httpx.Response(429, headers={"retry-after": "1800"}, text="")
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     until = pool_of(stage, source.pools).frozen_until
     assert until is not None
     assert timedelta(minutes=30) <= until - NOW <= timedelta(minutes=33)
@@ -211,7 +211,7 @@ def test_a_business_that_is_used_up_closes_its_system_user() -> None:
     """A header that names none of the Pages speaks of the caller."""
     stage = Stage(25)
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     usage = {"777": [{"type": "pages", "call_count": 99, "estimated_time_to_regain_access": 10}]}
 
     def full(request: httpx.Request) -> httpx.Response | None:

@@ -167,7 +167,7 @@ def test_every_shape_of_no_access_is_no_access(refusal: str, pages: int) -> None
     source = stage.source()
     got = source.read(stage.pages())
     assert problems(got) == {"main-berlin": ("no-access", State.INVALID, "page")}
-    assert source.parents()["main"].verdict.state is State.VALID
+    assert source.user_tokens()["main"].verdict.state is State.VALID
 
 
 @pytest.mark.parametrize(
@@ -242,14 +242,14 @@ def test_a_page_whose_answer_names_another_id_is_wrong() -> None:
         ("throttled-app:batch", "throttled", "app"),
         ("throttled-custom:batch", "throttled", "app"),
         ("app-blocked:batch", "app-blocked", "app"),
-        ("proof-refused:batch", "app-secret-wrong", "app"),
+        ("proof-refused:batch", "app-secret-invalid", "app"),
     ],
 )
 def test_a_word_against_the_app_ends_all_its_calls(fault: str, code: str, scope: str) -> None:
     """After it neither Pages nor tokens are asked for in this cycle."""
     stage = Stage(150)
     source = stage.source(workers=1)
-    source.parents()
+    source.user_tokens()
     stage.fault("listing-empty", fault)
     got = source.read(stage.pages())
     assert set(problems(got).values()) == {(code, State.UNKNOWN, scope)}
@@ -264,7 +264,7 @@ def test_a_word_against_the_system_user_ends_its_calls_alone(fault: str) -> None
     """After it no Page is asked for with that token, while the app's own token is used as before."""
     stage = Stage(150)
     source = stage.source(workers=1)
-    source.parents()
+    source.user_tokens()
     stage.fault("listing-empty", fault)
     got = source.read(stage.pages())
     assert {(code, state) for code, state, _ in problems(got).values()} == {("throttled", State.UNKNOWN)}
@@ -298,7 +298,7 @@ def test_a_batch_that_is_empty_is_asked_singly() -> None:
     """A whole body of nothing counts as every item given up."""
     stage = Stage(4)
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     stage.fault("null-body:batch*1")
     assert len(fetched(source.read(stage.pages()))) == 4
     assert singles(stage) == 4
@@ -311,7 +311,7 @@ def test_a_batch_that_failed_as_a_whole_is_sent_again(fault: str) -> None:
     """What passes is outlasted by a few repeats, with a pause before each."""
     stage = Stage(10)
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     stage.fault(fault)
     assert len(fetched(source.read(stage.pages()))) == 10
     assert stage.clock.slept
@@ -323,7 +323,7 @@ def test_answers_in_another_order_find_their_pages(turn: int) -> None:
     """No Page gets another's token because Graph turned the array."""
     stage = Stage(8)
     source = stage.source()
-    source.parents()
+    source.user_tokens()
 
     def turned(request: httpx.Request) -> httpx.Response:
         stage.before = None
@@ -344,7 +344,7 @@ def test_a_refused_batch_form_falls_back_to_single_reads() -> None:
     """Where Graph takes no batch every Page is asked by itself, and the form is not tried again and again."""
     stage = Stage(120)
     source = stage.source(workers=1)
-    source.parents()
+    source.user_tokens()
     stage.fault("listing-empty", "batch-refused")
     assert len(fetched(source.read(stage.pages()))) == 120
     assert (len(batches(stage)), singles(stage)) == (1, 120)
@@ -374,7 +374,7 @@ def test_a_graph_that_talks_nonsense_is_unavailable(fault: str) -> None:
     """Whatever it sends, nothing is concluded, nothing is raised, and the tries are bounded."""
     stage = Stage(60)
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     stage.fault(fault)
     got = source.read(stage.pages())
     assert {(code, state) for code, state, _ in problems(got).values()} == {("graph-unavailable", State.UNKNOWN)}
@@ -405,7 +405,7 @@ def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exce
     assert source.requests == 3
     assert set(problems(got).values()) == {("graph-unavailable", State.UNKNOWN, "graph")}
     assert all(one.problem.message.startswith(cause) for one in got.values() if isinstance(one, SourceError))
-    assert source.parents()["main"].verdict.state is State.UNKNOWN
+    assert source.user_tokens()["main"].verdict.state is State.UNKNOWN
     told = source.debug("messenger", ordinary([Secret("EAAx")]))
     assert all(isinstance(one, SourceError) and one.scope == "graph" for one in told.values())
     assert source.requests == 3
@@ -517,9 +517,9 @@ def test_a_page_that_is_to_be_read_alone_has_a_request_of_its_own(pages: int) ->
     """Neither a list nor a batch speaks for it; the others are read as ever."""
     stage = Stage(pages)
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     stage.seen.clear()
-    got = source.read(stage.pages(), alone=frozenset({"main-berlin", "main-paris", "nobody"}))
+    got = source.read(stage.pages(), individually=frozenset({"main-berlin", "main-paris", "nobody"}))
     assert len(fetched(got)) == pages
     assert singles(stage) == 2
     ids = {page.id for page in stage.world.pages.values() if page.name in ("berlin", "paris")}
@@ -530,7 +530,7 @@ def test_a_read_alone_is_refused_alone() -> None:
     """What Graph says of the one Page is told of it."""
     stage = Stage(3)
     stage.fault("unassigned@berlin")
-    got = stage.source().read(stage.pages(), alone=frozenset({"main-berlin"}))
+    got = stage.source().read(stage.pages(), individually=frozenset({"main-berlin"}))
     assert problems(got) == {"main-berlin": ("no-access", State.INVALID, "page")}
 
 
@@ -538,7 +538,7 @@ def test_all_pages_may_be_read_alone() -> None:
     """Then there is no list and no batch at all."""
     stage = Stage(25)
     names = frozenset(page.name for page in stage.pages())
-    assert len(fetched(stage.source().read(stage.pages(), alone=names))) == 25
+    assert len(fetched(stage.source().read(stage.pages(), individually=names))) == 25
     assert (lists(stage), batches(stage), singles(stage)) == (0, [], 25)
 
 

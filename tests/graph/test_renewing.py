@@ -31,7 +31,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_its_token_forgotten() -> 
     stage = ending()
     old = stage.world.user.token
     stage.fault("cut:oauth*1")
-    new = stage.source().refresh("main")
+    new = stage.source().exchange("main")
     assert isinstance(new, Secret)
     assert (len(exchanges(stage)), new.reveal()) == (2, stage.world.user.token)
     assert stage.world.ailment(stage.world.tokens[old]) is None
@@ -44,9 +44,9 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_its_token_forgotten() -> 
         ("half-json:oauth", "graph-unavailable"),
         ("empty-body:oauth", "graph-unavailable"),
         ("server-error:oauth", "graph-unavailable"),
-        ("error:oauth=3962", "refresh-failed"),
-        ("error:oauth=200", "refresh-failed"),
-        ("error:oauth=190/460", "refresh-failed"),
+        ("error:oauth=3962", "renewal-failed"),
+        ("error:oauth=200", "renewal-failed"),
+        ("error:oauth=190/460", "renewal-failed"),
         ("app-blocked:oauth", "app-blocked"),
         ("throttled-app:oauth", "throttled"),
         ("policy:oauth", "policy-blocked"),
@@ -57,13 +57,13 @@ def test_a_refused_exchange_is_a_value(fault: str, code: str) -> None:
     """Whatever Graph answers, it is told as what it is, and nothing is said of the old token by it."""
     stage = ending()
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     stage.fault(fault)
-    error = source.refresh("main")
+    error = source.exchange("main")
     assert isinstance(error, SourceError)
     assert (error.problem.code, error.state) == (code, State.UNKNOWN)
     assert stage.world.user.token not in repr(error)
-    assert source.parents()["main"].verdict.state is State.VALID
+    assert source.user_tokens()["main"].verdict.state is State.VALID
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_an_answer_without_a_usable_token_is_a_failure(body: bytes) -> None:
     """What could not stand in a header is no token."""
     stage = ending()
     stage.before = lambda request: httpx.Response(200, content=body) if "/oauth/" in str(request.url) else None
-    error = stage.source().refresh("main")
+    error = stage.source().exchange("main")
     assert isinstance(error, SourceError)
-    assert (error.problem.code, error.problem.who) == ("refresh-failed", "app admin")
+    assert (error.problem.code, error.problem.owner) == ("renewal-failed", "app-admin")
 
 
 @pytest.mark.parametrize("status", [200, 400, 500])
@@ -98,7 +98,7 @@ def test_an_error_that_quotes_the_request_shows_none_of_it(status: int) -> None:
         return httpx.Response(status, json=said) if "/oauth/" in str(request.url) else None
 
     stage.before = quote
-    error = stage.source().refresh("main")
+    error = stage.source().exchange("main")
     assert isinstance(error, SourceError)
     assert "Malformed" in error.problem.message or status == 500
     for secret in (stage.world.user.token, stage.world.app.secret):
@@ -110,21 +110,21 @@ def test_the_same_token_again_is_no_new_one() -> None:
     stage = ending()
     same = f'{{"access_token":"{stage.world.user.token}"}}'.encode()
     stage.before = lambda request: httpx.Response(200, content=same) if "/oauth/" in str(request.url) else None
-    error = stage.source().refresh("main")
+    error = stage.source().exchange("main")
     assert isinstance(error, SourceError)
-    assert error.problem.code == "refresh-failed"
+    assert error.problem.code == "renewal-failed"
 
 
 def test_a_token_that_died_meanwhile_is_judged_once_more() -> None:
     """Where Graph refuses the old token Meta is asked about it, and what it says then is told."""
     stage = ending()
     source = stage.source()
-    source.parents()
+    source.user_tokens()
     stage.fault("dead")
-    error = source.refresh("main")
+    error = source.exchange("main")
     assert isinstance(error, SourceError)
-    assert (error.problem.code, error.problem.graph_subcode) == ("system-user-dead", 460)
-    assert source.parents()["main"].verdict.state is State.INVALID
+    assert (error.problem.code, error.problem.graph_subcode) == ("system-user-invalid", 460)
+    assert source.user_tokens()["main"].verdict.state is State.INVALID
 
 
 def test_what_cannot_be_used_is_not_exchanged() -> None:
@@ -137,7 +137,7 @@ def test_what_cannot_be_used_is_not_exchanged() -> None:
         (alive := Stage(), alive.source(token=error)),
         (other := Stage(), other.source(secret=error)),
     ):
-        assert isinstance(source.refresh("main"), SourceError)
+        assert isinstance(source.exchange("main"), SourceError)
         assert exchanges(stage) == []
 
 
@@ -145,7 +145,7 @@ def test_all_of_it_stands_in_the_body() -> None:
     """The exchange names its grant, the app, and sixty days, in the body of one POST; no secret is in the URL or a header."""
     stage = ending()
     old = stage.world.user.token
-    assert isinstance(stage.source().refresh("main"), Secret)
+    assert isinstance(stage.source().exchange("main"), Secret)
     (request,) = exchanges(stage)
     assert parse_qs(request.content.decode()) == {
         "grant_type": ["fb_exchange_token"],
@@ -162,7 +162,7 @@ def test_a_new_token_ends_later_and_the_old_one_lives_on() -> None:
     """Meta vouches for both: the new one with sixty days, the old one with what it had."""
     stage = ending()
     old, source = Secret(stage.world.user.token), stage.source()
-    new = source.refresh("main")
+    new = source.exchange("main")
     assert isinstance(new, Secret)
     told = source.debug("messenger", ordinary([old, new]))
     before, after = told[old], told[new]

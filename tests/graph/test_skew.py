@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sync.graph.skew import Skew
+from sync.graph.skew import SkewMeter
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("dates", "ahead"),
+    ("dates", "skew"),
     [
         ([], 0),
         (["Wed, 25 Nov 2026 12:10:00 GMT"], 600),
@@ -25,9 +25,9 @@ SECOND = timedelta(seconds=1)
         (["Fri, 31 Dec 9999 23:59:59 -2359"], 0),
     ],
 )
-def test_the_least_that_was_told_counts(dates: list[str | None], ahead: int) -> None:
+def test_the_least_that_was_told_counts(dates: list[str | None], skew: int) -> None:
     """One answer with the right time clears the clock, and a Date that is none tells nothing."""
-    skew = Skew()
+    meter = SkewMeter()
     for date in dates:
-        skew.hear(date, NOW)
-    assert skew.ahead == ahead * SECOND
+        meter.record(date, NOW)
+    assert meter.skew == skew * SECOND

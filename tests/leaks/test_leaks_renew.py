@@ -37,7 +37,7 @@ def test_a_renewal_shows_no_token(bao: Bao, mount: str, sandbox: Sandbox, tmp_pa
         log={"level": "debug"},
         graph={"base_url": sandbox.url, "timeout": "1s"},
         state={"file": str(tmp_path / "lib" / "state.json")},
-        system_users={"main": {"token": reference, "refresh": "14d"}},
+        system_users={"main": {"token": reference, "renew_before": "14d"}},
     )
     switch_on(sandbox.world, "ending=864000")
     if fault:

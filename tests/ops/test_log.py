@@ -60,7 +60,7 @@ def test_a_gone_reader_costs_lines_only() -> None:
 def test_hostile_values_forge_nothing(bad: str) -> None:
     """Whatever stands in a value, one event is one line of JSON that UTF-8 can carry and that is not endless."""
     out = io.StringIO()
-    Log(out).write(Event("info", "cycle_finished", {"error": bad, "details": {bad: [bad]}}))
+    Log(out).write(Event("info", "cycle_finished", {"message": bad, "details": {bad: [bad]}}))
     written = out.getvalue()
 
     assert written.count("\n") == 1
@@ -76,7 +76,7 @@ def test_secrets_are_shown_as_fingerprints() -> None:
 
     assert TOKEN[:20] not in json.dumps(told)
     assert told["token"] == Secret(TOKEN).fingerprint
-    assert Secret(TOKEN).fingerprint in told["error"]
+    assert Secret(TOKEN).fingerprint in told["message"]
     assert told["cause"] == "ValueError"
     assert told["raw"] == "(bytes)"
 
@@ -107,7 +107,7 @@ def test_numbers_that_json_lacks_are_text() -> None:
 
 def test_auto_is_for_people_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal a line is for people, with colour; NO_COLOR takes the colour; elsewhere it is JSON."""
-    event = Event("info", "cycle_finished", {"result": "ok", "error": f"{TOKEN}\n\x1b[2J"})
+    event = Event("info", "cycle_finished", {"result": "ok", "message": f"{TOKEN}\n\x1b[2J"})
     monkeypatch.delenv("NO_COLOR", raising=False)
     coloured, plain = Terminal(), Terminal()
     Log(coloured).write(event)

@@ -50,6 +50,6 @@ def over(send: Send, name: str, settings: AwsSettings, *, clock: Clock, workers:
     return store
 
 
-def plain(model: SecretsManager, who: object = None) -> Send:
+def plain(model: SecretsManager, owner: object = None) -> Send:
     """Send to a model that answers at once."""
-    return lambda operation, body: model.call(operation, body, who=who)
+    return lambda operation, body: model.call(operation, body, owner=owner)

@@ -134,7 +134,7 @@ class Chaos:
 
     def path(self) -> str:
         """Choose the place of a Page."""
-        return self._path or self.chance.choice(self.stage.pages).places[0].path
+        return self._path or self.chance.choice(self.stage.pages).targets[0].path
 
     def wide(self) -> None:
         """Note that something at Graph concerns every Page."""
@@ -254,7 +254,7 @@ def _expire(chaos: Chaos) -> None:
 
 
 def _marks(chaos: Chaos, path: str, instance: str) -> dict[str, str]:
-    page = next(page for page in chaos.stage.pages if page.places[0].path == path)
+    page = next(page for page in chaos.stage.pages if page.targets[0].path == path)
     marks = Marks(instance, page.id, page.app_id, "0" * 12, written_at="2026-01-01T00:00:00Z", reason="created")
     return mark_map.present(marks)
 
@@ -268,15 +268,15 @@ def _vault_delete(chaos: Chaos) -> None:
     if _there(chaos, path):
         kind = chaos.chance.choice(("data", "destroy"))
         if kind == "data":
-            chaos.stage.vault.do("DELETE", f"kv/data/{path}", who=HUMAN)
+            chaos.stage.vault.do("DELETE", f"kv/data/{path}", owner=HUMAN)
         else:
             secret = chaos.stage.vault.secret(f"kv/{path}")
             versions = [secret.current] if secret is not None else []
-            chaos.stage.vault.do("POST", f"kv/destroy/{path}", {"versions": versions}, who=HUMAN)
+            chaos.stage.vault.do("POST", f"kv/destroy/{path}", {"versions": versions}, owner=HUMAN)
 
 
 def _vault_remove(chaos: Chaos) -> None:
-    chaos.stage.vault.do("DELETE", f"kv/metadata/{chaos.path()}", who=HUMAN)
+    chaos.stage.vault.do("DELETE", f"kv/metadata/{chaos.path()}", owner=HUMAN)
 
 
 def _vault_edit(chaos: Chaos) -> None:
@@ -285,7 +285,7 @@ def _vault_edit(chaos: Chaos) -> None:
     secret = chaos.stage.vault.secret(f"kv/{path}")
     if secret is not None and secret.newest is not None and secret.newest.data is not None:
         data = {**secret.newest.data, **_edit(chaos)}
-        chaos.stage.vault.do("POST", f"kv/data/{path}", {"data": data}, who=HUMAN)
+        chaos.stage.vault.do("POST", f"kv/data/{path}", {"data": data}, owner=HUMAN)
 
 
 def _edit(chaos: Chaos) -> dict[str, str]:
@@ -304,19 +304,21 @@ def _vault_take(chaos: Chaos) -> None:
     """Another instance's operator adopts the secret."""
     path = chaos.path()
     if _there(chaos, path):
-        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": _marks(chaos, path, "else")}, who=HUMAN)
+        chaos.stage.vault.do(
+            "POST", f"kv/metadata/{path}", {"custom_metadata": _marks(chaos, path, "else")}, owner=HUMAN
+        )
 
 
 def _vault_unmark(chaos: Chaos) -> None:
     path = chaos.path()
     if _there(chaos, path):
-        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": {}}, who=HUMAN)
+        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": {}}, owner=HUMAN)
 
 
 def _vault_plant(chaos: Chaos) -> None:
     path = chaos.path()
     if not _there(chaos, path):
-        chaos.stage.vault.do("POST", f"kv/data/{path}", {"data": {"access_token": "mine"}}, who=HUMAN)
+        chaos.stage.vault.do("POST", f"kv/data/{path}", {"data": {"access_token": "mine"}}, owner=HUMAN)
 
 
 def _vault_note(chaos: Chaos) -> None:
@@ -324,7 +326,7 @@ def _vault_note(chaos: Chaos) -> None:
     secret = chaos.stage.vault.secret(f"kv/{path}")
     if secret is not None:
         custom = {**(secret.custom or {}), "owner": "ops"}
-        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": custom}, who=HUMAN)
+        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": custom}, owner=HUMAN)
 
 
 # Secrets Manager.
@@ -346,7 +348,7 @@ def _aws_edit(chaos: Chaos) -> None:
     text = json.dumps({**json.loads(secret.text or "{}"), **_edit(chaos)})
     version = f"by-hand-{chaos.chance.getrandbits(64):032x}"
     labels = {**secret.labels, CURRENT: version, "AWSPREVIOUS": secret.current}
-    chaos.stage.aws.put(replace(secret, versions={**secret.versions, version: Value(text)}, labels=labels), who=HUMAN)
+    chaos.stage.aws.put(replace(secret, versions={**secret.versions, version: Value(text)}, labels=labels), owner=HUMAN)
 
 
 def _aws_take(chaos: Chaos) -> None:
@@ -355,23 +357,23 @@ def _aws_take(chaos: Chaos) -> None:
     if secret is not None:
         instance = chaos.chance.choice(("else", None))
         marks = {PREFIX + key: value for key, value in _marks(chaos, path, "else").items()} if instance else {}
-        chaos.stage.aws.put(replace(secret, tags=marks), who=HUMAN)
+        chaos.stage.aws.put(replace(secret, tags=marks), owner=HUMAN)
 
 
 def _aws_schedule(chaos: Chaos) -> None:
     secret = chaos.stage.aws.secrets.get(chaos.path())
     if secret is None:
         return
-    chaos.stage.aws.put(replace(secret, deleted=chaos.simulation.unix()), who=HUMAN)
+    chaos.stage.aws.put(replace(secret, deleted=chaos.simulation.unix()), owner=HUMAN)
     if chaos.chance.random() < 0.5:
         name = secret.name
-        chaos.later(2 * EVERY, lambda: chaos.stage.aws.call("RestoreSecret", {"SecretId": name}, who=HUMAN))
+        chaos.later(2 * EVERY, lambda: chaos.stage.aws.call("RestoreSecret", {"SecretId": name}, owner=HUMAN))
 
 
 def _aws_rotates(chaos: Chaos) -> None:
     secret = chaos.stage.aws.secrets.get(chaos.path())
     if secret is not None:
-        chaos.stage.aws.put(replace(secret, rotates=not secret.rotates), who=HUMAN)
+        chaos.stage.aws.put(replace(secret, rotates=not secret.rotates), owner=HUMAN)
 
 
 def _aws_plant(chaos: Chaos) -> None:
@@ -379,12 +381,12 @@ def _aws_plant(chaos: Chaos) -> None:
     token = f"planted-{chaos.chance.getrandbits(64):032x}"
     text = chaos.chance.choice((None, '{"access_token": "mine"}'))
     body = {"Name": path, "ClientRequestToken": token, **({"SecretString": text} if text else {})}
-    chaos.stage.aws.call("CreateSecret", body, who=HUMAN)
+    chaos.stage.aws.call("CreateSecret", body, owner=HUMAN)
 
 
 def _aws_note(chaos: Chaos) -> None:
     body = {"SecretId": chaos.path(), "Tags": [{"Key": "owner", "Value": "ops"}]}
-    chaos.stage.aws.call("TagResource", body, who=HUMAN)
+    chaos.stage.aws.call("TagResource", body, owner=HUMAN)
 
 
 _IN_VAULT: tuple[Deed, ...] = (

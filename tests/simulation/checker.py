@@ -32,7 +32,7 @@ _NAMED = frozenset({"access_token", "page_id", "app_id"})
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Current:
     """A secret of any store in one form: the newest content, its version, whether it is live, and the marks."""
 
     version: str
@@ -50,13 +50,13 @@ class Held:
 
 
 @lru_cache(maxsize=256)
-def of_vault(secret: kv.Secret | None) -> Held | None:
+def of_vault(secret: kv.Secret | None) -> Current | None:
     """Read a secret of Vault's."""
     if secret is None:
         return None
     newest = secret.newest
     custom = secret.custom or {}
-    return Held(
+    return Current(
         version=str(secret.current),
         data=newest.data if newest is not None else None,
         live=newest is not None and newest.live,
@@ -66,12 +66,12 @@ def of_vault(secret: kv.Secret | None) -> Held | None:
 
 
 @lru_cache(maxsize=256)
-def of_aws(secret: secrets_manager.Secret | None) -> Held | None:
+def of_aws(secret: secrets_manager.Secret | None) -> Current | None:
     """Read a secret of Secrets Manager's."""
     if secret is None:
         return None
     marks = {key.removeprefix(PREFIX): value for key, value in secret.tags.items() if key.startswith(PREFIX)}
-    return Held(
+    return Current(
         version=secret.current or "none",
         data=_object(secret.text),
         live=secret.current is not None and secret.deleted is None,
@@ -87,7 +87,7 @@ class Checker:
     simulation: Simulation
     world: World
     pages: Mapping[tuple[str, str], Page]
-    truth: Callable[[str, str], Held | None]
+    truth: Callable[[str, str], Current | None]
     canaries: Callable[[], Sequence[str]]
     violations: list[str] = field(default_factory=list)
     others: dict[tuple[str, str], list[tuple[float, object]]] = field(default_factory=dict)
@@ -108,84 +108,86 @@ class Checker:
 
     # Changes.
 
-    def changed(self, who: object, store: str, path: str, before: Held | None, after: Held | None) -> None:
+    def changed(self, owner: object, store: str, path: str, before: Current | None, after: Current | None) -> None:
         """Judge one change to what applications are served, or to marks."""
-        self.others.setdefault((store, path), []).append((self.simulation.time, who))
+        self.others.setdefault((store, path), []).append((self.simulation.time, owner))
         if after is None:
             self.removed[store, path] = self.simulation.time
-        if not isinstance(who, Life):
+        if not isinstance(owner, Life):
             return
         if before == after:
             return
         data = before is None or after is None or (before.version, before.data) != (after.version, after.data)
-        if who.doing is not None and who.doing.path == path:
-            who.doing.changes += 1
+        if owner.doing is not None and owner.doing.path == path:
+            owner.doing.changes += 1
         page = self.pages.get((store, path))
         if page is None or after is None:
-            self.fail("I2", who, "touched", store, path, "which no Page names, or removed it")
+            self.fail("I2", owner, "touched", store, path, "which no Page names, or removed it")
             return
         if data:
-            self._data(who, store, page, path, before, after)
+            self._data(owner, store, page, path, before, after)
         else:
-            self._marks(who, store, page, path, before)
+            self._marks(owner, store, page, path, before)
 
-    def _ours(self, who: Life, page: Page, held: Held | None) -> bool:
+    def _ours(self, owner: Life, page: Page, held: Current | None) -> bool:
         if held is None:
             return True
         marks = held.marks
-        return marks is not None and (marks.instance, marks.page_id) == (who.instance, page.id)
+        return marks is not None and (marks.instance, marks.page_id) == (owner.instance, page.id)
 
-    def _data(self, who: Life, store: str, page: Page, path: str, before: Held | None, after: Held) -> None:
-        self.writers[store, path, after.version] = who.instance
+    def _data(self, owner: Life, store: str, page: Page, path: str, before: Current | None, after: Current) -> None:
+        self.writers[store, path, after.version] = owner.instance
         # Vault judges a write by the version alone: whoever marks it otherwise meanwhile comes too late.
-        seen = who.doing.seen[-1:] if who.doing is not None else []
-        states = seen or who.states.get((store, path), [])
-        if not self._ours(who, page, before) and not any(self._ours(who, page, state) for state in states):
-            self.fail("I2", who, "wrote over", store, path, "which is not ours:", _about(before))
+        seen = owner.doing.seen[-1:] if owner.doing is not None else []
+        states = seen or owner.states.get((store, path), [])
+        if not self._ours(owner, page, before) and not any(self._ours(owner, page, state) for state in states):
+            self.fail("I2", owner, "wrote over", store, path, "which is not ours:", _about(before))
         lost = set(before.data or {}) - _NAMED if before is not None and before.live else set[str]()
         if any((before.data or {}).get(key) != (after.data or {}).get(key) for key in lost) if before else False:
-            self.fail("I2", who, "lost keys of others in", store, path)
+            self.fail("I2", owner, "lost keys of others in", store, path)
         new, old = after.token, before.token if before is not None else None
         if new == old:
             return
-        began = who.doing.began if who.doing is not None else self.simulation.time
-        proofs = [heard for heard in who.heard.get(new or "", []) if heard.good(page.id) and heard.at >= began - PROOF]
+        began = owner.doing.began if owner.doing is not None else self.simulation.time
+        proofs = [
+            heard for heard in owner.heard.get(new or "", []) if heard.good(page.id) and heard.at >= began - PROOF
+        ]
         if not proofs:
             valid = "which Meta calls valid " if old and self._valid(old) else ""
             self.fail(
-                "I1", who, "replaced", _fp(old), valid + "by", _fp(new), "not proven within 60 s, at", store, path
+                "I1", owner, "replaced", _fp(old), valid + "by", _fp(new), "not proven within 60 s, at", store, path
             )
         if old is not None:
-            self._reason(who, store, page, path, old)
+            self._reason(owner, store, page, path, old)
 
-    def _reason(self, who: Life, store: str, page: Page, path: str, old: str) -> None:
-        if self.removed.get((store, path), -1.0) > who.begun:
+    def _reason(self, owner: Life, store: str, page: Page, path: str, old: str) -> None:
+        if self.removed.get((store, path), -1.0) > owner.begun:
             # Vault judges by the number alone, and another secret has it by now.
             return
-        last, reason = who.last_heard(old), who.doing.reason if who.doing is not None else ""
+        last, reason = owner.last_heard(old), owner.doing.reason if owner.doing is not None else ""
         if last is None:
-            self.fail("I3", who, "replaced", _fp(old), "of which Meta never spoke, at", store, path, reason)
+            self.fail("I3", owner, "replaced", _fp(old), "of which Meta never spoke, at", store, path, reason)
         elif reason == "heal" and last.good(page.id):
-            self.fail("I3", who, "healed", _fp(old), "which Meta last called valid, at", store, path)
+            self.fail("I3", owner, "healed", _fp(old), "which Meta last called valid, at", store, path)
 
-    def _marks(self, who: Life, store: str, page: Page, path: str, before: Held | None) -> None:
-        seen = who.shown.get((store, path))
+    def _marks(self, owner: Life, store: str, page: Page, path: str, before: Current | None) -> None:
+        seen = owner.shown.get((store, path))
         for state in (before, seen):
-            if state is None or self._ours(who, page, state):
+            if state is None or self._ours(owner, page, state):
                 if state is not None:
                     return
                 continue
-            if state.marks is None and self.writers.get((store, path, state.version)) == who.instance:
+            if state.marks is None and self.writers.get((store, path, state.version)) == owner.instance:
                 return
             # What a crash of ours leaves between a first write and its mark: its keys are ours, and so is its token.
             token = state.token
             ours = state.marks is None and state.first and set(state.data or ()) == _NAMED
-            if ours and token is not None and self._proven(who, page, token):
+            if ours and token is not None and self._proven(owner, page, token):
                 return
-        self.fail("I2", who, "marked", store, path, "which is not ours:", _about(before))
+        self.fail("I2", owner, "marked", store, path, "which is not ours:", _about(before))
 
-    def _proven(self, who: Life, page: Page, token: str) -> bool:
-        last = who.last_heard(token)
+    def _proven(self, owner: Life, page: Page, token: str) -> bool:
+        last = owner.last_heard(token)
         return last is not None and last.good(page.id)
 
     def _valid(self, token: str) -> bool:
@@ -194,86 +196,88 @@ class Checker:
 
     # Answers of a store.
 
-    def answered(self, who: Life, store: str, path: str, answer: Written | StoreError) -> None:
+    def answered(self, owner: Life, store: str, path: str, answer: Written | StoreError) -> None:
         """Judge what a store says of a write, at the moment in which it says so (I4)."""
-        doing = who.doing
+        doing = owner.doing
         if doing is None:
             return
         if isinstance(answer, StoreError):
             if doing.changes and not answer.maybe_written:
-                self.fail("I4", who, "was told that nothing was done at", store, path, answer.reason, "though it was")
+                self.fail(
+                    "I4", owner, "was told that nothing was done at", store, path, answer.error_code, "though it was"
+                )
             return
         held = self.truth(store, path)
-        meddled = self._meddled(who, store, path, doing.began)
+        meddled = self._meddled(owner, store, path, doing.began)
         if not answer.confirmed or meddled:
             return
         if held is None or held.marks is None or doing.token not in (None, held.token):
-            self.fail("I4", who, "was told of a confirmed write at", store, path, "and there is", _about(held))
+            self.fail("I4", owner, "was told of a confirmed write at", store, path, "and there is", _about(held))
 
-    def _meddled(self, who: Life, store: str, path: str, since: float) -> bool:
+    def _meddled(self, owner: Life, store: str, path: str, since: float) -> bool:
         """Say whether anybody else changed this since then."""
-        return any(when >= since and other is not who for when, other in self.others.get((store, path), []))
+        return any(when >= since and other is not owner for when, other in self.others.get((store, path), []))
 
     # Reports.
 
-    def reported(self, who: Life, report: Report) -> None:
+    def reported(self, owner: Life, report: Report) -> None:
         """Judge a report as it is given out."""
         self.reports += 1
-        self._silent(who, report)
+        self._silent(owner, report)
         for page in report.pages:
-            self._isolated_page(who, page)
+            self._isolated_page(owner, page)
             for entry in page.stores:
-                self._served(who, page, entry)
-                self._isolated(who, page, entry)
+                self._served(owner, page, entry)
+                self._isolated(owner, page, entry)
 
     def url(self, url: str) -> None:
         """Judge an URL that goes out."""
         if "EAA" in url or any(secret in url for secret in self.canaries()):
             self.fail("I6", "a secret is in an URL")
 
-    def _silent(self, who: Life, report: Report) -> None:
+    def _silent(self, owner: Life, report: Report) -> None:
         text = json.dumps(as_json(report)) + repr([(event.name, event.fields) for event in events(report)])
         if "EAA" in text or any(secret in text for secret in self.canaries()):
-            self.fail("I6", who, "told a secret in a report or an event")
+            self.fail("I6", owner, "told a secret in a report or an event")
         if "made a mistake" in text:
-            self.fail("I7", who, "made a mistake:", text[text.index("made a mistake") :][:160])
+            self.fail("I7", owner, "made a mistake:", text[text.index("made a mistake") :][:160])
 
-    def _served(self, who: Life, page: PageEntry, entry: StoreEntry) -> None:
+    def _served(self, owner: Life, page: PageEntry, entry: StoreEntry) -> None:
         # What another writer put there after it was read is not what the report speaks of, but what the next one will.
-        token = who.seen.get((entry.key.store, entry.key.path), {}).get(entry.fingerprint or "")
-        last = who.last_heard(token) if token is not None else None
+        token = owner.seen.get((entry.key.store, entry.key.path), {}).get(entry.fingerprint or "")
+        last = owner.last_heard(token) if token is not None else None
         where = f"{entry.key.store} {entry.key.path}"
         if entry.served == "broken" and token is not None and (last is None or last.good(page.id)):
-            self.fail("I3", who, "called broken", where, _fp(token), "of which Meta last said", last)
+            self.fail("I3", owner, "called broken", where, _fp(token), "of which Meta last said", last)
         if entry.served != "verified":
             return
         if token is None:
             self.fail(
-                "I8", who, "called verified", entry.fingerprint, "at", where, "where it was not shown in this cycle"
+                "I8", owner, "called verified", entry.fingerprint, "at", where, "where it was not shown in this cycle"
             )
         elif last is None or not last.good(page.id):
-            self.fail("I8", who, "called verified", _fp(token), "at", where, "of which Meta last said", last)
+            self.fail("I8", owner, "called verified", _fp(token), "at", where, "of which Meta last said", last)
         elif self.simulation.time - last.at > Rhythm().stale_after.total_seconds():
-            self.fail("I8", who, "called verified", _fp(token), "at", where, "judged too long ago")
-        elif who.refused.get(token, -1.0) > last.at:
-            self.fail("I8", who, "called verified", _fp(token), "at", where, "which was refused since")
+            self.fail("I8", owner, "called verified", _fp(token), "at", where, "judged too long ago")
+        elif owner.refused.get(token, -1.0) > last.at:
+            self.fail("I8", owner, "called verified", _fp(token), "at", where, "which was refused since")
         elif entry.verified_at is None or entry.verified_at > self.simulation.now():
-            self.fail("I8", who, "was verified at no time:", where)
+            self.fail("I8", owner, "was verified at no time:", where)
 
-    def _isolated_page(self, who: Life, page: PageEntry) -> None:
-        if "graph" in who.disturbed:
+    def _isolated_page(self, owner: Life, page: PageEntry) -> None:
+        if "graph" in owner.disturbed:
             self.scope.add("*")
-        if page.verdict.value != "valid" and not self.scope & {"*", page.name, page.system_user}:
-            self.fail("I7", who, page.name, "is", page.verdict.value, "though nothing ever went wrong for it")
+        if page.fetched.value != "valid" and not self.scope & {"*", page.name, page.system_user}:
+            self.fail("I7", owner, page.name, "is", page.fetched.value, "though nothing ever went wrong for it")
 
-    def _isolated(self, who: Life, page: PageEntry, entry: StoreEntry) -> None:
+    def _isolated(self, owner: Life, page: PageEntry, entry: StoreEntry) -> None:
         store, path = entry.key.store, entry.key.path
-        if store in who.disturbed or entry.action not in (Kind.FAILED, Kind.REFUSED):
+        if store in owner.disturbed or entry.action not in (Kind.FAILED, Kind.REFUSED):
             return
-        if entry.action is Kind.FAILED and not self._meddled(who, store, path, who.begun - _LATEST):
-            self.fail("I7", who, store, path, "failed with", entry.error, "though the store was well")
+        if entry.action is Kind.FAILED and not self._meddled(owner, store, path, owner.begun - _LATEST):
+            self.fail("I7", owner, store, path, "failed with", entry.error_code, "though the store was well")
         if entry.action is Kind.REFUSED and not self.others.get((store, path)):
-            self.fail("I7", who, store, path, "was refused, though nobody ever touched it")
+            self.fail("I7", owner, store, path, "was refused, though nobody ever touched it")
 
     # The end.
 
@@ -283,8 +287,8 @@ class Checker:
             told = {problem.code for problem in page.problems}
             yield from (why for entry in page.stores for why in self._unlike_entry(report, page, entry, told))
             needed = any(entry.action is not Kind.REFUSED for entry in page.stores)
-            if page.verdict.value != "valid" and needed and not told <= _REMEMBERED:
-                yield f"{page.name} is {page.verdict.value}: {sorted(told)}"
+            if page.fetched.value != "valid" and needed and not told <= _REMEMBERED:
+                yield f"{page.name} is {page.fetched.value}: {sorted(told)}"
 
     def _unlike_entry(self, report: Report, page: PageEntry, entry: StoreEntry, told: Collection[str]) -> Iterator[str]:
         held = self.truth(entry.key.store, entry.key.path)
@@ -297,11 +301,11 @@ class Checker:
             if entry.action is not Kind.REFUSED:
                 yield f"{where} is a person's to decide, and {entry.action.value}: {_about(held)}"
         elif entry.served != "verified" or entry.action not in (Kind.UNCHANGED, Kind.KEPT):
-            yield f"{where} is {entry.served}, {entry.action.value} {entry.reason} {entry.error}"
+            yield f"{where} is {entry.served}, {entry.action.value} {entry.reason} {entry.error_code}"
         elif held is None or held.token is None or not self._valid(held.token):
             yield f"{where} holds {_about(held)}, which does not work"
 
-    def _is_humans(self, report: Report, page: PageEntry, held: Held | None) -> bool:
+    def _is_humans(self, report: Report, page: PageEntry, held: Current | None) -> bool:
         if held is None:
             return False
         marks = held.marks
@@ -312,7 +316,7 @@ class Checker:
         return not (held.first and held.live and keys and held.token is not None and self._valid(held.token))
 
 
-def _about(held: Held | None) -> str:
+def _about(held: Current | None) -> str:
     if held is None:
         return "nothing"
     marks = held.marks

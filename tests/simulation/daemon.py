@@ -175,7 +175,7 @@ class Daemon:
             stores=stores,
             clock=clock,
             memory=memory,
-            asks_twice=self.habits.cycles is not None,
+            confirm_mass_invalid=self.habits.cycles is not None,
         )
         report, after = run(task, write=True, cycle=f"{self.name}-{self.done}")
         return after, report
@@ -189,7 +189,7 @@ def _through_a_file(memory: Memory) -> Memory:
 
 def _told(report: Report) -> list[str]:
     return [
-        f"{page.name}={page.verdict.value}:"
+        f"{page.name}={page.fetched.value}:"
         + ",".join(f"{entry.action.value}/{entry.reason or ''}/{entry.served}" for entry in page.stores)
         for page in report.pages
     ]

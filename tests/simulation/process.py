@@ -141,20 +141,20 @@ class Life:
         if fate - weather.hang < weather.lost_answer:
             self._disturb(service, what, "answer lost")
             raise HttpError("reset", maybe_sent=True)
-        for place, token in values:
-            self.see(place, token)
-        for place, state in pending:
-            self.shown[place] = state
-            self.states.setdefault(place, []).append(state)
-            if self.doing is not None and self.doing.path == place[1]:
+        for target, token in values:
+            self.see(target, token)
+        for target, state in pending:
+            self.shown[target] = state
+            self.states.setdefault(target, []).append(state)
+            if self.doing is not None and self.doing.path == target[1]:
                 self.doing.seen.append(state)
             if state is not None and state.token is not None:
-                self.see(place, state.token)
+                self.see(target, state.token)
         return answer
 
-    def see(self, place: tuple[str, str], token: str) -> None:
+    def see(self, target: tuple[str, str], token: str) -> None:
         """Note that a token is known to have been at a place in this cycle."""
-        self.seen.setdefault(place, {})[fingerprint(token)] = token
+        self.seen.setdefault(target, {})[fingerprint(token)] = token
 
     def begin(self) -> None:
         """Start a cycle: what was seen in the last one is no longer what is there."""

@@ -96,14 +96,14 @@ class SecretsManager:
         self._listed: dict[str, list[tuple[float, Secret | None]]] = {}
         self._tokens: set[str] = set()
 
-    def call(self, operation: str, body: Json, *, who: object = None) -> tuple[int, Json]:
+    def call(self, operation: str, body: Json, *, owner: object = None) -> tuple[int, Json]:
         """Carry out one call; gives the HTTP status and the body."""
         act = _OPERATIONS.get(operation)
         with self.lock:
             try:
                 if act is None:
                     raise Failure("UnknownOperationException", operation)  # noqa: TRY301 - answered as any other
-                return 200, act(self, body, who)
+                return 200, act(self, body, owner)
             except Failure as failure:
                 return failure.status, {"__type": failure.code, "Message": failure.text}
 
@@ -115,11 +115,11 @@ class SecretsManager:
             shown = {version: replace(value, seen_from=0.0) for version, value in secret.versions.items()}
             self.secrets[name] = replace(secret, versions=shown)
 
-    def put(self, secret: Secret, *, who: object = None) -> None:
+    def put(self, secret: Secret, *, owner: object = None) -> None:
         """Make a secret what it is to be, whoever forbids it."""
-        self._change(who, secret.name, secret)
+        self._change(owner, secret.name, secret)
 
-    def _change(self, who: object, name: str, after: Secret | None) -> None:
+    def _change(self, owner: object, name: str, after: Secret | None) -> None:
         before = self.secrets.get(name)
         if after is None:
             self.secrets.pop(name, None)
@@ -128,7 +128,7 @@ class SecretsManager:
         history = self._listed.setdefault(name, [])
         last = history[-1][0] if history else 0.0
         history.append((max(last, self.unix() + self.list_lag()), after))
-        self.changed(who, name, before, after)
+        self.changed(owner, name, before, after)
 
     def _find(self, body: Json) -> Secret:
         wanted = str(body.get("SecretId", ""))
@@ -147,7 +147,7 @@ class SecretsManager:
 
     # The operations.
 
-    def create(self, body: Json, who: object) -> Json:
+    def create(self, body: Json, owner: object) -> Json:
         """CreateSecret."""
         name, token = str(body.get("Name", "")), _token(body)
         if not _NAME.fullmatch(name):
@@ -167,11 +167,11 @@ class SecretsManager:
             return {"ARN": old.arn, "Name": name, "VersionId": token}
         arn = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:{name}-{abs(hash_of(name)) % 10**6:06d}"
         versions, labels = ({token: value}, {CURRENT: token}) if value is not None else ({}, {})
-        self._change(who, name, Secret(name, arn, self.unix(), versions, labels, tags))
-        self.shown(who, name, self.secrets[name])
+        self._change(owner, name, Secret(name, arn, self.unix(), versions, labels, tags))
+        self.shown(owner, name, self.secrets[name])
         return {"ARN": arn, "Name": name, **({"VersionId": token} if value is not None else {})}
 
-    def put_value(self, body: Json, who: object) -> Json:
+    def put_value(self, body: Json, owner: object) -> Json:
         """PutSecretValue."""
         found, token, value = self._to_write(body), _token(body), self._value(body)
         if value is None:
@@ -188,10 +188,10 @@ class SecretsManager:
         for stage in stages:
             labels = _moved(labels, stage, token)
         after = replace(found, versions={**found.versions, token: value}, labels=labels)
-        self._change(who, found.name, after)
+        self._change(owner, found.name, after)
         return self._version(after, token)
 
-    def move_stage(self, body: Json, who: object) -> Json:
+    def move_stage(self, body: Json, owner: object) -> Json:
         """UpdateSecretVersionStage."""
         found, label = self._to_write(body), str(body.get("VersionStage", ""))
         to, source = body.get("MoveToVersionId"), body.get("RemoveFromVersionId")
@@ -207,10 +207,10 @@ class SecretsManager:
             raise Failure("InvalidParameterException", "AWSCURRENT can be moved, and not removed.")
         labels = _moved(dict(found.labels), label, to) if to is not None else _without(found.labels, label)
         after = replace(found, labels=labels)
-        self._change(who, found.name, after)
+        self._change(owner, found.name, after)
         return {"ARN": found.arn, "Name": found.name}
 
-    def get_value(self, body: Json, who: object) -> Json:
+    def get_value(self, body: Json, owner: object) -> Json:
         """GetSecretValue."""
         found = self._find(body)
         if found.name == self.forbidden:
@@ -226,10 +226,10 @@ class SecretsManager:
         if value is None or version is None or (body.get("VersionId") and value.seen_from > self.unix()):
             what = f"VersionId: {version}" if body.get("VersionId") else f"staging label: {stage or CURRENT}"
             raise Failure("ResourceNotFoundException", f"Secrets Manager can't find the secret value for {what}")
-        self.valued(who, found.name, value.text)
+        self.valued(owner, found.name, value.text)
         return self._content(found, version, value)
 
-    def batch(self, body: Json, who: object) -> Json:
+    def batch(self, body: Json, owner: object) -> Json:
         """BatchGetSecretValue."""
         names = body.get("SecretIdList") or []
         if not 1 <= len(names) <= _AT_ONCE:
@@ -237,18 +237,18 @@ class SecretsManager:
         values, errors = [], []
         for name in names:
             try:
-                values.append(self.get_value({"SecretId": name}, who))
+                values.append(self.get_value({"SecretId": name}, owner))
             except Failure as failure:
                 errors.append({"SecretId": name, "ErrorCode": failure.code, "Message": failure.text})
         return {"SecretValues": values, "Errors": errors}
 
-    def describe(self, body: Json, who: object) -> Json:
+    def describe(self, body: Json, owner: object) -> Json:
         """DescribeSecret."""
         found = self._find(body)
-        self.shown(who, found.name, found)
+        self.shown(owner, found.name, found)
         return {**self._row(found), "VersionIdsToStages": found.stages()}
 
-    def list(self, body: Json, who: object) -> Json:
+    def list(self, body: Json, owner: object) -> Json:
         """ListSecrets: as the account was some time ago."""
         size = int(body.get("MaxResults", _PAGE))
         if not 1 <= size <= _PAGE:
@@ -266,44 +266,44 @@ class SecretsManager:
             if prefixes and not any(name.startswith(prefix) for prefix in prefixes):
                 continue
             rows.append({**self._row(found), "SecretVersionsToStages": found.stages()})
-            self.shown(who, name, found)
+            self.shown(owner, name, found)
         more = {"NextToken": f"page-{start + size}"} if len(rows) > start + size else {}
         self._tokens.update(more.values())
         return {"SecretList": rows[start : start + size], **more}
 
-    def tag(self, body: Json, who: object) -> Json:
+    def tag(self, body: Json, owner: object) -> Json:
         """TagResource."""
         found = self._to_write(body)
-        self._change(who, found.name, replace(found, tags={**found.tags, **_tags(body, found.tags)}))
+        self._change(owner, found.name, replace(found, tags={**found.tags, **_tags(body, found.tags)}))
         return {}
 
-    def untag(self, body: Json, who: object) -> Json:
+    def untag(self, body: Json, owner: object) -> Json:
         """UntagResource."""
         found = self._to_write(body)
         gone = set(body.get("TagKeys") or [])
         tags = {key: value for key, value in found.tags.items() if key not in gone}
-        self._change(who, found.name, replace(found, tags=tags))
+        self._change(owner, found.name, replace(found, tags=tags))
         return {}
 
-    def delete(self, body: Json, who: object) -> Json:
+    def delete(self, body: Json, owner: object) -> Json:
         """DeleteSecret: after some days, or at once."""
         found = self._find(body)
         now = self.unix()
         force = body.get("ForceDeleteWithoutRecovery") is True
         days = int(body.get("RecoveryWindowInDays", 30))
-        self._change(who, found.name, None if force else replace(found, deleted=now))
+        self._change(owner, found.name, None if force else replace(found, deleted=now))
         return {"ARN": found.arn, "Name": found.name, "DeletionDate": now + (0 if force else days * 86_400)}
 
-    def restore(self, body: Json, who: object) -> Json:
+    def restore(self, body: Json, owner: object) -> Json:
         """RestoreSecret."""
         found = self._find(body)
-        self._change(who, found.name, replace(found, deleted=None))
+        self._change(owner, found.name, replace(found, deleted=None))
         return {"ARN": found.arn, "Name": found.name}
 
     def _as_listed(self, name: str) -> Secret | None:
         history = self._listed[name]
-        place = bisect.bisect_right(history, self.unix(), key=lambda entry: entry[0])
-        return history[place - 1][1] if place else None
+        target = bisect.bisect_right(history, self.unix(), key=lambda entry: entry[0])
+        return history[target - 1][1] if target else None
 
     def _value(self, body: Json) -> Value | None:
         text, binary = body.get("SecretString"), body.get("SecretBinary")
@@ -352,7 +352,7 @@ Fault = Literal["throttled", "internal"]
 
 def hash_of(text: str) -> int:
     """Give a number that follows from the text alone, in every process."""
-    return sum(ord(letter) * 31**place for place, letter in enumerate(text[-40:]))
+    return sum(ord(letter) * 31**target for target, letter in enumerate(text[-40:]))
 
 
 def _moved(labels: dict[str, str], label: str, to: str) -> dict[str, str]:

@@ -153,7 +153,7 @@ def aws_send(
             if code is not None:
                 life.disturbed.add(store)
                 return (500 if code == "InternalServiceError" else 400), {"__type": code, "Message": "no"}
-            return model.call(operation, body, who=life)
+            return model.call(operation, body, owner=life)
 
         try:
             return life.call(store, f"{store} {operation} {name}", AWS_READ_TIMEOUT, carry_out)

@@ -21,7 +21,7 @@ from sync.stores.vault.store import VaultStore
 from tests.simulation.aws_http import over
 from tests.simulation.boto import aws_apart
 from tests.simulation.chaos import Chaos
-from tests.simulation.checker import Checker, Held, of_aws, of_vault, token_in
+from tests.simulation.checker import Checker, Current, of_aws, of_vault, token_in
 from tests.simulation.daemon import EVERY, Daemon, Habits, Site
 from tests.simulation.policy import parse
 from tests.simulation.process import Life, LifeClock, Weather
@@ -81,7 +81,7 @@ class Stage:
         self.checker = Checker(
             self.simulation,
             self.world,
-            {(key.store, key.path): page for page in self.pages for key in page.places},
+            {(key.store, key.path): page for page in self.pages for key in page.targets},
             self.truth,
             lambda: (self.world.app.secret, "s.simulated"),
         )
@@ -115,7 +115,7 @@ class Stage:
             self.simulation.trace,
         )
 
-    def truth(self, store: str, path: str) -> Held | None:
+    def truth(self, store: str, path: str) -> Current | None:
         """Give what a store holds in truth."""
         return of_aws(self.aws.secrets.get(path)) if store == "aws" else of_vault(self.vault.secret(f"kv/{path}"))
 
@@ -155,7 +155,7 @@ class Stage:
                 system_user=users[number % len(users)],
                 app="messenger",
                 app_id=self.world.app.id,
-                places=tuple(Key(store, f"meta/pages/{page.name}") for store in stores),
+                targets=tuple(Key(store, f"meta/pages/{page.name}") for store in stores),
                 payload=PayloadTemplate.parse(_TEMPLATE, {"id": page.id, "app_id": self.world.app.id}),
                 labels={"team": "crm"} if number == 0 else {},
             )
@@ -165,29 +165,29 @@ class Stage:
     def _watch(self) -> None:
         checker = self.checker
 
-        def vault_changed(who: object, key: str, before: Any, after: Any) -> None:
-            checker.changed(who, "vault", key.removeprefix("kv/"), of_vault(before), of_vault(after))
+        def vault_changed(owner: object, key: str, before: Any, after: Any) -> None:
+            checker.changed(owner, "vault", key.removeprefix("kv/"), of_vault(before), of_vault(after))
 
-        def vault_shown(who: object, key: str, secret: Any) -> None:
-            if isinstance(who, Life):
-                who.show("vault", key.removeprefix("kv/"), of_vault(secret))
+        def vault_shown(owner: object, key: str, secret: Any) -> None:
+            if isinstance(owner, Life):
+                owner.show("vault", key.removeprefix("kv/"), of_vault(secret))
 
-        def aws_changed(who: object, name: str, before: Any, after: Any) -> None:
-            checker.changed(who, "aws", name, of_aws(before), of_aws(after))
+        def aws_changed(owner: object, name: str, before: Any, after: Any) -> None:
+            checker.changed(owner, "aws", name, of_aws(before), of_aws(after))
 
-        def aws_shown(who: object, name: str, secret: Any) -> None:
-            if isinstance(who, Life):
-                who.show("aws", name, of_aws(secret))
+        def aws_shown(owner: object, name: str, secret: Any) -> None:
+            if isinstance(owner, Life):
+                owner.show("aws", name, of_aws(secret))
 
-        def aws_valued(who: object, name: str, text: str | None) -> None:
-            if isinstance(who, Life):
-                who.show_value("aws", name, token_in(text))
+        def aws_valued(owner: object, name: str, text: str | None) -> None:
+            if isinstance(owner, Life):
+                owner.show_value("aws", name, token_in(text))
 
         self.vault.changed, self.vault.shown = vault_changed, vault_shown
         self.aws.changed, self.aws.shown, self.aws.valued = aws_changed, aws_shown, aws_valued
 
     def _stores(self, life: Life, clock: LifeClock) -> Mapping[str, Store]:
-        used = sorted({key.store for page in self.pages for key in page.places})
+        used = sorted({key.store for page in self.pages for key in page.targets})
         return {
             name: self._vault_store(life, clock) if name == "vault" else self._aws_store(life, clock) for name in used
         }

@@ -37,7 +37,7 @@ class Ask:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    who: object = None
+    owner: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +175,14 @@ class Vault:
     def secret(self, key: str, *, at: int | None = None) -> Secret | None:
         """Give a secret by mount and path, as of the newest entry or of this one."""
         history = self._history.get(key, [])
-        place = len(history) if at is None else bisect.bisect_right(history, at, key=lambda entry: entry[0])
-        return history[place - 1][1] if place else None
+        target = len(history) if at is None else bisect.bisect_right(history, at, key=lambda entry: entry[0])
+        return history[target - 1][1] if target else None
 
     def keys(self, prefix: str, *, at: int | None = None) -> list[str]:
         """List what there is below a prefix."""
         return sorted(key for key in self._history if key.startswith(prefix) and self.secret(key, at=at) is not None)
 
-    def _commit(self, who: object, key: str, after: Secret | None) -> None:
+    def _commit(self, owner: object, key: str, after: Secret | None) -> None:
         before = self.secret(key)
         self._commits += 1
         now = self.unix()
@@ -193,7 +193,7 @@ class Vault:
             last = node.reached[-1] if node.reached else 0.0
             node.reached.append(max(last, now + self.lag(), node.held_until))
         self._history.setdefault(key, []).append((self._commits, after))
-        self.changed(who, key, before, after)
+        self.changed(owner, key, before, after)
 
     # Requests.
 
@@ -210,14 +210,14 @@ class Vault:
             return self._reply(said, self._commits if ask.method != "GET" else self._asked)
 
     def do(
-        self, method: str, path: str, body: object = None, *, kind: str = "application/json", who: object = None
+        self, method: str, path: str, body: object = None, *, kind: str = "application/json", owner: object = None
     ) -> Json:
         """Do as root, at the leader and beside all that goes wrong, what must succeed."""
         headers = {"x-vault-token": "root", "content-type": kind}
         with self.lock:
             plain, _, query = path.partition("?")
             asked = dict(part.split("=") for part in query.split("&") if part)
-            ask = Ask(method, plain, asked, headers, json.dumps(body).encode() if body is not None else b"", who)
+            ask = Ask(method, plain, asked, headers, json.dumps(body).encode() if body is not None else b"", owner)
             kept = self._leaderless_until, self._leader.dead_until, self.stumbles
             self._leaderless_until, self._leader.dead_until, self.stumbles = 0.0, 0.0, None
             said = self._routed(ask, self._leader, self._commits, (ROOT,))
@@ -369,7 +369,7 @@ class Vault:
         if not _may(policies, f"{mount}/{kind}/{path}", need):
             return refused(403, DENIED)
         if ask.method == "GET":
-            self.shown(ask.who, key, local)
+            self.shown(ask.owner, key, local)
             return kv.read(local) if kind == "data" else kv.metadata(local)
         return self._written(ask, where, key, node, local)
 
@@ -388,9 +388,9 @@ class Vault:
             return refused(500, "leadership lost while committing log")
         said, change = self._outcome(ask, where[1], self.secret(key))
         if change is not None:
-            self._commit(ask.who, key, change.after)
+            self._commit(ask.owner, key, change.after)
         if ask.method != "DELETE" and said.status < 500 and not said.bare:
-            self.shown(ask.who, key, self.secret(key))
+            self.shown(ask.owner, key, self.secret(key))
         return refused(500, "leadership lost while committing log") if stumbles == "done" else said
 
     def _outcome(self, ask: Ask, kind: str, secret: Secret | None) -> kv.Outcome:
@@ -428,7 +428,7 @@ class Vault:
             names = sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in found})
             return Said(200, {"data": {"keys": names}}) if names else NOTHING
         for name, secret in found.items():
-            self.shown(ask.who, start + name, secret)
+            self.shown(ask.owner, start + name, secret)
         infos = {name: kv.described(secret) for name, secret in found.items() if secret is not None}
         return Said(200, {"data": {"keys": sorted(infos), "key_info": infos} if infos else {}})
 

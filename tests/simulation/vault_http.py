@@ -17,10 +17,10 @@ def _split(url: str) -> tuple[str, Mapping[str, str]]:
     return unquote(parts.path).removeprefix("/v1/"), dict(parse_qsl(parts.query))
 
 
-def to_ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None, who: object = None) -> Ask:
+def to_ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None, owner: object = None) -> Ask:
     """Make the model's request of one that was to go over the wire."""
     path, query = _split(url)
-    return Ask(method, path, query, {name.lower(): value for name, value in headers.items()}, body or b"", who)
+    return Ask(method, path, query, {name.lower(): value for name, value in headers.items()}, body or b"", owner)
 
 
 class VaultHttp(Http):

@@ -81,11 +81,11 @@ class Scene:
         assert self.everything() == self.before
 
 
-def assert_told(problems: list[Mapping[str, Any]], code: str, who: str, *words: str) -> None:
+def assert_told(problems: list[Mapping[str, Any]], code: str, owner: str, *words: str) -> None:
     """There is this one problem, with who acts, and a remedy in a sentence that has these words."""
     assert codes(problems) == [code]
     problem = problems[0]
-    assert problem["who"] == who
+    assert problem["owner"] == owner
     assert problem["message"]
     assert len(problem["remedy"].split()) > 1
     assert problem["remedy"][0].isupper()
@@ -94,27 +94,27 @@ def assert_told(problems: list[Mapping[str, Any]], code: str, who: str, *words: 
     assert [word for word in words if word not in told] == [], told
 
 
-def assert_all_told(ran: Ran, code: str, who: str, *words: str) -> None:
+def assert_all_told(ran: Ran, code: str, owner: str, *words: str) -> None:
     """Every Page has this one problem."""
     for page in ran.report["pages"]:
-        assert_told(page["problems"], code, who, *words)
+        assert_told(page["problems"], code, owner, *words)
 
 
 def assert_stores_told(ran: Ran, error: str, *words: str) -> None:
     """Every place has failed for this reason, which an operator is told; nothing is called right or wrong for it."""
     for page in ran.report["pages"]:
-        place = page["stores"][0]
-        assert (place["action"], place["error"], place["confirmed"]) == ("failed", error, None)
-        assert_told(place["problems"], "store-failed", "operator", *words)
+        target = page["stores"][0]
+        assert (target["action"], target["error_code"], target["confirmed"]) == ("failed", error, None)
+        assert_told(target["problems"], "store-failed", "operator", *words)
 
 
 def actions(ran: Ran, *, but: str = "") -> set[tuple[str, str]]:
     """Give what was done and what is served at the places of every Page but one."""
     return {
-        (place["action"], place["served"])
+        (target["action"], target["served"])
         for page in ran.report["pages"]
         if page["name"] != but
-        for place in page["stores"]
+        for target in page["stores"]
     }
 
 

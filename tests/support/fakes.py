@@ -18,11 +18,11 @@ from sync.core.model import (
     Key,
     Marks,
     Page,
-    Parent,
     Probe,
     SourceError,
     Stored,
     StoreError,
+    SystemUserToken,
     TokenFacts,
     Verdict,
     Version,
@@ -32,13 +32,13 @@ from sync.core.payload import Payload, PayloadTemplate
 from sync.core.report.report import Report
 from sync.core.secret import Secret
 from sync.cycle import Task, run
-from sync.graph.parents import judge_parent
+from sync.graph.user_tokens import judge_user_token
 from sync.runtime.threads import Stopping
 from sync.stores.interface import Capabilities, Store
-from tests.support.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts
+from tests.support.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, USER_ID, USER_TOKEN, facts
 
 T = TypeVar("T")
-CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", who="nobody")
+CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", owner="nobody")
 
 
 class Killed(BaseException):
@@ -99,13 +99,13 @@ class World:
     asked: list[frozenset[Secret]] = field(default_factory=list)
     probed: list[frozenset[Secret]] = field(default_factory=list)
     read: list[frozenset[str]] = field(default_factory=list)
-    alone: list[frozenset[str]] = field(default_factory=list)
+    individually: list[frozenset[str]] = field(default_factory=list)
     by_id: list[frozenset[str]] = field(default_factory=list)
     refused: set[Secret] = field(default_factory=set)
     """Refused by Graph though Meta calls them valid."""
     quota: int | None = None
     """So many tokens are asked about in a cycle, urgent ones apart."""
-    parent: Secret = PARENT_TOKEN
+    user_token: Secret = USER_TOKEN
     users: dict[Secret, TokenFacts] = field(default_factory=dict)
     """What Meta says of system users' tokens that are not the usual one, which never ends."""
     renewed: dict[str, Any] = field(default_factory=dict)
@@ -154,23 +154,23 @@ class GraphInMemory:
         self.requests += 1
         self._world.before(name)
 
-    def parents(self) -> Mapping[str, Parent]:
+    def user_tokens(self) -> Mapping[str, SystemUserToken]:
         """Judge the system users: an error under a user's name is its verdict."""
-        self._called("parents")
-        return {user: self._parent(user) for user in self._users}
+        self._called("user_tokens")
+        return {user: self._user_token(user) for user in self._users}
 
-    def _parent(self, user: str) -> Parent:
+    def _user_token(self, user: str) -> SystemUserToken:
         error = self._world.errors.get(user)
-        said = self._world.users.get(self._world.parent, self._world.user_facts())
-        verdict = judge_parent(said, APP_ID, self._world.clock.now())
+        said = self._world.users.get(self._world.user_token, self._world.user_facts())
+        verdict = judge_user_token(said, APP_ID, self._world.clock.now())
         if error is not None:
             verdict = Verdict(error.state, (error.problem,))
-        return Parent(user, "messenger", self._world.parent, verdict)
+        return SystemUserToken(user, "messenger", self._world.user_token, verdict)
 
     @property
-    def ahead(self) -> timedelta:
+    def skew(self) -> timedelta:
         """Go by the same clock; it is looked at last, so that a test can let time pass between reading and writing."""
-        self._world.before("ahead")
+        self._world.before("skew")
         return timedelta(0)
 
     @property
@@ -190,18 +190,18 @@ class GraphInMemory:
         refused = self._world.dead | self._world.refused
         return {token: "refused" if token in refused else "answered" for token in pages}
 
-    def refresh(self, system_user: str) -> Secret | SourceError:
-        """Give a new token, or the error under ``refresh``."""
-        self._called("refresh")
-        return self._world.errors.get("refresh") or self._world.exchange()
+    def exchange(self, system_user: str) -> Secret | SourceError:
+        """Give a new token, or the error under ``exchange``."""
+        self._called("exchange")
+        return self._world.errors.get("exchange") or self._world.exchange()
 
     def read(
-        self, pages: Sequence[Page], *, alone: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
+        self, pages: Sequence[Page], *, individually: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
     ) -> Mapping[str, Fetched | SourceError]:
         """Give each Page's token, or the error under its name or its system user's."""
         self._called("read")
         self._world.read.append(frozenset(page.name for page in pages))
-        self._world.alone.append(alone)
+        self._world.individually.append(individually)
         self._world.by_id.append(by_id)
         if self._world.changing:
             self._world.generation += 1
@@ -364,6 +364,6 @@ def make_page(name: str, number: int, stores: Sequence[str], user: str) -> Page:
         system_user=user,
         app="messenger",
         app_id=APP_ID,
-        places=tuple(Key(store, f"meta/pages/{name}") for store in stores),
+        targets=tuple(Key(store, f"meta/pages/{name}") for store in stores),
         payload=PayloadTemplate.parse(DEFAULT_TEMPLATE, {"id": str(100 + number), "app_id": APP_ID}),
     )

@@ -104,4 +104,4 @@ def _actions(world: SmallWorld) -> list[str]:
     """Run the next cycle; gives what it did at each place."""
     report = world.cycle()
     assert report.result == "ok", [problem for page in report.pages for problem in page.problems]
-    return [place.action.value for page in report.pages for place in page.stores]
+    return [target.action.value for page in report.pages for target in page.stores]

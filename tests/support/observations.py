@@ -18,11 +18,11 @@ from sync.core.model import (
     Key,
     Marks,
     Page,
-    Parent,
     SourceError,
     State,
     Stored,
     StoreError,
+    SystemUserToken,
     TokenFacts,
     Verdict,
 )
@@ -36,9 +36,9 @@ from tests.support.values import (
     KEY,
     NOW,
     PAGE_ID,
-    PARENT,
-    PARENT_TOKEN,
     USER_ID,
+    USER_TOKEN,
+    USER_TOKEN_FINGERPRINT,
     WEEK,
     page,
     template,
@@ -93,7 +93,7 @@ told = st.one_of(st.just(GOOD), usually(facts, errors))
 
 pages = st.builds(
     page,
-    places=st.just((KEY, AWS)),
+    targets=st.just((KEY, AWS)),
     payload=st.sampled_from([template(), template({"t": "Bearer {token}"}), template("{token}\n")]),
     labels=st.sampled_from([{}, {"team": "crm"}]),
     checks=st.builds(
@@ -107,7 +107,7 @@ marks = st.builds(
     app_id=mostly(APP_ID, "9"),
     fingerprint=st.sampled_from([token.fingerprint for token in TOKENS]),
     system_user_id=mostly(USER_ID, "9", None),
-    parent=mostly(PARENT, "earlier", None),
+    system_user_fingerprint=mostly(USER_TOKEN_FINGERPRINT, "earlier", None),
     written_at=mostly("2026-11-24T00:00:00Z", ""),
     hold=mostly(None, "held"),
     labels=st.sampled_from([{}, {"team": "crm"}, {"old": "label"}]),
@@ -144,22 +144,22 @@ fetched = usually(st.sampled_from([Fetched(token) for token in TOKENS]), errors)
 verdicts = mostly(
     Verdict(State.VALID, facts=TokenFacts(NOW, True, "SYSTEM_USER", APP_ID, user_id=USER_ID)),
     Verdict(State.UNKNOWN),
-    Verdict(State.INVALID, (Problem("system-user-dead", "Dead."),)),
+    Verdict(State.INVALID, (Problem("system-user-invalid", "Dead."),)),
 )
-users = st.builds(Parent, st.just("main"), st.just("messenger"), mostly(PARENT_TOKEN, None), verdicts)
-parents = usually(users, st.none())
+users = st.builds(SystemUserToken, st.just("main"), st.just("messenger"), mostly(USER_TOKEN, None), verdicts)
+user_tokens = usually(users, st.none())
 
 
 @st.composite
 def observations(draw: st.DrawFn) -> tuple[Page, Observation]:
     """Draw a Page with two places and everything that a cycle may have read about it."""
     of_page = draw(pages)
-    parent = draw(parents)
+    user_token = draw(user_tokens)
     return of_page, Observation(
-        parents={} if parent is None else {"main": parent},
+        user_tokens={} if user_token is None else {"main": user_token},
         fetched={of_page.name: draw(fetched)},
-        held={
-            key: filled(draw(contents), of_page, draw(st.sampled_from(TOKENS)), draw(others)) for key in of_page.places
+        current={
+            key: filled(draw(contents), of_page, draw(st.sampled_from(TOKENS)), draw(others)) for key in of_page.targets
         },
         facts={(of_page.app, token): draw(told) for token in draw(asked)},
     )

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sync.core.judge.decide import Candidate, Held
-from sync.core.model import Key, Page, Parent, State, Verdict
-from sync.core.plan.model import PagePlan, PlacePlan
+from sync.core.judge.decide import Candidate, Current
+from sync.core.model import Key, Page, State, SystemUserToken, Verdict
+from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan, checksum
 from sync.core.report.build import Outcome, report
 from sync.core.report.report import Frame, Report, Traffic
-from tests.support.values import INSTANCE, KEY, NOW, PARENT_TOKEN, decided, facts, fetched, held, judged, page, stored
+from tests.support.values import INSTANCE, KEY, NOW, USER_TOKEN, current, decided, facts, fetched, judged, page, stored
 
 PAGE = page()
 AWS = Key("aws", "meta/pages/berlin")
-MAIN = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.VALID, facts=facts(type="SYSTEM_USER")))
+MAIN = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.VALID, facts=facts(type="SYSTEM_USER")))
 FRAME = Frame(
     instance=INSTANCE,
     cycle="01JD0000000000000000000000",
@@ -26,33 +26,33 @@ FRAME = Frame(
     verify_interval_seconds=86400,
     traffic=Traffic(3, 5, 4),
 )
-GOOD = held(stored(), judged())
+GOOD = current(stored(), judged())
 
 
-def of(candidate: Candidate, *there: Held, name: str = "berlin", system_user: str = "main") -> PagePlan:
+def of(candidate: Candidate, *there: Current, name: str = "berlin", system_user: str = "main") -> PagePlan:
     """Plan for a Page that has one place for each ``there``: the first in vault, the second in aws."""
     keys = [Key(key.store, f"meta/pages/{name}") for key in (KEY, AWS)][: len(there)]
-    whole: Page = page(name=name, places=tuple(keys), system_user=system_user)
-    places = tuple(PlacePlan(key, one, decided(candidate, one)) for key, one in zip(keys, there, strict=True))
-    return PagePlan(whole, candidate, places)
+    whole: Page = page(name=name, targets=tuple(keys), system_user=system_user)
+    targets = tuple(TargetPlan(key, one, decided(candidate, one)) for key, one in zip(keys, there, strict=True))
+    return PagePlan(whole, candidate, targets)
 
 
 def account(
     *pages: PagePlan,
     outcomes: Mapping[Key, Outcome] | None = None,
-    parents: tuple[Parent, ...] = (MAIN,),
+    user_tokens: tuple[SystemUserToken, ...] = (MAIN,),
     orphans: tuple[Key, ...] = (),
     frame: Frame = FRAME,
 ) -> Report:
     """Account for Pages; after writing where ``outcomes`` is given."""
-    return report(Plan(pages, parents, orphans, {}, checksum(pages)), frame, outcomes, instance=INSTANCE)
+    return report(Plan(pages, user_tokens, orphans, {}, checksum(pages)), frame, outcomes, instance=INSTANCE)
 
 
 def entry(
-    there: Held, *, candidate: Candidate | None = None, outcome: Outcome | None = None, of_page: Page = PAGE
+    there: Current, *, candidate: Candidate | None = None, outcome: Outcome | None = None, of_page: Page = PAGE
 ) -> Any:
     """Give the one entry of a Page's one place; after writing where an outcome is given."""
     candidate = candidate or fetched()
-    place = PlacePlan(KEY, there, decided(candidate, there, of_page))
+    target = TargetPlan(KEY, there, decided(candidate, there, of_page))
     outcomes = None if outcome is None else {KEY: outcome}
-    return account(PagePlan(of_page, candidate, (place,)), outcomes=outcomes).pages[0].stores[0]
+    return account(PagePlan(of_page, candidate, (target,)), outcomes=outcomes).pages[0].stores[0]

@@ -91,7 +91,7 @@ def marks(**changes: Any) -> Marks:
         app_id="555",
         fingerprint="9f86d081884c",
         system_user_id="777",
-        parent="aaaaaaaaaaaa",
+        system_user_fingerprint="aaaaaaaaaaaa",
         written_at="2026-11-25T01:00:00Z",
         reason="recreated",
         labels={"team": "crm"},
@@ -121,7 +121,7 @@ def written(answer: Written | StoreError) -> Written:
 def failed(answer: object, reason: str | None = None) -> StoreError:
     """Give the answer of a call that must have failed, for this reason."""
     assert isinstance(answer, StoreError), answer
-    assert reason in (None, answer.reason), answer
+    assert reason in (None, answer.error_code), answer
     assert answer.message
     assert answer.remedy
     return answer
@@ -256,7 +256,7 @@ class StoreContract:
     def _one_won(answers: list[Any], found: Stored, versions: Sequence[str], count: int | None) -> None:
         winners = [index for index, answer in enumerate(answers) if isinstance(answer, Written)]
         assert len(winners) == 1, answers
-        assert failed(answers[1 - winners[0]]).reason == "conflict"
+        assert failed(answers[1 - winners[0]]).error_code == "conflict"
         assert found.payload == payload(("one", "two")[winners[0]])
         assert found.marks is not None
         assert found.marks.page_id == ("1", "2")[winners[0]]
@@ -571,7 +571,7 @@ class StoreContract:
                 ),
             )
             (winner,) = (index for index, answer in enumerate(answers) if isinstance(answer, Written))
-            assert failed(answers[1 - winner]).reason == "conflict"
+            assert failed(answers[1 - winner]).error_code == "conflict"
             assert stored(rig.make_store(), key).payload == Payload({"token": ("one", "two")[winner]})
 
     def test_renewal_in_vain_is_a_value(self, rig: Rig, store: Store) -> None:

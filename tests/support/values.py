@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.core.judge.decide import Action, Candidate, Held, decide
+from sync.core.judge.decide import Action, Candidate, Current, decide
 from sync.core.judge.verify import verify
 from sync.core.model import NEVER, Absent, Checks, Key, Marks, Page, Stored, StoreError, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
@@ -16,8 +16,8 @@ from sync.core.secret import Secret
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 INSTANCE = "acme-prod"
 APP_ID, PAGE_ID, USER_ID = "123456789012345", "101010101010101", "777"
-PARENT_TOKEN = Secret("EAAparent2parent2parent2")
-PARENT = PARENT_TOKEN.fingerprint
+USER_TOKEN = Secret("EAAparent2parent2parent2")
+USER_TOKEN_FINGERPRINT = USER_TOKEN.fingerprint
 KEY = Key("vault", "meta/pages/berlin")
 WEEK = timedelta(days=7)
 FETCHED, OTHER = Secret("EAAfetched0fetched0fetched0"), Secret("EAAstored1stored1stored1stored1")
@@ -55,7 +55,7 @@ def facts(**changes: Any) -> TokenFacts:
 def fetched(token: Secret = FETCHED, *, checks: Checks | None = None, **changes: Any) -> Candidate:
     """Make a fetched token of which Meta says ``facts(**changes)``."""
     verdict = verify(facts(**changes), page=page(checks=checks or Checks()), now=NOW)
-    return Candidate(token, verdict, parent=PARENT, system_user_id=USER_ID)
+    return Candidate(token, verdict, system_user_fingerprint=USER_TOKEN_FINGERPRINT, system_user_id=USER_ID)
 
 
 def judged(*, checks: Checks | None = None, **changes: Any) -> Verdict:
@@ -65,7 +65,9 @@ def judged(*, checks: Checks | None = None, **changes: Any) -> Verdict:
 
 def marks(token: Secret = FETCHED, **changes: Any) -> Marks:
     """Make the marks of a secret of ours that holds ``token``."""
-    whole = Marks(INSTANCE, PAGE_ID, APP_ID, token.fingerprint, USER_ID, PARENT, "2026-11-24T00:00:00Z", "created")
+    whole = Marks(
+        INSTANCE, PAGE_ID, APP_ID, token.fingerprint, USER_ID, USER_TOKEN_FINGERPRINT, "2026-11-24T00:00:00Z", "created"
+    )
     return replace(whole, **changes)
 
 
@@ -79,15 +81,15 @@ def stored(token: Secret = FETCHED, **changes: Any) -> Stored:
     return replace(Stored(payload(token), "3", marks(token)), **changes)
 
 
-def held(content: Stored | Absent | StoreError, verdict: Verdict | None = None, of: Page | None = None) -> Held:
+def current(content: Stored | Absent | StoreError, verdict: Verdict | None = None, of: Page | None = None) -> Current:
     """Make what a store holds, with the token found in it as a cycle finds it; unknown unless a verdict is given."""
     if not isinstance(content, Stored):
-        return Held(content)
+        return Current(content)
     fingerprint = content.marks.fingerprint if content.marks else None
     token = (of or page()).payload.token_in(content.payload, marked=fingerprint)
-    return Held(content, token, verdict) if verdict else Held(content, token)
+    return Current(content, token, verdict) if verdict else Current(content, token)
 
 
-def decided(candidate: Candidate, there: Held, of: Page | None = None) -> Action:
+def decided(candidate: Candidate, there: Current, of: Page | None = None) -> Action:
     """Decide at the place of berlin."""
-    return decide(page=of or page(), key=KEY, instance=INSTANCE, candidate=candidate, held=there, now=NOW)
+    return decide(page=of or page(), key=KEY, instance=INSTANCE, candidate=candidate, current=there, now=NOW)

@@ -27,22 +27,22 @@ def scene(tmp_path: Path) -> Iterator[tuple[Scene, Sandbox]]:
 
 def test_the_script_writes_once_and_then_finds_all_unchanged(scene: tuple[Scene, Sandbox]):
     """The plain script asks Graph twice a Page, writes new secrets, and writes nothing when run again."""
-    place, sandbox = scene
-    with counted(place.store) as counting:
-        run_script(place.at(counting.url), "written")
+    target, sandbox = scene
+    with counted(target.store) as counting:
+        run_script(target.at(counting.url), "written")
         assert counting.take() == {"GET": 5, "POST": 5}
-        run_script(place.at(counting.url), "unchanged")
+        run_script(target.at(counting.url), "unchanged")
         assert counting.take() == {"GET": 5}
     assert sandbox.world.calls.requests == 20
 
 
 def test_a_script_that_does_not_do_its_work_is_no_measurement(scene: tuple[Scene, Sandbox]):
     """A Page whose token is not good ends the script, and the bench says so instead of giving figures."""
-    place, sandbox = scene
+    target, sandbox = scene
     page = next(iter(sandbox.world.pages.values()))
     sandbox.world.user.assigned.pop(page.id)
     with pytest.raises(WrongError, match="exit code 1"):
-        run_script(place, "written")
+        run_script(target, "written")
 
 
 def test_an_idle_cycle_that_writes_is_no_measurement(scene: tuple[Scene, Sandbox]):

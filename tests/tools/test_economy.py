@@ -9,14 +9,14 @@ import pytest
 from sync.core.ask.due import asks
 from sync.core.model import Ask
 from tools.economy.account import APP, OnePage
-from tools.economy.simulate import CYCLE, DAY, Simulation, Tally
+from tools.economy.simulate import CYCLE, DAY, RequestStats, Simulation
 from tools.economy.table import table
 
 AT_ONCE = 2 * CYCLE
 """A token that dies just after a cycle is found and replaced by the next, or the one after it."""
 
 
-def assert_economical(tally: Tally, most: int = 160) -> None:
+def assert_economical(tally: RequestStats, most: int = 160) -> None:
     """Check what holds for every run under 200 calls an hour."""
     assert (tally.throttles, tally.past_bound, tally.passed_over) == (0, 0, 0)
     assert tally.oldest < tally.bound

@@ -67,24 +67,24 @@ def _failed(report: Report) -> None:
 
 
 def _no_access(report: Report) -> None:
-    _first(report)[0].update({"verdict": "invalid", "problems": [{"code": "no-access"}]})
+    _first(report)[0].update({"fetched": "invalid", "problems": [{"code": "no-access"}]})
 
 
 def _invalid(report: Report) -> None:
-    _first(report)[0].update({"verdict": "invalid", "problems": [{"code": "token-invalid"}]})
+    _first(report)[0].update({"fetched": "invalid", "problems": [{"code": "token-invalid"}]})
 
 
 def _unknown(report: Report) -> None:
-    _first(report)[0].update({"verdict": "unknown", "problems": [{"code": "graph-unavailable"}]})
+    _first(report)[0].update({"fetched": "unknown", "problems": [{"code": "graph-unavailable"}]})
 
 
 def _silent(report: Report) -> None:
-    _first(report)[0].update({"verdict": "unknown", "problems": []})
+    _first(report)[0].update({"fetched": "unknown", "problems": []})
 
 
 def _healed(report: Report) -> None:
-    place = _first(report)[1]
-    place |= {"action": "replaced", "reason": "heal", "previous_fingerprint": place["fingerprint"]}
+    target = _first(report)[1]
+    target |= {"action": "replaced", "reason": "heal", "previous_fingerprint": target["fingerprint"]}
 
 
 LIES = [_wrong_token, _wrong_stored, _broken, _stale, _failed, _no_access, _invalid, _unknown, _silent, _healed]

@@ -38,8 +38,8 @@ class Rounds:
             self.say(f"{pages:,} Pages, {latency} ms: ours, runs: {self.runs}")
             ours = self._ours(sandbox)
         return {
-            (pages, latency, who, cycle): figures
-            for who, cycles in (("script", script), ("ours", ours))
+            (pages, latency, owner, cycle): figures
+            for owner, cycles in (("script", script), ("ours", ours))
             for cycle, figures in cycles.items()
         }
 

@@ -43,7 +43,7 @@ def comparison(figures: Mapping[Key, Figures], pages: int, latency: int) -> str:
 
 
 def _cells(figures: Mapping[Key, Figures], pages: int, latency: int, cycle: str, field: str) -> str:
-    script, ours = (_value(figures.get((pages, latency, who, cycle)), field) for who in ("script", "ours"))
+    script, ours = (_value(figures.get((pages, latency, owner, cycle)), field) for owner in ("script", "ours"))
     share = ratio(ours / script) if script and ours is not None else "-"
     return f"{_cell(script):>10}{_cell(ours):>10}{share:>9}"
 

@@ -69,7 +69,7 @@ def ratio_targets(figures: Mapping[Key, Figures], pages: int) -> Sequence[Target
     """Hold our figures against the script's, as far as both were taken."""
 
     def share(latency: int, cycle: str, pick: Callable[[Figures], float]) -> float | None:
-        script, ours = (figures.get((pages, latency, who, cycle)) for who in ("script", "ours"))
+        script, ours = (figures.get((pages, latency, owner, cycle)) for owner in ("script", "ours"))
         return pick(ours) / pick(script) if script and ours else None
 
     def wall(figure: Figures) -> float:
@@ -95,7 +95,7 @@ def count_targets(figures: Mapping[Key, Figures], pages: int) -> Sequence[Target
     """Hold our counts against their bounds: the worst of the latencies."""
     targets = []
     for cycle, new in (("first", pages), ("idle", 0)):
-        ours = [figure for (n, _, who, when), figure in figures.items() if (n, who, when) == (pages, "ours", cycle)]
+        ours = [figure for (n, _, owner, when), figure in figures.items() if (n, owner, when) == (pages, "ours", cycle)]
         graph = [figure.graph_requests for figure in ours if figure.graph_requests is not None]
         vault = [figure.store_requests for figure in ours if figure.store_requests is not None]
         calls = [figure.graph_calls for figure in ours if figure.graph_calls is not None]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sync.core.ask.inputs import Scene
 from sync.core.memory.memory import Memory, Rhythm
-from sync.core.model import NEVER, Fetched, Key, Marks, Page, Parent, State, Stored, TokenFacts, Verdict
+from sync.core.model import NEVER, Fetched, Key, Marks, Page, State, Stored, SystemUserToken, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.secret import Secret
 
@@ -22,12 +22,12 @@ class OnePage:
     page: Page
     fetched: Secret
     stored: Secret
-    stored_parent: str
+    stored_user_token: str
     generation: int = 0
     since: datetime | None = None
     content: Stored | None = None
 
-    def held(self) -> Stored:
+    def current(self) -> Stored:
         """Give what the store holds, made once for each string."""
         if (
             self.content is None
@@ -35,7 +35,7 @@ class OnePage:
             or self.content.marks.fingerprint != self.stored.fingerprint
         ):
             fingerprint = self.stored.fingerprint
-            marks = Marks(INSTANCE, self.page.id, APP_ID, fingerprint, USER_ID, self.stored_parent, "", "")
+            marks = Marks(INSTANCE, self.page.id, APP_ID, fingerprint, USER_ID, self.stored_user_token, "", "")
             payload = Payload({"access_token": self.stored.reveal(), "page_id": self.page.id})
             self.content = Stored(payload, "1", marks)
         return self.content
@@ -45,8 +45,8 @@ class Account:
     """All Pages under one system user. Every Page has a token stored that works, and nothing is remembered yet."""
 
     def __init__(self, count: int) -> None:
-        self.parent = Secret("EAAparent0")
-        self.parents = 0
+        self.user_token = Secret("EAAuser0")
+        self.user_tokens = 0
         self.pages = [self._page(number) for number in range(count)]
 
     def _page(self, number: int) -> OnePage:
@@ -54,20 +54,20 @@ class Account:
         template = PayloadTemplate.parse({"access_token": "{token}", "page_id": "{id}"}, {"id": page_id})
         page = Page(page_id, page_id, USER, APP, APP_ID, (Key("vault", page_id),), template)
         token = Secret(f"EAA{page_id}-0-0")
-        return OnePage(page, token, token, self.parent.fingerprint)
+        return OnePage(page, token, token, self.user_token.fingerprint)
 
     def revoke(self, one: OnePage, now: datetime) -> None:
         """Let the stored string die; Graph gives another from now on."""
         one.generation += 1
-        one.fetched = Secret(f"EAA{one.page.id}-{self.parents}-{one.generation}")
+        one.fetched = Secret(f"EAA{one.page.id}-{self.user_tokens}-{one.generation}")
         one.since = one.since or now
 
     def rotate(self) -> None:
         """Give the system user another token; Graph gives other strings from now on, and the stored ones work on."""
-        self.parents += 1
-        self.parent = Secret(f"EAAparent{self.parents}")
+        self.user_tokens += 1
+        self.user_token = Secret(f"EAAuser{self.user_tokens}")
         for one in self.pages:
-            one.fetched = Secret(f"EAA{one.page.id}-{self.parents}-{one.generation}")
+            one.fetched = Secret(f"EAA{one.page.id}-{self.user_tokens}-{one.generation}")
 
     def facts(self, one: OnePage, token: Secret, now: datetime) -> TokenFacts:
         """Give Meta's word on one of a Page's strings."""
@@ -90,9 +90,9 @@ class Account:
         return Scene(
             pages=[one.page for one in those],
             instance=INSTANCE,
-            parents={USER: Parent(USER, APP, self.parent, verdict)},
+            user_tokens={USER: SystemUserToken(USER, APP, self.user_token, verdict)},
             fetched={one.page.name: Fetched(one.fetched) for one in those},
-            held={one.page.places[0]: one.held() for one in those},
+            current={one.page.targets[0]: one.current() for one in those},
             memory=memory,
             rhythm=rhythm,
             now=now,

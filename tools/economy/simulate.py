@@ -25,7 +25,7 @@ BUDGET = 0.75
 
 
 @dataclass
-class Tally:
+class RequestStats:
     """What a run came to. Waits and ages are the longest; ``per_hour`` counts calls by the hour of the clock."""
 
     pages: int
@@ -59,13 +59,13 @@ class Simulation:
         self.pool = Pool()
         self.rhythm = Rhythm()
         self.now = START
-        self.tally = Tally(pages)
+        self.tally = RequestStats(pages)
         self.agenda = Agenda(self.look, self.account.pages)
         self._random = random.Random(seed)
         self._revoked = revoked
         self._rotations = {START + day * DAY for day in rotations}
         self._dead: dict[int, OnePage] = {}
-        self._parent_at: datetime | None = None
+        self._user_token_at: datetime | None = None
         self._row = 0
         self._numbers = itertools.count()
         self._words = [(START, next(self._numbers), one) for one in self.account.pages]
@@ -74,7 +74,7 @@ class Simulation:
         """Give what the present cycle sees of some Pages."""
         return self.account.scene(those, self.memory, self.rhythm, now)
 
-    def run(self, length: timedelta) -> Tally:
+    def run(self, length: timedelta) -> RequestStats:
         """Let cycles pass, and events after each of them."""
         end = self.now + length
         while self.now < end:
@@ -86,9 +86,9 @@ class Simulation:
     def cycle(self) -> None:
         """Judge the system user's token hourly, use each stored token once, ask Meta in order, and heal and rotate."""
         self._stretch()
-        young = self._parent_at is not None and self.now - self._parent_at < HOUR
-        if not young and self._ask([(Ask(self.account.parent, urgent=True), None)]):
-            self._parent_at = self.now
+        young = self._user_token_at is not None and self.now - self._user_token_at < HOUR
+        if not young and self._ask([(Ask(self.account.user_token, urgent=True), None)]):
+            self._user_token_at = self.now
         for one in self._dead.values():
             self._probe(one)
         wanted = self.wanted()
@@ -144,7 +144,7 @@ class Simulation:
         answered[token] = one
         if one is not None:
             name, facts = token_id(APP_ID, token), self.account.facts(one, token, self.now)
-            self.judged[name] = Judged(facts, self.account.parent.fingerprint)
+            self.judged[name] = Judged(facts, self.account.user_token.fingerprint)
             if token == one.fetched != one.stored:
                 self.tried[one.page.name] = self.now
             self._heard(one)
@@ -163,7 +163,7 @@ class Simulation:
             stored = self.judged.get(token_id(APP_ID, one.stored))
             if stored is None or (stored.refused and stored.facts.is_valid):
                 continue
-            if not stored.facts.is_valid or one.stored_parent != self.account.parent.fingerprint:
+            if not stored.facts.is_valid or one.stored_user_token != self.account.user_token.fingerprint:
                 self._write(one, heal=not stored.facts.is_valid)
 
     def _write(self, one: OnePage, *, heal: bool) -> None:
@@ -173,7 +173,7 @@ class Simulation:
         if not heal:
             self.tally.rotated += 1
         self.judged.pop(token_id(APP_ID, one.stored), None)
-        one.stored, one.stored_parent, one.since = one.fetched, self.account.parent.fingerprint, None
+        one.stored, one.stored_user_token, one.since = one.fetched, self.account.user_token.fingerprint, None
         self._dead.pop(id(one), None)
         self._heard(one)
 
@@ -212,6 +212,6 @@ class Simulation:
             self.agenda.change(one)
         if self.now in self._rotations and self.now != START:
             self.account.rotate()
-            self._parent_at = None
+            self._user_token_at = None
             for one in self.account.pages:
                 self.agenda.change(one)

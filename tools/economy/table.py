@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from tools.economy.simulate import Tally
+from tools.economy.simulate import RequestStats
 
 _HEAD = (
     ("", "judged", "calls an hour", "throttled", "oldest", "its", "longest"),
@@ -14,13 +14,13 @@ _HEAD = (
 _WIDTHS = (6, 9, 15, 12, 11, 11, 9)
 
 
-def table(tallies: Iterable[Tally], hours: int) -> str:
+def table(tallies: Iterable[RequestStats], hours: int) -> str:
     """Write a line for each run of so many hours."""
     rows = [*_HEAD, *(_row(tally, hours) for tally in tallies)]
     return "\n".join("".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)) for row in rows)
 
 
-def _row(tally: Tally, hours: int) -> tuple[str, ...]:
+def _row(tally: RequestStats, hours: int) -> tuple[str, ...]:
     calls = [tally.per_hour.get(hour, 0) for hour in range(hours)]
     return (
         f"{tally.pages}",

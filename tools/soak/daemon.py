@@ -31,9 +31,9 @@ class Telling:
     def __exit__(self, *_: object) -> None:
         self._app.close()
 
-    def cycle(self, *, write: bool, cycle: str | None = None, goes_on: bool = False) -> Report:
+    def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
         """Run a cycle and tell of it."""
-        report = self._app.cycle(write=write, cycle=cycle, goes_on=goes_on)
+        report = self._app.cycle(write=write, cycle=cycle, continuous=continuous)
         with self._path.open("a") as file:
             file.write(json.dumps(as_json(report)) + "\n")
         return report

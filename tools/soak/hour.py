@@ -114,24 +114,24 @@ class Soak:
     def _stored(self, report: dict[str, Any]) -> list[str]:
         wrong = []
         for page in report["pages"]:
-            for place in page["stores"]:
-                stored = self._held(place)
-                if stored != place["fingerprint"]:
+            for target in page["stores"]:
+                stored = self._held(target)
+                if stored != target["fingerprint"]:
                     wrong.append(
-                        f"{place['store']} {place['path']} holds {stored}, the report says {place['fingerprint']}"
+                        f"{target['store']} {target['path']} holds {stored}, the report says {target['fingerprint']}"
                     )
         return wrong
 
-    def _held(self, place: dict[str, Any]) -> str:
-        match place["store"]:
+    def _held(self, target: dict[str, Any]) -> str:
+        match target["store"]:
             case "vault":
-                answer = self.chaos.bao.admin("GET", f"{self.chaos.mount}/data/{place['path']}")
+                answer = self.chaos.bao.admin("GET", f"{self.chaos.mount}/data/{target['path']}")
                 token = answer["data"]["data"]["access_token"]
             case "aws":
-                answer = self.chaos.aws.client.get_secret_value(SecretId=place["path"], VersionStage="AWSCURRENT")
+                answer = self.chaos.aws.client.get_secret_value(SecretId=target["path"], VersionStage="AWSCURRENT")
                 token = json.loads(answer["SecretString"])["access_token"]
             case _:
-                token = json.loads((self.folder / "secrets" / place["path"]).read_text())["access_token"]
+                token = json.loads((self.folder / "secrets" / target["path"]).read_text())["access_token"]
         return fingerprint(token)
 
 
@@ -152,7 +152,7 @@ def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) 
         "version": 1,
         "instance": "soak",
         "schedule": {"every": "1s"},
-        "alive_every": "1s",
+        "probe_every": "1s",
         "verify_every": "20s",
         "brake": {"share": "100%"},  # never holds: what it would hold is put right by a person, who is not here
         "graph": {"base_url": sandbox.url, "timeout": "2s"},

@@ -84,21 +84,21 @@ def differences(report: Json, history: History, *, app_id: str) -> Iterator[str]
     for page in report["pages"]:
         for what in _page(page, history.during(report, page["verified_at"])):
             yield f"{page['name']}: {what}"
-        for place in page["stores"]:
-            moments = history.during(report, place["verified_at"])
-            for what in _place(page, place, moments, app_id):
-                yield f"{page['name']} in {place['store']}: {what}"
+        for target in page["stores"]:
+            moments = history.during(report, target["verified_at"])
+            for what in _target(page, target, moments, app_id):
+                yield f"{page['name']} in {target['store']}: {what}"
 
 
 def _page(page: Json, moments: list[Moment]) -> Iterator[str]:
     codes = [problem["code"] for problem in page["problems"]]
     fingerprint = page["fingerprint"]
-    if page["verdict"] == "valid":
+    if page["fetched"] == "valid":
         if codes:
             yield f"valid, with the problems {codes}"
         if not any(_valid(moment, fingerprint, page["id"]) for moment in moments):
             yield f"the fetched token {fingerprint} is called valid, and never was"
-    elif page["verdict"] == "invalid":
+    elif page["fetched"] == "invalid":
         for code in codes:
             if code in _REFUSES_PAGE and not any(_refused(moment, page["id"]) for moment in moments):
                 yield f"{code}, though Graph would have given its token"
@@ -106,26 +106,26 @@ def _page(page: Json, moments: list[Moment]) -> Iterator[str]:
                 yield f"{code}, though nothing was wrong with the token {fingerprint}"
     elif not codes:
         # Of strings that change with each read one an hour is judged, while the stored one is good.
-        if not fingerprint or any(place["fingerprint"] == fingerprint for place in page["stores"]):
+        if not fingerprint or any(target["fingerprint"] == fingerprint for target in page["stores"]):
             yield "unknown, without a reason"
     elif not any(_graph_disturbed(moment) or not _users_valid(moment) for moment in moments):
         yield f"unknown ({codes}), though nothing stood in the way"
 
 
-def _place(page: Json, place: Json, moments: list[Moment], app_id: str) -> Iterator[str]:
-    fingerprint, served, action = place["fingerprint"], place["served"], place["action"]
+def _target(page: Json, target: Json, moments: list[Moment], app_id: str) -> Iterator[str]:
+    fingerprint, served, action = target["fingerprint"], target["served"], target["action"]
     if served == "verified" and not any(_valid(moment, fingerprint, page["id"]) for moment in moments):
         yield f"verified, but the token {fingerprint} was valid at no moment"
     if served == "broken" and fingerprint and not any(_broken(m, fingerprint, page["id"], app_id) for m in moments):
         yield f"broken, but the token {fingerprint} was valid all the time"
     if served == "stale" and not any(moment.disturbed or not _users_valid(moment) for moment in moments):
         yield "stale, though nothing stood in the way"
-    if action == "failed" and not any(_store_disturbed(moment, place["store"]) for moment in moments):
-        yield f"failed ({place['error']}), though the store was well"
+    if action == "failed" and not any(_store_disturbed(moment, target["store"]) for moment in moments):
+        yield f"failed ({target['error_code']}), though the store was well"
     if action in _WRITTEN and not any(_valid(moment, fingerprint, page["id"]) for moment in moments):
-        yield f"{action} ({place['reason']}) with the token {fingerprint}, which was never valid"
-    if action == "replaced" and place["reason"] == "heal":
-        before = place["previous_fingerprint"]
+        yield f"{action} ({target['reason']}) with the token {fingerprint}, which was never valid"
+    if action == "replaced" and target["reason"] == "heal":
+        before = target["previous_fingerprint"]
         if not any(_broken(moment, before, page["id"], app_id) for moment in moments):
             yield f"healed, though the token {before} was valid all the time"
     if action == "unchanged" and fingerprint != page["fingerprint"]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from sync.cli.output import console
 from sync.cli.output.codes import explanations
 from sync.cli.output.forms import Form
+from sync.cli.output.words import action_text
 
 _LIKE = 0.5
 """How like another code a word must be to be taken for a slip of it."""
@@ -20,8 +21,8 @@ def put_explained(code: str | None, form: Form) -> int:
     if not found:
         names = sorted({one.code for one in known})
         close = difflib.get_close_matches((code or "").strip().lower(), names, 1, _LIKE)
-        cure = f"did you mean {close[0]}?" if close else "page-token-sync explain lists them all"
-        console.put_failure("unknown-code", f"There is no such code: {cure}", form)
+        remedy = f"did you mean {close[0]}?" if close else "page-token-sync explain lists them all"
+        console.put_failure("unknown-code", f"There is no such code: {remedy}", form)
         return 2
     if form is Form.JSON:
         console.put_json({"format": 1, "codes": [asdict(one) for one in found]})
@@ -29,5 +30,5 @@ def put_explained(code: str | None, form: Form) -> int:
         console.put_rows(("kind", "code", "meaning"), [(one.kind, one.code, one.meaning) for one in found])
     else:
         for one in found:
-            console.put_cause((f"{one.kind} {one.code}", one.meaning, f"Who acts: {one.who}. {one.todo}"))
+            console.put_cause((f"{one.kind} {one.code}", one.meaning, action_text(one.owner, one.remedy)))
     return 0

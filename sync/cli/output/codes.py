@@ -18,14 +18,14 @@ class Explained:
     kind: str
     code: str
     meaning: str
-    who: str
-    todo: str
+    owner: str
+    remedy: str
 
 
 def explanations() -> Iterator[Explained]:
     """Give every code of every closed list."""
     for code, entry in CATALOGUE.items():
-        yield Explained("problem", code, entry.meaning, entry.who, entry.remedy)
+        yield Explained("problem", code, entry.meaning, entry.owner, entry.remedy)
     yield from _words("reason", REASONS)
     yield from _words("action", ACTIONS)
     yield from _words("served", SERVED)
@@ -45,4 +45,4 @@ _WITH_RESULT = ("0", "1", "3", "4")
 
 
 def _words(kind: str, words: Mapping[str, Word]) -> Iterator[Explained]:
-    return (Explained(kind, code, word.meaning, word.who, word.todo) for code, word in words.items())
+    return (Explained(kind, code, word.meaning, word.owner, word.remedy) for code, word in words.items())

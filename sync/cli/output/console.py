@@ -46,7 +46,7 @@ def put_report(report: Report, form: Form, *, once: str) -> None:
     for text in report.frame.warnings:
         put(f"warning: {text}")
     orphans = table.orphans_text(report)
-    put(*table.refreshed_texts(report), *([orphans] if orphans else []), *table.summary(report))
+    put(*table.renewed_texts(report), *([orphans] if orphans else []), *table.summary(report))
     held = table.held_text(report, once)
     if held:
         put(held[0])
@@ -57,7 +57,7 @@ def put_report(report: Report, form: Form, *, once: str) -> None:
 def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) -> None:
     """Print what is wrong with a configuration: JSON on stdout, text on stderr unless it is the result that was asked for."""
     if form is Form.JSON:
-        fields = ("file", "line", "column", "path", "code", "message", "help")
+        fields = ("file", "line", "column", "path", "code", "message", "remedy")
         put_json({"format": 1, "errors": [{name: getattr(error, name) for name in fields} for error in wrong.errors]})
         return
     if form is Form.GITHUB:
@@ -73,7 +73,7 @@ def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) ->
 def put_failure(code: str, message: str, form: Form) -> None:
     """Print why a command could not be carried out, in the shape of a configuration's errors."""
     if form is Form.JSON:
-        error = {"file": "", "line": 0, "column": 0, "path": "", "code": code, "message": message, "help": ""}
+        error = {"file": "", "line": 0, "column": 0, "path": "", "code": code, "message": message, "remedy": ""}
         put_json({"format": 1, "errors": [error]})
     _write(sys.stderr, scrub(message))
 
@@ -162,23 +162,25 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
     from sync.cli.output.table import SPARE  # noqa: PLC0415 - not for JSON
 
     # A column that says nothing takes no room; nor does that of the store where there is one.
-    values = [{line.cells[place] for line in lines} for place in range(len(columns))]
+    values = [{line.cells[position] for line in lines} for position in range(len(columns))]
     kept = [
-        place
-        for place, name in enumerate(columns)
-        if not values[place] <= set(SPARE) and (name != "store" or len(values[place]) > 1)
+        position
+        for position, name in enumerate(columns)
+        if not values[position] <= set(SPARE) and (name != "store" or len(values[position]) > 1)
     ]
-    names = [columns[place] for place in kept]
-    rows = [[scrub(line.cells[place]) for place in kept] for line in lines]
+    names = [columns[position] for position in kept]
+    rows = [[scrub(line.cells[position]) for position in kept] for line in lines]
     widths = fitted(names, rows, console.width, measure=cell_len)
     table = _empty_table([])
-    for place, width in widths.items():
-        table.add_column(names[place], overflow="fold", width=width)
+    for position, width in widths.items():
+        table.add_column(names[position], overflow="fold", width=width)
     for line, cells in zip(lines, rows, strict=True):
         style = _STYLES[line.served]
-        table.add_row(*(Text(cells[place], style=style if cells[place] == line.served else "") for place in widths))
+        table.add_row(
+            *(Text(cells[position], style=style if cells[position] == line.served else "") for position in widths)
+        )
     console.print(table, "")
-    left_out = [name for place, name in enumerate(names) if place not in widths]
+    left_out = [name for position, name in enumerate(names) if position not in widths]
     if left_out:
         told = "a wider terminal, a pipe and --output json have all"
         console.print(f"Not shown, for want of room: {', '.join(left_out)}; {told}.")

@@ -9,9 +9,9 @@ GAP = 2
 
 _FOLDED = {"Page": 12, "store": 16}
 """Names are folded inside a word where they are longer; every other word, such as a code or a fingerprint, never is."""
-_LEFT_OUT = ("ends", "token", "why", "action", "store", "served")
+_LEFT_OUT = ("expires", "token", "reason", "action", "store", "served")
 """What is left out where there is no room, the least important first."""
-_WIDENED = ("store", "token", "problem", "Page", "why")
+_WIDENED = ("store", "token", "problem", "Page", "reason")
 """What takes the room that is left, in this order."""
 
 
@@ -22,21 +22,21 @@ def fitted(
     shown = dict(enumerate(columns))
     least: dict[int, int] = {}
     whole: dict[int, int] = {}
-    for place, name in shown.items():
-        cells = {name, *(row[place] for row in rows)}
+    for position, name in shown.items():
+        cells = {name, *(row[position] for row in rows)}
         words = max(measure(word) for cell in cells for word in cell.split())
-        least[place] = max(measure(name), min(words, _FOLDED.get(name, words)))
-        whole[place] = max(map(measure, cells))
+        least[position] = max(measure(name), min(words, _FOLDED.get(name, words)))
+        whole[position] = max(map(measure, cells))
     for name in _LEFT_OUT:
-        if _wide(least[place] for place in shown) <= room:
+        if _wide(least[position] for position in shown) <= room:
             break
-        shown = {place: other for place, other in shown.items() if other != name}
-    widths = {place: least[place] for place in shown}
+        shown = {position: other for position, other in shown.items() if other != name}
+    widths = {position: least[position] for position in shown}
     left = room - _wide(widths.values())
     for name in _WIDENED:
-        for place in (place for place, other in shown.items() if other == name):
-            more = max(0, min(left, whole[place] - widths[place]))
-            widths[place] += more
+        for position in (position for position, other in shown.items() if other == name):
+            more = max(0, min(left, whole[position] - widths[position]))
+            widths[position] += more
             left -= more
     return widths
 

@@ -14,9 +14,9 @@ from sync.ops.redact import scrub
 def errors(wrong: ConfigErrors) -> Iterator[str]:
     """Give a command for each error."""
     for error in wrong.errors:
-        place = {"file": error.file, "line": str(error.line), "col": str(error.column), "title": error.code}
+        location = {"file": error.file, "line": str(error.line), "col": str(error.column), "title": error.code}
         at = f"{error.path}: " if error.path else ""
-        yield command("error", f"{at}{error.message}", error.help, **place)
+        yield command("error", f"{at}{error.message}", error.remedy, **location)
 
 
 def command(name: str, *lines: str, **properties: str) -> str:

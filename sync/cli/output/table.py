@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from sync.cli.output.words import REASONS
+from sync.cli.output.words import REASONS, action_text
 from sync.core.judge.decide import Kind
 from sync.core.model import Expiry, State
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.report.report import WORST_FIRST, PageEntry, Report, StoreEntry
 
-COLUMNS = ("Page", "store", "action", "why", "served", "token", "ends", "problem")
+COLUMNS = ("Page", "store", "action", "reason", "served", "token", "expires", "problem")
 SPARE = ("-", "never", "")
 """What cells say where there is nothing to say; a column of nothing else may be left out."""
 _NAMED = 3
@@ -39,7 +39,7 @@ class Cause:
     """One problem code with one remedy, and all that it concerns. A ``notice`` changes no result."""
 
     code: str
-    who: str
+    owner: str
     remedy: str
     notice: bool
     users: dict[str, None] = field(default_factory=dict)
@@ -59,15 +59,15 @@ def causes(report: Report) -> list[Cause]:
 
     def add(problems: Iterable[Problem], *, user: str = "", page: str = "", notice: bool = False) -> None:
         for problem in problems:
-            key = (notice, problem.code, problem.who, problem.remedy)
-            cause = found.setdefault(key, Cause(problem.code, problem.who, problem.remedy, notice))
+            key = (notice, problem.code, problem.owner, problem.remedy)
+            cause = found.setdefault(key, Cause(problem.code, problem.owner, problem.remedy, notice))
             named, name = (cause.users, user) if user else (cause.pages, page)
             named[name] = None
             cause.messages[problem.message] = None
 
-    for parent in report.parents:
-        add(parent.verdict.problems, user=parent.system_user)
-        add(parent.verdict.notices, user=parent.system_user, notice=True)
+    for user_token in report.user_tokens:
+        add(user_token.verdict.problems, user=user_token.system_user)
+        add(user_token.verdict.notices, user=user_token.system_user, notice=True)
     for page in report.pages:
         add(page.problems, page=page.name)
         add(page.notices, page=page.name, notice=True)
@@ -87,14 +87,13 @@ def cause_text(cause: Cause) -> tuple[str, str, str]:
     matter = messages[0] if len(messages) == 1 else f"{CATALOGUE[cause.code].meaning} {' / '.join(messages[:_NAMED])}"
     if len(messages) > _NAMED:
         matter += f" / and {len(messages) - _NAMED} more; --output json has them all"
-    acts = "Nobody needs to act" if cause.who == "nobody" else f"Who acts: {cause.who}"
-    return head, matter, f"{acts}. {cause.remedy}"
+    return head, matter, action_text(cause.owner, cause.remedy)
 
 
-def refreshed_texts(report: Report) -> list[str]:
+def renewed_texts(report: Report) -> list[str]:
     """Tell of each system user's token that this cycle renewed; of one that it tried in vain the causes tell."""
     return [
-        f"refreshed: system user {name}, {tried.token} > {tried.became}, at {tried.place.store}:{tried.place.path}"
+        f"renewed: system user {name}, {tried.token} > {tried.became}, at {tried.target.store}:{tried.target.path}"
         + ("" if tried.confirmed else "; written, but not read back in time")
         for name, tried in report.tried.items()
         if tried.became is not None
@@ -116,9 +115,7 @@ def summary(report: Report) -> list[str]:
     served = ", ".join(f"{counts[word]} {word}" for word in reversed(WORST_FIRST) if counts[word])
     kinds = ", ".join(f"{counts[kind.value]} {kind.value}" for kind in Kind if counts[kind.value])
     cost = f"{count(traffic.graph_requests, 'request')} to Graph, {traffic.store_requests} to stores"
-    told = [
-        f"{count(len(report.pages), 'Page')}: {served or 'none'}. {'Planned' if report.planned else 'Places'}: {kinds or 'none'}."
-    ]
+    told = [f"Pages: {served or 'none'}. {'Planned secrets' if report.planned else 'Secrets'}: {kinds or 'none'}."]
     told.append(f"Result: {report.result}, in {report.frame.duration_seconds:.1f} s with {cost}.")
     if report.planned:
         told.append(f"Nothing was written. Plan {report.checksum}")
@@ -139,7 +136,7 @@ def held_text(report: Report, once: str) -> tuple[str, str] | None:
     if not report.braked:
         return None
     told = (
-        f"The brake holds {count(report.braked, 'write')} over tokens that still work: more than brake.share and brake.at_least "
+        f"The brake holds {count(report.braked, 'write')} over tokens that still work: more than brake.share and brake.min_changes "
         f"allow would change within 24 hours. {_braked(report)} Nothing else is held. If these changes are wanted:"
     )
     return told, go_on
@@ -209,7 +206,7 @@ def _why(page: PageEntry, entry: StoreEntry) -> str:
         case Kind.REFUSED:
             return "not ours to write"
         case Kind.FAILED:
-            return f"the store: {entry.error}"
+            return f"the store: {entry.error_code}"
         case Kind.UPDATED | Kind.REPLACED | Kind.HELD:
             return "-"
         case _:
@@ -225,7 +222,7 @@ def _would(entry: StoreEntry) -> str | None:
 
 
 def _why_kept(page: PageEntry, entry: StoreEntry) -> str:
-    if page.verdict is not State.VALID:
+    if page.fetched is not State.VALID:
         return "no token could be proven"
     return "the stored one is as good" if entry.served == "verified" else "the stored one is in doubt"
 

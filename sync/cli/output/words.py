@@ -10,16 +10,21 @@ _NOTHING = "Nothing needs to be done."
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of a closed list: ``short`` fits into a table's line, ``meaning`` is a sentence, ``todo`` what a person does."""
+    """One word of a closed list: ``short`` fits into a table's line, ``meaning`` is a sentence, ``remedy`` what a person does."""
 
     short: str
     meaning: str
-    todo: str = _NOTHING
+    remedy: str = _NOTHING
 
     @property
-    def who(self) -> str:
+    def owner(self) -> str:
         """Who acts: whoever runs this program, where there is something to do."""
-        return "nobody" if self.todo == _NOTHING else "operator"
+        return "nobody" if self.remedy == _NOTHING else "operator"
+
+
+def action_text(owner: str, remedy: str) -> str:
+    """Return who must act and how, as one sentence after a label."""
+    return f"{'No action needed' if owner == 'nobody' else f'Action required ({owner})'}: {remedy}"
 
 
 REASONS: Mapping[str, Word] = {
@@ -60,7 +65,7 @@ REASONS: Mapping[str, Word] = {
     ),
     "brake": Word(
         "too many would change at once",
-        "More tokens of this store that still work would be replaced within 24 hours than brake.share and brake.at_least allow.",
+        "More tokens of this store that still work would be replaced within 24 hours than brake.share and brake.min_changes allow.",
         "Look at the plan. If the change is wanted, run the command that the report prints: once --if-plan SUM.",
     ),
     "invalid-once": Word(

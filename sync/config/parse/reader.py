@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sync.config.errors import MAX_ERRORS, ConfigError, ConfigErrors, Finding, KeyPath, path_text
-from sync.config.parse.places import Place, places
+from sync.config.parse.locations import Location, locations
 from sync.config.parse.yaml import Unreadable, parse, position
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -40,12 +40,12 @@ class Reader:
         value, flaws = parse(text) if text is not None else (Unreadable(), [])
         twice = {flaw.path for flaw in flaws if flaw.code == "duplicate-key"}
         # Only text that was read to its end can be read again.
-        firsts = places(text, twice) if text is not None and twice and not isinstance(value, Unreadable) else {}
+        firsts = locations(text, twice) if text is not None and twice and not isinstance(value, Unreadable) else {}
         for flaw in flaws:
             first = firsts.get(flaw.path) if flaw.code == "duplicate-key" else None
             message = flaw.message + (_first_at(file, first[0]) if first else "")
             self.errors.append(
-                ConfigError(file, flaw.line, flaw.column, path_text(flaw.path), flaw.code, message, flaw.help)
+                ConfigError(file, flaw.line, flaw.column, path_text(flaw.path), flaw.code, message, flaw.remedy)
             )
         self.documents.append(Document(file, text or "", value))
         return len(self.documents) - 1
@@ -70,8 +70,8 @@ class Reader:
             self._refuse(file, "not-utf8", "not UTF-8 at this point", "save the file as UTF-8", at=at)
             return None
 
-    def _refuse(self, file: str, code: str, message: str, cure: str, *, at: Place = (1, 1)) -> None:
-        self.errors.append(ConfigError(file, *at, "", code, message, cure))
+    def _refuse(self, file: str, code: str, message: str, remedy: str, *, at: Location = (1, 1)) -> None:
+        self.errors.append(ConfigError(file, *at, "", code, message, remedy))
 
     def report(self, finding: Finding | None) -> None:
         """Keep an error; the same one is kept once. Raises ConfigErrors when there are more than anyone reads."""
@@ -111,8 +111,8 @@ def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]
     return found
 
 
-def _first_at(file: str, place: Place) -> str:
-    return f" (the first is at {file}:{place[0]}:{place[1]})"
+def _first_at(file: str, location: Location) -> str:
+    return f" (the first is at {file}:{location[0]}:{location[1]})"
 
 
 def _placed(documents: Sequence[Document], findings: Iterable[Finding]) -> list[ConfigError]:
@@ -120,13 +120,13 @@ def _placed(documents: Sequence[Document], findings: Iterable[Finding]) -> list[
     for found in findings:
         for document, path in [(found.document, found.path), *([found.first] if found.first else [])]:
             wanted.setdefault(document, set()).update(path[:length] for length in range(len(path) + 1))
-    known = {document: places(documents[document].text, paths) for document, paths in wanted.items()}
+    known = {document: locations(documents[document].text, paths) for document, paths in wanted.items()}
 
-    def at(document: int, path: KeyPath, *, key: bool) -> Place:
+    def at(document: int, path: KeyPath, *, key: bool) -> Location:
         while path and path not in known[document]:
             path, key = path[:-1], False
-        place = known[document].get(path, ((1, 1), (1, 1)))
-        return place[0] if key else place[1]
+        location = known[document].get(path, ((1, 1), (1, 1)))
+        return location[0] if key else location[1]
 
     errors = []
     for found in findings:
@@ -136,5 +136,5 @@ def _placed(documents: Sequence[Document], findings: Iterable[Finding]) -> list[
             other = at(*found.first, key=False)
             message += _first_at(documents[found.first[0]].file, other)
         file = documents[found.document].file
-        errors.append(ConfigError(file, line, column, path_text(found.path), found.code, message, found.help))
+        errors.append(ConfigError(file, line, column, path_text(found.path), found.code, message, found.remedy))
     return errors

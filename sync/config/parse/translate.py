@@ -38,8 +38,8 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
     path = _path(loc)
     if path[-1:] == ("[key]",):
         path = path[:-1]
-        code, message, cure = _refused(error, path, _ABSENT, None)
-        return Finding(document, path, code, message, cure, key=True)
+        code, message, remedy = _refused(error, path, _ABSENT, None)
+        return Finding(document, path, code, message, remedy, key=True)
     value = _value(raw, path)
     if isinstance(value, Unreadable):
         return None
@@ -47,8 +47,8 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
         return _unknown(path, part_at(model, loc[:-1]), document)
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
         return _untagged(error, path, value, field_at(model, loc), document)
-    code, message, cure = _refused(error, path, value, field_at(model, loc))
-    return Finding(document, path, code, message, cure)
+    code, message, remedy = _refused(error, path, value, field_at(model, loc))
+    return Finding(document, path, code, message, remedy)
 
 
 def details_of(error: ValidationError, raw: Any, validate: Callable[[Any], object]) -> list[ErrorDetails]:
@@ -90,9 +90,11 @@ def _value(raw: Any, path: KeyPath) -> Any:
 
 def _unknown(path: KeyPath, part: type[Part] | None, document: int) -> Finding:
     name = str(path[-1])
-    cure = nearest(name, part.model_fields if part else ())
+    known = part.model_fields if part else {}
+    renamed = _RENAMED.get(name)
+    remedy = f"did you mean {renamed}?" if renamed in known else nearest(name, known)
     what = f"key {name}" if _WORD.fullmatch(name) and shown(name) == name else "such key"
-    return Finding(document, path, "unknown-key", f"this version knows no {what} here", cure, key=True)
+    return Finding(document, path, "unknown-key", f"this version knows no {what} here", remedy, key=True)
 
 
 def _untagged(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | None, document: int) -> Finding:
@@ -110,6 +112,9 @@ def _untagged(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo |
         return Finding(document, path, "wrong-type", f"{_kind(tag)}, where text is wanted", choice)
     return Finding(document, path, "bad-value", f"no {key} that this version knows", nearest(tag, words))
 
+
+_RENAMED = {"alive_every": "probe_every", "refresh": "renew_before", "at_least": "min_changes"}
+"""Keys of early drafts, which no similarity would lead to their names of today."""
 
 _TAGS = {
     "type": ("type", ("vault", "aws-secrets-manager", "file")),
@@ -136,7 +141,7 @@ def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | 
     described = (field.description if field else None) or _example(path)
     match error["type"]:
         case code if code in CODES:
-            return code, context["message"], context["help"]
+            return code, context["message"], context["remedy"]
         case kind if kind in _WANTED:
             return "wrong-type", f"{_kind(value)}, where {_WANTED[kind]} is wanted", described
         case "missing":
@@ -159,15 +164,15 @@ def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | 
 
 def _no_text(path: KeyPath, value: Any) -> tuple[str, str, str]:
     code = "altered-id" if path[-1:] == ("id",) else "altered-value"
-    cure = 'put it in quotes: id: "101010101010101"' if code == "altered-id" else "put it in quotes"
+    remedy = 'put it in quotes: id: "101010101010101"' if code == "altered-id" else "put it in quotes"
     if isinstance(value, Altered):
-        return code, f"without quotes YAML reads this as {value.kind}", cure
+        return code, f"without quotes YAML reads this as {value.kind}", remedy
     if isinstance(value, bool):
-        return code, "without quotes YAML reads this as true or false", cure
+        return code, "without quotes YAML reads this as true or false", remedy
     if isinstance(value, int):
-        return code, "without quotes this is a number, which YAML or a template can alter", cure
+        return code, "without quotes this is a number, which YAML or a template can alter", remedy
     if value is None and code == "altered-id":
-        return "wrong-type", "nothing, where an id is wanted", cure
+        return "wrong-type", "nothing, where an id is wanted", remedy
     return "wrong-type", f"{_kind(value)}, where text is wanted", "write text, in quotes where YAML could misread it"
 
 

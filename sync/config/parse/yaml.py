@@ -48,7 +48,7 @@ class Flaw:
     path: KeyPath
     code: str
     message: str
-    help: str
+    remedy: str
 
 
 class Unreadable:
@@ -236,15 +236,15 @@ class _Builder:
             self._flaw(event, "tag", "YAML tags are not allowed", "remove the tag; quote the value where text is meant")
         return not foreign
 
-    def _flaw(self, event: Any, code: str, message: str, cure: str, *, key: str | None = None) -> None:
+    def _flaw(self, event: Any, code: str, message: str, remedy: str, *, key: str | None = None) -> None:
         if len(self.flaws) >= MAX_ERRORS:
-            code, message, cure = "too-many-errors", "more errors follow, and are not shown", "mend these first"
+            code, message, remedy = "too-many-errors", "more errors follow, and are not shown", "mend these first"
         path = [part for _, part in self._stack[1:]]
         last = len(self._into) if type(self._into) is list else self._key if key is None else key
         if last is not _NO_KEY:
             path.append(last)
         known = tuple(part if isinstance(part, (str, int)) else "?" for part in path)
         mark = event.start_mark
-        self.flaws.append(Flaw(mark.line + 1, mark.column + 1, known, code, message, cure))
+        self.flaws.append(Flaw(mark.line + 1, mark.column + 1, known, code, message, remedy))
         if code == "too-many-errors":
             raise _Stop

@@ -48,7 +48,7 @@ class AllNames(NamedTuple):
     stores: Names
 
 
-def places_in(store: AnyStore) -> tuple[str, ...]:
+def target_root(store: AnyStore) -> tuple[str, ...]:
     """Give what, with a path, makes a place: the same for two stores that lead to the same places.
 
     A file store ends in its directory and a slash, for a path to be joined to it.
@@ -65,7 +65,7 @@ def places_in(store: AnyStore) -> tuple[str, ...]:
             assert_never(store)
 
 
-def place(inside: tuple[str, ...], path: str) -> tuple[str, ...]:
+def target(inside: tuple[str, ...], path: str) -> tuple[str, ...]:
     """Give the place of a path inside ``places_in`` a store."""
     return (*inside[:-1], inside[-1] + path)
 
@@ -73,8 +73,8 @@ def place(inside: tuple[str, ...], path: str) -> tuple[str, ...]:
 def check_settings(settings: Settings, given: Collection[str], names: AllNames, report: Report) -> list[str]:
     """Report what is wrong between the parts of the main file; give warnings."""
     if "pages" not in given and "pages_from" not in given:
-        cure = "list the Pages here, or name further files in pages_from"
-        report(Finding(0, ("pages",), "missing-key", "pages is missing", cure))
+        remedy = "list the Pages here, or name further files in pages_from"
+        report(Finding(0, ("pages",), "missing-key", "pages is missing", remedy))
     warnings = [*_jitter(settings.schedule, report), *_plain_http(settings, report)]
     _system_users(settings, names.apps, report)
     _stores(settings.stores, report)
@@ -126,33 +126,33 @@ def _plain_http(settings: Settings, report: Report) -> Iterator[str]:
 
 
 def _system_users(settings: Settings, apps: Names, report: Report) -> None:
-    renewed = {str(user.token) for user in settings.system_users.values() if not isinstance(user.refresh, Never)}
+    renewed = {str(user.token) for user in settings.system_users.values() if not isinstance(user.renew_before, Never)}
     tokens: dict[str, KeyPath] = {}
     for name, user in settings.system_users.items():
         path: KeyPath = ("system_users", name)
         first = tokens.setdefault(str(user.token), path)
         if first is not path and str(user.token) in renewed:
-            report(Finding(0, (*path, "token"), "duplicate-place", "another system user has this token, and one of them renews it",
-                           "give each a token of its own, or take refresh away", first=(0, (*first, "token"))))  # fmt: skip
+            report(Finding(0, (*path, "token"), "duplicate-target", "another system user has this token, and one of them renews it",
+                           "give each a token of its own, or take renew_before away", first=(0, (*first, "token"))))  # fmt: skip
         if user.app is None and apps.known is not None and apps.only() is None:
             report(
                 Finding(0, path, "choice-needed", "it is not said which app the token belongs to", "write app: NAME")
             )
-        cure = apps.fault(user.app) if user.app else None
-        if cure:
-            report(Finding(0, (*path, "app"), "unknown-name", "no app of this name", cure))
-        if not isinstance(user.refresh, Never) and not isinstance(user.token, StoreReference):
-            report(Finding(0, (*path, "refresh"), "refresh-needs-store", "the new token has nowhere to go: token is no {store: ...} reference",
-                           "write token: {store: STORE, path: PATH, key: KEY}, or refresh: never"))  # fmt: skip
+        remedy = apps.fault(user.app) if user.app else None
+        if remedy:
+            report(Finding(0, (*path, "app"), "unknown-name", "no app of this name", remedy))
+        if not isinstance(user.renew_before, Never) and not isinstance(user.token, StoreReference):
+            report(Finding(0, (*path, "renew_before"), "renewal-needs-store", "the new token has nowhere to go: token is no {store: ...} reference",
+                           "write token: {store: STORE, path: PATH, key: KEY}, or renew_before: never"))  # fmt: skip
 
 
 def _stores(stores: Mapping[str, AnyStore], report: Report) -> None:
-    places: dict[tuple[str, ...], KeyPath] = {}
+    targets: dict[tuple[str, ...], KeyPath] = {}
     for name, store in stores.items():
         path: KeyPath = ("stores", name)
-        first = places.setdefault(place(places_in(store), template(store)), path)
+        first = targets.setdefault(target(target_root(store), template(store)), path)
         if first is not path:
-            report(Finding(0, path, "duplicate-place", f"leads to the same place as the store {first[1]}",
+            report(Finding(0, path, "duplicate-target", f"leads to the same place as the store {first[1]}",
                            "remove one of the two, or give it another path", first=(0, first)))  # fmt: skip
         filled = fill(template(store), dict.fromkeys(PLACEHOLDERS, "x"))
         if isinstance(store, AwsStore):
@@ -184,9 +184,9 @@ def _references(settings: Settings, names: Names, report: Report) -> None:
     for path, reference in parts_in(settings, skip=("pages", "defaults")):
         if not isinstance(reference, StoreReference):
             continue
-        cure = names.fault(reference.store)
-        if cure:
-            report(Finding(0, (*path, "store"), "unknown-name", "no store of this name", cure))
+        remedy = names.fault(reference.store)
+        if remedy:
+            report(Finding(0, (*path, "store"), "unknown-name", "no store of this name", remedy))
         if path[0] == "stores":
             needs.setdefault(str(path[1]), {}).setdefault(reference.store, path)
     for name, targets in needs.items():
@@ -198,12 +198,12 @@ def _references(settings: Settings, names: Names, report: Report) -> None:
 
 def _reaches(needs: Mapping[str, Mapping[str, Any]], start: str, goal: str) -> bool:
     seen: set[str] = set()
-    todo = [start]
-    while todo:
-        name = todo.pop()
+    pending = [start]
+    while pending:
+        name = pending.pop()
         if name == goal:
             return True
         if name not in seen:
             seen.add(name)
-            todo.extend(needs.get(name, ()))
+            pending.extend(needs.get(name, ()))
     return False

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sync.config.errors import Finding, KeyPath
-from sync.config.resolve.check import AllNames, Names, Report, place, places_in
+from sync.config.resolve.check import AllNames, Names, Report, target, target_root
 from sync.config.resolve.limits import AWS_NAME_LENGTH, ends_like_arn, label_faults
 from sync.config.schema.pages import CheckSettings, FilePage, PageEntry
 from sync.config.schema.settings import Settings
@@ -33,7 +33,7 @@ class Resolver:
     """Names of AWS secrets that end like an ARN, by store."""
     _names: dict[str, At] = field(default_factory=dict)
     _ids: dict[tuple[str, str | None], At] = field(default_factory=dict)
-    _places: dict[tuple[str, ...], tuple[At, str]] = field(default_factory=dict)
+    _targets: dict[tuple[str, ...], tuple[At, str]] = field(default_factory=dict)
     _default_checks: Checks = field(init=False)
     _inside: dict[str, tuple[str, ...]] = field(init=False)
     _only_app: str | None = field(init=False)
@@ -41,7 +41,7 @@ class Resolver:
     _only_store: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self._inside = {name: places_in(store) for name, store in self.settings.stores.items()}
+        self._inside = {name: target_root(store) for name, store in self.settings.stores.items()}
         self._only_app, self._only_user, self._only_store = (names.only() for names in self.names)
         self._default_checks = _checks(self.settings.defaults.checks, None)
 
@@ -77,7 +77,7 @@ class Resolver:
                 system_user=user,
                 app=app,
                 app_id=app_id,
-                places=tuple([self._place(at, store, values) for store in stores]),
+                targets=tuple([self._target(at, store, values) for store in stores]),
                 payload=PayloadTemplate.parse(payload, values),
                 checks=checks,
                 labels=labels,
@@ -89,14 +89,14 @@ class Resolver:
         """Report credentials that are read from a Page's own secret; to be called once all Pages are added."""
         for path, reference in parts_in(self.settings, skip=("pages", "defaults")):
             if isinstance(reference, StoreReference) and reference.store in self._inside:
-                page = self._places.get(place(self._inside[reference.store], reference.path))
+                page = self._targets.get(target(self._inside[reference.store], reference.path))
                 if page is not None:
-                    self._wrong((0, path), (), "duplicate-place", "leads to the secret of a Page",
+                    self._wrong((0, path), (), "duplicate-target", "leads to the secret of a Page",
                                 "keep this credential in a place of its own", first=page[0])  # fmt: skip
 
     def _wrong(self, at: At, key: KeyPath, code: str, *texts: str, first: At | None = None) -> None:
-        message, cure = texts
-        self.report(Finding(at[0], (*at[1], *key), code, message, cure, first=first))
+        message, remedy = texts
+        self.report(Finding(at[0], (*at[1], *key), code, message, remedy, first=first))
 
     def _unique(self, at: At, entry: FilePage, name: str, user: str | None) -> bool:
         first = self._ids.setdefault((entry.id, user), at)
@@ -106,8 +106,10 @@ class Resolver:
             return False
         first = self._names.setdefault(name, at)
         if first is not at:
-            key, cure = ("name", "change one of the two names") if entry.name else ("id", "give one of the two a name")
-            self._wrong(at, (key,), "duplicate-name", "another Page has this name", cure, first=first)
+            key, remedy = (
+                ("name", "change one of the two names") if entry.name else ("id", "give one of the two a name")
+            )
+            self._wrong(at, (key,), "duplicate-name", "another Page has this name", remedy, first=first)
         return first is at
 
     def _origin(self, at: At, own: object, key: str) -> At:
@@ -139,15 +141,15 @@ class Resolver:
             first = found.setdefault(name, here)
             if first is not here:
                 self._wrong(
-                    here, (), "duplicate-place", "this store is listed twice", "remove one of the two", first=first
+                    here, (), "duplicate-target", "this store is listed twice", "remove one of the two", first=first
                 )
         return [name for name, here in found.items() if self._exists(self.names.stores, name, here)]
 
     def _exists(self, names: Names, name: str, at: At) -> bool:
-        cure = names.fault(name)
-        if cure:
-            self._wrong(at, (), "unknown-name", f"no {names.word} of this name", cure)
-        return cure is None
+        remedy = names.fault(name)
+        if remedy:
+            self._wrong(at, (), "unknown-name", f"no {names.word} of this name", remedy)
+        return remedy is None
 
     def _app(self, user: str) -> tuple[str, str]:
         found = self.settings.system_users.get(user)
@@ -175,18 +177,18 @@ class Resolver:
                 f"change it, or leave {name} out of the stores",
             )
 
-    def _place(self, at: At, name: str, values: Mapping[str, str]) -> Key:
+    def _target(self, at: At, name: str, values: Mapping[str, str]) -> Key:
         store = self.settings.stores.get(name)
         if store is None:
             return Key(name, "")
         path = fill(template(store), values)
-        here = place(self._inside[name], path)
-        first, other = self._places.setdefault(here, (at, name))
+        here = target(self._inside[name], path)
+        first, other = self._targets.setdefault(here, (at, name))
         if first is not at:
-            self._wrong(at, (), "duplicate-place", f"leads to the same place in {name} as another Page",
+            self._wrong(at, (), "duplicate-target", f"leads to the same place in {name} as another Page",
                         "let the store's path hold {name}, or change this Page's stores", first=first)  # fmt: skip
         elif other != name and not self._same_templates(other, name):  # which is told of the stores themselves
-            self._wrong(at, (), "duplicate-place", f"leads to the same place in the stores {other} and {name}",
+            self._wrong(at, (), "duplicate-target", f"leads to the same place in the stores {other} and {name}",
                         "change the path of one of the two, or this Page's stores")  # fmt: skip
         if isinstance(store, AwsStore):
             if len(path) > AWS_NAME_LENGTH:
@@ -198,7 +200,7 @@ class Resolver:
         return Key(name, path)
 
     def _same_templates(self, one: str, other: str) -> bool:
-        first, second = (place(self._inside[name], template(self.settings.stores[name])) for name in (one, other))
+        first, second = (target(self._inside[name], template(self.settings.stores[name])) for name in (one, other))
         return first == second
 
 

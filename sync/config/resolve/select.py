@@ -38,20 +38,20 @@ def select(
         if not any(_is_named(page, pattern) for page in everything):
             raise SelectionError(f"--page {pattern}: no Page has such a name; {nearest(pattern, _names(everything))}")
     wanted = [_label(text, everything) for text in labels]
-    places = dict.fromkeys(key.store for page in everything for key in page.places)
+    targets = dict.fromkeys(key.store for page in everything for key in page.targets)
     for store in stores:
-        if store not in places:
-            raise SelectionError(f"--store {store}: no Page has such a store; {nearest(store, places)}")
+        if store not in targets:
+            raise SelectionError(f"--store {store}: no Page has such a store; {nearest(store, targets)}")
     chosen = tuple(
-        page if not stores else replace(page, places=tuple(key for key in page.places if key.store in stores))
+        page if not stores else replace(page, targets=tuple(key for key in page.targets if key.store in stores))
         for page in everything
         if (not pages or any(_is_named(page, pattern) for pattern in pages))
         and (not wanted or any(page.labels.get(key) == value for key, value in wanted))
-        and (not stores or any(key.store in stores for key in page.places))
+        and (not stores or any(key.store in stores for key in page.targets))
     )
     if not chosen:
         raise SelectionError(_nothing(everything, pages=pages, labels=labels, stores=stores))
-    return Selected(chosen, frozenset(key for page in everything for key in page.places))
+    return Selected(chosen, frozenset(key for page in everything for key in page.targets))
 
 
 def _is_named(page: Page, pattern: str) -> bool:

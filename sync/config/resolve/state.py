@@ -17,8 +17,8 @@ def check_state(settings: Settings, base: Path, files: Sequence[Path], report: R
     """Report a state file in the place of a file of the configuration, of a credential, or among a store's secrets."""
     fault = _fault(settings, base, files)
     if fault:
-        cure = "name a file of its own, such as /var/lib/page-token-sync/state.json"
-        report(Finding(0, ("state", "file"), "bad-state-file", fault, cure))
+        remedy = "name a file of its own, such as /var/lib/page-token-sync/state.json"
+        report(Finding(0, ("state", "file"), "bad-state-file", fault, remedy))
 
 
 def _fault(settings: Settings, base: Path, files: Sequence[Path]) -> str | None:

@@ -54,7 +54,7 @@ def _second(value: timedelta) -> timedelta:
 _LIFE = timedelta(days=60)  # of a system user's token that ends (Meta's guide of system users, read 2026-11-24)
 
 
-def _refresh(value: timedelta | Never) -> timedelta | Never:
+def _renew_before(value: timedelta | Never) -> timedelta | Never:
     if isinstance(value, Never):
         return value
     if value < timedelta(hours=1):
@@ -84,5 +84,5 @@ Expires = Annotated[
     PlainSerializer(duration_text),
     WithJsonSchema(_EXPIRES_SCHEMA),
 ]
-Refresh = Annotated[Expires, AfterValidator(_refresh), WithJsonSchema(_EXPIRES_SCHEMA)]
+RenewBefore = Annotated[Expires, AfterValidator(_renew_before), WithJsonSchema(_EXPIRES_SCHEMA)]
 """How long before its end a token is renewed, or NEVER."""

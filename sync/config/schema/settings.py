@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sync.config.schema.cron import CronError, parse_cron
-from sync.config.schema.durations import Duration, Interval, PositiveDuration, Refresh
+from sync.config.schema.durations import Duration, Interval, PositiveDuration, RenewBefore
 from sync.config.schema.network import Wire
 from sync.config.schema.pages import Defaults, PageEntry
 from sync.config.schema.shares import Budget, Share
@@ -123,8 +123,8 @@ class SystemUser(Part):
         Name | None, Field(description="The app that the token belongs to; may be left out when there is one.")
     ] = None
     token: Annotated[Reference, Field(description="A reference to the system user's token.")]
-    refresh: Annotated[
-        Refresh,
+    renew_before: Annotated[
+        RenewBefore,
         Field(
             description="How long before its end a token that ends is renewed, such as 14d; the token must be a {store: ...} "
             "reference, since the new one is written there."
@@ -139,7 +139,7 @@ class Brake(Part):
         Share,
         Field(description="Held where more than this share of a store's stored tokens would change within 24 hours."),
     ] = 0.3
-    at_least: Annotated[
+    min_changes: Annotated[
         int, Field(ge=1, description="So many changes at the least; fewer are never held. A whole number from 1.")
     ] = 3
 
@@ -196,7 +196,7 @@ class Settings(Part):
     defaults: Annotated[Defaults, Field(description="What applies to every Page that does not say otherwise.")] = (
         Defaults()
     )
-    alive_every: Annotated[
+    probe_every: Annotated[
         Interval,
         Field(
             description="Each stored token is used once so often, on its Page's own quota; one that is refused is judged at once."

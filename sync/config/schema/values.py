@@ -32,9 +32,9 @@ TAG = "\0"
 NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 
 
-def wrong(code: str, message: str, cure: str) -> NoReturn:
+def wrong(code: str, message: str, remedy: str) -> NoReturn:
     """Refuse a value with a code of the closed list; neither sentence may hold the value."""
-    raise PydanticCustomError(code, "refused", {"message": message, "help": cure})
+    raise PydanticCustomError(code, "refused", {"message": message, "remedy": remedy})
 
 
 class Part(BaseModel):
@@ -169,11 +169,13 @@ PayloadText = Annotated[str, StringConstraints(max_length=60_000), AfterValidato
 def _no_secret(value: str) -> str:
     """Refuse what is rather a secret than the name of one: names are shown, and a long run of letters is no name."""
     if "/" not in value and re.search(r"[A-Za-z0-9]{32}", value):
-        wrong("secret-in-file", "this looks like a secret, and not like the name of a place where one is found", _CURE)
+        wrong(
+            "secret-in-file", "this looks like a secret, and not like the name of a place where one is found", _REMEDY
+        )
     return value
 
 
-_CURE = (
+_REMEDY = (
     "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}"
 )
 
@@ -225,13 +227,13 @@ def _reference(value: Any) -> Any:
     if isinstance(value, Part):
         return value
     if value is None:
-        wrong("bad-reference", "a reference to a secret is missing", _CURE)
+        wrong("bad-reference", "a reference to a secret is missing", _REMEDY)
     if not isinstance(value, dict):
-        wrong("secret-in-file", "a reference to a secret is wanted here, and not the secret itself", _CURE)
+        wrong("secret-in-file", "a reference to a secret is wanted here, and not the secret itself", _REMEDY)
     kinds = [kind for kind in _REFERENCES if kind in value]
     allowed = set(_REFERENCES[kinds[0]].model_fields) if len(kinds) == 1 else set()
     if len(kinds) != 1 or set(value) - allowed:
-        wrong("bad-reference", "not a reference to a secret", _CURE)
+        wrong("bad-reference", "not a reference to a secret", _REMEDY)
     return value
 
 

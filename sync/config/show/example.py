@@ -56,7 +56,7 @@ EXAMPLE: Mapping[str, Any] = {
         "payload": {"access_token": "{token}", "page_id": "{id}", "app_id": "{app_id}"},
         "labels": {"managed": "central"},
     },
-    "brake": {"share": "30%", "at_least": 3},
+    "brake": {"share": "30%", "min_changes": 3},
     "log": {"level": "info"},
     "pages": [
         {"id": "101010101010101", "name": "berlin"},

@@ -9,7 +9,7 @@ from typing import Any
 
 from sync.config.errors import KeyPath
 from sync.config.load import Config, Sources
-from sync.config.parse.places import Place, places
+from sync.config.parse.locations import Location, locations
 from sync.config.resolve.pages import At
 from sync.config.schema.durations import duration_text
 from sync.core.model import Checks, Page
@@ -45,7 +45,7 @@ def shown_settings(config: Config, sources: Sources) -> list[Shown]:
     values = config.settings.model_dump(mode="json", exclude={"pages"})
     _choose_only(values)
     leaves = list(_leaves(values, ()))
-    found = places(sources.documents[0].text, {path for path, _ in leaves})
+    found = locations(sources.documents[0].text, {path for path, _ in leaves})
     return [_shown(_dotted(path), _safe(path, value), sources, 0, found.get(path)) for path, value in leaves]
 
 
@@ -55,7 +55,7 @@ def shown_pages(config: Config, sources: Sources) -> list[ShownPage]:
     origins = [list(_origins(page, at)) for page, at in zip(config.pages, sources.entries, strict=True)]
     for document, path in (at for of_page in origins for _, _, ats in of_page for at in ats):
         wanted.setdefault(document, set()).add(path)
-    found = {document: places(sources.documents[document].text, paths) for document, paths in wanted.items()}
+    found = {document: locations(sources.documents[document].text, paths) for document, paths in wanted.items()}
 
     def told(key: str, value: Any, ats: Iterable[At]) -> Shown:
         for document, path in ats:
@@ -80,7 +80,7 @@ def _origins(page: Page, at: At) -> Iterator[tuple[str, Any, list[At]]]:
     yield "name", page.name, [(document, (*path, "name")), (document, (*path, "id"))]
     yield "system_user", page.system_user, either("system_user")
     yield "app", page.app, [(0, ("system_users", page.system_user, "app"))]
-    yield "stores", [f"{key.store}:{key.path}" for key in page.places], either("stores")
+    yield "stores", [f"{key.store}:{key.path}" for key in page.targets], either("stores")
     yield "checks.scopes", list(page.checks.scopes), either("checks", "scopes")
     yield "checks.expires", duration_text(page.checks.expires), either("checks", "expires")
     yield "hold", page.hold, either("hold")
@@ -125,5 +125,5 @@ def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def _shown(key: str, value: Any, sources: Sources, document: int, place: tuple[Place, Place] | None) -> Shown:
-    return Shown(key, value, sources.documents[document].file, place[1][0]) if place else Shown(key, value)
+def _shown(key: str, value: Any, sources: Sources, document: int, location: tuple[Location, Location] | None) -> Shown:
+    return Shown(key, value, sources.documents[document].file, location[1][0]) if location else Shown(key, value)

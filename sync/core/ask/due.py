@@ -55,7 +55,7 @@ def asks(scene: Scene) -> Mapping[str, Sequence[Ask]]:
 
 
 def probes(
-    scene: Scene, every: timedelta, *, spared: Collection[tuple[str, Secret]] = ()
+    scene: Scene, every: timedelta, *, exclude: Collection[tuple[str, Secret]] = ()
 ) -> Mapping[str, Mapping[Secret, str]]:
     """Give the stored tokens that are to be used once, by the app's name, each with the id of its Page.
 
@@ -66,7 +66,7 @@ def probes(
     for page in scene.pages:
         for _, token in scene.stored(page):
             judged = scene.judged(page, token)
-            if judged is None or (page.app, token) in spared or not judged.facts.is_valid:
+            if judged is None or (page.app, token) in exclude or not judged.facts.is_valid:
                 continue
             since, wait = judged.seen_at, every
             if judged.probe == "refused" and judged.probed_at is not None:
@@ -87,7 +87,7 @@ def verify_interval(wanted: timedelta, *, tokens: int, calls_per_hour: float) ->
 def _of_page(scene: Scene, page: Page) -> Iterator[tuple[Secret, Rank]]:
     fetched, candidate = scene.fetched.get(page.name), scene.candidate(page)
     stored = list(scene.stored(page))
-    lacking = any(_lacks_token(scene, page, key) for key in page.places)
+    lacking = any(_lacks_token(scene, page, key) for key in page.targets)
     dead = frozenset(token for _, token in stored if _is_dead(scene, page, token))
     ready = candidate is not None and not _is_unfit(scene, page, candidate) and not page.hold and scene.writes
     for _, token in stored:
@@ -135,7 +135,7 @@ def _of_candidate(
 
 def _lacks_token(scene: Scene, page: Page, key: Key) -> bool:
     """Say whether a place of ours waits for a token: nothing is there, or nothing that holds one."""
-    content = scene.held[key]
+    content = scene.current[key]
     if isinstance(content, Absent):
         return True
     if not isinstance(content, Stored) or content.blocked or not is_to_be_judged(page, content, scene.instance):
@@ -164,12 +164,14 @@ def _of_another_string(
     hour is enough, after all else. Where the system user's token has changed, or nothing is known of the stored one, the
     new string is wanted at once.
     """
-    if scene.counting(page, candidate) is not None and not scene.insist:
+    if scene.counting(page, candidate) is not None and not scene.force_verify:
         return None
     tried = scene.memory.tried.get(page.name)
-    parent = scene.parent(page)
-    rotated = any(content.marks and content.marks.parent not in (None, parent) for content, _ in stored)
-    if rotated or scene.insist:
+    user_token = scene.system_user_fingerprint(page)
+    rotated = any(
+        content.marks and content.marks.system_user_fingerprint not in (None, user_token) for content, _ in stored
+    )
+    if rotated or scene.force_verify:
         return Rank.NEW
     if tried is not None and timedelta(0) <= scene.now - tried < _HOURLY:
         return None
@@ -179,10 +181,10 @@ def _of_another_string(
 
 def _due(scene: Scene, page: Page, token: Secret) -> Rank | None:
     judged = scene.judged(page, token)
-    if judged is None or scene.insist or scene.counting(page, token) is None:
+    if judged is None or scene.force_verify or scene.counting(page, token) is None:
         return Rank.DUE
-    parent = scene.parent(page)
-    if parent is not None and judged.parent not in (None, parent):
+    user_token = scene.system_user_fingerprint(page)
+    if user_token is not None and judged.system_user_fingerprint not in (None, user_token):
         return Rank.NEW
     if _ends_soon(judged, page.checks, scene.now) and not _young(scene, page, token, _HOURLY):
         return Rank.ENDING

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sync.core.memory.memory import Judged, Memory, Rhythm, counting, token_id
-from sync.core.model import Absent, Fetched, Key, Page, Parent, SourceError, Stored, StoreError, TokenFacts
+from sync.core.model import Absent, Fetched, Key, Page, SourceError, Stored, StoreError, SystemUserToken, TokenFacts
 from sync.core.plan.plan import is_to_be_judged, stored_token
 from sync.core.secret import Secret
 
@@ -21,23 +21,23 @@ class Scene:
 
     pages: Sequence[Page]
     instance: str
-    parents: Mapping[str, Parent]
+    user_tokens: Mapping[str, SystemUserToken]
     fetched: Mapping[str, Fetched | SourceError]
-    held: Mapping[Key, Stored | Absent | StoreError]
+    current: Mapping[Key, Stored | Absent | StoreError]
     memory: Memory
     rhythm: Rhythm
     now: datetime
-    insist: bool = False
+    force_verify: bool = False
     writes: bool = True
     _found: Mapping[Key, tuple[Stored, Secret]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Found once, since it is asked for over and over.
-        found = {key: at for page in self.pages for key in page.places if (at := self._look(page, key)) is not None}
+        found = {key: at for page in self.pages for key in page.targets if (at := self._look(page, key)) is not None}
         object.__setattr__(self, "_found", found)
 
     def _look(self, page: Page, key: Key) -> tuple[Stored, Secret] | None:
-        content = self.held[key]
+        content = self.current[key]
         if not isinstance(content, Stored) or not is_to_be_judged(page, content, self.instance):
             return None
         token = stored_token(page, content)
@@ -55,7 +55,7 @@ class Scene:
 
     def stored(self, page: Page) -> Iterator[tuple[Stored, Secret]]:
         """Give the tokens at those places of a Page that are ours, with what holds them."""
-        return (self._found[key] for key in page.places if key in self._found)
+        return (self._found[key] for key in page.targets if key in self._found)
 
     def tokens(self) -> Iterator[tuple[Page, Secret]]:
         """Give every token that is judged, some of them several times: the fetched ones, and the stored ones that are ours."""
@@ -74,7 +74,7 @@ class Scene:
         """Give what is remembered of a token where it still counts."""
         return counting(self.judged(page, token), now=self.now, rhythm=self.rhythm)
 
-    def parent(self, page: Page) -> str | None:
+    def system_user_fingerprint(self, page: Page) -> str | None:
         """Give the fingerprint of the token that a Page's token is fetched with; None where it could not be read."""
-        parent = self.parents.get(page.system_user)
-        return parent.token.fingerprint if parent and parent.token else None
+        user_token = self.user_tokens.get(page.system_user)
+        return user_token.token.fingerprint if user_token and user_token.token else None

@@ -11,7 +11,7 @@ from sync.core.memory import access
 from sync.core.memory.memory import Judged, Memory, TokenId, token_id
 from sync.core.memory.quota import Pool
 from sync.core.memory.renewal import Renewal
-from sync.core.model import Fetched, Key, Page, Parent, Probe, SourceError, State, StoreError, TokenFacts
+from sync.core.model import Fetched, Key, Page, Probe, SourceError, State, StoreError, SystemUserToken, TokenFacts
 from sync.core.secret import Secret
 
 _UNSEEN_FOR = timedelta(hours=1)
@@ -31,7 +31,7 @@ class Lesson:
 
     told: Mapping[tuple[str, Secret], TokenFacts | SourceError]
     probed: Mapping[tuple[str, Secret], Probe]
-    alone: frozenset[str]
+    individually: frozenset[str]
     skipped: frozenset[str]
     overwritten: Collection[Key]
     pools: Mapping[str, Pool]
@@ -77,7 +77,7 @@ def remember(scene: Scene, lesson: Lesson, now: datetime) -> tuple[Memory, froze
 def renewals(scene: Scene, tried: Mapping[str, Renewal]) -> Mapping[str, Renewal]:
     """Give the last try for each system user that there still is; ``tried`` are those of this cycle."""
     known = {**scene.memory.renewals, **tried}
-    return {name: last for name, last in known.items() if name in scene.parents or not scene.parents}
+    return {name: last for name, last in known.items() if name in scene.user_tokens or not scene.user_tokens}
 
 
 def with_later(
@@ -105,7 +105,7 @@ def with_told(scene: Scene, told: Mapping[tuple[str, Secret], TokenFacts | Sourc
     for page, token in scene.tokens():
         name, facts = token_id(page.app_id, token), told.get((page.app, token))
         if isinstance(facts, TokenFacts):
-            judged[name] = _newly(scene.memory.judged.get(name), facts, scene.parent(page))
+            judged[name] = _newly(scene.memory.judged.get(name), facts, scene.system_user_fingerprint(page))
     return replace(scene.memory, judged=judged)
 
 
@@ -115,10 +115,10 @@ def _judged(scene: Scene, lesson: Lesson, now: datetime) -> Mapping[TokenId, Jud
     probed = replace(scene, memory=with_probes(scene.memory, ours, scene.now))
     judged = dict(with_told(probed, lesson.told).judged)
     seen = {token_id(page.app_id, token) for page, token in scene.tokens()}
-    for parent in scene.parents.values():
-        facts = parent.verdict.facts
-        if parent.token is not None and facts is not None and parent.app in ids:
-            name = token_id(ids[parent.app], parent.token)
+    for user_token in scene.user_tokens.values():
+        facts = user_token.verdict.facts
+        if user_token.token is not None and facts is not None and user_token.app in ids:
+            name = token_id(ids[user_token.app], user_token.token)
             seen.add(name)
             judged[name] = Judged(facts)
     if not lesson.whole:
@@ -126,12 +126,12 @@ def _judged(scene: Scene, lesson: Lesson, now: datetime) -> Mapping[TokenId, Jud
     return {name: told for name, told in judged.items() if name in seen or now - told.facts.asked_at < _UNSEEN_FOR}
 
 
-def _newly(known: Judged | None, facts: TokenFacts, parent: str | None) -> Judged:
+def _newly(known: Judged | None, facts: TokenFacts, user_token: str | None) -> Judged:
     """Judge anew; that a token is refused though Meta calls it valid is kept, so that it is not tried over and over."""
     refused = known is not None and known.probe == "refused" and bool(facts.is_valid)
     if known is not None and refused:
-        return Judged(facts, parent, known.probed_at, "refused")
-    return Judged(facts, parent)
+        return Judged(facts, user_token, known.probed_at, "refused")
+    return Judged(facts, user_token)
 
 
 def _tried(scene: Scene, lesson: Lesson, now: datetime) -> Mapping[str, datetime]:
@@ -158,25 +158,25 @@ def _readings(scene: Scene, lesson: Lesson) -> Mapping[str, access.Reading]:
             error=fetched if isinstance(fetched, SourceError) else None,
             system_user=page.system_user,
             worked=_may_have_worked(scene, page),
-            alone=page.name in lesson.alone,
+            individually=page.name in lesson.individually,
         )
     return found
 
 
 def _may_have_worked(scene: Scene, page: Page) -> bool:
     """Say whether a token of the Page is stored, or may be: a store that is not or cannot be read proves no new Page."""
-    if scene.insist:
+    if scene.force_verify:
         return True
-    return any(isinstance(scene.held[key], StoreError) for key in page.places) or any(scene.stored(page))
+    return any(isinstance(scene.current[key], StoreError) for key in page.targets) or any(scene.stored(page))
 
 
 def _proven(scene: Scene, since: datetime) -> frozenset[str]:
     """Name the system users whose token was seen to work in this cycle: judged valid, or a Page was read with it."""
-    judged = {name for name, parent in scene.parents.items() if _was_judged_valid(parent, since)}
+    judged = {name for name, user_token in scene.user_tokens.items() if _was_judged_valid(user_token, since)}
     read = {page.system_user for page in scene.pages if isinstance(scene.fetched.get(page.name), Fetched)}
     return frozenset(judged | read)
 
 
-def _was_judged_valid(parent: Parent, since: datetime) -> bool:
-    facts = parent.verdict.facts
-    return parent.verdict.state is State.VALID and facts is not None and facts.asked_at >= since
+def _was_judged_valid(user_token: SystemUserToken, since: datetime) -> bool:
+    facts = user_token.verdict.facts
+    return user_token.verdict.state is State.VALID and facts is not None and facts.asked_at >= since

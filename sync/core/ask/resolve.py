@@ -18,7 +18,7 @@ _NOT_ASKED = SourceError(
     Problem("throttled", "Meta was not asked about the token in this cycle, to keep within the quota of the app."),
     scope="app",
 )
-_CREDENTIALS_REFUSED = ("app-secret-wrong", "app-blocked")
+_CREDENTIALS_REFUSED = ("app-secret-invalid", "app-blocked")
 _REFUSED = Problem("probe-failed", "Graph refuses a call with the token, though debug_token calls it valid.")
 
 

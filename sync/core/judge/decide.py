@@ -66,19 +66,19 @@ class Action:
 class Candidate:
     """The fetched token and its verdict. ``token`` is None where none was fetched, and then the verdict is not valid.
 
-    ``parent`` and ``system_user_id`` are the fingerprint and the id of the system user that it was fetched with.
+    ``system_user_fingerprint`` and ``system_user_id`` are the fingerprint and the id of the system user that it was fetched with.
     ``judged_at`` is when Meta last judged the token, also where that word counts no more; None if it never did.
     """
 
     token: Secret | None
     verdict: Verdict
-    parent: str | None = None
+    system_user_fingerprint: str | None = None
     system_user_id: str | None = None
     judged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Current:
     """What a store holds at the place, the token found in it (None: none), and that token's verdict.
 
     ``judged_at`` is when Meta last judged the token, also where that word counts no more; None if it never did.
@@ -90,10 +90,10 @@ class Held:
     judged_at: datetime | None = None
 
 
-def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, held: Held, now: datetime) -> Action:
+def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, current: Current, now: datetime) -> Action:
     """Decide for one place. Pure: the same values give the same action, and nothing is done here."""
-    case = _Case(page, instance, candidate, held, now)
-    content = held.content
+    case = _Case(page, instance, candidate, current, now)
+    content = current.content
     match content:
         case StoreError():
             return Action(Kind.FAILED, problems=(store_problem(content),))
@@ -101,7 +101,7 @@ def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, held: H
             return case.create(replaces=None)
         case Stored():
             refusal = blocked_problem(content, key)
-            if refusal is None and crash_of_ours(content, page):
+            if refusal is None and is_interrupted_create(content, page):
                 return _marked(case, content)
             refusal = refusal or foreign_problem(content, page, instance)
             return Action(Kind.REFUSED, problems=(refusal,)) if refusal else _ours(case, content)
@@ -116,7 +116,7 @@ class _Case:
     page: Page
     instance: str
     candidate: Candidate
-    held: Held
+    current: Current
     now: datetime
 
     @property
@@ -132,7 +132,7 @@ class _Case:
             app_id=self.page.app_id,
             fingerprint=token.fingerprint,
             system_user_id=self.candidate.system_user_id,
-            parent=self.candidate.parent,
+            system_user_fingerprint=self.candidate.system_user_fingerprint,
             hold=hold,
             labels=self.page.labels,
         )
@@ -150,7 +150,7 @@ class _Case:
         return Action(Kind.CREATED, reason, write)
 
 
-def crash_of_ours(content: Stored, page: Page) -> bool:
+def is_interrupted_create(content: Stored, page: Page) -> bool:
     """Say whether this is what a crash of ours between a first write and its mark leaves behind.
 
     A raw text has no keys to be known by, and may be a stranger's password: only what looks like a token of Meta's is asked
@@ -201,24 +201,24 @@ def blocked_problem(content: Stored, key: Key) -> Problem | None:
 
 def store_problem(error: StoreError) -> Problem:
     """Give a store's failure as a problem."""
-    return Problem("store-failed", error.message, who=error.who, remedy=error.remedy)
+    return Problem("store-failed", error.message, owner=error.owner, remedy=error.remedy)
 
 
 def _marked(case: _Case, content: Stored) -> Action:
     """Mark what a crash of ours left, once its token is proven ours; wait while that cannot be said."""
     proven = _proven_ours(case)
-    if proven is False or case.held.token is None:
+    if proven is False or case.current.token is None:
         foreign = foreign_problem(content, case.page, case.instance)
         return Action(Kind.REFUSED, problems=(foreign,) if foreign else ())
     if case.token is None or proven is None:
         return Action(Kind.KEPT)
-    marks = case.stamped(case.marks(case.held.token), "marked")
-    return Action(Kind.UPDATED, "marked", Write(case.held.token, None, marks, content.version))
+    marks = case.stamped(case.marks(case.current.token), "marked")
+    return Action(Kind.UPDATED, "marked", Write(case.current.token, None, marks, content.version))
 
 
 def _proven_ours(case: _Case) -> bool | None:
-    verdict, wanted_user = case.held.verdict, case.candidate.system_user_id
-    if verdict.state is State.INVALID or case.held.token is None:
+    verdict, wanted_user = case.current.verdict, case.candidate.system_user_id
+    if verdict.state is State.INVALID or case.current.token is None:
         return False
     facts = verdict.facts
     if verdict.state is State.UNKNOWN or facts is None or facts.user_id is None or wanted_user is None:
@@ -233,10 +233,10 @@ def _ours(case: _Case, content: Stored) -> Action:
     if content.state != "live":
         reason = "recreated" if content.state == "deleted" else None
         return case.create(replaces=content.version, reason=reason)
-    if case.held.token is None:
+    if case.current.token is None:
         return _replaced(case, case.token, content, "repair")
-    if case.held.token != case.token:
-        return _other_token(case, case.token, case.held.token, content)
+    if case.current.token != case.token:
+        return _other_token(case, case.token, case.current.token, content)
     marks = _of_same_token(case, case.token, content.marks)
     return _brought_up_to_date(case, case.token, marks, content) or Action(Kind.UNCHANGED)
 
@@ -249,7 +249,7 @@ def _of_same_token(case: _Case, token: Secret, stored: Marks | None) -> Marks:
     return replace(
         wanted,
         system_user_id=wanted.system_user_id or stored.system_user_id,
-        parent=wanted.parent or stored.parent,
+        system_user_fingerprint=wanted.system_user_fingerprint or stored.system_user_fingerprint,
     )
 
 
@@ -261,7 +261,7 @@ def _replaced(case: _Case, token: Secret, content: Stored, reason: str) -> Actio
 
 
 def _other_token(case: _Case, fetched: Secret, stored: Secret, content: Stored) -> Action:
-    verdict = case.held.verdict
+    verdict = case.current.verdict
     if verdict.state is State.UNKNOWN or content.marks is None:
         return Action(Kind.KEPT)
     if verdict.state is State.INVALID:
@@ -276,10 +276,14 @@ def _other_token(case: _Case, fetched: Secret, stored: Secret, content: Stored) 
 
 def _better(case: _Case, marks: Marks) -> bool:
     """Say whether the fetched token is worth a rotation though the stored one works."""
-    stored, candidate = case.held.verdict, case.candidate
+    stored, candidate = case.current.verdict, case.candidate
     if any(problem.code == "missing-scope" for problem in stored.problems):
         return True
-    if marks.parent is not None and candidate.parent is not None and marks.parent != candidate.parent:
+    if (
+        marks.system_user_fingerprint is not None
+        and candidate.system_user_fingerprint is not None
+        and marks.system_user_fingerprint != candidate.system_user_fingerprint
+    ):
         return True
     life = case.page.checks.expires
     old = stored.facts.expires_at if stored.facts else None
@@ -313,6 +317,6 @@ def _origin(marks: Marks) -> tuple[str | None, ...]:
         marks.app_id,
         marks.system_user_id,
         marks.fingerprint,
-        marks.parent,
+        marks.system_user_fingerprint,
         marks.hold,
     )

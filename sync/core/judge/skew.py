@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-NOTED = timedelta(seconds=60)
+WARN_SKEW = timedelta(seconds=60)
 """Beyond it a person is told."""
 
-BORNE = timedelta(minutes=5)
+MAX_SKEW = timedelta(minutes=5)
 """Beyond it nothing is done that only one of the two clocks would have us do."""
 
 
-def clocks(now: datetime, ahead: timedelta) -> tuple[datetime, ...]:
+def judging_times(now: datetime, skew: timedelta) -> tuple[datetime, ...]:
     """Give the times by which to judge: ours, and Meta's beside it where the two are too far apart."""
-    return (now,) if abs(ahead) <= BORNE else (now, now + ahead)
+    return (now,) if abs(skew) <= MAX_SKEW else (now, now + skew)
 
 
-def told(ahead: timedelta) -> str | None:
+def skew_warning(skew: timedelta) -> str | None:
     """Say that the clock is wrong; ``ahead`` is how far Meta's is ahead of ours. None where the two agree well enough."""
-    if abs(ahead) <= NOTED:
+    if abs(skew) <= WARN_SKEW:
         return None
-    direction = "behind" if ahead > timedelta(0) else "ahead of"
-    seconds = round(abs(ahead).total_seconds())
-    span = f"{seconds} seconds" if abs(ahead) < BORNE else f"{seconds // 60:,} minutes"
+    direction = "behind" if skew > timedelta(0) else "ahead of"
+    seconds = round(abs(skew).total_seconds())
+    span = f"{seconds} seconds" if abs(skew) < MAX_SKEW else f"{seconds // 60:,} minutes"
     text = f"This machine's clock is {span} {direction} Meta's: set it right, and keep it so by NTP."
-    if abs(ahead) <= BORNE:
+    if abs(skew) <= MAX_SKEW:
         return text
     return f"{text} Until then the ends of tokens are judged by both, and where they differ nothing is done."

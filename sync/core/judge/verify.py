@@ -55,7 +55,7 @@ def ends_within(expires_at: Expiry | None, life: timedelta | Never, now: datetim
 
 def _unknown(facts: TokenFacts, field: str) -> Verdict:
     message = f"debug_token's answer has no {field}, so the token cannot be judged."
-    return Verdict(State.UNKNOWN, (Problem("debug-unavailable", message, who="meta"),), facts=facts)
+    return Verdict(State.UNKNOWN, (Problem("debug-unavailable", message, owner="meta"),), facts=facts)
 
 
 def _refused(facts: TokenFacts, now: datetime) -> Problem:
@@ -115,7 +115,7 @@ def _data_access(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[P
     window = timedelta(0) if isinstance(checks.expires, Never) else checks.expires
     if ends_within(facts.data_access_expires_at, window, now):
         yield Problem(
-            "data-access-too-soon", f"Its access to data ends at {facts.data_access_expires_at:%Y-%m-%dT%H:%MZ}."
+            "data-access-expiring", f"Its access to data ends at {facts.data_access_expires_at:%Y-%m-%dT%H:%MZ}."
         )
 
 

@@ -33,7 +33,7 @@ class Lost:
     since: datetime
     asked_at: datetime
     cycles: int = 1
-    alone: bool = False
+    individually: bool = False
     alarm: datetime | None = None
     waits: int = 0
     left: int = 0
@@ -46,7 +46,7 @@ class Reading:
     error: SourceError | None
     system_user: str
     worked: bool
-    alone: bool = False
+    individually: bool = False
 
 
 def to_be_read_alone(lost: Mapping[str, Lost], now: datetime) -> frozenset[str]:
@@ -54,7 +54,7 @@ def to_be_read_alone(lost: Mapping[str, Lost], now: datetime) -> frozenset[str]:
     return frozenset(
         name
         for name, page in lost.items()
-        if not page.alone and page.alarm is None and now - page.since >= _ALONE_AFTER
+        if not page.individually and page.alarm is None and now - page.since >= _ALONE_AFTER
     )
 
 
@@ -106,15 +106,15 @@ def _says_nothing(reading: Reading) -> bool:
 def _counted(known: Lost | None, reading: Reading, error: SourceError, now: datetime) -> Lost:
     if known is None:
         return Lost(error.problem, since=now, asked_at=now)
-    alone = known.alone or (reading.alone and now - known.since >= _ALONE_AFTER)
-    return replace(known, problem=error.problem, asked_at=now, cycles=known.cycles + 1, alone=alone)
+    individually = known.individually or (reading.individually and now - known.since >= _ALONE_AFTER)
+    return replace(known, problem=error.problem, asked_at=now, cycles=known.cycles + 1, individually=individually)
 
 
 def _is_ripe(known: Lost, reading: Reading, now: datetime) -> bool:
     """Say whether a loss has lasted; a Page that never worked is being set up, and its operator waits for the word."""
     if not reading.worked:
         return True
-    return known.alone and known.cycles >= _CYCLES and now - known.since >= LASTING
+    return known.individually and known.cycles >= _CYCLES and now - known.since >= LASTING
 
 
 def _backed_off(known: Lost) -> Lost:

@@ -20,12 +20,12 @@ TokenId = tuple[str, str]
 class Judged:
     """What Meta last said of one string.
 
-    ``parent`` is the fingerprint of the system user's token in use then. ``probed_at`` is when the token itself was last
+    ``system_user_fingerprint`` is the fingerprint of the system user's token in use then. ``probed_at`` is when the token itself was last
     used to ask, and ``probe`` how that ended.
     """
 
     facts: TokenFacts
-    parent: str | None = None
+    system_user_fingerprint: str | None = None
     probed_at: datetime | None = None
     probe: Probe = "answered"
 

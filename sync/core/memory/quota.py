@@ -194,8 +194,8 @@ def _by_use(pool: Pool, budget: float, now: datetime) -> Allowance:
         at_once = min(at_once, BATCH)
     unlimited = pool.ceiling is None and used < FULL_SPEED
     allowed = None if unlimited else _calls(pool, ordinary)
-    goes_on = None if allowed != 0 else _goes_on(pool, budget, used, now)
-    return Allowance(allowed, urgent, at_once, goes_on)
+    continuous = None if allowed != 0 else _goes_on(pool, budget, used, now)
+    return Allowance(allowed, urgent, at_once, continuous)
 
 
 def _goes_on(pool: Pool, budget: float, used: float, now: datetime) -> datetime | None:
@@ -227,8 +227,8 @@ def _slowed(allowed: Allowance, since: datetime, rate: float, now: datetime) -> 
     most = max(int(rate * ((now - since) / WINDOW)), 0)
     ordinary = most if allowed.ordinary is None else min(allowed.ordinary, most)
     urgent = most if allowed.urgent is None else min(allowed.urgent, most)
-    goes_on = None if ordinary else max(allowed.next_allowed_at or now, since + WINDOW / rate)
-    return Allowance(ordinary, urgent, min(allowed.at_once, BATCH), goes_on)
+    continuous = None if ordinary else max(allowed.next_allowed_at or now, since + WINDOW / rate)
+    return Allowance(ordinary, urgent, min(allowed.at_once, BATCH), continuous)
 
 
 def _calls(pool: Pool, per_cent: float) -> int:
@@ -269,8 +269,8 @@ def _learnt(pool: Pool, used: float, calls: int, now: datetime) -> Pool:
         return replace(pool, base=used, counted=0, ceiling=ceiling, measured=True, steady=steady)
     if pool.measured:
         return replace(pool, counted=counted)
-    at_least = 100 * counted / _LEAST_RISE
-    known = max(pool.ceiling or 0.0, at_least)
+    min_changes = 100 * counted / _LEAST_RISE
+    known = max(pool.ceiling or 0.0, min_changes)
     return replace(pool, counted=counted, ceiling=known if known > LEAST_CEILING else pool.ceiling)
 
 

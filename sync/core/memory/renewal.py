@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sync.core.judge.verify import ends_within
-from sync.core.model import Expiry, Key, Never, Parent, SourceError, State, TokenFacts
+from sync.core.model import Expiry, Key, Never, SourceError, State, SystemUserToken, TokenFacts
 from sync.core.problems import Problem
 
 MARKS = (14, 7, 3, 1)
@@ -19,13 +19,13 @@ _TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
+class RenewalRule:
     """That a system user's token is to be renewed: where the new one goes, and how long before the end of the old one.
 
     ``name`` is the key of the secret's JSON object that holds the token.
     """
 
-    place: Key
+    target: Key
     name: str
     before: timedelta
 
@@ -40,21 +40,21 @@ class Renewal:
 
     at: datetime
     token: str
-    place: Key
+    target: Key
     became: str | None = None
     version: str | None = None
     confirmed: bool = False
     problem: Problem | None = None
 
 
-def is_due(parent: Parent, wanted: Refresh, last: Renewal | None, now: datetime) -> bool:
+def is_due(user_token: SystemUserToken, wanted: RenewalRule, last: Renewal | None, now: datetime) -> bool:
     """Say whether a token is to be renewed now: it works, its end is near, and it was not tried a moment ago.
 
     A try that lies in the future, after a clock was set back, counts as none.
     """
-    if parent.token is None or not _ends_soon(parent, wanted, now):
+    if user_token.token is None or not _ends_soon(user_token, wanted, now):
         return False
-    if last is None or last.token != parent.token.fingerprint:
+    if last is None or last.token != user_token.token.fingerprint:
         return True
     return not timedelta(0) <= now - last.at < min(_PAUSE, wanted.before / _TRIES)
 
@@ -82,23 +82,23 @@ def objection(old: TokenFacts | None, new: TokenFacts | SourceError | None) -> s
     return _lacking(old, new) or _ending(old.expires_at, new.expires_at)
 
 
-def told(parent: Parent, last: Renewal | None) -> Parent:
+def told(user_token: SystemUserToken, last: Renewal | None) -> SystemUserToken:
     """Put the failure of the last try beside what is said of the token that it was tried with; it changes no result.
 
     The end of a token that another has already taken the place of concerns nobody.
     """
-    if last is None or parent.token is None or parent.token.fingerprint != last.token:
-        return parent
-    notices = parent.verdict.notices
+    if last is None or user_token.token is None or user_token.token.fingerprint != last.token:
+        return user_token
+    notices = user_token.verdict.notices
     if last.became is not None:
-        notices = tuple(notice for notice in notices if notice.code != "system-user-ending")
+        notices = tuple(notice for notice in notices if notice.code != "system-user-expiring")
     if last.problem is not None:
         notices = (*notices, last.problem)
-    return replace(parent, verdict=replace(parent.verdict, notices=notices))
+    return replace(user_token, verdict=replace(user_token.verdict, notices=notices))
 
 
 def tell_of_ends(
-    parents: Mapping[str, Parent], told_before: Mapping[str, int], spared: Collection[str], now: datetime
+    user_tokens: Mapping[str, SystemUserToken], told_before: Mapping[str, int], exclude: Collection[str], now: datetime
 ) -> tuple[Mapping[str, int], tuple[str, ...]]:
     """Give the mark of days that each ending token was spoken of at, by fingerprint, and the system users to speak of now.
 
@@ -106,13 +106,13 @@ def tell_of_ends(
     """
     after: dict[str, int] = {}
     names: list[str] = []
-    for name, parent in parents.items():
-        if parent.token is None:
+    for name, user_token in user_tokens.items():
+        if user_token.token is None:
             continue
-        fingerprint, facts = parent.token.fingerprint, parent.verdict.facts
+        fingerprint, facts = user_token.token.fingerprint, user_token.verdict.facts
         before = told_before.get(fingerprint)
         mark = _mark(facts.expires_at if facts is not None else None, now)
-        if mark is None or name in spared or parent.verdict.state is not State.VALID:
+        if mark is None or name in exclude or user_token.verdict.state is not State.VALID:
             after.update({} if before is None else {fingerprint: before})
             continue
         if before is None or mark < before:
@@ -121,18 +121,18 @@ def tell_of_ends(
     return after, tuple(names)
 
 
-def is_cared_for(parent: Parent, wanted: Refresh, last: Renewal | None, now: datetime) -> bool:
+def is_cared_for(user_token: SystemUserToken, wanted: RenewalRule, last: Renewal | None, now: datetime) -> bool:
     """Say whether an ending token needs nobody: its time to be renewed is to come, or it has just been."""
-    if not _ends_soon(parent, wanted, now):
+    if not _ends_soon(user_token, wanted, now):
         return True
-    if last is None or parent.token is None or last.token != parent.token.fingerprint:
+    if last is None or user_token.token is None or last.token != user_token.token.fingerprint:
         return False
     return last.problem is None
 
 
-def _ends_soon(parent: Parent, wanted: Refresh, now: datetime) -> bool:
-    facts = parent.verdict.facts
-    if parent.verdict.state is not State.VALID or facts is None:
+def _ends_soon(user_token: SystemUserToken, wanted: RenewalRule, now: datetime) -> bool:
+    facts = user_token.verdict.facts
+    if user_token.verdict.state is not State.VALID or facts is None:
         return False
     return ends_within(facts.expires_at, wanted.before, now)
 

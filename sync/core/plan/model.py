@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sync.core.judge.decide import Action, Candidate, Held
+from sync.core.judge.decide import Action, Candidate, Current
 from sync.core.model import Key, Page
 
 
 @dataclass(frozen=True, slots=True)
-class PlacePlan:
+class TargetPlan:
     """One place of one Page: what is there, and what is to be done."""
 
     key: Key
-    held: Held
+    current: Current
     action: Action
 
 
@@ -24,9 +24,9 @@ class PagePlan:
 
     page: Page
     candidate: Candidate
-    places: tuple[PlacePlan, ...]
+    targets: tuple[TargetPlan, ...]
 
 
-def places(pages: Sequence[PagePlan]) -> Iterator[tuple[PagePlan, PlacePlan]]:
+def targets(pages: Sequence[PagePlan]) -> Iterator[tuple[PagePlan, TargetPlan]]:
     """Give every place with its Page, in the order of the configuration."""
-    return ((page, place) for page in pages for place in page.places)
+    return ((page, target) for page in pages for target in page.targets)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sync.core.judge.decide import Action, Candidate, Held, Kind, crash_of_ours, decide, foreign_problem
-from sync.core.judge.skew import clocks
+from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, foreign_problem, is_interrupted_create
+from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
 from sync.core.model import (
     Absent,
@@ -17,16 +17,16 @@ from sync.core.model import (
     Key,
     Marks,
     Page,
-    Parent,
     SourceError,
     State,
     Stored,
     StoreError,
+    SystemUserToken,
     TokenFacts,
     Verdict,
 )
-from sync.core.plan.guards import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold, unread_places
-from sync.core.plan.model import PagePlan, PlacePlan, places
+from sync.core.plan.guards import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold, unread_targets
+from sync.core.plan.model import PagePlan, TargetPlan, targets
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 
@@ -44,15 +44,15 @@ class Observation:
     counts. ``twice`` are the tokens that Meta has called invalid twice. ``ahead`` is how far Meta's clock is ahead of ours.
     """
 
-    parents: Mapping[str, Parent]
+    user_tokens: Mapping[str, SystemUserToken]
     fetched: Mapping[str, Fetched | SourceError]
-    held: Mapping[Key, Stored | Absent | StoreError]
+    current: Mapping[Key, Stored | Absent | StoreError]
     facts: Facts
     owned: Mapping[str, Sequence[tuple[Key, Marks]] | StoreError] = field(default_factory=dict)
     doubts: Mapping[tuple[str, Secret], Problem] = field(default_factory=dict)
     judged_at: Mapping[tuple[str, Secret], datetime] = field(default_factory=dict)
     twice: Collection[tuple[str, Secret]] = ()
-    ahead: timedelta = timedelta(0)
+    skew: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Plan:
     """All decisions of a cycle. ``unlisted`` holds the stores whose orphans could not be listed, with the reason."""
 
     pages: tuple[PagePlan, ...]
-    parents: tuple[Parent, ...]
+    user_tokens: tuple[SystemUserToken, ...]
     orphans: tuple[Key, ...]
     unlisted: Mapping[str, StoreError]
     checksum: str
@@ -94,9 +94,9 @@ def plan(
     them is an orphan.
     """
     policy = policy or Policy()
-    named = {key for page in pages for key in page.places} if named is None else named
+    named = {key for page in pages for key in page.targets} if named is None else named
     judged = judged_plans(observed, pages=pages, instance=instance, now=now)
-    plans = _held_back(judged, observed, policy, now, unread_places(judged, named))
+    plans = _held_back(judged, observed, policy, now, unread_targets(judged, named))
     unlisted = {store: found for store, found in observed.owned.items() if isinstance(found, StoreError)}
     orphans = (
         key
@@ -107,7 +107,7 @@ def plan(
     )
     return Plan(
         pages=plans,
-        parents=tuple(observed.parents.values()),
+        user_tokens=tuple(observed.user_tokens.values()),
         orphans=tuple(sorted(orphans, key=lambda key: (key.store, key.path))),
         unlisted=unlisted,
         checksum=checksum(plans),
@@ -123,23 +123,23 @@ def _held_back(
     plans: Sequence[PagePlan], observed: Observation, policy: Policy, now: datetime, unread: Mapping[str, int]
 ) -> tuple[PagePlan, ...]:
     doubts = doubted(plans, policy.brake, unread) - set(observed.twice)
-    plans = _changed(plans, lambda page, place: kept_in_doubt(page, place, doubts))
-    plans = _changed(plans, lambda page, place: told_to_hold(place.action, page=page.page, observe=policy.observe))
+    plans = _changed(plans, lambda page, target: kept_in_doubt(page, target, doubts))
+    plans = _changed(plans, lambda page, target: told_to_hold(target.action, page=page.page, observe=policy.observe))
     if policy.released:
         return plans
     holding = braked(plans, brake=policy.brake, overwritten=policy.overwritten, now=now, unread=unread)
-    return _changed(plans, lambda _, place: hold(place.action, "brake") if place.key in holding else place.action)
+    return _changed(plans, lambda _, target: hold(target.action, "brake") if target.key in holding else target.action)
 
 
-def _changed(plans: Sequence[PagePlan], action: Callable[[PagePlan, PlacePlan], Action]) -> tuple[PagePlan, ...]:
-    return tuple(_with(page, [action(page, place) for place in page.places]) for page in plans)
+def _changed(plans: Sequence[PagePlan], action: Callable[[PagePlan, TargetPlan], Action]) -> tuple[PagePlan, ...]:
+    return tuple(_with(page, [action(page, target) for target in page.targets]) for page in plans)
 
 
 def _with(page: PagePlan, actions: Sequence[Action]) -> PagePlan:
-    if all(action is place.action for action, place in zip(actions, page.places, strict=True)):
+    if all(action is target.action for action, target in zip(actions, page.targets, strict=True)):
         return page
-    pairs = zip(page.places, actions, strict=True)
-    return replace(page, places=tuple(replace(place, action=action) for place, action in pairs))
+    pairs = zip(page.targets, actions, strict=True)
+    return replace(page, targets=tuple(replace(target, action=action) for target, action in pairs))
 
 
 def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Secret | None:
@@ -153,7 +153,7 @@ def is_to_be_judged(page: Page, content: Stored | Absent | StoreError, instance:
     """Say whether Meta is to be asked about the token stored at a place: one of ours, or what a crash of ours may have left."""
     if not isinstance(content, Stored):
         return False
-    return crash_of_ours(content, page) or foreign_problem(content, page, instance) is None
+    return is_interrupted_create(content, page) or foreign_problem(content, page, instance) is None
 
 
 def checksum(plans: Sequence[PagePlan]) -> str:
@@ -163,18 +163,18 @@ def checksum(plans: Sequence[PagePlan]) -> str:
     token counts too: a template or labels that were changed since are another plan.
     """
     lines = []
-    for page, place in places(plans):
-        content, action = place.held.content, place.action
+    for page, target in targets(plans):
+        content, action = target.current.content, target.action
         done = action.would or action
         if done.kind in (Kind.UPDATED, Kind.REPLACED) and isinstance(content, Stored):
             what = f"{done.kind.value}\t{done.reason or ''}\t{content.version}"
-            lines.append(f"{place.key.store}\t{place.key.path}\t{what}\t{_content(page.page)}")
+            lines.append(f"{target.key.store}\t{target.key.path}\t{what}\t{_content(page.page)}")
     return "sha256:" + hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def withheld(planned: Plan) -> Plan:
     """Give the plan with every write held, since another plan than this one was let through."""
-    return replace(planned, pages=_changed(planned.pages, lambda _, place: _withheld(place.action)))
+    return replace(planned, pages=_changed(planned.pages, lambda _, target: _withheld(target.action)))
 
 
 def _withheld(action: Action) -> Action:
@@ -189,8 +189,8 @@ def _content(page: Page) -> str:
 
 def _page(page: Page, observed: Observation, instance: str, now: datetime) -> PagePlan:
     candidate = _candidate(page, observed, now)
-    places = tuple(_place(page, key, candidate, observed, instance=instance, now=now) for key in page.places)
-    return PagePlan(page, candidate, places)
+    targets = tuple(_target(page, key, candidate, observed, instance=instance, now=now) for key in page.targets)
+    return PagePlan(page, candidate, targets)
 
 
 def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
@@ -199,35 +199,35 @@ def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
         return Candidate(None, Verdict(State.UNKNOWN))
     if isinstance(fetched, SourceError):
         return Candidate(None, Verdict(fetched.state, (fetched.problem,)))
-    parent = observed.parents.get(page.system_user)
-    facts = parent.verdict.facts if parent else None
+    user_token = observed.user_tokens.get(page.system_user)
+    facts = user_token.verdict.facts if user_token else None
     return Candidate(
         token=fetched.token,
         verdict=_verdict(page, fetched.token, observed, now=now),
-        parent=parent.token.fingerprint if parent and parent.token else None,
+        system_user_fingerprint=user_token.token.fingerprint if user_token and user_token.token else None,
         system_user_id=facts.user_id if facts else None,
         judged_at=observed.judged_at.get((page.app, fetched.token)),
     )
 
 
-def _place(
+def _target(
     page: Page, key: Key, candidate: Candidate, observed: Observation, *, instance: str, now: datetime
-) -> PlacePlan:
-    content = observed.held[key]
+) -> TargetPlan:
+    content = observed.current[key]
     token = stored_token(page, content)
     verdict = _verdict(page, token, observed, now=now, stored=True) if token is not None else Verdict(State.UNKNOWN)
-    held = Held(content, token, verdict, observed.judged_at.get((page.app, token)) if token is not None else None)
+    current = Current(content, token, verdict, observed.judged_at.get((page.app, token)) if token is not None else None)
     action, *others = (
-        decide(page=page, key=key, instance=instance, candidate=candidate, held=held, now=when)
-        for when in clocks(now, observed.ahead)
+        decide(page=page, key=key, instance=instance, candidate=candidate, current=current, now=when)
+        for when in judging_times(now, observed.skew)
     )
     agreed = all((other.kind, other.reason) == (action.kind, action.reason) for other in others)
-    return PlacePlan(key, held, action if agreed else Action(Kind.KEPT))
+    return TargetPlan(key, current, action if agreed else Action(Kind.KEPT))
 
 
 def _verdict(page: Page, token: Secret, observed: Observation, *, now: datetime, stored: bool = False) -> Verdict:
     facts = observed.facts.get((page.app, token))
-    verdict, *others = (verify(facts, page=page, now=when, stored=stored) for when in clocks(now, observed.ahead))
+    verdict, *others = (verify(facts, page=page, now=when, stored=stored) for when in judging_times(now, observed.skew))
     if any(_said(other) != _said(verdict) for other in others):
         verdict = _undecided(verdict, stored=stored)
     doubt = observed.doubts.get((page.app, token))
@@ -239,16 +239,16 @@ def _said(verdict: Verdict) -> tuple[State, Sequence[str]]:
 
 
 def _undecided(verdict: Verdict, *, stored: bool) -> Verdict:
-    """Give the verdict on a token whose end two clocks judge differently: it is not proven, and none that works is doubted."""
-    wrong = Problem("clock-wrong", "This machine's clock and Meta's are too far apart to judge when the token ends.")
+    """Give the verdict on a token whose end two judging_times judge differently: it is not proven, and none that works is doubted."""
+    wrong = Problem("clock-skew", "This machine's clock and Meta's are too far apart to judge when the token ends.")
     return replace(verdict, notices=(wrong,)) if stored else Verdict(State.UNKNOWN, (wrong,), facts=verdict.facts)
 
 
-def writes(plan: Plan) -> Iterator[tuple[PagePlan, PlacePlan]]:
+def writes(plan: Plan) -> Iterator[tuple[PagePlan, TargetPlan]]:
     """Give the places that are to be written, in the order of the configuration."""
-    return ((page, place) for page, place in places(plan.pages) if place.action.write is not None)
+    return ((page, target) for page, target in targets(plan.pages) if target.action.write is not None)
 
 
-def parent_problems(parent: Parent) -> tuple[Problem, ...]:
+def user_token_problems(user_token: SystemUserToken) -> tuple[Problem, ...]:
     """Give what is wrong with a system user's token; an ending one is among them, though it changes no result."""
-    return parent.verdict.problems + parent.verdict.notices
+    return user_token.verdict.problems + user_token.verdict.notices

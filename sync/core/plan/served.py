@@ -6,30 +6,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from sync.core.judge.decide import crash_of_ours, foreign_problem
+from sync.core.judge.decide import foreign_problem, is_interrupted_create
 from sync.core.judge.verify import FATAL, verify
 from sync.core.model import Absent, Page, State, StoreError, Verdict
-from sync.core.plan.model import PagePlan, PlacePlan
+from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.secret import Secret
 
 Served = Literal["verified", "stale", "broken", "absent", "foreign"]
 """What applications are served now at one place."""
 
 
-def serve(page: PagePlan, place: PlacePlan, instance: str) -> Served:
+def serve(page: PagePlan, target: TargetPlan, instance: str) -> Served:
     """Say what applications are served at a place by what was read there, before anything is written."""
-    content = place.held.content
+    content = target.current.content
     if isinstance(content, StoreError):
         return "stale"
     if isinstance(content, Absent):
         return "absent"
     if content.state != "live" or content.blocked == "scheduled-deletion":
         return "absent"
-    if content.blocked is not None or crash_of_ours(content, page.page):
+    if content.blocked is not None or is_interrupted_create(content, page.page):
         return "foreign"
     if foreign_problem(content, page.page, instance) is not None:
         return "foreign"
-    return "broken" if place.held.token is None else served_by(place.held.verdict)
+    return "broken" if target.current.token is None else served_by(target.current.verdict)
 
 
 def served_by(verdict: Verdict) -> Served:
@@ -47,13 +47,13 @@ def is_broken(verdict: Verdict) -> bool:
 def as_last_heard(plan: PagePlan, heard: Mapping[Secret, Verdict]) -> PagePlan:
     """Put Meta's later word on a token wherever a plan rests on an earlier one."""
 
-    def told(place: PlacePlan) -> PlacePlan:
-        word = heard.get(place.held.token) if place.held.token else None
-        return replace(place, held=replace(place.held, verdict=as_stored(word, plan.page))) if word else place
+    def told(target: TargetPlan) -> TargetPlan:
+        word = heard.get(target.current.token) if target.current.token else None
+        return replace(target, current=replace(target.current, verdict=as_stored(word, plan.page))) if word else target
 
     word = heard.get(plan.candidate.token) if plan.candidate.token else None
     candidate = replace(plan.candidate, verdict=word) if word else plan.candidate
-    return replace(plan, candidate=candidate, places=tuple(told(place) for place in plan.places))
+    return replace(plan, candidate=candidate, targets=tuple(told(target) for target in plan.targets))
 
 
 def as_stored(verdict: Verdict, page: Page) -> Verdict:

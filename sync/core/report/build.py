@@ -9,7 +9,7 @@ from datetime import datetime
 from sync.core.judge.decide import Kind, store_problem
 from sync.core.memory.renewal import told
 from sync.core.model import Key, State, Stored, StoreError, Verdict, Written
-from sync.core.plan.model import PagePlan, PlacePlan
+from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan
 from sync.core.plan.served import Served, as_last_heard, as_stored, serve, served_by
 from sync.core.report.report import Frame, PageEntry, Report, StoreEntry
@@ -46,11 +46,15 @@ def report(
     return Report(
         frame=frame,
         pages=tuple(_page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages),
-        parents=tuple(told(parent, frame.renewals.get(parent.system_user)) for parent in plan.parents),
+        user_tokens=tuple(
+            told(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens
+        ),
         orphans=plan.orphans,
         checksum=plan.checksum,
         planned=outcomes is None if planned_only is None else planned_only,
-        reached=any(not isinstance(place.held.content, StoreError) for page in plan.pages for place in page.places),
+        reached=any(
+            not isinstance(target.current.content, StoreError) for page in plan.pages for target in page.targets
+        ),
     )
 
 
@@ -64,15 +68,15 @@ def _page_entry(
         id=page.id,
         system_user=page.system_user,
         app=page.app,
-        verdict=verdict.state,
+        fetched=verdict.state,
         verified_at=_judged_at(verdict) or plan.candidate.judged_at,
         problems=verdict.problems,
         notices=verdict.notices,
         fingerprint=plan.candidate.token.fingerprint if plan.candidate.token else None,
         expires_at=facts.expires_at if facts else None,
         stores=tuple(
-            _store_entry(plan, place, outcomes.get(place.key) if outcomes is not None else None, instance)
-            for place in plan.places
+            _store_entry(plan, target, outcomes.get(target.key) if outcomes is not None else None, instance)
+            for target in plan.targets
         ),
         alarm=alarm,
     )
@@ -80,23 +84,23 @@ def _page_entry(
 
 def _lost(plan: PagePlan, outcomes: Mapping[Key, Outcome]) -> Mapping[Secret, Verdict]:
     lost: dict[Secret, Verdict] = {}
-    for place in plan.places:
-        outcome, write = outcomes.get(place.key), place.action.write
+    for target in plan.targets:
+        outcome, write = outcomes.get(target.key), target.action.write
         if isinstance(outcome, ProofLost) and write is not None:
             lost[write.token] = outcome.verdict
     return lost
 
 
-def _store_entry(page: PagePlan, place: PlacePlan, outcome: Outcome | None, instance: str) -> StoreEntry:
-    before = _before(page, place, instance)
+def _store_entry(page: PagePlan, target: TargetPlan, outcome: Outcome | None, instance: str) -> StoreEntry:
+    before = _before(page, target, instance)
     match outcome:
         case None:
             return before
         case Written():
-            return _after_write(page, place, outcome, before)
+            return _after_write(page, target, outcome, before)
         case StoreError():
             # What applications read is in doubt only where a payload was on its way; marks alone change none.
-            served: Served = "stale" if outcome.maybe_written and _puts_payload(place) else before.served
+            served: Served = "stale" if outcome.maybe_written and _puts_payload(target) else before.served
             return replace(
                 before,
                 action=Kind.FAILED,
@@ -104,7 +108,7 @@ def _store_entry(page: PagePlan, place: PlacePlan, outcome: Outcome | None, inst
                 served=served,
                 confirmed=None,
                 problems=(*before.problems, store_problem(outcome)),
-                error=outcome.reason,
+                error_code=outcome.error_code,
             )
         case ProofLost():
             return replace(before, action=Kind.KEPT, reason="proof-lost")
@@ -112,46 +116,46 @@ def _store_entry(page: PagePlan, place: PlacePlan, outcome: Outcome | None, inst
             return replace(before, action=Kind.KEPT, reason="shutdown")
 
 
-def _puts_payload(place: PlacePlan) -> bool:
-    return place.action.write is not None and place.action.write.payload is not None
+def _puts_payload(target: TargetPlan) -> bool:
+    return target.action.write is not None and target.action.write.payload is not None
 
 
-def _before(page: PagePlan, place: PlacePlan, instance: str) -> StoreEntry:
-    content, verdict, action = place.held.content, place.held.verdict, place.action
-    of_token = verdict.problems if place.held.token is not None else ()
-    error = content.reason if isinstance(content, StoreError) else None
+def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
+    content, verdict, action = target.current.content, target.current.verdict, target.action
+    of_token = verdict.problems if target.current.token is not None else ()
+    error = content.error_code if isinstance(content, StoreError) else None
     return StoreEntry(
-        key=place.key,
+        key=target.key,
         action=action.kind,
         reason=action.reason,
         would=action.would,
-        served=serve(page, place, instance),
-        verified_at=(_judged_at(verdict) or place.held.judged_at) if place.held.token is not None else None,
-        fingerprint=place.held.token.fingerprint if place.held.token else None,
+        served=serve(page, target, instance),
+        verified_at=(_judged_at(verdict) or target.current.judged_at) if target.current.token is not None else None,
+        fingerprint=target.current.token.fingerprint if target.current.token else None,
         previous_fingerprint=None,
         version=content.version or None if isinstance(content, Stored) else None,
         confirmed=None if error else True,
         problems=action.problems + of_token,
         notices=verdict.notices,
-        error=error,
-        judged=place.held.token is not None and _judged_at(verdict) is not None,
+        error_code=error,
+        judged=target.current.token is not None and _judged_at(verdict) is not None,
     )
 
 
-def _after_write(page: PagePlan, place: PlacePlan, written: Written, before: StoreEntry) -> StoreEntry:
+def _after_write(page: PagePlan, target: TargetPlan, written: Written, before: StoreEntry) -> StoreEntry:
     """Account for an acknowledged write: what applications read now is the token of the write."""
-    write = place.action.write
-    new = write is not None and write.token != place.held.token
-    verdict = as_stored(page.candidate.verdict, page.page) if new else place.held.verdict
-    token = write.token if write is not None else place.held.token
-    unconfirmed: Served = "stale" if _puts_payload(place) else before.served
+    write = target.action.write
+    new = write is not None and write.token != target.current.token
+    verdict = as_stored(page.candidate.verdict, page.page) if new else target.current.verdict
+    token = write.token if write is not None else target.current.token
+    unconfirmed: Served = "stale" if _puts_payload(target) else before.served
     return replace(
         before,
         served=served_by(verdict) if written.confirmed else unconfirmed,
         verified_at=_judged_at(verdict),
         judged=_judged_at(verdict) is not None,
         fingerprint=token.fingerprint if token else None,
-        previous_fingerprint=place.held.token.fingerprint if new and place.held.token else None,
+        previous_fingerprint=target.current.token.fingerprint if new and target.current.token else None,
         version=written.version,
         confirmed=written.confirmed,
         problems=verdict.problems,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sync.core.judge.decide import Kind
 from sync.core.memory.renewal import Renewal
-from sync.core.model import Parent, State
+from sync.core.model import State, SystemUserToken
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.report.report import PageEntry, Report, StoreEntry
 
@@ -26,9 +26,9 @@ EVENTS: Mapping[str, str] = {
     "page_lost": "A Page has lastingly been out of its system user's reach; whether its stored token works is said.",
     "page_regained": "A Page that was lost is reached again.",
     "brake_held": "Too many working tokens of a store would change at once; what lets exactly these through is said.",
-    "system_user_dead": "A system user's token no longer works; its Pages are counted.",
-    "system_user_ending": "A system user's token ends soon, or it was tried in vain to renew it.",
-    "system_user_refreshed": "A system user's token was renewed; the new one is read by the next cycle.",
+    "system_user_invalid": "A system user's token no longer works; its Pages are counted.",
+    "system_user_expiring": "A system user's token ends soon, or it was tried in vain to renew it.",
+    "system_user_renewed": "A system user's token was renewed; the new one is read by the next cycle.",
     "system_user_degraded": "A system user lost many Pages at once; none of them counts as lost before an hour of it.",
     "graph_throttled": "Meta's rate limit is used up; the Pages concerned are counted.",
     "app_refused": "Meta refuses an app's credentials or has blocked it; the Pages concerned are counted.",
@@ -37,10 +37,10 @@ EVENTS: Mapping[str, str] = {
 """Every event that is logged, with what it says."""
 
 _WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
-_APP_CODES = frozenset({"app-secret-wrong", "app-blocked", "app-capability"})
-_PARENT_CODES = frozenset({"system-user-dead", "wrong-app", "wrong-type"})
+_APP_CODES = frozenset({"app-secret-invalid", "app-blocked", "app-capability"})
+_USER_TOKEN_CODES = frozenset({"system-user-invalid", "wrong-app", "wrong-type"})
 """Problems of a system user's token with which nothing is fetched; all but the first may also be a Page's own."""
-_COUNTED = frozenset({"system-user-dead", "throttled", *_APP_CODES})
+_COUNTED = frozenset({"system-user-invalid", "throttled", *_APP_CODES})
 """Problems with one cause for many Pages: told once, with the Pages counted, and not once a Page."""
 _OUTAGES = frozenset({"graph-unavailable", "debug-unavailable"})
 """Problems that mostly concern all Pages: told once where they concern more than one."""
@@ -66,9 +66,9 @@ class Event:
 
 def events(report: Report) -> Iterator[Event]:
     """Tell a report as events: causes first, each once, then Pages, then the cycle."""
-    parents = {parent.system_user: parent.verdict.problems for parent in report.parents}
-    for parent in report.parents:
-        yield from _parent(parent, report)
+    user_tokens = {user_token.system_user: user_token.verdict.problems for user_token in report.user_tokens}
+    for user_token in report.user_tokens:
+        yield from _user_token(user_token, report)
     counted = _counted(report)
     yield from _causes(counted)
     yield from _store_failures(report)
@@ -78,14 +78,14 @@ def events(report: Report) -> Iterator[Event]:
     yield from _brake(report)
     for page in report.pages:
         for entry in page.stores:
-            event = _place(page, entry, parents.get(page.system_user, ()), counted, many)
+            event = _target(page, entry, user_tokens.get(page.system_user, ()), counted, many)
             if event is not None:
                 yield event
     summary = {name: count for name, count in report.summary.items() if count}
     level: Level = "info" if report.result == "ok" else "error" if report.result == "failed" else "warning"
     duration = round(report.frame.duration_seconds * 1000)
     for warning in report.frame.warnings:
-        yield Event("warning", "cycle_warning", {"error": warning})
+        yield Event("warning", "cycle_warning", {"message": warning})
     yield Event(
         level,
         "cycle_finished",
@@ -93,50 +93,50 @@ def events(report: Report) -> Iterator[Event]:
     )
 
 
-def _parent(parent: Parent, report: Report) -> Iterator[Event]:
-    pages = sum(page.system_user == parent.system_user for page in report.pages)
-    who = {"system_user": parent.system_user, "app": parent.app, "pages": pages}
-    if parent.token is not None:
-        who["fingerprint"] = parent.token.fingerprint
-    for problem in parent.verdict.problems:
-        if problem.code in _PARENT_CODES:
-            yield Event("error", "system_user_dead", {**who, **_problem(problem)})
-    tried = report.tried.get(parent.system_user)
+def _user_token(user_token: SystemUserToken, report: Report) -> Iterator[Event]:
+    pages = sum(page.system_user == user_token.system_user for page in report.pages)
+    subject = {"system_user": user_token.system_user, "app": user_token.app, "pages": pages}
+    if user_token.token is not None:
+        subject["fingerprint"] = user_token.token.fingerprint
+    for problem in user_token.verdict.problems:
+        if problem.code in _USER_TOKEN_CODES:
+            yield Event("error", "system_user_invalid", {**subject, **_problem(problem)})
+    tried = report.tried.get(user_token.system_user)
     if tried is not None and tried.problem is not None:
-        yield Event("error", "system_user_ending", {**who, **_problem(tried.problem)})
+        yield Event("error", "system_user_expiring", {**subject, **_problem(tried.problem)})
         return
     if tried is not None and tried.became is not None:
-        yield _refreshed(tried, who)
-    for problem in parent.verdict.notices:
-        if problem.code == "system-user-ending" and parent.system_user in report.frame.ending:
-            yield Event("warning", "system_user_ending", {**who, **_problem(problem)})
+        yield _renewed(tried, subject)
+    for problem in user_token.verdict.notices:
+        if problem.code == "system-user-expiring" and user_token.system_user in report.frame.ending:
+            yield Event("warning", "system_user_expiring", {**subject, **_problem(problem)})
 
 
-def _refreshed(renewal: Renewal, who: Mapping[str, Any]) -> Event:
+def _renewed(renewal: Renewal, subject: Mapping[str, Any]) -> Event:
     fields = {
-        **who,
-        "store": renewal.place.store,
-        "path": renewal.place.path,
+        **subject,
+        "store": renewal.target.store,
+        "path": renewal.target.path,
         "fingerprint": renewal.became,
         "previous_fingerprint": renewal.token,
         "version": renewal.version,
         "confirmed": renewal.confirmed,
     }
-    return Event("info" if renewal.confirmed else "warning", "system_user_refreshed", _present(fields))
+    return Event("info" if renewal.confirmed else "warning", "system_user_renewed", _present(fields))
 
 
 def _access(report: Report) -> Iterator[Event]:
     """Tell of Pages that are lost since this cycle, or no more; the more pressing where no stored token works."""
     for user in report.frame.degraded:
-        pages = sum(page.system_user == user and page.verdict is State.INVALID for page in report.pages)
+        pages = sum(page.system_user == user and page.fetched is State.INVALID for page in report.pages)
         yield Event("error", "system_user_degraded", {"system_user": user, "pages": pages})
     for page in report.pages:
-        who = {"page": page.name, "page_id": page.id, "system_user": page.system_user, "app": page.app}
+        subject = {"page": page.name, "page_id": page.id, "system_user": page.system_user, "app": page.app}
         if page.alarm is not None and page.alarm >= report.frame.started_at:
             level: Level = "warning" if page.served == "verified" else "error"
-            yield Event(level, "page_lost", {**who, "served": page.served, **_first(page.problems)})
+            yield Event(level, "page_lost", {**subject, "served": page.served, **_first(page.problems)})
         if page.name in report.frame.recovered:
-            yield Event("info", "page_regained", {**who, "served": page.served})
+            yield Event("info", "page_regained", {**subject, "served": page.served})
 
 
 def _brake(report: Report) -> Iterator[Event]:
@@ -150,7 +150,9 @@ def _brake(report: Report) -> Iterator[Event]:
                 f"Look at the plan; page-token-sync once --if-plan {report.checksum} lets exactly these through. Both want "
                 "the same --config as this daemon."
             )
-            yield Event("error", "brake_held", {"store": store, "places": count, "actor": "operator", "remedy": remedy})
+            yield Event(
+                "error", "brake_held", {"store": store, "secrets": count, "owner": "operator", "remedy": remedy}
+            )
 
 
 def _counted(report: Report) -> _Counted:
@@ -183,10 +185,10 @@ def _store_failures(report: Report) -> Iterator[Event]:
         for entry in page.stores:
             for problem in entry.problems:
                 if entry.action is Kind.FAILED and problem.code == "store-failed":
-                    failed[entry.key.store, entry.error or "", problem].append(entry.key.path)
+                    failed[entry.key.store, entry.error_code or "", problem].append(entry.key.path)
     for (store, error, problem), paths in failed.items():
-        place = {"path": paths[0]} if len(paths) == 1 else {"places": len(paths)}
-        yield Event("error", "store_failed", {"store": store, **place, "reason": error, **_problem(problem)})
+        target = {"path": paths[0]} if len(paths) == 1 else {"secrets": len(paths)}
+        yield Event("error", "store_failed", {"store": store, **target, "error_code": error, **_problem(problem)})
 
 
 def _many(report: Report) -> _Many:
@@ -212,7 +214,7 @@ def _shared(entry: StoreEntry) -> tuple[str, Kind, str] | None:
 
 def _folded(many: _Many) -> Iterator[Event]:
     for (store, action, cause), entries in many.items():
-        fields = {"store": store, "places": len(entries), "action": action.value}
+        fields = {"store": store, "secrets": len(entries), "action": action.value}
         if action is Kind.HELD:
             yield Event("info", "page_held", {**fields, "reason": cause})
             continue
@@ -222,8 +224,8 @@ def _folded(many: _Many) -> Iterator[Event]:
         yield Event("warning", "page_refused", {**fields, **_problem(first)})
 
 
-def _place(
-    page: PageEntry, entry: StoreEntry, of_parent: tuple[Problem, ...], counted: _Counted, many: _Many
+def _target(
+    page: PageEntry, entry: StoreEntry, of_user_token: tuple[Problem, ...], counted: _Counted, many: _Many
 ) -> Event | None:
     fields = {
         "page": page.name,
@@ -234,7 +236,7 @@ def _place(
         "path": entry.key.path,
         "action": entry.action.value,
         "reason": entry.reason,
-        "verdict": page.verdict.value,
+        "fetched": page.fetched.value,
         "served": entry.served,
         "fingerprint": entry.fingerprint,
         "previous_fingerprint": entry.previous_fingerprint,
@@ -252,7 +254,7 @@ def _place(
         return Event(level, "page_held", {**_present(fields), **would})
     if entry.action is Kind.KEPT:
         problems = page.problems + entry.problems
-        told = tuple(problem for problem in of_parent if problem.code in _PARENT_CODES)
+        told = tuple(problem for problem in of_user_token if problem.code in _USER_TOKEN_CODES)
         own = tuple(problem for problem in problems if (page.app, problem.code) not in counted and problem not in told)
         return Event("warning" if own else "debug", "page_kept", {**_present(fields), **_first(own or problems)})
     if entry.action is Kind.UNCHANGED:
@@ -268,8 +270,8 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return _present(
         {
             "problem": problem.code,
-            "error": problem.message,
-            "actor": problem.who,
+            "message": problem.message,
+            "owner": problem.owner,
             "remedy": problem.remedy,
             "code": problem.graph_code,
             "subcode": problem.graph_subcode,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sync.core.model import Parent, TokenFacts
-from sync.core.plan.plan import parent_problems
+from sync.core.model import SystemUserToken, TokenFacts
+from sync.core.plan.plan import user_token_problems
 from sync.core.problems import Problem
 from sync.core.report.report import PageEntry, Report, StoreEntry
 
@@ -26,7 +26,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "config_error": None,
         "verify_interval_seconds": frame.verify_interval_seconds,
         "summary": report.summary,
-        "system_users": [_parent_json(parent, report) for parent in report.parents],
+        "system_users": [_system_user_json(user_token, report) for user_token in report.user_tokens],
         "pages": [_page_json(page) for page in report.pages],
         "orphans": [{"store": key.store, "path": key.path} for key in report.orphans],
         "warnings": list(frame.warnings),
@@ -44,16 +44,16 @@ def expiry_json(facts: TokenFacts | None) -> str | None:
     return timestamp(facts.expires_at) if facts and isinstance(facts.expires_at, datetime) else None
 
 
-def _parent_json(parent: Parent, report: Report) -> dict[str, Any]:
-    last = report.frame.renewals.get(parent.system_user)
+def _system_user_json(user_token: SystemUserToken, report: Report) -> dict[str, Any]:
+    last = report.frame.renewals.get(user_token.system_user)
     return {
-        "name": parent.system_user,
-        "app": parent.app,
-        "verdict": parent.verdict.state.value,
-        "expires_at": expiry_json(parent.verdict.facts),
-        "refreshed_at": timestamp(last.at if last is not None and last.became is not None else None),
-        "problems": [problem_json(problem) for problem in parent_problems(parent)],
-        "pages": sum(page.system_user == parent.system_user for page in report.pages),
+        "name": user_token.system_user,
+        "app": user_token.app,
+        "verdict": user_token.verdict.state.value,
+        "expires_at": expiry_json(user_token.verdict.facts),
+        "renewed_at": timestamp(last.at if last is not None and last.became is not None else None),
+        "problems": [problem_json(problem) for problem in user_token_problems(user_token)],
+        "pages": sum(page.system_user == user_token.system_user for page in report.pages),
     }
 
 
@@ -62,7 +62,7 @@ def _page_json(page: PageEntry) -> dict[str, Any]:
         "name": page.name,
         "id": page.id,
         "system_user": page.system_user,
-        "verdict": page.verdict.value,
+        "fetched": page.fetched.value,
         "verified_at": timestamp(page.verified_at),
         "problems": [problem_json(problem) for problem in page.problems],
         "notices": [problem_json(problem) for problem in page.notices],
@@ -88,7 +88,7 @@ def _store_json(entry: StoreEntry) -> dict[str, Any]:
         "confirmed": entry.confirmed,
         "problems": [problem_json(problem) for problem in entry.problems],
         "notices": [problem_json(problem) for problem in entry.notices],
-        "error": entry.error,
+        "error_code": entry.error_code,
     }
 
 
@@ -102,7 +102,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
     return {
         "code": problem.code,
         "message": problem.message,
-        "who": problem.who,
+        "owner": problem.owner,
         "remedy": problem.remedy,
         **{name: value for name, value in said.items() if value is not None},
     }

@@ -10,7 +10,7 @@ from typing import Literal
 
 from sync.core.judge.decide import Kind, Would
 from sync.core.memory.renewal import Renewal
-from sync.core.model import Expiry, Key, Parent, State
+from sync.core.model import Expiry, Key, State, SystemUserToken
 from sync.core.plan.served import Served
 from sync.core.problems import Problem
 
@@ -42,7 +42,7 @@ class StoreEntry:
     confirmed: bool | None
     problems: tuple[Problem, ...]
     notices: tuple[Problem, ...]
-    error: str | None
+    error_code: str | None
     judged: bool = False
 
 
@@ -57,7 +57,7 @@ class PageEntry:
     id: str
     system_user: str
     app: str
-    verdict: State
+    fetched: State
     verified_at: datetime | None
     problems: tuple[Problem, ...]
     notices: tuple[Problem, ...]
@@ -115,7 +115,7 @@ class Report:
 
     frame: Frame
     pages: tuple[PageEntry, ...]
-    parents: tuple[Parent, ...]
+    user_tokens: tuple[SystemUserToken, ...]
     orphans: tuple[Key, ...]
     checksum: str
     planned: bool
@@ -125,7 +125,7 @@ class Report:
     def result(self) -> Result:
         """The cycle in one word; the exit code says the same."""
         entries = [entry for page in self.pages for entry in page.stores]
-        judged = any(page.verdict is not State.UNKNOWN for page in self.pages) or any(entry.judged for entry in entries)
+        judged = any(page.fetched is not State.UNKNOWN for page in self.pages) or any(entry.judged for entry in entries)
         if self.pages and not (judged and self.reached):
             return "failed"
         if self.frame.another_plan or self.braked:

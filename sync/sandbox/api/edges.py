@@ -117,7 +117,11 @@ def _start(pages: list[Page], after: str | None) -> int | None:
         last = base64.urlsafe_b64decode(after.encode()).decode()
     except (binascii.Error, UnicodeError):
         return None
-    return next((place for place, page in enumerate(pages) if page.id > last), len(pages)) if last.isdecimal() else None
+    return (
+        next((position for position, page in enumerate(pages) if page.id > last), len(pages))
+        if last.isdecimal()
+        else None
+    )
 
 
 def _next(listing: _Listing, limit: int, after: str) -> str:

@@ -14,10 +14,10 @@ def parse_fields(text: str | None) -> tuple[str, ...] | GraphError:
     """Give the names at the top level, without what is nested in or chained to them; empty where none are named."""
     names: list[str] = []
     depth, name = 0, ""
-    for place, char in enumerate(text or ""):
+    for position, char in enumerate(text or ""):
         depth += (char in _OPEN) - (char in _CLOSE)
         if depth < 0:
-            return _syntax_error(f"Expected end of string instead of {char}.", place, text or "")
+            return _syntax_error(f"Expected end of string instead of {char}.", position, text or "")
         if char == "," and depth == 0:
             names.append(name)
             name = ""
@@ -36,5 +36,5 @@ def _plain(part: str) -> str:
     return part.strip()
 
 
-def _syntax_error(what: str, place: int, text: str) -> GraphError:
-    return GraphError(f'Syntax error "{what}" at character {place}: {text}', 2500)
+def _syntax_error(what: str, position: int, text: str) -> GraphError:
+    return GraphError(f'Syntax error "{what}" at character {position}: {text}', 2500)

@@ -138,8 +138,8 @@ class Server:
 
 async def _drip(writer: asyncio.StreamWriter, data: bytes, pause: float) -> None:
     """Send a byte at a time, each well within any time-out of a single read."""
-    for place in range(len(data)):
-        writer.write(data[place : place + 1])
+    for position in range(len(data)):
+        writer.write(data[position : position + 1])
         await writer.drain()
         await asyncio.sleep(pause)
 

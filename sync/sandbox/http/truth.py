@@ -61,7 +61,7 @@ def _why_not(world: World, page: Page, user: SystemUser) -> str | None:
     if app is None or app.blocked:
         return "app-blocked"
     if world.ailment(parent) is not None:
-        return "system-user-dead"
+        return "system-user-invalid"
     if page.kind != "page":
         return "not-a-page"
     if page.deleted or page.migrated_to is not None:

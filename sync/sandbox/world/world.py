@@ -201,8 +201,8 @@ def make_world(*, pages: int = 5, seed: int = 0, now: Callable[[], float] = time
         random=random.Random(seed),
     )
     for number in range(pages):
-        round_, place = divmod(number, len(_NAMES))
-        name = _NAMES[place] + (f"-{round_ + 1}" if round_ else "")
+        round_, position = divmod(number, len(_NAMES))
+        name = _NAMES[position] + (f"-{round_ + 1}" if round_ else "")
         page = Page(id=digits("page", seed, number), name=name, username=f"acme.{name}")
         world.pages[page.id] = page
     world.add_user("Token daemon")

@@ -93,8 +93,8 @@ class AwsClient:
             return self._down
         answer = self._tried(operation, subject, parameters)
         if isinstance(answer, Refused):
-            self._outdated |= answer.error.reason in ("credentials", "clock")
-            if answer.error.reason == "timeout" or answer.unsigned:
+            self._outdated |= answer.error.error_code in ("credentials", "clock")
+            if answer.error.error_code == "timeout" or answer.unsigned:
                 self._down = answer
         return answer
 

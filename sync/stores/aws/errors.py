@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 
-from sync.core.model import StoreError, StoreReason
+from sync.core.model import StoreError, StoreErrorCode
 
 
 class CutError(CancelledError):
@@ -35,7 +35,7 @@ class Refused:
     unsigned: bool = False
 
 
-_Row = tuple[StoreReason, str, str, bool]
+_Row = tuple[StoreErrorCode, str, str, bool]
 _CREDENTIALS = "Give valid credentials by the profile, the environment, or the role of the machine; files are read anew in each cycle."
 _CODES: dict[str, _Row] = {
     **dict.fromkeys(
@@ -195,7 +195,7 @@ def from_chain(code: str, text: str, operation: str, role: str) -> Refused:
     """
     if code not in ("AccessDenied", "AccessDeniedException"):
         refused = from_code(code, text, 0, operation=operation, subject="")
-        if refused.error.reason == "clock":
+        if refused.error.error_code == "clock":
             return replace(refused, lost=False, unsigned=True)
         return no_credentials(code, role=role)
     error = StoreError(

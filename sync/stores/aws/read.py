@@ -57,18 +57,18 @@ class AwsReader:
             refused = refused_name(key)
             if refused is not None:
                 answers[key] = refused
-        todo = [key for key in dict.fromkeys(keys) if key not in answers]
-        if not todo:
+        pending = [key for key in dict.fromkeys(keys) if key not in answers]
+        if not pending:
             return answers
         if self._listing is not None:
-            return {**answers, **self._singly(todo, raw)}
+            return {**answers, **self._singly(pending, raw)}
         match self._list():
-            case Refused(error=StoreError(reason="denied", whole=False)):
-                return {**answers, **self._singly(todo, raw)}
+            case Refused(error=StoreError(error_code="denied", whole=False)):
+                return {**answers, **self._singly(pending, raw)}
             case Refused(error=error):
-                return {**answers, **dict.fromkeys(todo, error)}
+                return {**answers, **dict.fromkeys(pending, error)}
             case listing:
-                return {**answers, **self._bulk(todo, listing, raw)}
+                return {**answers, **self._bulk(pending, listing, raw)}
 
     def _singly(self, keys: Sequence[Key], raw: frozenset[Key]) -> Mapping[Key, Stored | Absent | StoreError]:
         return each(lambda key: self.one(key, raw=key in raw), keys, workers=self._workers, clock=self._clock)
@@ -171,10 +171,10 @@ class AwsReader:
             return {}
         answer = self._client.call("BatchGetSecretValue", SecretIdList=[key.path for key in keys])
         match answer:
-            case Refused(error=StoreError(reason="denied", whole=False)):
+            case Refused(error=StoreError(error_code="denied", whole=False)):
                 self._no_batch = True
                 return {}
-            case Refused(error=StoreError(reason="kms")):
+            case Refused(error=StoreError(error_code="kms")):
                 # One secret whose key cannot be used fails all that are asked for with it.
                 return {key: self._value(listing[key.path], raw=key in raw) for key in keys}
             case Refused(error=error):

@@ -11,8 +11,8 @@ from sync.stores.aws.client import AwsClient
 from sync.stores.aws.confirm import AwsReadBack
 from sync.stores.aws.entry import NOTHING, Entry, refused_name
 from sync.stores.aws.errors import Refused
+from sync.stores.aws.pending import Content, conflict, too_long
 from sync.stores.aws.read import AwsReader
-from sync.stores.aws.wish import Content, conflict, too_long
 from sync.stores.aws.write import AwsWriter
 from sync.stores.text import wire_text
 

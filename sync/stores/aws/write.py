@@ -21,11 +21,11 @@ from sync.stores.aws.client import AwsClient
 from sync.stores.aws.confirm import AwsReadBack
 from sync.stores.aws.entry import CURRENT, NOTHING, PREVIOUS, Entry, refused_name, replica_states
 from sync.stores.aws.errors import Refused
+from sync.stores.aws.pending import Content, PendingWrite, conflict, token, too_long
 from sync.stores.aws.read import AwsReader
 from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.settings import AwsSettings
 from sync.stores.aws.tags import AwsTags
-from sync.stores.aws.wish import Content, Wish, conflict, token, too_long
 from sync.stores.text import wire_text
 
 LABEL = "page-token-sync"
@@ -62,8 +62,8 @@ class AwsWriter:
         return answer
 
     def _write(self, key: Key, payload: Payload, marks: Marks, replaces: Version | None) -> Written | StoreError:
-        wish = Wish(key, payload, wire_text(payload), marks)
-        refused = refused_name(key) or too_long(wish)
+        pending = PendingWrite(key, payload, wire_text(payload), marks)
+        refused = refused_name(key) or too_long(pending)
         if refused is not None:
             return refused
         self._gate()
@@ -72,9 +72,9 @@ class AwsWriter:
             case Refused(error=error):
                 return error
             case Absent():
-                return self._create(wish) if replaces is None else conflict(key, "is gone")
+                return self._create(pending) if replaces is None else conflict(key, "is gone")
             case Entry():
-                return self._over(wish, found, replaces)
+                return self._over(pending, found, replaces)
 
     def _mark(self, key: Key, marks: Marks, version: Version) -> Written | StoreError:
         refused = refused_name(key)
@@ -103,98 +103,98 @@ class AwsWriter:
         if wait > 0:
             self._clock.sleep(wait)
 
-    def _create(self, wish: Wish) -> Written | StoreError:
+    def _create(self, pending: PendingWrite) -> Written | StoreError:
         """Create value and tags in one call; the first version is current at once."""
         answer = self._client.call(
             "CreateSecret",
-            wish.key.path,
-            Name=wish.key.path,
-            SecretString=wish.text,
-            ClientRequestToken=_creation(wish),
-            Tags=self._tags.at_creation(wish.marks),
+            pending.key.path,
+            Name=pending.key.path,
+            SecretString=pending.text,
+            ClientRequestToken=_creation(pending),
+            Tags=self._tags.at_creation(pending.marks),
             **self._at_creation,
         )
         if isinstance(answer, Refused):
-            return self._not_created(wish, answer)
+            return self._not_created(pending, answer)
         version = str(answer["VersionId"])
-        self._replicas.note(wish.key.path, replica_states(answer))
-        seen = self._back.content(wish.key.path, str(answer["ARN"]), version, wish.text)
+        self._replicas.note(pending.key.path, replica_states(answer))
+        seen = self._back.content(pending.key.path, str(answer["ARN"]), version, pending.text)
         if isinstance(seen, Refused) and not seen.lost:
             return replace(seen.error, maybe_written=True)
         return Written(version, confirmed=seen is True)
 
-    def _not_created(self, wish: Wish, answer: Refused) -> Written | StoreError:
+    def _not_created(self, pending: PendingWrite, answer: Refused) -> Written | StoreError:
         """Tell by reading whether it was created all the same, or by somebody else."""
         if not answer.lost and answer.code not in ("ResourceExistsException", "InvalidRequestException"):
             return answer.error
-        found = self._reader.describe(wish.key.path)
+        found = self._reader.describe(pending.key.path)
         if isinstance(found, Entry):
-            done = self._over(wish, found, None)
+            done = self._over(pending, found, None)
             # The id of a version says who wrote it, whoever has taken the secret since.
-            created = _creation(wish) in found.labels
+            created = _creation(pending) in found.labels
             return replace(done, maybe_written=True) if isinstance(done, StoreError) and created else done
         return replace(answer.error, maybe_written=answer.lost)
 
-    def _over(self, wish: Wish, found: Entry, replaces: Version | None) -> Written | StoreError:
+    def _over(self, pending: PendingWrite, found: Entry, replaces: Version | None) -> Written | StoreError:
         """Write over something: only where it is ours, not blocked, and still what was decided on."""
         if found.blocked:
-            return conflict(wish.key, found.blocked)
-        if found.marks is None or found.marks.instance != wish.marks.instance:
-            return conflict(wish.key, "is another's now")
+            return conflict(pending.key, found.blocked)
+        if found.marks is None or found.marks.instance != pending.marks.instance:
+            return conflict(pending.key, "is another's now")
         self._replicas.note(found.name, found.replicas)
         if replaces == found.current:
-            return self._stage(wish, found)
-        holds = found.current != NOTHING and self._holds(wish, found)
+            return self._stage(pending, found)
+        holds = found.current != NOTHING and self._holds(pending, found)
         if isinstance(holds, Refused):
             return replace(holds.error, maybe_written=True)
         if not holds:
-            return conflict(wish.key, "has changed")
+            return conflict(pending.key, "has changed")
         # Ours, be it that an answer was lost or that a second daemon wrote the same.
         self.drop_label(found)
-        return self._tags.settle(found, wish.marks, found.current, confirmed=True)
+        return self._tags.settle(found, pending.marks, found.current, confirmed=True)
 
-    def _holds(self, wish: Wish, found: Entry) -> bool | Refused:
+    def _holds(self, pending: PendingWrite, found: Entry) -> bool | Refused:
         answer = self._client.call("GetSecretValue", found.name, SecretId=found.arn, VersionId=found.current)
-        return answer if isinstance(answer, Refused) else wish.is_in(answer.get("SecretString"))
+        return answer if isinstance(answer, Refused) else pending.is_in(answer.get("SecretString"))
 
-    def _stage(self, wish: Wish, found: Entry) -> Written | StoreError:
+    def _stage(self, pending: PendingWrite, found: Entry) -> Written | StoreError:
         """Make the new version current, then bring the tags to the marks."""
-        done = self.make_current(wish, found)
+        done = self.make_current(pending, found)
         if isinstance(done, StoreError):
             return done
-        return self._tags.settle(found, wish.marks, done.version, confirmed=done.confirmed)
+        return self._tags.settle(found, pending.marks, done.version, confirmed=done.confirmed)
 
-    def make_current(self, wish: Content, found: Entry) -> Written | StoreError:
+    def make_current(self, pending: Content, found: Entry) -> Written | StoreError:
         """Put the new version under our label, read it back, and move AWSCURRENT to it; ``confirmed`` is its reading back."""
-        version = token(found.arn, found.current, wish.text)
+        version = token(found.arn, found.current, pending.text)
         answer = self._client.call(
             "PutSecretValue",
             found.name,
             SecretId=found.arn,
-            SecretString=wish.text,
+            SecretString=pending.text,
             ClientRequestToken=version,
             VersionStages=[LABEL],
         )
         if isinstance(answer, Refused):
-            refused = self._not_put(wish, found, version, answer)
+            refused = self._not_put(pending, found, version, answer)
             if refused is not None:
                 return refused
-        seen = self._back.content(found.name, found.arn, version, wish.text)
+        seen = self._back.content(found.name, found.arn, version, pending.text)
         if isinstance(seen, Refused):
             return seen.error
         moved = self._first(found, version) if found.current == NOTHING else self._move(found, version)
         if moved is not None:
-            return moved if isinstance(moved, StoreError) else conflict(wish.key, "has changed")
+            return moved if isinstance(moved, StoreError) else conflict(pending.key, "has changed")
         self._drop(found, version)
         return Written(version, confirmed=seen)
 
-    def _not_put(self, wish: Content, found: Entry, version: Version, answer: Refused) -> StoreError | None:
+    def _not_put(self, pending: Content, found: Entry, version: Version, answer: Refused) -> StoreError | None:
         """Tell by reading whether the version is there all the same; None if so. Nothing is current before the move."""
         if not answer.lost and answer.code not in ("ResourceNotFoundException", "InvalidRequestException"):
             return answer.error
         after = self._reader.describe(found.arn)
         if isinstance(after, Absent) or (isinstance(after, Entry) and after.blocked):
-            return conflict(wish.key, "is gone, or about to be")
+            return conflict(pending.key, "is gone, or about to be")
         return None if isinstance(after, Entry) and version in after.labels else answer.error
 
     def _first(self, found: Entry, version: Version) -> StoreError | Literal["lost"] | None:
@@ -273,6 +273,6 @@ def _instance(entry: Entry) -> str | None:
     return entry.marks.instance if entry.marks is not None else None
 
 
-def _creation(wish: Wish) -> str:
+def _creation(pending: PendingWrite) -> str:
     """Name the first version by its instance too: AWS takes the same name twice for one creation, and says yes to both."""
-    return token(wish.key.path, NOTHING, f"{wish.marks.instance}\0{wish.text}")
+    return token(pending.key.path, NOTHING, f"{pending.marks.instance}\0{pending.text}")

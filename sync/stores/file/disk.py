@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sync.core.model import StoreError, StoreReason
+from sync.core.model import StoreError, StoreErrorCode
 from sync.runtime.threads import Clock
 
 CAP = 1024 * 1024
@@ -191,7 +191,7 @@ def _try(fd: int) -> bool:
     return True
 
 
-_REASONS: dict[int, tuple[StoreReason, str]] = {
+_REASONS: dict[int, tuple[StoreErrorCode, str]] = {
     errno.EACCES: ("denied", "Let the user that runs this own the directory and its files, with mode 0700 and 0600."),
     errno.EPERM: (
         "denied",

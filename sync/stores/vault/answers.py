@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Literal
 
-from sync.core.model import StoreError, StoreReason
+from sync.core.model import StoreError, StoreErrorCode
 
 Again = Literal["never", "soon", "no-leader", "throttled", "connect"]
 """Whether asking again can help: "soon" is a node that has not caught up with a write yet."""
@@ -65,7 +65,7 @@ class Trouble:
     policy: bool = False
 
 
-_TEXTS: dict[StoreReason, tuple[str, str]] = {
+_TEXTS: dict[StoreErrorCode, tuple[str, str]] = {
     "sealed": ("Vault is sealed or not initialised.", "Unseal it; the next cycle goes on by itself."),
     "no-leader": ("Vault has no leader now.", "Wait for the election; if it lasts, look after the cluster's quorum."),
     "no-mount": ("There is no KV engine at the mount.", "Correct `mount`, or enable a KV version 2 engine there."),
@@ -94,7 +94,7 @@ _TEXTS: dict[StoreReason, tuple[str, str]] = {
 }
 
 
-def error(reason: StoreReason, detail: str = "", *, whole: bool = True, maybe_written: bool = False) -> StoreError:
+def error(reason: StoreErrorCode, detail: str = "", *, whole: bool = True, maybe_written: bool = False) -> StoreError:
     """Make the StoreError of this reason; ``detail`` is a sentence of ours that is added to the message."""
     message, remedy = _TEXTS[reason]
     return StoreError(reason, f"{message} {detail}".rstrip(), remedy, whole=whole, maybe_written=maybe_written)
@@ -109,7 +109,7 @@ def denied(call: Call) -> StoreError:
         "denied",
         f"Vault's policy denies `{call.needs}` on {call.shown}.",
         f'Add to the policy: path "{call.shown}" {{ capabilities = ["{call.needs}"] }}',
-        who="operator",
+        owner="operator",
     )
 
 

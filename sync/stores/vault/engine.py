@@ -200,9 +200,9 @@ class Engine:
     def _walked(self, folder: str, end: float) -> dict[str, kv.Info | None] | StoreError:
         """List folder by folder; a folder that is not there is empty."""
         names: dict[str, kv.Info | None] = {}
-        todo = [f"{folder}/" if folder else ""]
-        while todo:
-            start = todo.pop()
+        pending = [f"{folder}/" if folder else ""]
+        while pending:
+            start = pending.pop()
             found = self._session.ask(self._calls.folder(start), end)
             if isinstance(found, Trouble):
                 return found.error
@@ -211,7 +211,7 @@ class Engine:
                 if not name.endswith("/"):
                     names[name] = None
                 elif name.startswith(self._prefix) or self._prefix.startswith(name):
-                    todo.append(name)
+                    pending.append(name)
         return names
 
 

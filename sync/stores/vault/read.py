@@ -90,7 +90,7 @@ class Reader:
         for path, entry in asked.items():
             if not isinstance(entry, StoreError):
                 entries[path] = entry
-            elif entry.reason == "denied":
+            elif entry.error_code == "denied":
                 hidden += 1
             else:
                 return entry
@@ -132,7 +132,7 @@ class Reader:
         """Tell a container without a value from nothing: by one listing, or by the metadata where that is denied."""
         listing = self._listing if self._listing is not None else self._listed()
         if isinstance(listing, StoreError):
-            if listing.reason != "denied":
+            if listing.error_code != "denied":
                 return dict.fromkeys(paths, listing)
             return each(self._container, paths, workers=self.workers, clock=self.clock)
         there = [path for path in paths if path in listing or not self.engine.reaches(path)]

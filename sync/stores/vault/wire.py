@@ -61,7 +61,7 @@ class Wire:
             found = self._once(call, token, end)
             if isinstance(found, Answer):
                 return found
-            if told is not None and found.error.reason in ("timeout", "unreachable"):
+            if told is not None and found.error.error_code in ("timeout", "unreachable"):
                 # What was waited for says more than that the time ran out, or that one node of many is dead.
                 found = replace(found, error=replace(told, maybe_written=found.error.maybe_written))
             elif found.again in ("throttled", "no-leader", "soon"):
@@ -76,11 +76,11 @@ class Wire:
     @staticmethod
     def _in_doubt(trouble: StoreError) -> bool:
         """Tell a write that was cut off: the next question is whether it took effect, and so must be asked."""
-        return trouble.maybe_written and trouble.reason != "timeout"
+        return trouble.maybe_written and trouble.error_code != "timeout"
 
     @staticmethod
     def _remembered(trouble: StoreError) -> StoreError:
-        return StoreError(trouble.reason, trouble.message, trouble.remedy, whole=True)
+        return StoreError(trouble.error_code, trouble.message, trouble.remedy, whole=True)
 
     def _once(self, call: Call, token: Secret | None, end: float) -> Answer | Trouble:
         left = end - self._clock.monotonic()

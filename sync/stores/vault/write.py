@@ -32,7 +32,7 @@ CONFLICT = StoreError(
     "conflict",
     "Another writer was faster; nothing was changed.",
     "Nothing to do: the next cycle decides anew on what is stored then.",
-    who="nobody",
+    owner="nobody",
 )
 
 
@@ -43,7 +43,7 @@ _CUT_OFF = StoreError(
     "timeout",
     "Shutdown came before the write was through; it may have been done.",
     "Nothing to do: the next start finds out.",
-    who="nobody",
+    owner="nobody",
     maybe_written=True,
 )
 
@@ -116,7 +116,7 @@ class Writer:
     ) -> Written | StoreError:
         failed = self._mark(path, custom, end, still=still)
         if failed is not None:
-            return replace(failed, maybe_written=failed.reason in _UNANSWERED)
+            return replace(failed, maybe_written=failed.error_code in _UNANSWERED)
         return self._confirm(path, still.payload, still.marks, still.version, end)
 
     def _put(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Put | StoreError:

@@ -13,7 +13,7 @@ from sync.cli.output.codes import explanations
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES
 from sync.config.errors import CODES
 from sync.core.judge.decide import Kind
-from sync.core.model import StoreReason
+from sync.core.model import StoreErrorCode
 from sync.core.plan.served import Served
 from sync.core.problems import CATALOGUE
 from sync.core.report.events import EVENTS
@@ -30,7 +30,7 @@ def test_no_code_is_left_out() -> None:
 
     assert set(ACTIONS) == {kind.value for kind in Kind}
     assert set(SERVED) == set(get_args(Served))
-    assert set(STORE_FAILURES) == set(get_args(StoreReason))
+    assert set(STORE_FAILURES) == set(get_args(StoreErrorCode))
     assert set(REASONS) == REPORTED | {"invalid-once", "proof-lost", "shutdown", "another-plan"}
     for result, code in EXIT_CODES.items():
         assert EXITS[str(code)].short == result
@@ -41,8 +41,8 @@ def test_no_code_is_left_out() -> None:
     assert len(told) == len(list(explanations()))
     for one in explanations():
         assert one.meaning.endswith("."), one
-        assert one.todo.endswith((".", "SUM.")), one
-        assert one.who, one
+        assert one.remedy.endswith((".", "SUM.")), one
+        assert one.owner, one
 
 
 def test_every_failure_is_of_the_list() -> None:
@@ -74,7 +74,7 @@ def test_a_code_is_explained(code: str, says: str) -> None:
 
     assert (ran.code, ran.stderr) == (0, "")
     assert says in ran.stdout
-    assert re.search(r"^  Who acts: \S", ran.stdout, re.MULTILINE)
+    assert re.search(r"^  (Action required \([^)]+\)|No action needed): \S", ran.stdout, re.MULTILINE)
 
 
 def test_a_word_of_two_lists_is_explained_twice() -> None:
@@ -82,7 +82,7 @@ def test_a_word_of_two_lists_is_explained_twice() -> None:
     ran = run("explain", "throttled", "--output", "json")
 
     assert (ran.report["format"], [one["kind"] for one in ran.report["codes"]]) == (1, ["problem", "store failure"])
-    assert set(ran.report["codes"][0]) == {"kind", "code", "meaning", "who", "todo"}
+    assert set(ran.report["codes"][0]) == {"kind", "code", "meaning", "owner", "remedy"}
 
 
 def test_all_codes_are_listed() -> None:

@@ -55,7 +55,7 @@ def test_a_store_is_chosen(tmp_path: Path, sandbox: Sandbox) -> None:
     ran = rig.once("--store", "other", "--label", "team=crm")
 
     assert ran.code == 0
-    assert {place["store"] for page in ran.report["pages"] for place in page["stores"]} == {"other"}
+    assert {target["store"] for page in ran.report["pages"] for target in page["stores"]} == {"other"}
     assert names(rig) == set()
 
 
@@ -143,6 +143,6 @@ def test_what_is_held_by_the_configuration_is_told(tmp_path: Path, sandbox: Sand
 
     assert watched.stdout.count("observe: would be created") == 5
     assert "--if-plan" not in watched.stdout
-    assert {place["reason"] for page in still.report["pages"] for place in page["stores"]} == {"hold"}
-    assert still.place("berlin")["would"] == {"action": "created", "reason": None}
+    assert {target["reason"] for page in still.report["pages"] for target in page["stores"]} == {"hold"}
+    assert still.target("berlin")["would"] == {"action": "created", "reason": None}
     assert (watched.code, still.code, names(rig)) == (1, 1, set())

@@ -28,7 +28,7 @@ ROWS = [
 
 def shown(room: int) -> dict[str, int]:
     """Give the columns that fit, by name, with their widths."""
-    return {COLUMNS[place]: width for place, width in fitted(COLUMNS, ROWS, room).items()}
+    return {COLUMNS[target]: width for target, width in fitted(COLUMNS, ROWS, room).items()}
 
 
 @pytest.mark.parametrize("room", range(20, 180))
@@ -36,8 +36,8 @@ def test_no_word_but_a_name_is_broken(room: int) -> None:
     """At any width the table fits, and each column that is shown holds the longest word of its own; names alone are folded."""
     widths = shown(max(room, 27))
     assert sum(widths.values()) + GAP * (len(widths) - 1) <= max(room, 27)
-    for place, name in enumerate(COLUMNS):
-        longest = max(len(word) for row in ROWS for word in row[place].split())
+    for target, name in enumerate(COLUMNS):
+        longest = max(len(word) for row in ROWS for word in row[target].split())
         if name in widths and name not in ("Page", "store"):
             assert widths[name] >= longest, name
 
@@ -45,16 +45,16 @@ def test_no_word_but_a_name_is_broken(room: int) -> None:
 def test_the_least_important_columns_give_way_first() -> None:
     """The end of a token goes first, then its fingerprint; Page and problem are always there."""
     assert list(shown(200)) == list(COLUMNS)
-    assert list(shown(90)) == [name for name in COLUMNS if name != "ends"]
-    assert list(shown(80)) == [name for name in COLUMNS if name not in ("ends", "token")]
+    assert list(shown(90)) == [name for name in COLUMNS if name != "expires"]
+    assert list(shown(80)) == [name for name in COLUMNS if name not in ("expires", "token")]
     assert list(shown(27)) == ["Page", "problem"]
 
 
 def test_names_and_reasons_are_folded_before_columns_are_narrow() -> None:
     """What room is left goes to reason and Page last, and no column is wider than what is in it."""
-    whole = {name: max(len(row[place]) for row in ROWS) for place, name in enumerate(COLUMNS)}
+    whole = {name: max(len(row[target]) for row in ROWS) for target, name in enumerate(COLUMNS)}
     assert shown(200) == whole
-    assert {name for name, width in shown(130).items() if width < whole[name]} <= {"Page", "why"}
+    assert {name for name, width in shown(130).items() if width < whole[name]} <= {"Page", "reason"}
 
 
 @pytest.mark.parametrize("columns", [80, 50])
@@ -71,7 +71,7 @@ def test_two_stores_on_a_narrow_terminal(columns: int, tmp_path: Path, sandbox: 
     told = rig.run("plan").stdout
     code, terminal = on_a_terminal("--config", str(rig.file), "plan", columns=columns)
     lines = CODES.sub("", terminal).splitlines()
-    table = "\n".join(lines[next(place for place, text in enumerate(lines) if text.startswith("Page  ")) :])
+    table = "\n".join(lines[next(target for target, text in enumerate(lines) if text.startswith("Page  ")) :])
 
     assert code == 1
     assert max(map(len, table.splitlines())) <= columns
@@ -79,7 +79,6 @@ def test_two_stores_on_a_narrow_terminal(columns: int, tmp_path: Path, sandbox: 
     assert len(re.findall(r"\b(?:verified|stale|broken)\b", table.split("\n\n")[0])) == 10
     prints = set(re.findall(r"\b[0-9a-f]{12}\b", told))
     assert len(prints) == 9
-    assert (
-        prints <= set(re.findall(r"\b[0-9a-f]{12}\b", table))
-        or "Not shown, for want of room: action, why, token" in table
-    )
+    assert prints <= set(
+        re.findall(r"\b[0-9a-f]{12}\b", table)
+    ) or "Not shown, for want of room: action, reason, token" in " ".join(table.split())

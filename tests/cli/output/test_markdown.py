@@ -15,7 +15,7 @@ from sync.core.model import Absent, State, Verdict
 from sync.core.plan.guards import hold
 from sync.core.problems import Problem
 from tests.support import reports
-from tests.support.values import OTHER, fetched, held, judged, stored
+from tests.support.values import OTHER, current, fetched, judged, stored
 
 GOOD = reports.of(fetched(), reports.GOOD)
 ONCE = "page-token-sync once"
@@ -37,7 +37,7 @@ def rendered(text: str) -> str:
 
 def test_what_stays_is_counted() -> None:
     """Unchanged places are a number, and only what changes or is in trouble has a line."""
-    new = reports.of(fetched(), held(Absent()), name="paris")
+    new = reports.of(fetched(), current(Absent()), name="paris")
     text = document(reports.account(GOOD, new), once=ONCE)
 
     assert "| berlin |" not in text
@@ -83,9 +83,9 @@ def test_inert_text_reads_as_it_was() -> None:
 @pytest.mark.parametrize("once", ["page-token-sync --config 'a`b```c' once", ONCE])
 def test_the_command_is_a_block_of_its_own(once: str) -> None:
     """The command past the brake stands in a fence that nothing in it closes."""
-    page_plan = reports.of(fetched(), held(stored(OTHER), judged(is_valid=False)))
-    (place,) = page_plan.places
-    waiting = replace(page_plan, places=(replace(place, action=hold(place.action, "another-plan")),))
+    page_plan = reports.of(fetched(), current(stored(OTHER), judged(is_valid=False)))
+    (target,) = page_plan.targets
+    waiting = replace(page_plan, targets=(replace(target, action=hold(target.action, "another-plan")),))
     report = reports.account(waiting, frame=replace(reports.FRAME, another_plan=True))
     page = rendered(document(report, once=once))
 
@@ -95,7 +95,7 @@ def test_the_command_is_a_block_of_its_own(once: str) -> None:
 
 def test_a_document_fits_into_a_comment() -> None:
     """Of very many lines as many are shown as a comment holds, and the others are counted."""
-    pages = [reports.of(fetched(), held(Absent()), name=f"a-page-of-a-long-name-{n:04}") for n in range(2000)]
+    pages = [reports.of(fetched(), current(Absent()), name=f"a-page-of-a-long-name-{n:04}") for n in range(2000)]
     text = document(reports.account(*pages), once=ONCE)
 
     assert len(text) < 60_000
@@ -111,5 +111,5 @@ def test_a_long_message_is_cut() -> None:
 
 def test_notable_lines() -> None:
     """A stored token as good as the new one is kept and not notable; one that would be replaced is."""
-    kept = reports.account(reports.of(fetched(), held(stored(OTHER), judged())))
+    kept = reports.account(reports.of(fetched(), current(stored(OTHER), judged())))
     assert [(line.cells[2], line.notable) for line in table.lines(kept)] == [("kept", False)]

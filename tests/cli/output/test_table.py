@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.cli.output.table import held_text, refreshed_texts
+from sync.cli.output.table import held_text, renewed_texts
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key
 from sync.core.plan.guards import hold
@@ -22,7 +22,7 @@ from tests.support import reports
 from tests.support.rigs.cli import file_rig, on_a_terminal
 from tests.support.rigs.e2e import PROGRAM
 from tests.support.services.graph import sandbox
-from tests.support.values import OTHER, fetched, held, judged, stored
+from tests.support.values import OTHER, current, fetched, judged, stored
 
 __all__ = ["sandbox"]
 
@@ -37,9 +37,9 @@ def test_a_cause_is_told_once_for_a_thousand_pages(tmp_path: Path) -> None:
 
     assert ran.code == 3
     assert ran.stdout.count("system_users.*.token points") == 1
-    assert ran.stdout.count("Who acts") + ran.stdout.count("Nobody needs to act") <= 2
+    assert ran.stdout.count("Action required") + ran.stdout.count("No action needed") <= 2
     assert len([text for text in ran.stdout.splitlines() if "store  kept" in text]) == 1000
-    assert "problem system-user-dead: system user main, 1,000 Pages (berlin, paris, rome and 997 more)" in ran.stdout
+    assert "problem system-user-invalid: system user main, 1,000 Pages (berlin, paris, rome and 997 more)" in ran.stdout
 
 
 def test_problems_come_first(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -59,7 +59,7 @@ def test_a_pipe_gets_plain_lines_that_are_not_cut(tmp_path: Path) -> None:
     name = "a" + "-very-long-page-name" * 3
     with start(pages=30) as many:
         rig = file_rig(tmp_path, many)
-        rig.write(pages=[{"id": page["id"], "name": f"{name}{place:02}"} for place, page in enumerate(many.pages)])
+        rig.write(pages=[{"id": page["id"], "name": f"{name}{target:02}"} for target, page in enumerate(many.pages)])
         rig.run("once")
         ran = rig.run("once")
 
@@ -67,8 +67,8 @@ def test_a_pipe_gets_plain_lines_that_are_not_cut(tmp_path: Path) -> None:
     assert ran.stdout.isascii()
     assert "\x1b" not in ran.stdout
     lines = ran.stdout.splitlines()
-    for place in range(30):
-        assert sum(text.startswith(f"{name}{place:02} ") for text in lines) == 1
+    for target in range(30):
+        assert sum(text.startswith(f"{name}{target:02} ") for text in lines) == 1
     assert len({text.index("unchanged") for text in lines if " unchanged  the" in text}) == 1
 
 
@@ -76,7 +76,7 @@ def test_a_terminal_of_80_columns_is_enough(tmp_path: Path, sandbox: Sandbox) ->
     """On a terminal nothing is wider than it, nothing is lost by that, and colour tells what is served."""
     rig = file_rig(tmp_path, sandbox)
     long = "a" + "-very-long-page-name" * 3
-    rig.write(pages=[{"id": page["id"], "name": f"{long}{place}"} for place, page in enumerate(sandbox.pages)])
+    rig.write(pages=[{"id": page["id"], "name": f"{long}{target}"} for target, page in enumerate(sandbox.pages)])
     rig.run("once")
     switch_on(sandbox.world, f"unassigned@{sandbox.pages[0]['id']}")
     code, shown = on_a_terminal("--config", str(rig.file), "once")
@@ -152,27 +152,27 @@ def test_only_a_renewal_of_this_cycle_is_told() -> None:
         "another's": Renewal(now, "0" * 12, Key("vault", "meta/c")),
     }
     report = reports.account(reports.of(fetched(), reports.GOOD), frame=replace(reports.FRAME, renewals=tried))
-    assert refreshed_texts(report) == [
-        "refreshed: system user doubted, 000000000000 > 111111111111, at vault:meta/a; written, but not read back in time"
+    assert renewed_texts(report) == [
+        "renewed: system user doubted, 000000000000 > 111111111111, at vault:meta/a; written, but not read back in time"
     ]
 
 
 def test_the_brake_s_text_names_store_count_and_share() -> None:
     """It is told which stores have too many changes, how many they are, and of how many tokens; other stores are not named."""
-    dead = held(stored(OTHER), judged(is_valid=False))
+    dead = current(stored(OTHER), judged(is_valid=False))
     pages = [
         reports.of(fetched(), dead if number < 3 else reports.GOOD, reports.GOOD, name=f"p{number}")
         for number in range(4)
     ]
     held_back = [
-        replace(page, places=(replace(page.places[0], action=hold(page.places[0].action, "brake")), page.places[1]))
+        replace(page, targets=(replace(page.targets[0], action=hold(page.targets[0].action, "brake")), page.targets[1]))
         for page in pages[:3]
     ]
     told, command = held_text(reports.account(*held_back, pages[3], outcomes={}), "page-token-sync once") or ("", "")
 
     assert "holds 3 writes" in told
     assert "Held: store vault, 3 of 4 tokens looked at (75%). Nothing else is held." in told
-    assert "brake.share and brake.at_least" in told
+    assert "brake.share and brake.min_changes" in told
     assert re.fullmatch("page-token-sync once --if-plan sha256:[0-9a-f]{64}", command)
 
 
@@ -242,8 +242,8 @@ def test_no_token_is_printed(tmp_path: Path, sandbox: Sandbox) -> None:
 
     assert len(told) > 5_000
     for secret in {sandbox.app_secret, *sandbox.world.tokens}:
-        for place in range(0, len(secret) - 15, 4):
-            assert secret[place : place + 16] not in told
+        for target in range(0, len(secret) - 15, 4):
+            assert secret[target : target + 16] not in told
 
 
 def test_another_plan_with_nothing_left_to_write_names_no_plan() -> None:

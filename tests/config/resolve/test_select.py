@@ -58,8 +58,8 @@ def test_a_store_cuts_the_places(tmp_path: Path) -> None:
     everything = pages(tmp_path)
     selected = select(everything, pages=["paris"], stores=["disk"])
 
-    assert selected.pages[0].places == (Key("disk", "paris.json"),)
-    assert selected.named == {key for page in everything for key in page.places}
+    assert selected.pages[0].targets == (Key("disk", "paris.json"),)
+    assert selected.named == {key for page in everything for key in page.targets}
     assert len(selected.named) == 5
 
 

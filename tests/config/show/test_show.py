@@ -33,11 +33,11 @@ def shown(folder: Path, text: str, **others: str) -> tuple[dict[str, Any], dict[
 
 def test_what_is_said_has_its_line(tmp_path: Path) -> None:
     """A key that stands in the file has its line, and one that does not is a default."""
-    settings, _ = shown(tmp_path, f"{GOOD}graph:\n  budget: 50%\nbrake: {{at_least: 7}}\n")
+    settings, _ = shown(tmp_path, f"{GOOD}graph:\n  budget: 50%\nbrake: {{min_changes: 7}}\n")
 
     assert settings["instance"] == ("acme", "config.yaml:1")
     assert settings["graph.budget"] == ("50%", "config.yaml:11")
-    assert settings["brake.at_least"] == (7, "config.yaml:12")
+    assert settings["brake.min_changes"] == (7, "config.yaml:12")
     assert settings["brake.share"] == ("30%", "default")
     assert settings["mode"] == ("sync", "default")
     assert settings["schedule.every"] == ("15m", "default")

@@ -12,7 +12,7 @@ import pytest
 from sync.core.ask.due import asks, probes, verify_interval
 from sync.core.ask.inputs import Scene
 from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
-from sync.core.model import Absent, Fetched, Page, Parent, SourceError, State, Verdict
+from sync.core.model import Absent, Fetched, Page, SourceError, State, SystemUserToken, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 from tests.support.values import (
@@ -22,9 +22,9 @@ from tests.support.values import (
     KEY,
     NOW,
     OTHER,
-    PARENT,
-    PARENT_TOKEN,
     STORE_DOWN,
+    USER_TOKEN,
+    USER_TOKEN_FINGERPRINT,
     facts,
     marks,
     page,
@@ -39,21 +39,26 @@ LOST = SourceError(Problem("no-access", "Graph says no.", graph_code=190), State
 
 
 def judged(
-    at: Any = LATELY, *, parent: str | None = PARENT, probe: Any = "answered", probed: Any = None, **of: Any
+    at: Any = LATELY,
+    *,
+    system_user_fingerprint: str | None = USER_TOKEN_FINGERPRINT,
+    probe: Any = "answered",
+    probed: Any = None,
+    **of: Any,
 ) -> Judged:
     """Make what is remembered of a token."""
-    return Judged(facts(asked_at=at, **of), parent, probed, probe)
+    return Judged(facts(asked_at=at, **of), system_user_fingerprint, probed, probe)
 
 
-def scene(known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, held: Any = None, **changes: Any) -> Scene:
+def scene(known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, current: Any = None, **changes: Any) -> Scene:
     """Make a cycle's readings of berlin, whose token is fetched and stored."""
     memory = Memory({token_id(APP_ID, token): told for token, told in known.items()})
     whole = Scene(
         pages=[page()],
         instance=INSTANCE,
-        parents={"main": Parent("main", "messenger", PARENT_TOKEN, Verdict(State.VALID))},
+        user_tokens={"main": SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.VALID))},
         fetched={"berlin": Fetched(fetched) if isinstance(fetched, Secret) else fetched},
-        held={KEY: stored() if held is None else held},
+        current={KEY: stored() if current is None else current},
         memory=memory,
         # So short a phase that the age alone decides; the phase has a test of its own.
         rhythm=Rhythm(DAY),
@@ -77,44 +82,44 @@ OLD = stored(OTHER, marks=marks(OTHER))
         pytest.param({}, {}, [(FETCHED, False)], id="never judged"),
         pytest.param({FETCHED: judged(NOW - 2 * DAY)}, {}, [(FETCHED, False)], id="judged two intervals ago"),
         pytest.param({FETCHED: judged(NOW + HOUR)}, {}, [(FETCHED, False)], id="judged in the future"),
-        pytest.param({FETCHED: judged()}, {"insist": True}, [(FETCHED, False)], id="a person asks"),
-        pytest.param({FETCHED: judged(parent="another")}, {}, [(FETCHED, False)], id="another parent since"),
-        pytest.param({FETCHED: judged(parent=None)}, {}, [], id="parent not known then"),
-        pytest.param({}, {"held": Absent()}, [(FETCHED, True)], id="no secret yet"),
-        pytest.param({FETCHED: judged()}, {"held": Absent()}, [], id="no secret yet, and the write will ask"),
-        pytest.param({}, {"held": stored(state="deleted", payload=None)}, [(FETCHED, True)], id="deleted"),
-        pytest.param({}, {"held": stored(payload=None)}, [(FETCHED, True)], id="no token in it"),
-        pytest.param({FETCHED: judged(**UNFIT)}, {"held": Absent()}, [], id="no secret yet, the fetched one lacks a scope"),
+        pytest.param({FETCHED: judged()}, {"force_verify": True}, [(FETCHED, False)], id="a person asks"),
+        pytest.param({FETCHED: judged(system_user_fingerprint="another")}, {}, [(FETCHED, False)], id="another parent since"),
+        pytest.param({FETCHED: judged(system_user_fingerprint=None)}, {}, [], id="parent not known then"),
+        pytest.param({}, {"current": Absent()}, [(FETCHED, True)], id="no secret yet"),
+        pytest.param({FETCHED: judged()}, {"current": Absent()}, [], id="no secret yet, and the write will ask"),
+        pytest.param({}, {"current": stored(state="deleted", payload=None)}, [(FETCHED, True)], id="deleted"),
+        pytest.param({}, {"current": stored(payload=None)}, [(FETCHED, True)], id="no token in it"),
+        pytest.param({FETCHED: judged(**UNFIT)}, {"current": Absent()}, [], id="no secret yet, the fetched one lacks a scope"),
         pytest.param(
-            {FETCHED: judged(NOW - HOUR, **UNFIT)}, {"held": Absent()}, [(FETCHED, False)], id="lacked a scope an hour ago"
+            {FETCHED: judged(NOW - HOUR, **UNFIT)}, {"current": Absent()}, [(FETCHED, False)], id="lacked a scope an hour ago"
         ),
-        pytest.param({FETCHED: judged()}, {"held": stored(marks=marks(instance="other"))}, [], id="not ours"),
-        pytest.param({FETCHED: judged()}, {"held": stored(payload=None, marks=marks(instance="other"))}, [], id="not ours, no token"),
-        pytest.param({FETCHED: judged()}, {"held": stored(blocked="scheduled-deletion", state="empty")}, [], id="blocked"),
-        pytest.param({FETCHED: judged()}, {"held": STORE_DOWN}, [], id="store is down"),
+        pytest.param({FETCHED: judged()}, {"current": stored(marks=marks(instance="other"))}, [], id="not ours"),
+        pytest.param({FETCHED: judged()}, {"current": stored(payload=None, marks=marks(instance="other"))}, [], id="not ours, no token"),
+        pytest.param({FETCHED: judged()}, {"current": stored(blocked="scheduled-deletion", state="empty")}, [], id="blocked"),
+        pytest.param({FETCHED: judged()}, {"current": STORE_DOWN}, [], id="store is down"),
         pytest.param({FETCHED: judged(**DEAD)}, {}, [], id="stored one is dead, and no other to be had"),
         pytest.param({FETCHED: judged(**DEAD)}, {"fetched": LOST}, [], id="stored one is dead, and none to be had"),
         pytest.param({FETCHED: judged(NOW - HOUR, **DEAD)}, {}, [(FETCHED, False)], id="stored one was dead an hour ago"),
         pytest.param({FETCHED: judged(NOW - HOUR, **DEAD)}, {"fetched": LOST}, [(FETCHED, False)], id="and none to be had"),
-        pytest.param({OTHER: judged(**DEAD)}, {"held": OLD}, [(OTHER, True), (FETCHED, True)], id="dead, another comes"),
-        pytest.param({OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD}, [(OTHER, True)], id="dead, another waits"),
-        pytest.param({OTHER: judged(type="USER"), FETCHED: judged()}, {"held": OLD}, [], id="of a wrong type, another waits"),
-        pytest.param({OTHER: judged(**DEAD), FETCHED: judged(**UNFIT)}, {"held": OLD}, [], id="dead, the other is unfit"),
+        pytest.param({OTHER: judged(**DEAD)}, {"current": OLD}, [(OTHER, True), (FETCHED, True)], id="dead, another comes"),
+        pytest.param({OTHER: judged(**DEAD), FETCHED: judged()}, {"current": OLD}, [(OTHER, True)], id="dead, another waits"),
+        pytest.param({OTHER: judged(type="USER"), FETCHED: judged()}, {"current": OLD}, [], id="of a wrong type, another waits"),
+        pytest.param({OTHER: judged(**DEAD), FETCHED: judged(**UNFIT)}, {"current": OLD}, [], id="dead, the other is unfit"),
         pytest.param(
-            {OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD, "writes": False}, [], id="dead, nothing is written"
+            {OTHER: judged(**DEAD), FETCHED: judged()}, {"current": OLD, "writes": False}, [], id="dead, nothing is written"
         ),
         pytest.param(
-            {OTHER: judged(**DEAD), FETCHED: judged()}, {"held": OLD, "pages": [page(hold=True)]}, [], id="dead, and held"
+            {OTHER: judged(**DEAD), FETCHED: judged()}, {"current": OLD, "pages": [page(hold=True)]}, [], id="dead, and held"
         ),
         pytest.param(
             {FETCHED: judged(expires_at=NOW - HOUR)}, {}, [(FETCHED, False)], id="its own end has passed since it was judged"
         ),
-        pytest.param({OTHER: judged()}, {"held": OLD}, [(FETCHED, False)], id="a new string"),
-        pytest.param({OTHER: judged(), FETCHED: judged()}, {"held": OLD}, [], id="another string, as good"),
-        pytest.param({}, {"held": OLD}, [(FETCHED, False), (OTHER, False)], id="two strings, both new"),
+        pytest.param({OTHER: judged()}, {"current": OLD}, [(FETCHED, False)], id="a new string"),
+        pytest.param({OTHER: judged(), FETCHED: judged()}, {"current": OLD}, [], id="another string, as good"),
+        pytest.param({}, {"current": OLD}, [(FETCHED, False), (OTHER, False)], id="two strings, both new"),
         pytest.param(
             {OTHER: judged()},
-            {"held": stored(OTHER, marks=marks(OTHER, parent="earlier"))},
+            {"current": stored(OTHER, marks=marks(OTHER, system_user_fingerprint="earlier"))},
             [(FETCHED, False)],
             id="a new string of a new parent",
         ),
@@ -143,14 +148,14 @@ def test_what_is_due(
 
 def test_differing_token_of_which_nothing_is_known_goes_before_what_is_due() -> None:
     """Whether a stored token is dead is asked before the backlog of tokens that are merely due, however old."""
-    pages = [many(0, places=(KEY,)), many(1, places=(replace(KEY, path="p1"),))]
-    held = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
-    held[pages[1].places[0]] = stored(marks=marks(page_id=pages[1].id))
+    pages = [many(0, targets=(KEY,)), many(1, targets=(replace(KEY, path="p1"),))]
+    current = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
+    current[pages[1].targets[0]] = stored(marks=marks(page_id=pages[1].id))
     own = Secret("EAAown" + "x" * 20)
     known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
     known[token_id(APP_ID, own)] = judged(profile_id=pages[0].id)
     known[token_id(APP_ID, OTHER)] = judged(NOW - 2 * DAY, profile_id=pages[0].id)  # a word that counts no more
-    of = replace(scene({}), pages=pages, held=held, memory=Memory(known))
+    of = replace(scene({}), pages=pages, current=current, memory=Memory(known))
     of = replace(of, fetched={"p0": Fetched(own), "p1": Fetched(FETCHED)})
     assert [token for token, _ in asked(of)] == [OTHER, FETCHED]
 
@@ -162,19 +167,19 @@ def many(count: int, **changes: Any) -> Page:
 
 def test_order_is_by_rank_then_by_age() -> None:
     """Repairs go first, then what is new, then what is due, the longest unasked before the others."""
-    places = {number: replace(KEY, path=f"p{number}") for number in range(5)}
-    pages = [many(number, places=(places[number],)) for number in range(5)]
+    targets = {number: replace(KEY, path=f"p{number}") for number in range(5)}
+    pages = [many(number, targets=(targets[number],)) for number in range(5)]
     tokens = {number: Secret(f"EAA{number}{'x' * 20}") for number in range(5)}
-    held = {places[n]: stored(tokens[n], marks=marks(tokens[n], page_id=pages[n].id)) for n in range(5)}
-    held[places[3]] = Absent()
+    current = {targets[n]: stored(tokens[n], marks=marks(tokens[n], page_id=pages[n].id)) for n in range(5)}
+    current[targets[3]] = Absent()
     ages = {0: NOW - 2 * DAY, 1: NOW - 3 * DAY, 2: NOW - HOUR}
     known = {token_id(APP_ID, tokens[n]): judged(at, profile_id=pages[n].id) for n, at in ages.items()}
-    known[token_id(APP_ID, tokens[2])] = judged(ages[2], parent="another", profile_id=pages[2].id)
+    known[token_id(APP_ID, tokens[2])] = judged(ages[2], system_user_fingerprint="another", profile_id=pages[2].id)
     got = asks(
         replace(
             scene({}),
             pages=pages,
-            held=held,
+            current=current,
             memory=Memory(known),
             fetched={page.name: Fetched(tokens[n]) for n, page in enumerate(pages)},
         )
@@ -185,24 +190,24 @@ def test_order_is_by_rank_then_by_age() -> None:
 
 def test_curiosity_comes_last() -> None:
     """A string that Graph gives beside a good stored one is asked about after all that is due, unless its parent is new."""
-    pages = [many(0, places=(KEY,)), many(1, places=(replace(KEY, path="p1"),))]
-    held = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
-    held[pages[1].places[0]] = stored(marks=marks(page_id=pages[1].id))
+    pages = [many(0, targets=(KEY,)), many(1, targets=(replace(KEY, path="p1"),))]
+    current = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
+    current[pages[1].targets[0]] = stored(marks=marks(page_id=pages[1].id))
     another = Secret("EAAanother" + "x" * 20)
     known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
     known[token_id(APP_ID, OTHER)] = judged(profile_id=pages[0].id)
-    of = replace(scene({}), pages=pages, held=held, memory=Memory(known))
+    of = replace(scene({}), pages=pages, current=current, memory=Memory(known))
     of = replace(of, fetched={"p0": Fetched(another), "p1": Fetched(FETCHED)})
     assert [token for token, _ in asked(of)] == [FETCHED, another]
-    held[KEY] = stored(OTHER, marks=marks(OTHER, page_id=pages[0].id, parent="earlier"))
-    assert [token for token, _ in asked(replace(of, held=held))] == [another, FETCHED]
+    current[KEY] = stored(OTHER, marks=marks(OTHER, page_id=pages[0].id, system_user_fingerprint="earlier"))
+    assert [token for token, _ in asked(replace(of, current=current))] == [another, FETCHED]
 
 
 def test_changing_strings_cost_one_question_an_hour() -> None:
     """Where Graph gives another string with each read, and the stored one is good, only one an hour is judged."""
     known = {OTHER: judged()}
     for tried, wanted in ((NOW - timedelta(minutes=59), []), (NOW - HOUR, [FETCHED]), (NOW + HOUR, [FETCHED])):
-        of = scene(known, held=OLD)
+        of = scene(known, current=OLD)
         of = replace(of, memory=replace(of.memory, tried={"berlin": tried}))
         assert [token for token, _ in asked(of)] == wanted
 
@@ -221,7 +226,7 @@ def test_judgements_of_one_moment_spread_over_the_interval() -> None:
                 fetched=FETCHED,
                 now=NOW + quarter * timedelta(minutes=15),
             )
-            of = replace(of, fetched={one.name: Fetched(FETCHED)}, held={KEY: stored(marks=marks(page_id=one.id))})
+            of = replace(of, fetched={one.name: Fetched(FETCHED)}, current={KEY: stored(marks=marks(page_id=one.id))})
             if asked(of):
                 due.append(quarter)
                 at = of.now
@@ -259,7 +264,7 @@ def test_which_stored_tokens_are_used_once(told: Judged | None, wanted: bool) ->
 def test_token_that_is_judged_now_is_not_used_besides() -> None:
     """Meta's judgement makes a call with the token itself needless."""
     of = scene({FETCHED: judged()})
-    assert probes(of, timedelta(minutes=15), spared={("messenger", FETCHED)}) == {}
+    assert probes(of, timedelta(minutes=15), exclude={("messenger", FETCHED)}) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.judge.decide import Action, Candidate, Held, Kind, crash_of_ours
+from sync.core.judge.decide import Action, Candidate, Current, Kind, is_interrupted_create
 from sync.core.judge.verify import verify
 from sync.core.model import NEVER, Absent, Checks, Page, SourceError, State, Stored, Verdict
 from sync.core.payload import Payload
@@ -19,9 +19,9 @@ from tests.support.values import (
     OTHER,
     STORE_DOWN,
     WEEK,
+    current,
     decided,
     fetched,
-    held,
     judged,
     marks,
     page,
@@ -41,198 +41,222 @@ LABELLED = page(labels={"team": "crm"})
 VALID, DEAD = judged(), judged(is_valid=False)
 
 
-def case(name: str, expected: str, candidate: Candidate, there: Held, of: Page | None = None) -> Any:
+def case(name: str, expected: str, candidate: Candidate, there: Current, of: Page | None = None) -> Any:
     """Name a situation and what is done; ``expected`` is the kind and, after a slash, the reason."""
     return pytest.param(candidate, there, of or page(), expected, id=name)
 
 
 ROWS = [
-    case("1: could not be read, a valid token fetched", "failed", fetched(), held(STORE_DOWN)),
-    case("1: could not be read, nothing fetched", "failed", NOT_ASKED, held(STORE_DOWN)),
-    case("2: ours, rotation enabled", "refused", fetched(), held(stored(blocked="rotation-enabled"))),
-    case("2: ours, a replica", "refused", fetched(), held(stored(blocked="replica"))),
-    case("2: ours, scheduled for deletion", "refused", fetched(), held(stored(blocked="scheduled-deletion"))),
-    case("2: before 5, nothing fetched", "refused", NOT_ASKED, held(stored(blocked="replica"))),
+    case("1: could not be read, a valid token fetched", "failed", fetched(), current(STORE_DOWN)),
+    case("1: could not be read, nothing fetched", "failed", NOT_ASKED, current(STORE_DOWN)),
+    case("2: ours, rotation enabled", "refused", fetched(), current(stored(blocked="rotation-enabled"))),
+    case("2: ours, a replica", "refused", fetched(), current(stored(blocked="replica"))),
+    case("2: ours, scheduled for deletion", "refused", fetched(), current(stored(blocked="scheduled-deletion"))),
+    case("2: before 5, nothing fetched", "refused", NOT_ASKED, current(stored(blocked="replica"))),
     case(
         "2: before 3, blocked and unmarked",
         "refused",
         fetched(),
-        held(Stored(payload(OTHER), "1", None, first=True, blocked="rotation-enabled"), VALID),
+        current(Stored(payload(OTHER), "1", None, first=True, blocked="rotation-enabled"), VALID),
     ),
-    case("3: our crash, another token proven ours", "updated/marked", fetched(), held(UNMARKED, VALID)),
-    case("3: our crash, the fetched token", "updated/marked", fetched(OTHER), held(UNMARKED, VALID)),
-    case("3: our crash, lacks a scope", "updated/marked", fetched(), held(UNMARKED, judged(scopes=frozenset()))),
-    case("3: Meta says nothing of the stored token", "kept", fetched(), held(UNMARKED, UNKNOWN)),
-    case("3: its user_id is not told", "kept", fetched(), held(UNMARKED, judged(user_id=None))),
+    case("3: our crash, another token proven ours", "updated/marked", fetched(), current(UNMARKED, VALID)),
+    case("3: our crash, the fetched token", "updated/marked", fetched(OTHER), current(UNMARKED, VALID)),
+    case("3: our crash, lacks a scope", "updated/marked", fetched(), current(UNMARKED, judged(scopes=frozenset()))),
+    case("3: Meta says nothing of the stored token", "kept", fetched(), current(UNMARKED, UNKNOWN)),
+    case("3: its user_id is not told", "kept", fetched(), current(UNMARKED, judged(user_id=None))),
     case(
-        "3: our own system user's id is not known", "kept", Candidate(FETCHED, VALID, "p", None), held(UNMARKED, VALID)
+        "3: our own system user's id is not known",
+        "kept",
+        Candidate(FETCHED, VALID, "p", None),
+        current(UNMARKED, VALID),
     ),
-    case("3: nothing fetched, the stored token proven ours", "kept", NOT_ASKED, held(UNMARKED, VALID)),
-    case("3: Graph refuses the Page, the stored token proven ours", "kept", REFUSED_BY_GRAPH, held(UNMARKED, VALID)),
-    case("4: unmarked version 1, its token dead", "refused", fetched(), held(UNMARKED, DEAD)),
-    case("4: unmarked version 1, its token dead, nothing fetched", "refused", NOT_ASKED, held(UNMARKED, DEAD)),
-    case("4: unmarked version 1, another user's", "refused", fetched(), held(UNMARKED, judged(user_id="9"))),
-    case("4: unmarked version 1, another app's", "refused", fetched(), held(UNMARKED, judged(app_id="9"))),
-    case("4: unmarked version 1, another Page's", "refused", fetched(), held(UNMARKED, judged(profile_id="9"))),
+    case("3: nothing fetched, the stored token proven ours", "kept", NOT_ASKED, current(UNMARKED, VALID)),
+    case("3: Graph refuses the Page, the stored token proven ours", "kept", REFUSED_BY_GRAPH, current(UNMARKED, VALID)),
+    case("4: unmarked version 1, its token dead", "refused", fetched(), current(UNMARKED, DEAD)),
+    case("4: unmarked version 1, its token dead, nothing fetched", "refused", NOT_ASKED, current(UNMARKED, DEAD)),
+    case("4: unmarked version 1, another user's", "refused", fetched(), current(UNMARKED, judged(user_id="9"))),
+    case("4: unmarked version 1, another app's", "refused", fetched(), current(UNMARKED, judged(app_id="9"))),
+    case("4: unmarked version 1, another Page's", "refused", fetched(), current(UNMARKED, judged(profile_id="9"))),
     case(
         "4: unmarked version 1, no token in it",
         "refused",
         fetched(),
-        held(Stored(Payload({"access_token": "", "page_id": "", "app_id": ""}), "1", None, first=True)),
+        current(Stored(Payload({"access_token": "", "page_id": "", "app_id": ""}), "1", None, first=True)),
     ),
     case(
         "4: unmarked version 1, a name too many",
         "refused",
         fetched(),
-        held(Stored(payload(OTHER, note="mine"), "1", None, first=True), VALID),
+        current(Stored(payload(OTHER, note="mine"), "1", None, first=True), VALID),
     ),
     case(
         "4: unmarked version 1, a name too few",
         "refused",
         fetched(),
-        held(Stored(Payload({"access_token": OTHER.reveal()}), "1", None, first=True), VALID),
+        current(Stored(Payload({"access_token": OTHER.reveal()}), "1", None, first=True), VALID),
     ),
-    case("4: unmarked version 2", "refused", fetched(), held(Stored(payload(OTHER), "2", None), VALID)),
-    case("4: unmarked, deleted", "refused", fetched(), held(Stored(None, "1", None, "deleted", first=True))),
-    case("4: unmarked, an empty container", "refused", fetched(), held(Stored(None, "", None, "empty"))),
-    case("4: unmarked, unreadable", "refused", fetched(), held(Stored(None, "1", None, first=True))),
-    case("4: another instance's", "refused", fetched(), held(stored(marks=marks(instance="other")), VALID)),
-    case("4: another instance's, nothing fetched", "refused", NOT_ASKED, held(stored(marks=marks(instance="other")))),
-    case("4: another instance's, dead", "refused", fetched(), held(stored(OTHER, marks=marks(instance="other")), DEAD)),
-    case("4: another Page's of ours", "refused", fetched(), held(stored(marks=marks(page_id="9")), VALID)),
-    case("4: ours without a page-id", "refused", fetched(), held(stored(marks=marks(page_id="")), VALID)),
-    case("5: nothing stored, nothing fetched", "kept", NOT_ASKED, held(Absent())),
-    case("5: nothing stored, Graph refuses the Page", "kept", REFUSED_BY_GRAPH, held(Absent())),
-    case("5: nothing stored, the fetched token dead", "kept", fetched(is_valid=False), held(Absent())),
-    case("5: nothing stored, the fetched token unknown", "kept", fetched(is_valid=None), held(Absent())),
-    case("5: the fetched token ends too soon", "kept", fetched(expires_at=NOW), held(stored(OTHER), DEAD)),
-    case("5: ours and dead, nothing fetched", "kept", NOT_ASKED, held(stored(), DEAD)),
-    case("5: ours and deleted, nothing fetched", "kept", NOT_ASKED, held(Stored(None, "3", marks(), "deleted"))),
-    case("5: ours and unreadable, nothing fetched", "kept", NOT_ASKED, held(stored(payload=None))),
-    case("5: labels differ, nothing fetched", "kept", NOT_ASKED, held(stored(), VALID), LABELLED),
-    case("6: nothing stored", "created", fetched(), held(Absent())),
-    case("6: an empty container of ours", "created", fetched(), held(Stored(None, "", marks(), "empty"))),
-    case("7: ours, deleted", "created/recreated", fetched(), held(Stored(None, "3", marks(), "deleted"))),
-    case("8: ours, unreadable", "replaced/repair", fetched(), held(stored(payload=None))),
-    case("8: ours, no token in it", "replaced/repair", fetched(), held(stored(payload=Payload({"note": "gone"})))),
-    case("9: the same token, all as wanted", "unchanged", fetched(), held(stored(), VALID)),
-    case("9: a key that payload does not name", "unchanged", fetched(), held(stored(payload=payload(note="x")), VALID)),
-    case("9: another time and reason", "unchanged", fetched(), held(stored(marks=marks(written_at="", reason="")))),
-    case("9: held by a rollback", "unchanged", fetched(), held(stored(marks=marks(hold="2026-11-20")), VALID)),
+    case("4: unmarked version 2", "refused", fetched(), current(Stored(payload(OTHER), "2", None), VALID)),
+    case("4: unmarked, deleted", "refused", fetched(), current(Stored(None, "1", None, "deleted", first=True))),
+    case("4: unmarked, an empty container", "refused", fetched(), current(Stored(None, "", None, "empty"))),
+    case("4: unmarked, unreadable", "refused", fetched(), current(Stored(None, "1", None, first=True))),
+    case("4: another instance's", "refused", fetched(), current(stored(marks=marks(instance="other")), VALID)),
+    case(
+        "4: another instance's, nothing fetched", "refused", NOT_ASKED, current(stored(marks=marks(instance="other")))
+    ),
+    case(
+        "4: another instance's, dead", "refused", fetched(), current(stored(OTHER, marks=marks(instance="other")), DEAD)
+    ),
+    case("4: another Page's of ours", "refused", fetched(), current(stored(marks=marks(page_id="9")), VALID)),
+    case("4: ours without a page-id", "refused", fetched(), current(stored(marks=marks(page_id="")), VALID)),
+    case("5: nothing stored, nothing fetched", "kept", NOT_ASKED, current(Absent())),
+    case("5: nothing stored, Graph refuses the Page", "kept", REFUSED_BY_GRAPH, current(Absent())),
+    case("5: nothing stored, the fetched token dead", "kept", fetched(is_valid=False), current(Absent())),
+    case("5: nothing stored, the fetched token unknown", "kept", fetched(is_valid=None), current(Absent())),
+    case("5: the fetched token ends too soon", "kept", fetched(expires_at=NOW), current(stored(OTHER), DEAD)),
+    case("5: ours and dead, nothing fetched", "kept", NOT_ASKED, current(stored(), DEAD)),
+    case("5: ours and deleted, nothing fetched", "kept", NOT_ASKED, current(Stored(None, "3", marks(), "deleted"))),
+    case("5: ours and unreadable, nothing fetched", "kept", NOT_ASKED, current(stored(payload=None))),
+    case("5: labels differ, nothing fetched", "kept", NOT_ASKED, current(stored(), VALID), LABELLED),
+    case("6: nothing stored", "created", fetched(), current(Absent())),
+    case("6: an empty container of ours", "created", fetched(), current(Stored(None, "", marks(), "empty"))),
+    case("7: ours, deleted", "created/recreated", fetched(), current(Stored(None, "3", marks(), "deleted"))),
+    case("8: ours, unreadable", "replaced/repair", fetched(), current(stored(payload=None))),
+    case("8: ours, no token in it", "replaced/repair", fetched(), current(stored(payload=Payload({"note": "gone"})))),
+    case("9: the same token, all as wanted", "unchanged", fetched(), current(stored(), VALID)),
+    case(
+        "9: a key that payload does not name", "unchanged", fetched(), current(stored(payload=payload(note="x")), VALID)
+    ),
+    case("9: another time and reason", "unchanged", fetched(), current(stored(marks=marks(written_at="", reason="")))),
+    case("9: held by a rollback", "unchanged", fetched(), current(stored(marks=marks(hold="2026-11-20")), VALID)),
     case(
         "9: the system user's id and token cannot be said now",
         "unchanged",
         Candidate(FETCHED, VALID),
-        held(stored(), VALID),
+        current(stored(), VALID),
     ),
     case(
         "10: a field has another value",
         "updated/payload",
         fetched(),
-        held(stored(payload=Payload({**payload().reveal(), "app_id": "9"})), VALID),  # type: ignore[dict-item]
+        current(stored(payload=Payload({**payload().reveal(), "app_id": "9"})), VALID),  # type: ignore[dict-item]
     ),
-    case("10: a label is wanted", "updated/labels", fetched(), held(stored(), VALID), LABELLED),
-    case("10: a label is left", "updated/labels", fetched(), held(stored(marks=marks(labels={"a": "b"})), VALID)),
-    case("10: app-id is missing", "updated/marks", fetched(), held(stored(marks=marks(app_id="")), VALID)),
-    case("10: another fingerprint", "updated/marks", fetched(), held(stored(marks=marks(fingerprint="x")), VALID)),
-    case("10: the same token of a new parent", "updated/marks", fetched(), held(stored(marks=marks(parent="b")))),
-    case("10: adopted, so without a parent", "updated/marks", fetched(), held(stored(marks=marks(parent=None)))),
-    case("11: another token, unknown", "kept", fetched(), held(stored(OTHER), UNKNOWN)),
-    case("11: unknown, though labels differ", "kept", fetched(), held(stored(OTHER), UNKNOWN), LABELLED),
+    case("10: a label is wanted", "updated/labels", fetched(), current(stored(), VALID), LABELLED),
+    case("10: a label is left", "updated/labels", fetched(), current(stored(marks=marks(labels={"a": "b"})), VALID)),
+    case("10: app-id is missing", "updated/marks", fetched(), current(stored(marks=marks(app_id="")), VALID)),
+    case("10: another fingerprint", "updated/marks", fetched(), current(stored(marks=marks(fingerprint="x")), VALID)),
+    case(
+        "10: the same token of a new parent",
+        "updated/marks",
+        fetched(),
+        current(stored(marks=marks(system_user_fingerprint="b"))),
+    ),
+    case(
+        "10: adopted, so without a parent",
+        "updated/marks",
+        fetched(),
+        current(stored(marks=marks(system_user_fingerprint=None))),
+    ),
+    case("11: another token, unknown", "kept", fetched(), current(stored(OTHER), UNKNOWN)),
+    case("11: unknown, though labels differ", "kept", fetched(), current(stored(OTHER), UNKNOWN), LABELLED),
     case(
         "11: unknown, though of an earlier parent",
         "kept",
         fetched(),
-        held(stored(OTHER, marks=marks(OTHER, parent="b")), UNKNOWN),
+        current(stored(OTHER, marks=marks(OTHER, system_user_fingerprint="b")), UNKNOWN),
     ),
     case(
         "11: unknown by a throttle",
         "kept",
         fetched(),
-        held(stored(OTHER), verify(SourceError(Problem("throttled", "x")), page=page(), now=NOW, stored=True)),
+        current(stored(OTHER), verify(SourceError(Problem("throttled", "x")), page=page(), now=NOW, stored=True)),
     ),
-    case("12: another token, dead", "replaced/heal", fetched(), held(stored(OTHER), DEAD)),
-    case("12: a user's token", "replaced/heal", fetched(), held(stored(OTHER), judged(type="USER"))),
-    case("12: another app's", "replaced/heal", fetched(), held(stored(OTHER), judged(app_id="9"))),
-    case("12: another Page's", "replaced/heal", fetched(), held(stored(OTHER), judged(profile_id="9"))),
-    case("13: lacks a scope", "replaced/rotate", fetched(), held(stored(OTHER), judged(scopes=frozenset()))),
+    case("12: another token, dead", "replaced/heal", fetched(), current(stored(OTHER), DEAD)),
+    case("12: a user's token", "replaced/heal", fetched(), current(stored(OTHER), judged(type="USER"))),
+    case("12: another app's", "replaced/heal", fetched(), current(stored(OTHER), judged(app_id="9"))),
+    case("12: another Page's", "replaced/heal", fetched(), current(stored(OTHER), judged(profile_id="9"))),
+    case("13: lacks a scope", "replaced/rotate", fetched(), current(stored(OTHER), judged(scopes=frozenset()))),
     case(
         "13: of an earlier parent",
         "replaced/rotate",
         fetched(),
-        held(stored(OTHER, marks=marks(OTHER, parent="b")), VALID),
+        current(stored(OTHER, marks=marks(OTHER, system_user_fingerprint="b")), VALID),
     ),
     case(
         "13: ends within twice checks.expires, the new one never",
         "replaced/rotate",
         fetched(),
-        held(stored(OTHER), judged(expires_at=NOW + 2 * WEEK - MOMENT)),
+        current(stored(OTHER), judged(expires_at=NOW + 2 * WEEK - MOMENT)),
     ),
     case(
         "15: ends in exactly twice checks.expires",
         "kept",
         fetched(),
-        held(stored(OTHER), judged(expires_at=NOW + 2 * WEEK)),
+        current(stored(OTHER), judged(expires_at=NOW + 2 * WEEK)),
     ),
     case(
         "13: ends soon, the new one later",
         "replaced/rotate",
         fetched(expires_at=NOW + WEEK + MOMENT),
-        held(stored(OTHER), judged(expires_at=NOW + WEEK)),
+        current(stored(OTHER), judged(expires_at=NOW + WEEK)),
     ),
     case(
         "15: ends soon, the new one at the same time",
         "kept",
         fetched(expires_at=NOW + WEEK),
-        held(stored(OTHER), judged(expires_at=NOW + WEEK)),
+        current(stored(OTHER), judged(expires_at=NOW + WEEK)),
     ),
     case(
         "15: ends soon, the new one sooner",
         "kept",
         fetched(expires_at=NOW + WEEK),
-        held(stored(OTHER), judged(expires_at=NOW + WEEK + MOMENT)),
+        current(stored(OTHER), judged(expires_at=NOW + WEEK + MOMENT)),
     ),
     case(
         "13: ends in years under never",
         "replaced/rotate",
         fetched(checks=NEVER_ENDING),
-        held(stored(OTHER), judged(checks=NEVER_ENDING, expires_at=NOW + 500 * WEEK)),
+        current(stored(OTHER), judged(checks=NEVER_ENDING, expires_at=NOW + 500 * WEEK)),
         page(checks=NEVER_ENDING),
     ),
     case(
         "15: never ends, under never",
         "kept",
         fetched(checks=NEVER_ENDING),
-        held(stored(OTHER), judged(checks=NEVER_ENDING)),
+        current(stored(OTHER), judged(checks=NEVER_ENDING)),
         page(checks=NEVER_ENDING),
     ),
-    case("15: its end is not told", "kept", fetched(), held(stored(OTHER), judged(expires_at=None))),
-    case("15: adopted, so of no known parent", "kept", fetched(), held(stored(OTHER, marks=marks(OTHER, parent=None)))),
+    case("15: its end is not told", "kept", fetched(), current(stored(OTHER), judged(expires_at=None))),
+    case(
+        "15: adopted, so of no known parent",
+        "kept",
+        fetched(),
+        current(stored(OTHER, marks=marks(OTHER, system_user_fingerprint=None))),
+    ),
     case(
         "15: our own parent cannot be said",
         "kept",
         Candidate(FETCHED, VALID),
-        held(stored(OTHER, marks=marks(OTHER)), VALID),
+        current(stored(OTHER, marks=marks(OTHER)), VALID),
     ),
     case(
         "14: as good, a field has another value",
         "updated/payload",
         fetched(),
-        held(stored(OTHER, payload=Payload({"access_token": OTHER.reveal()})), VALID),
+        current(stored(OTHER, payload=Payload({"access_token": OTHER.reveal()})), VALID),
     ),
-    case("14: as good, a label is wanted", "updated/labels", fetched(), held(stored(OTHER), VALID), LABELLED),
+    case("14: as good, a label is wanted", "updated/labels", fetched(), current(stored(OTHER), VALID), LABELLED),
     case(
         "14: as good, a kill left the fingerprint of the token before it",
         "updated/marks",
         fetched(),
-        held(stored(OTHER, marks=marks()), VALID),
+        current(stored(OTHER, marks=marks()), VALID),
     ),
-    case("15: as good", "kept", fetched(), held(stored(OTHER), VALID)),
+    case("15: as good", "kept", fetched(), current(stored(OTHER), VALID)),
 ]
 
 
 @pytest.mark.parametrize(("candidate", "there", "of", "expected"), ROWS)
-def test_row(candidate: Candidate, there: Held, of: Page, expected: str) -> None:
+def test_row(candidate: Candidate, there: Current, of: Page, expected: str) -> None:
     """In each situation that the table names the action and its reason are the table's."""
     action = decided(candidate, there, of)
     assert (action.kind.value + (f"/{action.reason}" if action.reason else "")) == expected
@@ -263,15 +287,15 @@ def test_every_row_of_the_table_has_a_case() -> None:
 )
 def test_refusal_says_why(content: Stored, code: str, words: str) -> None:
     """A place that is refused says with which problem, and whose it is or where to look."""
-    (problem,) = decided(fetched(), held(content, VALID)).problems
+    (problem,) = decided(fetched(), current(content, VALID)).problems
     assert problem.code == code
     assert words in problem.message
 
 
 def test_failure_carries_the_store_s_own_words() -> None:
     """A place that could not be read says what the store said: message, remedy and who acts."""
-    (problem,) = decided(fetched(), held(STORE_DOWN)).problems
-    assert (problem.code, problem.message, problem.remedy, problem.who) == (
+    (problem,) = decided(fetched(), current(STORE_DOWN)).problems
+    assert (problem.code, problem.message, problem.remedy, problem.owner) == (
         "store-failed",
         "Nobody listens.",
         "Start it.",
@@ -286,61 +310,61 @@ def _write(action: Action) -> Any:
 
 def test_created_secret_is_whole() -> None:
     """A first write names no version, holds the fetched token, and all marks with time and reason."""
-    write = _write(decided(fetched(), held(Absent()), LABELLED))
+    write = _write(decided(fetched(), current(Absent()), LABELLED))
     assert (write.token, write.replaces, write.payload) == (FETCHED, None, payload())
     assert write.marks == marks(written_at="2026-11-25T12:00:00Z", reason="created", labels={"team": "crm"})
 
 
 def test_recreated_secret_is_written_over_the_deleted_version() -> None:
     """A deleted secret is written by compare-and-set against the version that was deleted."""
-    write = _write(decided(fetched(), held(Stored(None, "3", marks(OTHER), "deleted"))))
+    write = _write(decided(fetched(), current(Stored(None, "3", marks(OTHER), "deleted"))))
     assert (write.replaces, write.payload, write.marks.reason) == ("3", payload(), "recreated")
 
 
 def test_replaced_secret_carries_over_what_payload_does_not_name() -> None:
     """Names of a stored payload that the template lacks stay beside the new token."""
-    write = _write(decided(fetched(), held(stored(OTHER, payload=payload(OTHER, note="mine", n=[1])), DEAD)))
+    write = _write(decided(fetched(), current(stored(OTHER, payload=payload(OTHER, note="mine", n=[1])), DEAD)))
     assert write.payload == payload(note="mine", n=[1])
     assert (write.replaces, write.marks.fingerprint, write.marks.reason) == ("3", FETCHED.fingerprint, "heal")
 
 
 def test_replaced_secret_keeps_the_hold_of_a_rollback() -> None:
     """The mark of a rollback outlives a heal."""
-    there = held(stored(OTHER, marks=marks(OTHER, hold="2026-11-20")), DEAD)
+    there = current(stored(OTHER, marks=marks(OTHER, hold="2026-11-20")), DEAD)
     assert _write(decided(fetched(), there)).marks.hold == "2026-11-20"
 
 
 def test_marks_alone_write_no_payload() -> None:
     """Where only marks differ no payload is written, and the version read is named."""
-    write = _write(decided(fetched(), held(stored(), VALID), LABELLED))
+    write = _write(decided(fetched(), current(stored(), VALID), LABELLED))
     assert (write.payload, write.replaces, dict(write.marks.labels)) == (None, "3", {"team": "crm"})
 
 
 def test_crash_of_ours_gets_marks_and_keeps_its_token() -> None:
     """What a crash left is marked with the fingerprint of its own token; its payload is not touched."""
-    write = _write(decided(fetched(), held(UNMARKED, VALID)))
+    write = _write(decided(fetched(), current(UNMARKED, VALID)))
     assert (write.payload, write.token, write.replaces) == (None, OTHER, "1")
     assert write.marks == marks(OTHER, written_at="2026-11-25T12:00:00Z", reason="marked")
 
 
 def test_token_that_stays_keeps_its_origin() -> None:
     """A payload brought up to date around a stored token keeps that token and what its marks say of its origin."""
-    there = held(
+    there = current(
         stored(
             OTHER,
             payload=Payload({"access_token": OTHER.reveal()}),
-            marks=marks(OTHER, system_user_id="55", parent=None, hold="x"),
+            marks=marks(OTHER, system_user_id="55", system_user_fingerprint=None, hold="x"),
         ),
         VALID,
     )
     write = _write(decided(fetched(), there))
     assert (write.token, write.payload) == (OTHER, payload(OTHER))
-    assert (write.marks.system_user_id, write.marks.parent, write.marks.hold) == ("55", None, "x")
+    assert (write.marks.system_user_id, write.marks.system_user_fingerprint, write.marks.hold) == ("55", None, "x")
 
 
 def test_moved_name_is_no_repair() -> None:
     """After the payload's names changed the token is found by its fingerprint and put under the new name."""
-    there = held(stored(payload=Payload({"old_name": FETCHED.reveal()})), VALID)
+    there = current(stored(payload=Payload({"old_name": FETCHED.reveal()})), VALID)
     action = decided(fetched(), there)
     assert (action.kind, action.reason) == (Kind.UPDATED, "payload")
     assert _write(action).payload == payload(old_name=FETCHED.reveal())
@@ -350,4 +374,4 @@ def test_moved_name_is_no_repair() -> None:
 def test_raw_text_of_a_stranger_is_shown_to_nobody(text: str, ours: bool) -> None:
     """An unmarked first version that is raw text may be a crash of ours only if it looks like a token of Meta's."""
     raw = page(payload=template("{token}"))
-    assert crash_of_ours(Stored(Payload(text), "1", None, first=True), raw) is ours
+    assert is_interrupted_create(Stored(Payload(text), "1", None, first=True), raw) is ours

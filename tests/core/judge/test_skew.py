@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from sync.core.judge.decide import Kind
-from sync.core.judge.skew import clocks, told
-from sync.core.model import Absent, Fetched, Parent, State, Stored, TokenFacts, Verdict
+from sync.core.judge.skew import judging_times, skew_warning
+from sync.core.model import Absent, Fetched, State, Stored, SystemUserToken, TokenFacts, Verdict
 from sync.core.plan.plan import Observation, Plan, plan
 from tests.support.values import (
     FETCHED,
@@ -16,7 +16,7 @@ from tests.support.values import (
     KEY,
     NOW,
     OTHER,
-    PARENT_TOKEN,
+    USER_TOKEN,
     WEEK,
     facts,
     marks,
@@ -26,24 +26,24 @@ from tests.support.values import (
 )
 
 MINUTE = timedelta(minutes=1)
-USER = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.VALID, facts=facts(type="SYSTEM_USER")))
+USER = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.VALID, facts=facts(type="SYSTEM_USER")))
 
 
-def planned(held: Stored | Absent, ahead: timedelta, **said: TokenFacts) -> Plan:
+def planned(current: Stored | Absent, skew: timedelta, **said: TokenFacts) -> Plan:
     """Plan for the Page berlin, with what Meta says of the ``fetched`` and the ``stored`` token."""
     tokens = {"fetched": FETCHED, "stored": OTHER}
     observed = Observation(
-        parents={"main": USER},
+        user_tokens={"main": USER},
         fetched={"berlin": Fetched(FETCHED)},
-        held={KEY: held},
+        current={KEY: current},
         facts={("messenger", tokens[name]): each for name, each in said.items()},
-        ahead=ahead,
+        skew=skew,
     )
     return plan(observed, pages=[page()], instance=INSTANCE, now=NOW)
 
 
 @pytest.mark.parametrize(
-    ("ahead", "words"),
+    ("skew", "words"),
     [
         (timedelta(0), None),
         (60 * timedelta(seconds=1), None),
@@ -53,20 +53,20 @@ def planned(held: Stored | Absent, ahead: timedelta, **said: TokenFacts) -> Plan
         (10 * MINUTE, "10 minutes behind Meta's: set it right, and keep it so by NTP. Until then"),
     ],
 )
-def test_a_clock_that_is_wrong_is_told(ahead: timedelta, words: str | None) -> None:
+def test_a_clock_that_is_wrong_is_told(skew: timedelta, words: str | None) -> None:
     """From a minute on a person hears how wrong the clock is and which way, and from five what follows."""
-    text = told(ahead)
+    text = skew_warning(skew)
     assert text is None if words is None else text is not None and words in text
 
 
 @pytest.mark.parametrize(("minutes", "times"), [(0, 1), (5, 1), (-5, 1), (5.1, 2), (-1440, 2)])
 def test_beyond_five_minutes_both_clocks_judge(minutes: float, times: int) -> None:
     """Small differences are borne; with larger ones Meta's time is looked at too."""
-    assert clocks(NOW, minutes * MINUTE)[1:] == (NOW + minutes * MINUTE,)[: times - 1]
+    assert judging_times(NOW, minutes * MINUTE)[1:] == (NOW + minutes * MINUTE,)[: times - 1]
 
 
 @pytest.mark.parametrize(
-    ("left", "ahead", "state", "kind"),
+    ("left", "skew", "state", "kind"),
     [
         (WEEK + 3 * MINUTE, timedelta(0), State.VALID, Kind.CREATED),
         (WEEK + 3 * MINUTE, 4 * MINUTE, State.VALID, Kind.CREATED),
@@ -77,17 +77,17 @@ def test_beyond_five_minutes_both_clocks_judge(minutes: float, times: int) -> No
     ],
 )
 def test_what_one_clock_alone_would_take_is_not_proven(
-    left: timedelta, ahead: timedelta, state: State, kind: Kind
+    left: timedelta, skew: timedelta, state: State, kind: Kind
 ) -> None:
     """A fetched token is valid where its end is far enough away by both clocks, and unknown where they differ."""
-    entry = planned(Absent(), ahead, fetched=facts(expires_at=NOW + left)).pages[0]
-    assert (entry.candidate.verdict.state, entry.places[0].action.kind) == (state, kind)
+    entry = planned(Absent(), skew, fetched=facts(expires_at=NOW + left)).pages[0]
+    assert (entry.candidate.verdict.state, entry.targets[0].action.kind) == (state, kind)
     codes = [problem.code for problem in entry.candidate.verdict.problems]
-    assert ("clock-wrong" in codes) == (state is State.UNKNOWN)
+    assert ("clock-skew" in codes) == (state is State.UNKNOWN)
 
 
 @pytest.mark.parametrize(
-    ("left", "ahead", "kind"),
+    ("left", "skew", "kind"),
     [
         (2 * WEEK - 3 * MINUTE, timedelta(0), Kind.REPLACED),
         (2 * WEEK - 3 * MINUTE, -10 * MINUTE, Kind.KEPT),
@@ -95,27 +95,27 @@ def test_what_one_clock_alone_would_take_is_not_proven(
         (2 * WEEK - 3 * MINUTE, 10 * MINUTE, Kind.REPLACED),
     ],
 )
-def test_what_one_clock_alone_would_rotate_stays(left: timedelta, ahead: timedelta, kind: Kind) -> None:
+def test_what_one_clock_alone_would_rotate_stays(left: timedelta, skew: timedelta, kind: Kind) -> None:
     """A stored token that works is replaced near its end only where both clocks say that it is near."""
-    held = stored(payload=payload(OTHER), marks=marks(OTHER))
-    entry = planned(held, ahead, fetched=facts(), stored=facts(expires_at=NOW + left)).pages[0]
-    assert entry.places[0].action.kind is kind
+    current = stored(payload=payload(OTHER), marks=marks(OTHER))
+    entry = planned(current, skew, fetched=facts(), stored=facts(expires_at=NOW + left)).pages[0]
+    assert entry.targets[0].action.kind is kind
 
 
 def test_a_stored_token_is_not_doubted_for_a_clock() -> None:
     """A stored token whose end the clocks judge differently stays valid, with a notice that names the clock."""
-    held = stored(payload=payload(OTHER), marks=marks(OTHER))
+    current = stored(payload=payload(OTHER), marks=marks(OTHER))
     said = facts(expires_at=NOW + WEEK - 3 * MINUTE)
-    verdict = planned(held, -10 * MINUTE, fetched=facts(), stored=said).pages[0].places[0].held.verdict
+    verdict = planned(current, -10 * MINUTE, fetched=facts(), stored=said).pages[0].targets[0].current.verdict
     assert verdict.state is State.VALID
-    assert [notice.code for notice in verdict.notices] == ["clock-wrong"]
+    assert [notice.code for notice in verdict.notices] == ["clock-skew"]
 
 
-@pytest.mark.parametrize("ahead", [timedelta(0), 3650 * 24 * 60 * MINUTE, -3650 * 24 * 60 * MINUTE])
-def test_what_meta_refuses_is_invalid_by_any_clock(ahead: timedelta) -> None:
+@pytest.mark.parametrize("skew", [timedelta(0), 3650 * 24 * 60 * MINUTE, -3650 * 24 * 60 * MINUTE])
+def test_what_meta_refuses_is_invalid_by_any_clock(skew: timedelta) -> None:
     """No clock makes a token that Meta calls invalid anything else, whatever its end."""
     said = facts(is_valid=False, expires_at=NOW + timedelta(days=1))
-    held = stored(payload=payload(OTHER), marks=marks(OTHER))
-    entry = planned(held, ahead, fetched=facts(), stored=said).pages[0]
-    assert entry.places[0].held.verdict.state is State.INVALID
-    assert entry.places[0].action.kind is Kind.REPLACED
+    current = stored(payload=payload(OTHER), marks=marks(OTHER))
+    entry = planned(current, skew, fetched=facts(), stored=said).pages[0]
+    assert entry.targets[0].current.verdict.state is State.INVALID
+    assert entry.targets[0].action.kind is Kind.REPLACED

@@ -132,7 +132,7 @@ def test_end_of_data_access_is_a_notice(ends: Any, checks: Checks, told: bool, i
     """Data access that ends soon, or has ended, changes no verdict and is told."""
     verdict = verify(facts(data_access_expires_at=ends), page=page(checks=checks), now=NOW, stored=is_stored)
     assert verdict.state is VALID
-    assert [notice.code for notice in verdict.notices] == ["data-access-too-soon"] * told
+    assert [notice.code for notice in verdict.notices] == ["data-access-expiring"] * told
 
 
 def test_not_asked_is_unknown_without_a_problem() -> None:

@@ -38,10 +38,10 @@ class Watch:
     ) -> set[str]:
         """Run one cycle and give the Pages that are alarms after it."""
         refused = refused or {}
-        skipped, alone = left_out(self.lost, self.now), to_be_read_alone(self.lost, self.now)
+        skipped, individually = left_out(self.lost, self.now), to_be_read_alone(self.lost, self.now)
         self.asked.append(set(self.names) - set(skipped))
         readings = {
-            name: Reading(refused.get(name), "main", worked, alone=name in alone)
+            name: Reading(refused.get(name), "main", worked, individually=name in individually)
             for name in self.names
             if name not in skipped
         }

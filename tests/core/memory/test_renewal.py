@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from sync.core.memory.renewal import Refresh, Renewal, is_cared_for, is_due, objection, tell_of_ends, told
-from sync.core.model import NEVER, Expiry, Parent, SourceError, State, TokenFacts, Verdict
+from sync.core.memory.renewal import Renewal, RenewalRule, is_cared_for, is_due, objection, tell_of_ends, told
+from sync.core.model import NEVER, Expiry, SourceError, State, SystemUserToken, TokenFacts, Verdict
 from sync.core.problems import Problem
-from tests.support.values import KEY, NOW, PARENT, PARENT_TOKEN, facts
+from tests.support.values import KEY, NOW, USER_TOKEN, USER_TOKEN_FINGERPRINT, facts
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
-WANTED = Refresh(KEY, "token", 14 * DAY)
-FAILED = Problem("refresh-failed", "No.")
+WANTED = RenewalRule(KEY, "token", 14 * DAY)
+FAILED = Problem("renewal-failed", "No.")
 
 
 def ends(expires_at: Expiry | None = NOW + 10 * DAY, **changes: Any) -> TokenFacts:
@@ -24,43 +24,43 @@ def ends(expires_at: Expiry | None = NOW + 10 * DAY, **changes: Any) -> TokenFac
     return facts(type="SYSTEM_USER", profile_id=None, expires_at=expires_at, **changes)
 
 
-def parent(
+def user_token(
     expires_at: Expiry | None = NOW + 10 * DAY, *, state: State = State.VALID, problems: tuple[Problem, ...] = ()
-) -> Parent:
+) -> SystemUserToken:
     """Make a system user whose token ends."""
-    return Parent("main", "messenger", PARENT_TOKEN, Verdict(state, problems, facts=ends(expires_at)))
+    return SystemUserToken("main", "messenger", USER_TOKEN, Verdict(state, problems, facts=ends(expires_at)))
 
 
 def tried(at: timedelta, **changes: Any) -> Renewal:
     """Make a try so long ago, which failed unless changed."""
-    return replace(Renewal(NOW - at, PARENT, KEY, problem=FAILED), **changes)
+    return replace(Renewal(NOW - at, USER_TOKEN_FINGERPRINT, KEY, problem=FAILED), **changes)
 
 
-UNREAD = Parent("main", "messenger", None, Verdict(State.INVALID))
-NOT_JUDGED = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.UNKNOWN))
+UNREAD = SystemUserToken("main", "messenger", None, Verdict(State.INVALID))
+NOT_JUDGED = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.UNKNOWN))
 
 
 @pytest.mark.parametrize(
     ("of", "last", "due"),
     [
-        pytest.param(parent(), None, True, id="near its end"),
-        pytest.param(parent(NOW + 14 * DAY), None, False, id="not yet"),
-        pytest.param(parent(NOW + 14 * DAY - timedelta(seconds=1)), None, True, id="just so"),
-        pytest.param(parent(NEVER), None, False, id="never ends: a renewal would give it an end"),
-        pytest.param(parent(None), None, False, id="its end is not known"),
-        pytest.param(parent(state=State.INVALID), None, False, id="dead"),
-        pytest.param(parent(state=State.UNKNOWN), None, False, id="not known whether it works"),
+        pytest.param(user_token(), None, True, id="near its end"),
+        pytest.param(user_token(NOW + 14 * DAY), None, False, id="not yet"),
+        pytest.param(user_token(NOW + 14 * DAY - timedelta(seconds=1)), None, True, id="just so"),
+        pytest.param(user_token(NEVER), None, False, id="never ends: a renewal would give it an end"),
+        pytest.param(user_token(None), None, False, id="its end is not known"),
+        pytest.param(user_token(state=State.INVALID), None, False, id="dead"),
+        pytest.param(user_token(state=State.UNKNOWN), None, False, id="not known whether it works"),
         pytest.param(UNREAD, None, False, id="could not be read"),
         pytest.param(NOT_JUDGED, None, False, id="nothing is known of it"),
-        pytest.param(parent(), tried(timedelta(minutes=59)), False, id="tried a moment ago"),
-        pytest.param(parent(), tried(timedelta(0)), False, id="tried now"),
-        pytest.param(parent(), tried(HOUR), True, id="tried an hour ago"),
-        pytest.param(parent(), tried(HOUR / 2, became="other", problem=None), False, id="renewed, but still read"),
-        pytest.param(parent(), tried(HOUR / 2, token="another"), True, id="another one was tried"),
-        pytest.param(parent(), tried(-DAY), True, id="a clock was set back"),
+        pytest.param(user_token(), tried(timedelta(minutes=59)), False, id="tried a moment ago"),
+        pytest.param(user_token(), tried(timedelta(0)), False, id="tried now"),
+        pytest.param(user_token(), tried(HOUR), True, id="tried an hour ago"),
+        pytest.param(user_token(), tried(HOUR / 2, became="other", problem=None), False, id="renewed, but still read"),
+        pytest.param(user_token(), tried(HOUR / 2, token="another"), True, id="another one was tried"),
+        pytest.param(user_token(), tried(-DAY), True, id="a clock was set back"),
     ],
 )
-def test_when_it_is_due(of: Parent, last: Renewal | None, due: bool) -> None:
+def test_when_it_is_due(of: SystemUserToken, last: Renewal | None, due: bool) -> None:
     """A token is renewed where it works, is known to end within the time given, and was not tried in the last hour."""
     assert is_due(of, WANTED, last, NOW) is due
 
@@ -68,8 +68,8 @@ def test_when_it_is_due(of: Parent, last: Renewal | None, due: bool) -> None:
 def test_a_late_renewal_has_several_tries() -> None:
     """Where the time before the end is short the tries follow each other sooner, so that one failure is not the last word."""
     late = replace(WANTED, before=HOUR)
-    assert not is_due(parent(NOW + HOUR / 2), late, tried(timedelta(minutes=14)), NOW)
-    assert is_due(parent(NOW + HOUR / 2), late, tried(timedelta(minutes=15)), NOW)
+    assert not is_due(user_token(NOW + HOUR / 2), late, tried(timedelta(minutes=14)), NOW)
+    assert is_due(user_token(NOW + HOUR / 2), late, tried(timedelta(minutes=15)), NOW)
 
 
 LATER = ends(NOW + 60 * DAY)
@@ -124,17 +124,17 @@ def test_scopes_for_single_objects_may_grow_and_not_shrink() -> None:
 
 def test_a_failure_is_told_while_its_token_is_in_use() -> None:
     """A failed try stands beside the system user in every report until another token is there, and changes no state."""
-    shown = told(parent(), tried(HOUR / 2))
+    shown = told(user_token(), tried(HOUR / 2))
     assert (shown.verdict.state, shown.verdict.notices) == (State.VALID, (FAILED,))
     for last in (None, tried(HOUR, token="another"), tried(HOUR, problem=None)):
-        assert told(parent(), last) == parent()
+        assert told(user_token(), last) == user_token()
     assert told(UNREAD, tried(HOUR)) == UNREAD
 
 
 def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
     """Where another token has taken its place an ending one is no notice any more, and all else that is said of it stays."""
-    ending, other = Problem("system-user-ending", "It ends."), Problem("data-access-too-soon", "So does this.")
-    of = replace(parent(), verdict=replace(parent().verdict, notices=(ending, other)))
+    ending, other = Problem("system-user-expiring", "It ends."), Problem("data-access-expiring", "So does this.")
+    of = replace(user_token(), verdict=replace(user_token().verdict, notices=(ending, other)))
     assert told(of, tried(HOUR, problem=None, became="abc")).verdict.notices == (other,)
     assert told(of, tried(HOUR, problem=None, became="abc", token="another")) == of
 
@@ -157,26 +157,26 @@ def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
 )
 def test_each_mark_is_told_once(left: timedelta, before: int | None, mark: int | None, tells: bool) -> None:
     """An end is spoken of at 14, 7, 3 and 1 days, each once, and a start that knows nothing speaks of it at once."""
-    known = {} if before is None else {PARENT: before}
-    after, names = tell_of_ends({"main": parent(NOW + left)}, known, (), NOW)
-    assert after == ({} if mark is None else {PARENT: mark})
+    known = {} if before is None else {USER_TOKEN_FINGERPRINT: before}
+    after, names = tell_of_ends({"main": user_token(NOW + left)}, known, (), NOW)
+    assert after == ({} if mark is None else {USER_TOKEN_FINGERPRINT: mark})
     assert names == (("main",) if tells else ())
 
 
 def test_what_was_told_is_kept_while_nothing_is_known() -> None:
     """A cycle in which Meta could not be asked neither tells again nor forgets; another token has its own marks."""
-    known = {PARENT: 7, "gone": 3}
-    for quiet in (NOT_JUDGED, parent(NOW + 2 * DAY, state=State.UNKNOWN)):
-        assert tell_of_ends({"main": quiet}, known, (), NOW) == ({PARENT: 7}, ())
+    known = {USER_TOKEN_FINGERPRINT: 7, "gone": 3}
+    for quiet in (NOT_JUDGED, user_token(NOW + 2 * DAY, state=State.UNKNOWN)):
+        assert tell_of_ends({"main": quiet}, known, (), NOW) == ({USER_TOKEN_FINGERPRINT: 7}, ())
     assert tell_of_ends({"main": UNREAD}, known, (), NOW) == ({}, ())
-    assert tell_of_ends({"main": parent(NEVER)}, known, (), NOW)[1] == ()
+    assert tell_of_ends({"main": user_token(NEVER)}, known, (), NOW)[1] == ()
 
 
 def test_whose_renewal_is_at_hand_is_not_spoken_of() -> None:
     """What is renewed in time troubles nobody; where it failed the end is told as ever."""
-    assert tell_of_ends({"main": parent()}, {}, ("main",), NOW) == ({}, ())
-    assert is_cared_for(parent(NOW + 14 * DAY), WANTED, None, NOW)
-    assert is_cared_for(parent(), WANTED, tried(HOUR / 2, problem=None, became="new"), NOW)
-    assert not is_cared_for(parent(), WANTED, tried(HOUR / 2), NOW)
-    assert not is_cared_for(parent(), WANTED, None, NOW)
-    assert not is_cared_for(parent(), WANTED, tried(HOUR, problem=None, token="another"), NOW)
+    assert tell_of_ends({"main": user_token()}, {}, ("main",), NOW) == ({}, ())
+    assert is_cared_for(user_token(NOW + 14 * DAY), WANTED, None, NOW)
+    assert is_cared_for(user_token(), WANTED, tried(HOUR / 2, problem=None, became="new"), NOW)
+    assert not is_cared_for(user_token(), WANTED, tried(HOUR / 2), NOW)
+    assert not is_cared_for(user_token(), WANTED, None, NOW)
+    assert not is_cared_for(user_token(), WANTED, tried(HOUR, problem=None, token="another"), NOW)

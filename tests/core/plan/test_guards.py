@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from sync.core.model import Absent, Fetched, Key, Page, Parent, State, Stored, TokenFacts, Verdict
+from sync.core.model import Absent, Fetched, Key, Page, State, Stored, SystemUserToken, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.plan.guards import Brake
-from sync.core.plan.model import places
+from sync.core.plan.model import targets
 from sync.core.plan.plan import Observation, Plan, Policy, plan
 from sync.core.secret import Secret
-from tests.support.values import APP_ID, INSTANCE, NOW, PARENT_TOKEN, USER_ID, facts, marks, page
+from tests.support.values import APP_ID, INSTANCE, NOW, USER_ID, USER_TOKEN, facts, marks, page
 
 HOUR = timedelta(hours=1)
 DEAD = {"is_valid": False}
@@ -41,20 +41,20 @@ class Scene:
             page(
                 id=str(100 + number),
                 name=f"p{number}",
-                places=tuple(Key(store, f"p{number}") for store in stores),
+                targets=tuple(Key(store, f"p{number}") for store in stores),
                 **of_pages,
             )
             for number in range(count)
         ]
-        self.held: dict[Key, Stored | Absent] = {}
+        self.current: dict[Key, Stored | Absent] = {}
         self.facts: dict[tuple[str, Secret], TokenFacts] = {}
         for number, one in enumerate(self.pages):
             self.facts["messenger", new(number)] = facts(profile_id=one.id)
             self.facts["messenger", old(number)] = facts(profile_id=one.id)
-            for key in one.places:
+            for key in one.targets:
                 text = {"access_token": old(number).reveal(), "page_id": "101010101010101", "app_id": APP_ID}
                 mark = marks(old(number), page_id=one.id)
-                self.held[key] = Stored(Payload(text), "3", mark)
+                self.current[key] = Stored(Payload(text), "3", mark)
 
     def old_ones(self, count: int, **said: Any) -> Scene:
         """Let Meta say this of the first tokens that are stored."""
@@ -65,33 +65,33 @@ class Scene:
     def under(self, count: int, **of_marks: Any) -> Scene:
         """Let the first secrets carry other marks."""
         for number in range(count):
-            for key in self.pages[number].places:
-                content = self.held[key]
+            for key in self.pages[number].targets:
+                content = self.current[key]
                 assert isinstance(content, Stored)
                 assert content.marks is not None
-                self.held[key] = replace(content, marks=replace(content.marks, **of_marks))
+                self.current[key] = replace(content, marks=replace(content.marks, **of_marks))
         return self
 
     def plan(self, policy: Policy | None = None, twice: Sequence[Secret] = (), *, only: int | None = None) -> Plan:
         """Plan over all of it, or over the first Pages only."""
         user = Verdict(State.VALID, facts=facts(type="SYSTEM_USER", user_id=USER_ID))
         observed = Observation(
-            parents={"main": Parent("main", "messenger", PARENT_TOKEN, user)},
+            user_tokens={"main": SystemUserToken("main", "messenger", USER_TOKEN, user)},
             fetched={one.name: Fetched(new(number)) for number, one in enumerate(self.pages)},
-            held=self.held,
+            current=self.current,
             facts=self.facts,
             twice={("messenger", token) for token in twice},
         )
-        named = [key for one in self.pages for key in one.places]
+        named = [key for one in self.pages for key in one.targets]
         return plan(observed, pages=self.pages[:only], instance=INSTANCE, now=NOW, policy=policy, named=named)
 
 
 def done(planned: Plan) -> list[str]:
     """Give what is to be done at each place, in order."""
     return [
-        f"{place.action.kind.value}/{place.action.reason or ''}"
-        + (f" {place.action.would.kind.value}/{place.action.would.reason}" if place.action.would else "")
-        for _, place in places(planned.pages)
+        f"{target.action.kind.value}/{target.action.reason or ''}"
+        + (f" {target.action.would.kind.value}/{target.action.would.reason}" if target.action.would else "")
+        for _, target in targets(planned.pages)
     ]
 
 
@@ -126,10 +126,14 @@ def test_tokens_that_meta_calls_invalid_are_always_healed() -> None:
 @pytest.mark.parametrize(
     ("changed", "held"),
     [
-        pytest.param({"parent": "earlier"}, False, id="same system user"),
-        pytest.param({"parent": "earlier", "system_user_id": "another"}, True, id="another system user"),
-        pytest.param({"parent": "earlier", "app_id": "another"}, True, id="another app"),
-        pytest.param({"parent": "earlier", "system_user_id": None}, True, id="a system user that is not known"),
+        pytest.param({"system_user_fingerprint": "earlier"}, False, id="same system user"),
+        pytest.param(
+            {"system_user_fingerprint": "earlier", "system_user_id": "another"}, True, id="another system user"
+        ),
+        pytest.param({"system_user_fingerprint": "earlier", "app_id": "another"}, True, id="another app"),
+        pytest.param(
+            {"system_user_fingerprint": "earlier", "system_user_id": None}, True, id="a system user that is not known"
+        ),
     ],
 )
 def test_rotation_under_the_same_system_user_is_not_counted(changed: dict[str, Any], held: bool) -> None:
@@ -150,8 +154,8 @@ def test_payload_that_changes_everywhere_is_held_and_labels_are_not() -> None:
 def test_stores_are_counted_apart() -> None:
     """Many changes in one store do not hold those in another."""
     scene = Scene(9, stores=("vault", "aws")).old_ones(3, **WORKING)
-    scene.held[Key("aws", "p0")] = Absent()
-    got = dict(zip(scene.held, done(scene.plan()), strict=True))
+    scene.current[Key("aws", "p0")] = Absent()
+    got = dict(zip(scene.current, done(scene.plan()), strict=True))
     assert {key.store for key, what in got.items() if what == BRAKED} == {"vault"}
     assert got[Key("aws", "p1")] == HEAL
 
@@ -182,10 +186,10 @@ def test_plan_that_a_person_let_through_passes_the_brake_under_the_same_name() -
 def test_configuration_holds_every_write(where: str) -> None:
     """With ``hold`` on a Page, or in the mode observe, writes are held and say what they would be."""
     scene = Scene(2, hold=where == "hold").old_ones(1, **DEAD)
-    scene.held[Key("vault", "p1")] = Absent()
+    scene.current[Key("vault", "p1")] = Absent()
     planned = scene.plan(Policy(observe=where == "observe"))
     assert done(planned) == [f"held/{where} replaced/heal", f"held/{where} created/None"]
-    assert all(place.action.write is None for _, place in places(planned.pages))
+    assert all(target.action.write is None for _, target in targets(planned.pages))
 
 
 def test_pages_on_hold_are_none_of_the_brake_s() -> None:

@@ -15,11 +15,11 @@ from sync.core.model import (
     Fetched,
     Key,
     Page,
-    Parent,
     SourceError,
     State,
     Stored,
     StoreError,
+    SystemUserToken,
     TokenFacts,
     Verdict,
 )
@@ -29,9 +29,9 @@ from sync.core.plan.plan import (
     Plan,
     checksum,
     is_to_be_judged,
-    parent_problems,
     plan,
     stored_token,
+    user_token_problems,
     withheld,
     writes,
 )
@@ -44,9 +44,9 @@ from tests.support.values import (
     KEY,
     NOW,
     OTHER,
-    PARENT,
-    PARENT_TOKEN,
     STORE_DOWN,
+    USER_TOKEN,
+    USER_TOKEN_FINGERPRINT,
     facts,
     marks,
     page,
@@ -56,24 +56,24 @@ from tests.support.values import (
 )
 
 AWS = Key("aws", "meta/pages/berlin")
-MAIN = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.VALID, facts=facts(user_id="777")))
-BOTH = page(places=(KEY, AWS))
+MAIN = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.VALID, facts=facts(user_id="777")))
+BOTH = page(targets=(KEY, AWS))
 
 
 def observe(
-    held: Mapping[Key, Stored | Absent | StoreError],
+    current: Mapping[Key, Stored | Absent | StoreError],
     *,
     fetched: Fetched | SourceError | None = Fetched(FETCHED),  # noqa: B008 - a frozen value
     known: Mapping[Secret, TokenFacts | SourceError] | None = None,
-    parents: Sequence[Parent] = (MAIN,),
+    user_tokens: Sequence[SystemUserToken] = (MAIN,),
     owned: Any = None,
 ) -> Observation:
     """Make what a cycle of the Page berlin has read."""
     told = {FETCHED: facts(), OTHER: facts()} if known is None else known
     return Observation(
-        parents={parent.system_user: parent for parent in parents},
+        user_tokens={user_token.system_user: user_token for user_token in user_tokens},
         fetched={} if fetched is None else {"berlin": fetched},
-        held=held,
+        current=current,
         facts={("messenger", token): fact for token, fact in told.items()},
         owned=owned or {},
     )
@@ -86,7 +86,7 @@ def planned(observed: Observation, *pages: Page) -> Plan:
 
 def lines(whole: Plan) -> list[str]:
     """Give each place's action and reason."""
-    actions = [place.action for of_page in whole.pages for place in of_page.places]
+    actions = [target.action for of_page in whole.pages for target in of_page.targets]
     return [f"{action.kind.value}/{action.reason or ''}" for action in actions]
 
 
@@ -100,15 +100,15 @@ def test_fetched_token_is_judged_by_the_rules_for_fetched_ones() -> None:
     """A fetched token that lacks a scope is invalid, the same string stored is valid with a problem."""
     lacking = facts(scopes=frozenset())
     (of_page,) = planned(observe({KEY: stored()}, known={FETCHED: lacking})).pages
-    assert (of_page.candidate.verdict.state, of_page.places[0].held.verdict.state) == (State.INVALID, State.VALID)
+    assert (of_page.candidate.verdict.state, of_page.targets[0].current.verdict.state) == (State.INVALID, State.VALID)
 
 
 def test_candidate_knows_its_system_user() -> None:
     """The marks of what is written name the system user's id and the fingerprint of its token."""
-    ((_, place),) = writes(planned(observe({KEY: Absent()})))
-    assert place.action.write is not None
-    marked = place.action.write.marks
-    assert (marked.system_user_id, marked.parent) == ("777", PARENT)
+    ((_, target),) = writes(planned(observe({KEY: Absent()})))
+    assert target.action.write is not None
+    marked = target.action.write.marks
+    assert (marked.system_user_id, marked.system_user_fingerprint) == ("777", USER_TOKEN_FINGERPRINT)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_candidate_knows_its_system_user() -> None:
 def test_page_without_a_token_is_kept(fetched: SourceError | None, state: State, codes: list[str]) -> None:
     """Where no token was fetched the Page says why, nothing is written, and the stored token is judged all the same."""
     whole = planned(observe({KEY: stored()}, fetched=fetched))
-    candidate, held = whole.pages[0].candidate, whole.pages[0].places[0].held
+    candidate, current = whole.pages[0].candidate, whole.pages[0].targets[0].current
     assert (candidate.verdict.state, [problem.code for problem in candidate.verdict.problems]) == (state, codes)
-    assert (lines(whole), held.verdict.state) == (["kept/"], State.VALID)
+    assert (lines(whole), current.verdict.state) == (["kept/"], State.VALID)
 
 
 def test_token_that_meta_was_not_asked_about_is_unknown() -> None:
@@ -198,15 +198,15 @@ def _many(rng: random.Random | None = None, version: str = "3") -> Plan:
         stored(),
         stored(OTHER),
     ]
-    pages, held, fetched = [], {}, {}
+    pages, current, fetched = [], {}, {}
     for number, content in enumerate(contents):
         key = Key("vault", f"meta/pages/{number}")
-        pages.append(page(name=f"p{number}", places=(key,)))
-        held[key] = content
+        pages.append(page(name=f"p{number}", targets=(key,)))
+        current[key] = content
         fetched[f"p{number}"] = Fetched(FETCHED)
     if rng is not None:
         rng.shuffle(pages)
-    return plan(replace(observe(held), fetched=fetched), pages=pages, instance=INSTANCE, now=NOW)
+    return plan(replace(observe(current), fetched=fetched), pages=pages, instance=INSTANCE, now=NOW)
 
 
 def test_checksum_does_not_depend_on_order() -> None:
@@ -244,7 +244,7 @@ def test_checksum_changes_with_what_stands_beside_the_token() -> None:
 def test_plan_that_was_not_let_through_writes_nothing() -> None:
     """Where another plan was let through every write is held, and says what it would have been."""
     whole = withheld(planned(observe({KEY: Absent()})))
-    (entry,) = whole.pages[0].places
+    (entry,) = whole.pages[0].targets
     assert (entry.action.kind, entry.action.reason, entry.action.write) == (Kind.HELD, "another-plan", None)
     assert entry.action.would == Would(Kind.CREATED, None)
     assert list(writes(whole)) == []
@@ -270,11 +270,11 @@ def test_checksum_holds_no_token() -> None:
 
 def test_writes_are_those_of_the_plan_in_the_order_of_the_configuration() -> None:
     """What is to be written is given in the order of Pages."""
-    assert [place.key.path[-1] for _, place in writes(_many())] == ["0", "1", "2"]
+    assert [target.key.path[-1] for _, target in writes(_many())] == ["0", "1", "2"]
 
 
 def test_ending_system_user_is_among_its_problems() -> None:
     """What is wrong with a system user's token includes that it ends soon."""
-    problem, notice = Problem("wrong-app", "x"), Problem("system-user-ending", "y")
-    parent = Parent("main", "messenger", None, Verdict(State.INVALID, (problem,), (notice,)))
-    assert parent_problems(parent) == (problem, notice)
+    problem, notice = Problem("wrong-app", "x"), Problem("system-user-expiring", "y")
+    user_token = SystemUserToken("main", "messenger", None, Verdict(State.INVALID, (problem,), (notice,)))
+    assert user_token_problems(user_token) == (problem, notice)

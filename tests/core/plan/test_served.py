@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.judge.decide import Candidate, Held, Kind
+from sync.core.judge.decide import Candidate, Current, Kind
 from sync.core.judge.verify import verify
 from sync.core.model import Absent, SourceError, State, Stored, StoreError, Verdict, Written
 from sync.core.payload import Payload
@@ -22,9 +22,9 @@ from tests.support.values import (
     NOW,
     OTHER,
     STORE_DOWN,
+    current,
     facts,
     fetched,
-    held,
     judged,
     marks,
     page,
@@ -37,46 +37,46 @@ THROTTLED = verify(SourceError(Problem("throttled", "Too many.")), page=page(), 
 LOST = verify(facts(is_valid=False, asked_at=NOW), page=page(), now=NOW)
 CRASH = Stored(payload(OTHER), "1", None, first=True)
 LABELLED = page(labels={"team": "crm"})
-CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", who="nobody")
+CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", owner="nobody")
 
 
 @pytest.mark.parametrize(
     ("there", "served"),
     [
-        pytest.param(held(stored(), VALID), "verified", id="valid"),
-        pytest.param(held(stored(), judged(scopes=frozenset())), "verified", id="valid, lacks a scope"),
-        pytest.param(held(stored(), judged(expires_at=NOW)), "verified", id="valid, ends soon"),
-        pytest.param(held(stored(), UNKNOWN), "stale", id="not asked"),
-        pytest.param(held(stored(), THROTTLED), "stale", id="could not be asked"),
-        pytest.param(held(STORE_DOWN), "stale", id="could not be read"),
-        pytest.param(held(stored(), DEAD), "broken", id="dead"),
-        pytest.param(held(stored(), judged(type="USER")), "broken", id="of a wrong type"),
-        pytest.param(held(stored(), judged(app_id="9")), "broken", id="another app's"),
-        pytest.param(held(stored(), judged(profile_id="9")), "broken", id="another Page's token"),
-        pytest.param(held(stored(payload=None)), "broken", id="unreadable"),
-        pytest.param(held(stored(payload=Payload({}))), "broken", id="no token in it"),
-        pytest.param(held(Absent()), "absent", id="nothing"),
-        pytest.param(held(Stored(None, "3", marks(), "deleted")), "absent", id="deleted"),
-        pytest.param(held(Stored(None, "", marks(), "empty")), "absent", id="a container without a value"),
-        pytest.param(held(stored(blocked="scheduled-deletion"), VALID), "absent", id="about to be deleted"),
-        pytest.param(held(stored(blocked="rotation-enabled"), VALID), "foreign", id="rotation enabled"),
-        pytest.param(held(stored(blocked="replica"), VALID), "foreign", id="a replica"),
-        pytest.param(held(CRASH, VALID), "foreign", id="a crash of ours, not yet marked"),
-        pytest.param(held(Stored(payload(), "2", None), VALID), "foreign", id="unmarked"),
-        pytest.param(held(stored(marks=marks(instance="x")), VALID), "foreign", id="another instance's"),
-        pytest.param(held(stored(marks=marks(page_id="9")), VALID), "foreign", id="another Page's secret"),
+        pytest.param(current(stored(), VALID), "verified", id="valid"),
+        pytest.param(current(stored(), judged(scopes=frozenset())), "verified", id="valid, lacks a scope"),
+        pytest.param(current(stored(), judged(expires_at=NOW)), "verified", id="valid, ends soon"),
+        pytest.param(current(stored(), UNKNOWN), "stale", id="not asked"),
+        pytest.param(current(stored(), THROTTLED), "stale", id="could not be asked"),
+        pytest.param(current(STORE_DOWN), "stale", id="could not be read"),
+        pytest.param(current(stored(), DEAD), "broken", id="dead"),
+        pytest.param(current(stored(), judged(type="USER")), "broken", id="of a wrong type"),
+        pytest.param(current(stored(), judged(app_id="9")), "broken", id="another app's"),
+        pytest.param(current(stored(), judged(profile_id="9")), "broken", id="another Page's token"),
+        pytest.param(current(stored(payload=None)), "broken", id="unreadable"),
+        pytest.param(current(stored(payload=Payload({}))), "broken", id="no token in it"),
+        pytest.param(current(Absent()), "absent", id="nothing"),
+        pytest.param(current(Stored(None, "3", marks(), "deleted")), "absent", id="deleted"),
+        pytest.param(current(Stored(None, "", marks(), "empty")), "absent", id="a container without a value"),
+        pytest.param(current(stored(blocked="scheduled-deletion"), VALID), "absent", id="about to be deleted"),
+        pytest.param(current(stored(blocked="rotation-enabled"), VALID), "foreign", id="rotation enabled"),
+        pytest.param(current(stored(blocked="replica"), VALID), "foreign", id="a replica"),
+        pytest.param(current(CRASH, VALID), "foreign", id="a crash of ours, not yet marked"),
+        pytest.param(current(Stored(payload(), "2", None), VALID), "foreign", id="unmarked"),
+        pytest.param(current(stored(marks=marks(instance="x")), VALID), "foreign", id="another instance's"),
+        pytest.param(current(stored(marks=marks(page_id="9")), VALID), "foreign", id="another Page's secret"),
         pytest.param(
-            held(Stored(None, "3", marks(instance="x"), "deleted")), "absent", id="another instance's, deleted"
+            current(Stored(None, "3", marks(instance="x"), "deleted")), "absent", id="another instance's, deleted"
         ),
-        pytest.param(held(Stored(None, "0", None, "empty")), "absent", id="somebody's container without a value"),
+        pytest.param(current(Stored(None, "0", None, "empty")), "absent", id="somebody's container without a value"),
         pytest.param(
-            held(Stored(None, "1", marks(), "empty", blocked="rotation-enabled")),
+            current(Stored(None, "1", marks(), "empty", blocked="rotation-enabled")),
             "absent",
             id="rotation, without a value",
         ),
     ],
 )
-def test_served_as_read(there: Held, served: str) -> None:
+def test_served_as_read(there: Current, served: str) -> None:
     """What was read at a place, and Meta's word on it, say what applications are served."""
     assert entry(there).served == served
 
@@ -99,78 +99,94 @@ def test_only_a_fatal_problem_breaks(verdict: Verdict, broken: bool) -> None:
     ("there", "of_page", "outcome", "expected"),
     [
         pytest.param(
-            held(Absent()), page(), Written("1", True), ("created", "verified", FETCHED, None, "1", True), id="created"
+            current(Absent()),
+            page(),
+            Written("1", True),
+            ("created", "verified", FETCHED, None, "1", True),
+            id="created",
         ),
         pytest.param(
-            held(Absent()), page(), Written("1", False), ("created", "stale", FETCHED, None, "1", False), id="created?"
+            current(Absent()),
+            page(),
+            Written("1", False),
+            ("created", "stale", FETCHED, None, "1", False),
+            id="created?",
         ),
         pytest.param(
-            held(stored(OTHER), DEAD),
+            current(stored(OTHER), DEAD),
             page(),
             Written("4", True),
             ("replaced", "verified", FETCHED, OTHER, "4", True),
             id="healed",
         ),
         pytest.param(
-            held(stored(OTHER), DEAD),
+            current(stored(OTHER), DEAD),
             page(),
             Written("4", False),
             ("replaced", "stale", FETCHED, OTHER, "4", False),
             id="healed, not read back",
         ),
         pytest.param(
-            held(CRASH, VALID), page(), Written("1", True), ("updated", "verified", OTHER, None, "1", True), id="marked"
+            current(CRASH, VALID),
+            page(),
+            Written("1", True),
+            ("updated", "verified", OTHER, None, "1", True),
+            id="marked",
         ),
         pytest.param(
-            held(CRASH, VALID),
+            current(CRASH, VALID),
             page(),
             Written("1", False),
             ("updated", "foreign", OTHER, None, "1", False),
             id="marked, not read back",
         ),
         pytest.param(
-            held(stored(), VALID),
+            current(stored(), VALID),
             LABELLED,
             Written("3", False),
             ("updated", "verified", FETCHED, None, "3", False),
             id="labels, not read back: the payload is as it was",
         ),
         pytest.param(
-            held(stored(OTHER), VALID),
+            current(stored(OTHER), VALID),
             LABELLED,
             Written("3", True),
             ("updated", "verified", OTHER, None, "3", True),
             id="labels beside another token",
         ),
         pytest.param(
-            held(Absent()), page(), CONFLICT, ("failed", "absent", None, None, None, None), id="create: conflict"
+            current(Absent()), page(), CONFLICT, ("failed", "absent", None, None, None, None), id="create: conflict"
         ),
         pytest.param(
-            held(stored(OTHER), DEAD),
+            current(stored(OTHER), DEAD),
             page(),
             CONFLICT,
             ("failed", "broken", OTHER, None, "3", None),
             id="heal: conflict, nothing changed",
         ),
         pytest.param(
-            held(stored(OTHER), DEAD),
+            current(stored(OTHER), DEAD),
             page(),
-            replace(CONFLICT, reason="timeout", maybe_written=True),
+            replace(CONFLICT, error_code="timeout", maybe_written=True),
             ("failed", "stale", OTHER, None, "3", None),
             id="heal: perhaps written",
         ),
         pytest.param(
-            held(stored(), VALID),
+            current(stored(), VALID),
             LABELLED,
             replace(CONFLICT, maybe_written=True),
             ("failed", "verified", FETCHED, None, "3", None),
             id="labels: perhaps written, the payload is as it was",
         ),
         pytest.param(
-            held(Absent()), page(), ProofLost(LOST), ("kept", "absent", None, None, None, True), id="create: proof lost"
+            current(Absent()),
+            page(),
+            ProofLost(LOST),
+            ("kept", "absent", None, None, None, True),
+            id="create: proof lost",
         ),
         pytest.param(
-            held(stored(OTHER), DEAD),
+            current(stored(OTHER), DEAD),
             page(),
             ProofLost(LOST),
             ("kept", "broken", OTHER, None, "3", True),
@@ -178,7 +194,7 @@ def test_only_a_fatal_problem_breaks(verdict: Verdict, broken: bool) -> None:
         ),
     ],
 )
-def test_served_after_writing(there: Held, of_page: Any, outcome: Any, expected: tuple[Any, ...]) -> None:
+def test_served_after_writing(there: Current, of_page: Any, outcome: Any, expected: tuple[Any, ...]) -> None:
     """After a write the entry speaks of what is stored now, as far as that is known."""
     now = entry(there, outcome=outcome, of_page=of_page)
     action, served, token, before, version, confirmed = expected
@@ -189,16 +205,16 @@ def test_served_after_writing(there: Held, of_page: Any, outcome: Any, expected:
 
 def test_healed_place_has_no_problem_left() -> None:
     """What was wrong with the token that was replaced is not told of the new one."""
-    there = held(stored(OTHER), DEAD)
+    there = current(stored(OTHER), DEAD)
     assert [problem.code for problem in entry(there).problems] == ["token-invalid"]
     assert entry(there, outcome=Written("4", True)).problems == ()
 
 
 def test_failed_write_tells_the_store_s_problem_beside_the_token_s() -> None:
     """A heal that failed says both that the stored token is dead and why it is still there."""
-    now = entry(held(stored(OTHER), DEAD), outcome=CONFLICT)
+    now = entry(current(stored(OTHER), DEAD), outcome=CONFLICT)
     assert [problem.code for problem in now.problems] == ["token-invalid", "store-failed"]
-    assert (now.error, now.reason) == ("conflict", None)
+    assert (now.error_code, now.reason) == ("conflict", None)
 
 
 @pytest.mark.parametrize(
@@ -216,10 +232,10 @@ def test_failed_write_tells_the_store_s_problem_beside_the_token_s() -> None:
 )
 def test_lost_proof_is_meta_s_last_word_everywhere(verdict: Verdict, state: State, served: str) -> None:
     """When the proof of a token is lost, its Page and each place that holds it say what Meta said last."""
-    old = held(stored(payload=Payload({"access_token": FETCHED.reveal()})), VALID)
-    whole = of(fetched(), old, held(stored(), VALID))
+    old = current(stored(payload=Payload({"access_token": FETCHED.reveal()})), VALID)
+    whole = of(fetched(), old, current(stored(), VALID))
     (now,) = account(whole, outcomes={KEY: ProofLost(verdict)}).pages
-    assert (now.verdict, now.problems) == (state, verdict.problems)
+    assert (now.fetched, now.problems) == (state, verdict.problems)
     assert [(one.key, one.action, one.reason, one.served) for one in now.stores] == [
         (KEY, Kind.KEPT, "proof-lost", served),
         (AWS, Kind.UNCHANGED, None, served),
@@ -228,7 +244,7 @@ def test_lost_proof_is_meta_s_last_word_everywhere(verdict: Verdict, state: Stat
 
 def test_token_written_before_its_proof_was_lost_elsewhere_is_not_verified() -> None:
     """A place that was written just before Meta took its word back does not go on saying verified."""
-    whole = of(fetched(), held(Absent()), held(Absent()))
+    whole = of(fetched(), current(Absent()), current(Absent()))
     (now,) = account(whole, outcomes={KEY: Written("1", True), AWS: ProofLost(LOST)}).pages
     assert [one.served for one in now.stores] == ["broken", "absent"]
     assert [problem.code for problem in now.stores[0].problems] == ["token-invalid"]
@@ -237,7 +253,7 @@ def test_token_written_before_its_proof_was_lost_elsewhere_is_not_verified() -> 
 def test_verified_since() -> None:
     """An entry says when Meta was last asked, whatever it said; nothing where Meta was not."""
     asked = NOW - timedelta(seconds=5)
-    assert entry(held(stored(), VALID)).verified_at == entry(held(stored(), DEAD)).verified_at == asked
-    assert entry(held(stored(), UNKNOWN)).verified_at is None
-    assert entry(held(stored(), judged(is_valid=None))).verified_at is None
-    assert entry(held(Absent()), candidate=Candidate(None, UNKNOWN)).verified_at is None
+    assert entry(current(stored(), VALID)).verified_at == entry(current(stored(), DEAD)).verified_at == asked
+    assert entry(current(stored(), UNKNOWN)).verified_at is None
+    assert entry(current(stored(), judged(is_valid=None))).verified_at is None
+    assert entry(current(Absent()), candidate=Candidate(None, UNKNOWN)).verified_at is None

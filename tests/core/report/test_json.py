@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sync.core.judge.decide import Candidate
 from sync.core.judge.verify import verify
-from sync.core.model import Key, Parent, SourceError, State, Verdict
+from sync.core.model import Key, SourceError, State, SystemUserToken, Verdict
 from sync.core.problems import Problem
 from sync.core.report.json import as_json
 from sync.core.report.report import Report
@@ -17,11 +17,11 @@ from tests.support.values import (
     FETCHED,
     NOW,
     OTHER,
-    PARENT_TOKEN,
     STORE_DOWN,
+    USER_TOKEN,
+    current,
     facts,
     fetched,
-    held,
     judged,
     page,
     stored,
@@ -32,8 +32,8 @@ def whole_report() -> Report:
     """Make a report in which every part has something."""
     gone = Verdict(State.INVALID, (Problem("no-access", "No token.", graph_code=100, fbtrace_id="A1"),))
     return account(
-        of(fetched(), GOOD, held(STORE_DOWN)),
-        of(Candidate(None, gone), held(stored(OTHER), judged(scopes=frozenset())), name="rome"),
+        of(fetched(), GOOD, current(STORE_DOWN)),
+        of(Candidate(None, gone), current(stored(OTHER), judged(scopes=frozenset())), name="rome"),
         orphans=(Key("vault", "meta/pages/oslo"),),
         frame=replace(FRAME, warnings=("be warned",), next_cycle_at=NOW + timedelta(minutes=15)),
         outcomes={},
@@ -43,7 +43,7 @@ def whole_report() -> Report:
 def test_json_is_exactly_what_is_documented() -> None:
     """The JSON of a report has these keys, in this order, with these values."""
     problem = Problem("missing-scope", "It lacks the permission pages_messaging.")
-    place = {"would": None, "previous_fingerprint": None, "notices": [], "error": None}
+    target = {"would": None, "previous_fingerprint": None, "notices": [], "error_code": None}
     assert as_json(whole_report()) == {
         "format": 1,
         "instance": "acme-prod",
@@ -80,7 +80,7 @@ def test_json_is_exactly_what_is_documented() -> None:
                 "app": "messenger",
                 "verdict": "valid",
                 "expires_at": None,
-                "refreshed_at": None,
+                "renewed_at": None,
                 "problems": [],
                 "pages": 2,
             }
@@ -90,7 +90,7 @@ def test_json_is_exactly_what_is_documented() -> None:
                 "name": "berlin",
                 "id": "101010101010101",
                 "system_user": "main",
-                "verdict": "valid",
+                "fetched": "valid",
                 "verified_at": "2026-11-25T11:59:55Z",
                 "problems": [],
                 "notices": [],
@@ -99,7 +99,7 @@ def test_json_is_exactly_what_is_documented() -> None:
                 "expires_at": None,
                 "stores": [
                     {
-                        **place,
+                        **target,
                         "store": "vault",
                         "path": "meta/pages/berlin",
                         "action": "unchanged",
@@ -112,7 +112,7 @@ def test_json_is_exactly_what_is_documented() -> None:
                         "problems": [],
                     },
                     {
-                        **place,
+                        **target,
                         "store": "aws",
                         "path": "meta/pages/berlin",
                         "action": "failed",
@@ -122,12 +122,12 @@ def test_json_is_exactly_what_is_documented() -> None:
                         "fingerprint": None,
                         "version": None,
                         "confirmed": None,
-                        "error": "unreachable",
+                        "error_code": "unreachable",
                         "problems": [
                             {
                                 "code": "store-failed",
                                 "message": "Nobody listens.",
-                                "who": "operator",
+                                "owner": "operator",
                                 "remedy": "Start it.",
                             }
                         ],
@@ -138,13 +138,13 @@ def test_json_is_exactly_what_is_documented() -> None:
                 "name": "rome",
                 "id": "101010101010101",
                 "system_user": "main",
-                "verdict": "invalid",
+                "fetched": "invalid",
                 "verified_at": None,
                 "problems": [
                     {
                         "code": "no-access",
                         "message": "No token.",
-                        "who": "page owner",
+                        "owner": "business-admin",
                         "remedy": Problem("no-access", "").remedy,
                         "graph_code": 100,
                         "fbtrace_id": "A1",
@@ -156,7 +156,7 @@ def test_json_is_exactly_what_is_documented() -> None:
                 "expires_at": None,
                 "stores": [
                     {
-                        **place,
+                        **target,
                         "store": "vault",
                         "path": "meta/pages/rome",
                         "action": "kept",
@@ -170,7 +170,7 @@ def test_json_is_exactly_what_is_documented() -> None:
                             {
                                 "code": problem.code,
                                 "message": problem.message,
-                                "who": problem.who,
+                                "owner": problem.owner,
                                 "remedy": problem.remedy,
                             }
                         ],
@@ -197,29 +197,31 @@ def test_json_keeps_the_documented_order() -> None:
 def test_json_holds_no_token() -> None:
     """A report can be serialised as it is, and no token is in it."""
     text = json.dumps(as_json(whole_report()))
-    for secret in (FETCHED, OTHER, PARENT_TOKEN):
+    for secret in (FETCHED, OTHER, USER_TOKEN):
         assert secret.reveal() not in text
 
 
 def test_json_tells_ends() -> None:
     """The ends of a Page's and a system user's token are told in UTC."""
     soon = NOW + timedelta(days=9)
-    parent = Parent("main", "messenger", PARENT_TOKEN, Verdict(State.VALID, facts=facts(expires_at=soon)))
-    told = as_json(account(of(fetched(expires_at=soon), GOOD), parents=(parent,)))
+    user_token = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.VALID, facts=facts(expires_at=soon)))
+    told = as_json(account(of(fetched(expires_at=soon), GOOD), user_tokens=(user_token,)))
     assert told["pages"][0]["expires_at"] == told["system_users"][0]["expires_at"] == "2026-12-04T12:00:00Z"
 
 
 def test_dead_system_user_is_told_with_its_pages() -> None:
     """A system user is told with its verdict, what is wrong with it, and how many Pages it has."""
-    dead = Problem("system-user-dead", "It died.")
-    parents = (
-        Parent("main", "messenger", PARENT_TOKEN, Verdict(State.INVALID, (dead,))),
-        Parent("idle", "messenger", None, Verdict(State.UNKNOWN)),
+    dead = Problem("system-user-invalid", "It died.")
+    user_tokens = (
+        SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.INVALID, (dead,))),
+        SystemUserToken("idle", "messenger", None, Verdict(State.UNKNOWN)),
     )
     candidate = Candidate(None, verify(SourceError(dead, scope="system_user"), page=page(), now=NOW))
-    told = as_json(account(of(candidate, GOOD), of(candidate, GOOD, name="rome"), parents=parents))["system_users"]
+    told = as_json(account(of(candidate, GOOD), of(candidate, GOOD, name="rome"), user_tokens=user_tokens))[
+        "system_users"
+    ]
     assert [(one["name"], one["verdict"], one["pages"]) for one in told] == [
         ("main", "invalid", 2),
         ("idle", "unknown", 0),
     ]
-    assert [problem["code"] for problem in told[0]["problems"]] == ["system-user-dead"]
+    assert [problem["code"] for problem in told[0]["problems"]] == ["system-user-invalid"]

@@ -10,7 +10,7 @@ import pytest
 
 from sync.core.judge.decide import Candidate, Kind
 from sync.core.judge.verify import verify
-from sync.core.model import Absent, Key, Parent, State, Stored, StoreError, Verdict, Written
+from sync.core.model import Absent, Key, State, Stored, StoreError, SystemUserToken, Verdict, Written
 from sync.core.plan.model import PagePlan
 from sync.core.problems import Problem
 from sync.core.report.build import ProofLost
@@ -20,11 +20,11 @@ from tests.support.values import (
     KEY,
     NOW,
     OTHER,
-    PARENT_TOKEN,
     STORE_DOWN,
+    USER_TOKEN,
+    current,
     facts,
     fetched,
-    held,
     judged,
     marks,
     page,
@@ -35,11 +35,11 @@ from tests.support.values import (
 UNKNOWN = Verdict(State.UNKNOWN)
 NO_ACCESS = Candidate(None, Verdict(State.INVALID, (Problem("no-access", "No token."),)))
 GRAPH_DOWN = Candidate(None, Verdict(State.UNKNOWN, (Problem("graph-unavailable", "Silence."),)))
-UNJUDGED = held(stored(), UNKNOWN)
-DEAD = held(stored(OTHER), judged(is_valid=False))
-FOREIGN = held(Stored(payload(), "2", None))
-DENIED = held(replace(STORE_DOWN, reason="denied", whole=False))
-CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", who="nobody")
+UNJUDGED = current(stored(), UNKNOWN)
+DEAD = current(stored(OTHER), judged(is_valid=False))
+FOREIGN = current(Stored(payload(), "2", None))
+DENIED = current(replace(STORE_DOWN, error_code="denied", whole=False))
+CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", owner="nobody")
 LOST = ProofLost(verify(facts(is_valid=False, asked_at=NOW), page=page(), now=NOW))
 
 
@@ -53,25 +53,29 @@ def case(name: str, result: str, *pages: PagePlan, outcomes: Any = None) -> Any:
     [
         case("no Pages", "ok"),
         case("all verified", "ok", of(fetched(), GOOD, GOOD), of(fetched(), GOOD, name="paris")),
-        case("another string, as good", "ok", of(fetched(), held(stored(OTHER), judged()))),
-        case("ends soon: a notice", "ok", of(fetched(), held(stored(), judged(data_access_expires_at=NOW)))),
-        case("created", "ok", of(fetched(), held(Absent())), outcomes={KEY: Written("1", True)}),
-        case("created, not read back", "degraded", of(fetched(), held(Absent())), outcomes={KEY: Written("1", False)}),
+        case("another string, as good", "ok", of(fetched(), current(stored(OTHER), judged()))),
+        case("ends soon: a notice", "ok", of(fetched(), current(stored(), judged(data_access_expires_at=NOW)))),
+        case("created", "ok", of(fetched(), current(Absent())), outcomes={KEY: Written("1", True)}),
+        case(
+            "created, not read back", "degraded", of(fetched(), current(Absent())), outcomes={KEY: Written("1", False)}
+        ),
         case("healed", "ok", of(fetched(), DEAD), outcomes={KEY: Written("4", True)}),
         case("no access, the stored token works", "degraded", of(NO_ACCESS, GOOD)),
-        case("a stored token lacks a scope", "degraded", of(fetched(), held(stored(), judged(scopes=frozenset())))),
+        case("a stored token lacks a scope", "degraded", of(fetched(), current(stored(), judged(scopes=frozenset())))),
         case("broken", "degraded", of(NO_ACCESS, DEAD)),
         case("refused", "degraded", of(fetched(), FOREIGN)),
-        case("one place of two not read", "degraded", of(fetched(), GOOD, held(STORE_DOWN))),
+        case("one place of two not read", "degraded", of(fetched(), GOOD, current(STORE_DOWN))),
         case("one place of one, key denied", "failed", of(fetched(), DENIED)),
-        case("the only write met another writer", "degraded", of(fetched(), held(Absent())), outcomes={KEY: CONFLICT}),
-        case("the only write lost its proof", "degraded", of(fetched(), held(Absent())), outcomes={KEY: LOST}),
+        case(
+            "the only write met another writer", "degraded", of(fetched(), current(Absent())), outcomes={KEY: CONFLICT}
+        ),
+        case("the only write lost its proof", "degraded", of(fetched(), current(Absent())), outcomes={KEY: LOST}),
         case("one Page of two could not be judged", "degraded", of(GRAPH_DOWN, UNJUDGED), of(fetched(), GOOD)),
         case("no fetched token, a stored one judged", "degraded", of(GRAPH_DOWN, GOOD)),
-        case("no token could be judged", "failed", of(GRAPH_DOWN, UNJUDGED), of(GRAPH_DOWN, held(Absent()))),
-        case("no store reached", "failed", of(fetched(), held(STORE_DOWN), held(STORE_DOWN))),
-        case("neither Graph nor store", "failed", of(GRAPH_DOWN, held(STORE_DOWN))),
-        case("Graph refuses every Page, which is a judgement", "degraded", of(NO_ACCESS, held(Absent()))),
+        case("no token could be judged", "failed", of(GRAPH_DOWN, UNJUDGED), of(GRAPH_DOWN, current(Absent()))),
+        case("no store reached", "failed", of(fetched(), current(STORE_DOWN), current(STORE_DOWN))),
+        case("neither Graph nor store", "failed", of(GRAPH_DOWN, current(STORE_DOWN))),
+        case("Graph refuses every Page, which is a judgement", "degraded", of(NO_ACCESS, current(Absent()))),
     ],
 )
 def test_result(pages: tuple[PagePlan, ...], outcomes: Any, result: str) -> None:
@@ -87,9 +91,12 @@ def test_exit_codes_are_those_that_are_documented() -> None:
 
 def test_orphans_and_ending_system_users_change_no_exit_code() -> None:
     """What needs no hand today is told and is no failure."""
-    ending = Verdict(State.VALID, notices=(Problem("system-user-ending", "Soon."),), facts=facts())
+    ending = Verdict(State.VALID, notices=(Problem("system-user-expiring", "Soon."),), facts=facts())
     whole = account(
-        of(fetched(), GOOD), orphans=(AWS,), parents=(Parent("main", "messenger", PARENT_TOKEN, ending),), outcomes={}
+        of(fetched(), GOOD),
+        orphans=(AWS,),
+        user_tokens=(SystemUserToken("main", "messenger", USER_TOKEN, ending),),
+        outcomes={},
     )
     assert (whole.result, whole.exit_code) == ("ok", 0)
 
@@ -98,10 +105,10 @@ def test_orphans_and_ending_system_users_change_no_exit_code() -> None:
     ("there", "code"),
     [
         pytest.param(GOOD, 0, id="nothing to do"),
-        pytest.param(held(stored(OTHER), judged()), 0, id="kept"),
-        pytest.param(held(stored(marks=marks(app_id="")), judged()), 1, id="marks to write, all verified"),
-        pytest.param(held(Absent()), 1, id="to create"),
-        pytest.param(held(STORE_DOWN), 3, id="failed stands before something to do"),
+        pytest.param(current(stored(OTHER), judged()), 0, id="kept"),
+        pytest.param(current(stored(marks=marks(app_id="")), judged()), 1, id="marks to write, all verified"),
+        pytest.param(current(Absent()), 1, id="to create"),
+        pytest.param(current(STORE_DOWN), 3, id="failed stands before something to do"),
     ],
 )
 def test_plan_with_something_to_do_ends_with_1(there: Any, code: int) -> None:
@@ -124,10 +131,10 @@ def test_summary_counts_pages_by_their_worst_place() -> None:
     """A Page counts once, by the worst of its places; actions count per place."""
     counted = account(
         of(fetched(), GOOD, DEAD),
-        of(fetched(), held(STORE_DOWN), held(Absent()), name="b"),
-        of(fetched(), FOREIGN, held(STORE_DOWN), name="c"),
-        of(fetched(), GOOD, held(STORE_DOWN), name="d"),
-        of(fetched(), GOOD, held(stored(OTHER), judged()), name="e"),
+        of(fetched(), current(STORE_DOWN), current(Absent()), name="b"),
+        of(fetched(), FOREIGN, current(STORE_DOWN), name="c"),
+        of(fetched(), GOOD, current(STORE_DOWN), name="d"),
+        of(fetched(), GOOD, current(stored(OTHER), judged()), name="e"),
         outcomes={AWS: Written("4", True), Key("aws", "meta/pages/b"): Written("1", True)},
     ).summary
     assert counted == {
@@ -154,7 +161,7 @@ def test_summary_counts_pages_by_their_worst_place() -> None:
 def test_worst_place_first() -> None:
     """Broken is worse than absent, absent than foreign, foreign than stale."""
     assert WORST_FIRST == ("broken", "absent", "foreign", "stale", "verified")
-    order = [DEAD, held(Absent()), FOREIGN, held(STORE_DOWN), GOOD]
+    order = [DEAD, current(Absent()), FOREIGN, current(STORE_DOWN), GOOD]
     for worse, better in pairwise(order):
         (one,) = account(of(NO_ACCESS, better, worse)).pages
         assert one.served == one.stores[1].served

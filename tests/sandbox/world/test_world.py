@@ -85,8 +85,8 @@ def test_the_truth_names_tokens_by_fingerprint_only(world):
         ("person", "not-a-page"),
         ("moved", "migrated"),
         ("deleted", "deleted"),
-        ("dead", "system-user-dead"),
-        ("expired", "system-user-dead"),
+        ("dead", "system-user-invalid"),
+        ("expired", "system-user-invalid"),
     ],
 )
 def test_the_truth_says_why_a_page_cannot_be_read(world, fault, why):

@@ -210,7 +210,7 @@ def test_cycles_of_the_program_while_lists_lag(aws: Aws, sandbox: Sandbox, tmp_p
             aws.faults.clear()
         ran = program.once()
         assert (ran.code, ran.report["orphans"], ran.report["warnings"]) == (0, [], []), ran.stdout
-        told.append({place["action"] for page in ran.report["pages"] for place in page["stores"]})
+        told.append({target["action"] for page in ran.report["pages"] for target in page["stores"]})
     assert told == [{"created"}, {"unchanged"}, {"unchanged"}]
     assert aws.calls["CreateSecret"] == len(sandbox.pages)
     assert aws.calls["PutSecretValue"] + aws.calls["TagResource"] == 0

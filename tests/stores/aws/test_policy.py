@@ -84,7 +84,7 @@ def test_the_documented_policy_is_enough_for_all_cycles(
                 sandbox.world.revoke_page(paris)
         ran = rig.once()
         assert (ran.code, ran.report["warnings"]) == (0, []), ran.stdout
-        told.append(ran.place(paris.name)["action"])
+        told.append(ran.target(paris.name)["action"])
     assert told == ["created", "unchanged", "updated", "updated", "replaced"]
 
 

@@ -60,7 +60,7 @@ def test_trouble_in_bulk_is_every_keys_error_and_is_not_multiplied(rig: AwsRig, 
     aws.heal()
     aws.refuse(operation, "SomethingNewException")
     found = rig.make_store().read(keys)
-    assert {failed(answer).reason for answer in found.values()} == {"unexpected"}
+    assert {failed(answer).error_code for answer in found.values()} == {"unexpected"}
     assert aws.total <= 4
 
 
@@ -211,7 +211,7 @@ def test_what_is_no_answer_is_no_empty_account(rig: AwsRig, aws: Aws, answer: by
     """A login page with status 200, or an answer that lacks what it should hold, does not mean that nothing is there."""
     aws.fault("", lambda call: call.reply(answer), times=99)
     store = rig.make_store()
-    assert failed(one(store, rig.key("a"))).reason == "unexpected"
+    assert failed(one(store, rig.key("a"))).error_code == "unexpected"
     store.begin()
     failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "unexpected")
     failed(store.owned("acme"), "unexpected")

@@ -77,7 +77,7 @@ def test_unreadable_file() -> None:
     def read(directory: Path) -> str:
         if os.geteuid() == 0:
             os.setuid(65532)
-        return failed(one(store_at(directory), KEY)).reason
+        return failed(one(store_at(directory), KEY)).error_code
 
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -94,21 +94,21 @@ def test_what_is_no_file_of_ours_is_refused(tmp_path: Path, kind: str) -> None:
     directory.mkdir()
     outside.mkdir()
     (outside / "berlin.json").write_text("theirs")
-    place, key = directory / "berlin.json", KEY
+    target, key = directory / "berlin.json", KEY
     match kind:
         case "link":
-            place.symlink_to(outside / "berlin.json")
+            target.symlink_to(outside / "berlin.json")
         case "dangling":
-            place.symlink_to(outside / "nothing")
+            target.symlink_to(outside / "nothing")
         case "folder":
-            place.mkdir()
+            target.mkdir()
         case "fifo":
-            os.mkfifo(place)
+            os.mkfifo(target)
         case "owner":
             if os.geteuid() != 0:
                 pytest.skip("NOT TESTED: a foreign owner needs root to change an owner")
-            place.write_text("theirs")
-            os.chown(place, 12345, 12345)
+            target.write_text("theirs")
+            os.chown(target, 12345, 12345)
         case _:
             (directory / "team").symlink_to(outside)
             key = Key("disk", "team/berlin.json")
@@ -227,8 +227,8 @@ def test_lock_is_waited_for(tmp_path: Path) -> None:
 
 def test_file_that_appears_while_we_create_is_not_overwritten(tmp_path: Path) -> None:
     """Between our marks and our content another's file is found by the link, and stays an unmarked stranger's."""
-    place = tmp_path / "berlin.json"
-    _step(tmp_path, 0, "os.link", lambda: place.write_text("{}"))
+    target = tmp_path / "berlin.json"
+    _step(tmp_path, 0, "os.link", lambda: target.write_text("{}"))
     store = store_at(tmp_path)
     found = stored(store, KEY)
     assert (found.payload is not None, found.marks) == (True, None)

@@ -103,41 +103,41 @@ class Books:
         self.cycles += 1
         self.store.begin()
         versions: dict[Key, Version | None] = {}
-        for place, found in self.store.read(self.keys).items():
+        for target, found in self.store.read(self.keys).items():
             if isinstance(found, StoreError):
-                self.note(found, place)
+                self.note(found, target)
                 continue
-            self.compare(place, token(found))
-            versions[place] = found.version if isinstance(found, Stored) else None
+            self.compare(target, token(found))
+            versions[target] = found.version if isinstance(found, Stored) else None
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda place: self.write(place, versions[place]), versions))
+            list(pool.map(lambda target: self.write(target, versions[target]), versions))
 
-    def compare(self, place: Key, value: str | None) -> None:
+    def compare(self, target: Key, value: str | None) -> None:
         """Hold what was read against what was acknowledged; a doubtful write may have been done or not."""
-        if value not in (self.acknowledged.get(place), self.doubtful.get(place, "")):
-            self.wrong.append((f"stale or lost: {value}, not {self.acknowledged.get(place)}", place))
-        self.acknowledged[place] = value
-        self.doubtful.pop(place, None)
+        if value not in (self.acknowledged.get(target), self.doubtful.get(target, "")):
+            self.wrong.append((f"stale or lost: {value}, not {self.acknowledged.get(target)}", target))
+        self.acknowledged[target] = value
+        self.doubtful.pop(target, None)
 
-    def write(self, place: Key, version: Version | None) -> None:
+    def write(self, target: Key, version: Version | None) -> None:
         """Write one value of this cycle."""
-        value = f"{place.path} of cycle {self.cycles}"
-        answer = self.store.write(place, payload(value), marks(), replaces=version)
+        value = f"{target.path} of cycle {self.cycles}"
+        answer = self.store.write(target, payload(value), marks(), replaces=version)
         with self._lock:
             if isinstance(answer, Written):
-                self.acknowledged[place] = value
+                self.acknowledged[target] = value
                 self.written += answer.confirmed
                 self.troubles["unconfirmed"] += not answer.confirmed
             else:
-                self.note(answer, place)
+                self.note(answer, target)
                 if answer.maybe_written:
-                    self.doubtful[place] = value
+                    self.doubtful[target] = value
 
-    def note(self, trouble: StoreError, place: Key) -> None:
+    def note(self, trouble: StoreError, target: Key) -> None:
         """Count a trouble; that of another writer is none here, since there is none."""
-        self.troubles[trouble.reason] += 1
-        if trouble.reason not in ("no-leader", "timeout", "unreachable", "sealed"):
-            self.wrong.append((trouble.reason, place))
+        self.troubles[trouble.error_code] += 1
+        if trouble.error_code not in ("no-leader", "timeout", "unreachable", "sealed"):
+            self.wrong.append((trouble.error_code, target))
 
 
 def _killings(cluster: Cluster, books: Books, kills: int, done: threading.Event) -> None:
@@ -164,11 +164,11 @@ def _endure(cluster: Cluster, mount: str, way: Between, kills: int, writes: int)
             done.set()
         killer.result()
     leader = cluster.bao()
-    for place in books.keys:
-        answer = leader.admin("GET", f"{mount}/data/{place.path}")["data"]
-        books.compare(place, answer["data"]["access_token"])
+    for target in books.keys:
+        answer = leader.admin("GET", f"{mount}/data/{target.path}")["data"]
+        books.compare(target, answer["data"]["access_token"])
         if (answer["metadata"]["custom_metadata"] or {}).get("instance") != "acme":
-            books.wrong.append(("no marks", place))
+            books.wrong.append(("no marks", target))
     return books
 
 
@@ -236,16 +236,18 @@ def test_two_writers_at_once(whole: Cluster, mount: str, way: Between, instances
     """Of two that want one place at the same moment one has it, with its own marks, and the other is told; nothing is overwritten."""
     stores = [make(whole, mount, way.url) for _ in instances]
 
-    def write(who: int, place: Key, replaces: Version | None) -> Written | StoreError:
-        return stores[who].write(place, payload(f"{who} {replaces}"), marks(instance=instances[who]), replaces=replaces)
+    def write(owner: int, target: Key, replaces: Version | None) -> Written | StoreError:
+        return stores[owner].write(
+            target, payload(f"{owner} {replaces}"), marks(instance=instances[owner]), replaces=replaces
+        )
 
     for number in range(12):
-        place = key(f"page{number}")
+        target = key(f"page{number}")
         for replaces, version in ((None, "1"), ("1", "2")) if len(set(instances)) == 1 else ((None, "1"),):
-            answers = together(partial(write, 0, place, replaces), partial(write, 1, place, replaces))
-            (winner,) = [who for who, answer in enumerate(answers) if isinstance(answer, Written)]
+            answers = together(partial(write, 0, target, replaces), partial(write, 1, target, replaces))
+            (winner,) = [owner for owner, answer in enumerate(answers) if isinstance(answer, Written)]
             failed(answers[1 - winner], "conflict")
-            found = stored(make(whole, mount, whole.bao().url), place)
+            found = stored(make(whole, mount, whole.bao().url), target)
             assert (token(found), found.version) == (f"{winner} {replaces}", version)
             assert found.marks is not None
             assert found.marks.instance == instances[winner]
@@ -288,7 +290,7 @@ def test_no_quorum(whole: Cluster, mount: str) -> None:
             assert failed(ask(), "no-leader").whole
         way.upstreams = whole.urls
         store.begin()
-        assert failed(one(store, key("a"))).reason in ("no-leader", "unreachable")
+        assert failed(one(store, key("a"))).error_code in ("no-leader", "unreachable")
         whole.heal()
         store.begin()
         assert token(one(store, key("a"))) == "two"

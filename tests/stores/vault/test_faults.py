@@ -406,7 +406,7 @@ def test_wrong_mount(bao: Bao, rig: VaultRig) -> None:
         problems.append(store.write(Key("vault", "meta/pages/a"), payload(), marks(), replaces=None))
         for problem in problems:
             assert isinstance(problem, StoreError)
-            assert problem.reason in ("no-mount", "denied")
+            assert problem.error_code in ("no-mount", "denied")
 
 
 def test_mount_of_another_kind(bao: Bao) -> None:

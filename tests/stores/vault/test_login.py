@@ -34,7 +34,7 @@ __all__ = ["bao", "raft"]
 SPENT = Reply(400, '{"errors":["invalid role or secret ID"]}')
 
 
-class Held:
+class Current:
     """A credential whose value can be changed, as a file's can; it counts how often it is read."""
 
     def __init__(self, value: str) -> None:
@@ -74,7 +74,7 @@ class Role:
         secret = settings.pop("secret", None)
         self.bao, self.way = rig.bao, way
         self.mount, role, secret_id = rig.bao.approle(rig.bao.policy(rules(rig.mount)), secret=secret, **settings)
-        self.secret_id = Held(secret_id)
+        self.secret_id = Current(secret_id)
         login = AppRoleLogin(lambda: Secret(role), self.secret_id, mount=self.mount)
         self.store = VaultStore("vault", rig.settings(address=way.url, login=login), clock=clock, workers=1)
 
@@ -261,7 +261,7 @@ def test_a_login_that_fails_is_tried_once_a_cycle(rig: VaultRig, way: Between, c
     for cycle in (1, 2):
         role.store.begin()
         keys = [rig.key(f"page{number}") for number in range(20)]
-        assert {failed(answer).reason for answer in role.store.read(keys).values()} == {"login-refused"}
+        assert {failed(answer).error_code for answer in role.store.read(keys).values()} == {"login-refused"}
         assert role.asked("/login") == cycle
 
 
@@ -332,14 +332,14 @@ def test_missing_credential(rig: VaultRig, way: Between, clock: LeapingClock) ->
     assert isinstance(one(role.store, rig.key("a")), Absent)
 
 
-def token_store(rig: VaultRig, way: Between, token: Held) -> VaultStore:
+def token_store(rig: VaultRig, way: Between, token: Current) -> VaultStore:
     """Make a store with a token that is somebody else's."""
     return VaultStore("vault", rig.settings(address=way.url, login=TokenLogin(token)), clock=LeapingClock())
 
 
 def test_foreign_token_is_never_touched(rig: VaultRig, way: Between) -> None:
     """The method ``token`` makes no login, renews nothing and revokes nothing."""
-    store = token_store(rig, way, Held(rig.token))
+    store = token_store(rig, way, Current(rig.token))
     one(store, rig.key("a"))
     store.close()
     assert not [asked for asked in way.asked if "/auth/" in asked.path]
@@ -349,7 +349,7 @@ def test_foreign_token_is_never_touched(rig: VaultRig, way: Between) -> None:
 def test_foreign_token_is_read_anew_each_cycle(rig: VaultRig, way: Between) -> None:
     """A token that was rotated on disk is used from the next cycle on; one that died meanwhile is read again at once."""
     policy = rig.bao.policy(rules(rig.mount))
-    held = Held(rig.bao.token(policy))
+    held = Current(rig.bao.token(policy))
     store = token_store(rig, way, held)
     one(store, rig.key("a"))
     old, held.value = held.value, rig.bao.token(policy)
@@ -364,10 +364,10 @@ def test_foreign_token_is_read_anew_each_cycle(rig: VaultRig, way: Between) -> N
 @pytest.mark.parametrize("token", ["hvs.nonsense", "", "with\nline", "ünïcode"])
 def test_useless_token(rig: VaultRig, way: Between, token: str) -> None:
     """A token that Vault does not know, or that is none, is told as such, and not retried a thousand times."""
-    store = token_store(rig, way, Held(token))
+    store = token_store(rig, way, Current(token))
     answers = store.read([rig.key(f"page{number}") for number in range(20)])
     problems = [failed(answer) for answer in answers.values()]
-    assert {problem.reason for problem in problems} <= {"login-refused", "credentials"}
+    assert {problem.error_code for problem in problems} <= {"login-refused", "credentials"}
     assert all(problem.whole for problem in problems)
     assert not token or token not in repr(problems)
     assert len(way.asked) < 10
@@ -488,7 +488,7 @@ def jwt() -> str:
 
 def test_kubernetes(rig: VaultRig, way: Between, clock: LeapingClock, kubernetes: str) -> None:
     """A service account's JWT gives a token; a role that is not there is refused, and tried again in the next cycle."""
-    held = Held(jwt())
+    held = Current(jwt())
     good: Login = KubernetesLogin("sync", held, mount=kubernetes)
     store = VaultStore("vault", rig.settings(address=way.url, login=good), clock=clock)
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
@@ -529,7 +529,7 @@ def test_plain_http_to_a_tls_port(raft: Bao) -> None:
 
 def test_proxy_that_cannot_be_read(rig: VaultRig) -> None:
     """Without the proxy's URL nothing is sent at all, least of all past the proxy."""
-    held = Held("")
+    held = Current("")
     store = rig.make_store(proxy=held)
     failed(one(store, rig.key("a")), "credentials")
     assert store.requests == 0
@@ -543,7 +543,7 @@ def test_rule_sees_all(way: Between, rig: VaultRig) -> None:
     """The proxy shows the login's request as the server would see it."""
     seen: list[Asked] = []
     way.rule = seen.append
-    one(token_store(rig, way, Held(rig.token)), rig.key("a"))
+    one(token_store(rig, way, Current(rig.token)), rig.key("a"))
     assert seen[0].headers["x-vault-token"] == rig.token
 
 

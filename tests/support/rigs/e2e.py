@@ -36,7 +36,7 @@ class Ran:
         """Give one Page of the report."""
         return next(page for page in self.report["pages"] if page["name"] == name)
 
-    def place(self, name: str) -> dict[str, Any]:
+    def target(self, name: str) -> dict[str, Any]:
         """Give the first place of one Page."""
         return dict(self.page(name)["stores"][0])
 

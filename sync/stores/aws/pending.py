@@ -27,7 +27,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish(Content):
+class PendingWrite(Content):
     """One write: the content, and its marks."""
 
     marks: Marks
@@ -38,14 +38,14 @@ def token(secret: str, base: Version, text: str) -> str:
     return str(uuid.UUID(bytes=sha256(f"{secret}\0{base}\0{text}".encode()).digest()[:16]))
 
 
-def too_long(wish: Content) -> StoreError | None:
+def too_long(pending: Content) -> StoreError | None:
     """Refuse more than AWS keeps, counted in bytes of UTF-8."""
-    size = len(wish.text.encode())
+    size = len(pending.text.encode())
     if size <= _LIMIT:
         return None
     return StoreError(
         "quota",
-        f"{wish.key.path}: {size} bytes are more than AWS keeps (65,536).",
+        f"{pending.key.path}: {size} bytes are more than AWS keeps (65,536).",
         "Shorten payload, or what others keep there.",
     )
 

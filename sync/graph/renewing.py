@@ -13,7 +13,7 @@ from sync.core.model import SourceError, State, Verdict
 from sync.core.secret import Secret
 from sync.graph.answers import Answer
 from sync.graph.client import Caller, Client
-from sync.graph.errors import Fault, blames_parent, classify
+from sync.graph.errors import Fault, blames_user_token, classify
 from sync.graph.gate import Gate
 
 _LONGEST = 4096
@@ -39,14 +39,14 @@ def exchange(
         "set_token_expires_in_60_days": "true",
         "fb_exchange_token": caller.token,
     }
-    got = client.post(caller, "oauth/access_token", form, "refresh")
+    got = client.post(caller, "oauth/access_token", form, "renew")
     if isinstance(got, Answer):
         new = _token(got.value.get("access_token"))
         if new is not None and new != caller.token:
             return new
         got = Fault("no-new-token")
-    state = judge_again().state if blames_parent(got, "refresh") else State.UNKNOWN
-    return gate.note(caller, classify(got, "refresh", state), got)
+    state = judge_again().state if blames_user_token(got, "renew") else State.UNKNOWN
+    return gate.note(caller, classify(got, "renew", state), got)
 
 
 def _token(value: object) -> Secret | None:

@@ -18,16 +18,16 @@ from sync.config.errors import KeyPath
 from sync.config.parse.yaml import events
 
 _NO_KEY: Any = object()
-Place = tuple[int, int]
+Location = tuple[int, int]
 """Line and column, from 1."""
 
 
-def places(text: str, wanted: Collection[KeyPath]) -> Mapping[KeyPath, tuple[Place, Place]]:
+def locations(text: str, wanted: Collection[KeyPath]) -> Mapping[KeyPath, tuple[Location, Location]]:
     """Find where keys and values stand: for each path the place of its key, and of its value.
 
     The key's place of a list's item or of the whole is its value's. Only for text that ``parse`` has read to its end.
     """
-    found: dict[KeyPath, tuple[Place, Place]] = {}
+    found: dict[KeyPath, tuple[Location, Location]] = {}
     left = set(wanted)
     for path, key, value in _walk(text):
         if path in left:
@@ -38,10 +38,10 @@ def places(text: str, wanted: Collection[KeyPath]) -> Mapping[KeyPath, tuple[Pla
     return found
 
 
-def _walk(text: str) -> Iterator[tuple[KeyPath, Place | None, Place]]:
+def _walk(text: str) -> Iterator[tuple[KeyPath, Location | None, Location]]:
     """Give path, key's place and own place of every value; the path of what stands in a key's place is cut off."""
     path: list[Any] = []
-    key: Place | None = None
+    key: Location | None = None
     for event in events(text):
         kind = type(event)
         if kind is MappingEndEvent or kind is SequenceEndEvent:

@@ -19,7 +19,7 @@ _NO_USERS = ("PAGE", "APP")
 """Types of tokens that are pasted for a system user's by mistake, and with which every Page would look lost."""
 
 
-def judge_parent(told: TokenFacts | SourceError, app_id: str, now: datetime) -> Verdict:
+def judge_user_token(told: TokenFacts | SourceError, app_id: str, now: datetime) -> Verdict:
     """Judge a system user's token by what Meta says of it."""
     if isinstance(told, SourceError):
         return Verdict(told.state, (told.problem,))
@@ -27,7 +27,7 @@ def judge_parent(told: TokenFacts | SourceError, app_id: str, now: datetime) -> 
         error = told.error
         message = error.message if error is not None and error.message else "Meta calls the token invalid."
         codes = (error.code, error.subcode) if error is not None else (None, None)
-        return Verdict(State.INVALID, (Problem("system-user-dead", message, "", "", *codes),), facts=told)
+        return Verdict(State.INVALID, (Problem("system-user-invalid", message, "", "", *codes),), facts=told)
     if told.app_id is None or told.is_valid is None:
         return Verdict(State.UNKNOWN, (Problem("debug-unavailable", "Meta did not name the token's app."),), facts=told)
     if told.app_id != app_id:
@@ -42,7 +42,7 @@ def judge_parent(told: TokenFacts | SourceError, app_id: str, now: datetime) -> 
     ends = told.expires_at
     notices: tuple[Problem, ...] = ()
     if isinstance(ends, datetime) and ends < now + ENDING:
-        notices = (Problem("system-user-ending", f"The system user's token ends at {ends:%Y-%m-%d %H:%M} UTC."),)
+        notices = (Problem("system-user-expiring", f"The system user's token ends at {ends:%Y-%m-%d %H:%M} UTC."),)
     return Verdict(State.VALID, notices=notices, facts=told)
 
 
@@ -56,7 +56,7 @@ def remembered(
     found: dict[Secret, TokenFacts] = {}
     for token in tokens:
         facts = known.get((app_id, token.fingerprint))
-        if facts is None or judge_parent(facts, app_id, now).state is not State.VALID:
+        if facts is None or judge_user_token(facts, app_id, now).state is not State.VALID:
             continue
         if not isinstance(facts.expires_at, datetime) or facts.expires_at > now:
             found[token] = facts
@@ -71,4 +71,4 @@ def is_young(facts: TokenFacts, now: datetime) -> bool:
 def unreadable_token(error: CredentialError) -> Verdict:
     """Judge a system user's token that could not be read: nothing can be done with it."""
     remedy = "Put the token where system_users.*.token points; a file is read again in each cycle."
-    return Verdict(State.INVALID, (Problem("system-user-dead", str(error), "operator", remedy),))
+    return Verdict(State.INVALID, (Problem("system-user-invalid", str(error), "operator", remedy),))

@@ -41,7 +41,7 @@ _GRACE = 1.0
 class App:
     """A configuration that can run cycles. Stores keep their logins and connections between cycles; Graph's do not.
 
-    Every credential is read anew for each cycle, so that a rotated one needs no restart.
+    Every credential is read again for each cycle, so that a rotated one needs no restart.
     """
 
     def __init__(self, config: Config, *, clock: SystemClock) -> None:
@@ -63,7 +63,7 @@ class App:
         self.close()
 
     def close(self) -> None:
-        """Give back what the stores hold: connections, and logins of our own."""
+        """Return back what the stores hold: connections, and logins of our own."""
         for store in self._stores.values():
             store.close()
 

@@ -113,14 +113,14 @@ class WallWatch:
         self.begun = self._monotonic
 
     def was_set(self) -> bool:
-        """Say whether the wall clock was set since the last look; one that is only slewed was not."""
+        """Check whether the wall clock was set since the last look; one that is only slewed was not."""
         wall, monotonic = self._clock.now(), self._clock.monotonic()
         parted = (wall - self._wall) - timedelta(seconds=monotonic - self._monotonic)
         self._wall, self._monotonic = wall, monotonic
         return abs(parted) > _PARTED
 
     def follow(self, job: Any, trigger: BaseTrigger) -> None:
-        """Fit the next cycle to a wall clock that was set: an interval goes on from the last cycle, a cron looks anew."""
+        """Fit the next cycle to a wall clock that was set: an interval goes on from the last cycle, a cron looks again."""
         if job is None:
             return
         if isinstance(trigger, IntervalTrigger):
@@ -131,7 +131,7 @@ class WallWatch:
 
 
 def _following(scheduler: BackgroundScheduler) -> datetime | None:
-    """Give the time of the next cycle, in UTC; None once the scheduler has ended.
+    """Return the time of the next cycle, in UTC; None once the scheduler has ended.
 
     APScheduler 3.11 sets it under a lock that this waits for, before or while the cycle of now is begun.
     """

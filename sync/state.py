@@ -130,7 +130,7 @@ class StateFile:
         return self._unused("something in it is not as it should be")
 
     def _unused(self, why: str) -> Memory:
-        self.warning = f"The state file {self._path} is not used: {why}. What it would say is asked of Meta anew."
+        self.warning = f"The state file {self._path} is not used: {why}. What it would say is asked of Meta again."
         return Memory()
 
 
@@ -162,7 +162,7 @@ def _file(memory: Memory, instance: str) -> _File:
 
 
 def _memory(file: _File) -> Memory:
-    """Give the memory that a file holds. An alarmed Page is asked again at once: much may have happened meanwhile."""
+    """Return the memory that a file holds. An alarmed Page is asked again at once: much may have happened meanwhile."""
     return Memory(
         judged={(token.app_id, token.fingerprint): _sharing(token.judged) for token in file.tokens},
         lost={name: replace(lost, left=0) for name, lost in file.lost.items()},
@@ -177,7 +177,7 @@ def _memory(file: _File) -> Memory:
 
 
 def _sharing(judged: Judged) -> Judged:
-    """Give the same, with its sets shared among tokens: nearly all have the same ones, and each was read for itself."""
+    """Return the same, with its sets shared among tokens: nearly all have the same ones, and each was read for itself."""
     facts = judged.facts
     scopes = _scopes(facts.scopes) if facts.scopes is not None else None
     granular = _granular(frozenset(facts.granular_scopes.items()))
@@ -195,7 +195,7 @@ def _granular(targets: frozenset[tuple[str, frozenset[str] | None]]) -> Mapping[
 
 
 def _is_sound(file: _File, now: datetime) -> bool:
-    """Say whether all that is computed with may be: moments in UTC and none of a time to come, numbers within bounds."""
+    """Check whether all that is computed with may be: moments in UTC and none of a time to come, numbers within bounds."""
     return (
         all(_is_utc(moment) and moment <= now + _AHEAD for moment in _moments(file) if moment is not None)
         and all(_is_utc(end) for token in file.tokens for end in _ends(token.judged.facts))
@@ -222,7 +222,7 @@ def _moments(file: _File) -> Iterator[datetime | None]:
 
 
 def _ends(facts: TokenFacts) -> Iterator[datetime]:
-    """Give the moments that Meta names of a token, which may lie in any year."""
+    """Return the moments that Meta names of a token, which may lie in any year."""
     named = (facts.expires_at, facts.data_access_expires_at, facts.issued_at)
     return (moment for moment in named if isinstance(moment, datetime))
 
@@ -236,14 +236,14 @@ def _counts(file: _File) -> Iterator[int]:
 
 
 def _is_sound_pool(pool: Pool) -> bool:
-    """Say whether a quota's numbers are such as can be learnt; one that is no number is within no bounds."""
+    """Check whether a quota's numbers are such as can be learnt; one that is no number is within no bounds."""
     return all(0 <= used <= _PER_CENT for used in (pool.used, pool.base) if used is not None) and all(
         _LEAST_SIZE <= size <= _MOST for size in (pool.ceiling, pool.steady) if size is not None
     )
 
 
 def _whose(data: bytes) -> str | None:
-    """Name the instance of a file of this form; None for one of another form. Raises ValueError and RecursionError."""
+    """Return the instance of a file of this form; None for one of another form. Raises ValueError and RecursionError."""
     raw: Any = json.loads(data)
     if not isinstance(raw, dict) or raw.get("format") != 1:
         return None
@@ -251,7 +251,7 @@ def _whose(data: bytes) -> str | None:
 
 
 def _words(error: Exception) -> str:
-    """Say what happened, without a library's text."""
+    """Return what happened, without a library's text."""
     if isinstance(error, disk.RefusedError):
         return str(error)
     if isinstance(error, disk.LockedError):

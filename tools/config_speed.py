@@ -24,12 +24,12 @@ pages:
 
 
 def text(pages: int) -> str:
-    """Give a configuration of so many Pages."""
+    """Return a configuration of so many Pages."""
     return _HEAD + "".join(f'  - {{id: "{10**14 + number}", name: page-{number}}}\n' for number in range(pages))
 
 
 def ratio(*, pages: int = 10_000, rounds: int = 5) -> float:
-    """Give the whole ``load`` in times of ``yaml.load`` with CSafeLoader, each the best of several rounds, taken in turn.
+    """Return the whole ``load`` in times of ``yaml.load`` with CSafeLoader, each the best of several rounds, taken in turn.
 
     Counted is the processor's time, so that what runs beside it on the same machine takes no part.
     """

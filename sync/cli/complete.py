@@ -36,7 +36,7 @@ def codes(incomplete: str) -> list[str]:
 
 
 def _names(ctx: typer.Context) -> tuple[Iterable[str], Iterable[str], Iterable[str]]:
-    """Give the names of Pages, the labels and the stores of the configuration that is meant; none where it is wrong."""
+    """Return the names of Pages, the labels and the stores of the configuration that is meant; none where it is wrong."""
     from sync.config.load import load  # noqa: PLC0415 - not for a command that is run
 
     try:

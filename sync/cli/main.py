@@ -49,7 +49,7 @@ _WRONG_USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 
 def _tell_usage(wrong: typer.BadParameter) -> int:
-    """Say what is wrong with the command line; the form that was asked for is sought in it, since it was not understood."""
+    """Return what is wrong with the command line; the form that was asked for is sought in it, since it was not understood."""
     if not _wants_json(sys.argv[1:]):
         wrong.show()
         return wrong.exit_code

@@ -112,7 +112,7 @@ class ConfigErrors(Exception):  # noqa: N818 - it holds many
 
 
 def shown(name: str) -> str:
-    """Give a key or name as it may be shown: ``?`` where it could be a secret that stands in the wrong place."""
+    """Return a key or name as it may be shown: ``?`` where it could be a secret that stands in the wrong place."""
     return name if _SHOWN.fullmatch(name) and not _LONG_RUN.search(name) else "?"
 
 

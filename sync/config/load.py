@@ -105,7 +105,7 @@ def _load(path: Path) -> tuple[Config, Sources]:
 
 
 def _completed(settings: Settings) -> Settings:
-    """Name each system user's app, and leave out the Pages, which are held with all defaults applied."""
+    """Return each system user's app, and leave out the Pages, which are held with all defaults applied."""
     only = next(iter(settings.apps))
     users = {
         name: user if user.app else user.model_copy(update={"app": only})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def trigger(schedule: Schedule) -> BaseTrigger:
-    """Give APScheduler's trigger, with the jitter, which only ever delays (read in the source of APScheduler 3.11.3)."""
+    """Return APScheduler's trigger, with the jitter, which only ever delays (read in the source of APScheduler 3.11.3)."""
     # Imported here, so that what only reads a configuration starts without APScheduler.
     if schedule.cron is not None:
         from sync.config.schema.crontab import CrontabTrigger  # noqa: PLC0415 - see above
@@ -32,7 +32,7 @@ def trigger(schedule: Schedule) -> BaseTrigger:
 
 
 def in_words(schedule: Schedule) -> str:
-    """Say when cycles run, for whoever reads that a daemon has started."""
+    """Return when cycles run, for whoever reads that a daemon has started."""
     if schedule.cron is None:
         rhythm = f"every {duration_text(_every(schedule))}"
     else:
@@ -42,7 +42,7 @@ def in_words(schedule: Schedule) -> str:
 
 
 def next_runs(schedule: Schedule, *, count: int, now: datetime) -> list[datetime]:
-    """Give the next runs after a moment, without jitter; an interval counts from that moment."""
+    """Return the next runs after a moment, without jitter; an interval counts from that moment."""
     if schedule.cron is None:
         return [now + _every(schedule) * number for number in range(1, count + 1)]
     steady = trigger(schedule.model_copy(update={"jitter": timedelta(0)}))
@@ -55,7 +55,7 @@ def next_runs(schedule: Schedule, *, count: int, now: datetime) -> list[datetime
 
 
 def interval_seconds(schedule: Schedule, *, now: datetime | None = None) -> int:
-    """Give the seconds from one run to the next, without jitter and at least 1; for cron, between the next two runs."""
+    """Return the seconds from one run to the next, without jitter and at least 1; for cron, between the next two runs."""
     if schedule.cron is None:
         return max(1, round(_every(schedule).total_seconds()))
     first, second = next_runs(schedule, count=2, now=now or datetime.now(UTC))
@@ -64,7 +64,7 @@ def interval_seconds(schedule: Schedule, *, now: datetime | None = None) -> int:
 
 
 def verify_every(settings: Settings, pages: Sequence[Page], pools: Mapping[str, Pool] | None = None) -> timedelta:
-    """Give the time in which every stored token is judged: the wanted one, or what the slowest app's quota allows.
+    """Return the time in which every stored token is judged: the wanted one, or what the slowest app's quota allows.
 
     ``pools``: what is known of the quotas; nothing if nothing is said, and then the least that Meta allows is counted on.
     """

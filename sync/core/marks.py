@@ -13,7 +13,7 @@ _NONE: Mapping[str, str] = {}
 
 
 def to_map(marks: Marks) -> dict[str, str | None]:
-    """Give every mark key of ours; None where an earlier mark of that name is to be removed."""
+    """Return every mark key of ours; None where an earlier mark of that name is to be removed."""
     return {
         "managed-by": MANAGED_BY,
         "instance": marks.instance,
@@ -30,12 +30,12 @@ def to_map(marks: Marks) -> dict[str, str | None]:
 
 
 def present(marks: Marks) -> dict[str, str]:
-    """Give the marks that have a value, as a store that writes the whole map wants them."""
+    """Return the marks that have a value, as a store that writes the whole map wants them."""
     return {key: value for key, value in to_map(marks).items() if value is not None}
 
 
 def patch(marks: Marks, stored: Mapping[str, str]) -> dict[str, str | None]:
-    """Give the merge-patch from the stored map to the wanted marks: None removes a key of ours, others are not named."""
+    """Return the merge-patch from the stored map to the wanted marks: None removes a key of ours, others are not named."""
     wanted = to_map(marks)
     gone = {key: None for key in stored if key.startswith(_LABEL) and key not in wanted}
     return {**{key: value for key, value in wanted.items() if stored.get(key) != value}, **gone}

@@ -45,7 +45,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def fixed_part(template: str) -> str:
-    """Give the text of a valid template before its first placeholder: all that it makes begins so."""
+    """Return the text of a valid template before its first placeholder: all that it makes begins so."""
     holes = (match for match in _PIECE.finditer(template) if match.group(1) is not None)
     first = next(holes, None)
     return fill(template[: first.start()] if first else template, {})
@@ -60,7 +60,7 @@ class Payload:
         self._value = value if isinstance(value, str) else dict(value)
 
     def reveal(self) -> dict[str, Any] | str:
-        """Give the content itself; for the stores that put it on a wire, and no others."""
+        """Return the content itself; for the stores that put it on a wire, and no others."""
         return self._value
 
     @property
@@ -69,16 +69,16 @@ class Payload:
         return frozenset() if isinstance(self._value, str) else frozenset(self._value)
 
     def secret(self, name: str) -> Secret | None:
-        """Give the text under one name of a JSON object; None where no text is there, or nothing in it."""
+        """Return the text under one name of a JSON object; None where no text is there, or nothing in it."""
         text = self._value.get(name) if isinstance(self._value, dict) else None
         return Secret(text) if isinstance(text, str) and text else None
 
     def renewed(self, name: str, secret: Secret) -> Payload:
-        """Give the same JSON object with another text under one name; all others stay, and their order."""
+        """Return the same JSON object with another text under one name; all others stay, and their order."""
         return Payload({**self._value, name: secret.reveal()} if isinstance(self._value, dict) else self._value)
 
     def text(self) -> str:
-        """Give the one text form: raw text as it is, an object as compact JSON in its own order."""
+        """Return the one text form: raw text as it is, an object as compact JSON in its own order."""
         if isinstance(self._value, str):
             return self._value
         return json.dumps(self._value, ensure_ascii=False, separators=(",", ":"))

@@ -59,7 +59,7 @@ CATALOGUE: dict[str, Entry] = {
     "data-access-expiring": Entry(
         "The token's access to data ends soon or has ended.",
         "app-admin",
-        "Generate the system user token anew; system users of the app's own business have no such end.",
+        "Generate the system user token again; system users of the app's own business have no such end.",
     ),
     "no-access": Entry(
         "The system user reaches no token of this Page.",

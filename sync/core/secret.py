@@ -21,7 +21,7 @@ class Secret:
         self._fingerprint: str | None = None
 
     def reveal(self) -> str:
-        """Give the string itself; for the modules that put it on a wire or into a store, and no others."""
+        """Return the string itself; for the modules that put it on a wire or into a store, and no others."""
         return self._value
 
     @property
@@ -48,7 +48,7 @@ class Secret:
 
 
 SecretSource = Callable[[], Secret]
-"""Reads a credential anew each time it is called; raises CredentialError, whose text holds no secret."""
+"""Reads a credential again each time it is called; raises CredentialError, whose text holds no secret."""
 
 
 class CredentialError(Exception):
@@ -56,5 +56,5 @@ class CredentialError(Exception):
 
 
 def fingerprint(value: str) -> str:
-    """Give the only form in which a token is ever shown: 12 hex digits."""
+    """Return the only form in which a token is ever shown: 12 hex digits."""
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -88,7 +88,7 @@ def _apply(
 
 
 def _proof(page: PagePlan, target: TargetPlan) -> Sequence[tuple[Secret, TokenFacts]]:
-    """Give the token that a write puts where applications read it, with what proves it; empty for marks alone."""
+    """Return the token that a write puts where applications read it, with what proves it; empty for marks alone."""
     write = target.action.write
     if write is None or write.payload is None:
         return ()

@@ -94,7 +94,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
 def _ends(
     task: Task, user_tokens: Mapping[str, SystemUserToken], renewals: Mapping[str, Renewal], *, renews: bool
 ) -> tuple[Mapping[str, int], tuple[str, ...]]:
-    """Give what was told of ending tokens, and of whose to tell now: not of one that is renewed without anybody."""
+    """Return what was told of ending tokens, and of whose to tell now: not of one that is renewed without anybody."""
     now = task.clock.now()
     exclude = [
         name
@@ -105,7 +105,7 @@ def _ends(
 
 
 def _overwritten(planned: Plan, outcomes: Mapping[Key, Outcome]) -> list[Key]:
-    """Name the places where a token that worked was written over, or may have been."""
+    """Return the places where a token that worked was written over, or may have been."""
     return [
         target.key
         for page, target in targets(planned.pages)
@@ -122,9 +122,9 @@ def _alarmed(memory: Memory) -> set[str]:
 
 
 def _cut_short(not_begun: int, of: int, *, renewing: bool) -> Iterator[str]:
-    """Say what shutdown left undone."""
+    """Return what shutdown left undone."""
     if not_begun:
-        yield f"Shutdown cut this cycle short: {not_begun:,} of {of:,} writes were not begun. The next start decides anew."
+        yield f"Shutdown cut this cycle short: {not_begun:,} of {of:,} writes were not begun. The next start decides again."
     if renewing:
         yield "Shutdown came before each system user's token was renewed that is due. The next start goes on."
 

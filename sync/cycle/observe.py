@@ -198,7 +198,7 @@ def _debug_all(task: Task, asks: Mapping[str, Sequence[Ask]]) -> Facts:
 
 
 def _urgent_besides(asks: Mapping[str, Sequence[Ask]], told: Facts) -> Mapping[str, Sequence[Ask]]:
-    """Give what has become urgent and was not answered yet."""
+    """Return what has become urgent and was not answered yet."""
     urgent = {
         app: [ask for ask in of_app if ask.urgent and (app, ask.token) not in told] for app, of_app in asks.items()
     }

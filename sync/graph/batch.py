@@ -75,7 +75,7 @@ def read_batch(
 
 
 def by_id(answers: Sequence[Answer | Fault], ids: Sequence[str]) -> list[Answer | Fault]:
-    """Give each id its answer by the ``id`` in the answer, where the order turns out not to be that of the requests.
+    """Return each id its answer by the ``id`` in the answer, where the order turns out not to be that of the requests.
 
     What cannot be placed then, errors among it, counts as not answered.
     """

@@ -78,7 +78,7 @@ class Client:
     """Graph for one cycle. Every method may be called from any thread.
 
     ``secrets`` are kept out of what is shown of Graph's words. Three requests in a row that bring no answer mean that
-    Graph is down for the rest of the cycle. Repeats take at most twice the time-out, all of the cycle's together.
+    Graph is down for the rest of the cycle. Repeats take at most twice the timeout, all of the cycle's together.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class Client:
         return self._patiently(once, where)
 
     def _hear(self, caller: Caller, headers: Mapping[str, str], *, calls: int, pages: Collection[str]) -> None:
-        """Take in what headers tell of the quotas; ``calls`` are those that the app's own was asked on."""
+        """Record what headers tell of the quotas; ``calls`` are those that the app's own was asked on."""
         if calls or APP in headers:
             self._meter.record_app_usage(caller.app_pool, headers.get(APP), calls)
         if BUSINESS in headers:
@@ -248,7 +248,7 @@ class Client:
 
 
 def _regained(answer: T | Fault, response: Response) -> T | Fault:
-    """Say in a Fault when what is used up opens again, where the headers do."""
+    """Return in a Fault when what is used up opens again, where the headers do."""
     if not isinstance(answer, Fault) or BUSINESS not in response.headers:
         return answer
     return replace(answer, regain=regain_minutes(response.headers[BUSINESS]))

@@ -44,7 +44,7 @@ class Debugger:
         self._refused: dict[str, Fault] = {}
 
     def ask(self, caller: Caller, asks: Sequence[Ask], waiting: Waiting) -> Told:
-        """Give every token its facts, or why there are none; those that there is no room for now are left out.
+        """Return every token its facts, or why there are none; those that there is no room for now are left out.
 
         Only one thread may ask for the same app at a time.
         """

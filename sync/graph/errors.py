@@ -80,7 +80,7 @@ class Row:
     user_token: State | None = None
 
     def matches(self, fault: Fault, where: Where, user_token: State) -> bool:
-        """Say whether this is the row of ``fault``; ``parent`` is what is known of the system user's token."""
+        """Check whether this is the row of ``fault``; ``parent`` is what is known of the system user's token."""
         return (
             where in self.where
             and self.kind in (None, fault.kind)
@@ -92,7 +92,7 @@ class Row:
         )
 
     def error(self, fault: Fault) -> SourceError:
-        """Give what a Page, a token or a system user is told."""
+        """Return what a Page, a token or a system user is told."""
         problem = Problem(self.problem, explain(fault), self.owner, "", fault.code, fault.subcode, fault.fbtrace_id)
         return SourceError(problem, self.state, self.scope)
 
@@ -238,7 +238,7 @@ def classify(fault: Fault, where: Where, user_token: State = State.UNKNOWN) -> R
 
 
 def blames_user_token(fault: Fault, where: Where = "page") -> bool:
-    """Say whether the fault may mean that the system user's token has died, so that it must be judged again."""
+    """Check whether the fault may mean that the system user's token has died, so that it must be judged again."""
     return classify(fault, where, State.INVALID).name == "parent-dead"
 
 
@@ -266,7 +266,7 @@ _KINDS = {
 
 
 def explain(fault: Fault) -> str:
-    """Say in a sentence what happened, in Graph's words where it had some."""
+    """Return in a sentence what happened, in Graph's words where it had some."""
     match fault.kind:
         case "error":
             return f"Graph says: {fault.text or 'an error without words'}"

@@ -25,12 +25,12 @@ class Gate:
         self._lock = threading.Lock()
 
     def shut(self, app: str) -> SourceError | None:
-        """Say why the app is not to be called; None where it may be."""
+        """Return why the app is not to be called; None where it may be."""
         with self._lock:
             return self._shut.get(app)
 
     def barred(self, caller: Caller, page: str = "") -> SourceError | None:
-        """Say why this caller is not to ask, or not about this Page."""
+        """Return why this caller is not to ask, or not about this Page."""
         shut = self.shut(caller.app)
         if shut is not None:
             return shut
@@ -71,6 +71,6 @@ class Gate:
 
 
 def closed(whose: str, until: datetime, scope: Literal["page", "system_user", "app"]) -> SourceError:
-    """Say that Meta's limit is reached, and when it goes on."""
+    """Report that Meta's limit is reached, and when it goes on."""
     message = f"Meta's rate limit of {whose} is reached. It goes on at {until:%H:%M} UTC."
     return SourceError(Problem("throttled", message), scope=scope)

@@ -55,7 +55,7 @@ class Source(Protocol):
 
     @property
     def short_lists(self) -> frozenset[str]:
-        """Name the system users whose list of Pages was read whole, and showed fewer than four fifths of theirs."""
+        """Return the system users whose list of Pages was read whole, and showed fewer than four fifths of theirs."""
         ...
 
     @property

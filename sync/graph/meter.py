@@ -29,12 +29,12 @@ _OUR_TYPE = "pages"
 
 
 def page_pool(page_id: str) -> str:
-    """Name the quota of one Page."""
+    """Return the quota of one Page."""
     return f"page:{page_id}"
 
 
 def user_pool(app_id: str, system_user: str) -> str:
-    """Name the quota of one system user, which closes where Graph's refusal names no Page."""
+    """Return the quota of one system user, which closes where Graph's refusal names no Page."""
     return f"user:{app_id}:{system_user}"
 
 
@@ -48,7 +48,7 @@ class Meter:
         self._lock = threading.Lock()
 
     def pools(self) -> Mapping[str, Pool]:
-        """Give what the next cycle should know: the quotas of apps, and those of others that are closed or were of late."""
+        """Return what the next cycle should know: the quotas of apps, and those of others that are closed or were of late."""
         now = self._clock.now()
         with self._lock:
             return {
@@ -58,13 +58,13 @@ class Meter:
             }
 
     def record_app_usage(self, name: str, text: str | None, calls: int) -> None:
-        """Take in the app's header, or that there was none, after so many calls."""
+        """Record the app's header, or that there was none, after so many calls."""
         used, now = app_usage(text), self._clock.now()
         with self._lock:
             self._pools[name] = told(self._pools.get(name, Pool()), used, calls, now)
 
     def hear_business(self, text: str, pages: Container[str], otherwise: str) -> None:
-        """Take in the header of Pages and businesses; what is full there closes the Page, or whom ``otherwise`` names."""
+        """Record the header of Pages and businesses; what is full there closes the Page, or whom ``otherwise`` names."""
         for quota in business_usage(text):
             if quota.used >= FULL and quota.type in (_OUR_TYPE, ""):
                 name = page_pool(quota.id) if quota.id in pages else otherwise
@@ -80,13 +80,13 @@ class Meter:
             return frozen_until(pool, now) or now
 
     def closed(self, name: str) -> datetime | None:
-        """Say until when a quota is closed; None where it is open."""
+        """Return until when a quota is closed; None where it is open."""
         with self._lock:
             pool = self._pools.get(name)
         return None if pool is None else frozen_until(pool, self._clock.now())
 
     def allowance(self, name: str) -> Allowance:
-        """Say what may be asked on an app's quota before Meta's next word."""
+        """Return what may be asked on an app's quota before Meta's next word."""
         with self._lock:
             return allowance(self._pools.get(name, Pool()), self._budget, self._clock.now())
 
@@ -96,7 +96,7 @@ class Meter:
             self._pools[name] = spent(self._pools.get(name, Pool()), asks, self._budget, self._clock.now())
 
     def used(self, name: str) -> float | None:
-        """Give the per cents that were told of last."""
+        """Return the percent that were told of last."""
         with self._lock:
             pool = self._pools.get(name)
         return None if pool is None else pool.used

@@ -28,7 +28,7 @@ _FIELDS = {"fields": "access_token"}
 class PageReader:
     """Reads the tokens of Pages by one system user, for one cycle.
 
-    ``judged`` gives the present verdict of the system user's token, ``judge_again`` has Meta judge it anew: once per cycle,
+    ``judged`` gives the present verdict of the system user's token, ``judge_again`` has Meta judge it again: once per cycle,
     when a Page's read says that it may have died.
     """
 
@@ -55,7 +55,7 @@ class PageReader:
         """Whether the list was read to its end, and showed fewer than four fifths of what was looked for in it."""
 
     def read(self, ids: Sequence[str], individually: Collection[str] = (), by_id: Collection[str] = ()) -> Got:
-        """Give every id its Page's token, or why there is none; those of ``alone`` by a request each.
+        """Return every id its Page's token, or why there is none; those of ``alone`` by a request each.
 
         Those of ``by_id`` are not looked for in the list. What the list shows are strings still to be verified; what it does
         not show is asked for by id, since the list leaves Pages out at times, and all of them at others.
@@ -165,7 +165,7 @@ class PageReader:
         return Fault("parents-token") if token == self._caller.token.reveal() else Fetched(Secret(token))
 
     def _barred(self, page_id: str = "") -> SourceError | None:
-        """Say why nothing more is asked with this token, or about this Page: refused, throttled, or dead itself."""
+        """Return why nothing more is asked with this token, or about this Page: refused, throttled, or dead itself."""
         shut = self._gate.barred(self._caller, page_id)
         if shut is not None:
             return shut
@@ -190,12 +190,12 @@ class PageReader:
 
 
 def dead(verdict: Verdict) -> SourceError:
-    """Give what the Pages of a dead system user are told: its own problem, which says nothing of them."""
+    """Return what the Pages of a dead system user are told: its own problem, which says nothing of them."""
     return SourceError(verdict.problems[0], State.UNKNOWN, "system_user")
 
 
 def _next_cursor(value: Mapping[str, Any]) -> str | None:
-    """Give the cursor of what follows. Only ``next`` says that something does: ``after`` is on the last page too."""
+    """Return the cursor of what follows. Only ``next`` says that something does: ``after`` is on the last page too."""
     paging = value.get("paging")
     if not isinstance(paging, dict) or not paging.get("next") or not isinstance(paging.get("cursors"), dict):
         return None

@@ -42,7 +42,7 @@ class Prober:
         self._batch_refused = False
 
     def ask(self, pages: Mapping[Secret, str]) -> Probed:
-        """Give for every token how it was taken; ``pages`` holds the id of the Page that it should be of."""
+        """Return for every token how it was taken; ``pages`` holds the id of the Page that it should be of."""
         probed: Probed = dict.fromkeys(pages, "unknown")
         fit = [
             token

@@ -1,6 +1,6 @@
 """What Graph's headers say of its quotas, in whatever form they come; what cannot be read says nothing.
 
-Seen and documented until 2026-11-24: whole per cents under known names, a bare ``"17%"``, other names on sister APIs,
+Seen and documented until 2026-11-24: whole percent under known names, a bare ``"17%"``, other names on sister APIs,
 broken JSON, and no header at all near nothing.
 """
 
@@ -23,7 +23,7 @@ _COUNTS = ("call_count", "total_cputime", "total_time", "call_volume", "cpu_time
 
 
 class Quota(NamedTuple):
-    """One quota of the business header: whose it is, of which type, per cents used, and minutes until it opens again."""
+    """One quota of the business header: whose it is, of which type, percent used, and minutes until it opens again."""
 
     id: str
     type: str
@@ -32,7 +32,7 @@ class Quota(NamedTuple):
 
 
 def app_usage(text: str | None) -> float | None:
-    """Read the per cents that an app has used, the largest of its counts; None where none can be read."""
+    """Read the percent that an app has used, the largest of its counts; None where none can be read."""
     value = _value(text)
     if isinstance(value, dict):
         return _largest(value)
@@ -52,7 +52,7 @@ def business_usage(text: str | None) -> Iterator[Quota]:
 
 
 def regain_minutes(text: str | None) -> int | None:
-    """Give the minutes until what is used up opens again, by the business header; None where it names none."""
+    """Return the minutes until what is used up opens again, by the business header; None where it names none."""
     return max((quota.minutes for quota in business_usage(text)), default=0) or None
 
 

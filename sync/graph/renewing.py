@@ -30,7 +30,7 @@ def exchange(
 ) -> Secret | SourceError:
     """Exchange the caller's token for one of sixty days.
 
-    ``judge_again`` has Meta judge the caller's token anew, where the answer may mean that it has died.
+    ``judge_again`` has Meta judge the caller's token again, where the answer may mean that it has died.
     """
     form: dict[str, Secret | str] = {
         "grant_type": "fb_exchange_token",

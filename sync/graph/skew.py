@@ -18,7 +18,7 @@ class SkewMeter:
         return self._least or timedelta(0)
 
     def record(self, date: str | None, now: datetime) -> None:
-        """Take in an answer's ``Date``, which is in whole seconds; one that is none tells nothing."""
+        """Record an answer's ``Date``, which is in whole seconds; one that is none tells nothing."""
         try:
             said = parsedate_to_datetime(date) if date else None
             skew = said.astimezone(UTC) - now if said is not None and said.tzinfo is not None else None

@@ -163,7 +163,7 @@ class GraphSource:
         return Prober(self._client, self._gate, self._clock, caller, app_secret=secret, workers=self._workers)
 
     def _app_caller(self, app: str) -> Caller | SourceError:
-        """Give the app's own token, or why it is not to be used."""
+        """Return the app's own token, or why it is not to be used."""
         shut, secret = self._gate.shut(app), self._apps[app].secret
         if isinstance(secret, CredentialError):
             return _unreadable(secret)
@@ -238,7 +238,7 @@ class GraphSource:
         return closed("the app", until or self._clock.now(), "app")
 
     def _judge_again(self, user: str) -> Verdict:
-        """Have Meta judge a system user's token anew, the first time in a cycle that a read says it may have died."""
+        """Have Meta judge a system user's token again, the first time in a cycle that a read says it may have died."""
         with self._lock:
             user_token = self.user_tokens()[user]
             if user not in self._judged_again and self._user_tokens is not None:

@@ -49,7 +49,7 @@ def judge_user_token(told: TokenFacts | SourceError, app_id: str, now: datetime)
 def remembered(
     known: Mapping[tuple[str, str], TokenFacts], app_id: str, tokens: Sequence[Secret], now: datetime
 ) -> dict[Secret, TokenFacts]:
-    """Give what is known of those tokens that were valid when Meta was last asked, and have not ended since.
+    """Return what is known of those tokens that were valid when Meta was last asked, and have not ended since.
 
     Of any other Meta is asked in each cycle.
     """
@@ -64,7 +64,7 @@ def remembered(
 
 
 def is_young(facts: TokenFacts, now: datetime) -> bool:
-    """Say whether Meta need not be asked again; a word from the future, after a clock was set back, is not young."""
+    """Check whether Meta need not be asked again; a word from the future, after a clock was set back, is not young."""
     return timedelta(0) <= now - facts.asked_at < _YOUNG
 
 

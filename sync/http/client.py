@@ -1,6 +1,6 @@
 """One request, one answer, within one deadline.
 
-httpx's time-outs are per read, so that a slow drip passes them (encode/httpx#1450), and its client logs URLs and obeys
+httpx's timeouts are per read, so that a slow drip passes them (encode/httpx#1450), and its client logs URLs and obeys
 the environment. So requests go straight to httpcore, the engine under httpx, with sockets of our own. No error carries
 a URL, a header or a library's words, nor a chain to an exception that does.
 """
@@ -170,7 +170,7 @@ class Http:
             return self._lanes.setdefault(key, HostPool(lambda: maker.create_connection(origin), self._connections))
 
     def _maker(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
-        """Give what makes connections, by way of the proxy if there is one."""
+        """Return what makes connections, by way of the proxy if there is one."""
         maker = self._makers.get((scheme, proxy))
         if maker is None:
             maker = self._makers[(scheme, proxy)] = httpcore.ConnectionPool(

@@ -1,6 +1,6 @@
 """Sockets that know the deadline of the request they serve.
 
-httpcore hands whatever stands as a request's time-out to its network backend untouched. Here that is an ``Attempt``, so
+httpcore hands whatever stands as a request's timeout to its network backend untouched. Here that is an ``Attempt``, so
 that connecting, resolving a name, TLS, sending and each read all draw on one and the same deadline, and can be stopped.
 """
 
@@ -33,7 +33,7 @@ class Stop(Protocol):
     """What asks waiting sockets to stop: an event, or what answers as one does."""
 
     def is_set(self) -> bool:
-        """Say whether the thread that asks is to stop."""
+        """Check whether the thread that asks is to stop."""
         ...
 
 
@@ -60,7 +60,7 @@ class Attempt:
         self.fresh = self.sent = self.received = self.closed = False
 
     def left(self) -> float:
-        """Give the seconds to the deadline; raises Cut when there are none, or when asked to stop."""
+        """Return the seconds to the deadline; raises Cut when there are none, or when asked to stop."""
         if self._stop is not None and self._stop.is_set():
             raise Cut("stopped")
         left = self._end - time.monotonic()

@@ -80,7 +80,7 @@ def tell_crashes_safely() -> None:
 
 
 def location_of(error: BaseException | None) -> str:
-    """Say which exception it was and where it was raised, in our code if any of it is concerned; never its text."""
+    """Return which exception it was and where it was raised, in our code if any of it is concerned; never its text."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else []
     ours = [frame for frame in frames if f"{os.sep}sync{os.sep}" in frame.filename] or frames
     where = f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""

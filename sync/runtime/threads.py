@@ -30,11 +30,11 @@ class Clock(Protocol):
     """Time, so that tests need not wait. ``now`` is aware and in UTC; intervals come from ``monotonic``, in seconds."""
 
     def now(self) -> datetime:
-        """Give the wall clock's time."""
+        """Return the wall clock's time."""
         ...
 
     def monotonic(self) -> float:
-        """Give seconds that never go backwards."""
+        """Return seconds that never go backwards."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -53,11 +53,11 @@ class SystemClock:
         self.stop = threading.Event()
 
     def now(self) -> datetime:
-        """Give the wall clock's time, in UTC."""
+        """Return the wall clock's time, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Give seconds that never go backwards."""
+        """Return seconds that never go backwards."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -84,11 +84,11 @@ class GraceClock:
         self._pause = threading.Event()
 
     def now(self) -> datetime:
-        """Give the wall clock's time."""
+        """Return the wall clock's time."""
         return self._clock.now()
 
     def monotonic(self) -> float:
-        """Give seconds that never go backwards."""
+        """Return seconds that never go backwards."""
         return self._clock.monotonic()
 
     @contextmanager
@@ -115,7 +115,7 @@ class GraceClock:
             raise Stopping
 
     def is_set(self) -> bool:
-        """Say whether shutdown has reached this thread."""
+        """Check whether shutdown has reached this thread."""
         try:
             self._clock.check()
         except Stopping:
@@ -123,7 +123,7 @@ class GraceClock:
         return False
 
     def _left(self) -> float:
-        """Give what is left of this thread's grace; shutdown counts from when somebody first noticed it."""
+        """Return what is left of this thread's grace; shutdown counts from when somebody first noticed it."""
         if self._asked_at is None:
             self._asked_at = self._clock.monotonic()
         return self._asked_at + self._graces.seconds - self._clock.monotonic()
@@ -138,7 +138,7 @@ class Serial(Protocol):
     """A clock under which nothing happens at the same time, so that what happens can be repeated."""
 
     def order(self, items: Sequence[K]) -> Sequence[K]:
-        """Give the order in which these are done, one after the other."""
+        """Return the order in which these are done, one after the other."""
         ...
 
 

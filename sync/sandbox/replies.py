@@ -75,7 +75,7 @@ class GraphError:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def body(self, trace: str) -> Json:
-        """Give the envelope; keys that do not apply are left out, as Meta leaves them out."""
+        """Return the envelope; keys that do not apply are left out, as Meta leaves them out."""
         error: Json = {"message": self.message, "type": self.type}
         if self.code is not None:
             error["code"] = self.code
@@ -86,7 +86,7 @@ class GraphError:
         return {"error": {**error, **self.extra, "fbtrace_id": trace}}
 
     def challenge(self) -> str:
-        """Give the value of ``WWW-Authenticate`` that Meta sends with every error."""
+        """Return the value of ``WWW-Authenticate`` that Meta sends with every error."""
         kind = "invalid_token" if self.code == 190 else "invalid_request"  # noqa: PLR2004 - Graph's own code
         text = "".join(char if " " <= char <= "~" else "?" for char in self.message).replace('"', "'")
         return f'OAuth "Facebook Platform" "{kind}" "{text}"'
@@ -98,7 +98,7 @@ def dump(value: Any) -> bytes:
 
 
 def unsupported(method: str, node: str) -> GraphError:
-    """Give the one error by which Graph says missing, unseen and impossible alike."""
+    """Return the one error by which Graph says missing, unseen and impossible alike."""
     return GraphError(
         f"Unsupported {method.lower()} request. Object with ID '{node}' does not exist, cannot be loaded due to missing "
         f"permissions, or does not support this operation. Please read the Graph API documentation at {DOCS}",

@@ -22,7 +22,7 @@ class Store(Protocol):
     """One configured store. Every method may be called from any thread, for different keys at once.
 
     No method raises for what a service does: every trouble is a StoreError value, whose text holds no secret and no
-    library's words. Each call is bounded by the store's time-out as a whole; a store in which a call timed out is not
+    library's words. Each call is bounded by the store's timeout as a whole; a store in which a call timed out is not
     asked again in that cycle (answers StoreError "timeout" at once until ``begin``).
     """
 
@@ -47,7 +47,7 @@ class Store(Protocol):
         ...
 
     def begin(self, *, writes: bool = True) -> None:
-        """Start a cycle: forget last cycle's time-outs and warnings, and read credential and CA files anew.
+        """Start a cycle: forget last cycle's timeouts and warnings, and read credential and CA files again.
 
         ``writes`` False: it ends with the plan, and so nothing may be changed, not even what a killed write has left.
         """
@@ -69,7 +69,7 @@ class Store(Protocol):
         ``replaces`` is the Stored.version that was decided on, or None to create where nothing is. Where another writer was
         faster nothing is changed: StoreError "conflict". If our own payload is found there (an answer was lost after it
         took effect, or a second daemon wrote the same) that is success. A write whose read-back could not be had within the
-        time-out is Written with ``confirmed`` False. A previous version stays recoverable where the store keeps history.
+        timeout is Written with ``confirmed`` False. A previous version stays recoverable where the store keeps history.
         """
         ...
 
@@ -97,5 +97,5 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back connections and leases (revoke a login of our own). The store is not used afterwards."""
+        """Return back connections and leases (revoke a login of our own). The store is not used afterwards."""
         ...

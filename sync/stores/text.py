@@ -8,7 +8,7 @@ from sync.core.payload import Payload
 
 
 def wire_text(payload: Payload) -> str:
-    """Give the payload's text, always encodable as UTF-8.
+    """Return the payload's text, always encodable as UTF-8.
 
     JSON allows half a surrogate pair as an escape, and keys of strangers are carried over: such a text stays escaped.
     """

@@ -17,7 +17,7 @@ MORE = GOOD + '  - {id: "2", name: bern, labels: {team: crm}}\n'
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """Give the program under its own name, as a package installs it."""
+    """Return the program under its own name, as a package installs it."""
     path = tmp_path / "page-token-sync"
     root = ROOT
     path.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(root))} exec {shlex.quote(sys.executable)} -m sync "$@"\n')
@@ -26,7 +26,7 @@ def program(tmp_path: Path) -> Path:
 
 
 def offered(program: Path, *words: str) -> list[str]:
-    """Give what bash offers for the last of the words, by the script that the program prints for bash."""
+    """Return what bash offers for the last of the words, by the script that the program prints for bash."""
     line = shlex.join(words)
     script = f"""
 set -e

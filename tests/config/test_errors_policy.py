@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.config_files import GOOD, errors, loaded, with_
 
-SHARE = ["not a share [bad-share]", "write a whole number and the per cent sign: 30% (and not 0.3)"]
+SHARE = ["not a share [bad-share]", "write a whole number and the percent sign: 30% (and not 0.3)"]
 WHOLE = "So many changes at the least; fewer are never held. A whole number from 1."
 STATE = "name a file of its own, such as /var/lib/page-token-sync/state.json"
 STORED = "{store: disk, path: main, key: token}"
@@ -42,7 +42,7 @@ ROWS = [
     pytest.param("graph: {ca_file: ca.pem}\nstate: {file: ../x/../config/ca.pem}", ["state.file: a credential or certificate is read from this file [bad-state-file]", STATE], id="state-ca"),
     pytest.param("state: {file: .}", ["state.file: a folder, where a file is wanted [bad-state-file]", STATE], id="state-folder"),
     pytest.param("state: {}", ["state.file: file is missing [missing-key]", "The file, from the folder of the configuration file, in a folder that this program may write to. It holds verdicts by fingerprint, and no secret."], id="state-empty"),
-    pytest.param("state: state.json", ["state: text, where a mapping is wanted [wrong-type]", "Where verdicts are remembered across restarts; without it each start asks anew."], id="state-text"),
+    pytest.param("state: state.json", ["state: text, where a mapping is wanted [wrong-type]", "Where verdicts are remembered across restarts; without it each start asks again."], id="state-text"),
 ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ OURS = ("sandbox", "page-token-sync")
 
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
-    """Give the compose file, parsed."""
+    """Return the compose file, parsed."""
     return yaml.safe_load((FOLDER / "compose.yaml").read_text())
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("image")
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """Give the built image; without the means to build it the tests are skipped, loudly."""
+    """Return the built image; without the means to build it the tests are skipped, loudly."""
     if why := lacking():
         pytest.skip(f"THE CONTAINER IMAGE IS NOT TESTED: {why}")
     with built() as engine:
@@ -32,7 +32,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def mounted(tmp_path: Path, sandbox: Sandbox, bao: Bao) -> list[str]:
-    """Give the options that mount a configuration and secrets for the sandbox and the OpenBao, as files."""
+    """Return the options that mount a configuration and secrets for the sandbox and the OpenBao, as files."""
     told = sandbox.describe()
     secrets = {"app": told["app_secret"], "user": told["system_user_token"], "vault": bao.root}
     config = {

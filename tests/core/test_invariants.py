@@ -34,7 +34,7 @@ def planned(page: Page, observed: Observation) -> Plan:
 
 
 def written(whole: Plan) -> Iterator[tuple[PagePlan, TargetPlan, Write]]:
-    """Give each place that is to be written, with what."""
+    """Return each place that is to be written, with what."""
     for page in whole.pages:
         for target in page.targets:
             if target.action.write is not None:
@@ -43,7 +43,7 @@ def written(whole: Plan) -> Iterator[tuple[PagePlan, TargetPlan, Write]]:
 
 
 def proven(page: Page, token: Secret, observed: Observation) -> bool:
-    """Say whether Meta's own words prove a token to be this Page's and app's and alive."""
+    """Check whether Meta's own words prove a token to be this Page's and app's and alive."""
     said = observed.facts.get((page.app, token))
     return (
         isinstance(said, TokenFacts)
@@ -149,7 +149,7 @@ def test_keys_of_others_in_our_secret_are_never_dropped(drawn: Observed) -> None
 
 
 def _clouded(page: Page, observed: Observation, what: str) -> Observation:
-    """Give the same observation with one thing less known."""
+    """Return the same observation with one thing less known."""
     unknown = SourceError(Problem("graph-unavailable", "Silence."))
     if what == "fetched":
         return replace(observed, fetched={page.name: unknown})
@@ -191,7 +191,7 @@ def test_unknown_never_writes(drawn: Observed) -> None:
 
 
 def _after(observed: Observation, whole: Plan) -> Observation:
-    """Give what the next cycle reads when every write of a plan was done."""
+    """Return what the next cycle reads when every write of a plan was done."""
     current = dict(observed.current)
     for _, target, write in written(whole):
         content = target.current.content

@@ -143,7 +143,7 @@ def test_moved_token_is_found_by_its_mark(template: Any, stored: Any, found: boo
 
 
 def test_one_name_alone_is_changed() -> None:
-    """A text under one name is read and put anew; the others stay as they are, in their order."""
+    """A text under one name is read and put again; the others stay as they are, in their order."""
     before = Payload({"note": "theirs", "token": TOKEN, "retries": 3, "nested": {"token": "x"}})
     after = before.renewed("token", OTHER)
     assert (before.secret("token"), after.secret("token")) == (FETCHED, OTHER)

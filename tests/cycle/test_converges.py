@@ -84,7 +84,7 @@ def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool
 
 
 def entries(report: Report) -> dict[Key, Any]:
-    """Give each place's entry without what any cycle changes."""
+    """Return each place's entry without what any cycle changes."""
     return {
         entry.key: (page.fetched, replace(entry, verified_at=None)) for page in report.pages for entry in page.stores
     }

@@ -25,7 +25,7 @@ SECRET_TEXT = "EAAcanary-in-an-exception"
 
 
 def lines(report: Report) -> dict[str, str]:
-    """Give what was done at each place, by store and Page."""
+    """Return what was done at each place, by store and Page."""
     return {
         f"{entry.key.store}/{page.name}": f"{entry.action.value}/{entry.reason or entry.error_code or ''}"
         for page in report.pages
@@ -143,7 +143,7 @@ def test_graph_down_is_a_failed_cycle_that_keeps_everything() -> None:
 
 
 def test_write_that_another_writer_overtook_changes_nothing() -> None:
-    """Compare-and-set lets the faster writer be; the place is failed with "conflict" and decided anew."""
+    """Compare-and-set lets the faster writer be; the place is failed with "conflict" and decided again."""
     stage = Stage("berlin", "paris")
     store, key = stage.stores["vault"], stage.pages[0].targets[0]
 

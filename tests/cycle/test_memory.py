@@ -28,13 +28,13 @@ def remembering(*names: str, stores: tuple[str, ...] = ("vault",)) -> Stage:
 
 
 def entry(report: Report, number: int = 0) -> tuple[str, str | None, str]:
-    """Give what was done for a Page at its first place, and what is served there."""
+    """Return what was done for a Page at its first place, and what is served there."""
     first = report.pages[number].stores[0]
     return first.action.value, first.reason, first.served
 
 
 def told(report: Report) -> list[str]:
-    """Name the events that are above debug."""
+    """Return the events that are above debug."""
     return [event.name for event in events(report) if event.level != "debug"]
 
 
@@ -216,7 +216,7 @@ def test_changing_strings_are_judged_hourly_and_never_written() -> None:
 
 
 def test_clock_that_is_set_back_makes_nothing_surer() -> None:
-    """A judgement from the future is made anew."""
+    """A judgement from the future is made again."""
     stage = remembering("berlin")
     stage.clock.passed -= 24 * 60 * MINUTE
     assert stage.cycle().result == "ok"

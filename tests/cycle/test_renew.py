@@ -53,12 +53,12 @@ class Renewing(Stage):
 
 
 def last(stage: Stage) -> Renewal:
-    """Give what is remembered of the last try."""
+    """Return what is remembered of the last try."""
     return stage.memory.renewals["main"]
 
 
 def failure(stage: Stage) -> str:
-    """Give why the last try failed."""
+    """Return why the last try failed."""
     problem = last(stage).problem
     assert problem is not None
     assert problem.code == "renewal-failed"
@@ -66,7 +66,7 @@ def failure(stage: Stage) -> str:
 
 
 def told(report: Report) -> list[Event]:
-    """Give what is told of system users."""
+    """Return what is told of system users."""
     return [event for event in events(report) if event.name.startswith("system_user")]
 
 

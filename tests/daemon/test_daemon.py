@@ -28,7 +28,7 @@ WAIT = 20.0
 
 
 def empty_report(cycle: str) -> Report:
-    """Give the report of a cycle without Pages."""
+    """Return the report of a cycle without Pages."""
     now = datetime.now(UTC)
     frame = Frame("test", cycle, now, now, 0.0, 60, Traffic())
     return report(Plan((), (), (), {}, "sha256:"), frame, {}, instance="test")
@@ -45,7 +45,7 @@ class Told:
         self.events.append((event, cycle))
 
     def names(self) -> list[str]:
-        """Give the names of the events, in order."""
+        """Return the names of the events, in order."""
         return [event.name for event, _ in self.events]
 
 
@@ -102,7 +102,7 @@ class Running:
 
 
 def hourly() -> IntervalTrigger:
-    """Give a schedule whose second run no test waits for."""
+    """Return a schedule whose second run no test waits for."""
     return IntervalTrigger(hours=1, timezone=UTC)
 
 
@@ -193,7 +193,7 @@ class SetClock(SystemClock):
         self.ahead = timedelta(0)
 
     def now(self) -> datetime:
-        """Give what the wall clock shows."""
+        """Return what the wall clock shows."""
         return super().now() + self.ahead
 
 
@@ -224,7 +224,7 @@ class NoonClock(SystemClock):
     """The machine's clocks, of which the wall clock stands."""
 
     def now(self) -> datetime:
-        """Give noon."""
+        """Return noon."""
         return NOON
 
 
@@ -265,7 +265,7 @@ def test_a_report_says_when_the_next_cycle_is_due(
 
         @classmethod
         def now(cls, tz: Any = None) -> datetime:
-            """Give noon."""
+            """Return noon."""
             return NOON.astimezone(tz)
 
     monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
@@ -299,7 +299,7 @@ def test_cycles_go_on_when_the_wall_clock_is_set(hours: int, trigger: Any, monke
 
         @classmethod
         def now(cls, tz: Any = None) -> datetime:
-            """Give the time that the set clock shows."""
+            """Return the time that the set clock shows."""
             return (datetime.now(UTC) + clock.ahead).astimezone(tz)
 
     monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)

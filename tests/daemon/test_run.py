@@ -97,7 +97,7 @@ def running(rig: Rig) -> Iterator[Daemon]:
 
 @pytest.fixture
 def rig(tmp_path: Path, sandbox: Sandbox) -> Rig:
-    """Give a configuration whose daemon runs a cycle each second."""
+    """Return a configuration whose daemon runs a cycle each second."""
     configured = file_rig(tmp_path, sandbox)
     configured.write(schedule={"every": "1s"}, log={"level": "debug"})
     return configured
@@ -116,7 +116,7 @@ def test_sigterm_ends_a_hanging_call_within_ten_seconds(rig: Rig, sandbox: Sandb
 
 @contextmanager
 def many_writes(folder: Path, bao: Bao, deed: Reply | Deed, count: int) -> Iterator[tuple[Scene, threading.Event]]:
-    """Give 120 Pages to write to a slow Vault, and what is set amid the writes, when marks begin to meet ``count`` deeds."""
+    """Return 120 Pages to write to a slow Vault, and what is set amid the writes, when marks begin to meet ``count`` deeds."""
     amid, data = threading.Event(), list[Asked]()
     later = times(count, deed, "PATCH", "/metadata/")
 

@@ -174,7 +174,7 @@ def test_writer_waits_for_the_lock_of_another_process(tmp_path: Path) -> None:
         ahead = 0.0
 
         def monotonic(self) -> float:
-            """Give the intervals, and what was slept."""
+            """Return the intervals, and what was slept."""
             return super().monotonic() + self.ahead
 
         def sleep(self, seconds: float) -> None:

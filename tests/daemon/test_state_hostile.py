@@ -106,7 +106,7 @@ def loaded(path: Path, content: Any) -> tuple[Memory, str]:
 
 
 def leaves(value: Any, above: Leaf = ()) -> Iterator[tuple[Leaf, Any]]:
-    """Give every value that is no mapping and no list, with the way to it."""
+    """Return every value that is no mapping and no list, with the way to it."""
     if isinstance(value, dict | list):
         for name, below in value.items() if isinstance(value, dict) else enumerate(value):
             yield from leaves(below, (*above, name))
@@ -115,7 +115,7 @@ def leaves(value: Any, above: Leaf = ()) -> Iterator[tuple[Leaf, Any]]:
 
 
 def put(content: Any, leaf: Leaf, value: Any) -> Any:
-    """Give the same content with another value at one leaf."""
+    """Return the same content with another value at one leaf."""
     copy = deepcopy(content)
     at = copy
     for step in leaf[:-1]:
@@ -125,12 +125,12 @@ def put(content: Any, leaf: Leaf, value: Any) -> Any:
 
 
 def is_moment(value: Any) -> bool:
-    """Say whether a leaf is a moment, as they are written."""
+    """Check whether a leaf is a moment, as they are written."""
     return isinstance(value, str) and value.startswith(("2026-", "2027-"))
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a leaf is a number."""
+    """Check whether a leaf is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -36,7 +36,7 @@ _CAUSES = {
 
 
 def problems() -> str:
-    """Give docs/problems.md."""
+    """Return docs/problems.md."""
     lines = [
         "# Problems, and who acts",
         "",
@@ -53,25 +53,25 @@ def problems() -> str:
 
 
 def events() -> str:
-    """Give the table of events in docs/reference.md."""
+    """Return the table of events in docs/reference.md."""
     rows = [f"| `{name}` | {meaning} |" for name, meaning in EVENTS.items()]
     return "\n".join(["| event | what it says |", "|---|---|", *rows])
 
 
 def configuration_errors() -> str:
-    """Give the table of configuration errors in docs/reference.md."""
+    """Return the table of configuration errors in docs/reference.md."""
     rows = [f"| `{code}` | {meaning} |" for code, meaning in CODES.items()]
     return "\n".join(["| code | what it says |", "|---|---|", *rows])
 
 
 def words(of: Mapping[str, Word], title: str) -> str:
-    """Give a table of one of the report's closed lists."""
+    """Return a table of one of the report's closed lists."""
     rows = [f"| `{code}` | {word.meaning} |" for code, word in of.items()]
     return "\n".join([f"| {title} | what it says |", "|---|---|", *rows])
 
 
 def keys() -> str:
-    """Give the table of the keys that say how much is done, and how often."""
+    """Return the table of the keys that say how much is done, and how often."""
     rows = []
     for model, before, names in _KEYS:
         for name in names:
@@ -105,7 +105,7 @@ def into(page: str, marker: str, table: str) -> str:
 
 
 def reference(page: str) -> str:
-    """Give docs/reference.md with its tables made anew."""
+    """Return docs/reference.md with its tables made again."""
     tables = {
         "events": events(),
         "configuration errors": configuration_errors(),

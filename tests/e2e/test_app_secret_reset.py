@@ -26,7 +26,7 @@ __all__ = ["bao", "mount", "sandbox"]
 
 @pytest.fixture
 def scene(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Scene:
-    """Give the program before a mount in which every Page's token is right."""
+    """Return the program before a mount in which every Page's token is right."""
     made = Scene(tmp_path, sandbox, bao, mount)
     made.settle()
     return made
@@ -108,5 +108,5 @@ def _cycle(app: App, scene: Scene, clock: LeapingClock) -> Report:
 
 
 def _done(report: Report) -> set[tuple[str, str | None, str]]:
-    """Give what was done at the places, why, and what they serve."""
+    """Return what was done at the places, why, and what they serve."""
     return {(target.action.value, target.reason, target.served) for page in report.pages for target in page.stores}

@@ -44,13 +44,13 @@ UNSET = "PAGE_TOKEN_SYNC_TEST_UNSET"
 
 @pytest.fixture
 def empty(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Scene:
-    """Give the program before an empty mount."""
+    """Return the program before an empty mount."""
     return Scene(tmp_path, sandbox, bao, mount)
 
 
 @pytest.fixture
 def scene(empty: Scene) -> Scene:
-    """Give the program before a mount in which every Page's token is right."""
+    """Return the program before a mount in which every Page's token is right."""
     empty.settle()
     return empty
 
@@ -454,7 +454,7 @@ def test_a_migrated_page(empty: Scene) -> None:
 
 @pytest.fixture(scope="module")
 def thousand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, str]]:
-    """Give the program before a thousand Pages and a folder; the system user has lost one of them."""
+    """Return the program before a thousand Pages and a folder; the system user has lost one of them."""
     folder = tmp_path_factory.mktemp("thousand")
     with start(pages=1000) as sandbox:
         bad = sandbox.pages[437]["name"]

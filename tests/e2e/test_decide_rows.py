@@ -22,7 +22,7 @@ __all__ = ["aws", "aws_environment", "aws_server", "bao", "mount", "sandbox"]
 
 @pytest.fixture
 def vault(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Iterator[Vault]:
-    """Give the program with a fresh mount of a real OpenBao."""
+    """Return the program with a fresh mount of a real OpenBao."""
     store = {
         "type": "vault",
         "address": bao.url,
@@ -44,11 +44,11 @@ class Vault:
         self.world = rig.sandbox.world
 
     def page(self, name: str) -> Page:
-        """Give a Page of the sandbox."""
+        """Return a Page of the sandbox."""
         return next(page for page in self.world.pages.values() if page.name == name)
 
     def token(self, name: str) -> str:
-        """Give the token that Graph hands out for a Page now."""
+        """Return the token that Graph hands out for a Page now."""
         with self.world.lock:
             return self.world.page_token(self.page(name), self.world.tokens[self.world.user.token], peek=True).value
 

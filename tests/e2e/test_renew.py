@@ -57,7 +57,7 @@ class Renewing(Scene):
 
 @pytest.fixture
 def scene(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Renewing:
-    """Give five Pages in OpenBao, all as they should be, and a system user's token that never ends."""
+    """Return five Pages in OpenBao, all as they should be, and a system user's token that never ends."""
     scene = Renewing(tmp_path, sandbox, bao, mount)
     scene.settle()
     assert scene.kept["token"] == scene.old, "what never ends is not renewed"

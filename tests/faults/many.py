@@ -31,11 +31,11 @@ class LeapingClock(SystemClock):
         self.ahead = timedelta(0)
 
     def now(self) -> datetime:
-        """Give the wall clock's time, with all leaps."""
+        """Return the wall clock's time, with all leaps."""
         return super().now() + self.ahead
 
     def monotonic(self) -> float:
-        """Give the monotonic time, with all leaps."""
+        """Return the monotonic time, with all leaps."""
         return super().monotonic() + self.ahead.total_seconds()
 
 
@@ -58,7 +58,7 @@ class Results:
 
 
 def held(cycles: int, results: Results) -> str:
-    """Say what this process holds now: memory in KiB, threads, descriptors."""
+    """Return what this process holds now: memory in KiB, threads, descriptors."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return json.dumps(

@@ -40,7 +40,7 @@ class VaultHand:
         self._bao, self._mount, self._folder = bao, mount, folder
 
     def block(self, url: str, secrets: Path) -> dict[str, Any]:
-        """Give the store's configuration, with its server at ``url``."""
+        """Return the store's configuration, with its server at ``url``."""
         return {
             "type": "vault",
             "address": url,
@@ -61,7 +61,7 @@ class VaultHand:
         return Current(data["data"]["data"], about["custom_metadata"] or {}, about["current_version"])
 
     def history(self, name: str) -> list[Any]:
-        """Give the payloads that were ever written for a Page, the oldest first."""
+        """Return the payloads that were ever written for a Page, the oldest first."""
         path = f"{self._mount}/data/{self._folder}/{name}"
         held = self.held(name)
         numbers = range(1, held.versions + 1) if held else ()
@@ -77,7 +77,7 @@ class AwsHand:
         self._aws, self._folder = aws, folder
 
     def block(self, url: str, secrets: Path) -> dict[str, Any]:
-        """Give the store's configuration, with the service at ``url``."""
+        """Return the store's configuration, with the service at ``url``."""
         del secrets
         return {
             "type": "aws-secrets-manager",
@@ -101,7 +101,7 @@ class AwsHand:
         return Current(json.loads(value["SecretString"]), marks, len(versions))
 
     def labels(self, name: str) -> list[str]:
-        """Give the staging labels of a Page's secret."""
+        """Return the staging labels of a Page's secret."""
         described = self._aws.client.describe_secret(SecretId=f"{self._folder}/{name}")
         return sorted(label for labels in described["VersionIdsToStages"].values() for label in labels)
 
@@ -115,7 +115,7 @@ class FileHand:
         self._directory = directory
 
     def block(self, url: str, secrets: Path) -> dict[str, Any]:
-        """Give the store's configuration."""
+        """Return the store's configuration."""
         del url, secrets
         return {"type": "file", "directory": str(self._directory), "name": "{name}"}
 
@@ -176,11 +176,11 @@ class SmallWorld:
         self.rig.write(pages=self._pages(5, team="two"))
 
     def page(self, name: str) -> Any:
-        """Give a Page of the sandbox."""
+        """Return a Page of the sandbox."""
         return next(page for page in self.sandbox.world.pages.values() if page.name == name)
 
     def token(self, name: str) -> str:
-        """Give the token that Graph hands out for a Page now."""
+        """Return the token that Graph hands out for a Page now."""
         world = self.sandbox.world
         with world.lock:
             user = self.second if name == "rome" else world.user
@@ -191,7 +191,7 @@ class SmallWorld:
         return {name: self.hand.held(name) for name in WRITES}
 
     def broken(self) -> list[str]:
-        """Name the Pages whose stored token works no more, but for the one that was revoked."""
+        """Return the Pages whose stored token works no more, but for the one that was revoked."""
         world, found = self.sandbox.world, []
         for name, held in self.held().items():
             token = world.tokens.get(held.payload["access_token"]) if held else None
@@ -200,7 +200,7 @@ class SmallWorld:
         return found
 
     def unlike_wanted(self) -> list[str]:
-        """Say what in the store is not as a cycle wants it."""
+        """Return what in the store is not as a cycle wants it."""
         told = []
         for name, held in self.held().items():
             token = self.token(name)

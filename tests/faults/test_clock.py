@@ -55,7 +55,7 @@ class WallClock:
 
 @pytest.fixture
 def wall(tmp_path: Path) -> WallClock:
-    """Give a wall clock that can be set."""
+    """Return a wall clock that can be set."""
     if LIBRARY is None:
         pytest.skip("NOT TESTED: setting a process's wall clock needs the package libfaketime")
     return WallClock(tmp_path / "offset")
@@ -63,7 +63,7 @@ def wall(tmp_path: Path) -> WallClock:
 
 @pytest.fixture
 def shifted(wall: WallClock) -> Iterator[Zygote]:
-    """Give the process that forks, under that wall clock."""
+    """Return the process that forks, under that wall clock."""
     with zygote(wall.environment) as running:
         yield running
 
@@ -136,7 +136,7 @@ def test_suspended_between_cycles(forks: Zygote, tmp_path: Path, sandbox: Sandbo
 
 
 def test_suspended_inside_a_call(forks: Zygote, tmp_path: Path, sandbox: Sandbox) -> None:
-    """A sleep in the middle of a call, longer than its time-out, is a time-out at most, and the next cycle is well."""
+    """A sleep in the middle of a call, longer than its timeout, is a timeout at most, and the next cycle is well."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(schedule={"every": "1s"}, graph={"base_url": sandbox.url, "timeout": "2s"})
     daemon = Daemon(forks.run(tmp_path, "--config", str(rig.file), "run"))

@@ -37,7 +37,7 @@ HARD = ("gzip bomb", "endless body", "endless header line", "endless interim ans
 
 @pytest.fixture
 def scene(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Iterator[Scene]:
-    """Give a mount in which all is well."""
+    """Return a mount in which all is well."""
     made = Scene(tmp_path, sandbox, bao, mount)
     made.settle()
     yield made
@@ -46,7 +46,7 @@ def scene(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Iterator[Sc
 
 @pytest.fixture
 def account(tmp_path: Path, sandbox: Sandbox, aws: Aws) -> Iterator[Rig]:
-    """Give the program before an account of Secrets Manager in which all is well."""
+    """Return the program before an account of Secrets Manager in which all is well."""
     hand = AwsHand(aws, "pages")
     rig = Rig(tmp_path, sandbox, hand.block(aws.url, tmp_path))
     with build(load(rig.file), clock=SystemClock()) as app:

@@ -37,7 +37,7 @@ def _may_open(daemon: Daemon, count: int | None) -> None:
 
 @pytest.fixture
 def rig(sandbox: Sandbox) -> Iterator[Rig]:
-    """Give a configuration with a cycle each second and a state file, in a folder that everybody may enter."""
+    """Return a configuration with a cycle each second and a state file, in a folder that everybody may enter."""
     folder = Path(tempfile.mkdtemp(prefix="page-token-sync-"))
     folder.chmod(0o777)
     made = Rig(folder, sandbox, {"type": "file", "directory": str(folder / "secrets")})

@@ -20,7 +20,7 @@ __all__ = ["bao", "forks", "mount", "sandbox"]
 
 @pytest.fixture
 def scene(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Scene:
-    """Give a mount in which all is well."""
+    """Return a mount in which all is well."""
     made = Scene(tmp_path, sandbox, bao, mount)
     made.settle()
     return made

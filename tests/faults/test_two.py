@@ -24,7 +24,7 @@ __all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount", "san
 
 @pytest.fixture
 def hand(request: pytest.FixtureRequest, tmp_path: Path) -> Hand:
-    """Give the store that a test names."""
+    """Return the store that a test names."""
     match request.param:
         case "vault":
             return VaultHand(request.getfixturevalue("bao"), request.getfixturevalue("mount"), "pages")

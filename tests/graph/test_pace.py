@@ -19,7 +19,7 @@ from tests.support.graph_stage import NOW, Stage, ordinary
 
 
 def stage_with_quota(pages: int, limit: int = 200) -> Stage:
-    """Give a sandbox whose app has so many calls an hour."""
+    """Return a sandbox whose app has so many calls an hour."""
     stage = Stage(pages)
     stage.world.quotas.app = Rolling(limit)
     return stage
@@ -31,12 +31,12 @@ def made_up(count: int, *, urgent: bool = False) -> list[Ask]:
 
 
 def pool_of(stage: Stage, pools: Mapping[str, Pool]) -> Pool:
-    """Give the app's quota."""
+    """Return the app's quota."""
     return pools[app_pool(stage.world.app.id)]
 
 
 def used(stage: Stage) -> int:
-    """Give the calls of the last hour, as Meta counts them."""
+    """Return the calls of the last hour, as Meta counts them."""
     quota = stage.world.quotas.app
     assert quota is not None
     quota.used(stage.clock.now().timestamp())
@@ -44,7 +44,7 @@ def used(stage: Stage) -> int:
 
 
 def throttled(told: Mapping[Secret, TokenFacts | SourceError]) -> set[str]:
-    """Give the problems of those tokens that were not judged."""
+    """Return the problems of those tokens that were not judged."""
     return {one.problem.code for one in told.values() if isinstance(one, SourceError)}
 
 
@@ -148,7 +148,7 @@ def test_a_second_refusal_closes_the_app_for_longer() -> None:
 
 
 def test_a_full_app_lets_pages_be_read_and_system_users_be_known() -> None:
-    """From 95 per cent on only the app's own token is not used, and what is remembered of a system user counts."""
+    """From 95 percent on only the app's own token is not used, and what is remembered of a system user counts."""
     stage = Stage(3)
     facts = stage.source().user_tokens()["main"].verdict.facts
     assert facts is not None

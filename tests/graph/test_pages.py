@@ -18,22 +18,22 @@ from tests.support.graph_stage import Stage, ordinary
 
 
 def fetched(got: Mapping[str, Fetched | SourceError]) -> set[str]:
-    """Name the Pages whose token came."""
+    """Return the Pages whose token came."""
     return {name for name, one in got.items() if isinstance(one, Fetched)}
 
 
 def problems(got: Mapping[str, Fetched | SourceError]) -> dict[str, tuple[str, State, str]]:
-    """Give code, state and scope for each Page whose token did not come."""
+    """Return code, state and scope for each Page whose token did not come."""
     return {name: (one.problem.code, one.state, one.scope) for name, one in got.items() if isinstance(one, SourceError)}
 
 
 def items(request: httpx.Request) -> list[str]:
-    """Give the relative URLs of a batch; none for a single call."""
+    """Return the relative URLs of a batch; none for a single call."""
     return [item["relative_url"] for item in json.loads(parse_qs(request.content.decode()).get("batch", ["[]"])[0])]
 
 
 def batches(stage: Stage) -> list[int]:
-    """Give the sizes of the batches of Page reads so far."""
+    """Return the sizes of the batches of Page reads so far."""
     return [len(urls) for urls in map(items, stage.seen) if urls and not urls[0].startswith("debug_token")]
 
 
@@ -412,7 +412,7 @@ def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exce
 
 
 def test_a_graph_that_hangs_costs_a_cycle_no_more_than_its_patience() -> None:
-    """One time-out, and repeats for twice as long together; the stage hangs on through pauses of up to 2 and 4 s."""
+    """One timeout, and repeats for twice as long together; the stage hangs on through pauses of up to 2 and 4 s."""
     stage = Stage(300)
     stage.fault("hang")
     stage.source(workers=1).read(stage.pages())
@@ -420,7 +420,7 @@ def test_a_graph_that_hangs_costs_a_cycle_no_more_than_its_patience() -> None:
 
 
 def test_a_failure_now_and_then_does_not_make_graph_down() -> None:
-    """Any answer in between begins the count anew."""
+    """Any answer in between begins the count again."""
     stage = Stage(200)
     stage.fault("listing-empty")
     count = [0]
@@ -590,7 +590,7 @@ def test_a_list_that_is_refused_says_nothing_of_lists() -> None:
 
 
 def page_token(stage: Stage, page_id: str) -> str:
-    """Give a Page's token as the sandbox gives it."""
+    """Return a Page's token as the sandbox gives it."""
     answer = stage.source().read(stage.pages(ids=[page_id]))
     (one,) = answer.values()
     assert isinstance(one, Fetched)

@@ -51,7 +51,7 @@ def test_what_an_app_has_used_is_read_or_says_nothing(text: str | None, used: fl
 
 
 def test_quotas_of_pages_and_businesses_are_read() -> None:
-    """Each has an id, a type, per cents and minutes; an odd row spoils no other."""
+    """Each has an id, a type, percent and minutes; an odd row spoils no other."""
     rows = {"1": [{**PAGES, "estimated_time_to_regain_access": 12}, 7, {}, {"call_count": 5}], "2": "x", "3": [None]}
     found = list(business_usage(json.dumps(rows)))
     assert [(quota.id, quota.type, quota.used, quota.minutes) for quota in found] == [

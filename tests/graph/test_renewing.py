@@ -15,7 +15,7 @@ DAY = 86_400
 
 
 def exchanges(stage: Stage) -> list[httpx.Request]:
-    """Give the requests for a new token."""
+    """Return the requests for a new token."""
     return [request for request in stage.seen if "/oauth/" in str(request.url)]
 
 

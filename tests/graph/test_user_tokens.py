@@ -16,7 +16,7 @@ UNREADABLE = CredentialError("file /run/secrets/x: no such file")
 
 
 def codes(user_token: SystemUserToken) -> tuple[State, list[str], list[str]]:
-    """Give state, problems and notices of a system user's token."""
+    """Return state, problems and notices of a system user's token."""
     verdict = user_token.verdict
     return verdict.state, [one.code for one in verdict.problems], [one.code for one in verdict.notices]
 

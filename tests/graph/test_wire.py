@@ -19,7 +19,7 @@ from tests.support.graph_stage import ordinary
 
 
 def source_for(sandbox: Sandbox, timeout: float = 5) -> Source:
-    """Give a source with the sandbox's credentials."""
+    """Return a source with the sandbox's credentials."""
     world = sandbox.world
     return GraphSource(
         http=Http(),
@@ -31,7 +31,7 @@ def source_for(sandbox: Sandbox, timeout: float = 5) -> Source:
 
 
 def pages_of(sandbox: Sandbox) -> list[Page]:
-    """Give the sandbox's Pages as a configuration has them."""
+    """Return the sandbox's Pages as a configuration has them."""
     template = PayloadTemplate.parse("{token}", {})
     app_id = sandbox.world.app.id
     return [
@@ -52,7 +52,7 @@ def test_pages_and_facts_come_over_the_wire() -> None:
 
 @pytest.mark.parametrize("fault", ["drip-headers", "drip-body", "hang", "cut", "close"])
 def test_a_bad_wire_ends_in_time_with_nothing_concluded(fault: str) -> None:
-    """Drips, hangs and cuts cost at most three time-outs, and make nothing valid or invalid."""
+    """Drips, hangs and cuts cost at most three timeouts, and make nothing valid or invalid."""
     with start(pages=30) as sandbox:
         switch_on(sandbox.world, fault)
         start_time = time.monotonic()

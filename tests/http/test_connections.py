@@ -23,7 +23,7 @@ TOKEN = "EAAGcanarycanarycanary"
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    """Give a client that is closed at the end."""
+    """Return a client that is closed at the end."""
     client = Http()
     yield client
     client.close()
@@ -93,7 +93,7 @@ def test_a_write_on_a_dead_connection_is_not_sent_anew(http: Http) -> None:
 
 
 def test_a_read_that_a_new_connection_loses_too_is_given_up(http: Http) -> None:
-    """Trying anew ends with the first new connection."""
+    """Trying again ends with the first new connection."""
 
     def cut(server: Wire, sock: socket.socket, number: int) -> None:
         server.hear(sock, number)
@@ -172,12 +172,12 @@ def test_nothing_is_logged(http: Http, caplog) -> None:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Give a private certificate authority."""
+    """Return a private certificate authority."""
     return trustme.CA()
 
 
 def tls_server(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    """Give what a server needs to prove that it is ``name``."""
+    """Return what a server needs to prove that it is ``name``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     return context

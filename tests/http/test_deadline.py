@@ -18,7 +18,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    """Give a client that is closed at the end."""
+    """Return a client that is closed at the end."""
     client = Http()
     yield client
     client.close()
@@ -63,7 +63,7 @@ def never_gets_to_the_answer(server: Wire, sock: socket.socket, number: int) -> 
     [silent, hangs_after_the_request, drips_the_head, drips_the_body, stops_in_the_body, never_gets_to_the_answer],
 )
 def test_the_whole_answer_has_one_deadline(http: Http, talk) -> None:
-    """A peer that hangs or drips is cut off when the time-out as a whole is over."""
+    """A peer that hangs or drips is cut off when the timeout as a whole is over."""
     with wire(talk) as server:
         start = time.monotonic()
         with pytest.raises(HttpError) as caught:

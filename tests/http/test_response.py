@@ -18,7 +18,7 @@ from tests.support.wire import OK, Wire, answering, once, reset, wire
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    """Give a client that is closed at the end."""
+    """Return a client that is closed at the end."""
     client = Http()
     yield client
     client.close()

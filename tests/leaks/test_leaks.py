@@ -28,7 +28,7 @@ _SLOW = {"slow": "slow=50"}
 
 
 def secrets_of(sandbox: Sandbox, *others: str) -> list[str]:
-    """Give every secret of a sandbox: all tokens that it ever issued, their proofs, the app secret; and the others."""
+    """Return every secret of a sandbox: all tokens that it ever issued, their proofs, the app secret; and the others."""
     tokens = list(sandbox.world.tokens)
     proofs = [proof(token, sandbox.app_secret) for token in tokens]
     app_token = f"{sandbox.app_id}|{sandbox.app_secret}"
@@ -36,7 +36,7 @@ def secrets_of(sandbox: Sandbox, *others: str) -> list[str]:
 
 
 def seen(folder: Path) -> str:
-    """Give the text of every file in a folder, as the disk holds it."""
+    """Return the text of every file in a folder, as the disk holds it."""
     return "\n".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
 
 
@@ -50,7 +50,7 @@ def must_not_leak(ran: Ran, secrets: list[str], *further: str) -> None:
 
 @pytest.fixture
 def rig(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Rig:
-    """Give the program at log level debug, with a real OpenBao behind an AppRole, and a folder for temporary files."""
+    """Return the program at log level debug, with a real OpenBao behind an AppRole, and a folder for temporary files."""
     rules = f'path "{mount}/*" {{ capabilities = ["create", "read", "update", "patch", "list", "delete"] }}'
     login, role_id, secret_id = bao.approle(bao.policy(rules))
     store = {
@@ -109,7 +109,7 @@ class _Echo(BaseHTTPRequestHandler):
 
 @pytest.fixture(params=[200, 307, 400, 403, 404, 500])
 def echo(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the address of a service that quotes every secret it is sent, with one status for all."""
+    """Return the address of a service that quotes every secret it is sent, with one status for all."""
     handler = type("Echo", (_Echo,), {"status": request.param})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -32,7 +32,7 @@ _CODES = (
 
 @pytest.fixture
 def rig(aws: Aws, sandbox: Sandbox, tmp_path: Path) -> Rig:
-    """Give the program at log level debug, with Secrets Manager as its store, and a folder for temporary files."""
+    """Return the program at log level debug, with Secrets Manager as its store, and a folder for temporary files."""
     (tmp_path / "tmp").mkdir()
     store = {
         "type": "aws-secrets-manager",
@@ -69,7 +69,7 @@ def test_no_fault_of_the_wire_to_aws_makes_a_secret_show(rig: Rig, aws: Aws, san
 
 @pytest.fixture
 def as_role(rig: Rig, aws_environment: Path) -> Rig:
-    """Give the program with a profile that has a session token, and that assumes a role by an external id."""
+    """Return the program with a profile that has a session token, and that assumes a role by an external id."""
     aws_environment.write_text(aws_environment.read_text() + f"aws_session_token = {PROFILE_TOKEN}\n")
     rig.secret("external_id", EXTERNAL)
     external = {"file": str(rig.folder / "external_id")}
@@ -133,7 +133,7 @@ def test_an_aws_that_quotes_its_requests_is_not_repeated(as_role: Rig, aws: Aws,
 
 
 def test_a_daemon_whose_aws_quotes_its_requests_shows_no_secret(as_role: Rig, aws: Aws, sandbox: Sandbox) -> None:
-    """The same of a ``run`` in whose cycles tokens are replaced, and the role's session is refused and had anew."""
+    """The same of a ``run`` in whose cycles tokens are replaced, and the role's session is refused and had again."""
     session, world = Session(aws), sandbox.world
     with daemon(as_role) as (log, said):
         wait_for_cycles(log, 1)

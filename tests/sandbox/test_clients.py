@@ -124,7 +124,7 @@ class TestPythonFacebookApi:
 
     @pytest.fixture
     def graph(self, sandbox):
-        """Give its client, which sends proofs where it authenticates."""
+        """Return its client, which sends proofs where it authenticates."""
         return pyfacebook.GraphAPI(
             app_id=sandbox.app_id,
             app_secret=sandbox.app_secret,

@@ -24,7 +24,7 @@ def response(url: str, status: int, body: dict[str, Any]) -> AWSResponse:
 
 
 def handler(send: Send) -> Callable[..., AWSResponse]:
-    """Give what botocore calls before it sends, and whose answer it takes in place of the network's."""
+    """Return what botocore calls before it sends, and whose answer it takes in place of the network's."""
 
     def before_send(request: Any, **_: Any) -> AWSResponse:
         target = request.headers["X-Amz-Target"]

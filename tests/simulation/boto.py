@@ -1,6 +1,6 @@
 """boto3 as the simulation runs it: whole, but with the simulation's clock, and without doing the same work ten thousand times.
 
-Most of a simulated life's time was botocore's, which makes each client and its thousand event handlers anew. What is kept
+Most of a simulated life's time was botocore's, which makes each client and its thousand event handlers again. What is kept
 here from one client to the next follows from its arguments alone, so that no life learns anything of another.
 """
 
@@ -32,7 +32,7 @@ _original_takes_keywords: Callable[[Any], bool] = hooks.accepts_kwargs
 
 @contextmanager
 def aws_apart() -> Iterator[None]:
-    """Give boto3 credentials and a clock of the simulation's, and nothing of this machine's."""
+    """Return boto3 credentials and a clock of the simulation's, and nothing of this machine's."""
     _whole()
     clock = SimpleNamespace(**{**vars(time), "sleep": TimeOfLives.sleep})
     exchanged: tuple[tuple[object, str, object], ...] = (
@@ -75,6 +75,6 @@ _ALIASER = hooks.EventAliaser(None)
 
 
 def _takes_keywords(handler: Any) -> bool:
-    """Say what the library asks of each handler; a function's own code says it many times faster than its signature."""
+    """Return what the library asks of each handler; a function's own code says it many times faster than its signature."""
     code = getattr(handler, "__code__", None)
     return _original_takes_keywords(handler) if code is None else bool(code.co_flags & inspect.CO_VARKEYWORDS)

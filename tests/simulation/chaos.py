@@ -81,7 +81,7 @@ class Chaos:
             self._path = None
 
     def calm(self) -> None:
-        """Give back what people, not the daemon, would have to give back."""
+        """Return back what people, not the daemon, would have to give back."""
         self._refuse = None
         self._lurking = 0.0
         self.world.app.blocked = False
@@ -93,7 +93,7 @@ class Chaos:
             restore_page(self.world, page)
 
     def aws_refusal(self) -> str | None:
-        """Give the error that AWS answers with now, if it does."""
+        """Return the error that AWS answers with now, if it does."""
         if self._refuse is None or self.simulation.time > self._refuse[1]:
             return None
         return self._refuse[0] if self.chance.random() < 0.6 else None

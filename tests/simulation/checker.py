@@ -97,7 +97,7 @@ class Checker:
     writers: dict[tuple[str, str, str], str] = field(default_factory=dict)
     """The instance that wrote each version that one of ours wrote."""
     removed: dict[tuple[str, str], float] = field(default_factory=dict)
-    """When each was last removed with all its versions, whose numbers then begin anew."""
+    """When each was last removed with all its versions, whose numbers then begin again."""
     reports: int = 0
 
     def fail(self, invariant: str, *words: object) -> None:
@@ -215,7 +215,7 @@ class Checker:
             self.fail("I4", owner, "was told of a confirmed write at", store, path, "and there is", _about(held))
 
     def _meddled(self, owner: Life, store: str, path: str, since: float) -> bool:
-        """Say whether anybody else changed this since then."""
+        """Check whether anybody else changed this since then."""
         return any(when >= since and other is not owner for when, other in self.others.get((store, path), []))
 
     # Reports.
@@ -282,7 +282,7 @@ class Checker:
     # The end.
 
     def unlike_wanted(self, report: Report) -> Iterator[str]:
-        """Say what is not as wanted after all faults have ended, humans apart (I5)."""
+        """Return what is not as wanted after all faults have ended, humans apart (I5)."""
         for page in report.pages:
             told = {problem.code for problem in page.problems}
             yield from (why for entry in page.stores for why in self._unlike_entry(report, page, entry, told))

@@ -39,7 +39,7 @@ class Site:
     stores: MakeStores
     lurks: Callable[[Life], None]
     credentials: Callable[[], tuple[str, Mapping[str, str]]]
-    """Gives the app's secret and the system users' tokens, as the files hold them now."""
+    """Return the app's secret and the system users' tokens, as the files hold them now."""
 
 
 @dataclass

@@ -68,7 +68,7 @@ class Change:
 
 
 def refused(status: int, *texts: str) -> Said:
-    """Give an error as Vault does."""
+    """Return an error as Vault does."""
     return Said(status, {"errors": list(texts)}, bare=True)
 
 
@@ -91,7 +91,7 @@ def metadata(secret: Secret | None) -> Said:
 
 
 def described(secret: Secret) -> Json:
-    """Give a secret's metadata, as its own endpoint and the detailed listing do."""
+    """Return a secret's metadata, as its own endpoint and the detailed listing do."""
     return {
         "cas_required": False,
         "created_time": secret.created,

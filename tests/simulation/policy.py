@@ -32,7 +32,7 @@ def parse(text: str) -> Rules:
 
 @lru_cache(maxsize=4096)
 def allowed(policies: tuple[Rules, ...], path: str) -> frozenset[str]:
-    """Give the capabilities on a path: {"deny"} for none, {"root"} for all."""
+    """Return the capabilities on a path: {"deny"} for none, {"root"} for all."""
     best, caps = -1, frozenset[str]()
     for rules in policies:
         for pattern, granted in rules:
@@ -49,7 +49,7 @@ def allowed(policies: tuple[Rules, ...], path: str) -> frozenset[str]:
 
 @lru_cache
 def covers_below(policies: tuple[Rules, ...], prefix: str) -> bool:
-    """Say whether anything at all is allowed below a prefix, which is what lets a token see a mount."""
+    """Check whether anything at all is allowed below a prefix, which is what lets a token see a mount."""
     return any(
         "root" in caps
         or (

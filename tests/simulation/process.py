@@ -172,7 +172,7 @@ class Life:
         self.heard.setdefault(token, []).append(heard)
 
     def last_heard(self, token: str) -> Heard | None:
-        """Give Meta's last word on a token to this daemon."""
+        """Return Meta's last word on a token to this daemon."""
         words = self.heard.get(token)
         return words[-1] if words else None
 
@@ -211,11 +211,11 @@ class LifeClock:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def now(self) -> datetime:
-        """Give this machine's wall clock's time."""
+        """Return this machine's wall clock's time."""
         return self.life.simulation.now() + self.set_by
 
     def monotonic(self) -> float:
-        """Give seconds that never go backwards."""
+        """Return seconds that never go backwards."""
         return self.life.simulation.time
 
     def sleep(self, seconds: float) -> None:

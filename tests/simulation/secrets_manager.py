@@ -57,7 +57,7 @@ class Secret:
         return self.versions[self.current].text if self.current is not None else None
 
     def stages(self) -> dict[str, list[str]]:
-        """Give each version's labels, for the versions that have any."""
+        """Return each version's labels, for the versions that have any."""
         found: dict[str, list[str]] = {}
         for label, version in self.labels.items():
             found.setdefault(version, []).append(label)
@@ -351,7 +351,7 @@ Fault = Literal["throttled", "internal"]
 
 
 def hash_of(text: str) -> int:
-    """Give a number that follows from the text alone, in every process."""
+    """Return a number that follows from the text alone, in every process."""
     return sum(ord(letter) * 31**target for target, letter in enumerate(text[-40:]))
 
 

@@ -142,7 +142,7 @@ class VaultHttp(Http):
 def aws_send(
     life: Life, store: str, model: SecretsManager, throttled: Callable[[], str | None]
 ) -> Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]]]:
-    """Give what boto3's requests go by; ``throttled`` names an error that AWS gives in place of an answer."""
+    """Return what boto3's requests go by; ``throttled`` names an error that AWS gives in place of an answer."""
     url = "https://secretsmanager.simulated"
 
     def send(operation: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:

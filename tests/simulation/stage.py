@@ -116,7 +116,7 @@ class Stage:
         )
 
     def truth(self, store: str, path: str) -> Current | None:
-        """Give what a store holds in truth."""
+        """Return what a store holds in truth."""
         return of_aws(self.aws.secrets.get(path)) if store == "aws" else of_vault(self.vault.secret(f"kv/{path}"))
 
     def _vault(self) -> Vault:

@@ -59,11 +59,11 @@ class Simulation:
         self._main.acquire()
 
     def now(self) -> datetime:
-        """Give the true wall clock's time."""
+        """Return the true wall clock's time."""
         return NOON + timedelta(seconds=self.time)
 
     def unix(self) -> float:
-        """Give the true time in unix seconds."""
+        """Return the true time in unix seconds."""
         return _UNIX_NOON + self.time
 
     def note(self, *words: object) -> None:
@@ -130,7 +130,7 @@ class Simulation:
         self.over = True
 
     def _next(self) -> None:
-        """Give the turn away for good: to the next actor, or back to ``run`` where none is left."""
+        """Return the turn away for good: to the next actor, or back to ``run`` where none is left."""
         while self._queue:
             due = heapq.heappop(self._queue)
             if not self.over:

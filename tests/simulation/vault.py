@@ -173,7 +173,7 @@ class Vault:
         return self._commits if node is self._leader else bisect.bisect_right(node.reached, self.unix())
 
     def secret(self, key: str, *, at: int | None = None) -> Secret | None:
-        """Give a secret by mount and path, as of the newest entry or of this one."""
+        """Return a secret by mount and path, as of the newest entry or of this one."""
         history = self._history.get(key, [])
         target = len(history) if at is None else bisect.bisect_right(history, at, key=lambda entry: entry[0])
         return history[target - 1][1] if target else None

@@ -100,7 +100,7 @@ class TestVaultDetailed(StoreContract, EmptyContract, DeletedContract):
 
     @pytest.fixture
     def rig(self) -> ModelRig:
-        """Give a fresh mount."""
+        """Return a fresh mount."""
         return ModelRig(ModelOfBao(indexed=False))  # type: ignore[arg-type]
 
 
@@ -109,7 +109,7 @@ class TestVaultPlain(StoreContract, EmptyContract, DeletedContract):
 
     @pytest.fixture
     def rig(self) -> ModelRig:
-        """Give a fresh mount."""
+        """Return a fresh mount."""
         return ModelRig(ModelOfBao(), detailed=False)  # type: ignore[arg-type]
 
 
@@ -118,7 +118,7 @@ class TestVaultCluster(StoreContract, EmptyContract, DeletedContract):
 
     @pytest.fixture
     def rig(self) -> ModelRig:
-        """Give a fresh mount."""
+        """Return a fresh mount."""
         bao = ModelOfBao(nodes=3)
         bao.model.lag = lambda: bao.model.random.uniform(0.001, 0.02)
         return ModelRig(bao)  # type: ignore[arg-type]
@@ -165,5 +165,5 @@ class TestAws(MarkedFromTheFirst, RawTextContract, EmptyContract):
 
     @pytest.fixture
     def rig(self, aws_environment: Path) -> AwsModelRig:
-        """Give an empty account."""
+        """Return an empty account."""
         return AwsModelRig(ModelOfAws())  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ FOREIGN = {"managed-by": "terraform", "team": "identity"}
 
 @pytest.fixture
 def rig(bao: Bao) -> VaultRig:
-    """Give a fresh mount with a credential of somebody else's."""
+    """Return a fresh mount with a credential of somebody else's."""
     rig = VaultRig(bao)
     rig.plant(rig.key("user"), {"token": "old", "note": "theirs"}, FOREIGN)
     return rig
@@ -41,14 +41,14 @@ def rig(bao: Bao) -> VaultRig:
 
 @pytest.fixture
 def way(bao: Bao) -> Iterator[Between]:
-    """Give the proxy before the server."""
+    """Return the proxy before the server."""
     with between(bao.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def store(rig: VaultRig, way: Between) -> Iterator[VaultStore]:
-    """Give a store that goes through the proxy, on a clock that need not be waited for."""
+    """Return a store that goes through the proxy, on a clock that need not be waited for."""
     store = VaultStore("vault", rig.settings(address=way.url, timeout=5), clock=LeapingClock())
     store.begin()
     yield store
@@ -75,7 +75,7 @@ def test_answer_that_is_lost_is_settled_by_reading(
 
 
 def test_answer_that_never_comes_may_have_taken_effect(rig: VaultRig, way: Between, store: VaultStore) -> None:
-    """Where every answer is cut off the time-out ends it, and what is told is that it may have been done."""
+    """Where every answer is cut off the timeout ends it, and what is told is that it may have been done."""
     key = rig.key("user")
     way.rule = times(10**6, Deed.CUT, "POST", "/data/")
     assert failed(renew(store, key)).maybe_written
@@ -134,7 +134,7 @@ def test_kv_version_1_is_refused(bao: Bao) -> None:
 
 @pytest.fixture
 def account(aws: Aws) -> AwsRig:
-    """Give an account with a credential of somebody else's."""
+    """Return an account with a credential of somebody else's."""
     rig = AwsRig(aws)
     rig.plant(rig.key("user"), {"token": "old", "note": "theirs"})
     rig.add_foreign_mark(rig.key("user"), "team", "identity")

@@ -12,7 +12,7 @@ MESH = 16
 
 
 def proof(token: str, app_secret: str) -> str:
-    """Give the ``appsecret_proof`` of a token, which is as secret as it."""
+    """Return the ``appsecret_proof`` of a token, which is as secret as it."""
     return hmac.new(app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()
 
 
@@ -27,7 +27,7 @@ class Net:
                     self._pieces.setdefault(form[start : start + MESH], number)
 
     def catches(self, text: str) -> list[str]:
-        """Give every piece of a secret that stands in the text, as the number of its secret and where it stands."""
+        """Return every piece of a secret that stands in the text, as the number of its secret and where it stands."""
         found = []
         for start in range(len(text) - MESH + 1):
             number = self._pieces.get(text[start : start + MESH])

@@ -13,11 +13,11 @@ class PassingClock:
         self.slept: list[float] = []
 
     def now(self) -> datetime:
-        """Give the wall clock's time."""
+        """Return the wall clock's time."""
         return datetime(2026, 11, 25, tzinfo=UTC) + timedelta(seconds=self.passed)
 
     def monotonic(self) -> float:
-        """Give the seconds slept so far."""
+        """Return the seconds slept so far."""
         return self.passed
 
     def sleep(self, seconds: float) -> None:

@@ -29,7 +29,7 @@ def loaded(folder: Path, text: str | bytes, **others: str) -> Config:
 
 
 def errors(folder: Path, text: str | bytes, **others: str) -> list[str]:
-    """Give every error of the files in full, without the folder; an empty list where there is none."""
+    """Return every error of the files in full, without the folder; an empty list where there is none."""
     try:
         loaded(folder, text, **others)
     except ConfigErrors as found:
@@ -38,7 +38,7 @@ def errors(folder: Path, text: str | bytes, **others: str) -> list[str]:
 
 
 def with_(old: str, new: str) -> str:
-    """Give the good file with one piece of it changed."""
+    """Return the good file with one piece of it changed."""
     if old not in GOOD:
         raise ValueError(old)
     return GOOD.replace(old, new)

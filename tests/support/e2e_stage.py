@@ -16,7 +16,7 @@ from tests.support.services.bao import Bao
 
 
 def vault_store(bao: Bao, mount: str, token: Path) -> dict[str, Any]:
-    """Give a store's block for a mount, with the token in a file."""
+    """Return a store's block for a mount, with the token in a file."""
     trust = {"ca_file": str(bao.ca)} if bao.ca else {}
     return {
         "type": "vault",
@@ -45,11 +45,11 @@ class Scene:
         return {page["name"]: page["id"] for page in self.rig.sandbox.pages}
 
     def page(self, name: str) -> Page:
-        """Give a Page of the sandbox."""
+        """Return a Page of the sandbox."""
         return self.world.pages[self.ids[name]]
 
     def token(self, name: str) -> str:
-        """Give the token that Graph hands out for a Page now."""
+        """Return the token that Graph hands out for a Page now."""
         with self.world.lock:
             return self.world.page_token(self.page(name), self.world.tokens[self.world.user.token], peek=True).value
 
@@ -109,7 +109,7 @@ def assert_stores_told(ran: Ran, error: str, *words: str) -> None:
 
 
 def actions(ran: Ran, *, but: str = "") -> set[tuple[str, str]]:
-    """Give what was done and what is served at the places of every Page but one."""
+    """Return what was done and what is served at the places of every Page but one."""
     return {
         (target["action"], target["served"])
         for page in ran.report["pages"]
@@ -119,5 +119,5 @@ def actions(ran: Ran, *, but: str = "") -> set[tuple[str, str]]:
 
 
 def ended(ran: Ran) -> tuple[int, str]:
-    """Give exit code and result."""
+    """Return exit code and result."""
     return ran.code, ran.report["result"]

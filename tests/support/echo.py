@@ -11,7 +11,7 @@ _turn = count()
 
 
 def quoting(headers: Mapping[str, str], path: str, body: str) -> bytes:
-    """Give an error that quotes a request in each of its fields."""
+    """Return an error that quotes a request in each of its fields."""
     said = f"Malformed access token {headers} {path} {body}"
     error = {
         "message": said,
@@ -25,12 +25,12 @@ def quoting(headers: Mapping[str, str], path: str, body: str) -> bytes:
 
 
 def quoting_xml(headers: Mapping[str, str], body: str) -> bytes:
-    """Give the same as an error of STS's."""
+    """Return the same as an error of STS's."""
     said = re.sub("[<>&]", " ", f"{headers} {body}")
     return f"<ErrorResponse><Error><Code>{word(said)}</Code><Message>{said}</Message></Error></ErrorResponse>".encode()
 
 
 def word(said: str) -> str:
-    """Give one of the long words in what was said, the next one each time: what looks like a code may be a token."""
+    """Return one of the long words in what was said, the next one each time: what looks like a code may be a token."""
     words = re.findall(r"[A-Za-z]\w{15,}", said)
     return words[next(_turn) % len(words)] if words else said

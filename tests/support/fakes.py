@@ -53,11 +53,11 @@ class StillClock:
         self.stopping = False
 
     def now(self) -> datetime:
-        """Give the wall clock's time."""
+        """Return the wall clock's time."""
         return NOW + timedelta(seconds=self.passed)
 
     def monotonic(self) -> float:
-        """Give the seconds passed so far."""
+        """Return the seconds passed so far."""
         return self.passed
 
     def sleep(self, seconds: float) -> None:
@@ -113,13 +113,13 @@ class World:
     exchanged: list[Secret] = field(default_factory=list)
 
     def token(self, page: Page) -> Secret:
-        """Give a Page's token of now."""
+        """Return a Page's token of now."""
         token = Secret(f"EAA-{page.name}-{self.generation}-{'z' * 12}")
         self.owners[token] = page.id
         return token
 
     def facts(self, token: Secret) -> TokenFacts:
-        """Say what a token is."""
+        """Return what a token is."""
         if token in self.users and token not in self.dead:
             return replace(self.users[token], asked_at=self.clock.now())
         if token in self.dead or token not in self.owners:
@@ -128,11 +128,11 @@ class World:
         return facts(asked_at=self.clock.now(), profile_id=self.owners[token], expires_at=ends)
 
     def user_facts(self, **changes: Any) -> TokenFacts:
-        """Say what a system user's token is."""
+        """Return what a system user's token is."""
         return facts(**{"type": "SYSTEM_USER", "app_id": APP_ID, "user_id": USER_ID, "profile_id": None, **changes})
 
     def exchange(self) -> Secret:
-        """Give a new token of the system user."""
+        """Return a new token of the system user."""
         new = Secret(f"EAA-user-{len(self.exchanged)}-{'y' * 12}")
         self.exchanged.append(new)
         ends = self.clock.now() + timedelta(days=60)
@@ -175,7 +175,7 @@ class GraphInMemory:
 
     @property
     def short_lists(self) -> frozenset[str]:
-        """Give no list."""
+        """Return no list."""
         return frozenset()
 
     @property
@@ -184,21 +184,21 @@ class GraphInMemory:
         return {}
 
     def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
-        """Say which tokens are taken: dead ones and those that the world refuses are not."""
+        """Return which tokens are taken: dead ones and those that the world refuses are not."""
         self._world.probed.append(frozenset(pages))
         self._called("probe")
         refused = self._world.dead | self._world.refused
         return {token: "refused" if token in refused else "answered" for token in pages}
 
     def exchange(self, system_user: str) -> Secret | SourceError:
-        """Give a new token, or the error under ``exchange``."""
+        """Return a new token, or the error under ``exchange``."""
         self._called("exchange")
         return self._world.errors.get("exchange") or self._world.exchange()
 
     def read(
         self, pages: Sequence[Page], *, individually: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
     ) -> Mapping[str, Fetched | SourceError]:
-        """Give each Page's token, or the error under its name or its system user's."""
+        """Return each Page's token, or the error under its name or its system user's."""
         self._called("read")
         self._world.read.append(frozenset(page.name for page in pages))
         self._world.individually.append(individually)
@@ -213,7 +213,7 @@ class GraphInMemory:
         }
 
     def debug(self, app: str, asks: Sequence[Ask]) -> Mapping[Secret, TokenFacts | SourceError]:
-        """Say what each token is, or the error of the app; what the quota leaves no room for is not asked."""
+        """Return what each token is, or the error of the app; what the quota leaves no room for is not asked."""
         left = self._world.quota
         tokens = [ask.token for number, ask in enumerate(asks) if left is None or ask.urgent or number < left]
         self._world.asked.append(frozenset(tokens))

@@ -115,7 +115,7 @@ def zygote(environment: Mapping[str, str] | None = None) -> Iterator[Zygote]:
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Zygote]:
-    """Give the process that forks, one for a module's tests."""
+    """Return the process that forks, one for a module's tests."""
     with zygote() as running:
         yield running
 

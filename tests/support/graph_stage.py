@@ -44,11 +44,11 @@ class FakeClock:
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
-        """Give a fixed day, moved by what has passed."""
+        """Return a fixed day, moved by what has passed."""
         return NOW + timedelta(seconds=self.seconds)
 
     def monotonic(self) -> float:
-        """Give the seconds that have passed."""
+        """Return the seconds that have passed."""
         return self.seconds
 
     def sleep(self, seconds: float) -> None:
@@ -87,7 +87,7 @@ class Stage:
             switch_on(self.world, name)
 
     def pages(self, user: str = "main", app: str = "messenger", ids: Sequence[str] | None = None) -> list[Page]:
-        """Give the sandbox's Pages as the configuration has them."""
+        """Return the sandbox's Pages as the configuration has them."""
         template = PayloadTemplate.parse({"token": "{token}"}, {})
         return [
             Page(page.id, f"{user}-{page.name}", user, app, self.world.app.id, (), template)
@@ -106,7 +106,7 @@ class Stage:
         pools: Mapping[str, Pool] = NO_POOLS,
         known: Mapping[tuple[str, str], TokenFacts] = NOTHING_KNOWN,
     ) -> GraphSource:
-        """Give the source of a new cycle, with the sandbox's credentials unless others are given."""
+        """Return the source of a new cycle, with the sandbox's credentials unless others are given."""
         own_app = AppCredentials("messenger", self.world.app.id, secret or Secret(self.world.app.secret))
         own_user = SystemUserCredentials("main", "messenger", token or Secret(self.world.user.token))
         return GraphSource(

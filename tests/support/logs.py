@@ -18,7 +18,7 @@ class Daemon:
         self._seen = 0
 
     def so_far(self) -> list[dict[str, Any]]:
-        """Give what was logged since the last time."""
+        """Return what was logged since the last time."""
         fresh = self.child.stdout.read_text().split("\n")[self._seen : -1]
         self._seen += len(fresh)
         return [json.loads(text) for text in fresh]

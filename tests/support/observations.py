@@ -53,7 +53,7 @@ repeatable = settings(deadline=None, derandomize=True, max_examples=200)
 
 
 def mostly(right: Any, *others: Any) -> st.SearchStrategy[Any]:
-    """Give the right value most of the time, and now and then another."""
+    """Return the right value most of the time, and now and then another."""
     return st.sampled_from([right] * 4 * len(others) + [*others])
 
 

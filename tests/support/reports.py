@@ -51,7 +51,7 @@ def account(
 def entry(
     there: Current, *, candidate: Candidate | None = None, outcome: Outcome | None = None, of_page: Page = PAGE
 ) -> Any:
-    """Give the one entry of a Page's one place; after writing where an outcome is given."""
+    """Return the one entry of a Page's one place; after writing where an outcome is given."""
     candidate = candidate or fetched()
     target = TargetPlan(KEY, there, decided(candidate, there, of_page))
     outcomes = None if outcome is None else {KEY: outcome}

@@ -46,7 +46,7 @@ class Rig(Protocol):
         ...
 
     def key(self, name: str) -> Key:
-        """Give the place of a Page of this name, inside what ``owned`` can reach."""
+        """Return the place of a Page of this name, inside what ``owned`` can reach."""
         ...
 
     def bad_key(self) -> Key:
@@ -66,11 +66,11 @@ class Rig(Protocol):
         ...
 
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
-        """Give the entries of the mark map that are not ours, as the service holds them."""
+        """Return the entries of the mark map that are not ours, as the service holds them."""
         ...
 
     def versions(self, key: Key) -> Sequence[str]:
-        """Name each version of the payload that ever was, as the service numbers them."""
+        """Return each version of the payload that ever was, as the service numbers them."""
         ...
 
     def delete(self, key: Key) -> None:
@@ -112,14 +112,14 @@ def stored(store: Store, key: Key) -> Stored:
 
 
 def written(answer: Written | StoreError) -> Written:
-    """Give the answer of a write that must have been done and read back."""
+    """Return the answer of a write that must have been done and read back."""
     assert isinstance(answer, Written), answer
     assert answer.confirmed
     return answer
 
 
 def failed(answer: object, reason: str | None = None) -> StoreError:
-    """Give the answer of a call that must have failed, for this reason."""
+    """Return the answer of a call that must have failed, for this reason."""
     assert isinstance(answer, StoreError), answer
     assert reason in (None, answer.error_code), answer
     assert answer.message
@@ -149,7 +149,7 @@ class StoreContract:
 
     @pytest.fixture
     def store(self, rig: Rig) -> Any:
-        """Give the store under test, in its first cycle, and close it afterwards."""
+        """Return the store under test, in its first cycle, and close it afterwards."""
         store = rig.make_store()
         store.begin()
         yield store
@@ -721,7 +721,7 @@ class DeletedContract:
     """What holds where a deleted secret keeps its place and its versions."""
 
     def test_deleted(self, rig: Rig) -> None:
-        """A deleted secret keeps its marks, is no orphan, is not created over, and is written anew at its version."""
+        """A deleted secret keeps its marks, is no orphan, is not created over, and is written again at its version."""
         store, key = rig.make_store(), rig.key("a")
         written(store.write(key, payload("one"), marks(), replaces=None))
         rig.delete(key)

@@ -51,7 +51,7 @@ class Wire:
         return not any(thread.is_alive() for thread in self.serving)
 
     def drip(self, sock: socket.socket, data: bytes) -> None:
-        """Send byte by byte, each well within any time-out per read."""
+        """Send byte by byte, each well within any timeout per read."""
         for byte in data:
             if self.over.wait(0.02):
                 return

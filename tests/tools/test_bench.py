@@ -20,7 +20,7 @@ from tools.bench.targets import Figures
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[tuple[Scene, Sandbox]]:
-    """Give a sandbox of five Pages and an empty OpenBao."""
+    """Return a sandbox of five Pages and an empty OpenBao."""
     with start(pages=5) as sandbox, openbao(tmp_path) as bao:
         yield Scene(tmp_path, sandbox.describe(), bao, "bench/1"), sandbox
 

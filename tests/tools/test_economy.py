@@ -53,7 +53,7 @@ def test_an_interval_that_the_quota_does_not_allow_is_stretched() -> None:
 
 
 def test_a_quota_that_shrinks_overnight_is_refused_once_at_most() -> None:
-    """What was learnt of its size is wrong then, and is learnt anew."""
+    """What was learnt of its size is wrong then, and is learnt again."""
     simulation = Simulation(200, rotations=(2,))
     simulation.run(DAY)
     simulation.meta.limit = 40
@@ -79,7 +79,7 @@ class Compared(Simulation):
     compared = 0
 
     def wanted(self) -> list[tuple[Ask, OnePage]]:
-        """Give the asks, after a look at whether ``due.asks`` over all Pages says the same."""
+        """Return the asks, after a look at whether ``due.asks`` over all Pages says the same."""
         found = super().wanted()
         whole = list(asks(self.look(self.account.pages, self.now)).get(APP, ()))
         assert [ask for ask, _ in found] == whole[: len(found)]

@@ -27,7 +27,7 @@ Report = dict[str, Any]
 
 @pytest.fixture
 def told(sandbox: Sandbox, tmp_path: Path) -> tuple[Report, History]:
-    """Give a true report of a healthy second cycle, and the truth it is to be compared with."""
+    """Return a true report of a healthy second cycle, and the truth it is to be compared with."""
     rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets")})
     history = History()
     with build(load(rig.file), clock=SystemClock()) as app:

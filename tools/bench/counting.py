@@ -27,7 +27,7 @@ class Counting:
             self._kinds[kind] += 1
 
     def take(self) -> dict[str, int]:
-        """Give what was counted since the last taking."""
+        """Return what was counted since the last taking."""
         with self._lock:
             kinds, self._kinds = dict(sorted(self._kinds.items())), Counter()
         return kinds
@@ -61,7 +61,7 @@ def _handler(target: str, counting: Counting) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_LIST = do_SCAN = _pass  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Return nothing."""
 
     return Handler
 

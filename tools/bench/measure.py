@@ -43,7 +43,7 @@ def measure(argv: Sequence[str], env: Mapping[str, str]) -> Run:
 
 
 def middle(runs: Sequence[Run]) -> Run:
-    """Give the median of each figure; the words and the exit code are the last run's."""
+    """Return the median of each figure; the words and the exit code are the last run's."""
     last = runs[-1]
     return Run(
         median(run.wall for run in runs),

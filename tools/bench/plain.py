@@ -19,7 +19,7 @@ import requests
 
 
 def proof(secret: str, token: str) -> str:
-    """Give the appsecret_proof of a call that is made with this token."""
+    """Return the appsecret_proof of a call that is made with this token."""
     return hmac.new(secret.encode(), token.encode(), hashlib.sha256).hexdigest()
 
 

@@ -32,7 +32,7 @@ class Scene:
     path: str
 
     def at(self, store: str) -> Scene:
-        """Give the same scene with another address of the store, such as a proxy's."""
+        """Return the same scene with another address of the store, such as a proxy's."""
         return replace(self, store=store)
 
 
@@ -92,7 +92,7 @@ def daemon(scene: Scene, *, every: int) -> Iterator[Callable[[], Mapping[str, An
 
 
 def config(scene: Scene, kind: str) -> dict[str, Any]:
-    """Give the configuration, as JSON, which is YAML too."""
+    """Return the configuration, as JSON, which is YAML too."""
     for name, value in (
         ("app_secret", scene.sandbox["app_secret"]),
         ("system_user", scene.sandbox["system_user_token"]),

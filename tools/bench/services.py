@@ -21,7 +21,7 @@ TOKEN = "bench-root-made-up"
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Give the environment of every process of the bench: nothing of this machine's settings."""
+    """Return the environment of every process of the bench: nothing of this machine's settings."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -78,7 +78,7 @@ def openbao(home: Path) -> Iterator[str]:
 
 
 def graph_calls(graph: str, *, reset: bool = False) -> tuple[int, int]:
-    """Give the sandbox's own counts, requests and calls, since the last reset."""
+    """Return the sandbox's own counts, requests and calls, since the last reset."""
     request = urllib.request.Request(f"{graph}/_sandbox/calls", method="DELETE" if reset else "GET")
     with urllib.request.urlopen(request, timeout=10) as answer:
         told = json.loads(answer.read())

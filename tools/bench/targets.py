@@ -42,22 +42,22 @@ class Target:
 
 
 def graph_requests(pages: int) -> int:
-    """Give the most HTTP requests to Graph in a cycle: a batch of 50 each to read and to debug, and some for the parent."""
+    """Return the most HTTP requests to Graph in a cycle: a batch of 50 each to read and to debug, and some for the parent."""
     return 2 * ceil(pages / 50) + 5
 
 
 def vault_requests(pages: int, new: int) -> int:
-    """Give the most requests to Vault in a cycle: a read each, three more for a new Page, and some for login and listing."""
+    """Return the most requests to Vault in a cycle: a read each, three more for a new Page, and some for login and listing."""
     return pages + 3 * new + 9
 
 
 def idle_calls(pages: int) -> float:
-    """Give the most calls, as Meta counts them, of a cycle whose verdicts are all fresh: the list of Pages, and some more."""
+    """Return the most calls, as Meta counts them, of a cycle whose verdicts are all fresh: the list of Pages, and some more."""
     return 0.02 * pages + 5
 
 
 def aws_requests(pages: int, new: int) -> int:
-    """Give the most requests to AWS in a cycle after a start: listings of 100, batches of 20, and three for a new Page."""
+    """Return the most requests to AWS in a cycle after a start: listings of 100, batches of 20, and three for a new Page."""
     return ceil(pages / 100) + ceil(pages / 20) + 3 * new + 5
 
 

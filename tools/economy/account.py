@@ -28,7 +28,7 @@ class OnePage:
     content: Stored | None = None
 
     def current(self) -> Stored:
-        """Give what the store holds, made once for each string."""
+        """Return what the store holds, made once for each string."""
         if (
             self.content is None
             or self.content.marks is None
@@ -63,14 +63,14 @@ class Account:
         one.since = one.since or now
 
     def rotate(self) -> None:
-        """Give the system user another token; Graph gives other strings from now on, and the stored ones work on."""
+        """Return the system user another token; Graph gives other strings from now on, and the stored ones work on."""
         self.user_tokens += 1
         self.user_token = Secret(f"EAAuser{self.user_tokens}")
         for one in self.pages:
             one.fetched = Secret(f"EAA{one.page.id}-{self.user_tokens}-{one.generation}")
 
     def facts(self, one: OnePage, token: Secret, now: datetime) -> TokenFacts:
-        """Give Meta's word on one of a Page's strings."""
+        """Return Meta's word on one of a Page's strings."""
         if token == one.stored and one.since is not None and token != one.fetched:
             return TokenFacts(now, is_valid=False)
         return TokenFacts(
@@ -85,7 +85,7 @@ class Account:
         )
 
     def scene(self, those: list[OnePage], memory: Memory, rhythm: Rhythm, now: datetime) -> Scene:
-        """Give what a cycle sees of some of the Pages."""
+        """Return what a cycle sees of some of the Pages."""
         verdict = Verdict(State.VALID)
         return Scene(
             pages=[one.page for one in those],

@@ -35,11 +35,11 @@ class Agenda:
         self._count = 0
 
     def change(self, one: OnePage) -> None:
-        """Have a Page looked at anew."""
+        """Have a Page looked at again."""
         self._changed[id(one)] = one
 
     def next(self, now: datetime) -> list[tuple[Ask, OnePage]]:
-        """Give the first of what is to be asked, more than can be asked in one cycle."""
+        """Return the first of what is to be asked, more than can be asked in one cycle."""
         while self._turns and self._turns[0][0] <= now:
             _, _, version, one = heapq.heappop(self._turns)
             if self._versions[id(one)] == version:
@@ -73,7 +73,7 @@ class Agenda:
 
 
 def _next_look(scene: Scene, one: OnePage) -> datetime:
-    """Give when time alone changes something for a Page: its moment of the interval, or an hour after a word on its strings."""
+    """Return when time alone changes something for a Page: its moment of the interval, or an hour after a word on its strings."""
     every = scene.rhythm.verify_every.total_seconds()
     phase = int(hashlib.sha256(one.page.id.encode()).hexdigest(), 16) % max(int(every), 1)
     turn = ((scene.now - _EPOCH).total_seconds() - phase) // every + 1

@@ -1,4 +1,4 @@
-"""Meta as far as an app's quota goes: an exact rolling hour, told in whole per cents."""
+"""Meta as far as an app's quota goes: an exact rolling hour, told in whole percent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Meta:
-    """One app's quota of ``limit`` calls in any hour. Refused calls count too, and whole per cents near nothing are not told.
+    """One app's quota of ``limit`` calls in any hour. Refused calls count too, and whole percent near nothing are not told.
 
     ``silent``: no use is ever told, so that only a refusal says anything.
     """
@@ -21,7 +21,7 @@ class Meta:
     calls: deque[datetime] = field(default_factory=deque)
 
     def call(self, now: datetime) -> tuple[bool, float | None]:
-        """Make a call: whether it was let through, and the per cents that the answer tells."""
+        """Make a call: whether it was let through, and the percent that the answer tells."""
         while self.calls and self.calls[0] <= now - HOUR:
             self.calls.popleft()
         let_through = len(self.calls) < self.limit

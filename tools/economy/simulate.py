@@ -71,7 +71,7 @@ class Simulation:
         self._words = [(START, next(self._numbers), one) for one in self.account.pages]
 
     def look(self, those: list[OnePage], now: datetime) -> Scene:
-        """Give what the present cycle sees of some Pages."""
+        """Return what the present cycle sees of some Pages."""
         return self.account.scene(those, self.memory, self.rhythm, now)
 
     def run(self, length: timedelta) -> RequestStats:
@@ -97,7 +97,7 @@ class Simulation:
         self._measure(wanted, answered)
 
     def wanted(self) -> list[tuple[Ask, OnePage]]:
-        """Give what Meta is to be asked in this cycle, in order."""
+        """Return what Meta is to be asked in this cycle, in order."""
         return self.agenda.next(self.now)
 
     def _stretch(self) -> None:
@@ -191,7 +191,7 @@ class Simulation:
         self.tally.past_bound += age >= self.rhythm.stale_after
 
     def _word(self, one: OnePage) -> datetime:
-        """Give when Meta last spoke of what is stored for a Page; the beginning where it never did."""
+        """Return when Meta last spoke of what is stored for a Page; the beginning where it never did."""
         judged = self.judged.get(token_id(APP_ID, one.stored))
         return START if judged is None else judged.facts.asked_at
 

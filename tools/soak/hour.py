@@ -34,7 +34,7 @@ from tools.soak.oracle import History, differences
 CALM_EVERY = 120
 _TICK = 0.2
 _STALL = 1.0
-"""Seconds; the daemon's time-outs are twice that at the least."""
+"""Seconds; the daemon's timeouts are twice that at the least."""
 
 CALM_CYCLES = 6
 """So many cycles after all faults are gone everything must be as wanted; a store that hung is asked again only in the next."""

@@ -63,7 +63,7 @@ class History:
         self.stalls.append((start, end))
 
     def during(self, report: Json, said_at: str | None = None) -> list[Moment]:
-        """Give the moments that a report may speak of, from when Meta said so if that was before the cycle.
+        """Return the moments that a report may speak of, from when Meta said so if that was before the cycle.
 
         The first one after it is among them: it was noted before the next change, and knows the tokens that were issued
         while the cycle ran.
@@ -80,7 +80,7 @@ class History:
 
 
 def differences(report: Json, history: History, *, app_id: str) -> Iterator[str]:
-    """Give each thing in a report that was true at no moment of its cycle."""
+    """Return each thing in a report that was true at no moment of its cycle."""
     for page in report["pages"]:
         for what in _page(page, history.during(report, page["verified_at"])):
             yield f"{page['name']}: {what}"

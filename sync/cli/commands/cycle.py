@@ -29,7 +29,7 @@ _CHECKSUM = "sha256:[0-9a-f]{64}"
 
 
 def validate(given: Path | None, form: Form, *, show: bool) -> int:
-    """Say whether the configuration is right, or all that is wrong with it; ``show``: with all that applies."""
+    """Check whether the configuration is right, or all that is wrong with it; ``show``: with all that applies."""
     try:
         file = config_file(given)
         from sync.config.load import load_with_sources  # noqa: PLC0415 - not for a file that is not there

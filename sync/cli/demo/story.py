@@ -113,7 +113,7 @@ class Stage:
         self._put("system_user_token", self.world.user.token)
 
     def rotate(self) -> None:
-        """Give the system user a new token; the old one goes on working."""
+        """Return the system user a new token; the old one goes on working."""
         self.world.rotate(self.world.user)
         self.hand_over_token()
 

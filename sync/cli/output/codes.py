@@ -23,7 +23,7 @@ class Explained:
 
 
 def explanations() -> Iterator[Explained]:
-    """Give every code of every closed list."""
+    """Return every code of every closed list."""
     for code, entry in CATALOGUE.items():
         yield Explained("problem", code, entry.meaning, entry.owner, entry.remedy)
     yield from _words("reason", REASONS)

@@ -214,7 +214,7 @@ def progress(doing: str) -> Iterator[None]:
 
 
 def _console(stream: TextIO) -> Console | None:
-    """Give rich's console for a terminal; None for a pipe or a file, which get plain text that is never cut."""
+    """Return rich's console for a terminal; None for a pipe or a file, which get plain text that is never cut."""
     if not stream.isatty():
         return None
     from rich.console import Console  # noqa: PLC0415 - for a terminal only

@@ -18,7 +18,7 @@ _WIDENED = ("store", "token", "problem", "Page", "reason")
 def fitted(
     columns: Sequence[str], rows: Sequence[Sequence[str]], room: int, *, measure: Callable[[str], int] = len
 ) -> dict[int, int]:
-    """Give the columns that are shown, by their place, with their widths; ``measure`` gives a text's width."""
+    """Return the columns that are shown, by their place, with their widths; ``measure`` gives a text's width."""
     shown = dict(enumerate(columns))
     least: dict[int, int] = {}
     whole: dict[int, int] = {}

@@ -12,7 +12,7 @@ from sync.ops.redact import scrub
 
 
 def errors(wrong: ConfigErrors) -> Iterator[str]:
-    """Give a command for each error."""
+    """Return a command for each error."""
     for error in wrong.errors:
         location = {"file": error.file, "line": str(error.line), "col": str(error.column), "title": error.code}
         at = f"{error.path}: " if error.path else ""

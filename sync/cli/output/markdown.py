@@ -19,7 +19,7 @@ _CALLING = "@#"
 
 
 def document(report: Report, *, once: str) -> str:
-    """Give the document; ``once`` is the command that carries the plan out."""
+    """Return the document; ``once`` is the command that carries the plan out."""
     return "\n".join([*_head(report), *_table(report), *_causes(report), *_tail(report, once)])
 
 

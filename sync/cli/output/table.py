@@ -48,13 +48,13 @@ class Cause:
 
 
 def lines(report: Report) -> list[Line]:
-    """Give a line for each Page and store, the worst first, else in the order of the configuration."""
+    """Return a line for each Page and store, the worst first, else in the order of the configuration."""
     told = [(page, entry) for page in report.pages for entry in page.stores]
     return [_line(page, entry, planned=report.planned) for page, entry in sorted(told, key=_rank)]
 
 
 def causes(report: Report) -> list[Cause]:
-    """Give each cause once, problems before notices, whatever the number of Pages that have it."""
+    """Return each cause once, problems before notices, whatever the number of Pages that have it."""
     found: dict[tuple[bool, str, str, str], Cause] = {}
 
     def add(problems: Iterable[Problem], *, user: str = "", page: str = "", notice: bool = False) -> None:
@@ -101,7 +101,7 @@ def renewed_texts(report: Report) -> list[str]:
 
 
 def orphans_text(report: Report) -> str | None:
-    """Name the secrets of ours that no Page leads to any more; None where there are none."""
+    """Return the secrets of ours that no Page leads to any more; None where there are none."""
     if not report.orphans:
         return None
     named = _some([f"{key.store}:{key.path}" for key in report.orphans], most=10)
@@ -123,7 +123,7 @@ def summary(report: Report) -> list[str]:
 
 
 def held_text(report: Report, once: str) -> tuple[str, str] | None:
-    """Say why a person is asked before something is written, and the command that lets it through; None where none is.
+    """Return why a person is asked before something is written, and the command that lets it through; None where none is.
 
     ``once`` is the command line of ``once`` for the same configuration and selection.
     """
@@ -131,7 +131,7 @@ def held_text(report: Report, once: str) -> tuple[str, str] | None:
     if report.frame.another_plan and not any(entry.would for page in report.pages for entry in page.stores):
         return "The plan is no longer the one that --if-plan names: nothing is left to be written. Without it:", once
     if report.frame.another_plan:
-        told = "The plan is no longer the one that --if-plan names, and nothing was written. Look at it anew. If it is wanted as it is now:"
+        told = "The plan is no longer the one that --if-plan names, and nothing was written. Look at it again. If it is wanted as it is now:"
         return told, go_on
     if not report.braked:
         return None
@@ -143,7 +143,7 @@ def held_text(report: Report, once: str) -> tuple[str, str] | None:
 
 
 def _braked(report: Report) -> str:
-    """Say of each store with a brake on how many of its tokens are held; a selection knows only those that it looked at."""
+    """Return of each store with a brake on how many of its tokens are held; a selection knows only those that it looked at."""
     stored: Counter[str] = Counter()
     held: Counter[str] = Counter()
     for entry in (entry for page in report.pages for entry in page.stores):
@@ -191,7 +191,7 @@ def _line(page: PageEntry, entry: StoreEntry, *, planned: bool) -> Line:
 
 
 def _why(page: PageEntry, entry: StoreEntry) -> str:
-    """Say why this is done; the report's reason comes first where there is one."""
+    """Return why this is done; the report's reason comes first where there is one."""
     if entry.confirmed is False:
         return "written, but not read back in time"
     if entry.reason:
@@ -214,7 +214,7 @@ def _why(page: PageEntry, entry: StoreEntry) -> str:
 
 
 def _would(entry: StoreEntry) -> str | None:
-    """Say what a held write would be."""
+    """Return what a held write would be."""
     would = entry.would
     if would is None:
         return None
@@ -237,7 +237,7 @@ def _token(page: PageEntry, entry: StoreEntry, *, planned: bool) -> str:
 
 
 def _ends(page: PageEntry, entry: StoreEntry) -> str:
-    """Say when the fetched token ends, where it is the one that is stored."""
+    """Return when the fetched token ends, where it is the one that is stored."""
     if page.fingerprint is None or page.fingerprint != entry.fingerprint:
         return "-"
     return expiry(page.expires_at)

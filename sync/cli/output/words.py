@@ -82,7 +82,7 @@ REASONS: Mapping[str, Word] = {
     ),
     "shutdown": Word(
         "shutdown came before its turn",
-        "Shutdown was asked for before the write was begun, so nothing was written; the next start decides anew.",
+        "Shutdown was asked for before the write was begun, so nothing was written; the next start decides again.",
     ),
 }
 """Why something is done, held or left, by the report's word."""

@@ -39,7 +39,7 @@ def locations(text: str, wanted: Collection[KeyPath]) -> Mapping[KeyPath, tuple[
 
 
 def _walk(text: str) -> Iterator[tuple[KeyPath, Location | None, Location]]:
-    """Give path, key's place and own place of every value; the path of what stands in a key's place is cut off."""
+    """Return path, key's place and own place of every value; the path of what stands in a key's place is cut off."""
     path: list[Any] = []
     key: Location | None = None
     for event in events(text):

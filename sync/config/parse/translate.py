@@ -23,7 +23,7 @@ _ABSENT: Any = object()
 
 
 def nearest(name: str, known: Iterable[str], *, show: Callable[[str], str] = shown) -> str:
-    """Say which known name is meant, or else which are known; the given name itself is not repeated."""
+    """Return which known name is meant, or else which are known; the given name itself is not repeated."""
     names = sorted(show(one) for one in known)
     close = difflib.get_close_matches(name, names, 1)
     if close:
@@ -52,7 +52,7 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
 
 
 def details_of(error: ValidationError, raw: Any, validate: Callable[[Any], object]) -> list[ErrorDetails]:
-    """Give pydantic's errors; of very many only the first, found by validating the first values again.
+    """Return pydantic's errors; of very many only the first, found by validating the first values again.
 
     Each of them costs more than the value that it is about: a hostile file of a million would take minutes.
     """
@@ -68,7 +68,7 @@ def details_of(error: ValidationError, raw: Any, validate: Callable[[Any], objec
 
 
 def _first(value: Any, left: list[int]) -> Any:
-    """Give the first values in the order of the file; at most MAX_DEPTH deep."""
+    """Return the first values in the order of the file; at most MAX_DEPTH deep."""
     left[0] -= 1
     if isinstance(value, dict):
         return {key: _first(inner, left) for key, inner in value.items() if left[0] > 0}

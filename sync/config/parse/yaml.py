@@ -67,7 +67,7 @@ _NO_KEY: Any = object()
 
 
 def events(text: str) -> Iterator[Any]:
-    """Give libyaml's events; raises yaml.YAMLError, whose text quotes the file and must not be shown."""
+    """Return libyaml's events; raises yaml.YAMLError, whose text quotes the file and must not be shown."""
     loader = yaml.CSafeLoader(text)
     try:
         while loader.check_event():
@@ -114,7 +114,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def position(text: str, index: int) -> tuple[int, int]:
-    """Give line and column of a character, from 1."""
+    """Return line and column of a character, from 1."""
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 

@@ -32,11 +32,11 @@ class Names:
     known: Collection[str] | None
 
     def only(self) -> str | None:
-        """Give the one name where there is just one."""
+        """Return the one name where there is just one."""
         return next(iter(self.known)) if self.known is not None and len(self.known) == 1 else None
 
     def fault(self, name: str) -> str | None:
-        """Say what may be meant by a name that is not known; None where it is known."""
+        """Return what may be meant by a name that is not known; None where it is known."""
         return None if self.known is None or name in self.known else nearest(name, self.known)
 
 
@@ -49,7 +49,7 @@ class AllNames(NamedTuple):
 
 
 def target_root(store: AnyStore) -> tuple[str, ...]:
-    """Give what, with a path, makes a place: the same for two stores that lead to the same places.
+    """Return what, with a path, makes a place: the same for two stores that lead to the same places.
 
     A file store ends in its directory and a slash, for a path to be joined to it.
     """
@@ -66,7 +66,7 @@ def target_root(store: AnyStore) -> tuple[str, ...]:
 
 
 def target(inside: tuple[str, ...], path: str) -> tuple[str, ...]:
-    """Give the place of a path inside ``places_in`` a store."""
+    """Return the place of a path inside ``places_in`` a store."""
     return (*inside[:-1], inside[-1] + path)
 
 
@@ -88,7 +88,7 @@ def _named(raw: Mapping[str, Any], section: str) -> Collection[str] | None:
 
 
 def names_of(raw: Mapping[str, Any]) -> AllNames:
-    """Give the names that stand in the plain values of the main file."""
+    """Return the names that stand in the plain values of the main file."""
     return AllNames(
         Names("app", _named(raw, "apps")),
         Names("system user", _named(raw, "system_users")),

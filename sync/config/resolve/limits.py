@@ -25,7 +25,7 @@ _AWS_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
 
 
 def label_faults(labels: Mapping[str, str], store: AnyStore) -> Iterator[tuple[str | None, str]]:
-    """Give each label that a store would refuse, None for their number, with what is wrong."""
+    """Return each label that a store would refuse, None for their number, with what is wrong."""
     if isinstance(store, VaultStore):
         if len(labels) + OURS > _VAULT_KEYS:
             yield None, f"more than {_VAULT_KEYS - OURS} labels, which is what custom_metadata of Vault leaves room for"
@@ -53,7 +53,7 @@ def _vault_fault(key: str, value: str) -> str | None:
 
 
 def aws_tag_fault(key: str, value: str) -> str | None:
-    """Say why AWS would refuse a tag; None where it would not."""
+    """Return why AWS would refuse a tag; None where it would not."""
     if not 1 <= len(key) <= _AWS_KEY:
         return f"its name, with our prefix before it, is empty or longer than {_AWS_KEY} characters"
     if len(value) > _AWS_VALUE:
@@ -64,7 +64,7 @@ def aws_tag_fault(key: str, value: str) -> str | None:
 
 
 def aws_name_fault(name: str) -> str | None:
-    """Say why AWS would refuse the name of a secret; None where it would not."""
+    """Return why AWS would refuse the name of a secret; None where it would not."""
     if not _AWS_NAME.fullmatch(name):
         return "it holds characters other than letters, digits and / _ + = . @ -"
     return f"it is longer than {AWS_NAME_LENGTH} characters" if len(name) > AWS_NAME_LENGTH else None

@@ -1,4 +1,4 @@
-"""Reading a secret where a reference says, anew at each use; the only place of this room that sees secrets."""
+"""Reading a secret where a reference says, again at each use; the only place of this room that sees secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BYTES = 64 * 1024
 
 
 def source(reference: AnyReference, *, base: Path, read_store: ReadStore) -> SecretSource:
-    """Give what reads the secret anew at each call; nothing is read now.
+    """Return what reads the secret again at each call; nothing is read now.
 
     ``base`` is the folder that relative files count from. What is read raises CredentialError, whose text names the
     reference, the cause and the cure, and never what was read.
@@ -46,7 +46,7 @@ def _env(reference: AnyReference, name: str) -> Secret:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise CredentialError(f"{reference}: the variable is not UTF-8 text; set it anew") from None
+        raise CredentialError(f"{reference}: the variable is not UTF-8 text; set it again") from None
     if not value.strip():
         raise CredentialError(f"{reference}: the variable is empty; set it where this program is started")
     return Secret(value)
@@ -88,7 +88,7 @@ def _text(reference: AnyReference, data: bytes) -> str:
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise CredentialError(f"{reference}: not UTF-8 text; write the file anew") from None
+        raise CredentialError(f"{reference}: not UTF-8 text; write the file again") from None
     text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
     if not text.strip():
         raise CredentialError(f"{reference}: the file is empty; write the secret into it")

@@ -43,7 +43,7 @@ class CrontabTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no
             self._steady = CronTrigger(**common, **days, **weekdays)
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        """Give the next time to fire, as APScheduler asks for it."""
+        """Return the next time to fire, as APScheduler asks for it."""
         following: datetime = self._steady.get_next_fire_time(previous_fire_time, now)
         while not self._cron.any_hour and _repeated(following):
             following = self._steady.get_next_fire_time(following, following)

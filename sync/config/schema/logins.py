@@ -51,7 +51,7 @@ class JwtAuth(Part):
 
     method: Annotated[Literal["jwt"], Field(description="How to log in.")]
     role: Annotated[Text, Field(description="The role's name in Vault.")]
-    jwt: Annotated[Reference, Field(description="A reference to the JWT, read anew for each login.")]
+    jwt: Annotated[Reference, Field(description="A reference to the JWT, read again for each login.")]
     mount: Annotated[PlainPath, Field(description="Where the JWT method is mounted.")] = "jwt"
     namespace: _LoginNamespace = None
 

@@ -215,7 +215,7 @@ class Settings(Part):
     state: Annotated[
         State | None,
         Field(
-            description="Where verdicts are remembered across restarts; without it each start asks anew.",
+            description="Where verdicts are remembered across restarts; without it each start asks again.",
             examples=[{"file": "/var/lib/page-token-sync/state.json"}],
         ),
     ] = None

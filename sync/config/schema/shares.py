@@ -1,4 +1,4 @@
-"""Shares as the configuration writes them: whole per cents."""
+"""Shares as the configuration writes them: whole percent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _share(value: object) -> object:
         return value
     match = _SHARE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        wrong("bad-share", "not a share", "write a whole number and the per cent sign: 30% (and not 0.3)")
+        wrong("bad-share", "not a share", "write a whole number and the percent sign: 30% (and not 0.3)")
     return int(match[1]) / 100
 
 

@@ -176,5 +176,5 @@ AnyStore = VaultStore | AwsStore | FileStore
 
 
 def template(store: AnyStore) -> str:
-    """Give the template of a secret's path or name in a store."""
+    """Return the template of a secret's path or name in a store."""
     return store.path if isinstance(store, VaultStore) else store.name

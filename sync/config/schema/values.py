@@ -118,7 +118,7 @@ FilePath = Annotated[
 
 
 def path_fault(path: str) -> str | None:
-    """Say what keeps a secret's path or name from being safe, None where nothing does."""
+    """Return what keeps a secret's path or name from being safe, None where nothing does."""
     if path.startswith("/"):
         return "it begins with a slash"
     if path.endswith("/"):
@@ -254,7 +254,7 @@ Reference = Annotated[
 
 
 def parts_in(value: Any, path: KeyPath = (), *, skip: Collection[str] = ()) -> Iterator[tuple[KeyPath, Part]]:
-    """Give every part inside a value, itself included, with its path; what stands under the keys of ``skip`` is left out."""
+    """Return every part inside a value, itself included, with its path; what stands under the keys of ``skip`` is left out."""
     if isinstance(value, Part):
         yield path, value
         for key in type(value).model_fields:

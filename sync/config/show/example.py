@@ -71,7 +71,7 @@ _HEAD = """\
 # apps, system_users, one store and pages.
 # A secret never stands here; in its place stands a reference, one of
 #   {env: NAME}, {file: PATH} or {store: STORE, path: PATH, key: KEY}
-# Durations are a whole number and a unit: 500ms, 90s, 15m, 24h, 7d. Shares are whole per cents: 30%.
+# Durations are a whole number and a unit: 500ms, 90s, 15m, 24h, 7d. Shares are whole percent: 30%.
 """
 _KINDS: Mapping[str, type[Part]] = {
     "vault": VaultStore,
@@ -98,7 +98,7 @@ class _Schema(GenerateJsonSchema):
 
 
 def schema() -> dict[str, Any]:
-    """Give the configuration's JSON Schema, draft 2020-12."""
+    """Return the configuration's JSON Schema, draft 2020-12."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Settings.model_json_schema(schema_generator=_Schema),
@@ -107,7 +107,7 @@ def schema() -> dict[str, Any]:
 
 
 def example() -> str:
-    """Give the text of config.example.yaml."""
+    """Return the text of config.example.yaml."""
     return _HEAD + "\n".join(_part(EXAMPLE, Settings, 0)) + "\n"
 
 

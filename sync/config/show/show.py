@@ -41,7 +41,7 @@ class ShownPage:
 
 
 def shown_settings(config: Config, sources: Sources) -> list[Shown]:
-    """Give every key but the Pages', in the order of the models; a reference is one value, and never what it refers to."""
+    """Return every key but the Pages', in the order of the models; a reference is one value, and never what it refers to."""
     values = config.settings.model_dump(mode="json", exclude={"pages"})
     _choose_only(values)
     leaves = list(_leaves(values, ()))
@@ -50,7 +50,7 @@ def shown_settings(config: Config, sources: Sources) -> list[Shown]:
 
 
 def shown_pages(config: Config, sources: Sources) -> list[ShownPage]:
-    """Give every Page with what applies to it: its own word, else that of the defaults, else of the program."""
+    """Return every Page with what applies to it: its own word, else that of the defaults, else of the program."""
     wanted: dict[int, set[KeyPath]] = {0: set()}
     origins = [list(_origins(page, at)) for page, at in zip(config.pages, sources.entries, strict=True)]
     for document, path in (at for of_page in origins for _, _, ats in of_page for at in ats):
@@ -70,7 +70,7 @@ def shown_pages(config: Config, sources: Sources) -> list[ShownPage]:
 
 
 def _origins(page: Page, at: At) -> Iterator[tuple[str, Any, list[At]]]:
-    """Give each key of a Page with its value, and the places where it may stand, the first that is there counting."""
+    """Return each key of a Page with its value, and the places where it may stand, the first that is there counting."""
     document, path = at
 
     def either(*keys: str) -> list[At]:

@@ -39,7 +39,7 @@ _URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
 
 
 def asks(scene: Scene) -> Mapping[str, Sequence[Ask]]:
-    """Give what ``debug_token`` is asked in this cycle, by the app's name, the most pressing first; empty for nothing."""
+    """Return what ``debug_token`` is asked in this cycle, by the app's name, the most pressing first; empty for nothing."""
     best: dict[tuple[str, Secret], tuple[Rank, datetime]] = {}
     for page in scene.pages:
         for token, rank in _of_page(scene, page):
@@ -57,7 +57,7 @@ def asks(scene: Scene) -> Mapping[str, Sequence[Ask]]:
 def probes(
     scene: Scene, every: timedelta, *, exclude: Collection[tuple[str, Secret]] = ()
 ) -> Mapping[str, Mapping[Secret, str]]:
-    """Give the stored tokens that are to be used once, by the app's name, each with the id of its Page.
+    """Return the stored tokens that are to be used once, by the app's name, each with the id of its Page.
 
     Those in ``spared``, by the app's name and the token, have no need of it; one that Graph refuses though Meta calls it
     valid is used every three hours, since each refusal costs a question to Meta.
@@ -77,7 +77,7 @@ def probes(
 
 
 def verify_interval(wanted: timedelta, *, tokens: int, calls_per_hour: float) -> timedelta:
-    """Give the interval at which ``tokens`` can be judged: the wanted one, or as long as their number makes it.
+    """Return the interval at which ``tokens`` can be judged: the wanted one, or as long as their number makes it.
 
     A quarter of the calls is kept for repairs and for what is new.
     """
@@ -123,7 +123,7 @@ def _of_candidate(
     lacking: bool,
     dead: frozenset[Secret],
 ) -> Rank | None:
-    """Say why a fetched token is asked about; None for not now. What is written is proven once more just before that."""
+    """Return why a fetched token is asked about; None for not now. What is written is proven once more just before that."""
     if (lacking or dead - {candidate}) and scene.counting(page, candidate) is None:
         return Rank.NO_SECRET if lacking else Rank.KNOWN_BAD
     if (lacking or dead) and _is_unfit(scene, page, candidate) and not _young(scene, page, candidate, _HOURLY):
@@ -134,7 +134,7 @@ def _of_candidate(
 
 
 def _lacks_token(scene: Scene, page: Page, key: Key) -> bool:
-    """Say whether a place of ours waits for a token: nothing is there, or nothing that holds one."""
+    """Check whether a place of ours waits for a token: nothing is there, or nothing that holds one."""
     content = scene.current[key]
     if isinstance(content, Absent):
         return True
@@ -144,13 +144,13 @@ def _lacks_token(scene: Scene, page: Page, key: Key) -> bool:
 
 
 def _is_dead(scene: Scene, page: Page, token: Secret) -> bool:
-    """Say whether a stored token serves nobody by Meta's last word."""
+    """Check whether a stored token serves nobody by Meta's last word."""
     judged = scene.judged(page, token)
     return judged is not None and is_broken(verify(judged.facts, page=page, now=scene.now, stored=True))
 
 
 def _is_unfit(scene: Scene, page: Page, candidate: Secret) -> bool:
-    """Say whether a fetched token is known not to be what is asked for, so that it repairs nothing."""
+    """Check whether a fetched token is known not to be what is asked for, so that it repairs nothing."""
     facts = scene.counting(page, candidate)
     return facts is not None and verify(facts, page=page, now=scene.now).state is State.INVALID
 
@@ -158,7 +158,7 @@ def _is_unfit(scene: Scene, page: Page, candidate: Secret) -> bool:
 def _of_another_string(
     scene: Scene, page: Page, candidate: Secret, stored: Sequence[tuple[Stored, Secret]]
 ) -> Rank | None:
-    """Say whether a string that differs from the stored one is to be judged now, and how soon.
+    """Check whether a string that differs from the stored one is to be judged now, and how soon.
 
     Graph may give another string with each read, and all of them work: while the stored one is good, one of them an
     hour is enough, after all else. Where the system user's token has changed, or nothing is known of the stored one, the

@@ -49,16 +49,16 @@ class Scene:
         return frozenset(page.name for page in self.pages)
 
     def candidate(self, page: Page) -> Secret | None:
-        """Give the token that was fetched for a Page."""
+        """Return the token that was fetched for a Page."""
         fetched = self.fetched.get(page.name)
         return fetched.token if isinstance(fetched, Fetched) else None
 
     def stored(self, page: Page) -> Iterator[tuple[Stored, Secret]]:
-        """Give the tokens at those places of a Page that are ours, with what holds them."""
+        """Return the tokens at those places of a Page that are ours, with what holds them."""
         return (self._found[key] for key in page.targets if key in self._found)
 
     def tokens(self) -> Iterator[tuple[Page, Secret]]:
-        """Give every token that is judged, some of them several times: the fetched ones, and the stored ones that are ours."""
+        """Return every token that is judged, some of them several times: the fetched ones, and the stored ones that are ours."""
         for page in self.pages:
             candidate = self.candidate(page)
             if candidate is not None:
@@ -67,14 +67,14 @@ class Scene:
                 yield page, token
 
     def judged(self, page: Page, token: Secret) -> Judged | None:
-        """Give what is remembered of a token."""
+        """Return what is remembered of a token."""
         return self.memory.judged.get(token_id(page.app_id, token))
 
     def counting(self, page: Page, token: Secret) -> TokenFacts | None:
-        """Give what is remembered of a token where it still counts."""
+        """Return what is remembered of a token where it still counts."""
         return counting(self.judged(page, token), now=self.now, rhythm=self.rhythm)
 
     def system_user_fingerprint(self, page: Page) -> str | None:
-        """Give the fingerprint of the token that a Page's token is fetched with; None where it could not be read."""
+        """Return the fingerprint of the token that a Page's token is fetched with; None where it could not be read."""
         user_token = self.user_tokens.get(page.system_user)
         return user_token.token.fingerprint if user_token and user_token.token else None

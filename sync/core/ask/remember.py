@@ -43,7 +43,7 @@ class Lesson:
 
 
 def remember(scene: Scene, lesson: Lesson, now: datetime) -> tuple[Memory, frozenset[str]]:
-    """Give the memory after a cycle, and the system users under which too many Pages were lost at once for each to be believed."""
+    """Return the memory after a cycle, and the system users under which too many Pages were lost at once for each to be believed."""
     memory = scene.memory
     lost, degraded = access.advance(
         {name: page for name, page in memory.lost.items() if lesson.whole or name in scene.names},
@@ -75,7 +75,7 @@ def remember(scene: Scene, lesson: Lesson, now: datetime) -> tuple[Memory, froze
 
 
 def renewals(scene: Scene, tried: Mapping[str, Renewal]) -> Mapping[str, Renewal]:
-    """Give the last try for each system user that there still is; ``tried`` are those of this cycle."""
+    """Return the last try for each system user that there still is; ``tried`` are those of this cycle."""
     known = {**scene.memory.renewals, **tried}
     return {name: last for name, last in known.items() if name in scene.user_tokens or not scene.user_tokens}
 
@@ -90,7 +90,7 @@ def with_later(
 
 
 def with_probes(memory: Memory, probed: Mapping[TokenId, Probe], now: datetime) -> Memory:
-    """Give the memory with how tokens were taken just now; one of which nothing could be said stays as it was."""
+    """Return the memory with how tokens were taken just now; one of which nothing could be said stays as it was."""
     judged = {
         token: replace(memory.judged[token], probed_at=now, probe=answer)
         for token, answer in probed.items()
@@ -100,7 +100,7 @@ def with_probes(memory: Memory, probed: Mapping[TokenId, Probe], now: datetime) 
 
 
 def with_told(scene: Scene, told: Mapping[tuple[str, Secret], TokenFacts | SourceError]) -> Memory:
-    """Give the memory with what Meta said of tokens just now; one of which nothing could be said stays as it was."""
+    """Return the memory with what Meta said of tokens just now; one of which nothing could be said stays as it was."""
     judged = dict(scene.memory.judged)
     for page, token in scene.tokens():
         name, facts = token_id(page.app_id, token), told.get((page.app, token))
@@ -127,7 +127,7 @@ def _judged(scene: Scene, lesson: Lesson, now: datetime) -> Mapping[TokenId, Jud
 
 
 def _newly(known: Judged | None, facts: TokenFacts, user_token: str | None) -> Judged:
-    """Judge anew; that a token is refused though Meta calls it valid is kept, so that it is not tried over and over."""
+    """Judge again; that a token is refused though Meta calls it valid is kept, so that it is not tried over and over."""
     refused = known is not None and known.probe == "refused" and bool(facts.is_valid)
     if known is not None and refused:
         return Judged(facts, user_token, known.probed_at, "refused")
@@ -164,14 +164,14 @@ def _readings(scene: Scene, lesson: Lesson) -> Mapping[str, access.Reading]:
 
 
 def _may_have_worked(scene: Scene, page: Page) -> bool:
-    """Say whether a token of the Page is stored, or may be: a store that is not or cannot be read proves no new Page."""
+    """Check whether a token of the Page is stored, or may be: a store that is not or cannot be read proves no new Page."""
     if scene.force_verify:
         return True
     return any(isinstance(scene.current[key], StoreError) for key in page.targets) or any(scene.stored(page))
 
 
 def _proven(scene: Scene, since: datetime) -> frozenset[str]:
-    """Name the system users whose token was seen to work in this cycle: judged valid, or a Page was read with it."""
+    """Return the system users whose token was seen to work in this cycle: judged valid, or a Page was read with it."""
     judged = {name for name, user_token in scene.user_tokens.items() if _was_judged_valid(user_token, since)}
     read = {page.system_user for page in scene.pages if isinstance(scene.fetched.get(page.name), Fetched)}
     return frozenset(judged | read)

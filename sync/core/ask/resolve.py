@@ -23,7 +23,7 @@ _REFUSED = Problem("probe-failed", "Graph refuses a call with the token, though 
 
 
 def heard(scene: Scene, asked: Collection[tuple[str, Secret]], told: Facts, observation: Observation) -> Observation:
-    """Give the observation with what is known of each token; ``asked`` and ``told`` are by the app's name and the token.
+    """Return the observation with what is known of each token; ``asked`` and ``told`` are by the app's name and the token.
 
     What was asked and is not told had no room in the app's quota.
     """
@@ -57,7 +57,7 @@ def heard(scene: Scene, asked: Collection[tuple[str, Secret]], told: Facts, obse
 
 
 def _refused_apps(scene: Scene, told: Facts) -> Mapping[str, SourceError]:
-    """Give the apps whose credentials Meta refused in this cycle, each with its word."""
+    """Return the apps whose credentials Meta refused in this cycle, each with its word."""
     fetched = ((page.app, scene.fetched.get(page.name)) for page in scene.pages)
     return {
         app: said
@@ -67,13 +67,13 @@ def _refused_apps(scene: Scene, told: Facts) -> Mapping[str, SourceError]:
 
 
 def _is_curiosity(scene: Scene, page: Page, token: Secret) -> bool:
-    """Say whether nothing depends on what a fetched string is: others are stored, and Meta's word on all of them counts."""
+    """Check whether nothing depends on what a fetched string is: others are stored, and Meta's word on all of them counts."""
     stored = [other for _, other in scene.stored(page)]
     return token not in stored and bool(stored) and all(scene.counting(page, other) for other in stored)
 
 
 def _said_before(scene: Scene) -> frozenset[tuple[str, Secret]]:
-    """Give the tokens that Meta called invalid in an earlier cycle."""
+    """Return the tokens that Meta called invalid in an earlier cycle."""
     return frozenset(
         (page.app, token)
         for page, token in scene.tokens()

@@ -19,7 +19,7 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 def by_id(
     pages: Sequence[Page], *, short_lists: Mapping[str, datetime], read_at: datetime | None, now: datetime
 ) -> frozenset[str]:
-    """Name the Pages that are read by their id in this cycle.
+    """Return the Pages that are read by their id in this cycle.
 
     ``short_lists`` is when a system user's list last showed too few of its Pages, ``read_at`` when the Pages were read last;
     None where that is not known.
@@ -33,7 +33,7 @@ def by_id(
 
 
 def passed(page_id: str, every: timedelta, *, since: datetime, now: datetime) -> bool:
-    """Say whether the Page's own moment of the interval lies between the two; also where ``since`` is in the future.
+    """Check whether the Page's own moment of the interval lies between the two; also where ``since`` is in the future.
 
     The moment follows from the Page's id, so that Pages that were all treated at once spread over the interval.
     """

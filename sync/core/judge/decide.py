@@ -151,7 +151,7 @@ class _Case:
 
 
 def is_interrupted_create(content: Stored, page: Page) -> bool:
-    """Say whether this is what a crash of ours between a first write and its mark leaves behind.
+    """Check whether this is what a crash of ours between a first write and its mark leaves behind.
 
     A raw text has no keys to be known by, and may be a stranger's password: only what looks like a token of Meta's is asked
     about. Meta's access tokens begin with EAA (its page on access tokens, read 2026-11-24).
@@ -166,7 +166,7 @@ def is_interrupted_create(content: Stored, page: Page) -> bool:
 
 
 def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | None:
-    """Say why a secret is not this Page's of this instance; None where it is."""
+    """Return why a secret is not this Page's of this instance; None where it is."""
     marks = content.marks
     if marks is None:
         return Problem("secret-foreign", "The secret carries no mark of page-token-sync, so it is somebody else's.")
@@ -181,7 +181,7 @@ def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | Non
 
 
 def blocked_problem(content: Stored, key: Key) -> Problem | None:
-    """Say why AWS would not let this secret be written, whoever owns it; None where it may be."""
+    """Return why AWS would not let this secret be written, whoever owns it; None where it may be."""
     match content.blocked:
         case None:
             return None
@@ -200,7 +200,7 @@ def blocked_problem(content: Stored, key: Key) -> Problem | None:
 
 
 def store_problem(error: StoreError) -> Problem:
-    """Give a store's failure as a problem."""
+    """Return a store's failure as a problem."""
     return Problem("store-failed", error.message, owner=error.owner, remedy=error.remedy)
 
 
@@ -242,7 +242,7 @@ def _ours(case: _Case, content: Stored) -> Action:
 
 
 def _of_same_token(case: _Case, token: Secret, stored: Marks | None) -> Marks:
-    """Give the marks wanted beside a token that stays; what cannot be said of its origin now is left as it was said."""
+    """Return the marks wanted beside a token that stays; what cannot be said of its origin now is left as it was said."""
     wanted = case.marks(token, stored.hold if stored else None)
     if stored is None:
         return wanted
@@ -275,7 +275,7 @@ def _other_token(case: _Case, fetched: Secret, stored: Secret, content: Stored) 
 
 
 def _better(case: _Case, marks: Marks) -> bool:
-    """Say whether the fetched token is worth a rotation though the stored one works."""
+    """Check whether the fetched token is worth a rotation though the stored one works."""
     stored, candidate = case.current.verdict, case.candidate
     if any(problem.code == "missing-scope" for problem in stored.problems):
         return True
@@ -310,7 +310,7 @@ def _brought_up_to_date(case: _Case, token: Secret, marks: Marks, content: Store
 
 
 def _origin(marks: Marks) -> tuple[str | None, ...]:
-    """Give what marks say of whose a secret is and where its token came from; when and why it was written does not count."""
+    """Return what marks say of whose a secret is and where its token came from; when and why it was written does not count."""
     return (
         marks.instance,
         marks.page_id,

@@ -12,12 +12,12 @@ MAX_SKEW = timedelta(minutes=5)
 
 
 def judging_times(now: datetime, skew: timedelta) -> tuple[datetime, ...]:
-    """Give the times by which to judge: ours, and Meta's beside it where the two are too far apart."""
+    """Return the times by which to judge: ours, and Meta's beside it where the two are too far apart."""
     return (now,) if abs(skew) <= MAX_SKEW else (now, now + skew)
 
 
 def skew_warning(skew: timedelta) -> str | None:
-    """Say that the clock is wrong; ``ahead`` is how far Meta's is ahead of ours. None where the two agree well enough."""
+    """Report that the clock is wrong; ``ahead`` is how far Meta's is ahead of ours. None where the two agree well enough."""
     if abs(skew) <= WARN_SKEW:
         return None
     direction = "behind" if skew > timedelta(0) else "ahead of"

@@ -47,7 +47,7 @@ def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime,
 
 
 def ends_within(expires_at: Expiry | None, life: timedelta | Never, now: datetime) -> bool:
-    """Say whether a token is known to end sooner than ``life`` from now; under NEVER, whether it is known to end at all."""
+    """Check whether a token is known to end sooner than ``life`` from now; under NEVER, whether it is known to end at all."""
     if expires_at is None or isinstance(expires_at, Never):
         return False
     return isinstance(life, Never) or expires_at < now + life
@@ -73,7 +73,7 @@ def _refused(facts: TokenFacts, now: datetime) -> Problem:
 
 
 def _identity(facts: TokenFacts, page: Page) -> tuple[Problem, ...] | str:
-    """Give what is wrong about whose token it is, or the name of the field without which that cannot be said."""
+    """Return what is wrong about whose token it is, or the name of the field without which that cannot be said."""
     if facts.type is None:
         return "type"
     if facts.type != "PAGE":

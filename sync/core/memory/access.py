@@ -50,7 +50,7 @@ class Reading:
 
 
 def to_be_read_alone(lost: Mapping[str, Lost], now: datetime) -> frozenset[str]:
-    """Name the Pages whose loss is to be confirmed by a read of their own."""
+    """Return the Pages whose loss is to be confirmed by a read of their own."""
     return frozenset(
         name
         for name, page in lost.items()
@@ -59,7 +59,7 @@ def to_be_read_alone(lost: Mapping[str, Lost], now: datetime) -> frozenset[str]:
 
 
 def left_out(lost: Mapping[str, Lost], now: datetime) -> Mapping[str, SourceError]:
-    """Give the alarmed Pages that are not asked for in this cycle, with what was said of them last."""
+    """Return the alarmed Pages that are not asked for in this cycle, with what was said of them last."""
     return {
         name: SourceError(page.problem, State.INVALID)
         for name, page in lost.items()
@@ -75,7 +75,7 @@ def advance(
     proven: Collection[str],
     now: datetime,
 ) -> tuple[Mapping[str, Lost], frozenset[str]]:
-    """Give what is lost after this cycle's readings, and the system users that lost many Pages at once.
+    """Return what is lost after this cycle's readings, and the system users that lost many Pages at once.
 
     ``proven`` names the system users whose token was seen to work in this cycle; without that nothing is added to what
     was known. ``skipped`` names Pages that were left out on purpose. A Page that was reached is lost no more; one of
@@ -111,7 +111,7 @@ def _counted(known: Lost | None, reading: Reading, error: SourceError, now: date
 
 
 def _is_ripe(known: Lost, reading: Reading, now: datetime) -> bool:
-    """Say whether a loss has lasted; a Page that never worked is being set up, and its operator waits for the word."""
+    """Check whether a loss has lasted; a Page that never worked is being set up, and its operator waits for the word."""
     if not reading.worked:
         return True
     return known.individually and known.cycles >= _CYCLES and now - known.since >= LASTING
@@ -123,7 +123,7 @@ def _backed_off(known: Lost) -> Lost:
 
 
 def _degraded(lost: Mapping[str, Lost], readings: Mapping[str, Reading], now: datetime) -> frozenset[str]:
-    """Name the system users under which more Pages are newly lost than Pages lose themselves.
+    """Return the system users under which more Pages are newly lost than Pages lose themselves.
 
     An outage at Meta, a lost role in the business or a changed app role looks like this; after an hour it is believed.
     """

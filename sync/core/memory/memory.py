@@ -75,12 +75,12 @@ class Rhythm:
 
 
 def token_id(app_id: str, token: Secret) -> TokenId:
-    """Name a token by what may be kept of it."""
+    """Return a token by what may be kept of it."""
     return app_id, token.fingerprint
 
 
 def counting(judged: Judged | None, *, now: datetime, rhythm: Rhythm) -> TokenFacts | None:
-    """Give a remembered judgement where it still counts: young enough, the token not refused since, and not past its end.
+    """Return a remembered judgement where it still counts: young enough, the token not refused since, and not past its end.
 
     One that lies in the future, after a clock was set back, counts as made now.
     """

@@ -1,6 +1,6 @@
 """How much may be asked of Meta: one value for each of its quotas, told by its answers, and the pace that follows.
 
-Meta tells what is used in whole per cents of a rolling hour, without saying of how many calls; and near nothing it tells
+Meta tells what is used in whole percent of a rolling hour, without saying of how many calls; and near nothing it tells
 nothing (Graph's rate limits, read 2026-11-24). Throttled calls count too, so nothing is asked while a quota is closed.
 """
 
@@ -33,14 +33,14 @@ _FEW = 10
 _LEAST_RISE = 2.0
 _DOUBTFUL_RISE = 5.0
 _CUT_OFF = 0.5
-"""Whole per cents are cut off: on average so much more is used."""
+"""Whole percent are cut off: on average so much more is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
     """One quota, as Graph told of it last.
 
-    ``used``: per cent, None where nothing was ever told. ``ceiling``: calls an hour, None while that is not known;
+    ``used``: percent, None where nothing was ever told. ``ceiling``: calls an hour, None while that is not known;
     ``measured`` says that a rise was seen, and not only that many calls made none; ``steady`` follows it in large steps, so
     that what is planned on it does not change with each of Meta's answers. ``base`` and ``counted``: what was used
     when the calls since were begun to be counted. ``pressed_from`` and ``pressed_at`` say
@@ -93,17 +93,17 @@ Throttle = Literal["app", "named"]
 
 
 def app_pool(app_id: str) -> str:
-    """Name the quota of an app, which ``debug_token`` is asked on."""
+    """Return the quota of an app, which ``debug_token`` is asked on."""
     return f"app:{app_id}"
 
 
 def calls_per_hour(pool: Pool | None, budget: float) -> float:
-    """Give the calls that a share of the quota allows in an hour, by what was learnt of its size."""
+    """Return the calls that a share of the quota allows in an hour, by what was learnt of its size."""
     return (LEAST_CEILING if pool is None else pool.steady) * budget
 
 
 def told(pool: Pool, used: float | None, calls: int, now: datetime) -> Pool:
-    """Take in the answer to ``calls`` calls; ``used`` None where it told nothing, which is not to say that nothing is used.
+    """Record the answer to ``calls`` calls; ``used`` None where it told nothing, which is not to say that nothing is used.
 
     An answer that was not throttled ends a freeze, and after an hour more that freeze is forgotten.
     """
@@ -152,20 +152,20 @@ def throttled(pool: Pool, kind: Throttle, wait: timedelta | None, now: datetime,
 
 
 def frozen_until(pool: Pool | None, now: datetime) -> datetime | None:
-    """Say until when a quota is closed; None where it is open."""
+    """Return until when a quota is closed; None where it is open."""
     return pool.frozen_until if pool is not None and _is_frozen(pool, now) else None
 
 
 def is_worth_keeping(pool: Pool, now: datetime) -> bool:
-    """Say whether what is known of a quota of a Page or a system user still matters: it is closed, or was of late."""
+    """Check whether what is known of a quota of a Page or a system user still matters: it is closed, or was of late."""
     return pool.frozen_until is not None and now - pool.frozen_until < 2 * WINDOW
 
 
 def allowance(pool: Pool, budget: float, now: datetime) -> Allowance:
-    """Say what may be asked now. ``budget`` is a share, as 0.75.
+    """Return what may be asked now. ``budget`` is a share, as 0.75.
 
     Below half of the quota nothing is held back, up to the budget what is left is spread over the rest of the hour, above
-    it only what is urgent goes, and from 95 per cent on nothing.
+    it only what is urgent goes, and from 95 percent on nothing.
     """
     closed = frozen_until(pool, now)
     if closed is not None:
@@ -199,7 +199,7 @@ def _by_use(pool: Pool, budget: float, now: datetime) -> Allowance:
 
 
 def _goes_on(pool: Pool, budget: float, used: float, now: datetime) -> datetime | None:
-    """Say when the next ordinary call is due: when enough has left Meta's count, or the level has risen."""
+    """Return when the next ordinary call is due: when enough has left Meta's count, or the level has risen."""
     falls = _falls_to(budget, pool.used or 0.0, pool.told_at)
     begun, one_more = _pressed_from(pool, now), used + 100 / (pool.ceiling or LEAST_CEILING)
     if begun is None or one_more > budget:
@@ -212,7 +212,7 @@ def _falls_to(level: float, used: float, told_at: datetime | None) -> datetime |
 
 
 def _slowed_since(pool: Pool, now: datetime) -> datetime | None:
-    """Give since when calls are saved up in the hour after a freeze; None outside of it."""
+    """Return since when calls are saved up in the hour after a freeze; None outside of it."""
     if pool.thawed_at is None or not _lasts(pool.thawed_at, now):
         return None
     return max(pool.thawed_at, pool.spent_at or pool.thawed_at)
@@ -236,7 +236,7 @@ def _calls(pool: Pool, per_cent: float) -> int:
 
 
 def _level(pool: Pool, budget: float, now: datetime) -> float:
-    """Give the per cents up to which ordinary calls go: half, and what is left up to the budget spread over an hour.
+    """Return the percent up to which ordinary calls go: half, and what is left up to the budget spread over an hour.
 
     After that hour it stays at the budget as long as there is so much to ask: what leaves Meta's count may be used again.
     """
@@ -247,15 +247,15 @@ def _level(pool: Pool, budget: float, now: datetime) -> float:
 
 
 def _pressed_from(pool: Pool, now: datetime) -> datetime | None:
-    """Give since when half of the quota or more has been used again and again; None where that is an hour ago."""
+    """Return since when half of the quota or more has been used again and again; None where that is an hour ago."""
     return pool.pressed_from if pool.pressed_at is not None and now - pool.pressed_at <= WINDOW else None
 
 
 def _learnt(pool: Pool, used: float, calls: int, now: datetime) -> Pool:
-    """Learn the quota's size from what ``calls`` calls made of it: so many for so many per cent.
+    """Learn the quota's size from what ``calls`` calls made of it: so many for so many percent.
 
     Only within a minute of the word before: later, calls have left the count that nobody tells us of. A small rise may be
-    half a per cent more or less, so it counts for less; and so much more may have been used when the counting began.
+    half a percent more or less, so it counts for less; and so much more may have been used when the counting began.
     """
     counted = pool.counted + calls
     if pool.base is None or _age(pool, now) > _FRESH or used < pool.base - _CUT_OFF:
@@ -285,12 +285,12 @@ def _thawed(pool: Pool, now: datetime) -> Pool:
 
 
 def _is_frozen(pool: Pool, now: datetime) -> bool:
-    """Say whether a freeze lasts; an end that lies further off than any freeze is that of a clock that was set back."""
+    """Check whether a freeze lasts; an end that lies further off than any freeze is that of a clock that was set back."""
     return pool.frozen_until is not None and now < pool.frozen_until <= now + _LONGEST
 
 
 def _lasts(begun: datetime, now: datetime) -> bool:
-    """Say whether an hour that began then has not ended."""
+    """Check whether an hour that began then has not ended."""
     return timedelta(0) <= now - begun < WINDOW
 
 

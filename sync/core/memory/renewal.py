@@ -48,7 +48,7 @@ class Renewal:
 
 
 def is_due(user_token: SystemUserToken, wanted: RenewalRule, last: Renewal | None, now: datetime) -> bool:
-    """Say whether a token is to be renewed now: it works, its end is near, and it was not tried a moment ago.
+    """Check whether a token is to be renewed now: it works, its end is near, and it was not tried a moment ago.
 
     A try that lies in the future, after a clock was set back, counts as none.
     """
@@ -60,7 +60,7 @@ def is_due(user_token: SystemUserToken, wanted: RenewalRule, last: Renewal | Non
 
 
 def objection(old: TokenFacts | None, new: TokenFacts | SourceError | None) -> str | None:
-    """Say why a new token may not take the old one's place; None where it may.
+    """Return why a new token may not take the old one's place; None where it may.
 
     It must work, be of the same app, user and type, allow all that the old one does, and end later or never. What Meta
     leaves out speaks against it.
@@ -100,7 +100,7 @@ def told(user_token: SystemUserToken, last: Renewal | None) -> SystemUserToken:
 def tell_of_ends(
     user_tokens: Mapping[str, SystemUserToken], told_before: Mapping[str, int], exclude: Collection[str], now: datetime
 ) -> tuple[Mapping[str, int], tuple[str, ...]]:
-    """Give the mark of days that each ending token was spoken of at, by fingerprint, and the system users to speak of now.
+    """Return the mark of days that each ending token was spoken of at, by fingerprint, and the system users to speak of now.
 
     ``spared`` are those whose token is renewed in time, so that nobody need act.
     """
@@ -122,7 +122,7 @@ def tell_of_ends(
 
 
 def is_cared_for(user_token: SystemUserToken, wanted: RenewalRule, last: Renewal | None, now: datetime) -> bool:
-    """Say whether an ending token needs nobody: its time to be renewed is to come, or it has just been."""
+    """Check whether an ending token needs nobody: its time to be renewed is to come, or it has just been."""
     if not _ends_soon(user_token, wanted, now):
         return True
     if last is None or user_token.token is None or last.token != user_token.token.fingerprint:

@@ -24,7 +24,7 @@ class Brake:
     min_changes: int = 3
 
     def holds(self, count: int, of: int) -> bool:
-        """Say whether ``count`` among ``of`` tokens are too many."""
+        """Check whether ``count`` among ``of`` tokens are too many."""
         return count >= self.min_changes and count > self.share * of
 
 
@@ -54,7 +54,7 @@ def braked(
     now: datetime,
     unread: Mapping[str, int] = MappingProxyType({}),
 ) -> frozenset[Key]:
-    """Name the places that the brake holds: all that it counts in a store where they are too many.
+    """Return the places that the brake holds: all that it counts in a store where they are too many.
 
     ``overwritten`` is when a working token was last written over, by place: those of the last 24 hours count too. ``unread``
     is how many places of a store a selection leaves out; a share is one of the whole store, and they count as filled.
@@ -70,7 +70,7 @@ def braked(
 
 
 def is_counted(page: PagePlan, target: TargetPlan) -> bool:
-    """Say whether the brake counts a write: a new payload over a token that Meta still calls valid.
+    """Check whether the brake counts a write: a new payload over a token that Meta still calls valid.
 
     A rotation under the same system user of the same app is what this program is for, and is not counted.
     """
@@ -88,7 +88,7 @@ def is_counted(page: PagePlan, target: TargetPlan) -> bool:
 def doubted(
     plans: Sequence[PagePlan], brake: Brake, unread: Mapping[str, int] = MappingProxyType({})
 ) -> frozenset[tuple[str, Secret]]:
-    """Give the stored tokens, with their app's name, that are called invalid in such numbers that Meta must say it twice."""
+    """Return the stored tokens, with their app's name, that are called invalid in such numbers that Meta must say it twice."""
     found: set[tuple[str, Secret]] = set()
     for store, of_store in _by_store(plans).items():
         tokens = [(page.page.app, target.current) for page, target in of_store if target.current.token is not None]
@@ -109,7 +109,7 @@ def kept_in_doubt(page: PagePlan, target: TargetPlan, doubts: Collection[tuple[s
 
 
 def _is_called_invalid(current: Current) -> bool:
-    """Say whether Meta calls the token itself invalid, and not only one of a wrong type, app or Page."""
+    """Check whether Meta calls the token itself invalid, and not only one of a wrong type, app or Page."""
     facts = current.verdict.facts
     return current.verdict.state is State.INVALID and facts is not None and facts.is_valid is False
 

@@ -28,5 +28,5 @@ class PagePlan:
 
 
 def targets(pages: Sequence[PagePlan]) -> Iterator[tuple[PagePlan, TargetPlan]]:
-    """Give every place with its Page, in the order of the configuration."""
+    """Return every place with its Page, in the order of the configuration."""
     return ((page, target) for page in pages for target in page.targets)

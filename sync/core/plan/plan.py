@@ -150,14 +150,14 @@ def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Se
 
 
 def is_to_be_judged(page: Page, content: Stored | Absent | StoreError, instance: str) -> bool:
-    """Say whether Meta is to be asked about the token stored at a place: one of ours, or what a crash of ours may have left."""
+    """Check whether Meta is to be asked about the token stored at a place: one of ours, or what a crash of ours may have left."""
     if not isinstance(content, Stored):
         return False
     return is_interrupted_create(content, page) or foreign_problem(content, page, instance) is None
 
 
 def checksum(plans: Sequence[PagePlan]) -> str:
-    """Give the plan's name: a hash over the lines that would write over existing data, whatever their order.
+    """Return the plan's name: a hash over the lines that would write over existing data, whatever their order.
 
     A held line counts as what it would be, so that the plan has one name on both sides of the brake. What is put beside the
     token counts too: a template or labels that were changed since are another plan.
@@ -173,7 +173,7 @@ def checksum(plans: Sequence[PagePlan]) -> str:
 
 
 def withheld(planned: Plan) -> Plan:
-    """Give the plan with every write held, since another plan than this one was let through."""
+    """Return the plan with every write held, since another plan than this one was let through."""
     return replace(planned, pages=_changed(planned.pages, lambda _, target: _withheld(target.action)))
 
 
@@ -239,16 +239,16 @@ def _said(verdict: Verdict) -> tuple[State, Sequence[str]]:
 
 
 def _undecided(verdict: Verdict, *, stored: bool) -> Verdict:
-    """Give the verdict on a token whose end two judging_times judge differently: it is not proven, and none that works is doubted."""
+    """Return the verdict on a token whose end two judging_times judge differently: it is not proven, and none that works is doubted."""
     wrong = Problem("clock-skew", "This machine's clock and Meta's are too far apart to judge when the token ends.")
     return replace(verdict, notices=(wrong,)) if stored else Verdict(State.UNKNOWN, (wrong,), facts=verdict.facts)
 
 
 def writes(plan: Plan) -> Iterator[tuple[PagePlan, TargetPlan]]:
-    """Give the places that are to be written, in the order of the configuration."""
+    """Return the places that are to be written, in the order of the configuration."""
     return ((page, target) for page, target in targets(plan.pages) if target.action.write is not None)
 
 
 def user_token_problems(user_token: SystemUserToken) -> tuple[Problem, ...]:
-    """Give what is wrong with a system user's token; an ending one is among them, though it changes no result."""
+    """Return what is wrong with a system user's token; an ending one is among them, though it changes no result."""
     return user_token.verdict.problems + user_token.verdict.notices

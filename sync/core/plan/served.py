@@ -17,7 +17,7 @@ Served = Literal["verified", "stale", "broken", "absent", "foreign"]
 
 
 def serve(page: PagePlan, target: TargetPlan, instance: str) -> Served:
-    """Say what applications are served at a place by what was read there, before anything is written."""
+    """Return what applications are served at a place by what was read there, before anything is written."""
     content = target.current.content
     if isinstance(content, StoreError):
         return "stale"
@@ -33,14 +33,14 @@ def serve(page: PagePlan, target: TargetPlan, instance: str) -> Served:
 
 
 def served_by(verdict: Verdict) -> Served:
-    """Say what a stored token of this verdict is to its applications."""
+    """Return what a stored token of this verdict is to its applications."""
     if is_broken(verdict):
         return "broken"
     return "verified" if verdict.state is State.VALID else "stale"
 
 
 def is_broken(verdict: Verdict) -> bool:
-    """Say whether Meta refuses a stored token, or it is of a wrong type, app or Page."""
+    """Check whether Meta refuses a stored token, or it is of a wrong type, app or Page."""
     return verdict.state is State.INVALID and any(problem.code in FATAL for problem in verdict.problems)
 
 

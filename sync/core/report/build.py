@@ -25,7 +25,7 @@ class ProofLost:
 
 @dataclass(frozen=True, slots=True)
 class NotBegun:
-    """A write was not begun, since shutdown was asked for before its turn; the next start decides anew."""
+    """A write was not begun, since shutdown was asked for before its turn; the next start decides again."""
 
 
 Outcome = Written | StoreError | ProofLost | NotBegun

@@ -159,7 +159,7 @@ def _counted(report: Report) -> _Counted:
     counted: dict[tuple[str, str], list[Problem]] = defaultdict(list)
     for page in report.pages:
         of_page = page.problems + tuple(problem for entry in page.stores for problem in entry.problems)
-        # One cause has another trace id at each Page, and Meta may word it anew.
+        # One cause has another trace id at each Page, and Meta may word it again.
         for problem in {problem.code: problem for problem in reversed(of_page)}.values():
             if problem.code in _COUNTED | _OUTAGES:
                 counted[page.app, problem.code].append(problem)
@@ -202,7 +202,7 @@ def _many(report: Report) -> _Many:
 
 
 def _shared(entry: StoreEntry) -> tuple[str, Kind, str] | None:
-    """Give what a refused or held place may share with many others: its store, the action, and what it is due to."""
+    """Return what a refused or held place may share with many others: its store, the action, and what it is due to."""
     match entry.action:
         case Kind.REFUSED if entry.problems:
             return entry.key.store, entry.action, entry.problems[0].code

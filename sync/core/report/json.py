@@ -12,7 +12,7 @@ from sync.core.report.report import PageEntry, Report, StoreEntry
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Give the report in its documented JSON shape, format 1."""
+    """Return the report in its documented JSON shape, format 1."""
     frame = report.frame
     return {
         "format": 1,

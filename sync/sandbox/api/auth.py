@@ -39,7 +39,7 @@ class Caller:
 
 
 def app_token(app: App) -> str:
-    """Give the app token that ``oauth/access_token`` hands out; ``ID|SECRET`` is as good."""
+    """Return the app token that ``oauth/access_token`` hands out; ``ID|SECRET`` is as good."""
     return f"{app.id}|{letters(27, 'app token', app.id, app.secret)}"
 
 
@@ -54,7 +54,7 @@ def token_text_of(request: Request) -> str | None:
 
 @lru_cache(maxsize=4096)
 def proof(secret: str, token: str, at: str | None = None) -> str:
-    """Give the ``appsecret_proof`` of a token; ``at`` makes the form that ``appsecret_time`` goes with."""
+    """Return the ``appsecret_proof`` of a token; ``at`` makes the form that ``appsecret_time`` goes with."""
     message = token if at is None else f"{token}|{at}"
     return hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()
 

@@ -29,7 +29,7 @@ def debug_token(world: World, request: Request, caller: Caller) -> Json | GraphE
 
 
 def facts(world: World, app: App, token: Token) -> Json:
-    """Give the ``data`` of one issued token, in the order of live answers; an invalid one keeps all but its scopes."""
+    """Return the ``data`` of one issued token, in the order of live answers; an invalid one keeps all but its scopes."""
     ailment = world.ailment(token)
     data: Json = {"app_id": app.id, "type": token.type, "application": app.name, "data_access_expires_at": 0}
     if ailment is not None:

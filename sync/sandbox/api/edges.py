@@ -84,7 +84,7 @@ def _answer(listing: _Listing, asked: tuple[str, ...]) -> Json | GraphError:
 
 
 def _visible(listing: _Listing) -> list[Page]:
-    """Give the listed Pages; since v17.0 ``accounts`` leaves out a business's Pages without ``business_management``."""
+    """Return the listed Pages; since v17.0 ``accounts`` leaves out a business's Pages without ``business_management``."""
     pages = listing.world.pages
     seen = [pages[page_id] for page_id in listing.user.assigned if page_id in pages]
     seen = [page for page in seen if page.kind == "page" and not page.deleted and page.migrated_to is None]
@@ -125,7 +125,7 @@ def _start(pages: list[Page], after: str | None) -> int | None:
 
 
 def _next(listing: _Listing, limit: int, after: str) -> str:
-    """Give the URL of the next rows, with the token in clear as Graph's has it."""
+    """Return the URL of the next rows, with the token in clear as Graph's has it."""
     host = listing.request.headers.get("host")
     base = f"http://{host}" if host else "https://graph.facebook.com"
     kept = {name: value for name, value in listing.request.params.items() if name in {"fields", "summary"}}

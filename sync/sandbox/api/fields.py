@@ -11,7 +11,7 @@ _OPEN, _CLOSE = "{(", "})"
 
 @lru_cache
 def parse_fields(text: str | None) -> tuple[str, ...] | GraphError:
-    """Give the names at the top level, without what is nested in or chained to them; empty where none are named."""
+    """Return the names at the top level, without what is nested in or chained to them; empty where none are named."""
     names: list[str] = []
     depth, name = 0, ""
     for position, char in enumerate(text or ""):

@@ -47,7 +47,7 @@ def respond(world: World, request: Request) -> Reply:
 
 
 def split_version(path: str) -> tuple[str | None, list[str]]:
-    """Give the version that serves this path, and its parts; None where there is no such version.
+    """Return the version that serves this path, and its parts; None where there is no such version.
 
     Without a version it is the oldest live one, and so it is for one that has ended (measured 2026-09-13 to 2026-10).
     """
@@ -121,12 +121,12 @@ def _count(world: World, request: Request, page: str) -> Answer | None:
 
 
 def _of_app(world: World, text: str | None) -> bool:
-    """Say whether a call is made with the app's own token."""
+    """Check whether a call is made with the app's own token."""
     return text is not None and text not in world.tokens and text.partition("|")[0] == world.app.id
 
 
 def endpoint(request: Request) -> str:
-    """Name the kind of call that a request is, without any of its ids or parameters."""
+    """Return the kind of call that a request is, without any of its ids or parameters."""
     return _kind(split_version(request.path)[1], request)
 
 
@@ -147,7 +147,7 @@ def _kind(parts: list[str], request: Request) -> str:
 
 
 def _page_of(world: World, parts: list[str], request: Request) -> str:
-    """Name the Page that a call is about, so that faults of Pages know it; empty where it is about none."""
+    """Return the Page that a call is about, so that faults of Pages know it; empty where it is about none."""
     text = request.params.get("input_token", "") if parts == ["debug_token"] else token_text_of(request) or ""
     named = parts[0] if parts and parts[0] not in ("me", "debug_token") else ""
     token = world.tokens.get(text)
@@ -215,7 +215,7 @@ def _reply(world: World, request: Request, version: str | None, what: Answer | G
 
 
 def _usage(world: World, request: Request, page: str) -> dict[str, str]:
-    """Give the usage header that goes with the kind of token; Graph leaves it out near 0 %."""
+    """Return the usage header that goes with the kind of token; Graph leaves it out near 0 %."""
     text, now, quotas = token_text_of(request), world.time(), world.quotas
     if text is None:
         return {}

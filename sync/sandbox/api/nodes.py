@@ -84,18 +84,18 @@ def read_ids(world: World, request: Request, caller: Caller) -> Json | GraphErro
 
 
 def own_id(caller: Caller) -> str:
-    """Say who ``me`` is: the Page of a Page token, else the system user; empty for an app token."""
+    """Return who ``me`` is: the Page of a Page token, else the system user; empty for an app token."""
     return "" if caller.token is None else caller.token.page_id or caller.token.user_id
 
 
 def user_of(world: World, caller: Caller) -> SystemUser | None:
-    """Give the system user who calls with a token of its own."""
+    """Return the system user who calls with a token of its own."""
     token = caller.token
     return world.users.get(token.user_id) if token is not None and token.type == "SYSTEM_USER" else None
 
 
 def page_row(world: World, page: Page) -> Json:
-    """Give what a Page says of itself to those who may read it, without its token."""
+    """Return what a Page says of itself to those who may read it, without its token."""
     return {
         "about": f"Acme in {page.name}",
         "business": {"id": world.business_id, "name": "Acme"} if page.in_business else None,
@@ -142,7 +142,7 @@ def _page(world: World, request: Request, caller: Caller, page: Page, asked: tup
 
 
 def refusal_of(world: World, caller: Caller, page: Page) -> str | None:
-    """Say in which shape this caller is refused this Page's token; None where it is entitled."""
+    """Return in which shape this caller is refused this Page's token; None where it is entitled."""
     token = caller.token
     if token is None:
         return "public-content"

@@ -166,9 +166,9 @@ def _app(world: World, action: str) -> Json:
 
 
 def _usage(world: World, params: dict[str, str]) -> Json:
-    """Set the per cents that the usage headers tell: ``app``, and ``pages`` as an object by id or name."""
+    """Set the percent that the usage headers tell: ``app``, and ``pages`` as an object by id or name."""
     world.app_usage = int(params.get("app", str(world.app_usage)))
-    for named, used in _as_json(params, "pages", {}, '{"rome": 76}, a JSON object of per cents by name or id').items():
+    for named, used in _as_json(params, "pages", {}, '{"rome": 76}, a JSON object of percent by name or id').items():
         find_page(world, named).usage = int(used)
     return {"app": world.app_usage, "pages": {page.id: page.usage for page in world.pages.values()}}
 

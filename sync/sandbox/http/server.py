@@ -137,7 +137,7 @@ class Server:
 
 
 async def _drip(writer: asyncio.StreamWriter, data: bytes, pause: float) -> None:
-    """Send a byte at a time, each well within any time-out of a single read."""
+    """Send a byte at a time, each well within any timeout of a single read."""
     for position in range(len(data)):
         writer.write(data[position : position + 1])
         await writer.drain()
@@ -174,7 +174,7 @@ class Sandbox:
         return [{"id": page.id, "name": page.name} for page in self.world.pages.values()]
 
     def describe(self) -> dict[str, Any]:
-        """Give what ``sandbox --output json`` prints."""
+        """Return what ``sandbox --output json`` prints."""
         return {
             "url": self.url,
             "app_id": self.app_id,

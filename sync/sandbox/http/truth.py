@@ -11,7 +11,7 @@ from sync.sandbox.world.world import World
 
 
 def truth(world: World) -> Json:
-    """Say what every Page would give now (``fingerprint`` None where the next read makes a new string), to each system user, and what every token that was issued is worth now.
+    """Return what every Page would give now (``fingerprint`` None where the next read makes a new string), to each system user, and what every token that was issued is worth now.
 
     Faults of the wire do not count: it is what a client would find that is answered in the end.
     """

@@ -1,4 +1,4 @@
-"""Meta's rate limits as they count: calls of a rolling window, told in whole per cents, refused at a hundred."""
+"""Meta's rate limits as they count: calls of a rolling window, told in whole percent, refused at a hundred."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Rolling:
     calls: deque[float] = field(default_factory=deque)
 
     def used(self, now: float) -> int:
-        """Give the whole per cents that are used now; it may be more than a hundred."""
+        """Return the whole percent that are used now; it may be more than a hundred."""
         self._forget(now)
         return 100 * len(self.calls) // max(self.limit, 1)
 
@@ -33,7 +33,7 @@ class Rolling:
         return let_through
 
     def minutes(self, now: float) -> int:
-        """Give the whole minutes after which a call would be let through again."""
+        """Return the whole minutes after which a call would be let through again."""
         self._forget(now)
         over = len(self.calls) - self.limit
         if over < 0:
@@ -55,13 +55,13 @@ class Quotas:
     pages: dict[str, Rolling] = field(default_factory=dict)
 
     def of_page(self, page: str) -> Rolling | None:
-        """Give a Page's quota; None where Pages have none."""
+        """Return a Page's quota; None where Pages have none."""
         if self.page_limit is None:
             return None
         return self.pages.setdefault(page, Rolling(self.page_limit, DAY))
 
     def show(self, now: float) -> Json:
-        """Say what is used of them."""
+        """Return what is used of them."""
         app = {"limit": self.app.limit, "calls": len(self.app.calls), "used": self.app.used(now)} if self.app else None
         pages = {page: {"calls": len(pool.calls), "used": pool.used(now)} for page, pool in self.pages.items()}
         return {"app": app, "page_limit": self.page_limit, "pages": pages}

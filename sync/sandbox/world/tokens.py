@@ -16,24 +16,24 @@ TokenType = Literal["SYSTEM_USER", "PAGE"]
 
 
 def letters(length: int, *parts: object) -> str:
-    """Give base-62 text that follows from ``parts`` alone."""
+    """Return base-62 text that follows from ``parts`` alone."""
     seed = "\0".join(str(part) for part in parts).encode()
     return hashlib.shake_256(seed).digest(length).translate(_TABLE).decode()
 
 
 def token_text(*parts: object) -> str:
-    """Give text that looks like a token of Meta's today: EAA and 177 letters and digits."""
+    """Return text that looks like a token of Meta's today: EAA and 177 letters and digits."""
     return "EAA" + letters(_TOKEN_LENGTH, "token", *parts)
 
 
 def digits(*parts: object) -> str:
-    """Give an id of 15 digits that follows from ``parts`` alone."""
+    """Return an id of 15 digits that follows from ``parts`` alone."""
     number = int.from_bytes(hashlib.shake_256("\0".join(str(part) for part in parts).encode()).digest(8), "big")
     return str(10**14 + number % (9 * 10**14))
 
 
 def fingerprint(value: str) -> str:
-    """Give the first 12 hex digits of the SHA-256, the only form in which the sandbox names a token."""
+    """Return the first 12 hex digits of the SHA-256, the only form in which the sandbox names a token."""
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -90,13 +90,13 @@ _DEATHS: dict[int, str] = {
 
 
 def death(subcode: int) -> Ailment:
-    """Give what Meta says of a token that died by this subcode of 190."""
+    """Return what Meta says of a token that died by this subcode of 190."""
     text = _DEATHS.get(subcode, "The session is no longer valid.")
     return Ailment(f"Error validating access token: {text}", subcode, "dead")
 
 
 def expired(at: int, now: float) -> Ailment:
-    """Give what Meta says of a token whose end was at ``at``, in Meta's own way to write times."""
+    """Return what Meta says of a token whose end was at ``at``, in Meta's own way to write times."""
     end, current = (time.strftime("%A, %d-%b-%y %H:%M:%S PST", time.gmtime(t - 8 * 3600)) for t in (at, now))
     return Ailment(
         f"Error validating access token: Session has expired on {end}. The current time is {current}.", 463, "expired"

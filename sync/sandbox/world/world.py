@@ -67,7 +67,7 @@ class World:
     _issued: dict[tuple[object, ...], Token] = field(default_factory=dict, repr=False)
 
     def time(self) -> float:
-        """Give this world's time in unix seconds: the clock's, moved by what the control endpoint was told."""
+        """Return this world's time in unix seconds: the clock's, moved by what the control endpoint was told."""
         return self.now() + self.ahead
 
     @property
@@ -76,13 +76,13 @@ class World:
         return next(iter(self.users.values()))
 
     def app_of(self, app_id: str) -> App | None:
-        """Give one of the two apps; None where there is no such app."""
+        """Return one of the two apps; None where there is no such app."""
         return next((app for app in (self.app, self.other_app) if app.id == app_id), None)
 
     def rotate(
         self, user: SystemUser, *, expires_in: int | None = None, scopes: tuple[str, ...] | None = None
     ) -> Token:
-        """Give the system user a new token; the earlier one works on until its own end."""
+        """Return the system user a new token; the earlier one works on until its own end."""
         before = self.tokens.get(user.token)
         user.generation += 1
         now = int(self.time())
@@ -118,7 +118,7 @@ class World:
         page.generation += 1
 
     def ailment(self, token: Token) -> Ailment | None:
-        """Say why this token is invalid now; None where it is valid."""
+        """Return why this token is invalid now; None where it is valid."""
         now = self.time()
         if token.ailment is not None:
             return token.ailment
@@ -139,12 +139,12 @@ class World:
         return None
 
     def scopes_of(self, token: Token) -> tuple[str, ...]:
-        """Give the scopes that the token has: fixed when its parent was made, less what its Page is made to lack."""
+        """Return the scopes that the token has: fixed when its parent was made, less what its Page is made to lack."""
         page = self.pages.get(token.page_id or "")
         return token.scopes if page is None else tuple(scope for scope in token.scopes if scope not in page.lacking)
 
     def page_token(self, page: Page, parent: Token, *, peek: bool = False) -> Token:
-        """Give the token that a read of this Page with ``parent`` hands out; ``peek`` looks without being a read."""
+        """Return the token that a read of this Page with ``parent`` hands out; ``peek`` looks without being a read."""
         if page.gives == "parent":
             return parent
         if not peek and (page.changing or self.outlived(page, parent)):
@@ -173,11 +173,11 @@ class World:
         )
 
     def neighbour(self, page_id: str) -> str:
-        """Give the id of some other Page."""
+        """Return the id of some other Page."""
         return next((other for other in self.pages if other != page_id), "1")
 
     def outlived(self, page: Page, parent: Token) -> bool:
-        """Say whether the token that this Page gave out last has ended, so that the next read gives another."""
+        """Check whether the token that this Page gave out last has ended, so that the next read gives another."""
         token = self._issued.get((page.id, parent.value, page.generation, page.gives))
         return token is not None and 0 < token.expires_at <= self.time()
 

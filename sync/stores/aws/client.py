@@ -33,7 +33,7 @@ _NEEDED = {
 
 
 class AwsClient:
-    """One boto3 client, made by the first call and made anew where what it was made from has changed."""
+    """One boto3 client, made by the first call and made again where what it was made from has changed."""
 
     def __init__(self, settings: AwsSettings, *, workers: int) -> None:
         self.requests = 0
@@ -49,7 +49,7 @@ class AwsClient:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def begin(self) -> None:
-        """Ask again on new connections, and after trouble with credentials that are found anew.
+        """Ask again on new connections, and after trouble with credentials that are found again.
 
         A way to AWS may forget a connection that is idle between cycles, and what is sent on it is then waited for in vain.
         Where the finding itself still goes on it is waited for again, and not begun a second time.
@@ -65,7 +65,7 @@ class AwsClient:
         self._outdated = False
 
     def close(self) -> None:
-        """Give back the connections, and what was made."""
+        """Return back the connections, and what was made."""
         self._disconnect()
         self._opening = self._another()
 
@@ -156,7 +156,7 @@ class AwsClient:
         return no_credentials("late", role=self._settings.role.arn if self._settings.role is not None else "")
 
     def _sources(self) -> object:
-        """Name the state of the files and references that a client is made from; boto3 reads them once."""
+        """Return the state of the files and references that a client is made from; boto3 reads them once."""
         home = Path.home() / ".aws"
         files = (
             os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials",

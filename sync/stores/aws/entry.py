@@ -39,7 +39,7 @@ class Entry:
         return self.holder(CURRENT) or NOTHING
 
     def holder(self, label: str) -> Version | None:
-        """Give the version that has this label."""
+        """Return the version that has this label."""
         return next((version for version, labels in self.labels.items() if label in labels), None)
 
     @property

@@ -36,7 +36,7 @@ class Refused:
 
 
 _Row = tuple[StoreErrorCode, str, str, bool]
-_CREDENTIALS = "Give valid credentials by the profile, the environment, or the role of the machine; files are read anew in each cycle."
+_CREDENTIALS = "Give valid credentials by the profile, the environment, or the role of the machine; files are read again in each cycle."
 _CODES: dict[str, _Row] = {
     **dict.fromkeys(
         (
@@ -209,9 +209,9 @@ def from_chain(code: str, text: str, operation: str, role: str) -> Refused:
 
 
 def no_credentials(*names: str, role: str = "") -> Refused:
-    """Say that no credentials could be had, given a code, or the names of an exception's class and of all above it.
+    """Report that no credentials could be had, given a code, or the names of an exception's class and of all above it.
 
-    "late" stands for what was not had within the store's time-out.
+    "late" stands for what was not had within the store's timeout.
     """
     row = next((_CLASSES[name] for name in names if name in _CLASSES), None)
     if names[0] == "late":
@@ -236,13 +236,13 @@ def _whose(role: str) -> str:
 
 
 def no_thread() -> Refused:
-    """Say that nothing was sent, since this machine gives no thread to send it in."""
+    """Report that nothing was sent, since this machine gives no thread to send it in."""
     remedy = "Raise the limit on this user's or container's processes."
     return Refused("", StoreError("unreachable", "This machine gives no thread for a call to AWS.", remedy, whole=True))
 
 
 def not_aws(operation: str) -> Refused:
-    """Say that an answer with status 200 is none of Secrets Manager's."""
+    """Report that an answer with status 200 is none of Secrets Manager's."""
     row: _Row = (
         "unexpected",
         "{operation} was answered by something that is not Secrets Manager",

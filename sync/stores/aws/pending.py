@@ -34,7 +34,7 @@ class PendingWrite(Content):
 
 
 def token(secret: str, base: Version, text: str) -> str:
-    """Give the id of a version, which is the same for whoever puts this content in the place of that version."""
+    """Return the id of a version, which is the same for whoever puts this content in the place of that version."""
     return str(uuid.UUID(bytes=sha256(f"{secret}\0{base}\0{text}".encode()).digest()[:16]))
 
 
@@ -51,7 +51,7 @@ def too_long(pending: Content) -> StoreError | None:
 
 
 def conflict(key: Key, how: str) -> StoreError:
-    """Say that a secret is not any more as it was when the write was decided on."""
+    """Report that a secret is not any more as it was when the write was decided on."""
     return StoreError(
-        "conflict", f"{key.path} {how} since it was read; it is left as it is.", "The next cycle decides anew."
+        "conflict", f"{key.path} {how} since it was read; it is left as it is.", "The next cycle decides again."
     )

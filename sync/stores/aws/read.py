@@ -51,7 +51,7 @@ class AwsReader:
         self._no_batch = False
 
     def read(self, keys: Sequence[Key], raw: frozenset[Key]) -> Mapping[Key, Stored | Absent | StoreError]:
-        """Read many: in bulk the first time in a cycle, after that each anew, since a listing may lag by minutes."""
+        """Read many: in bulk the first time in a cycle, after that each again, since a listing may lag by minutes."""
         answers: dict[Key, Stored | Absent | StoreError] = {}
         for key in keys:
             refused = refused_name(key)
@@ -147,7 +147,7 @@ class AwsReader:
         return {**answers, **self._singly([*single, *(key for key in valued if key not in answers)], raw)}
 
     def _unsure(self, keys: Sequence[Key], listing: Mapping[str, Entry]) -> Mapping[Key, Entry | None]:
-        """Give the keys for which the listing, which may be minutes old, does not do.
+        """Return the keys for which the listing, which may be minutes old, does not do.
 
         That is what was just written and not seen there yet, and what it shows without a value. Where it shows nothing, a
         stranger's, or something that may not be written, it is doubted too, unless that is so of many: then it is a first

@@ -48,7 +48,7 @@ class Replicas:
         self._other.clear()
 
     def note(self, name: str, status: Mapping[str, str]) -> None:
-        """Take in what a description, or the answer of a creation, says of the replicas of a secret of ours, by region."""
+        """Record what a description, or the answer of a creation, says of the replicas of a secret of ours, by region."""
         out = {region: state for region, state in status.items() if state != IN_STEP}
         with self._lock:
             before = self._followed.pop(name, None)
@@ -81,7 +81,7 @@ class Replicas:
             self._followed.pop(name, None)
 
     def warnings(self) -> list[str]:
-        """Say in sentences what an operator should know, a few secrets by their names."""
+        """Return in sentences what an operator should know, a few secrets by their names."""
         failed: dict[str, list[str]] = {}
         slow: dict[str, list[str]] = {}
         other: dict[tuple[str, str], list[str]] = {}

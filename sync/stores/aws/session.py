@@ -92,7 +92,7 @@ class Opening:
         self._future: Future[Made] | None = None
 
     def wait(self, seconds: float) -> Made:
-        """Give the client; raises TimeoutError where it is not made in time, NoThreadError, or what its making raised."""
+        """Return the client; raises TimeoutError where it is not made in time, NoThreadError, or what its making raised."""
         with self._lock:
             if self._future is None:
                 self._future = started(self._make, name="aws")
@@ -155,7 +155,7 @@ class Opening:
         return {"config": config, "verify": settings.ca_file or True}
 
     def _assumed(self, core: Any, source: Any, reach: dict[str, Any]) -> Any:
-        """Give the role's credentials, which are had when they are first needed and again before they end."""
+        """Return the role's credentials, which are had when they are first needed and again before they end."""
         from botocore.credentials import (  # noqa: PLC0415 - as above
             AssumeRoleCredentialFetcher,
             DeferredRefreshableCredentials,
@@ -193,7 +193,7 @@ class _Given:
     CANONICAL_NAME = "page-token-sync"
 
     def load(self) -> Any:
-        """Give them."""
+        """Return them."""
         return self.credentials
 
 
@@ -216,7 +216,7 @@ def found(find: Callable[[], T], role: str) -> T:
 
 
 def _sts(endpoint: str | None) -> str | None:
-    """Give the address of STS: an emulator's own, since it has all services at one; Amazon's usual beside one of Amazon's."""
+    """Return the address of STS: an emulator's own, since it has all services at one; Amazon's usual beside one of Amazon's."""
     host = (urlsplit(endpoint).hostname or "") if endpoint else ""
     return None if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".aws")) else endpoint
 

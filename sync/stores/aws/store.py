@@ -47,7 +47,7 @@ class AwsStore:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Say which secrets' replicas are not as they should be, as far as is known."""
+        """Return which secrets' replicas are not as they should be, as far as is known."""
         return self._replicas.warnings()
 
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
@@ -84,5 +84,5 @@ class AwsStore:
         return self._reader.owned(instance)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Return back the connections."""
         self._client.close()

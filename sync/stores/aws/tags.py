@@ -22,7 +22,7 @@ class AwsTags:
         self._configured = configured
 
     def at_creation(self, marks: Marks) -> list[Mapping[str, str]]:
-        """Give all tags of a new secret, as AWS wants them."""
+        """Return all tags of a new secret, as AWS wants them."""
         return _pairs({**self._configured, **{PREFIX + key: value for key, value in present(marks).items()}})
 
     def settle(self, found: Entry, marks: Marks, version: Version, *, confirmed: bool) -> Written | StoreError:

@@ -1,6 +1,6 @@
 """The wire under boto3's clients: an answer is read only so far, and not at all once its call is given up.
 
-boto3 reads an answer whole, however long it is, and has no time-out for all of one. The hook is the connections, since
+boto3 reads an answer whole, however long it is, and has no timeout for all of one. The hook is the connections, since
 what an endpoint sends without end need not be a body. This room is the one that loads the library, so nothing but the
 first call may load it: half a second and 60 MB.
 """
@@ -118,7 +118,7 @@ def _take(connection: Any) -> None:
 
 
 def _stream(answer: Any, connection: Any) -> Iterator[bytes]:
-    """Give the body in pieces as they come; the library's own way waits for whole ones, and for a line without end."""
+    """Return the body in pieces as they come; the library's own way waits for whole ones, and for a line without end."""
     size = 0
     while piece := answer.read1(_CHUNK):
         size += len(piece)

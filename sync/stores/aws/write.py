@@ -257,7 +257,7 @@ class AwsWriter:
 
 
 def _at_creation(settings: AwsSettings) -> Mapping[str, Any]:
-    """Give what only a new secret is given: its key, and the regions that AWS copies it to."""
+    """Return what only a new secret is given: its key, and the regions that AWS copies it to."""
     replicas = [
         {"Region": replica.region, **({"KmsKeyId": replica.kms_key} if replica.kms_key else {})}
         for replica in settings.replicas
@@ -269,10 +269,10 @@ def _at_creation(settings: AwsSettings) -> Mapping[str, Any]:
 
 
 def _instance(entry: Entry) -> str | None:
-    """Give the instance that a secret is marked with; None where it carries no mark of ours, as one that is renewed may."""
+    """Return the instance that a secret is marked with; None where it carries no mark of ours, as one that is renewed may."""
     return entry.marks.instance if entry.marks is not None else None
 
 
 def _creation(pending: PendingWrite) -> str:
-    """Name the first version by its instance too: AWS takes the same name twice for one creation, and says yes to both."""
+    """Return the first version by its instance too: AWS takes the same name twice for one creation, and says yes to both."""
     return token(pending.key.path, NOTHING, f"{pending.marks.instance}\0{pending.text}")

@@ -29,7 +29,7 @@ class RefusedError(Exception):
 
 
 class LockedError(Exception):
-    """Another process has held the directory's lock for the whole time-out."""
+    """Another process has held the directory's lock for the whole timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Bytes:
 
 
 def stamp(data: bytes) -> str:
-    """Name a content: 32 hex digits of its SHA-256."""
+    """Return a content: 32 hex digits of its SHA-256."""
     return hashlib.sha256(data).hexdigest()[:32]
 
 

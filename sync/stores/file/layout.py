@@ -15,12 +15,12 @@ _SUFFIX = ".page-token-sync"
 
 
 def sidecar_name(name: str) -> str:
-    """Give the name of the marks' file."""
+    """Return the name of the marks' file."""
     return f".{name}{_SUFFIX}"
 
 
 def marked_name(sidecar: str) -> str | None:
-    """Give the name whose marks' file this is; None where it is none."""
+    """Return the name whose marks' file this is; None where it is none."""
     inner = sidecar.removeprefix(".").removesuffix(_SUFFIX)
     return inner if inner and sidecar == sidecar_name(inner) else None
 
@@ -37,7 +37,7 @@ class Sidecar:
     creating: str | None = None
 
     def encode(self) -> bytes:
-        """Give the JSON that is kept on disk."""
+        """Return the JSON that is kept on disk."""
         return json.dumps({"marks": dict(self.marks), "creating": self.creating}, indent=1, sort_keys=True).encode()
 
     def wanted(self, marks: Marks, *, creating: str | None = None) -> Sidecar:
@@ -97,7 +97,7 @@ class State:
         return parse_text(text, raw=raw)
 
     def stored(self, *, raw: bool) -> Stored:
-        """Give what the cycle judges.
+        """Return what the cycle judges.
 
         Marks without a file are a container without a value where our creation was cut off, else a deleted secret.
         """

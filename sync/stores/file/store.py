@@ -54,7 +54,7 @@ class FileStore:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Say that the directory was not there, unless a write has created it since."""
+        """Report that the directory was not there, unless a write has created it since."""
         directory = self._settings.directory
         if not self._missed or Path(directory).is_dir():
             return []
@@ -84,7 +84,7 @@ class FileStore:
         return {key: self._refused(key) or trouble for key in keys}
 
     def _whole(self, error: OSError, *, doing: str) -> StoreError | None:
-        """Say why the directory could not be opened; None where only it is missing, so that a write can create it."""
+        """Return why the directory could not be opened; None where only it is missing, so that a write can create it."""
         directory = self._settings.directory
         if isinstance(error, FileNotFoundError) and disk.can_create(directory):
             return None
@@ -239,7 +239,7 @@ def _said(path: str, doing: str, work: Callable[[], T]) -> T | StoreError:
 
 def _conflict(path: str) -> StoreError:
     return StoreError(
-        "conflict", f"{path} has changed since it was read; it is left as it is.", "The next cycle decides anew."
+        "conflict", f"{path} has changed since it was read; it is left as it is.", "The next cycle decides again."
     )
 
 

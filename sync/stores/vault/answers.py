@@ -77,14 +77,14 @@ _TEXTS: dict[StoreErrorCode, tuple[str, str]] = {
     ),
     "unreadable": ("The answer is too large or cannot be parsed.", "Look at the secret by hand; it is left alone."),
     "unreachable": ("Vault cannot be reached.", "Check `address`, the network and that Vault runs."),
-    "timeout": ("Vault did not answer within the time-out.", "Look after Vault, or raise `timeout`."),
+    "timeout": ("Vault did not answer within the timeout.", "Look after Vault, or raise `timeout`."),
     "tls": (
         "The TLS connection to Vault was refused.",
         "Check `ca_file`, the certificate's host name and its end; `address` must name the scheme that Vault speaks.",
     ),
     "credentials": (
         "The token cannot be sent in a header.",
-        "The token holds a line break or another control character; write it anew.",
+        "The token holds a line break or another control character; write it again.",
     ),
     "kv-v1": (
         "The mount is KV version 1, which has no compare-and-set and no history.",
@@ -104,7 +104,7 @@ BEHIND = error("no-leader", "A node has not caught up with the last write.", who
 
 
 def denied(call: Call) -> StoreError:
-    """Say which capability on which path the policy lacks."""
+    """Return which capability on which path the policy lacks."""
     return StoreError(
         "denied",
         f"Vault's policy denies `{call.needs}` on {call.shown}.",

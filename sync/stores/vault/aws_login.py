@@ -24,7 +24,7 @@ _CHAIN = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeEr
 
 
 class Identity:
-    """What an AWS login shows to Vault, looked up anew for each login; for one caller at a time."""
+    """What an AWS login shows to Vault, looked up again for each login; for one caller at a time."""
 
     def __init__(self, login: AwsIamLogin) -> None:
         self.login = login
@@ -37,14 +37,14 @@ class Identity:
         """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second for this login alone
 
-        # A chain can ask programs and networks, by time-outs of its own or none: so it is waited for, and may be given up;
+        # A chain can ask programs and networks, by timeouts of its own or none: so it is waited for, and may be given up;
         # while it goes on it is not begun a second time. What it found after that is not used, since a signature ends.
         if self._looking is None or self._looking.done():
             self._looking = started(lambda: _signed(self.login), name="aws-identity")
         try:
             return self._looking.result(max(seconds, 0))
         except TimeoutError:
-            raise CredentialError("AWS credentials could not be had within the time-out") from None
+            raise CredentialError("AWS credentials could not be had within the timeout") from None
         except (BotoCoreError, ClientError, *_CHAIN) as error:
             raise CredentialError(f"AWS credentials could not be had ({type(error).__name__})") from None
 
@@ -73,7 +73,7 @@ def _signed(login: AwsIamLogin) -> Mapping[str, str]:
 
 
 def _host(session: Any, region: str) -> str:
-    """Name a region's STS, whose domain is another in China and in other partitions."""
+    """Return a region's STS, whose domain is another in China and in other partitions."""
     for partition in session.get_component("data_loader").load_data("partitions")["partitions"]:
         if region in partition["regions"] or re.search(partition["regionRegex"], region):
             return f"sts.{region}.{partition['outputs']['dnsSuffix']}"

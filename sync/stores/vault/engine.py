@@ -51,7 +51,7 @@ class Engine:
         self.expected: Sequence[str] = ()
 
     def begin(self) -> None:
-        """Prove everything anew: a mount or a policy may have been changed since the last cycle."""
+        """Prove everything again: a mount or a policy may have been changed since the last cycle."""
         self._checked = self._proven = False
         self._wrong = None
         self._allowed = {}

@@ -43,7 +43,7 @@ class Info:
         return not self.deletion or _time(self.deletion, now) > now
 
     def without_value(self) -> Stored:
-        """Give what is stored where there is no value."""
+        """Return what is stored where there is no value."""
         marks, first = mark_map.from_map(self.custom), self.version == 1
         return Stored(None, str(self.version), marks, "empty" if self.version == 0 else "deleted", first=first)
 
@@ -56,7 +56,7 @@ class Found:
     info: Info
 
     def stored(self, *, raw: bool = False) -> Stored:
-        """Give it in the words of all stores. Where raw text is wanted KV's objects are unreadable."""
+        """Return it in the words of all stores. Where raw text is wanted KV's objects are unreadable."""
         if self.payload is None:
             return self.info.without_value()
         payload = None if raw else self.payload

@@ -58,7 +58,7 @@ class Session:
         self.logins = 0
 
     def begin(self) -> None:
-        """Read a token that is not ours anew, and try a login again that failed in the last cycle."""
+        """Read a token that is not ours again, and try a login again that failed in the last cycle."""
         with self._lock:
             self._failed = None
             if self._token is not None and not self._token.own:
@@ -106,7 +106,7 @@ class Session:
             return token.secret if isinstance(fresh, StoreError) and not dead else fresh
 
     def _replace(self, token: Secret, refusal: Trouble, end: float) -> Secret | StoreError | None:
-        """Give another token for one that was refused; None where the token lives and the refusal is the policy's."""
+        """Return another token for one that was refused; None where the token lives and the refusal is the policy's."""
         with self._lock:
             if self._token is not None and self._token.secret != token:
                 return self._token.secret

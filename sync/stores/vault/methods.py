@@ -22,7 +22,7 @@ class Proof:
 
 
 def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | Identity, seconds: float) -> Proof:
-    """Read the credentials anew, for at most so long where they are not at hand; raises CredentialError, and NoThreadError."""
+    """Read the credentials again, for at most so long where they are not at hand; raises CredentialError, and NoThreadError."""
     match login:
         case AppRoleLogin():
             role, secret = login.role_id(), login.secret_id()

@@ -41,7 +41,7 @@ class Reader:
         self._wanted = set()
 
     def history(self) -> Iterator[str]:
-        """Say where earlier versions, or even the newest, will not stay, among what was read in this cycle."""
+        """Return where earlier versions, or even the newest, will not stay, among what was read in this cycle."""
         known: list[kv.Info] = []
         for path in self._wanted:
             entry = (self._listing or {}).get(path) or self._read.get(path, Absent())

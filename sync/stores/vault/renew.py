@@ -19,7 +19,7 @@ from sync.stores.vault.write import CONFLICT, finished
 _CATCH_UP = 5.0
 """Seconds for which an answer older than what was read means that a node lags."""
 _REST = 0.5
-"""Seconds kept for the last answer: one that is cut off would count as a time-out of the whole store."""
+"""Seconds kept for the last answer: one that is cut off would count as a timeout of the whole store."""
 _PAUSE = 0.1
 _LONG_PAUSE = 2.0
 _MISMATCHES = 2
@@ -79,7 +79,7 @@ class Renewer:
                     pause = min(pause * 2, _LONG_PAUSE)
 
     def _now(self, path: str, payload: Payload, cas: int, end: float) -> Put | Mismatch | StoreError:
-        """Say what is there: our payload, what was decided on (Mismatch), or another's."""
+        """Return what is there: our payload, what was decided on (Mismatch), or another's."""
         until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
         while True:
             now = self.engine.read(path, end)

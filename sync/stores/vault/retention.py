@@ -25,7 +25,7 @@ def retention(config: Mapping[str, Any]) -> Retention:
 
 
 def missing_history(mount: Retention, secrets: Iterable[kv.Info], now: datetime) -> Iterator[str]:
-    """Say what keeps no history, or ends by itself; the greater of the mount's and the secret's number counts (OpenBao 2.7.2)."""
+    """Return what keeps no history, or ends by itself; the greater of the mount's and the secret's number counts (OpenBao 2.7.2)."""
     known = list(secrets)
     # None of its own and none of the mount's means ten.
     single = len([info for info in known if max(info.keeps, mount.keeps) == 1])

@@ -9,7 +9,7 @@ from sync.core.secret import SecretSource
 
 @dataclass(frozen=True, slots=True)
 class TokenLogin:
-    """A token that somebody else keeps alive; it is read anew each cycle, never renewed and never revoked."""
+    """A token that somebody else keeps alive; it is read again each cycle, never renewed and never revoked."""
 
     token: SecretSource
 
@@ -26,7 +26,7 @@ class AppRoleLogin:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesLogin:
-    """A service account's JWT, read anew for each login; ``role`` is the role's name in Vault."""
+    """A service account's JWT, read again for each login; ``role`` is the role's name in Vault."""
 
     role: str
     jwt: SecretSource
@@ -36,7 +36,7 @@ class KubernetesLogin:
 
 @dataclass(frozen=True, slots=True)
 class JwtLogin:
-    """A JWT of any issuer that Vault's jwt method trusts, read anew for each login; ``role`` is the role's name in Vault."""
+    """A JWT of any issuer that Vault's jwt method trusts, read again for each login; ``role`` is the role's name in Vault."""
 
     role: str
     jwt: SecretSource
@@ -46,7 +46,7 @@ class JwtLogin:
 
 @dataclass(frozen=True, slots=True)
 class AwsIamLogin:
-    """AWS credentials of boto3's chain, or of ``profile``, by Vault's aws method (type iam); they are looked up anew for each login.
+    """AWS credentials of boto3's chain, or of ``profile``, by Vault's aws method (type iam); they are looked up again for each login.
 
     ``region`` None signs for the global STS, which Vault asks unless its administrator has set another ``sts_endpoint``.
     ``header_value`` is what that administrator wants in X-Vault-AWS-IAM-Server-ID.
@@ -69,7 +69,7 @@ class VaultSettings:
 
     ``address`` is scheme, host and port. ``list_prefix`` is the text of the path template before its first placeholder, to
     the letter: listings show what begins with it. ``timeout`` in seconds bounds the reading of one secret, and a whole
-    write. ``ca_file`` replaces the public certificate authorities; it is read anew when its content changes.
+    write. ``ca_file`` replaces the public certificate authorities; it is read again when its content changes.
     """
 
     address: str

@@ -151,7 +151,7 @@ def _answer(entry: Entry | StoreError | None, *, raw: bool) -> Stored | Absent |
 
 
 class _Line:
-    """The pool of connections; made anew when the proxy or the content of the CA file changes."""
+    """The pool of connections; made again when the proxy or the content of the CA file changes."""
 
     def __init__(self, settings: VaultSettings, http: Callable[..., Http], connections: int, stop: GraceClock) -> None:
         self._settings = settings
@@ -193,7 +193,7 @@ class _Line:
 
 
 def _digest(ca_file: str | None) -> str:
-    """Name the content of a file; one that cannot be read is the pool's to complain about."""
+    """Return the content of a file; one that cannot be read is the pool's to complain about."""
     try:
         return hashlib.sha256(Path(ca_file).read_bytes()).hexdigest() if ca_file is not None else ""
     except OSError:

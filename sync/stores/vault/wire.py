@@ -210,7 +210,7 @@ def _parsed(response: Response) -> Answer | Trouble:
 
 
 def _lost(call: Call, failure: HttpError) -> Trouble:
-    """Say what a request without an answer means; what may have taken effect is not simply sent again."""
+    """Return what a request without an answer means; what may have taken effect is not simply sent again."""
     maybe = call.writes and failure.maybe_sent
     again: Again = "never" if maybe else "connect"
     match failure.kind:

@@ -20,7 +20,7 @@ from sync.stores.vault.engine import Engine, Mismatch, Put
 _CATCH_UP = 5.0
 """Seconds for which an answer older than our write means "not yet"."""
 _REST = 0.5
-"""Seconds kept for the last answer: one that is cut off would count as a time-out of the whole store."""
+"""Seconds kept for the last answer: one that is cut off would count as a timeout of the whole store."""
 _GRACE = 5.0
 """Seconds after shutdown was asked for; what is left of the ten for all is for the account of the cycle and for giving back logins."""
 _PAUSE = 0.1
@@ -31,7 +31,7 @@ _OF_A_WRITE = {"written-at", "reason"}
 CONFLICT = StoreError(
     "conflict",
     "Another writer was faster; nothing was changed.",
-    "Nothing to do: the next cycle decides anew on what is stored then.",
+    "Nothing to do: the next cycle decides again on what is stored then.",
     owner="nobody",
 )
 
@@ -59,7 +59,7 @@ class _Still:
     marks: Marks
 
     def holds(self, now: kv.Found) -> bool:
-        """Say whether it is there, and no other's."""
+        """Check whether it is there, and no other's."""
         same = (now.info.version, now.payload) == (self.version, self.payload)
         return same and not _is_anothers(now.info.custom, self.marks)
 
@@ -245,14 +245,14 @@ def finished(clock: GraceClock, write: Callable[[], Written | StoreError]) -> Wr
 
 
 def _is_as_decided(info: kv.Info | Absent, cas: int, marks: Marks) -> bool:
-    """Say whether what has the version that was named is still ours: numbers begin anew where a secret was removed."""
+    """Check whether what has the version that was named is still ours: numbers begin again where a secret was removed."""
     if isinstance(info, Absent):
         return cas == 0
     return _is_ours(mark_map.from_map(info.custom), marks)
 
 
 def _is_anothers(custom: Mapping[str, str], marks: Marks) -> bool:
-    """Say whether another instance has marked this since it was decided to mark it."""
+    """Check whether another instance has marked this since it was decided to mark it."""
     theirs = mark_map.from_map(custom)
     return theirs is not None and theirs.instance != marks.instance
 

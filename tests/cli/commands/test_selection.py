@@ -22,12 +22,12 @@ WIDER = {"payload": {"access_token": "{token}", "page_id": "{id}", "team": "crm"
 
 
 def names(rig: Rig) -> set[str]:
-    """Give the names of the secrets that are there."""
+    """Return the names of the secrets that are there."""
     return {path.name for path in (rig.folder / "secrets").glob("*.json")}
 
 
 def changed(tmp_path: Path, sandbox: Sandbox) -> Rig:
-    """Give a configuration whose five working secrets are all to be rewritten."""
+    """Return a configuration whose five working secrets are all to be rewritten."""
     rig = file_rig(tmp_path, sandbox)
     assert rig.run("once").code == 0
     rig.write(defaults=WIDER)

@@ -120,7 +120,7 @@ def test_show_is_not_for_github(tmp_path: Path) -> None:
     ],
 )
 def test_no_text_ends_a_command(file: str, message: str, line: str) -> None:
-    """What has a meaning in a command is escaped: per cent signs, line ends, and in properties colons and commas."""
+    """What has a meaning in a command is escaped: percent signs, line ends, and in properties colons and commas."""
     wrong = ConfigErrors([ConfigError(file, 1, 2, "k", "syntax", message, "cure")])
     assert list(github.errors(wrong)) == [line]
 

@@ -27,7 +27,7 @@ ROWS = [
 
 
 def shown(room: int) -> dict[str, int]:
-    """Give the columns that fit, by name, with their widths."""
+    """Return the columns that fit, by name, with their widths."""
     return {COLUMNS[target]: width for target, width in fitted(COLUMNS, ROWS, room).items()}
 
 

@@ -26,12 +26,12 @@ HOSTILE = (
 
 
 def lost(message: str) -> Candidate:
-    """Give a Page that Graph refuses in these words."""
+    """Return a Page that Graph refuses in these words."""
     return Candidate(None, Verdict(State.INVALID, (Problem("no-access", message),)))
 
 
 def rendered(text: str) -> str:
-    """Give the document as HTML, with tables and strikethrough as GitHub has them."""
+    """Return the document as HTML, with tables and strikethrough as GitHub has them."""
     return MarkdownIt("commonmark", {"html": True, "linkify": False}).enable(["table", "strikethrough"]).render(text)
 
 

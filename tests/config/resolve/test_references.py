@@ -25,7 +25,7 @@ def reading(reference: AnyReference, base: Path) -> Secret:
 
 
 def refusal(reference: AnyReference, base: Path) -> str:
-    """Give the text with which a reference is refused."""
+    """Return the text with which a reference is refused."""
     with pytest.raises(CredentialError) as refused:
         reading(reference, base)
     assert CANARY not in str(refused.value)
@@ -59,7 +59,7 @@ def test_file(tmp_path: Path, data: bytes, value: str) -> None:
         (b"", "{file: secret}: the file is empty; write the secret into it"),
         (b"\n", "{file: secret}: the file is empty; write the secret into it"),
         (b" \r\n", "{file: secret}: the file is empty; write the secret into it"),
-        (CANARY.encode() + b"\xff", "{file: secret}: not UTF-8 text; write the file anew"),
+        (CANARY.encode() + b"\xff", "{file: secret}: not UTF-8 text; write the file again"),
         (
             CANARY.encode() * 3000,
             "{file: secret}: larger than 64 KiB; name the file that holds the secret alone",
@@ -97,7 +97,7 @@ def test_path_too_long(tmp_path: Path) -> None:
 
 
 def test_symlink_swapped(tmp_path: Path) -> None:
-    """A file is read anew each time, through links, as Kubernetes swaps its Secrets."""
+    """A file is read again each time, through links, as Kubernetes swaps its Secrets."""
     for version in ("one", "two"):
         (tmp_path / version).mkdir()
         (tmp_path / version / "secret").write_text(version, encoding="utf-8")
@@ -123,7 +123,7 @@ def test_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setenv("TEST_TOKEN", CANARY + "\udcff")
     assert refusal(EnvReference(env="TEST_TOKEN"), tmp_path) == (
-        "{env: TEST_TOKEN}: the variable is not UTF-8 text; set it anew"
+        "{env: TEST_TOKEN}: the variable is not UTF-8 text; set it again"
     )
     monkeypatch.setenv("TEST_TOKEN", CANARY)
     assert read().reveal() == CANARY

@@ -25,7 +25,7 @@ TEXT = (
 
 
 def pages(folder: Path) -> tuple[Page, ...]:
-    """Give four Pages in two stores."""
+    """Return four Pages in two stores."""
     return loaded(folder, TEXT).pages
 
 

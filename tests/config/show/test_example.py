@@ -23,7 +23,7 @@ from tools import config_speed
 
 
 def validator() -> jsonschema.Draft202012Validator:
-    """Give a validator for the configuration's schema."""
+    """Return a validator for the configuration's schema."""
     jsonschema.Draft202012Validator.check_schema(schema())
     return jsonschema.Draft202012Validator(schema())
 
@@ -80,7 +80,7 @@ def test_schema_refuses(old: str, new: str) -> None:
 
 
 def keys(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Give every key of every object in the schema."""
+    """Return every key of every object in the schema."""
     for name, definition in {"": part, **part.get("$defs", {})}.items():
         for key, value in definition.get("properties", {}).items():
             yield f"{path}{name}.{key}", value

@@ -15,7 +15,7 @@ LONG = "x" * 30
 
 
 def shown(folder: Path, text: str, **others: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give all settings, and all that applies to each Page as PAGE KEY, each as value and FILE:LINE or default."""
+    """Return all settings, and all that applies to each Page as PAGE KEY, each as value and FILE:LINE or default."""
     loaded(folder, text, **others)
     config, sources = load_with_sources(folder / "config.yaml")
 

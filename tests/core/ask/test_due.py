@@ -68,7 +68,7 @@ def scene(known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, current: An
 
 
 def asked(of: Scene) -> list[tuple[Secret, bool]]:
-    """Give what is asked about, and whether it is urgent."""
+    """Return what is asked about, and whether it is urgent."""
     return [(ask.token, ask.urgent) for ask in asks(of).get("messenger", ())]
 
 

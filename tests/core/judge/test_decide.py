@@ -42,7 +42,7 @@ VALID, DEAD = judged(), judged(is_valid=False)
 
 
 def case(name: str, expected: str, candidate: Candidate, there: Current, of: Page | None = None) -> Any:
-    """Name a situation and what is done; ``expected`` is the kind and, after a slash, the reason."""
+    """Return a situation and what is done; ``expected`` is the kind and, after a slash, the reason."""
     return pytest.param(candidate, there, of or page(), expected, id=name)
 
 

@@ -17,7 +17,7 @@ VALID, INVALID, UNKNOWN = State.VALID, State.INVALID, State.UNKNOWN
 
 
 def case(name: str, state: State, *codes: str, checks: Checks | None = None, **changes: Any) -> Any:
-    """Name what Meta says and what a fetched token is then."""
+    """Return what Meta says and what a fetched token is then."""
     return pytest.param(changes, checks or Checks(), state, list(codes), id=name)
 
 

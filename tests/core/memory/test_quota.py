@@ -38,7 +38,7 @@ def pool(used: float | None = None, *, ago: timedelta = timedelta(0), **more: ob
 
 
 def at(found: Pool, now: datetime = NOW) -> Allowance:
-    """Say what is allowed under the usual budget."""
+    """Return what is allowed under the usual budget."""
     return allowance(found, BUDGET, now)
 
 
@@ -84,7 +84,7 @@ def test_after_that_hour_what_leaves_metas_count_is_used_again() -> None:
 
 @pytest.mark.parametrize("used", [75.0, 80.0, 94.0])
 def test_from_the_budget_on_only_what_is_urgent_goes(used: float) -> None:
-    """Repairs go on up to 95 per cent, and it is said when the others follow."""
+    """Repairs go on up to 95 percent, and it is said when the others follow."""
     found = at(pool(used))
     assert (found.ordinary, found.urgent) == (0, int((95 - used) * 2))
     assert found.next_allowed_at == NOW + HOUR * (1 - 75 / used)
@@ -108,7 +108,7 @@ def test_an_old_word_is_looked_at_again_before_much_is_asked() -> None:
 
 
 def test_what_is_not_told_ages_to_nothing_over_the_window() -> None:
-    """The per cents of the last word go down by the minute."""
+    """The percent of the last word go down by the minute."""
     assert [at(pool(60.0, ago=n * 15 * MINUTE)).ordinary for n in (0, 1, 2, 3)] == [0, 10, 40, 70]
 
 
@@ -120,7 +120,7 @@ def test_no_more_than_half_of_the_room_goes_before_the_next_look() -> None:
 
 @pytest.mark.parametrize(("first", "last", "calls"), [(10, 35, 50), (0, 25, 50), (10, 12, 50), (40, 90, 10_000)])
 def test_the_size_of_a_quota_is_learnt_from_a_rise(first: float, last: float, calls: int) -> None:
-    """So many calls for so many per cent; a larger rise moves what was believed further."""
+    """So many calls for so many percent; a larger rise moves what was believed further."""
     found = told(told(Pool(), first, 1, NOW), last, calls, NOW + MINUTE / 2)
     truth = 100 * calls / (last - first)
     assert found.measured
@@ -131,7 +131,7 @@ def test_the_size_of_a_quota_is_learnt_from_a_rise(first: float, last: float, ca
 
 
 def test_single_calls_teach_the_size_in_the_end() -> None:
-    """The headers of a batch's items tell of each call, cut off to whole per cents."""
+    """The headers of a batch's items tell of each call, cut off to whole percent."""
     found, made = Pool(), 0
     for made in range(1, 101):
         found = told(found, float(made * 100 // 400), 1, NOW)

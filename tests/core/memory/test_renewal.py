@@ -20,7 +20,7 @@ FAILED = Problem("renewal-failed", "No.")
 
 
 def ends(expires_at: Expiry | None = NOW + 10 * DAY, **changes: Any) -> TokenFacts:
-    """Give what Meta says of a system user's token that ends."""
+    """Return what Meta says of a system user's token that ends."""
     return facts(type="SYSTEM_USER", profile_id=None, expires_at=expires_at, **changes)
 
 

@@ -24,12 +24,12 @@ WORKING = {"profile_id": "wrong"}
 
 
 def new(number: int) -> Secret:
-    """Give the token that is fetched for a Page."""
+    """Return the token that is fetched for a Page."""
     return Secret(f"EAAnew{number}{'n' * 20}")
 
 
 def old(number: int) -> Secret:
-    """Give the token that is stored for a Page."""
+    """Return the token that is stored for a Page."""
     return Secret(f"EAAold{number}{'o' * 20}")
 
 
@@ -87,7 +87,7 @@ class Scene:
 
 
 def done(planned: Plan) -> list[str]:
-    """Give what is to be done at each place, in order."""
+    """Return what is to be done at each place, in order."""
     return [
         f"{target.action.kind.value}/{target.action.reason or ''}"
         + (f" {target.action.would.kind.value}/{target.action.would.reason}" if target.action.would else "")

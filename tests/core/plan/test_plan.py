@@ -85,7 +85,7 @@ def planned(observed: Observation, *pages: Page) -> Plan:
 
 
 def lines(whole: Plan) -> list[str]:
-    """Give each place's action and reason."""
+    """Return each place's action and reason."""
     actions = [target.action for of_page in whole.pages for target in of_page.targets]
     return [f"{action.kind.value}/{action.reason or ''}" for action in actions]
 

@@ -46,7 +46,7 @@ INVALID_USER_TOKEN = Problem("system-user-invalid", "It died.", graph_code=190, 
 
 
 def told(report: Report, level: str = "info") -> Sequence[Event]:
-    """Give the events of a report at a level and above, but for the cycle's own."""
+    """Return the events of a report at a level and above, but for the cycle's own."""
     levels = ["debug", "info", "warning", "error"]
     wanted = levels[levels.index(level) :]
     return [event for event in events(report) if event.level in wanted and event.name != "cycle_finished"]
@@ -58,7 +58,7 @@ def unfetched(problem: Problem, scope: Any = "app") -> Candidate:
 
 
 def many(candidate: Candidate, there: Current = GOOD, count: int = 3) -> Any:
-    """Give as many Pages as counted, all alike."""
+    """Return as many Pages as counted, all alike."""
     return [of(candidate, there, name=f"p{number}") for number in range(count)]
 
 
@@ -268,7 +268,7 @@ def test_many_refusals_of_one_code_and_many_reasons_are_told_by_what_they_share(
 
 
 def braking(count: int, reason: str = "brake") -> list[PagePlan]:
-    """Give Pages whose stored token would be replaced, and is held."""
+    """Return Pages whose stored token would be replaced, and is held."""
     pages = many(fetched(), current(stored(OTHER), judged(is_valid=False)), count)
     return [
         replace(one, targets=tuple(replace(target, action=hold(target.action, reason)) for target in one.targets))

@@ -44,7 +44,7 @@ LOST = ProofLost(verify(facts(is_valid=False, asked_at=NOW), page=page(), now=NO
 
 
 def case(name: str, result: str, *pages: PagePlan, outcomes: Any = None) -> Any:
-    """Name a cycle and its result."""
+    """Return a cycle and its result."""
     return pytest.param(pages, outcomes or {}, result, id=name)
 
 

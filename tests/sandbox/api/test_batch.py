@@ -12,7 +12,7 @@ __all__ = ["world"]
 
 
 def items(world, fields="name"):
-    """Name a read of each Page."""
+    """Return a read of each Page."""
     return [{"method": "GET", "relative_url": f"{page}?fields={fields}"} for page in world.pages]
 
 

@@ -16,7 +16,7 @@ UNSEEN = (
 
 
 def first(world: World) -> str:
-    """Give the first Page's id."""
+    """Return the first Page's id."""
     return next(iter(world.pages))
 
 

@@ -11,7 +11,7 @@ __all__ = ["sandbox"]
 
 @pytest.fixture
 def client(sandbox):
-    """Give a client of the control endpoint."""
+    """Return a client of the control endpoint."""
     with httpx.Client(base_url=f"{sandbox.url}/_sandbox", timeout=5, trust_env=False, verify=False) as client:
         yield client
 

@@ -18,14 +18,14 @@ __all__ = ["sandbox"]
 
 @pytest.fixture
 def client(sandbox):
-    """Give a client that follows nothing and is the system user."""
+    """Return a client that follows nothing and is the system user."""
     headers = {"authorization": f"Bearer {sandbox.system_user_token}"}
     with httpx.Client(base_url=sandbox.url, headers=headers, timeout=5, trust_env=False, verify=False) as client:
         yield client
 
 
 def read(sandbox):
-    """Give the target of a read of the first Page."""
+    """Return the target of a read of the first Page."""
     return f"/v25.0/{sandbox.pages[0]['id']}?fields=access_token"
 
 
@@ -220,7 +220,7 @@ def test_a_closed_connection_leaves_nothing(sandbox, client):
 
 
 def test_a_hanging_answer_never_comes(sandbox, client):
-    """The client's time-out ends it."""
+    """The client's timeout ends it."""
     switch_on(sandbox.world, "hang")
     with pytest.raises(httpx.ReadTimeout):
         client.get(read(sandbox), timeout=0.1)

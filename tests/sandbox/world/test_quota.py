@@ -1,4 +1,4 @@
-"""The sandbox's rate limits: counted by rolling windows, told in the headers, refused at a hundred per cent."""
+"""The sandbox's rate limits: counted by rolling windows, told in the headers, refused at a hundred percent."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def debug(world, token="EAAx"):
 
 
 def used(said):
-    """Read the per cents of the app's header; None where it is left out."""
+    """Read the percent of the app's header; None where it is left out."""
     header = said.headers.get("X-App-Usage")
     return json.loads(header)["call_count"] if header else None
 
 
 def test_calls_of_the_app_are_counted_and_refused_at_a_hundred(world):
-    """Near nothing there is no header; then it tells whole per cents; beyond all of it code 4 comes, and counts too."""
+    """Near nothing there is no header; then it tells whole percent; beyond all of it code 4 comes, and counts too."""
     world.quotas.app = Rolling(200)
     assert used(debug(world)) is None
     assert [used(debug(world)) for _ in range(3)] == [1, 1, 2]

@@ -29,13 +29,13 @@ ASSUMED = AwsRole(ROLE, external_id=lambda: Secret(EXTERNAL))
 
 @pytest.fixture
 def rig(aws: Aws) -> AwsRig:
-    """Give an empty account."""
+    """Return an empty account."""
     return AwsRig(aws)
 
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the program that the profile ``asked`` has its credentials from; it leaves a line in ``runs`` beside it."""
+    """Return the program that the profile ``asked`` has its credentials from; it leaves a line in ``runs`` beside it."""
     (tmp_path / "config").write_text(f"[profile asked]\ncredential_process = {tmp_path}/program\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     return tmp_path / "program"
@@ -48,7 +48,7 @@ def prints(program: Path, text: str, then: str = "") -> None:
 
 
 def keys(ends: datetime) -> str:
-    """Give credentials as a program prints them."""
+    """Return credentials as a program prints them."""
     return (
         f'{{"Version": 1, "AccessKeyId": "{ACCESS_KEY}", "SecretAccessKey": "{SECRET_KEY}", "SessionToken": "t", '
         f'"Expiration": "{ends.isoformat()}"}}'
@@ -105,7 +105,7 @@ def test_refusals_of_sts_have_a_reason(rig: AwsRig, aws: Aws, code: str, text: s
 
 
 def test_sts_that_hangs_is_waited_for_within_the_time_out(rig: AwsRig, aws: Aws) -> None:
-    """STS that does not answer is given up after the store's time-out, for the whole cycle, and the role is named."""
+    """STS that does not answer is given up after the store's timeout, for the whole cycle, and the role is named."""
     aws.delay("AssumeRole", 6.0)
     store, start = rig.make_store(role=ASSUMED, timeout=2.5), time.monotonic()
     error = failed(one(store, rig.key("a")), "credentials")
@@ -174,7 +174,7 @@ def test_role_without_external_id(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_changed_external_id_is_used_in_the_next_cycle(rig: AwsRig, aws: Aws) -> None:
-    """Another external id behind the same reference assumes the role anew with the next cycle."""
+    """Another external id behind the same reference assumes the role again with the next cycle."""
     values, forms = [EXTERNAL], []
     aws.fault("AssumeRole", lambda call: bool(forms.append(call.body["ExternalId"])), times=9)
     store = rig.make_store(role=AwsRole(ROLE, external_id=lambda: Secret(values[0])))
@@ -186,7 +186,7 @@ def test_changed_external_id_is_used_in_the_next_cycle(rig: AwsRig, aws: Aws) ->
 
 
 def test_session_that_is_refused_is_replaced_in_the_next_cycle(rig: AwsRig, aws: Aws) -> None:
-    """Where AWS refuses the role's session before its time the next cycle assumes the role anew."""
+    """Where AWS refuses the role's session before its time the next cycle assumes the role again."""
     store = rig.make_store(role=ASSUMED)
     store.begin()
     assert isinstance(one(store, rig.key("a")), Absent)
@@ -198,7 +198,7 @@ def test_session_that_is_refused_is_replaced_in_the_next_cycle(rig: AwsRig, aws:
 
 
 def test_session_near_its_end_is_renewed(rig: AwsRig, aws: Aws) -> None:
-    """Credentials of the role that are about to end are had anew by the next call, without a failure."""
+    """Credentials of the role that are about to end are had again by the next call, without a failure."""
 
     def short(call: Any) -> bool:
         status, content = call.forward()
@@ -312,7 +312,7 @@ def test_credentials_that_have_ended_already(rig: AwsRig, aws: Aws, program: Pat
 
 
 def test_machine_that_does_not_give_credentials(rig: AwsRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metadata of a machine that hangs are given up after the store's time-out, though the library would try longer."""
+    """The metadata of a machine that hangs are given up after the store's timeout, though the library would try longer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")

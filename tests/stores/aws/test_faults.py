@@ -33,12 +33,12 @@ ROLE = "arn:aws:iam::123456789012:role/pages"
 
 @pytest.fixture
 def rig(aws: Aws) -> AwsRig:
-    """Give an empty account."""
+    """Return an empty account."""
     return AwsRig(aws)
 
 
 def test_slow_drip_is_cut(rig: AwsRig, aws: Aws) -> None:
-    """An answer that drips in, which no time-out for a read sees, is cut after the whole time-out."""
+    """An answer that drips in, which no timeout for a read sees, is cut after the whole timeout."""
     aws.drip("ListSecrets")
     store, start = rig.make_store(timeout=2.0), time.monotonic()
     assert failed(one(store, rig.key("a")), "timeout").whole
@@ -59,7 +59,7 @@ def _leaves_no_thread(before: set[threading.Thread]) -> bool:
 
 @pytest.mark.parametrize("evil", ["slow header", "endless 100 Continue", "slow body", "endless trailer"])
 def test_call_that_is_given_up_reads_no_further(rig: AwsRig, evil: str) -> None:
-    """What an endpoint goes on to send after the time-out is not read: the thread ends, and its connection."""
+    """What an endpoint goes on to send after the timeout is not read: the thread ends, and its connection."""
     before = set(threading.enumerate())
     with villain(evil) as url:
         failed(one(rig.make_store(endpoint_url=url, timeout=1.0), rig.key("a")), "timeout")
@@ -68,7 +68,7 @@ def test_call_that_is_given_up_reads_no_further(rig: AwsRig, evil: str) -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_call_that_is_given_up_is_not_sent_again(rig: AwsRig, aws: Aws, tmp_path: Path, tls: bool) -> None:
-    """After the time-out the library's retries send nothing, so that no write happens of which nobody knows."""
+    """After the timeout the library's retries send nothing, so that no write happens of which nobody knows."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -116,7 +116,7 @@ def test_longest_answer_is_read(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_hanging_service_is_asked_once_in_a_cycle(rig: AwsRig, aws: Aws) -> None:
-    """After a time-out every call of the cycle fails at once, and the next cycle asks again."""
+    """After a timeout every call of the cycle fails at once, and the next cycle asks again."""
     aws.delay("ListSecrets", 5.0)
     store, start = rig.make_store(timeout=2.0), time.monotonic()
     failed(one(store, rig.key("a")), "timeout")
@@ -174,7 +174,7 @@ def _html(call: Any) -> bool:
     ],
 )
 def test_one_secret_in_trouble_holds_up_no_other(rig: AwsRig, aws: Aws, code: str, status: int, reason: str) -> None:
-    """A call that AWS throttles or fails is made three times within the time-out; the other secrets are written."""
+    """A call that AWS throttles or fails is made three times within the timeout; the other secrets are written."""
 
     def make(call: Any) -> bool:
         if call.body.get("Name") != rig.key("a").path:
@@ -329,7 +329,7 @@ def test_connections_are_made_anew_in_each_cycle(rig: AwsRig, aws: Aws) -> None:
             start = time.monotonic()
             store.read(keys)
             assert all(isinstance(answer, Absent) for answer in store.read(keys).values())
-            assert time.monotonic() - start < 4, "less than one time-out for a read"
+            assert time.monotonic() - start < 4, "less than one timeout for a read"
             forget()
         assert aws.calls["AssumeRole"] == 1
 
@@ -346,7 +346,7 @@ def test_bad_ca_file_is_named(rig: AwsRig, tmp_path: Path, content: str | None) 
 
 
 def test_certificate_must_be_signed_by_the_ca(rig: AwsRig, aws: Aws, tmp_path: Path) -> None:
-    """Only the configured CA vouches for the endpoint; another's certificate is "tls", and a swapped file is read anew."""
+    """Only the configured CA vouches for the endpoint; another's certificate is "tls", and a swapped file is read again."""
     authority, other, file = trustme.CA(), trustme.CA(), tmp_path / "ca.pem"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)

@@ -25,7 +25,7 @@ LATER = marks(written_at="2026-11-26T00:00:00Z", reason="labels", labels={"team"
 
 @pytest.fixture
 def rig(aws: Aws) -> AwsRig:
-    """Give an empty account."""
+    """Return an empty account."""
     return AwsRig(aws)
 
 

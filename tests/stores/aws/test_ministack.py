@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("ministack")
 
 @pytest.fixture
 def rig(ministack: Ministack, aws_environment: Path) -> MinistackRig:
-    """Give an empty account."""
+    """Return an empty account."""
     return MinistackRig(ministack, aws_environment)
 
 

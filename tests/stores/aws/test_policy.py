@@ -35,14 +35,14 @@ UPDATED = marks(fingerprint="0123456789ab", reason="rotate", parent=None)
 
 
 def documented(nth: int = 0) -> dict[str, Any]:
-    """Give a policy of docs/stores.md, for this account."""
+    """Return a policy of docs/stores.md, for this account."""
     blocks = re.findall(r"```json\n(.*?)```", STORES.read_text(), re.DOTALL)
     policy: dict[str, Any] = json.loads(blocks[nth].replace("ACCOUNT", ACCOUNT))
     return policy
 
 
 def without(action: str) -> dict[str, Any]:
-    """Give the documented policy without one action."""
+    """Return the documented policy without one action."""
     policy = documented()
     for statement in policy["Statement"]:
         statement["Action"] = [one for one in statement["Action"] if one != f"secretsmanager:{action}"]
@@ -51,12 +51,12 @@ def without(action: str) -> dict[str, Any]:
 
 @pytest.fixture
 def rig(ministack: Ministack, aws_environment: Path) -> MinistackRig:
-    """Give an empty account, and a user who has what the documentation says."""
+    """Return an empty account, and a user who has what the documentation says."""
     return MinistackRig(ministack, aws_environment, documented())
 
 
 def narrowed(rig: MinistackRig, policy: Mapping[str, Any]) -> None:
-    """Give the user this policy in the place of the documented one."""
+    """Return the user this policy in the place of the documented one."""
     rig.allow(*policy["Statement"])
 
 

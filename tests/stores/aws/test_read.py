@@ -22,7 +22,7 @@ __all__ = ["aws", "aws_environment", "aws_server"]
 
 @pytest.fixture
 def rig(aws: Aws) -> AwsRig:
-    """Give an empty account."""
+    """Return an empty account."""
     return AwsRig(aws)
 
 

@@ -21,7 +21,7 @@ US, WEST = AwsReplica("us-east-1", kms_key="alias/there"), AwsReplica("eu-west-1
 
 @pytest.fixture
 def rig(aws: Aws) -> AwsRig:
-    """Give an empty account."""
+    """Return an empty account."""
     return AwsRig(aws)
 
 
@@ -41,7 +41,7 @@ def states(aws: Aws, **regions: str) -> None:
 
 
 def regions(rig: AwsRig, name: str) -> Mapping[str, Any]:
-    """Give the regions and keys of a secret's replicas, as the service holds them."""
+    """Return the regions and keys of a secret's replicas, as the service holds them."""
     rows = rig.client.describe_secret(SecretId=rig.key(name).path).get("ReplicationStatus", [])
     return {row["Region"]: row.get("KmsKeyId") for row in rows}
 

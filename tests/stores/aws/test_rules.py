@@ -16,7 +16,7 @@ TOKEN = "0123456789012345678901234567890123"
 
 
 def code(call: Any, **parameters: Any) -> str:
-    """Give the code with which a call is refused; AWS's status for that is always 400."""
+    """Return the code with which a call is refused; AWS's status for that is always 400."""
     with pytest.raises(ClientError) as caught:
         call(**parameters)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
@@ -24,7 +24,7 @@ def code(call: Any, **parameters: Any) -> str:
 
 
 def tag(key: str, value: str = "x") -> list[dict[str, str]]:
-    """Give one tag."""
+    """Return one tag."""
     return [{"Key": key, "Value": value}]
 
 

@@ -31,7 +31,7 @@ UPDATE = {
 
 @pytest.fixture
 def rig(aws: Aws) -> AwsRig:
-    """Give an empty account."""
+    """Return an empty account."""
     return AwsRig(aws)
 
 

@@ -23,7 +23,7 @@ KEY = Key("disk", "berlin.json")
 
 
 def store_at(directory: Path, clock: PassingClock | None = None) -> FileStore:
-    """Make a store whose time-out is 30 s of a clock that needs no waiting."""
+    """Make a store whose timeout is 30 s of a clock that needs no waiting."""
     return FileStore("disk", FileSettings(str(directory), 30.0), clock=clock or PassingClock())
 
 
@@ -192,7 +192,7 @@ def test_half_a_surrogate_pair_survives(tmp_path: Path) -> None:
 
 
 def test_another_daemon_holds_the_lock(tmp_path: Path) -> None:
-    """While another holds the lock a write waits its time-out, fails as "locked", and the rest of the cycle fails at once."""
+    """While another holds the lock a write waits its timeout, fails as "locked", and the rest of the cycle fails at once."""
     clock = PassingClock()
     store = store_at(tmp_path, clock)
     with (tmp_path / LOCK).open("w") as other:
@@ -209,7 +209,7 @@ def test_another_daemon_holds_the_lock(tmp_path: Path) -> None:
 
 
 def test_lock_is_waited_for(tmp_path: Path) -> None:
-    """A lock that is let go within the time-out only delays."""
+    """A lock that is let go within the timeout only delays."""
     with (tmp_path / LOCK).open("w") as other:
 
         class Letting(PassingClock):

@@ -39,7 +39,7 @@ class FileRig:
         return FileStore(self.name, FileSettings(str(self.directory / "no" / "such"), 5.0), clock=SystemClock())
 
     def key(self, name: str) -> Key:
-        """Give a place."""
+        """Return a place."""
         return Key(self.name, f"{name}.json")
 
     def bad_key(self) -> Key:
@@ -72,7 +72,7 @@ class FileRig:
         return {name: value for name, value in content.items() if name not in ours and not name.startswith("label.")}
 
     def versions(self, key: Key) -> list[str]:
-        """Give the one version that a disk keeps."""
+        """Return the one version that a disk keeps."""
         return [(self.directory / key.path).read_text()]
 
     def delete(self, key: Key) -> None:
@@ -86,7 +86,7 @@ class FileRig:
 
 @pytest.fixture
 def rig(tmp_path: Path) -> FileRig:
-    """Give an empty directory."""
+    """Return an empty directory."""
     return FileRig(tmp_path)
 
 

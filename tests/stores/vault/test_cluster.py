@@ -34,7 +34,7 @@ pytestmark = pytest.mark.xdist_group("cluster")
 
 @pytest.fixture
 def whole(cluster: Cluster) -> Iterator[Cluster]:
-    """Give the cluster with three voters, and bring the dead back after."""
+    """Return the cluster with three voters, and bring the dead back after."""
     cluster.heal()
     cluster.trap.caught()
     yield cluster
@@ -43,7 +43,7 @@ def whole(cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def mount(whole: Cluster) -> str:
-    """Give a fresh mount that every node knows."""
+    """Return a fresh mount that every node knows."""
     name = whole.bao().mount()
     for node in whole.nodes:
         until(lambda node=node: Bao(node.url, whole.root).call("LIST", f"{name}/metadata/")[0] == 404, "the mount")
@@ -52,7 +52,7 @@ def mount(whole: Cluster) -> str:
 
 @pytest.fixture
 def way(whole: Cluster) -> Iterator[Between]:
-    """Give the balancer."""
+    """Return the balancer."""
     with between(*whole.urls[:1], others=whole.urls[1:]) as proxy:
         yield proxy
 
@@ -67,18 +67,18 @@ def make(cluster: Cluster, mount: str, url: str, **changes: Any) -> VaultStore:
 
 
 def followers(cluster: Cluster) -> Sequence[Node]:
-    """Give the nodes that do not lead."""
+    """Return the nodes that do not lead."""
     leader = cluster.leader()
     return [node for node in cluster.nodes if node is not leader]
 
 
 def key(name: str) -> Key:
-    """Give a Page's place."""
+    """Return a Page's place."""
     return Key("vault", PREFIX + name)
 
 
 def token(found: Stored | Absent | StoreError) -> str | None:
-    """Give the token that is stored; None where nothing is."""
+    """Return the token that is stored; None where nothing is."""
     assert not isinstance(found, StoreError), found
     value = found.payload.reveal() if isinstance(found, Stored) and found.payload is not None else None
     return str(value["access_token"]) if isinstance(value, dict) else None
@@ -99,7 +99,7 @@ class Books:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cycle(self) -> None:
-        """Read all, compare with what was acknowledged, and write all anew."""
+        """Read all, compare with what was acknowledged, and write all again."""
         self.cycles += 1
         self.store.begin()
         versions: dict[Key, Version | None] = {}

@@ -16,7 +16,7 @@ class TestDetailed(StoreContract, EmptyContract, DeletedContract):
 
     @pytest.fixture
     def rig(self, bao: Bao) -> VaultRig:
-        """Give a fresh mount of the dev server."""
+        """Return a fresh mount of the dev server."""
         return VaultRig(bao)
 
 
@@ -25,7 +25,7 @@ class TestPlain(StoreContract, EmptyContract, DeletedContract):
 
     @pytest.fixture
     def rig(self, bao: Bao) -> VaultRig:
-        """Give a fresh mount of the dev server."""
+        """Return a fresh mount of the dev server."""
         return VaultRig(bao, detailed=False)
 
 
@@ -34,5 +34,5 @@ class TestRaft(StoreContract, EmptyContract, DeletedContract):
 
     @pytest.fixture
     def rig(self, raft: Bao) -> VaultRig:
-        """Give a fresh mount of the raft node."""
+        """Return a fresh mount of the raft node."""
         return VaultRig(raft)

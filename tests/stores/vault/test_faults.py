@@ -40,20 +40,20 @@ NO_NODE = Reply(500, '{"errors":["local node not active but active cluster node 
 
 @pytest.fixture
 def rig(bao: Bao) -> VaultRig:
-    """Give a fresh mount."""
+    """Return a fresh mount."""
     return VaultRig(bao)
 
 
 @pytest.fixture
 def way(bao: Bao) -> Iterator[Between]:
-    """Give the proxy before the server."""
+    """Return the proxy before the server."""
     with between(bao.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def store(rig: VaultRig, way: Between) -> Iterator[VaultStore]:
-    """Give a store that goes through the proxy, on a clock that need not be waited for."""
+    """Return a store that goes through the proxy, on a clock that need not be waited for."""
     store = VaultStore("vault", rig.settings(address=way.url, timeout=5), clock=LeapingClock())
     store.begin()
     yield store
@@ -204,7 +204,7 @@ def test_trouble_of_the_whole_store_is_asked_about_once(rig: VaultRig, way: Betw
 
 
 def test_a_hanging_server_is_a_time_out(rig: VaultRig, way: Between) -> None:
-    """A call ends with its time-out, and what is asked later in the cycle has its answer at once, without a request."""
+    """A call ends with its timeout, and what is asked later in the cycle has its answer at once, without a request."""
     store = VaultStore("vault", rig.settings(address=way.url, timeout=0.4), clock=LeapingClock())
     store.begin()
     key = rig.key("a")
@@ -613,7 +613,7 @@ def test_shutdown_amid_a_renewal_is_finished(deed: Deed | Reply, rig: VaultRig, 
 
 
 def shut_down_at(rig: VaultRig, way: Between, method: str, part: str) -> tuple[VaultStore, LeapingClock, Key]:
-    """Give a store whose clock is asked to stop when Vault has done this request, the clock, and a place."""
+    """Return a store whose clock is asked to stop when Vault has done this request, the clock, and a place."""
     clock = LeapingClock()
     store = VaultStore("vault", rig.settings(address=way.url), clock=clock)
     store.begin()

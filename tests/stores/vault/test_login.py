@@ -50,20 +50,20 @@ class Current:
 
 @pytest.fixture
 def rig(bao: Bao) -> VaultRig:
-    """Give a fresh mount."""
+    """Return a fresh mount."""
     return VaultRig(bao)
 
 
 @pytest.fixture
 def way(bao: Bao) -> Iterator[Between]:
-    """Give the proxy before the server."""
+    """Return the proxy before the server."""
     with between(bao.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def clock() -> LeapingClock:
-    """Give a clock that can be moved on."""
+    """Return a clock that can be moved on."""
     return LeapingClock()
 
 
@@ -79,7 +79,7 @@ class Role:
         self.store = VaultStore("vault", rig.settings(address=way.url, login=login), clock=clock, workers=1)
 
     def tokens(self) -> list[str]:
-        """Give the tokens that were used, in the order of their first use."""
+        """Return the tokens that were used, in the order of their first use."""
         used = [asked.headers["x-vault-token"] for asked in self.way.asked if "x-vault-token" in asked.headers]
         return list(dict.fromkeys(used))
 
@@ -120,7 +120,7 @@ def test_closing_ends_soon(rig: VaultRig, way: Between, clock: LeapingClock, dee
 
 
 def test_one_login_for_many_threads(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
-    """Threads that need a token at once wait for one login, and for one anew when it dies."""
+    """Threads that need a token at once wait for one login, and for one again when it dies."""
     role = Role(rig, way, clock)
     keys = [rig.key(f"page{number}") for number in range(8)]
     together(*(lambda key=key: one(role.store, key) for key in keys))
@@ -321,7 +321,7 @@ def test_real_rate_quota(rig: VaultRig) -> None:
 
 
 def test_missing_credential(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
-    """A credential that cannot be read names its reference, and is read anew in the next cycle."""
+    """A credential that cannot be read names its reference, and is read again in the next cycle."""
     role = Role(rig, way, clock)
     good, role.secret_id.value = role.secret_id.value, ""
     problem = failed(one(role.store, rig.key("a")), "credentials")
@@ -580,7 +580,7 @@ def test_leases_of_a_token_of_short_life(rig: VaultRig, way: Between) -> None:
 
 
 def leases(bao: Bao, mount: str) -> list[str]:
-    """Name the leases of an auth method's tokens."""
+    """Return the leases of an auth method's tokens."""
     status, answer = bao.call("LIST", f"sys/leases/lookup/auth/{mount}/login")
     return list(answer["data"]["keys"]) if status == 200 else []
 

@@ -41,13 +41,13 @@ __all__ = ["aws_environment", "bao"]
 
 @pytest.fixture
 def rig(bao: Bao) -> VaultRig:
-    """Give a fresh mount."""
+    """Return a fresh mount."""
     return VaultRig(bao)
 
 
 @pytest.fixture
 def way(bao: Bao) -> Iterator[Between]:
-    """Give the proxy before the server."""
+    """Return the proxy before the server."""
     with between(bao.url) as proxy:
         yield proxy
 
@@ -73,7 +73,7 @@ class Issuer:
         self.file.write_text(jwt)
 
     def login(self, role: str = "sync", **changes: Any) -> JwtLogin:
-        """Give the login that reads the file."""
+        """Return the login that reads the file."""
         source = references.source(FileReference(file=str(self.file)), base=self.file.parent, read_store=_no_store)
         return JwtLogin(role, source, mount=self.mount, **changes)
 
@@ -319,7 +319,7 @@ def test_aws_server_id(
 
 
 def test_aws_by_the_chain(rig: VaultRig, way: Between, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a profile the chain is asked, anew for each login; a session token travels among the signed headers."""
+    """Without a profile the chain is asked, again for each login; a session token travels among the signed headers."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.key[0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.key[1])
     way.rule = method = AwsMethod(rig, account)
@@ -367,7 +367,7 @@ def test_aws_credentials_that_cannot_be_had(
 
 
 def test_aws_credentials_that_hang(rig: VaultRig, way: Between, account: Account, tmp_path: Path) -> None:
-    """A chain that does not answer is given up with the store's time-out, and asked once, however often a login is tried."""
+    """A chain that does not answer is given up with the store's timeout, and asked once, however often a login is tried."""
     program, runs, go = tmp_path / "program", tmp_path / "runs", tmp_path / "go"
     given = json.dumps({"Version": 1, "AccessKeyId": account.key[0], "SecretAccessKey": account.key[1]})
     program.write_text(f"#!/bin/sh\necho run >> {runs}\nwhile ! [ -e {go} ]; do sleep 0.05; done\necho '{given}'\n")
@@ -378,7 +378,7 @@ def test_aws_credentials_that_hang(rig: VaultRig, way: Between, account: Account
     started = time.monotonic()
     for _ in range(3):
         store.begin()
-        assert "time-out" in failed(one(store, rig.key("a")), "credentials").message
+        assert "timeout" in failed(one(store, rig.key("a")), "credentials").message
     assert time.monotonic() - started < 6
     assert (runs.read_text(), way.asked) == ("run\n", [])
     go.touch()

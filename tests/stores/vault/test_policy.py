@@ -25,7 +25,7 @@ def make(rig: VaultRig, policy: str, *, default: bool = True) -> VaultStore:
 
 @pytest.fixture
 def rig(bao: Bao) -> VaultRig:
-    """Give a fresh mount."""
+    """Return a fresh mount."""
     return VaultRig(bao)
 
 

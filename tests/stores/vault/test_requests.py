@@ -26,7 +26,7 @@ N = 40
 
 @pytest.fixture(params=[True, False], ids=["detailed", "plain"])
 def rig(request: pytest.FixtureRequest, bao: Bao) -> VaultRig:
-    """Give a fresh mount, with the detailed listing and without."""
+    """Return a fresh mount, with the detailed listing and without."""
     return VaultRig(bao, detailed=request.param)
 
 
@@ -86,7 +86,7 @@ def test_no_secret_in_an_url(bao: Bao, rig: VaultRig) -> None:
 
 
 def test_changes_are_seen_although_requests_are_saved(rig: VaultRig) -> None:
-    """A version, a mark, a deletion, an undeletion and a secret made anew at the same version are all seen."""
+    """A version, a mark, a deletion, an undeletion and a secret made again at the same version are all seen."""
     keys, store = fill(rig), rig.make_store()
     cycle(store, keys)
     rig.bao.admin("POST", rig.at("data", keys[0]), {"data": {"access_token": "by hand"}})
@@ -94,7 +94,7 @@ def test_changes_are_seen_although_requests_are_saved(rig: VaultRig) -> None:
     rig.delete(keys[2])
     rig.bao.admin("DELETE", rig.at("metadata", keys[3]))
     rig.bao.admin("DELETE", rig.at("metadata", keys[4]))
-    rig.plant(keys[4], {"access_token": "made anew"}, mark_map.present(marks()))
+    rig.plant(keys[4], {"access_token": "made again"}, mark_map.present(marks()))
     rig.bao.admin("PUT", f"{rig.mount}/destroy/{keys[5].path}", {"versions": [1]})
     store.begin()
     answers = store.read(keys)
@@ -108,7 +108,7 @@ def test_changes_are_seen_although_requests_are_saved(rig: VaultRig) -> None:
     assert (two.state, two.version, two.marks) == ("deleted", "1", marks())
     assert isinstance(three, Absent)
     assert isinstance(four, Stored)
-    assert four.payload == Payload({"access_token": "made anew"})
+    assert four.payload == Payload({"access_token": "made again"})
     assert isinstance(five, Stored)
     assert (five.state, five.version) == ("deleted", "1")
     rig.bao.admin("PUT", f"{rig.mount}/undelete/{keys[2].path}", {"versions": [1]})
@@ -157,7 +157,7 @@ def test_largest_marks_that_validate_allows(rig: VaultRig, letter: str) -> None:
 
 
 def configured() -> config.VaultStore:
-    """Give a Vault store as a configuration has it."""
+    """Return a Vault store as a configuration has it."""
     return config.VaultStore.model_validate(
         {
             "type": "vault",
@@ -199,7 +199,7 @@ def test_prefix_that_ends_inside_a_name(rig: VaultRig) -> None:
 
 @pytest.fixture
 def way(raft: Bao) -> Iterator[Between]:
-    """Give a proxy before the raft node."""
+    """Return a proxy before the raft node."""
     with between(raft.url, raft.ca) as proxy:
         yield proxy
 

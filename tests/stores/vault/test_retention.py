@@ -16,7 +16,7 @@ PAGES = 12
 
 @pytest.fixture
 def rig(bao: Bao) -> VaultRig:
-    """Give a fresh mount."""
+    """Return a fresh mount."""
     return VaultRig(bao)
 
 
@@ -27,7 +27,7 @@ def make(rig: VaultRig, more: str = "", *, detailed: bool = True) -> VaultStore:
 
 
 def may_read_config(rig: VaultRig) -> str:
-    """Give the rule that lets the mount's settings be read."""
+    """Return the rule that lets the mount's settings be read."""
     return f'path "{rig.mount}/config" {{ capabilities = ["read"] }}'
 
 
@@ -39,7 +39,7 @@ def fill(rig: VaultRig) -> None:
 
 
 def said(store: VaultStore, rig: VaultRig) -> list[str]:
-    """Give the warnings of a cycle that reads all and lists what is ours."""
+    """Return the warnings of a cycle that reads all and lists what is ours."""
     store.begin()
     store.read([rig.key(f"page{number}") for number in range(PAGES)])
     store.owned("acme")

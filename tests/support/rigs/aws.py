@@ -37,7 +37,7 @@ class AwsRig:
         return self.make_store(endpoint_url="http://127.0.0.1:9")
 
     def settings(self, **changes: Any) -> AwsSettings:
-        """Give the settings that reach the account."""
+        """Return the settings that reach the account."""
         reach = {
             "region": REGION,
             "endpoint_url": self.service.url,
@@ -49,7 +49,7 @@ class AwsRig:
         return AwsSettings(**{**reach, **changes})
 
     def key(self, name: str) -> Key:
-        """Give a place below the prefix."""
+        """Return a place below the prefix."""
         return Key(self.name, f"meta/pages/{name}")
 
     def bad_key(self) -> Key:
@@ -83,7 +83,7 @@ class AwsRig:
         return {tag["Key"]: tag["Value"] for tag in tags if not tag["Key"].startswith(PREFIX)}
 
     def versions(self, key: Key) -> list[str]:
-        """Give the ids of all versions."""
+        """Return the ids of all versions."""
         return sorted(self.client.describe_secret(SecretId=key.path)["VersionIdsToStages"])
 
     def delete(self, key: Key) -> None:
@@ -91,11 +91,11 @@ class AwsRig:
         self.client.delete_secret(SecretId=key.path, RecoveryWindowInDays=7)
 
     def labels(self, key: Key, version: str = "") -> set[str]:
-        """Give the labels of a version, or of the one there is."""
+        """Return the labels of a version, or of the one there is."""
         all_labels = self.client.describe_secret(SecretId=key.path)["VersionIdsToStages"]
         return set(all_labels.get(version, []) if version else next(iter(all_labels.values())))
 
     @staticmethod
     def tags(marks: Mapping[str, str]) -> list[dict[str, str]]:
-        """Give marks as AWS wants tags."""
+        """Return marks as AWS wants tags."""
         return [{"Key": PREFIX + key, "Value": value} for key, value in marks.items()]

@@ -15,7 +15,7 @@ from tests.support.rigs.e2e import PROGRAM, Rig
 
 
 def file_rig(folder: Path, sandbox: Sandbox) -> Rig:
-    """Give a configuration with a file store."""
+    """Return a configuration with a file store."""
     secrets = folder / "secrets"
     secrets.mkdir(mode=0o700)
     return Rig(folder, sandbox, {"type": "file", "directory": str(secrets)})

@@ -33,11 +33,11 @@ class Ran:
         return dict(json.loads(self.stdout))
 
     def page(self, name: str) -> dict[str, Any]:
-        """Give one Page of the report."""
+        """Return one Page of the report."""
         return next(page for page in self.report["pages"] if page["name"] == name)
 
     def target(self, name: str) -> dict[str, Any]:
-        """Give the first place of one Page."""
+        """Return the first place of one Page."""
         return dict(self.page(name)["stores"][0])
 
 
@@ -98,5 +98,5 @@ class Rig:
 
 
 def codes(problems: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Give the problem codes of a list of problems."""
+    """Return the problem codes of a list of problems."""
     return [problem["code"] for problem in problems]

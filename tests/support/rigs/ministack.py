@@ -19,7 +19,7 @@ ANYTHING = {
 
 
 def arn(name: str) -> str:
-    """Give the ARN of a secret in a policy, whose last six characters are AWS's own."""
+    """Return the ARN of a secret in a policy, whose last six characters are AWS's own."""
     return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-??????"
 
 
@@ -36,7 +36,7 @@ class MinistackRig(AwsRig):
         credentials.write_text(self.keys.profile("prod"))
 
     def settings(self, **changes: Any) -> AwsSettings:
-        """Give the settings that reach the account."""
+        """Return the settings that reach the account."""
         reach = {
             "region": REGION,
             "endpoint_url": self.ministack.url,
@@ -48,7 +48,7 @@ class MinistackRig(AwsRig):
         return AwsSettings(**{**reach, **changes})
 
     def allow(self, *statements: Mapping[str, Any]) -> None:
-        """Give the user another policy in the place of its first."""
+        """Return the user another policy in the place of its first."""
         self.ministack.grant("pages", "p0", {"Version": "2012-10-17", "Statement": list(statements)})
 
     def bad_key(self) -> Key:

@@ -29,11 +29,11 @@ class LeapingClock(SystemClock):
     stop: threading.Event = field(default_factory=threading.Event)
 
     def now(self) -> datetime:
-        """Give the wall clock, moved on as well."""
+        """Return the wall clock, moved on as well."""
         return datetime.now(UTC) + timedelta(seconds=self.ahead)
 
     def monotonic(self) -> float:
-        """Give the real intervals, and what was slept."""
+        """Return the real intervals, and what was slept."""
         return super().monotonic() + self.ahead
 
     def sleep(self, seconds: float) -> None:
@@ -72,7 +72,7 @@ def settings(bao: Bao, mount: str, token: str | None = None, **changes: Any) -> 
 
 
 def rules(mount: str, *, detailed: bool = True) -> str:
-    """Give the least policy that the store needs, with OpenBao's detailed listing or without."""
+    """Return the least policy that the store needs, with OpenBao's detailed listing or without."""
     scan = f'path "{mount}/detailed-metadata/meta/pages/" {{ capabilities = ["scan"] }}' if detailed else ""
     return f"""
         path "{mount}/data/meta/pages/*" {{ capabilities = ["create", "read", "update"] }}
@@ -111,7 +111,7 @@ class VaultRig:
         self.canaries = (self.token,)
 
     def settings(self, **changes: Any) -> VaultSettings:
-        """Give the settings of this rig's stores."""
+        """Return the settings of this rig's stores."""
         return settings(self.bao, self.mount, self.token, **changes)
 
     def make_store(self, **changes: Any) -> VaultStore:
@@ -124,7 +124,7 @@ class VaultRig:
         return VaultStore(self.name, dead, clock=LeapingClock())
 
     def key(self, name: str) -> Key:
-        """Give a Page's place."""
+        """Return a Page's place."""
         return Key(self.name, PREFIX + name)
 
     def bad_key(self) -> Key:
@@ -154,14 +154,14 @@ class VaultRig:
         self.bao.admin("PATCH", self.at("metadata", key), {"custom_metadata": {name: value}}, kind=merge)
 
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
-        """Give the map without what our own reading knows."""
+        """Return the map without what our own reading knows."""
         custom = self.metadata(key)["custom_metadata"]
         ours = mark_map.from_map(custom)
         known = mark_map.to_map(ours) if ours else {}
         return {name: value for name, value in custom.items() if name not in known}
 
     def versions(self, key: Key) -> list[str]:
-        """Name the versions in the metadata."""
+        """Return the versions in the metadata."""
         return list(self.metadata(key)["versions"])
 
     def delete(self, key: Key) -> None:
@@ -173,5 +173,5 @@ class VaultRig:
         return self.bao.admin("GET", self.at("metadata", key))["data"]
 
     def at(self, kind: str, key: Key) -> str:
-        """Give the API path of a planted key, which is plain."""
+        """Return the API path of a planted key, which is plain."""
         return f"{self.mount}/{kind}/{key.path}"

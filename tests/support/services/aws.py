@@ -277,7 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Return nothing."""
 
 
 class _Shim(ThreadingHTTPServer):
@@ -362,7 +362,7 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def aws(aws_server: tuple[Aws, int], aws_environment: Path) -> Iterator[Aws]:
-    """Give an empty account without faults."""
+    """Return an empty account without faults."""
     service, port = aws_server
     request = urllib.request.Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")
     urllib.request.urlopen(request, timeout=10).close()

@@ -30,12 +30,12 @@ _WRITES = {
 
 
 def secret(region: str, secret_id: str) -> Any:
-    """Give moto's own record of a secret; None where there is none."""
+    """Return moto's own record of a secret; None where there is none."""
     return secretsmanager_backends[DEFAULT_ACCOUNT_ID][region].secrets.get(secret_id)
 
 
 def refusal(region: str, operation: str, body: dict[str, Any], tokens: set[str]) -> Refusal | None:
-    """Say how AWS would refuse this call; None where moto may answer it. ``tokens`` are the NextTokens given out."""
+    """Return how AWS would refuse this call; None where moto may answer it. ``tokens`` are the NextTokens given out."""
     found = secret(region, body.get("SecretId") or body.get("Name") or "")
     return (
         _form(operation, body, tokens)

@@ -29,7 +29,7 @@ _NUMBERS = itertools.count(1)
 
 
 def free_port() -> int:
-    """Give a port of loopback that nothing listens on."""
+    """Return a port of loopback that nothing listens on."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -147,14 +147,14 @@ def dev_node(folder: Path) -> Iterator[Bao]:
 
 @pytest.fixture(scope="session")
 def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    """Give a dev server for all tests; one that seals takes ``dev_node`` for itself."""
+    """Return a dev server for all tests; one that seals takes ``dev_node`` for itself."""
     with dev_node(tmp_path_factory.mktemp("bao")) as node:
         yield node
 
 
 @pytest.fixture
 def mount(bao: Bao) -> str:
-    """Give a fresh KV version 2 mount of the dev server."""
+    """Return a fresh KV version 2 mount of the dev server."""
     return bao.mount()
 
 
@@ -204,6 +204,6 @@ def unseal(node: Bao) -> None:
 
 @pytest.fixture(scope="session")
 def raft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    """Give a raft node with TLS for all tests."""
+    """Return a raft node with TLS for all tests."""
     with raft_node(tmp_path_factory.mktemp("raft")) as node:
         yield node

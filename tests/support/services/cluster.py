@@ -60,7 +60,7 @@ class Node:
         until(lambda: self.state() is not None, f"{self.name} answers")
 
     def state(self) -> int | None:
-        """Give the status of sys/health: 200 leads, 429 follows, 501 is new, 503 is sealed; None where nothing answers."""
+        """Return the status of sys/health: 200 leads, 429 follows, 501 is new, 503 is sealed; None where nothing answers."""
         with suppress(OSError, ValueError):
             return Bao(self.url, "").call("GET", "sys/health")[0]
         return None
@@ -110,7 +110,7 @@ class Cluster:
         return [node.url for node in self.nodes]
 
     def leader(self) -> Node | None:
-        """Give the node that leads, if one does."""
+        """Return the node that leads, if one does."""
         return next((node for node in self.nodes if node.state() == 200), None)
 
     def bao(self) -> Bao:
@@ -211,6 +211,6 @@ def _form(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Give three voters for all tests; a test that kills heals."""
+    """Return three voters for all tests; a test that kills heals."""
     with three_nodes(tmp_path_factory.mktemp("cluster"), multiplier=5 if LONG else 1) as running:
         yield running

@@ -35,7 +35,7 @@ _LOCKED = (
 
 
 def lacking() -> str | None:
-    """Say what is not there to build and run an image with; None where all is."""
+    """Return what is not there to build and run an image with; None where all is."""
     if os.geteuid() != 0:
         return "not root"
     missing = [name for name in NEEDED if shutil.which(name) is None]
@@ -64,7 +64,7 @@ def must(*argv: str, env: dict[str, str] | None = None, timeout: float = 600) ->
 
 
 def stand_in() -> Path:
-    """Give the stand-in base image as an archive; makes it where it is not yet there."""
+    """Return the stand-in base image as an archive; makes it where it is not yet there."""
     if BASE.exists():
         return BASE
     with tempfile.TemporaryDirectory(dir=BASE.parent, prefix="page-token-sync-base-") as folder:

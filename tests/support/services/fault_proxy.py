@@ -64,7 +64,7 @@ class Between:
     """The statuses of the answers that came from a server."""
 
     def writes(self) -> list[Asked]:
-        """Give the requests that may change data or marks."""
+        """Return the requests that may change data or marks."""
         return [a for a in self.asked if a.method in ("POST", "PUT", "PATCH", "DELETE") and "/data/" in a.path]
 
 

@@ -12,7 +12,7 @@ _AWS_WRITES = ("CreateSecret", "PutSecretValue", "UpdateSecretVersionStage")
 
 
 def subject(asked: Asked) -> str | None:
-    """Name what a call writes; None for one that writes no value."""
+    """Return what a call writes; None for one that writes no value."""
     if asked.method in ("POST", "PUT") and "/data/" in asked.path:
         return asked.path
     operation = asked.headers.get("x-amz-target", "").partition(".")[2]

@@ -28,19 +28,19 @@ class Said(NamedTuple):
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Give a healthy sandbox of five Pages, fresh for each test; ``sandbox.world`` may be changed at will."""
+    """Return a healthy sandbox of five Pages, fresh for each test; ``sandbox.world`` may be changed at will."""
     with start(pages=5) as running:
         yield running
 
 
 @pytest.fixture
 def world() -> World:
-    """Give a healthy world of five Pages whose clock stands still; ``world.ahead`` moves it."""
+    """Return a healthy world of five Pages whose clock stands still; ``world.ahead`` moves it."""
     return make_world(pages=5, now=lambda: NOON)
 
 
 def app_token(world: World) -> str:
-    """Give the app token that needs no call."""
+    """Return the app token that needs no call."""
     return f"{world.app.id}|{world.app.secret}"
 
 

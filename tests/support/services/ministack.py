@@ -61,7 +61,7 @@ def _install() -> str | None:
 
 
 def lacking() -> str | None:
-    """Say why it cannot be had; None where it is there now."""
+    """Return why it cannot be had; None where it is there now."""
     try:
         TOOLS.mkdir(exist_ok=True)
         with (TOOLS / "ministack.lock").open("w") as lock:
@@ -80,7 +80,7 @@ class Keys:
     secret_key: str
 
     def profile(self, name: str) -> str:
-        """Give them as a part of a credentials file."""
+        """Return them as a part of a credentials file."""
         return f"[{name}]\naws_access_key_id = {self.access_key}\naws_secret_access_key = {self.secret_key}\n"
 
 
@@ -96,7 +96,7 @@ class Ministack:
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
-        """Give an administrator's client."""
+        """Return an administrator's client."""
         if service not in self._clients:
             self._clients[service] = boto3.client(
                 service,
@@ -117,7 +117,7 @@ class Ministack:
         return Keys(made["AccessKeyId"], made["SecretAccessKey"])
 
     def grant(self, user: str, name: str, policy: Mapping[str, Any]) -> None:
-        """Give a user a policy, or another one in the place of that of this name."""
+        """Return a user a policy, or another one in the place of that of this name."""
         self.client("iam").put_user_policy(UserName=user, PolicyName=name, PolicyDocument=json.dumps(policy))
 
     def role(self, name: str, policy: Mapping[str, Any], trust: Mapping[str, Any]) -> str:
@@ -182,6 +182,6 @@ def ministack_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minis
 
 @pytest.fixture
 def ministack(ministack_server: Ministack) -> Ministack:
-    """Give an empty account."""
+    """Return an empty account."""
     ministack_server.reset()
     return ministack_server

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
 from sync.core.payload import Payload
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a store can do. ``history``: earlier versions stay recoverable. ``atomic_marks``: payload and marks in one write."""
-
-    history: bool
-    atomic_marks: bool
 
 
 class Store(Protocol):
@@ -29,11 +20,6 @@ class Store(Protocol):
     @property
     def name(self) -> str:
         """The store's name in the configuration."""
-        ...
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What this kind of store can do."""
         ...
 
     @property

@@ -34,7 +34,7 @@ from sync.core.secret import Secret
 from sync.cycle import Task, run
 from sync.graph.user_tokens import judge_user_token
 from sync.runtime.threads import Stopping
-from sync.stores.interface import Capabilities, Store
+from sync.stores.interface import Store
 from tests.support.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, USER_ID, USER_TOKEN, facts
 
 T = TypeVar("T")
@@ -228,8 +228,6 @@ class StoreInMemory:
     ``before`` is called with the name of each step before it is done. ``down`` is what every call answers. Only what
     ``forgets`` names is against the protocol: it is left out of the answer.
     """
-
-    capabilities = Capabilities(history=True, atomic_marks=False)
 
     def __init__(self, name: str = "vault") -> None:
         self.name = name

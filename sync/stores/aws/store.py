@@ -17,7 +17,6 @@ from sync.stores.aws.renew import AwsRenewer
 from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.settings import AwsReplica, AwsRole, AwsSettings
 from sync.stores.aws.write import AwsWriter
-from sync.stores.interface import Capabilities
 
 __all__ = ["AwsReplica", "AwsRole", "AwsSettings", "AwsStore"]
 
@@ -27,8 +26,6 @@ class AwsStore:
 
     History is what AWS keeps: the version before, under AWSPREVIOUS. Marks come with the value at creation, later after it.
     """
-
-    capabilities = Capabilities(history=True, atomic_marks=False)
 
     def __init__(self, name: str, settings: AwsSettings, *, clock: Clock, workers: int) -> None:
         self.name = name

@@ -21,7 +21,6 @@ from sync.runtime.threads import Clock
 from sync.stores.file import disk
 from sync.stores.file.layout import Sidecar, State, load, marked_name, save_marks
 from sync.stores.file.walk import marked, sweep
-from sync.stores.interface import Capabilities
 from sync.stores.text import wire_text
 
 T = TypeVar("T")
@@ -41,7 +40,6 @@ class FileSettings:
 class FileStore:
     """A directory of files, mode 0600, each replaced atomically under one lock for all daemons."""
 
-    capabilities = Capabilities(history=False, atomic_marks=False)
     requests = 0
 
     def __init__(self, name: str, settings: FileSettings, *, clock: Clock) -> None:

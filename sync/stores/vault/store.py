@@ -13,7 +13,6 @@ from sync.core.payload import Payload
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.runtime.threads import Clock, GraceClock, Stopping
-from sync.stores.interface import Capabilities
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine
 from sync.stores.vault.login import Session
@@ -35,8 +34,6 @@ _NO_FORWARD = "The server refuses X-Vault-Inconsistent; set allow_forwarding_via
 class VaultStore:
     """One mount of one server. Every request is bounded by ``settings.timeout``, and so is a whole write."""
 
-    capabilities = Capabilities(history=True, atomic_marks=False)
-
     def __init__(
         self,
         name: str,
@@ -50,14 +47,14 @@ class VaultStore:
         self.name = name
         self._settings = settings
         self._clock = GraceClock(clock)
-        self._line = _Line(settings, http, workers, self._clock)
-        self._wire = Wire(settings, self._line, self._clock)
+        self._http = HttpFactory(settings, http, workers, self._clock)
+        self._wire = Wire(settings, self._http, self._clock)
         self._session = Session(settings, self._wire, self._clock)
         self._engine = Engine(settings, self._session)
         self._reader = Reader(self._engine, clock, settings.timeout, workers)
         self._writer = Writer(self._engine, self._clock)
         self._renewer = Renewer(self._engine, self._clock)
-        self._wire.begin(self._line.renew())
+        self._wire.begin(self._http.reload())
 
     @property
     def requests(self) -> int:
@@ -77,7 +74,7 @@ class VaultStore:
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
         """Start a cycle."""
         self._reader.warnings.clear()
-        self._wire.begin(self._line.renew())
+        self._wire.begin(self._http.reload())
         self._session.begin()
         self._engine.begin()
         self._reader.begin()
@@ -125,7 +122,7 @@ class VaultStore:
         # A daemon that was told to stop has ten seconds for everything.
         with suppress(Stopping), self._clock.grace(inf):
             self._session.close(min(self._end(), self._clock.monotonic() + _LAST_WORD))
-        self._line.close()
+        self._http.close()
 
     def _end(self) -> float:
         return self._clock.monotonic() + self._settings.timeout
@@ -150,8 +147,8 @@ def _answer(entry: Entry | StoreError | None, *, raw: bool) -> Stored | Absent |
             return entry
 
 
-class _Line:
-    """The pool of connections; made again when the proxy or the content of the CA file changes."""
+class HttpFactory:
+    """Holds the connection pool, and makes a new one when the proxy or the content of the CA file changes."""
 
     def __init__(self, settings: VaultSettings, http: Callable[..., Http], connections: int, stop: GraceClock) -> None:
         self._settings = settings
@@ -162,10 +159,11 @@ class _Line:
         self._http = self._open(None)
 
     def __call__(self) -> Http:
+        """Return the current pool."""
         return self._http
 
-    def renew(self) -> StoreError | None:
-        """Look at the proxy's reference and the CA file again."""
+    def reload(self) -> StoreError | None:
+        """Read the proxy reference and the CA file again; make a new pool where either changed."""
         try:
             proxy = self._settings.proxy() if self._settings.proxy is not None else None
         except CredentialError as failure:

@@ -473,7 +473,7 @@ class StoreContract:
         for number, wanted in enumerate(
             (
                 marks(hold="2", labels={"team": "crm", "ort": "Köln", "a.b-c_d": "x y"}),
-                marks(system_user_id=None, parent=None, labels={}, written_at="", reason=""),
+                marks(system_user_id=None, system_user_fingerprint=None, labels={}, written_at="", reason=""),
             )
         ):
             key = rig.key(f"page{number}")

@@ -17,9 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory
+from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.memory.quota import Pool
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key, TokenFacts
+from sync.core.problems import CATALOGUE
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
 
@@ -50,6 +52,12 @@ class _Overwritten:
 
 
 @dataclass(frozen=True, slots=True)
+class _Problem:
+    key: ProblemKey
+    open: OpenProblem
+
+
+@dataclass(frozen=True, slots=True)
 class _File:
     """The file's form. ``instance`` is whose it is; another's says nothing of our Pages."""
 
@@ -64,6 +72,7 @@ class _File:
     ending: Mapping[str, int] = field(default_factory=dict)
     short_lists: Mapping[str, datetime] = field(default_factory=dict)
     read_at: datetime | None = None
+    problems: tuple[_Problem, ...] = ()
 
 
 class StateFile:
@@ -158,6 +167,7 @@ def _file(memory: Memory, instance: str) -> _File:
         ending=memory.ending,
         short_lists=memory.short_lists,
         read_at=memory.read_at,
+        problems=tuple(_Problem(key, lasting) for key, lasting in memory.problems.items()),
     )
 
 
@@ -173,6 +183,8 @@ def _memory(file: _File) -> Memory:
         ending=file.ending,
         short_lists=file.short_lists,
         read_at=file.read_at,
+        # Another version may know other codes.
+        problems={one.key: one.open for one in file.problems if one.key.code in CATALOGUE},
     )
 
 
@@ -219,6 +231,8 @@ def _moments(file: _File) -> Iterator[datetime | None]:
     yield from (target.at for target in file.overwritten)
     yield from (last.at for last in file.renewals.values())
     yield from (*file.short_lists.values(), file.read_at)
+    for problem in file.problems:
+        yield from (problem.open.since, problem.open.reported_at)
 
 
 def _ends(facts: TokenFacts) -> Iterator[datetime]:

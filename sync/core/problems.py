@@ -8,6 +8,9 @@ from typing import Literal
 Owner = Literal["operator", "app-admin", "business-admin", "meta", "nobody"]
 """Who must act. "operator": whoever runs this daemon; "nobody": it heals or passes by itself."""
 
+Scope = Literal["app", "system_user", "store", "page"]
+"""What shares one cause of a problem: all Pages of an app, of a system user, of a store, or each Page alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -16,6 +19,7 @@ class Entry:
     meaning: str
     owner: Owner
     remedy: str
+    scope: Scope = "page"
 
 
 CATALOGUE: dict[str, Entry] = {

@@ -15,6 +15,7 @@ from sync.app import build
 from sync.config.load import load
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory
+from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.memory.quota import Pool
 from sync.core.memory.renewal import Renewal
 from sync.core.model import NEVER, GraphErrorFacts, Key
@@ -54,6 +55,10 @@ FULL = Memory(
         "other": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, became="0" * 12, version="8", confirmed=True),
     },
     ending={USER_TOKEN_FINGERPRINT: 7},
+    problems={
+        ProblemKey("no-access", "page", "main", "business-admin"): OpenProblem(NOW, NOW),
+        ProblemKey("store-failed", "store", "vault", "operator", "sealed"): OpenProblem(NOW - timedelta(days=2), NOW),
+    },
 )
 
 
@@ -77,10 +82,19 @@ def test_a_file_of_before_renewals_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     state(path).save(FULL)
     content = json.loads(path.read_text())
-    del content["renewals"], content["ending"]
+    del content["renewals"], content["ending"], content["problems"]
     path.write_text(json.dumps(content))
     one = state(path)
-    assert (one.load(), one.warning) == (replace(FULL, renewals={}, ending={}), "")
+    assert (one.load(), one.warning) == (replace(FULL, renewals={}, ending={}, problems={}), "")
+
+
+def test_a_problem_of_an_unknown_code_is_forgotten(tmp_path: Path) -> None:
+    """A problem that another version of the program knows is left out, and all the rest is loaded."""
+    path = tmp_path / "state.json"
+    other = ProblemKey("of-the-future", "page", "main", "operator")
+    state(path).save(replace(FULL, problems={**FULL.problems, other: OpenProblem(NOW, NOW)}))
+    one = state(path)
+    assert (one.load(), one.warning) == (FULL, "")
 
 
 def test_no_file_is_an_empty_memory(tmp_path: Path) -> None:

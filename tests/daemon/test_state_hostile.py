@@ -16,6 +16,7 @@ import pytest
 from sync.core.ask.due import verify_interval
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory, token_id
+from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.memory.quota import Pool, Throttle, app_pool, calls_per_hour
 from sync.core.memory.renewal import Renewal, RenewalRule
 from sync.core.model import Ask, GraphErrorFacts, Key, SourceError, State, TokenFacts
@@ -89,6 +90,9 @@ def full(of: Stage) -> Memory:
         ending={USER_TOKEN_FINGERPRINT: 7},
         short_lists={"main": NOW},
         read_at=NOW,
+        problems={
+            ProblemKey("no-access", "page", "main", "business-admin"): OpenProblem(NOW - timedelta(hours=2), NOW)
+        },
     )
 
 
@@ -148,7 +152,7 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
     found = dict(leaves(written(tmp_path / "state.json")))
     assert [leaf for leaf, value in found.items() if value is None] == []
     computed = {leaf[-1] for leaf, value in found.items() if is_moment(value) or is_number(value)}
-    kinds = (TokenFacts, GraphErrorFacts, Judged, Lost, Pool, Renewal)
+    kinds = (TokenFacts, GraphErrorFacts, Judged, Lost, Pool, Renewal, OpenProblem)
     declared = {
         one.name for kind in kinds for one in fields(kind) if re.search("datetime|Expiry|int|float", str(one.type))
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sync.core.memory.access import Lost
+from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.memory.quota import Pool
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key, Probe, TokenFacts
@@ -48,7 +49,8 @@ class Memory:
     one was last judged for a Page, by name. ``overwritten`` is when a token that still worked was last written over, by
     place. ``pools`` are Meta's quotas. ``renewals`` are the last tries to renew system users' tokens, by system user, and
     ``ending`` the days before its end at which a system user's token was last spoken of, by fingerprint. ``short_lists`` is
-    when a system user's list of Pages last showed too few, and ``read_at`` when all Pages were last read.
+    when a system user's list of Pages last showed too few, and ``read_at`` when all Pages were last read. ``problems`` are
+    the causes of problems that last.
     """
 
     judged: Mapping[TokenId, Judged] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Memory:
     ending: Mapping[str, int] = field(default_factory=dict)
     short_lists: Mapping[str, datetime] = field(default_factory=dict)
     read_at: datetime | None = None
+    problems: Mapping[ProblemKey, OpenProblem] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""docs/faults.md names tests, and they are there."""
+"""docs/explanation/failure-modes.md names tests, and they are there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-PAGE = (ROOT / "docs" / "faults.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "failure-modes.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 
 

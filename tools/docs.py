@@ -51,12 +51,15 @@ def with_summaries(page: str) -> str:
     for code, entry in CATALOGUE.items():
         quote = f"> {entry.meaning}\n> Owner: `{_owner(entry)}`.\n> {entry.remedy}\n"
         page = re.sub(
-            rf"^(### {code}\n\n)(?:(?:> .*\n)+\n)?", lambda found, quote=quote: f"{found[1]}{quote}\n", page, flags=re.M
+            rf"^(### {code}\n\n)(?:(?:> .*\n)+\n)?",
+            lambda found, quote=quote: f"{found[1]}{quote}\n",
+            page,
+            flags=re.MULTILINE,
         )
     return page
 
 
-def keys() -> Iterator[tuple[str, type[Part]]]:
+def models() -> Iterator[tuple[str, type[Part]]]:
     """Return every model of the configuration that a file can write, with the path of its keys; references are values."""
     seen: set[tuple[str, type[Part]]] = set()
     left: list[tuple[str, type[Part]]] = [("", Settings)]
@@ -148,7 +151,7 @@ def _commands() -> str:
 
 def _keys() -> str:
     parts = []
-    for prefix, model in keys():
+    for prefix, model in models():
         rows = [
             (f"`{prefix}{key}`", _default(model, key), field.description or "")
             for key, field in model.model_fields.items()

@@ -1,4 +1,4 @@
-"""The policy that the documentation gives is enough for all that the program does, on a real OpenBao."""
+"""The policies that the documentation gives are enough for what they are for, and no more, on a real OpenBao."""
 
 from __future__ import annotations
 
@@ -13,27 +13,62 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 
-STORES = ROOT / "docs" / "stores.md"
+PAGE = ROOT / "docs" / "how-to" / "vault.md"
+
+
+def token(bao: Bao, mount: str, heading: str) -> str:
+    """Give a token with the policy below a heading of docs/how-to/vault.md, for this mount."""
+    section = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    (policy,) = re.findall(r"```hcl\n(.*?)```", section, re.DOTALL)
+    return bao.token(bao.policy(policy.replace('"secret/', f'"{mount}/')))
+
+
+def rig(bao: Bao, mount: str, sandbox: Sandbox, folder: Path) -> Rig:
+    """Give a program whose store takes the token in the file ``vault_token``."""
+    auth = {"method": "token", "token": {"file": str(folder / "vault_token")}}
+    return Rig(folder, sandbox, {"type": "vault", "address": bao.url, "mount": mount, "auth": auth})
 
 
 def test_the_documented_policy_is_enough(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """With the policy of docs/stores.md, and no other, secrets are created, idle, labelled, healed and recreated."""
-    (policy,) = re.findall(r"```hcl\n(.*?)```", STORES.read_text(), re.DOTALL)
-    token = bao.token(bao.policy(policy.replace('"secret/', f'"{mount}/')))
-    auth = {"method": "token", "token": {"file": str(tmp_path / "vault_token")}}
-    rig = Rig(tmp_path, sandbox, {"type": "vault", "address": bao.url, "mount": mount, "auth": auth})
-    rig.secret("vault_token", token)
-    paris = sandbox.world.pages[rig.sandbox.pages[1]["id"]]
-    told = []
+    """With the policy for the daemon, and no other, secrets are created, idle, labelled, healed and recreated."""
+    program = rig(bao, mount, sandbox, tmp_path)
+    program.secret("vault_token", token(bao, mount, "Policy for the daemon"))
+    paris = sandbox.world.pages[program.sandbox.pages[1]["id"]]
+    actions = []
     for change in ("nothing", "label", "revoke", "delete"):
         if change == "label":
-            rig.write(defaults={"labels": {"team": "crm"}})
+            program.write(defaults={"labels": {"team": "crm"}})
         elif change == "revoke":
             with sandbox.world.lock:
                 sandbox.world.revoke_page(paris)
         elif change == "delete":
             bao.admin("DELETE", f"{mount}/data/meta/pages/{paris.name}")
-        ran = rig.once()
+        ran = program.once()
         assert (ran.code, ran.report["warnings"]) == (0, []), ran.stdout
-        told.append(ran.target(paris.name)["action"])
-    assert told == ["created", "updated", "replaced", "created"]
+        actions.append(ran.target(paris.name)["action"])
+    assert actions == ["created", "updated", "replaced", "created"]
+
+
+def test_the_documented_policy_for_a_plan_is_enough(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """With the policy for a plan, and no other, a plan finds everything as the daemon left it, and nothing can be written."""
+    program = rig(bao, mount, sandbox, tmp_path)
+    program.secret("vault_token", token(bao, mount, "Policy for the daemon"))
+    assert program.once().code == 0
+    program.secret("vault_token", token(bao, mount, "Policy for a plan"))
+    planned = program.run("plan", "--output", "json")
+    assert (planned.code, planned.report["warnings"]) == (0, []), planned.stdout
+    assert {page["stores"][0]["action"] for page in planned.report["pages"]} == {"unchanged"}
+    program.write(defaults={"labels": {"team": "crm"}})
+    assert program.once().report["summary"]["failed"] == len(sandbox.pages)
+
+
+def test_the_documented_policy_for_the_reader_is_enough(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """With the policy for the reader a Page's token can be read, and neither written nor another Page's read."""
+    program = rig(bao, mount, sandbox, tmp_path)
+    program.secret("vault_token", token(bao, mount, "Policy for the daemon"))
+    assert program.once().code == 0
+    reader = token(bao, mount, "Policy for the reader")
+    status, read = bao.call("GET", f"{mount}/data/meta/pages/berlin", token=reader)
+    assert (status, set(read["data"]["data"])) == (200, {"access_token", "page_id", "app_id"})
+    assert bao.call("GET", f"{mount}/data/meta/pages/paris", token=reader)[0] == 403
+    assert bao.call("POST", f"{mount}/data/meta/pages/berlin", {"data": {}}, token=reader)[0] == 403

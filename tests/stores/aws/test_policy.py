@@ -29,14 +29,14 @@ __all__ = ["aws_environment", "ministack", "ministack_server", "sandbox"]
 
 pytestmark = pytest.mark.xdist_group("ministack")
 
-STORES = ROOT / "docs" / "stores.md"
+PAGE = ROOT / "docs" / "how-to" / "aws.md"
 UPDATED = marks(fingerprint="0123456789ab", reason="rotate", parent=None)
 """Marks that need one tag set and one taken away."""
 
 
 def documented(nth: int = 0) -> dict[str, Any]:
-    """Return a policy of docs/stores.md, for this account."""
-    blocks = re.findall(r"```json\n(.*?)```", STORES.read_text(), re.DOTALL)
+    """Return a policy of docs/how-to/aws.md, for this account."""
+    blocks = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
     policy: dict[str, Any] = json.loads(blocks[nth].replace("ACCOUNT", ACCOUNT))
     return policy
 
@@ -63,7 +63,7 @@ def narrowed(rig: MinistackRig, policy: Mapping[str, Any]) -> None:
 def test_the_documented_policy_is_enough_for_all_cycles(
     ministack: Ministack, aws_environment: Path, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With the policy of docs/stores.md, and no other, secrets are created, idle, labelled, unlabelled and healed."""
+    """With the policy of docs/how-to/aws.md, and no other, secrets are created, idle, labelled, unlabelled and healed."""
     aws_environment.write_text(ministack.user("pages", documented()).profile("prod"))
     store = {
         "type": "aws-secrets-manager",

@@ -1,0 +1,124 @@
+"""Every command line in the documentation is one that the program takes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from sync.cli.commands.explain import explanations
+from sync.cli.main import app
+from tests.support.markdown import PAGES, blocks, name, spans
+from tests.support.paths import ROOT
+
+PROGRAM = "page-token-sync"
+_WRONG_USAGE = typer.BadParameter.__bases__[0]
+_BEFORE = re.compile(r"^\s*(?:- run: |run: |ExecStart=|\$ )?")
+_BETWEEN = re.compile(r"\s(?:&&|\|\||\||;)\s")
+CODES = {one.code for one in explanations()}
+AT_ONCE = {"--help", "--version", "--install-completion", "--show-completion"}
+"""Options that do something where they are parsed, such as writing into a home, so that they are not parsed here."""
+
+
+def parsed(arguments: list[str]) -> str | None:
+    """Return what is wrong with a command line of the program; None where nothing is."""
+    program = typer.main.get_command(app)
+    assert isinstance(program, typer.core.TyperGroup)
+    if AT_ONCE.issuperset(arguments):
+        return None
+    try:
+        with program.make_context(PROGRAM, [one for one in arguments if one not in AT_ONCE]) as root:
+            found, command, rest = program.resolve_command(root, [*root._protected_args, *root.args])
+            assert command is not None
+            with command.make_context(found, rest, parent=root) as context:
+                code = context.params.get("code")
+    except _WRONG_USAGE as wrong:
+        return str(wrong)
+    return None if code is None or code in CODES or code == "CODE" else f"explains {code}, which does not exist"
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Return the arguments of each call of the program in the lines of a shell, a workflow or a unit."""
+    for line in text.replace("\\\n", " ").splitlines():
+        for part in _BETWEEN.split(_BEFORE.sub("", line)):
+            try:
+                words = shlex.split(part, comments=True)
+            except ValueError:
+                continue
+            # The program's name by itself is also that of users, images and roles.
+            if len(words) > 1 and words[0].rpartition("/")[2] == PROGRAM:
+                yield words[1 : words.index(">") if ">" in words else None]
+
+
+def _in(page: Path) -> Iterator[list[str]]:
+    for block in blocks(page):
+        if block.language in ("sh", "yaml", "ini"):
+            yield from commands(block.text)
+        elif block.language == "text":
+            yield from commands("\n".join(line for line in block.text.splitlines() if line.startswith("$ ")))
+    for span in spans(page):
+        if "COMMAND" not in span:
+            yield from commands(span)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_are_taken(page: Path) -> None:
+    """Each call of the program in a page has a command, options and arguments that the program knows."""
+    for arguments in _in(page):
+        wrong = parsed(arguments)
+        assert wrong is None, f"{PROGRAM} {shlex.join(arguments)}: {wrong}"
+
+
+def test_a_wrong_command_line_is_found() -> None:
+    """A command, an option, a value and a code that do not exist are each told from those that do."""
+    for arguments in (["doctr"], ["once", "--dry-run"], ["plan", "--output", "xml"], ["explain", "no-acces"]):
+        assert parsed(arguments) is not None, arguments
+    assert parsed(["--config", "x.yaml", "once", "--if-plan", "sha256:…"]) is None
+    assert list(commands("x && .venv/bin/page-token-sync plan > a.md  # why")) == [["plan"]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_options_exist(page: Path) -> None:
+    """Each option that a page names by itself is one of the program's."""
+    program = typer.main.get_command(app)
+    assert isinstance(program, typer.core.TyperGroup)
+    known = {"--help"}
+    for command in (program, *program.commands.values()):
+        known |= {spelled for option in command.params for spelled in option.opts}
+    for span in spans(page):
+        found = re.match(r"--[a-z][a-z-]*", span)
+        assert not found or found[0] in known, span
+
+
+def test_every_command_is_in_the_reference() -> None:
+    """The reference has a section for each command."""
+    program = typer.main.get_command(app)
+    assert isinstance(program, typer.core.TyperGroup)
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    assert [command for command in program.commands if f"\n## {command}\n" not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_targets_of_make_exist(page: Path) -> None:
+    """Each target of make that a page names is in the Makefile."""
+    makefile = (ROOT / "Makefile").read_text()
+    shell = "\n".join(block.text for block in blocks(page) if block.language == "sh")
+    for target in re.findall(r"^(?:.*\s)?make ([a-z]+)", "\n".join([shell, *spans(page)]), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+
+
+def test_containers_run_commands_that_exist() -> None:
+    """The commands of the image and of the compose project are ones that the program takes."""
+    compose = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())
+    services = [one for one in compose["services"].values() if one["image"] == PROGRAM]
+    (image,) = re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    called = [*(service["command"] for service in services), json.loads(image)]
+    assert len(called) > 1
+    for arguments in called:
+        assert parsed(arguments) is None, arguments

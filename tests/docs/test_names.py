@@ -192,6 +192,12 @@ def test_the_reference_has_every_key_of_the_report() -> None:
     assert [key for key in document if not re.search(rf"^\|.*`{key}(\[\])?`.* \| ", page, re.MULTILINE)] == []
 
 
+def test_every_fault_of_the_sandbox_is_named() -> None:
+    """The sandbox's page names each fault, and each way in which Graph refuses a Page's token."""
+    page = (ROOT / "docs" / "reference" / "sandbox.md").read_text()
+    assert [fault for fault in (*FAULTS, *REFUSALS) if not re.search(rf"`{fault}[`=]", page)] == []
+
+
 def test_every_exit_code_is_named() -> None:
     """The help and the page of exit codes name each of them."""
     page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text()

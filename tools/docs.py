@@ -49,7 +49,7 @@ def generated() -> dict[Path, str]:
 def with_summaries(page: str) -> str:
     """Return the runbook with the catalogue's meaning, owner and remedy below the heading of each problem code."""
     for code, entry in CATALOGUE.items():
-        quote = f"> {entry.meaning}\n> Owner: `{_owner(entry)}`.\n> {entry.remedy}\n"
+        quote = f"> {entry.meaning}\n> Owner: `{entry.owner}`.\n> {entry.remedy}\n"
         page = re.sub(
             rf"^(### {code}\n\n)(?:(?:> .*\n)+\n)?",
             lambda found, quote=quote: f"{found[1]}{quote}\n",
@@ -126,14 +126,10 @@ def _exits() -> str:
 
 def _problems() -> str:
     rows = [
-        (f"[`{code}`](../runbook.md#{code})", entry.meaning, f"`{_owner(entry)}`", entry.remedy)
+        (f"[`{code}`](../runbook.md#{code})", entry.meaning, f"`{entry.owner}`", entry.remedy)
         for code, entry in CATALOGUE.items()
     ]
     return _table(("code", "meaning", "owner", "remedy"), rows)
-
-
-def _owner(entry: Any) -> str:
-    return str(getattr(entry, "owner", None) or entry.who)
 
 
 def _fenced(text: str) -> str:

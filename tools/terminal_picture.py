@@ -80,7 +80,7 @@ def plain() -> str:
 def table() -> str:
     """Return the command and the table of its output alone."""
     lines = plain().splitlines()
-    last = next(number for number, line in enumerate(lines) if line.startswith(("problem ", "notice ", "Pages:")))
+    last = next(number for number, line in enumerate(lines) if line.startswith("problem "))
     return "\n".join(lines[:last])
 
 

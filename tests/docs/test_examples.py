@@ -74,7 +74,7 @@ def test_the_readme_s_configuration_works_with_its_line_for_aws(tmp_path: Path) 
     whole, aws = (block.text for block in blocks(ROOT / "README.md") if block.language == "yaml")
     config = _load(yaml.safe_dump({**yaml.safe_load(whole), **yaml.safe_load(aws)}), tmp_path)
     assert [page.name for page in config.pages] == ["berlin", "paris"]
-    assert {key.store for page in config.pages for key in page.places} == {"aws"}
+    assert {key.store for page in config.pages for key in page.targets} == {"aws"}
 
 
 def test_the_compose_project_s_configuration_loads() -> None:

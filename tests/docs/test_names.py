@@ -60,8 +60,8 @@ UNDERSCORED = {
     *("custom_metadata", "delete_version_after", "iam_server_id_header_value", "max_versions", "sts_endpoint"),
     # of Python
     *("assert_never", "supports_cas"),
-    # of this program: a count that a report has only after a shutdown
-    "not_begun",
+    # of this program: fields that a report has only after a shutdown, or where Graph reported an error
+    *("not_begun", "graph_code", "graph_subcode"),
     # of Meta: an address, which has the form of a key
     "graph.facebook.com",
 }

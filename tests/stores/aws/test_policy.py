@@ -30,7 +30,7 @@ __all__ = ["aws_environment", "ministack", "ministack_server", "sandbox"]
 pytestmark = pytest.mark.xdist_group("ministack")
 
 PAGE = ROOT / "docs" / "how-to" / "aws.md"
-UPDATED = marks(fingerprint="0123456789ab", reason="rotate", parent=None)
+UPDATED = marks(fingerprint="0123456789ab", reason="rotate", system_user_fingerprint=None)
 """Marks that need one tag set and one taken away."""
 
 
@@ -242,7 +242,7 @@ def test_documented_policy_with_conditions_is_enough(rig: MinistackRig) -> None:
     store = rig.make_store()
     assert isinstance(one(store, rig.key("a")), Absent)
     first = written(store.write(rig.key("a"), payload("one"), marks(instance="acme-prod"), replaces=None))
-    second = marks(instance="acme-prod", parent=None, fingerprint="0123456789ab")
+    second = marks(instance="acme-prod", system_user_fingerprint=None, fingerprint="0123456789ab")
     written(store.write(rig.key("a"), payload("two"), second, replaces=first.version))
     assert stored(rig.make_store(), rig.key("a")).payload == payload("two")
     failed(store.write(rig.key("b"), payload(), marks(instance="other"), replaces=None), "denied")

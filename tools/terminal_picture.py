@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -68,6 +69,7 @@ def svg() -> str:
     return "".join(f"{line.rstrip()}\n" for line in picture.splitlines())
 
 
+@cache
 def plain() -> str:
     """Return the command and its output in a pipe, which is never cut."""
     with _bad_day() as folder:

@@ -1,4 +1,4 @@
-"""Take the picture of a terminal that the README shows: ``once`` on a bad day, run for real against the sandbox."""
+"""Draw the picture of a terminal that the README shows: ``once`` on a bad day, run for real against the sandbox."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def table() -> str:
 
 @contextmanager
 def _bad_day() -> Iterator[Path]:
-    """Give a folder with a configuration whose five Pages are in order, but for what has happened to them since."""
+    """Yield a folder with a configuration whose five Pages are in order, but for what has happened to them since."""
     with tempfile.TemporaryDirectory() as name, start(pages=5) as sandbox:
         folder = Path(name)
         _configure(folder, sandbox)
@@ -131,21 +131,21 @@ def _environment() -> dict[str, str]:
 
 def _on_a_terminal(folder: Path) -> str:
     """Run the command with a terminal as its output, and return what it wrote there, colours included."""
-    ours, theirs = pty.openpty()
+    terminal, output = pty.openpty()
     environment = {**_environment(), "COLUMNS": str(_COLUMNS), "LINES": "60"}
     with subprocess.Popen(
-        _arguments(), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.DEVNULL
+        _arguments(), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL
     ) as process:
-        os.close(theirs)
+        os.close(output)
         written = b""
         try:
             # Linux answers with an error, and not with nothing, when the last writer has gone.
-            while part := os.read(ours, 65536):
+            while part := os.read(terminal, 65536):
                 written += part
         except OSError:
             pass
         finally:
-            os.close(ours)
+            os.close(terminal)
         process.wait(_TIMEOUT)
     return _steady(written.decode().replace("\r\n", "\n"))
 

@@ -76,7 +76,7 @@ def test_commands_are_taken(page: Path) -> None:
 
 
 def test_a_wrong_command_line_is_found() -> None:
-    """A command, an option, a value and a code that do not exist are each told from those that do."""
+    """A command, an option, a value and a code that do not exist is each found."""
     for arguments in (["doctr"], ["once", "--dry-run"], ["plan", "--output", "xml"], ["explain", "no-acces"]):
         assert parsed(arguments) is not None, arguments
     assert parsed(["--config", "x.yaml", "once", "--if-plan", "sha256:…"]) is None

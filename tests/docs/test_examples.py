@@ -70,7 +70,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_readme_s_configuration_works_with_its_line_for_aws(tmp_path: Path) -> None:
-    """The README's configuration loads with the line for AWS in the place of that for Vault."""
+    """The README's configuration loads with the line for AWS instead of that for Vault."""
     whole, aws = (block.text for block in blocks(ROOT / "README.md") if block.language == "yaml")
     config = _load(yaml.safe_dump({**yaml.safe_load(whole), **yaml.safe_load(aws)}), tmp_path)
     assert [page.name for page in config.pages] == ["berlin", "paris"]

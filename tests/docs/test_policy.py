@@ -17,14 +17,14 @@ PAGE = ROOT / "docs" / "how-to" / "vault.md"
 
 
 def token(bao: Bao, mount: str, heading: str) -> str:
-    """Give a token with the policy below a heading of docs/how-to/vault.md, for this mount."""
+    """Return a token with the policy below a heading of docs/how-to/vault.md, for this mount."""
     section = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     (policy,) = re.findall(r"```hcl\n(.*?)```", section, re.DOTALL)
     return bao.token(bao.policy(policy.replace('"secret/', f'"{mount}/')))
 
 
 def rig(bao: Bao, mount: str, sandbox: Sandbox, folder: Path) -> Rig:
-    """Give a program whose store takes the token in the file ``vault_token``."""
+    """Return a program whose store takes the token in the file ``vault_token``."""
     auth = {"method": "token", "token": {"file": str(folder / "vault_token")}}
     return Rig(folder, sandbox, {"type": "vault", "address": bao.url, "mount": mount, "auth": auth})
 

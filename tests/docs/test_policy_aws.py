@@ -26,7 +26,7 @@ PAGE = ROOT / "docs" / "how-to" / "aws.md"
 
 
 def policy(heading: str) -> dict[str, Any]:
-    """Give the first policy below a heading of docs/how-to/aws.md, for this account."""
+    """Return the first policy below a heading of docs/how-to/aws.md, for this account."""
     section = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     first: dict[str, Any] = json.loads(
         re.findall(r"```json\n(.*?)```", section, re.DOTALL)[0].replace("ACCOUNT", ACCOUNT)
@@ -35,13 +35,13 @@ def policy(heading: str) -> dict[str, Any]:
 
 
 def rig(ministack: Ministack, sandbox: Sandbox, folder: Path) -> Rig:
-    """Give a program whose store takes the credentials of the profile ``prod``."""
+    """Return a program whose store takes the credentials of the profile ``prod``."""
     reach = {"region": REGION, "endpoint_url": ministack.url, "auth": {"profile": "prod"}}
     return Rig(folder, sandbox, {"type": "aws-secrets-manager", **reach})
 
 
 def client(ministack: Ministack, keys: Keys) -> Any:
-    """Give a client of Secrets Manager for a user."""
+    """Return a client of Secrets Manager for a user."""
     return boto3.client(
         "secretsmanager",
         region_name=REGION,

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes the daemon's policy and its token in the OpenBao at BAO_ADDR; may be run again and again.
+# Makes the daemon's policy and its token in the OpenBao at BAO_ADDR; may be run repeatedly.
 # No token is ever an argument: they travel in the environment and on standard input.
 set -eu
 secrets="${SECRETS:-/run/secrets}"
-BAO_TOKEN="$(cat "$secrets/openbao_dev_root_token")"
+BAO_TOKEN="$(cat "$secrets/openbao-root/token")"
 export BAO_TOKEN
 
 bao policy write page-token-sync - <<'HCL'
@@ -12,7 +12,7 @@ path "secret/metadata/meta/pages/*" { capabilities = ["read", "patch", "list"] }
 path "secret/metadata/meta/pages"   { capabilities = ["list"] }
 HCL
 
-token="$(cat "$secrets/openbao_token")"
+token="$(cat "$secrets/openbao-daemon/token")"
 if ! BAO_TOKEN="$token" bao token lookup >/dev/null 2>&1; then
     printf '{"id": "%s", "policies": ["page-token-sync"], "period": "768h"}' "$token" |
         bao write auth/token/create - >/dev/null

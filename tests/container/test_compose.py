@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,34 @@ from tests.support.services.bao import Bao
 from tests.support.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
 
 FOLDER = ROOT / "deploy" / "compose"
-OURS = ("sandbox", "page-token-sync")
+OURS = ("secrets", "sandbox", "page-token-sync")
+VOLUMES = {"openbao-root", "openbao-daemon", "meta"}
+
+
+def mounts(service: dict[str, Any]) -> dict[str, str]:
+    """Return what a service mounts: the path in the container, by the volume or the path beside the compose file."""
+    return {volume.split(":")[0]: volume.split(":")[1] for volume in service.get("volumes", [])}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """Make the secrets of the trial, as its first service does."""
+    for name in VOLUMES:
+        (tmp_path / name).mkdir()
+    make_secrets(tmp_path)
+    return tmp_path
+
+
+def make_secrets(folder: Path) -> None:
+    """Run the script that makes the secrets."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(
+        [sys.executable, str(FOLDER / "make-secrets.py")],
+        env={"PATH": path, "HOME": str(folder), "SECRETS": str(folder)},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +59,13 @@ def project() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_containers_can_write_nothing_and_gain_nothing(project: dict[str, Any], name: str):
-    """Each container of ours has a read-only root, no capability and no way to new privileges."""
+    """Each container that runs the project's image has a read-only root, no capability and no way to new privileges."""
     service = project["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert "user" not in service, "the image's own numeric user is the one that is tested"
+    # The service that fills the volumes is root without capabilities; the others are the image's own numeric user.
+    assert service.get("user") == ("0:0" if name == "secrets" else None)
 
 
 def test_every_port_is_published_to_loopback_only(project: dict[str, Any]):
@@ -45,22 +75,68 @@ def test_every_port_is_published_to_loopback_only(project: dict[str, Any]):
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_every_secret_is_a_file_that_exists_and_is_used(project: dict[str, Any]):
-    """Each secret comes from a file beside the compose file, none from the environment, and none is left over."""
-    used = {name for service in project["services"].values() for name in service.get("secrets", [])}
-    assert used == set(project["secrets"])
-    for name, source in project["secrets"].items():
-        assert (FOLDER / source["file"]).read_text().strip(), name
+def test_each_service_mounts_only_the_secrets_that_it_needs(project: dict[str, Any]):
+    """The root token is in OpenBao and its set-up alone, Meta's secrets in the daemon alone, and no volume is left over."""
+    assert set(project["volumes"]) == VOLUMES
+    assert "secrets" not in project
+    mounted = {name: VOLUMES & set(mounts(service)) for name, service in project["services"].items()}
+    assert mounted == {
+        "secrets": VOLUMES,
+        "openbao": {"openbao-root"},
+        "openbao-setup": {"openbao-root", "openbao-daemon"},
+        "sandbox": set(),
+        "page-token-sync": {"openbao-daemon", "meta"},
+    }
+    for name, service in project["services"].items():
+        folder = "/secrets" if name == "secrets" else "/run/secrets"
+        assert all(path == f"{folder}/{volume}" for volume, path in mounts(service).items() if volume in VOLUMES), name
 
 
-def test_every_mounted_path_exists_and_is_read_only(project: dict[str, Any]):
-    """Each volume is a path beside the compose file, mounted for reading."""
-    volumes = [volume for service in project["services"].values() for volume in service.get("volumes", [])]
-    assert volumes
-    for volume in volumes:
-        source, _, mode = volume.split(":")
-        assert (FOLDER / source).exists(), volume
-        assert mode == "ro", volume
+def test_every_mounted_path_exists_and_only_the_first_service_writes(project: dict[str, Any]):
+    """Each mount is a volume or a path beside the compose file, and for reading, except where the secrets are made."""
+    for name, service in project["services"].items():
+        for volume in service.get("volumes", []):
+            source, _, *mode = volume.split(":")
+            assert source in VOLUMES or (FOLDER / source).exists(), volume
+            assert mode == ([] if name == "secrets" and source in VOLUMES else ["ro"]), volume
+
+
+def test_nothing_that_reads_secrets_starts_before_they_are_made(project: dict[str, Any]):
+    """Each service that mounts secrets waits, itself or through another, for the end of the one that makes them."""
+    services = project["services"]
+
+    def waits(name: str) -> bool:
+        after = services[name].get("depends_on", {})
+        return "secrets" in after or any(waits(other) for other in after)
+
+    assert services["openbao"]["depends_on"]["secrets"] == {"condition": "service_completed_successfully"}
+    assert all(
+        waits(name) for name, service in services.items() if name != "secrets" and VOLUMES & set(mounts(service))
+    )
+
+
+def test_no_secret_is_in_the_repository():
+    """The folder of the project has no file that looks like a secret: they are made when it starts."""
+    files = [file for file in FOLDER.rglob("*") if file.is_file()]
+    assert {file.name for file in files} == {"compose.yaml", "config.yaml", "make-secrets.py", "openbao-setup.sh"}
+    assert not any(re.search(r"EAA[A-Za-z0-9]{20}|\b[0-9a-z]{32}\b", file.read_text()) for file in files)
+
+
+def test_the_secrets_are_made_once_and_are_random(made: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A second start changes none of them, another trial has other tokens, and users without a name can read them."""
+    tokens = [made / "openbao-root" / "token", made / "openbao-daemon" / "token"]
+    first = [file.read_text() for file in tokens]
+    make_secrets(made)
+    assert [file.read_text() for file in tokens] == first
+    other = tmp_path_factory.mktemp("other")
+    for name in VOLUMES:
+        (other / name).mkdir()
+    make_secrets(other)
+    both = first + [(other / file.relative_to(made)).read_text() for file in tokens]
+    assert len(set(both)) == 4
+    assert all(len(token.strip()) >= 32 for token in both)
+    written = [file for file in made.rglob("*") if file.is_file()]
+    assert all(stat.S_IMODE(file.stat().st_mode) & 0o444 == 0o444 for file in written)
 
 
 def test_a_service_waits_only_for_services_that_exist(project: dict[str, Any]):
@@ -88,13 +164,12 @@ def set_up(bao: Bao, secrets: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_daemons_token_reaches_its_secrets_and_no_others(bao: Bao, tmp_path: Path):
+def test_the_daemons_token_reaches_its_secrets_and_no_others(bao: Bao, made: Path):
     """After the set-up, also when it ran twice, the token reads, writes and marks below its path, and nothing else."""
-    (tmp_path / "openbao_dev_root_token").write_text(f"{bao.root}\n")
-    token = (FOLDER / "secrets" / "openbao_token").read_text().strip()
-    (tmp_path / "openbao_token").write_text(f"{token}\n")
+    (made / "openbao-root" / "token").write_text(f"{bao.root}\n")
+    token = (made / "openbao-daemon" / "token").read_text().strip()
     for _ in range(2):
-        done = set_up(bao, tmp_path)
+        done = set_up(bao, made)
         assert done.returncode == 0, done.stderr
         assert token not in done.stdout + done.stderr
     path, merge = "meta/pages/berlin", "application/merge-patch+json"
@@ -108,22 +183,20 @@ def test_the_daemons_token_reaches_its_secrets_and_no_others(bao: Bao, tmp_path:
     assert bao.call("POST", "secret/data/other/berlin", write, token=token)[0] == 403
 
 
-def test_a_set_up_that_is_refused_says_so_by_its_exit_code(bao: Bao, tmp_path: Path):
+def test_a_set_up_that_is_refused_says_so_by_its_exit_code(bao: Bao, made: Path):
     """With a root token that OpenBao refuses the set-up fails, so that the daemon is not started without its token."""
-    (tmp_path / "openbao_dev_root_token").write_text("not-the-root-token\n")
-    (tmp_path / "openbao_token").write_text("made-up\n")
-    assert set_up(bao, tmp_path).returncode != 0
+    assert set_up(bao, made).returncode != 0
 
 
-def test_the_configuration_names_what_the_sandbox_has():
+def test_the_configuration_names_what_the_sandbox_has(made: Path):
     """The app, its secret, the system user's token and the Pages are those of a sandbox that is started without options."""
     config = yaml.safe_load((FOLDER / "config" / "config.yaml").read_text())
     with start() as sandbox:
-        told = sandbox.describe()
-    assert config["apps"]["messenger"]["id"] == told["app_id"]
-    assert config["pages"] == told["pages"]
-    assert (FOLDER / "secrets" / "meta_app_secret").read_text().strip() == told["app_secret"]
-    assert (FOLDER / "secrets" / "meta_system_user_token").read_text().strip() == told["system_user_token"]
+        described = sandbox.describe()
+    assert config["apps"]["messenger"]["id"] == described["app_id"]
+    assert config["pages"] == described["pages"]
+    assert (made / "meta" / "app_secret").read_text().strip() == described["app_secret"]
+    assert (made / "meta" / "system_user_token").read_text().strip() == described["system_user_token"]
 
 
 def test_the_configuration_speaks_to_the_services_of_the_project(project: dict[str, Any]):
@@ -134,4 +207,5 @@ def test_the_configuration_speaks_to_the_services_of_the_project(project: dict[s
     assert config["stores"]["vault"]["address"] == "http://openbao:8200"
     assert config["graph"]["allow_http"] is config["stores"]["vault"]["allow_http"] is True
     assert "0.0.0.0:8099" in project["services"]["sandbox"]["command"]
-    assert set(re.findall(r"/run/secrets/(\w+)", text)) == set(project["services"]["page-token-sync"]["secrets"])
+    used = {path.rpartition("/")[0] for path in re.findall(r"/run/secrets/[\w/-]+", text)}
+    assert used == {path for path in mounts(project["services"]["page-token-sync"]).values() if "secrets" in path}

@@ -1,6 +1,9 @@
 # The daemon's image: locked dependencies, no build tool, no package manager of its own, a numeric user without a home.
 
-FROM docker.io/library/python:3.13-slim AS build
+# The base is pinned by its digest, so that one commit builds one image; Dependabot proposes the next one.
+FROM docker.io/library/python:3.13-slim@sha256:9d2e5553305c7c7b0097999bb17187c69b921ccd6bc9d40e4bb5ebe652c00285 AS base
+
+FROM base AS build
 # Byte code is not compared with its source's time: a builder that changes times would make every start compile again.
 ENV UV_COMPILE_BYTECODE=1 \
     PYC_INVALIDATION_MODE=UNCHECKED_HASH \
@@ -18,9 +21,9 @@ COPY README.md LICENSE ./
 COPY sync ./sync
 RUN uv sync --locked --no-dev --no-editable
 
-FROM docker.io/library/python:3.13-slim
+FROM base
 LABEL org.opencontainers.image.title="page-token-sync" \
-      org.opencontainers.image.description="Keeps Facebook Page tokens right in Vault, OpenBao or AWS Secrets Manager" \
+      org.opencontainers.image.description="Keeps Facebook Page access tokens in Vault, OpenBao and AWS Secrets Manager valid and up to date" \
       org.opencontainers.image.licenses="Apache-2.0"
 # The base image has no byte code of the standard library, and a read-only root can never keep any.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|turtledemo|site-packages|dist-packages)/' \

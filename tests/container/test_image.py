@@ -18,7 +18,8 @@ from tests.support.services.bao import bao as bao  # noqa: PLC0414 - a fixture, 
 from tests.support.services.container_engine import Engine, built, lacking
 from tests.support.services.graph import sandbox as sandbox  # noqa: PLC0414 - a fixture, named for pytest
 
-pytestmark = pytest.mark.xdist_group("image")
+# The first run on a machine makes the base image and builds on it.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("image"), pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +34,14 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture
 def mounted(tmp_path: Path, sandbox: Sandbox, bao: Bao) -> list[str]:
     """Return the options that mount a configuration and secrets for the sandbox and the OpenBao, as files."""
-    told = sandbox.describe()
-    secrets = {"app": told["app_secret"], "user": told["system_user_token"], "vault": bao.root}
+    described = sandbox.describe()
+    secrets = {"app": described["app_secret"], "user": described["system_user_token"], "vault": bao.root}
     config = {
         "version": 1,
         "instance": "image",
         "schedule": {"every": "1h"},
         "graph": {"base_url": sandbox.url},
-        "apps": {"messenger": {"id": told["app_id"], "secret": {"file": "/run/secrets/app"}}},
+        "apps": {"messenger": {"id": described["app_id"], "secret": {"file": "/run/secrets/app"}}},
         "system_users": {"main": {"app": "messenger", "token": {"file": "/run/secrets/user"}}},
         "stores": {
             "vault": {
@@ -51,7 +52,7 @@ def mounted(tmp_path: Path, sandbox: Sandbox, bao: Bao) -> list[str]:
                 "auth": {"method": "token", "token": {"file": "/run/secrets/vault"}},
             }
         },
-        "pages": told["pages"],
+        "pages": described["pages"],
     }
     for folder, files in (("config", {"config.yaml": yaml.safe_dump(config)}), ("secrets", secrets)):
         (tmp_path / folder).mkdir()
@@ -69,7 +70,7 @@ def until(text: str, logs: Callable[[], str], seconds: float = 60) -> None:
 
 
 def test_the_image_says_its_version(engine: Engine):
-    """Without configuration, home or a place to write, the program starts and knows its version."""
+    """Without configuration, home or a writable directory, the program starts and knows its version."""
     done = engine.run("--version")
     assert done.returncode == 0, done
     assert importlib.metadata.version("page-token-sync") in done.stdout
@@ -77,11 +78,11 @@ def test_the_image_says_its_version(engine: Engine):
 
 def test_the_image_declares_how_it_is_run(engine: Engine):
     """The user is numeric, so that a cluster can see that it is not root, and ``run`` is what is done unasked."""
-    told: dict[str, Any] = json.loads(engine.podman("image", "inspect", engine.image).stdout)[0]["Config"]
-    assert told["User"] == "65532:65532"
-    assert told["Entrypoint"] == ["page-token-sync"]
-    assert told["Cmd"] == ["run"]
-    assert told.get("StopSignal", "SIGTERM") in ("", "SIGTERM")
+    config: dict[str, Any] = json.loads(engine.podman("image", "inspect", engine.image).stdout)[0]["Config"]
+    assert config["User"] == "65532:65532"
+    assert config["Entrypoint"] == ["page-token-sync"]
+    assert config["Cmd"] == ["run"]
+    assert config.get("StopSignal", "SIGTERM") in ("", "SIGTERM")
 
 
 def test_the_process_can_write_nothing_and_gain_nothing(engine: Engine):
@@ -109,12 +110,12 @@ def test_the_image_holds_the_program_compiled_and_no_build_tool(engine: Engine):
 import importlib.util, json, pathlib, shutil, sysconfig
 site = pathlib.Path(sysconfig.get_path("purelib"))
 bare = [str(p) for p in site.rglob("*.py") if not pathlib.Path(importlib.util.cache_from_source(str(p))).exists()]
-print(json.dumps({"uncompiled": bare, "ours": (site / "sync" / "cli").is_dir(), "src": pathlib.Path("/src").exists(),
+print(json.dumps({"uncompiled": bare, "sync": (site / "sync" / "cli").is_dir(), "src": pathlib.Path("/src").exists(),
                   "tools": [name for name in ("uv", "pytest", "ruff", "bao", "moto_server") if shutil.which(name)]}))
 """
     done = engine.run("-c", code, entrypoint="python")
     assert done.returncode == 0, done
-    assert json.loads(done.stdout) == {"uncompiled": [], "ours": True, "src": False, "tools": []}
+    assert json.loads(done.stdout) == {"uncompiled": [], "sync": True, "src": False, "tools": []}
 
 
 def test_a_mounted_configuration_is_found_and_judged(engine: Engine, mounted: list[str], tmp_path: Path):
@@ -140,12 +141,12 @@ def test_a_daemon_that_is_stopped_ends_well(engine: Engine, mounted: list[str]):
     engine.start("daemon", options=mounted)
 
     def logs() -> str:
-        said = engine.podman("logs", "daemon")
-        return said.stdout + said.stderr
+        done = engine.podman("logs", "daemon")
+        return done.stdout + done.stderr
 
     until("cycle_finished", logs)
     begun = time.monotonic()
     assert engine.podman("stop", "--time=20", "daemon").returncode == 0
     assert time.monotonic() - begun < 15
-    told = engine.podman("inspect", "--format={{.State.ExitCode}}", "daemon")
-    assert told.stdout.strip() == "0", logs()
+    state = engine.podman("inspect", "--format={{.State.ExitCode}}", "daemon")
+    assert state.stdout.strip() == "0", logs()

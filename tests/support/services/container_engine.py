@@ -1,7 +1,7 @@
 """An image builder and a container engine without a daemon, with a store of their own and a stand-in base image.
 
-The stand-in is a minimal Debian with the same Python under the official image's name: it stands for the name only, so that
-the Dockerfile can be built where no image registry is reached. It is kept in BASE, so that the next run is quick.
+The stand-in is a minimal Debian with a Python of its own. It replaces the first base of the Dockerfile, so that the
+image can be built where no image registry is reached. It is kept in BASE, so that the next run is quick.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tests.support.paths import ROOT
 
 BASE = Path("/var/tmp/page-token-sync-base-trixie.tar")
 NEEDED = ("buildah", "podman", "runc", "debootstrap")
+_STAND_IN = "localhost/page-token-sync-base"
 _CA = "/etc/ssl/certs/ca-certificates.crt"
 _PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file")
 # The engine's default limits are higher than what root may set in some containers.
@@ -121,9 +122,17 @@ def built() -> Iterator[Engine]:
         # Overlay is quick, but is not to be had inside some containers; vfs copies every layer and works everywhere.
         tried = (_environment(folder, driver) for driver in ("overlay", "vfs"))
         env = next(env for env in tried if sh(*_PODMAN, "info", env=env).returncode == 0)
-        must(*_PODMAN, "import", str(base), "docker.io/library/python:3.13-slim", env=env)
+        must(*_PODMAN, "import", str(base), _STAND_IN, env=env)
         certificates = ["-v", f"{_CA}:{_CA}:ro"] if Path(_CA).exists() else []
-        build = ["buildah", "bud", "--pull-never", "--isolation=chroot", "--network=host", "--format=docker"]
+        build = [
+            "buildah",
+            "bud",
+            "--pull-never",
+            f"--from={_STAND_IN}",
+            "--isolation=chroot",
+            "--network=host",
+            "--format=docker",
+        ]
         must(*build, *certificates, "-t", "page-token-sync-test", str(ROOT), env=env)
         engine = Engine("localhost/page-token-sync-test", env)
         try:

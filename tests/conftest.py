@@ -1,4 +1,4 @@
-"""What holds for every test: no stranger's credentials, and no skip where all must run."""
+"""What holds for every test: no credentials of this machine, markers by what a test uses, and options for how much is run."""
 
 from __future__ import annotations
 
@@ -9,38 +9,71 @@ from typing import Any
 import hypothesis
 import pytest
 
-# How long an example takes is the machine's matter, which other work shares.
+# How long one example takes depends on the machine and on what else it does.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
 
-REQUIRE_ALL = os.environ.get("REQUIRE_ALL") == "1"
-"""Set where everything that the tests need can be installed: a skipped test is a failed one there."""
+SERVICES = frozenset({"bao", "raft", "cluster", "aws_server", "ministack_server", "engine"})
+"""The fixtures that start a process of somebody else's; each test that uses one is marked ``service``."""
 
-_STRANGERS = ("AWS_", "VAULT_", "BAO_", "PAGE_TOKEN_SYNC_", "NO_COLOR", "FORCE_COLOR")
+LONG_TIMEOUT = 4 * 3600
+"""Seconds that each test may take with ``--long``."""
 
-for _name in [name for name in os.environ if name.startswith(_STRANGERS)]:
+_FOREIGN = ("AWS_", "VAULT_", "BAO_", "PAGE_TOKEN_SYNC_", "NO_COLOR", "FORCE_COLOR")
+
+for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
     # The machine's own settings would change what is tested; children inherit the environment as it is here.
     del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that choose how much is run."""
+    group = parser.getgroup("page-token-sync")
+    group.addoption("--require-all", action="store_true", help="A skipped test fails: everything must be installed.")
+    group.addoption("--long", action="store_true", help="Run the long form of each test, which takes hours.")
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Return whether the long form of a test was asked for."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that use a service, and leave out the long cases unless they were asked for."""
+    with_long = config.getoption("--long")
+    for item in items:
+        if SERVICES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("service")
+        if with_long:
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT), append=False)
+    if not with_long:
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure where nothing may be skipped."""
     report = yield
-    return _no_skip(report)
+    return _no_skip(item.config, report)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Turn the skip of a whole module into a failure where nothing may be skipped."""
     report = yield
-    return _no_skip(report)
+    return _no_skip(collector.config, report)
 
 
-def _no_skip(report: Any) -> Any:
-    if REQUIRE_ALL and report.outcome == "skipped":
+def _no_skip(config: pytest.Config, report: Any) -> Any:
+    if config.getoption("--require-all") and report.outcome == "skipped":
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
-        report.longrepr = f"skipped, but REQUIRE_ALL=1 allows no skip: {reason}"
+        report.longrepr = f"skipped, but --require-all allows no skip: {reason}"
     return report

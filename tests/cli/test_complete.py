@@ -12,6 +12,8 @@ import pytest
 from tests.support.config_files import GOOD
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 MORE = GOOD + '  - {id: "2", name: bern, labels: {team: crm}}\n'
 
 

@@ -18,6 +18,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["sandbox"]
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("boto3", "botocore", "hvac", "httpx", "rich", "structlog", "requests")
 
 

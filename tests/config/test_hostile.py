@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.config_files import GOOD, errors, with_
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 HEAD = GOOD.partition("pages:")[0]
 FILES = {

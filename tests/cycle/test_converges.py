@@ -16,6 +16,8 @@ from sync.core.report.report import Report
 from tests.support.fakes import Killed, Stage
 from tests.support.values import marks, stored
 
+pytestmark = pytest.mark.slow
+
 
 def test_changing_strings_make_no_write_in_a_thousand_cycles() -> None:
     """Though Graph gives another string in every cycle, an idle cycle makes no write call and no version."""

@@ -284,6 +284,7 @@ def test_a_last_cycle_is_followed_by_none() -> None:
     assert told.frame.next_cycle_at is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [-1, 24])
 @pytest.mark.parametrize(
     "trigger",

@@ -27,6 +27,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {
     *(
         "timestamp",

@@ -215,6 +215,7 @@ TAKEN: list[Any] = [
 """What may be taken at some places, and is on the edge of it."""
 
 
+@pytest.mark.slow
 def test_cycles_bear_whatever_is_taken(tmp_path: Path) -> None:
     """Whatever value stands at whatever place: the file is not used, or cycles go on with it as with any other."""
     content = written(tmp_path / "state.json")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from sync.sandbox.http.server import Sandbox
 from tests.support.paths import ROOT
 from tests.support.rigs.e2e import Rig
@@ -12,6 +14,8 @@ from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
+
+pytestmark = pytest.mark.slow
 
 PAGE = ROOT / "docs" / "how-to" / "vault.md"
 

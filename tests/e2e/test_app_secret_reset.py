@@ -23,6 +23,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def scene(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Scene:

@@ -35,6 +35,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 ALL_KEPT_STALE = {("kept", "stale")}
 ALL_KEPT_VERIFIED = {("kept", "verified")}
 ALL_UNCHANGED = {("unchanged", "verified")}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from sync.app import build
 from sync.config.load import load
 from sync.runtime.threads import SystemClock
@@ -13,6 +15,8 @@ from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_proxy_that_cannot_be_read_is_not_gone_around(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> None:

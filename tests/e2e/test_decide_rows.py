@@ -19,6 +19,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def vault(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Iterator[Vault]:

@@ -22,6 +22,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 TEN_DAYS = 864_000
 
 

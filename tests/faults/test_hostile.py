@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,13 +25,16 @@ from tests.support.services.hostile_server import EVILS, villain
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 MOST = 32 << 10
 """KiB of memory more than a healthy cycle takes."""
 
 TIMEOUT = 1
-LONG = os.environ.get("FAULTS") == "long"
 HARD = ("gzip bomb", "endless body", "endless header line", "endless interim answers", "slow body", "deep JSON")
-"""What is tried in the short form too."""
+"""What is tried without ``--long`` too."""
+
+CASES = [pytest.param(evil, marks=() if evil in HARD else pytest.mark.long) for evil in EVILS]
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def _once(forks: Zygote, rig: Rig) -> tuple[int, int, dict[str, Any], str]:
     return code, peak, json.loads(child.stdout.read_text()), child.stderr.read_text()
 
 
-@pytest.mark.parametrize("evil", EVILS if LONG else HARD)
+@pytest.mark.parametrize("evil", CASES)
 def test_hostile_graph(forks: Zygote, scene: Scene, evil: str) -> None:
     """No answer of Graph's costs memory or a traceback, says anything of a token, or changes a secret."""
     _, usual, _, _ = _once(forks, scene.rig)
@@ -82,13 +84,13 @@ def test_hostile_graph(forks: Zygote, scene: Scene, evil: str) -> None:
     assert time.monotonic() - begun < 60
 
 
-@pytest.mark.parametrize("evil", EVILS if LONG else HARD)
+@pytest.mark.parametrize("evil", CASES)
 def test_hostile_vault(forks: Zygote, scene: Scene, evil: str) -> None:
     """No answer of Vault's costs memory or a traceback, or is taken for a secret's content or absence."""
     _hostile_store(forks, scene.rig, evil, "address")
 
 
-@pytest.mark.parametrize("evil", EVILS if LONG else HARD)
+@pytest.mark.parametrize("evil", CASES)
 def test_hostile_aws(forks: Zygote, account: Rig, evil: str) -> None:
     """No answer of AWS's costs memory or a traceback, or is taken for a secret's content or absence."""
     _hostile_store(forks, account, evil, "endpoint_url")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import pytest
@@ -16,31 +15,31 @@ from tests.support.services.bao import Bao, bao, mount
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount"]
 
-LONG = os.environ.get("FAULTS") == "long"
-"""Whether each call is killed at each moment; otherwise these few are."""
+pytestmark = pytest.mark.slow
 
 SAMPLE: dict[Moment, tuple[int, ...]] = {"before": (3, 20), "during": (12, 19), "after": (8, 18)}
+"""The calls at which `once` is killed without ``--long``; with it, it is killed at each."""
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_with_vault(forks: Zygote, tmp_path: Path, bao: Bao, mount: str, moment: Moment) -> None:
+def test_killed_with_vault(forks: Zygote, tmp_path: Path, bao: Bao, mount: str, moment: Moment, long: bool) -> None:
     """Wherever `once` is killed, OpenBao holds no broken Page, and the next cycle ends as wanted, a version more at most."""
 
     def hand(folder: str) -> Hand:
         return VaultHand(bao, mount, folder)
 
-    _everywhere(forks, tmp_path, hand, moment)
+    _everywhere(forks, tmp_path, hand, moment, long=long)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_with_aws(forks: Zygote, tmp_path: Path, aws: Aws, moment: Moment) -> None:
+def test_killed_with_aws(forks: Zygote, tmp_path: Path, aws: Aws, moment: Moment, long: bool) -> None:
     """Wherever `once` is killed, AWS holds no broken Page, and the next cycle ends as wanted, a version more at most."""
-    _everywhere(forks, tmp_path, lambda folder: AwsHand(aws, folder), moment)
+    _everywhere(forks, tmp_path, lambda folder: AwsHand(aws, folder), moment, long=long)
 
 
-def _everywhere(forks: Zygote, folder: Path, make: MakeHand, moment: Moment) -> None:
-    for number in itertools.count(1) if LONG else SAMPLE[moment]:
+def _everywhere(forks: Zygote, folder: Path, make: MakeHand, moment: Moment, *, long: bool) -> None:
+    for number in itertools.count(1) if long else SAMPLE[moment]:
         calls = killed_at(forks, folder, make, number, moment)
         if calls < number:
             break
-    assert not LONG or 15 < number <= 40, "a cycle of this world makes so many calls"
+    assert not long or 15 < number <= 40, "a cycle of this world makes so many calls"

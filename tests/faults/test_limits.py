@@ -25,6 +25,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["forks", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 61_234
 """A user of no other process, so that its processes and threads can be counted."""
 

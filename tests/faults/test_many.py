@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -24,8 +23,8 @@ from tests.support.services.bao import Bao, bao, mount
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "mount"]
 
-LONG = os.environ.get("FAULTS") == "long"
-CYCLES, PAGES = (10_000, 500) if LONG else (150, 10)
+pytestmark = pytest.mark.slow
+
 GROWTH = 5 << 10
 """KiB that the process may grow by after its first hundred cycles."""
 
@@ -69,26 +68,27 @@ def _revocations(sandbox: Sandbox) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("changing", [False, True])
-def test_many_cycles(tmp_path: Path, changing: bool) -> None:
+def test_many_cycles(tmp_path: Path, changing: bool, long: bool) -> None:
     """In many cycles memory, threads and descriptors stay as after the first hundred, be tokens revoked or not."""
-    with start(pages=PAGES) as sandbox:
+    cycles, pages = (10_000, 500) if long else (150, 10)
+    with start(pages=pages) as sandbox:
         rig = file_rig(tmp_path, sandbox)
         rig.write(probe_every="1d", state={"file": str(tmp_path / "state.json")})
         if changing:
             with _revocations(sandbox):
-                held = _run(rig, CYCLES)
+                held = _run(rig, cycles)
         else:
-            held = _run(rig, CYCLES)
+            held = _run(rig, cycles)
     _nothing_grew(held)
-    events = held[CYCLES]["events"]
+    events = held[cycles]["events"]
     assert "page_refused" not in events
-    assert (events["page_written"] > PAGES) is changing
-    assert changing or events == {"page_written": PAGES, "cycle_finished ok": CYCLES}
+    assert (events["page_written"] > pages) is changing
+    assert changing or events == {"page_written": pages, "cycle_finished ok": cycles}
 
 
-def test_idle_cycles_with_real_stores(tmp_path: Path, bao: Bao, mount: str, aws: Aws) -> None:
+def test_idle_cycles_with_real_stores(tmp_path: Path, bao: Bao, mount: str, aws: Aws, long: bool) -> None:
     """In many cycles over OpenBao, the AWS emulator and files nothing is written after the first, and nothing grows."""
-    cycles = 1000 if LONG else 110
+    cycles = 1000 if long else 110
     hands = {"vault": VaultHand(bao, mount, "pages"), "aws": AwsHand(aws, "pages")}
     with start(pages=5) as sandbox:
         rig = file_rig(tmp_path, sandbox)

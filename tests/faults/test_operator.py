@@ -17,6 +17,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "forks", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def scene(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Scene:

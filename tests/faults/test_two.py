@@ -21,6 +21,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao", "forks", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def hand(request: pytest.FixtureRequest, tmp_path: Path) -> Hand:

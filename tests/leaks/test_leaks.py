@@ -24,6 +24,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 _SLOW = {"slow": "slow=50"}
 
 

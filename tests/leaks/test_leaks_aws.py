@@ -19,6 +19,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["aws", "aws_environment", "aws_server", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 EXTERNAL, PROFILE_TOKEN = "canaryExternalId0123456789", "canaryProfileSessionToken/0123456789+abcdefghij=="
 _CODES = (
     "AccessDeniedException",

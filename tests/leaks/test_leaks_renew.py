@@ -16,6 +16,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("fault", ["", "cut:oauth", "half-json:oauth", "error:oauth=190", "html:oauth"])
 def test_a_renewal_shows_no_token(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path, fault: str) -> None:

@@ -22,6 +22,8 @@ from sync.stores.vault.store import VaultStore
 from sync.stores.vault.write import Writer
 from tests.simulation.stage import run_seed
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(150)
 """So many seeds at most until a mistake is found."""
 

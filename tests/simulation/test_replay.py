@@ -10,6 +10,8 @@ import pytest
 
 from tests.simulation.stage import run_seed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", [3, 7, 12])
 def test_a_seed_replays_exactly(seed: int) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.simulation.stage import run_seed
 
+pytestmark = pytest.mark.slow
+
 _PIECES, _SEEDS = 40, 25
 
 

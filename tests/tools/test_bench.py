@@ -17,6 +17,8 @@ from tools.bench.scenes import Rounds
 from tools.bench.services import environment, openbao
 from tools.bench.targets import Figures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[tuple[Scene, Sandbox]]:

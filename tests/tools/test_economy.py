@@ -12,6 +12,8 @@ from tools.economy.account import APP, OnePage
 from tools.economy.simulate import CYCLE, DAY, RequestStats, Simulation
 from tools.economy.table import table
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 2 * CYCLE
 """A token that dies just after a cycle is found and replaced by the next, or the one after it."""
 

@@ -13,7 +13,6 @@ import sys
 from tests.simulation.seeds import seeds
 from tools.soak.parts import Part, run
 
-_LONG = {"FAULTS": "long", "LONG_CLUSTER": "1"}
 _TESTS = ("tests/faults", "tests/stores/vault/test_cluster.py")
 
 
@@ -34,8 +33,8 @@ def parts(arguments: list[str] | None = None) -> list[Part]:
     hour += [f"--seed={asked.seed}"] if asked.seed is not None else []
     hour += ["--keep"] if asked.keep else []
     simulated = ["-m", "tools.simulation", f"--seeds={asked.seeds.start}..{asked.seeds.stop}"]
-    tests = ["-m", "pytest", "-v", "--numprocesses=auto", "--dist=loadgroup", *_TESTS]
-    every = {"hour": Part("hour", hour), "seeds": Part("seeds", simulated), "long": Part("long", tests, _LONG)}
+    tests = ["-m", "pytest", "-v", "--numprocesses=auto", "--dist=loadgroup", "--long", *_TESTS]
+    every = {"hour": Part("hour", hour), "seeds": Part("seeds", simulated), "long": Part("long", tests)}
     return [every[name] for name in names if name in (asked.only or names)]
 
 

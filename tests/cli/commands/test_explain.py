@@ -21,6 +21,8 @@ from sync.core.report.report import EXIT_CODES
 from tests.cli.test_start import run
 from tests.support.rigs.cli import on_a_terminal
 
+pytestmark = pytest.mark.slow
+
 REPORTED = {"recreated", "repair", "heal", "rotate", "marked", "payload", "labels", "marks", "hold", "observe", "brake"}
 
 

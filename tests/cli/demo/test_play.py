@@ -24,6 +24,8 @@ from tests.support.services.graph import sandbox
 
 __all__ = ["sandbox"]
 
+pytestmark = pytest.mark.slow
+
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -26,6 +26,8 @@ from tests.support.values import OTHER, current, fetched, judged, stored
 
 __all__ = ["sandbox"]
 
+pytestmark = pytest.mark.slow
+
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -125,6 +125,7 @@ def test_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_speed() -> None:
     """2,000 Pages load in at most twice the time of yaml.load with CSafeLoader."""
     assert config_speed.ratio(pages=2000, rounds=5) <= 2

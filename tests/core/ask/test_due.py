@@ -212,6 +212,7 @@ def test_changing_strings_cost_one_question_an_hour() -> None:
         assert [token for token, _ in asked(of)] == wanted
 
 
+@pytest.mark.slow
 def test_judgements_of_one_moment_spread_over_the_interval() -> None:
     """Pages that were all judged at once come due at moments of their own, each once in an interval."""
     pages = [many(number) for number in range(200)]

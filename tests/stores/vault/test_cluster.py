@@ -1,6 +1,6 @@
 """What a cluster does to a Vault store: three real nodes on raft, of which each request meets the next, dead or alive.
 
-With LONG_CLUSTER=1 elections take as long as they do by default, about 15 seconds, and there are twenty of them.
+With ``--long`` elections take as long as they do by default, about 15 seconds, and there are twenty of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sync.stores.vault.settings import AppRoleLogin, TokenLogin
 from sync.stores.vault.store import VaultStore
 from tests.support.rigs.vault import PREFIX, rules, settings
 from tests.support.services.bao import Bao
-from tests.support.services.cluster import LONG, Cluster, Node, cluster, until
+from tests.support.services.cluster import Cluster, Node, cluster, until
 from tests.support.services.fault_proxy import Asked, Between, Reply, between
 from tests.support.store_contract import failed, marks, one, payload, stored, together, written
 
@@ -172,9 +172,9 @@ def _endure(cluster: Cluster, mount: str, way: Between, kills: int, writes: int)
     return books
 
 
-def test_leader_killed_five_times_during_300_writes(whole: Cluster, mount: str, way: Between) -> None:
+def test_leader_killed_five_times_during_300_writes(whole: Cluster, mount: str, way: Between, long: bool) -> None:
     """No conflict that is none, no acknowledged write lost, none doubled, no older value read in a later cycle, and no stranger asked."""
-    books = _endure(whole, mount, way, kills=20 if LONG else 5, writes=1000 if LONG else 300)
+    books = _endure(whole, mount, way, kills=20 if long else 5, writes=1000 if long else 300)
     assert books.wrong == []
     assert books.written >= 300
     assert sum(books.troubles.values()) <= books.written / 2, books.troubles

@@ -22,9 +22,6 @@ import pytest
 
 from tests.support.services.bao import Bao, free_port
 
-LONG = os.environ.get("LONG_CLUSTER") == "1"
-"""Whether time is there for elections of their usual length."""
-
 
 def until(done: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait until something has come true."""
@@ -210,7 +207,7 @@ def _form(cluster: Cluster) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return three voters for all tests; a test that kills heals."""
-    with three_nodes(tmp_path_factory.mktemp("cluster"), multiplier=5 if LONG else 1) as running:
+def cluster(tmp_path_factory: pytest.TempPathFactory, long: bool) -> Iterator[Cluster]:
+    """Start three voters for all tests; a test that kills heals. With ``--long`` elections have their default length."""
+    with three_nodes(tmp_path_factory.mktemp("cluster"), multiplier=5 if long else 1) as running:
         yield running

@@ -139,3 +139,5 @@ def built() -> Iterator[Engine]:
             yield engine
         finally:
             engine.podman("rm", "--all", "--force", "--time=0")
+            # The builder keeps a container, and its mount, for a stage that holds no instruction.
+            sh("buildah", "rm", "--all", env=env)

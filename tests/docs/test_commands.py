@@ -116,9 +116,10 @@ def test_targets_of_make_exist(page: Path) -> None:
 def test_containers_run_commands_that_exist() -> None:
     """The commands of the image and of the compose project are ones that the program takes."""
     compose = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())
-    services = [one for one in compose["services"].values() if one["image"] == PROGRAM]
+    # A service with an entry point of its own runs a script, which tests/container tests.
+    services = [one for one in compose["services"].values() if one["image"] == PROGRAM and "entrypoint" not in one]
     (image,) = re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     called = [*(service["command"] for service in services), json.loads(image)]
-    assert len(called) > 1
+    assert len(called) == 3
     for arguments in called:
         assert parsed(arguments) is None, arguments

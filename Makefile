@@ -20,8 +20,8 @@ test: lint ## Run the checks and all tests, which is what CI runs; PYTEST_ARGS=.
 quick: .venv/ready ## Run the tests that need no service and little time, about a minute
 	$(PYTEST) -m "not service and not slow" $(PYTEST_ARGS)
 
-coverage: .venv/ready ## Measure the coverage of all tests but the slow ones; writes coverage.md
-	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=markdown:coverage.md $(PYTEST_ARGS)
+coverage: .venv/ready ## Measure the coverage of the quick tests; writes coverage.md
+	$(PYTEST) -m "not service and not slow" --cov --cov-report=term:skip-covered --cov-report=markdown:coverage.md $(PYTEST_ARGS)
 
 lint: .venv/ready ## Check format, types, layers, docstrings, spelling and workflows
 	$(BIN)/ruff format --check .

@@ -20,7 +20,7 @@ from tests.support.services.ministack import ACCOUNT, REGION, Keys, Ministack, m
 
 __all__ = ["aws_environment", "ministack", "ministack_server", "sandbox"]
 
-pytestmark = pytest.mark.xdist_group("ministack")
+pytestmark = [pytest.mark.xdist_group("ministack"), pytest.mark.timeout(900)]
 
 PAGE = ROOT / "docs" / "how-to" / "aws.md"
 

@@ -14,7 +14,7 @@ from tests.support.whole import MarkedFromTheFirst
 
 __all__ = ["aws_environment", "ministack", "ministack_server"]
 
-pytestmark = pytest.mark.xdist_group("ministack")
+pytestmark = [pytest.mark.xdist_group("ministack"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture

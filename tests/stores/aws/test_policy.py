@@ -27,7 +27,7 @@ from tests.support.store_contract import failed, marks, one, payload, stored, wr
 
 __all__ = ["aws_environment", "ministack", "ministack_server", "sandbox"]
 
-pytestmark = pytest.mark.xdist_group("ministack")
+pytestmark = [pytest.mark.xdist_group("ministack"), pytest.mark.timeout(900)]
 
 PAGE = ROOT / "docs" / "how-to" / "aws.md"
 UPDATED = marks(fingerprint="0123456789ab", reason="rotate", system_user_fingerprint=None)

@@ -29,7 +29,7 @@ from tests.support.store_contract import failed, marks, one, payload, stored, to
 
 __all__ = ["cluster"]
 
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture

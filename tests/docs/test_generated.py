@@ -18,12 +18,14 @@ def generated() -> dict[Path, str]:
     return docs.generated()
 
 
+@pytest.mark.slow
 def test_generated_parts_are_up_to_date(generated: dict[Path, str]) -> None:
     """Each generated part, the picture of the terminal included, is as ``python -m tools.docs`` writes it."""
     stale = [str(path.relative_to(ROOT)) for path, text in generated.items() if path.read_text() != text]
     assert stale == [], "run python -m tools.docs"
 
 
+@pytest.mark.slow
 def test_the_picture_holds_nothing_from_elsewhere(generated: dict[Path, str]) -> None:
     """The picture loads nothing over a network and runs no script."""
     picture = generated[ROOT / "docs" / "images" / "bad-day.svg"].replace('xmlns="http://www.w3.org/2000/svg"', "")

@@ -93,7 +93,7 @@ class App:
             stop=self._clock.stop,
         )
         try:
-            source = self._graph(http, memory, barred=proxy if isinstance(proxy, CredentialError) else None)
+            source = self._graph(http, memory, proxy_error=proxy if isinstance(proxy, CredentialError) else None)
             self._begun.update(self._stores)  # the cycle itself begins every store
             with uncollected():
                 report, self._memory = run(
@@ -120,7 +120,7 @@ class App:
         warnings = (*report.frame.warnings, self._state.warning)
         return replace(report, frame=replace(report.frame, warnings=tuple(dict.fromkeys(warnings))))
 
-    def _graph(self, http: Http, memory: Memory, *, barred: CredentialError | None) -> GraphSource:
+    def _graph(self, http: Http, memory: Memory, *, proxy_error: CredentialError | None) -> GraphSource:
         graph = self._config.settings.graph
         return GraphSource(
             http=http,
@@ -135,7 +135,7 @@ class App:
             ],
             system_users=self._system_users(),
             clock=self._clock,
-            barred=barred,
+            proxy_error=proxy_error,
             pools=memory.pools,
             budget=graph.budget,
             known={name: judged.facts for name, judged in memory.judged.items()},

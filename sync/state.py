@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory
 from sync.core.memory.problems import OpenProblem, ProblemKey
-from sync.core.memory.quota import Pool
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key, TokenFacts
 from sync.core.problems import CATALOGUE
@@ -162,7 +162,7 @@ def _file(memory: Memory, instance: str) -> _File:
         lost=memory.lost,
         tried=memory.tried,
         overwritten=tuple(_Overwritten(key.store, key.path, at) for key, at in memory.overwritten.items()),
-        pools=memory.pools,
+        pools={str(key): pool for key, pool in memory.pools.items()},
         renewals=memory.renewals,
         ending=memory.ending,
         short_lists=memory.short_lists,
@@ -178,7 +178,7 @@ def _memory(file: _File) -> Memory:
         lost={name: replace(lost, left=0) for name, lost in file.lost.items()},
         tried=file.tried,
         overwritten={Key(target.store, target.path): target.at for target in file.overwritten},
-        pools=file.pools,
+        pools={key: pool for text, pool in file.pools.items() if (key := QuotaKey.parse(text)) is not None},
         renewals=file.renewals,
         ending=file.ending,
         short_lists=file.short_lists,
@@ -226,7 +226,7 @@ def _moments(file: _File) -> Iterator[datetime | None]:
     for lost in file.lost.values():
         yield from (lost.since, lost.asked_at, lost.alarm)
     for pool in file.pools.values():
-        yield from (pool.told_at, pool.pressed_from, pool.pressed_at, pool.frozen_until, pool.thawed_at, pool.spent_at)
+        yield from (pool.reported_at, pool.busy_from, pool.busy_at, pool.frozen_until, pool.thawed_at, pool.spent_at)
     yield from file.tried.values()
     yield from (target.at for target in file.overwritten)
     yield from (last.at for last in file.renewals.values())

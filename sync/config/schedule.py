@@ -11,7 +11,7 @@ from sync.config.schema.cron import parse_cron
 from sync.config.schema.durations import duration_text
 from sync.config.schema.settings import Schedule, Settings
 from sync.core.ask.due import verify_interval
-from sync.core.memory.quota import Pool, app_pool, calls_per_hour
+from sync.core.memory.quota import Pool, QuotaKey, calls_per_hour
 from sync.core.model import Page
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def interval_seconds(schedule: Schedule, *, now: datetime | None = None) -> int:
     return max(1, round(second.timestamp() - first.timestamp()))
 
 
-def verify_every(settings: Settings, pages: Sequence[Page], pools: Mapping[str, Pool] | None = None) -> timedelta:
+def verify_every(settings: Settings, pages: Sequence[Page], pools: Mapping[QuotaKey, Pool] | None = None) -> timedelta:
     """Return the time in which every stored token is judged: the wanted one, or what the slowest app's quota allows.
 
     ``pools``: what is known of the quotas; nothing if nothing is said, and then the least that Meta allows is counted on.
     """
     pools = pools or {}
     counts = Counter(page.app_id for page in pages)
-    hourly = {app_id: calls_per_hour(pools.get(app_pool(app_id)), settings.graph.budget) for app_id in counts}
+    hourly = {app_id: calls_per_hour(pools.get(QuotaKey(app_id)), settings.graph.budget) for app_id in counts}
     return max(
         (
             verify_interval(settings.verify_every, tokens=count, calls_per_hour=hourly[app_id])

@@ -1,4 +1,4 @@
-"""Answers of Graph, of whatever form they come: a JSON object, or why there is none."""
+"""Read Graph's answers, whatever their form: a JSON object, or a Fault that says why there is none."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sync.core.redact import scrub_message
 from sync.core.secret import Secret
 from sync.graph.errors import Fault
-from sync.graph.scrub import scrub
 
 _WIDEST = 12
 _TRACE = re.compile(r"(?!EAA)[0-9A-Za-z_-]{1,40}")
@@ -19,17 +19,17 @@ _OK = 300
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Graph answered to one call: a JSON object without an error."""
+    """Graph's answer to one call: a JSON object without an error."""
 
     value: Mapping[str, Any]
 
 
-class NotJson(ValueError):  # noqa: N818 - named for what it says
-    """The text is no JSON; holds none of it."""
+class NotJson(ValueError):  # noqa: N818 - the name states the finding
+    """The text is not JSON. The exception holds none of the text."""
 
 
 def read_json(text: bytes | str) -> Any:
-    """Read JSON; raises NotJson for everything that the parser can stumble over, deep nesting and huge numbers too."""
+    """Read JSON; raises NotJson for any text that the parser fails on, such as deep nesting and huge numbers."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -40,9 +40,9 @@ def read_json(text: bytes | str) -> Any:
 def read_answer(
     status: int, text: bytes | str, *, secrets: Iterable[Secret], retry_after: str | None = None
 ) -> Answer | Fault:
-    """Judge the form of an answer: an object is one, an error envelope or anything else is a Fault.
+    """Read the body of an answer: an object is an Answer, an error envelope and anything else a Fault.
 
-    The status decides nothing where the body says it: Graph sends errors with 200, and HTML with 200 as well.
+    The status does not decide where the body does: Graph sends errors with 200, and HTML with 200 as well.
     """
     wait = whole(retry_after)
     try:
@@ -53,7 +53,7 @@ def read_answer(
 
 
 def judge(status: int, value: Any, *, secrets: Iterable[Secret], retry_after: int | None = None) -> Answer | Fault:
-    """Judge the form of what was read as JSON."""
+    """Return the Answer or the Fault that a JSON value is."""
     if not isinstance(value, dict):
         return Fault("bad-answer", status, retry_after=retry_after)
     if "error" not in value:
@@ -67,8 +67,8 @@ def judge(status: int, value: Any, *, secrets: Iterable[Secret], retry_after: in
         status,
         code=whole(error.get("code")),
         subcode=whole(error.get("error_subcode")),
-        type=words(error.get("type"), secrets),
-        text=words(error.get("message"), secrets),
+        type=message_text(error.get("type"), secrets),
+        text=message_text(error.get("message"), secrets),
         transient=error.get("is_transient") is True,
         retry_after=retry_after,
         fbtrace_id=_trace(error.get("fbtrace_id"), secrets),
@@ -76,14 +76,17 @@ def judge(status: int, value: Any, *, secrets: Iterable[Secret], retry_after: in
 
 
 def _trace(value: Any, secrets: Iterable[Secret]) -> str | None:
-    """Take the id by which Meta finds a call again; it looks like a token, so that one that is one is told by what we know."""
+    """Return the id by which Meta finds a call again.
+
+    Such an id looks like a token, so it is compared with the known secrets and not searched for patterns.
+    """
     if not isinstance(value, str) or not _TRACE.fullmatch(value):
         return None
     return None if any(value in secret.reveal() or secret.reveal() in value for secret in secrets) else value
 
 
 def whole(value: Any) -> int | None:
-    """Read a whole number that came as a number or as digits; None for anything else, truth values and floods too."""
+    """Read an integer that came as a number or as digits; None for anything else, booleans and very long numbers included."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -93,6 +96,6 @@ def whole(value: Any) -> int | None:
     return None
 
 
-def words(value: Any, secrets: Iterable[Secret]) -> str:
-    """Read a text, made fit to be shown; empty where it is none."""
-    return scrub(value, secrets) if isinstance(value, str) else ""
+def message_text(value: Any, secrets: Iterable[Secret]) -> str:
+    """Read a text and remove tokens from it; empty where the value is not a text."""
+    return scrub_message(value, secrets) if isinstance(value, str) else ""

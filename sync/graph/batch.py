@@ -1,7 +1,7 @@
-"""Batches: up to fifty reads in one POST, and their answers taken apart again.
+"""Batches: write up to fifty reads as one POST, and split its answer into theirs.
 
-Meta's page on batch requests, read 2026-11-24: the answers come as an array in the order of the requests, one that ran
-out of time is ``null``, and the status of the whole is 200 whatever became of them.
+Meta's page on batch requests, read 2026-11-24: the answers come as an array in the order of the requests, a request that
+ran out of time is ``null``, and the status of the whole is 200 in any case.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from urllib.parse import quote_plus, urlencode
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, NotJson, read_answer, read_json
 from sync.graph.errors import Fault
-from sync.graph.quota import APP, BUSINESS, regain_minutes
+from sync.graph.usage import APP, BUSINESS, regain_minutes
 
 T = TypeVar("T")
-Hear = Callable[[Mapping[str, str]], None]
-"""Takes the usage headers of one item, by their names in lower case; none where it had none."""
+RecordHeaders = Callable[[Mapping[str, str]], None]
+"""Is called with the usage headers of one item, by their names in lower case; with none where it had none."""
 
 SIZE = 50
-"""What Meta takes at most."""
+"""The most items that Meta accepts."""
 _NULL = Fault("null")
 _REFUSED = 400
 _QUOTED = {code: quote_plus(chr(code)) for code in range(128)}
-"""How a form writes each character of JSON; many times faster over a whole batch than character by character."""
+"""How a form encodes each ASCII character; many times faster for a whole batch than ``quote_plus``."""
 
 
 def form(relative_urls: Sequence[str], auth: Mapping[str, str], *, headers: bool = False) -> bytes:
-    """Write the body of a batch of GETs; ``auth`` holds the token and its proof, for every item that names none itself.
+    """Write the body of a batch of GETs; ``auth`` holds the token and proof of every item that has none of its own.
 
-    ``headers`` asks for those of each item, which tell what is used.
+    ``headers`` requests the headers of each item, which report what is used.
     """
     items = [{"method": "GET", "relative_url": url} for url in relative_urls]
     batch = json.dumps(items, separators=(",", ":"))
@@ -41,7 +41,7 @@ def form(relative_urls: Sequence[str], auth: Mapping[str, str], *, headers: bool
 
 
 def chunks(items: Sequence[T], size: int = SIZE) -> list[tuple[T, ...]]:
-    """Cut a list into pieces of at most ``size``."""
+    """Split a list into parts of at most ``size`` items."""
     return [tuple(items[start : start + size]) for start in range(0, len(items), size)]
 
 
@@ -52,12 +52,12 @@ def read_batch(
     *,
     secrets: Iterable[Secret],
     retry_after: str | None = None,
-    hear: Hear | None = None,
+    record: RecordHeaders | None = None,
 ) -> list[Answer | Fault] | Fault:
-    """Take the answers of a batch of ``count`` items apart, in their order; a Fault where the batch failed as a whole.
+    """Return the answers of a batch of ``count`` items, in their order; a Fault where the whole batch failed.
 
-    An object in place of the array is the error of the whole. An array of another length cannot be matched to what was
-    asked, so it is none.
+    An object instead of the array is the error of the whole batch. An array of another length cannot be matched to the
+    requests, so it counts as no answer.
     """
     secrets = tuple(secrets)
     if body.strip() in (b"", b"null") and status < _REFUSED and retry_after is None:
@@ -71,13 +71,13 @@ def read_batch(
         return whole if isinstance(whole, Fault) else Fault("bad-answer", status)
     if len(value) != count:
         return Fault("bad-answer", status)
-    return [_item(item, secrets, hear) for item in value]
+    return [_item(item, secrets, record) for item in value]
 
 
 def by_id(answers: Sequence[Answer | Fault], ids: Sequence[str]) -> list[Answer | Fault]:
-    """Return each id its answer by the ``id`` in the answer, where the order turns out not to be that of the requests.
+    """Match answers to ids by the ``id`` in each answer, where their order is not that of the requests.
 
-    What cannot be placed then, errors among it, counts as not answered.
+    An answer that cannot be matched then, such as an error, counts as not given.
     """
     found = [str(answer.value.get("id")) if isinstance(answer, Answer) else None for answer in answers]
     known = set(ids)
@@ -87,10 +87,10 @@ def by_id(answers: Sequence[Answer | Fault], ids: Sequence[str]) -> list[Answer 
     return [placed.get(wanted, _NULL) for wanted in ids]
 
 
-def _item(item: Any, secrets: Iterable[Secret], hear: Hear | None) -> Answer | Fault:
-    headers = _usage(item) if hear is not None else {}
-    if hear is not None:
-        hear(headers)
+def _item(item: Any, secrets: Iterable[Secret], record: RecordHeaders | None) -> Answer | Fault:
+    headers = _usage(item) if record is not None else {}
+    if record is not None:
+        record(headers)
     if item is None:
         return _NULL
     if not isinstance(item, dict) or not isinstance(item.get("code"), int) or not isinstance(item.get("body"), str):

@@ -1,9 +1,7 @@
-"""Calls to Graph, with their proofs, counted, bounded and patiently repeated."""
+"""Calls to Graph, with their proofs: counted, limited in time, and repeated where that may help."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +11,12 @@ from urllib.parse import quote, urlencode
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, read_answer
 from sync.graph.batch import form, read_batch
+from sync.graph.caller import Caller
 from sync.graph.errors import Fault, Where, classify
-from sync.graph.meter import Meter
-from sync.graph.patience import Patience
-from sync.graph.quota import APP, BUSINESS, regain_minutes
+from sync.graph.quotas import Quotas
+from sync.graph.retries import RetryTime
 from sync.graph.skew import SkewMeter
+from sync.graph.usage import APP, BUSINESS, regain_minutes
 from sync.http import Http, HttpError, Response
 from sync.runtime.threads import Clock
 
@@ -31,7 +30,7 @@ _SINGLE_LIMIT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class GraphSettings:
-    """How Graph is reached. ``timeout``: seconds for one whole answer.
+    """How Graph is reached. ``timeout``: seconds for one complete answer.
 
     ``token_in_url`` allows the documented form of ``debug_token``, which has the token in its query.
     """
@@ -42,43 +41,23 @@ class GraphSettings:
     token_in_url: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whose token a call goes out with, and the proof that we know the secret of the token's app.
-
-    ``app_pool`` names the app's quota, ``user_pool`` the system user's; the latter is empty for the app's own token.
-    """
-
-    app: str
-    token: Secret
-    proof: Secret
-    app_pool: str
-    user_pool: str = ""
-
-
-def prove(token: Secret, app_secret: Secret) -> Secret:
-    """Make the ``appsecret_proof`` of a token: HMAC-SHA256 keyed with the app's secret, in hex (Meta, secure requests)."""
-    key, message = (secret.reveal().encode("utf-8", "surrogatepass") for secret in (app_secret, token))
-    return Secret(hmac.new(key, message, hashlib.sha256).hexdigest())
-
-
 class RequestStats(Protocol):
-    """Where it is counted what was asked: HTTP requests, calls as Meta counts them, its clock, and what an operator should see."""
+    """The counts of one cycle: HTTP requests, calls as Meta counts them, the clock skew, and warnings for an operator."""
 
     requests: int
     calls: int
     skew_meter: SkewMeter
 
     def warn(self, warning: str) -> None:
-        """Take down a sentence for an operator; the same one twice counts once."""
+        """Record a sentence for an operator; the same sentence twice counts once."""
         ...
 
 
 class Client:
     """Graph for one cycle. Every method may be called from any thread.
 
-    ``secrets`` are kept out of what is shown of Graph's words. Three requests in a row that bring no answer mean that
-    Graph is down for the rest of the cycle. Repeats take at most twice the timeout, all of the cycle's together.
+    ``secrets`` are removed from what is shown of Graph's messages. After three requests in a row without an answer Graph
+    counts as down for the rest of the cycle. All retries of a cycle together take at most twice the timeout.
     """
 
     def __init__(
@@ -88,28 +67,28 @@ class Client:
         clock: Clock,
         *,
         secrets: Iterable[Secret],
-        tally: RequestStats,
-        meter: Meter,
+        stats: RequestStats,
+        quotas: Quotas,
     ) -> None:
         self.settings = settings
-        self._meter = meter
-        self._told_outside: set[str] = set()
-        self._tally = tally
+        self._quotas = quotas
+        self._reports_outside: set[str] = set()
+        self._stats = stats
         self._http = http
         self._clock = clock
         self._secrets = tuple(secrets)
         self._lock = threading.Lock()
         self._failures, self._last = 0, ""
-        self.patience = Patience(2 * settings.timeout, clock)
+        self.retry_time = RetryTime(2 * settings.timeout, clock)
         self._base = f"{settings.base_url.rstrip('/')}/{quote(settings.version, safe='.')}/"
 
     def get(
         self, caller: Caller, path: str, params: Mapping[str, str], where: Where, *, pages: Collection[str] = ()
     ) -> Answer | Fault:
-        """Ask one thing. The token travels in a header; the proof is in the query, where Meta documents it for reads.
+        """Send one GET. The token is in a header; the proof is in the query, where Meta documents it for reads.
 
-        A proof is worth nothing without the token, but it belongs in no log either: URLs are never shown. ``pages`` are the
-        ids of the Pages that are asked about.
+        A proof is useless without the token, but it belongs in no log either: URLs are never shown. ``pages`` are the ids of
+        the Pages that are asked about.
         """
         query = urlencode({**params, "appsecret_proof": caller.proof.reveal()}, errors="replace")
         headers = {"Authorization": f"Bearer {caller.token.reveal()}"}
@@ -119,16 +98,16 @@ class Client:
             got = self._send("GET", f"{self._base}{path}?{query}", headers, None, timeout, calls=1, limit=_SINGLE_LIMIT)
             if isinstance(got, Fault):
                 return got
-            self._hear(caller, got.headers, calls=int(where == "debug"), pages=pages)
+            self._record_usage(caller, got.headers, calls=int(where == "debug"), pages=pages)
             answer = read_answer(got.status, got.body, secrets=secrets, retry_after=got.headers.get("retry-after"))
-            return _regained(answer, got)
+            return _with_regain(answer, got)
 
-        return self._patiently(once, where)
+        return self._with_retries(once, where)
 
     def post(self, caller: Caller, path: str, form: Mapping[str, Secret | str], where: Where) -> Answer | Fault:
-        """Ask one thing with all of it in the body, secrets and all; neither the caller's token nor its proof goes beside it.
+        """Send one POST with everything in its body, secrets included; the caller's token and proof are not added.
 
-        It is repeated as a read is: what comes of it twice must do no harm.
+        It is retried as a read is, so its effect must be harmless if it happens twice.
         """
         fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
         body = urlencode(fields, errors="replace").encode()
@@ -139,11 +118,11 @@ class Client:
             got = self._send("POST", f"{self._base}{path}", headers, body, timeout, calls=1, limit=_SINGLE_LIMIT)
             if isinstance(got, Fault):
                 return got
-            self._hear(caller, got.headers, calls=0, pages=())
+            self._record_usage(caller, got.headers, calls=0, pages=())
             answer = read_answer(got.status, got.body, secrets=secrets, retry_after=got.headers.get("retry-after"))
-            return _regained(answer, got)
+            return _with_regain(answer, got)
 
-        return self._patiently(once, where)
+        return self._with_retries(once, where)
 
     def batch(
         self,
@@ -154,12 +133,13 @@ class Client:
         *,
         pages: Collection[str] = (),
     ) -> list[Answer | Fault] | Fault:
-        """Ask up to fifty things at once, in a body; ``secrets`` are what Graph might quote from the items.
+        """Send up to fifty GETs in the body of one POST; ``secrets`` are what Graph might quote from the items.
 
-        ``pages`` are the ids of the Pages that are asked about. A Fault is that of the whole. Items that failed stand in the
-        list; no item is repeated here. Each item's headers are asked for unless the answer's own have told of the app's use.
+        ``pages`` are the ids of the Pages that are asked about. Return a Fault where the whole batch failed; items that failed
+        are in the list, and no item is retried here. The headers of each item are requested until the headers of a whole
+        answer have reported the app's use.
         """
-        inside = where != "debug" or caller.app_pool not in self._told_outside
+        inside = where != "debug" or caller.app_id not in self._reports_outside
         auth = {"access_token": caller.token.reveal(), "appsecret_proof": caller.proof.reveal()}
         body = form(relative_urls, auth, headers=inside)
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -170,35 +150,35 @@ class Client:
             got = self._send("POST", self._base, headers, body, timeout, calls=count, limit=_BATCH_LIMIT)
             if isinstance(got, Fault):
                 return got
-            heard: list[Mapping[str, str]] = []
+            items: list[Mapping[str, str]] = []
             wait = got.headers.get("retry-after")
-            answers = read_batch(got.status, got.body, count, secrets=known, retry_after=wait, hear=heard.append)
-            told = any(heard)
-            for item in heard if told else ():
-                self._hear(caller, item, calls=each, pages=pages)
+            answers = read_batch(got.status, got.body, count, secrets=known, retry_after=wait, record=items.append)
+            reported = any(items)
+            for item in items if reported else ():
+                self._record_usage(caller, item, calls=each, pages=pages)
             if where == "debug" and APP in got.headers:
-                self._told_outside.add(caller.app_pool)
-            self._hear(caller, got.headers, calls=0 if told else each * count, pages=pages)
-            return _regained(answers, got)
+                self._reports_outside.add(caller.app_id)
+            self._record_usage(caller, got.headers, calls=0 if reported else each * count, pages=pages)
+            return _with_regain(answers, got)
 
-        return self._patiently(once, where)
+        return self._with_retries(once, where)
 
-    def _hear(self, caller: Caller, headers: Mapping[str, str], *, calls: int, pages: Collection[str]) -> None:
-        """Record what headers tell of the quotas; ``calls`` are those that the app's own was asked on."""
+    def _record_usage(self, caller: Caller, headers: Mapping[str, str], *, calls: int, pages: Collection[str]) -> None:
+        """Record what headers report of the quotas; ``calls`` are those that count on the app's own."""
         if calls or APP in headers:
-            self._meter.record_app_usage(caller.app_pool, headers.get(APP), calls)
+            self._quotas.record_app_usage(caller.app_quota, headers.get(APP), calls)
         if BUSINESS in headers:
-            self._meter.hear_business(headers[BUSINESS], pages, caller.user_pool)
+            self._quotas.record_business_usage(caller, headers[BUSINESS], pages)
 
-    def _patiently(self, once: Callable[[float], T | Fault], where: Where) -> T | Fault:
+    def _with_retries(self, once: Callable[[float], T | Fault], where: Where) -> T | Fault:
         got = once(self.settings.timeout)
         for turn in range(1, _TRIES):
             if not isinstance(got, Fault) or self._is_down() or classify(got, where).then != "retry":
                 return got
-            repeated = self.patience.repeat(lambda left: once(min(self.settings.timeout, left)), turn=turn)
-            if repeated is None:
+            again = self.retry_time.retry(lambda left: once(min(self.settings.timeout, left)), turn=turn)
+            if again is None:
                 return got
-            got = repeated
+            got = again
         return got
 
     def _is_down(self) -> bool:
@@ -220,8 +200,8 @@ class Client:
         with self._lock:
             if self._failures >= _DOWN_AFTER:
                 return Fault("down", transport=self._last)
-            self._tally.requests += 1
-            self._tally.calls += calls
+            self._stats.requests += 1
+            self._stats.calls += calls
         try:
             response = self._http.request(method, url, headers=headers, body=body, timeout=timeout, limit=limit)
         except HttpError as error:
@@ -229,26 +209,26 @@ class Client:
         else:
             with self._lock:
                 self._failures = 0
-                self._tally.skew_meter.record(response.headers.get("date"), self._clock.now())
-            self._look_at_version(response)
+                self._stats.skew_meter.record(response.headers.get("date"), self._clock.now())
+            self._check_version(response)
             return response
         self._clock.check()
-        if fault.transport != "bad-request":  # which says nothing of Graph
+        if fault.transport != "bad-request":  # it never left this machine, so Graph may be up
             with self._lock:
                 self._failures += 1
                 self._last = fault.transport
         return fault
 
-    def _look_at_version(self, response: Response) -> None:
+    def _check_version(self, response: Response) -> None:
         served = response.headers.get("facebook-api-version", "")
         if not served or served == self.settings.version:
             return
         shown = served if served.replace(".", "").isalnum() and len(served) <= 10 else "another version"  # noqa: PLR2004 - longer than any version
-        self._tally.warn(f"Graph served {shown} where graph.version asks for {self.settings.version}.")
+        self._stats.warn(f"Graph served {shown} where graph.version asks for {self.settings.version}.")
 
 
-def _regained(answer: T | Fault, response: Response) -> T | Fault:
-    """Return in a Fault when what is used up opens again, where the headers do."""
+def _with_regain(answer: T | Fault, response: Response) -> T | Fault:
+    """Return a Fault with the minutes until the quota opens again, where the headers state them."""
     if not isinstance(answer, Fault) or BUSINESS not in response.headers:
         return answer
     return replace(answer, regain=regain_minutes(response.headers[BUSINESS]))

@@ -1,7 +1,7 @@
 """What each of Graph's errors means for a Page, a system user or an app: one closed table, read from the top.
 
-Collected from Meta's error references and from dated answers that others published, as read on 2026-11-24. A text is
-matched only where code and subcode do not decide; server calls without ``locale`` are answered in English.
+Collected from Meta's error references and from dated answers that others published, as of 2026-11-24. A text is matched
+only where code and subcode do not decide; server calls without ``locale`` are answered in English.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from sync.core.model import SourceError, State
 from sync.core.problems import Owner, Problem
 
 Where = Literal["page", "debug", "batch", "probe", "renew"]
-"""What was asked: a Page or the list of Pages with a system user's token; ``debug_token`` with the app's; the batch around
-reads of Pages or around probes, whose error is about no single one of them; who a Page token itself is; or a new token in
-exchange for a system user's."""
+"""Which call failed. "page": a Page or the list of Pages, with a system user's token. "debug": ``debug_token``, with the
+app's token. "batch": the batch around reads of Pages or probes, whose error is about no single item. "probe": ``/me`` with a
+Page token. "renew": the exchange of a system user's token."""
 
 Kind = Literal[
     "error",
@@ -25,27 +25,28 @@ Kind = Literal[
     "null",
     "bad-answer",
     "no-token",
-    "parents-token",
+    "user-token",
     "other-page",
     "no-facts",
     "no-new-token",
 ]
-"""What stood in the place of an answer. "error": Graph's error envelope. "null": an item that a batch gave up.
-"bad-answer": not JSON, or JSON of no known form. "down": not asked any more. Those from "no-token" on are answers of status
-200 that are not what was asked for."""
+"""What came instead of an answer. "error": Graph's error envelope. "null": an item that ran out of time in a batch.
+"bad-answer": not JSON, or JSON of no known form. "down": Graph was not called any more. From "no-token" on: an answer of
+status 200 without what was asked for."""
 
 Then = Literal["give-up", "retry", "halve", "singly", "close-app", "close-user", "close-page", "other-form"]
-"""What to do about it in this cycle. "close-app": no further call of this app; "close-user" and "close-page": none of this
-system user, none about this Page. "other-form": this way of asking is not taken. "halve": ask for less at once."""
+"""What to do in this cycle. "close-app": no further call of this app; "close-user" and "close-page": none of this system
+user, none about this Page. "other-form": Graph does not accept this form of request. "halve": ask for less at once.
+"singly": ask again for each item by itself."""
 
 Reach = Literal["page", "system_user", "app", "graph"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why there is no answer. ``text`` is fit to be shown; ``transport`` is the kind of a failed request.
+    """Why there is no answer. ``text`` holds no token; ``transport`` is the kind of a failed HTTP request.
 
-    ``retry_after`` is in seconds; ``regain`` the minutes until a used-up quota opens again, where Graph named them.
+    ``retry_after`` is in seconds. ``regain`` is the minutes until a full quota opens again, where Graph states them.
     """
 
     kind: Kind
@@ -80,7 +81,7 @@ class Row:
     user_token: State | None = None
 
     def matches(self, fault: Fault, where: Where, user_token: State) -> bool:
-        """Check whether this is the row of ``fault``; ``parent`` is what is known of the system user's token."""
+        """Check whether this is the row of ``fault``; ``user_token`` is the state of the system user's token."""
         return (
             where in self.where
             and self.kind in (None, fault.kind)
@@ -92,14 +93,14 @@ class Row:
         )
 
     def error(self, fault: Fault) -> SourceError:
-        """Return what a Page, a token or a system user is told."""
+        """Return the error of the Page, the token or the system user that the fault is about."""
         problem = Problem(self.problem, explain(fault), self.owner, "", fault.code, fault.subcode, fault.fbtrace_id)
         return SourceError(problem, self.state, self.scope)
 
 
 _PAGE: tuple[Where, ...] = ("page",)
 _DEBUG: tuple[Where, ...] = ("debug",)
-_TOKEN_DIED = frozenset({190, 102, 452})
+_TOKEN_INVALID = frozenset({190, 102, 452})
 
 
 def _transient(fault: Fault) -> bool:
@@ -115,7 +116,14 @@ def _cannot_be_sent(fault: Fault) -> bool:
 
 
 TABLE: tuple[Row, ...] = (
-    Row("way-out-broken", "graph-unavailable", scope="graph", owner="operator", kind="transport", when=_cannot_be_sent),
+    Row(
+        "request-not-sendable",
+        "graph-unavailable",
+        scope="graph",
+        owner="operator",
+        kind="transport",
+        when=_cannot_be_sent,
+    ),
     Row("no-answer", "graph-unavailable", scope="graph", then="retry", kind="transport"),
     Row("graph-down", "graph-unavailable", scope="graph", kind="down"),
     Row("item-given-up", "graph-unavailable", then="singly", kind="null"),
@@ -184,8 +192,8 @@ TABLE: tuple[Row, ...] = (
         texts=("reduce the amount of data",),
         when=_transient,
     ),
-    Row("passing", "graph-unavailable", then="retry", kind=None, when=_transient),
-    Row("token-refused", "token-invalid", State.INVALID, where=("probe",), codes=_TOKEN_DIED),
+    Row("transient", "graph-unavailable", then="retry", kind=None, when=_transient),
+    Row("token-refused", "token-invalid", State.INVALID, where=("probe",), codes=_TOKEN_INVALID),
     Row("capability-missing", "app-capability", where=_PAGE, codes={3}),
     Row("two-factor", "two-factor-required", State.INVALID, where=_PAGE, codes={415}),
     Row("action-blocked", "policy-blocked", codes={368}),
@@ -193,25 +201,25 @@ TABLE: tuple[Row, ...] = (
     Row("no-role-on-page", "no-access", State.INVALID, where=_PAGE, codes={190}, subcodes={492}),
     Row("wrong-kind-of-token", "unexpected-graph-error", where=_PAGE, codes={190}, subcodes={2069032}),
     Row(
-        "parent-dead",
+        "user-token-invalid",
         "system-user-invalid",
         scope="system_user",
         where=("page", "batch", "renew"),
-        codes=_TOKEN_DIED,
+        codes=_TOKEN_INVALID,
         user_token=State.INVALID,
     ),
     Row("renewal-refused", "renewal-failed", scope="system_user", where=("renew",), kind=None),
-    Row("parent-alive", "no-access", State.INVALID, where=_PAGE, codes=_TOKEN_DIED, user_token=State.VALID),
+    Row("user-token-valid", "no-access", State.INVALID, where=_PAGE, codes=_TOKEN_INVALID, user_token=State.VALID),
     Row(
-        "parent-not-judged",
+        "user-token-not-judged",
         "debug-unavailable",
         scope="system_user",
         where=("page", "batch"),
-        codes=_TOKEN_DIED,
+        codes=_TOKEN_INVALID,
         user_token=State.UNKNOWN,
     ),
     Row("token-left-out", "no-access", State.INVALID, kind="no-token"),
-    Row("parents-own-token", "wrong-type", State.INVALID, kind="parents-token"),
+    Row("user-token-returned", "wrong-type", State.INVALID, kind="user-token"),
     Row("token-of-another-page", "wrong-page", State.INVALID, kind="other-page"),
     Row(
         "person",
@@ -233,47 +241,47 @@ TABLE: tuple[Row, ...] = (
 
 
 def classify(fault: Fault, where: Where, user_token: State = State.UNKNOWN) -> Row:
-    """Find the row of a fault; ``parent`` is what is known of the system user's token that asked."""
+    """Return the row of a fault; ``user_token`` is the state of the system user's token that was used."""
     return next(row for row in TABLE if row.matches(fault, where, user_token))
 
 
 def blames_user_token(fault: Fault, where: Where = "page") -> bool:
-    """Check whether the fault may mean that the system user's token has died, so that it must be judged again."""
-    return classify(fault, where, State.INVALID).name == "parent-dead"
+    """Check whether the fault may mean that the system user's token is invalid, so that it must be judged again."""
+    return classify(fault, where, State.INVALID).name == "user-token-invalid"
 
 
 _TRANSPORT = {
     "timeout": "Graph did not answer within graph.timeout.",
-    "dns": "The name in graph.base_url has no address.",
-    "connect": "Graph cannot be connected to.",
+    "dns": "The host name in graph.base_url has no address.",
+    "connect": "The connection to Graph failed.",
     "tls": "Graph's certificate is not trusted, or TLS failed.",
     "ca-file": "The file of certificate authorities for Graph cannot be used.",
-    "proxy": "The proxy on the way to Graph cannot be used, or refused the way.",
-    "reset": "Graph's connection broke before the whole answer was there.",
+    "proxy": "The proxy for Graph cannot be used, or refused the connection.",
+    "reset": "The connection to Graph was closed before the answer was complete.",
     "too-large": "Graph's answer was larger than is accepted.",
     "bad-request": "The request to Graph cannot be written: a credential has characters that HTTP does not allow.",
 }
-_IMPROPER = "Graph's answer was not proper HTTP."
+_NOT_HTTP = "Graph's answer was not valid HTTP."
 _KINDS = {
-    "down": "Graph is not asked any more in this cycle, after three failed requests in a row.",
+    "down": "Graph is not called any more in this cycle, after three failed requests in a row.",
     "null": "Graph ran out of time for this part of a batch.",
-    "no-token": "Graph answers for the Page, but leaves out its token.",
-    "parents-token": "Graph gave the system user's own token in place of a Page token.",
-    "other-page": "Graph answered for another id than was asked.",
-    "no-new-token": "Graph answered the exchange without another token.",
+    "no-token": "Graph answered for the Page without a token.",
+    "user-token": "Graph returned the system user's own token instead of a Page token.",
+    "other-page": "Graph answered for another id than was requested.",
+    "no-new-token": "Graph answered the exchange without a new token.",
     "no-facts": "debug_token answered without saying whether the token is valid.",
 }
 
 
 def explain(fault: Fault) -> str:
-    """Return in a sentence what happened, in Graph's words where it had some."""
+    """Return a sentence about what happened, with Graph's message where there is one."""
     match fault.kind:
         case "error":
-            return f"Graph says: {fault.text or 'an error without words'}"
+            return f"Graph says: {fault.text or 'an error without a message'}"
         case "transport":
-            return _TRANSPORT.get(fault.transport, _IMPROPER)
+            return _TRANSPORT.get(fault.transport, _NOT_HTTP)
         case "down" if fault.transport:
-            return f"{_TRANSPORT.get(fault.transport, _IMPROPER)} {_KINDS['down']}"
+            return f"{_TRANSPORT.get(fault.transport, _NOT_HTTP)} {_KINDS['down']}"
         case "bad-answer" if fault.retry_after is not None or _too_many(fault):
             return f"Graph asks to wait (HTTP {fault.status})."
         case "bad-answer":

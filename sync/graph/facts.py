@@ -1,4 +1,4 @@
-"""What ``debug_token`` says of a token, read from whatever types it comes in."""
+"""Read what ``debug_token`` says of a token, whatever the types of its fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from sync.core.model import NEVER, Expiry, GraphErrorFacts, TokenFacts
 from sync.core.secret import Secret
-from sync.graph.answers import whole, words
+from sync.graph.answers import message_text, whole
 
 _LONGEST_ID = 40
 _LAST_SECOND = 253_402_300_799
@@ -16,9 +16,9 @@ _LAST_SECOND = 253_402_300_799
 
 
 def read_facts(data: Mapping[str, Any], asked_at: datetime, *, secrets: Iterable[Secret]) -> TokenFacts:
-    """Read the object ``data``. What is absent or of a wrong type is None, so that it is never taken for good.
+    """Read the object ``data``. A field that is absent or of a wrong type is None, so it never counts as valid.
 
-    Ids were numbers until 2017 and are strings today; times may be either. ``expires_at`` 0 means no end.
+    Ids were numbers until 2017 and are strings today; times may be either. ``expires_at`` 0 means that it never expires.
     """
     scopes = data.get("scopes")
     kind = data.get("type")
@@ -77,4 +77,4 @@ def _error(value: Any, secrets: Iterable[Secret]) -> GraphErrorFacts | None:
     if not isinstance(value, dict):
         return None
     subcode = value.get("subcode", value.get("error_subcode"))
-    return GraphErrorFacts(whole(value.get("code")), whole(subcode), words(value.get("message"), secrets))
+    return GraphErrorFacts(whole(value.get("code")), whole(subcode), message_text(value.get("message"), secrets))

@@ -1,4 +1,4 @@
-"""The Page tokens that one system user's token reaches."""
+"""Read the Page tokens that one system user's token gives access to."""
 
 from __future__ import annotations
 
@@ -9,33 +9,38 @@ from sync.core.model import Fetched, SourceError, State, Verdict
 from sync.core.secret import Secret
 from sync.graph.answers import Answer
 from sync.graph.batch import SIZE, by_id, chunks
-from sync.graph.client import Caller, Client
+from sync.graph.caller import Caller
+from sync.graph.client import Client
 from sync.graph.errors import Fault, Row, Where, blames_user_token, classify
-from sync.graph.gate import Gate
+from sync.graph.quotas import Quotas
 from sync.runtime.threads import Clock, each
 
-Got = dict[str, Fetched | SourceError]
+FetchedById = dict[str, Fetched | SourceError]
 
 _LISTED_FROM = 20
-"""From so many Pages on the list of Pages costs fewer calls than a read of each."""
+"""The number of Pages from which the list of Pages costs fewer calls than a read of each."""
 _ENOUGH = 0.8
 """A list that shows a smaller share of the Pages is not worth its calls."""
 _ROWS = 100
 _MOST_LISTS = 50
+"""Requests for the list in a cycle, at most; each returns up to a hundred rows."""
 _FIELDS = {"fields": "access_token"}
 
 
 class PageReader:
-    """Reads the tokens of Pages by one system user, for one cycle.
+    """Reads the tokens of Pages by one system user, for one cycle: from the list of Pages, then by id in batches.
 
-    ``judged`` gives the present verdict of the system user's token, ``judge_again`` has Meta judge it again: once per cycle,
-    when a Page's read says that it may have died.
+    The list costs one call for a hundred Pages, a batch one call for each of them, on the quota of that Page. The list is
+    incomplete at times and empty at others, so only the read by id decides that a Page cannot be reached.
+
+    ``judged`` returns the present verdict of the system user's token. ``judge_again`` calls ``debug_token`` for it again, at
+    most once per cycle, when the read of a Page suggests that the token is invalid.
     """
 
     def __init__(
         self,
         client: Client,
-        gate: Gate,
+        quotas: Quotas,
         clock: Clock,
         caller: Caller,
         *,
@@ -44,7 +49,7 @@ class PageReader:
         workers: int,
     ) -> None:
         self._client = client
-        self._gate = gate
+        self._quotas = quotas
         self._clock = clock
         self._caller = caller
         self._judged = judged
@@ -52,26 +57,26 @@ class PageReader:
         self._workers = workers
         self._batch_refused = False
         self.list_was_short = False
-        """Whether the list was read to its end, and showed fewer than four fifths of what was looked for in it."""
+        """Whether the list was read to its end and showed fewer than four fifths of the Pages that were looked for in it."""
 
-    def read(self, ids: Sequence[str], individually: Collection[str] = (), by_id: Collection[str] = ()) -> Got:
-        """Return every id its Page's token, or why there is none; those of ``alone`` by a request each.
+    def read(self, ids: Sequence[str], individually: Collection[str] = (), by_id: Collection[str] = ()) -> FetchedById:
+        """Return the token of each Page, by id, or why there is none; Pages in ``individually`` are read by a request each.
 
-        Those of ``by_id`` are not looked for in the list. What the list shows are strings still to be verified; what it does
-        not show is asked for by id, since the list leaves Pages out at times, and all of them at others.
+        Pages in ``by_id`` are not looked for in the list. A token from the list is a string that is still to be verified.
+        Pages that the list does not show are read by id.
         """
-        together = [page_id for page_id in ids if page_id not in individually]
-        listed = [page_id for page_id in together if page_id not in by_id]
-        got: Got = {**self._listed(listed)} if listed and len(together) >= _LISTED_FROM else {}
-        open_ones = []
-        for page_id in together:
+        batched = [page_id for page_id in ids if page_id not in individually]
+        listed = [page_id for page_id in batched if page_id not in by_id]
+        got: FetchedById = {**self._listed(listed)} if listed and len(batched) >= _LISTED_FROM else {}
+        unblocked = []
+        for page_id in batched:
             if page_id not in got:
-                barred = self._barred(page_id)
-                if barred is None:
-                    open_ones.append(page_id)
+                blocked = self._blocked(page_id)
+                if blocked is None:
+                    unblocked.append(page_id)
                 else:
-                    got[page_id] = barred
-        for part in each(self._piece, chunks(open_ones), workers=self._workers, clock=self._clock).values():
+                    got[page_id] = blocked
+        for part in each(self._batch, chunks(unblocked), workers=self._workers, clock=self._clock).values():
             got.update(part)
         apart = [page_id for page_id in ids if page_id in individually]
         got.update(each(self._single, apart, workers=self._workers, clock=self._clock))
@@ -80,12 +85,12 @@ class PageReader:
     def _listed(self, ids: Sequence[str]) -> dict[str, Fetched]:
         """Read the list by its ``after`` cursor alone: ``paging.next`` is a URL with the token in it, and is not followed.
 
-        It is given up as soon as it has cost as much as asking by id.
+        It ends as soon as it has cost as many requests as reading by id.
         """
         wanted, found = set(ids), dict[str, Fetched]()
         params, cursors = {"fields": "id,access_token", "limit": str(_ROWS)}, set[str]()
         for _ in range(min(_MOST_LISTS, 1 + -(-len(ids) // SIZE))):
-            if self._barred() is not None:
+            if self._blocked() is not None:
                 break
             answer = self._client.get(self._caller, "me/accounts", params, "page", pages=wanted)
             if isinstance(answer, Fault):
@@ -110,28 +115,28 @@ class PageReader:
             if page_id in wanted and isinstance(token, str) and token and token != self._caller.token.reveal()
         }
 
-    def _piece(self, ids: tuple[str, ...]) -> Got:
-        barred = self._barred()
-        if barred is not None:
-            return dict.fromkeys(ids, barred)
+    def _batch(self, ids: tuple[str, ...]) -> FetchedById:
+        blocked = self._blocked()
+        if blocked is not None:
+            return dict.fromkeys(ids, blocked)
         if self._batch_refused:
             return {page_id: self._single(page_id) for page_id in ids}
         urls = [f"{page_id}?fields=access_token" for page_id in ids]
         got = self._client.batch(self._caller, urls, "batch", pages=ids)
         if isinstance(got, Fault):
-            return self._whole(ids, got)
+            return self._after_failed_batch(ids, got)
         return {page_id: self._item(page_id, answer) for page_id, answer in zip(ids, by_id(got, ids), strict=True)}
 
-    def _whole(self, ids: tuple[str, ...], fault: Fault) -> Got:
-        """Go on after a batch that failed as a whole: where the cause is none of the system user's or Graph's, singly."""
+    def _after_failed_batch(self, ids: tuple[str, ...], fault: Fault) -> FetchedById:
+        """Continue after a batch that failed as a whole: one by one, unless the system user or Graph is the cause."""
         row = self._row("batch", fault)
         if row.then == "halve" and len(ids) > 1:
             middle = len(ids) // 2
-            return {**self._piece(ids[:middle]), **self._piece(ids[middle:])}
+            return {**self._batch(ids[:middle]), **self._batch(ids[middle:])}
         if row.then == "singly":
-            return {page_id: self._once_more(page_id, row.error(fault)) for page_id in ids}
+            return {page_id: self._retry(page_id, row.error(fault)) for page_id in ids}
         if row.then in ("close-app", "close-page", "retry") or row.scope != "page":
-            return dict.fromkeys(ids, self._told(row, fault))
+            return dict.fromkeys(ids, self._error_of_row(row, fault))
         self._batch_refused = True
         return {page_id: self._single(page_id) for page_id in ids}
 
@@ -140,17 +145,17 @@ class PageReader:
         if isinstance(got, Fetched):
             return got
         row = self._row("page", got)
-        error = self._told(row, got, page_id)
-        return self._once_more(page_id, error) if row.then in ("singly", "retry", "halve") else error
+        error = self._error_of_row(row, got, page_id)
+        return self._retry(page_id, error) if row.then in ("singly", "retry", "halve") else error
 
-    def _once_more(self, page_id: str, error: SourceError) -> Fetched | SourceError:
-        again = self._client.patience.repeat(lambda _: self._single(page_id))
+    def _retry(self, page_id: str, error: SourceError) -> Fetched | SourceError:
+        again = self._client.retry_time.retry(lambda _: self._single(page_id))
         return error if again is None else again
 
     def _single(self, page_id: str) -> Fetched | SourceError:
-        barred = self._barred(page_id)
-        if barred is not None:
-            return barred
+        blocked = self._blocked(page_id)
+        if blocked is not None:
+            return blocked
         got = self._token(page_id, self._client.get(self._caller, page_id, _FIELDS, "page", pages=(page_id,)))
         return got if isinstance(got, Fetched) else self._error("page", got, page_id)
 
@@ -162,40 +167,40 @@ class PageReader:
         token = answer.value.get("access_token")
         if not isinstance(token, str) or not token:
             return Fault("no-token")
-        return Fault("parents-token") if token == self._caller.token.reveal() else Fetched(Secret(token))
+        return Fault("user-token") if token == self._caller.token.reveal() else Fetched(Secret(token))
 
-    def _barred(self, page_id: str = "") -> SourceError | None:
-        """Return why nothing more is asked with this token, or about this Page: refused, throttled, or dead itself."""
-        shut = self._gate.barred(self._caller, page_id)
-        if shut is not None:
-            return shut
+    def _blocked(self, page_id: str = "") -> SourceError | None:
+        """Return why nothing more is asked with this token, or about this Page: app closed, throttled, or token invalid."""
+        blocked = self._quotas.blocked(self._caller, page_id)
+        if blocked is not None:
+            return blocked
         verdict = self._judged()
-        return dead(verdict) if verdict.state is State.INVALID else None
+        return invalid_user_token(verdict) if verdict.state is State.INVALID else None
 
     def _row(self, where: Where, fault: Fault) -> Row:
         state = self._judge_again().state if blames_user_token(fault) else State.UNKNOWN
         return classify(fault, where, state)
 
-    def _told(self, row: Row, fault: Fault, page_id: str = "") -> SourceError:
+    def _error_of_row(self, row: Row, fault: Fault, page_id: str = "") -> SourceError:
         verdict = self._judged()
-        if row.name == "parent-dead":
-            return dead(verdict)
-        shut = self._gate.barred(self._caller) if row.name == "parent-not-judged" else None
-        if shut is not None:
-            return shut  # why the system user could not be judged is the cause
-        return self._gate.note(self._caller, row, fault, page_id)
+        if row.name == "user-token-invalid":
+            return invalid_user_token(verdict)
+        blocked = self._quotas.blocked(self._caller) if row.name == "user-token-not-judged" else None
+        if blocked is not None:
+            return blocked  # the reason why the system user's token could not be judged is the cause
+        return self._quotas.record_fault(self._caller, row, fault, page_id)
 
     def _error(self, where: Where, fault: Fault, page_id: str = "") -> SourceError:
-        return self._told(self._row(where, fault), fault, page_id)
+        return self._error_of_row(self._row(where, fault), fault, page_id)
 
 
-def dead(verdict: Verdict) -> SourceError:
-    """Return what the Pages of a dead system user are told: its own problem, which says nothing of them."""
+def invalid_user_token(verdict: Verdict) -> SourceError:
+    """Return the error of every Page of a system user whose token is invalid; it says nothing of the Pages themselves."""
     return SourceError(verdict.problems[0], State.UNKNOWN, "system_user")
 
 
 def _next_cursor(value: Mapping[str, Any]) -> str | None:
-    """Return the cursor of what follows. Only ``next`` says that something does: ``after`` is on the last page too."""
+    """Return the cursor of the next rows. Only ``next`` says that there are any: ``after`` is on the last page too."""
     paging = value.get("paging")
     if not isinstance(paging, dict) or not paging.get("next") or not isinstance(paging.get("cursors"), dict):
         return None

@@ -1,4 +1,4 @@
-"""Whether Page tokens are alive: each one is asked with itself, who it is."""
+"""Probe Page tokens: each is used for one ``GET /me``."""
 
 from __future__ import annotations
 
@@ -9,65 +9,66 @@ from sync.core.model import Probe
 from sync.core.secret import Secret
 from sync.graph.answers import Answer
 from sync.graph.batch import chunks
-from sync.graph.client import Caller, Client, prove
+from sync.graph.caller import Caller, prove
+from sync.graph.client import Client
 from sync.graph.errors import Fault, classify
-from sync.graph.gate import Gate
+from sync.graph.quotas import Quotas
 from sync.runtime.threads import Clock, each
 
-Probed = dict[Secret, Probe]
+Probes = dict[Secret, Probe]
 
 _LONGEST = 2048
-"""Characters beyond which a string is no token that could be probed in company; ``debug_token`` has the word on it."""
+"""Characters above which a string is not probed: it may fail the batch of the others. ``debug_token`` decides about it."""
 
 _CLOSING = ("throttled", "app-blocked")
-"""What one token's answer may close: a proof that does not fit may be the fault of a token of another app."""
+"""Problems of one token that close more than the token. A refused proof is not one: the token may be of another app."""
 
 
 class Prober:
-    """Asks Graph who Page tokens are, for one cycle, on the quotas of their own Pages.
+    """Uses Page tokens for ``GET /me``, for one cycle, on the quotas of their own Pages.
 
-    The tokens stand in the items of a batch, in its body, each with its own proof. The batch as such goes out with the app's
-    own token: Graph demands one, and a Page token there would have the whole batch refused for its own death.
+    The tokens are in the items of a batch, in its body, each with its own proof. The batch itself is sent with the app's own
+    token: Graph demands one, and an invalid Page token there would fail the whole batch.
     """
 
     def __init__(
-        self, client: Client, gate: Gate, clock: Clock, caller: Caller, *, app_secret: Secret, workers: int
+        self, client: Client, quotas: Quotas, clock: Clock, caller: Caller, *, app_secret: Secret, workers: int
     ) -> None:
         self._client = client
-        self._gate = gate
+        self._quotas = quotas
         self._clock = clock
         self._caller = caller
         self._app_secret = app_secret
         self._workers = workers
         self._batch_refused = False
 
-    def ask(self, pages: Mapping[Secret, str]) -> Probed:
-        """Return for every token how it was taken; ``pages`` holds the id of the Page that it should be of."""
-        probed: Probed = dict.fromkeys(pages, "unknown")
+    def ask(self, pages: Mapping[Secret, str]) -> Probes:
+        """Return the result for each token; ``pages`` holds the id of the Page that it should be of."""
+        probes: Probes = dict.fromkeys(pages, "unknown")
         fit = [
             token
             for token, page_id in pages.items()
-            if len(token.reveal()) <= _LONGEST and self._gate.barred(self._caller, page_id) is None
+            if len(token.reveal()) <= _LONGEST and self._quotas.blocked(self._caller, page_id) is None
         ]
 
-        def piece(tokens: tuple[Secret, ...]) -> Probed:
-            return self._piece(tokens, [pages[token] for token in tokens])
+        def batch(tokens: tuple[Secret, ...]) -> Probes:
+            return self._batch(tokens, [pages[token] for token in tokens])
 
-        for part in each(piece, chunks(fit), workers=self._workers, clock=self._clock).values():
-            probed.update(part)
-        return probed
+        for part in each(batch, chunks(fit), workers=self._workers, clock=self._clock).values():
+            probes.update(part)
+        return probes
 
-    def _piece(self, tokens: Sequence[Secret], ids: Sequence[str]) -> Probed:
-        if self._gate.barred(self._caller) is not None:
+    def _batch(self, tokens: Sequence[Secret], ids: Sequence[str]) -> Probes:
+        if self._quotas.blocked(self._caller) is not None:
             return dict.fromkeys(tokens, "unknown")
         if not self._batch_refused:
             got = self._client.batch(self._caller, [self._url(token) for token in tokens], "probe", tokens, pages=ids)
             if not isinstance(got, Fault):
                 return {
-                    token: self._taken(*item) for token, item in zip(tokens, zip(ids, got, strict=True), strict=True)
+                    token: self._result(*item) for token, item in zip(tokens, zip(ids, got, strict=True), strict=True)
                 }
             row = classify(got, "batch")
-            self._gate.note(self._caller, row, got)
+            self._quotas.record_fault(self._caller, row, got)
             if row.then in ("close-app", "close-user", "close-page", "retry", "halve", "singly") or row.scope != "page":
                 return dict.fromkeys(tokens, "unknown")
             self._batch_refused = True
@@ -78,18 +79,18 @@ class Prober:
         return f"me?fields=id&access_token={text}&appsecret_proof={prove(token, self._app_secret).reveal()}"
 
     def _single(self, token: Secret, page_id: str) -> Probe:
-        if self._gate.barred(self._caller, page_id) is not None:
+        if self._quotas.blocked(self._caller, page_id) is not None:
             return "unknown"
-        caller = Caller(self._caller.app, token, prove(token, self._app_secret), self._caller.app_pool)
-        return self._taken(page_id, self._client.get(caller, "me", {"fields": "id"}, "probe", pages=(page_id,)))
+        caller = Caller(self._caller.app, self._caller.app_id, token, prove(token, self._app_secret))
+        return self._result(page_id, self._client.get(caller, "me", {"fields": "id"}, "probe", pages=(page_id,)))
 
-    def _taken(self, page_id: str, answer: Answer | Fault) -> Probe:
+    def _result(self, page_id: str, answer: Answer | Fault) -> Probe:
         if isinstance(answer, Answer):
-            is_id = answer.value.get("id")
-            if not isinstance(is_id, str | int) or isinstance(is_id, bool):
+            answered_id = answer.value.get("id")
+            if not isinstance(answered_id, str | int) or isinstance(answered_id, bool):
                 return "unknown"
-            return "answered" if str(is_id) == page_id else "refused"
+            return "answered" if str(answered_id) == page_id else "refused"
         row = classify(answer, "probe")
         if row.problem in _CLOSING:
-            self._gate.note(self._caller, row, answer, page_id)
+            self._quotas.record_fault(self._caller, row, answer, page_id)
         return "refused" if row.name == "token-refused" else "unknown"

@@ -1,8 +1,8 @@
-"""A new token in exchange for a system user's that ends.
+"""Exchange a system user's token that expires for a new one.
 
 Meta documents the exchange as a GET with the app's secret and the token in the query (system users, install apps and
-generate tokens, read 2026-11-24). Here all of it stands in the body of a POST, since a URL is written down by whatever
-passes it on. That Graph takes this form was not tried against Meta.
+generate tokens, read 2026-11-24). Here all of it is in the body of a POST, since proxies and servers log URLs. Whether
+Meta accepts this form was not tested against Meta.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from collections.abc import Callable
 from sync.core.model import SourceError, State, Verdict
 from sync.core.secret import Secret
 from sync.graph.answers import Answer
-from sync.graph.client import Caller, Client
+from sync.graph.caller import Caller
+from sync.graph.client import Client
 from sync.graph.errors import Fault, blames_user_token, classify
-from sync.graph.gate import Gate
+from sync.graph.quotas import Quotas
 
 _LONGEST = 4096
 
 
 def exchange(
     client: Client,
-    gate: Gate,
+    quotas: Quotas,
     caller: Caller,
     *,
     app_id: str,
     app_secret: Secret,
     judge_again: Callable[[], Verdict],
 ) -> Secret | SourceError:
-    """Exchange the caller's token for one of sixty days.
+    """Exchange the caller's token for one that is valid for sixty days.
 
-    ``judge_again`` has Meta judge the caller's token again, where the answer may mean that it has died.
+    ``judge_again`` calls ``debug_token`` for the caller's token again, where the answer suggests that it is invalid.
     """
     form: dict[str, Secret | str] = {
         "grant_type": "fb_exchange_token",
@@ -46,11 +47,11 @@ def exchange(
             return new
         got = Fault("no-new-token")
     state = judge_again().state if blames_user_token(got, "renew") else State.UNKNOWN
-    return gate.note(caller, classify(got, "renew", state), got)
+    return quotas.record_fault(caller, classify(got, "renew", state), got)
 
 
 def _token(value: object) -> Secret | None:
-    """Take a text that can stand in a header; anything else is no token."""
+    """Return a text that a header can hold as a token; None for anything else."""
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         return None
     return Secret(value) if 0 < len(value) <= _LONGEST and " " not in value else None

@@ -1,4 +1,4 @@
-"""Page tokens and facts about tokens, for one cycle."""
+"""Page tokens and facts about tokens, from Graph, for one cycle."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from functools import partial
 from types import MappingProxyType
 
 from sync.core.judge.skew import skew_warning
-from sync.core.memory.quota import Pool, app_pool
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Ask, Fetched, Page, Probe, SourceError, State, SystemUserToken, TokenFacts, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
-from sync.graph.client import Caller, Client, GraphSettings, prove
+from sync.graph.caller import Caller, prove
+from sync.graph.client import Client, GraphSettings
 from sync.graph.debugging import Debugger
-from sync.graph.gate import Gate, closed
 from sync.graph.interface import AppCredentials, SystemUserCredentials
-from sync.graph.meter import Meter, user_pool
-from sync.graph.pages import PageReader, dead
+from sync.graph.pages import PageReader, invalid_user_token
 from sync.graph.probing import Prober
+from sync.graph.quotas import Quotas, limit_reached
 from sync.graph.renewing import exchange
 from sync.graph.skew import SkewMeter
 from sync.graph.user_tokens import is_young, judge_user_token, remembered, unreadable_token
@@ -39,21 +39,22 @@ class GraphSource:
         apps: Sequence[AppCredentials],
         system_users: Sequence[SystemUserCredentials],
         clock: Clock,
-        barred: CredentialError | None = None,
-        pools: Mapping[str, Pool] = MappingProxyType({}),
+        proxy_error: CredentialError | None = None,
+        pools: Mapping[QuotaKey, Pool] = MappingProxyType({}),
         budget: float = 0.75,
         known: Mapping[tuple[str, str], TokenFacts] = MappingProxyType({}),
         workers: int = 8,
     ) -> None:
-        """``barred`` says why Graph must not be asked at all: its proxy could not be read, and no way leads around it.
+        """Prepare one cycle; nothing is sent yet.
 
-        ``pools`` are Meta's quotas as the last cycle left them, ``budget`` the share of an app's that is used for what is
-        not urgent. ``known`` is what Meta last said of system users' tokens, by app id and fingerprint.
+        ``proxy_error``: Graph's proxy could not be read, so Graph is not called at all. ``pools`` are Meta's quotas as the last
+        cycle left them. ``budget`` is the share of an app's quota for calls that are not urgent. ``known`` are the facts
+        that ``debug_token`` last returned for system users' tokens, by app id and fingerprint.
         """
         self.requests = 0
         self.calls = 0
         self.skew_meter = SkewMeter()
-        self._said: dict[str, None] = {}
+        self._warnings: dict[str, None] = {}
         self._waiting: dict[str, str] = {}
         self._apps = {app.name: app for app in apps}
         self._users = {user.name: user for user in system_users}
@@ -62,48 +63,47 @@ class GraphSource:
         credentials = [app.secret for app in apps] + [user.token for user in system_users]
         secrets = [secret for secret in credentials if isinstance(secret, Secret)]
         self._known = known
-        self._meter = Meter(pools, budget, clock)
-        self._client = Client(http, settings, clock, secrets=secrets, tally=self, meter=self._meter)
-        self._gate = Gate(self._meter)
-        self._debugger = Debugger(self._client, self._gate, self._meter, clock, workers)
+        self._quotas = Quotas(pools, budget, clock)
+        self._client = Client(http, settings, clock, secrets=secrets, stats=self, quotas=self._quotas)
+        self._debugger = Debugger(self._client, self._quotas, clock, workers)
         self._lock = threading.RLock()
-        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._debug_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._user_tokens: dict[str, SystemUserToken] | None = None
         self._judged_again: set[str] = set()
         self._short_lists: set[str] = set()
         for app in apps:
-            if barred is not None:
-                self._gate.close(app.name, _no_way_out(barred))
+            if proxy_error is not None:
+                self._quotas.close_app(app.name, _proxy_unreadable(proxy_error))
             if isinstance(app.secret, CredentialError):
-                self._gate.close(app.name, _unreadable(app.secret))
+                self._quotas.close_app(app.name, _unreadable(app.secret))
 
     @property
-    def pools(self) -> Mapping[str, Pool]:
+    def pools(self) -> Mapping[QuotaKey, Pool]:
         """Meta's quotas as they are known now."""
-        return self._meter.pools()
+        return self._quotas.pools()
 
     @property
     def short_lists(self) -> frozenset[str]:
-        """The system users whose list of Pages showed too few of theirs."""
+        """The system users whose list of Pages showed too few of their Pages."""
         return frozenset(self._short_lists)
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What an operator should see: another version, a clock that is wrong, tokens that wait for room in a quota."""
-        clock = skew_warning(self.skew_meter.skew)
-        return (*self._said, *([clock] if clock else []), *self._waiting.values())
+        """What an operator should see: another API version, clock skew, tokens that wait for capacity in a quota."""
+        skew = skew_warning(self.skew_meter.skew)
+        return (*self._warnings, *([skew] if skew else []), *self._waiting.values())
 
     @property
     def skew(self) -> timedelta:
-        """How far Meta's clock is ahead of ours."""
+        """How far Meta's clock is ahead of this machine's."""
         return self.skew_meter.skew
 
     def warn(self, warning: str) -> None:
-        """Take down a sentence for an operator; the same one twice counts once."""
-        self._said[warning] = None
+        """Record a sentence for an operator; the same sentence twice counts once."""
+        self._warnings[warning] = None
 
     def user_tokens(self) -> Mapping[str, SystemUserToken]:
-        """Judge each system user's token, once per cycle; a later answer may know that one has died meanwhile."""
+        """Judge each system user's token once per cycle; a later call may return that one became invalid meanwhile."""
         with self._lock:
             if self._user_tokens is None:
                 self._user_tokens = {}
@@ -115,9 +115,9 @@ class GraphSource:
     def read(
         self, pages: Sequence[Page], *, individually: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
     ) -> Mapping[str, Fetched | SourceError]:
-        """Get each Page's token from its system user's token, by the Page's name; those of ``alone`` by a request each.
+        """Return each Page's token, by the Page's name; Pages in ``individually`` are read by a request each.
 
-        Those of ``by_id`` are not looked for in the list.
+        Pages in ``by_id`` are not looked for in the list.
         """
         user_tokens = self.user_tokens()
         groups: dict[str, dict[str, str]] = {}
@@ -125,56 +125,56 @@ class GraphSource:
             groups.setdefault(page.system_user, {})[page.id] = page.name
         got: dict[str, Fetched | SourceError] = {}
         for user, names in groups.items():
-            apart, unlisted = ({i for i, name in names.items() if name in some} for some in (individually, by_id))
-            part = self._read(user_tokens[user], list(names), apart, unlisted)
+            alone, unlisted = ({i for i, name in names.items() if name in some} for some in (individually, by_id))
+            part = self._read(user_tokens[user], list(names), alone, unlisted)
             got.update({names[page_id]: answer for page_id, answer in part.items()})
         return got
 
     def debug(self, app: str, asks: Sequence[Ask]) -> Mapping[Secret, TokenFacts | SourceError]:
-        """Have Meta say what each token is, asked with the token of the app of this name, as far as its quota allows."""
+        """Return the facts of each token, by ``debug_token`` with the token of this app, as far as the app's quota allows."""
         caller = self._app_caller(app)
         if isinstance(caller, SourceError):
             return dict.fromkeys((ask.token for ask in asks), caller)
-        with self._turns[app]:
-            return self._debugger.ask(caller, asks, lambda count, until: self._wait(app, count, until))
+        with self._debug_locks[app]:
+            return self._debugger.ask(caller, asks, lambda count, until: self._warn_waiting(app, count, until))
 
     def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
-        """Ask with each Page token itself whether it is alive and its Page's."""
+        """Use each Page token once, to see whether Graph accepts it and answers for its Page."""
         caller, secret = self._app_caller(app), self._apps[app].secret
         if isinstance(caller, SourceError) or isinstance(secret, CredentialError):
             return dict.fromkeys(pages, "unknown")
-        return self._prober(caller, secret).ask(pages)
+        prober = Prober(self._client, self._quotas, self._clock, caller, app_secret=secret, workers=self._workers)
+        return prober.ask(pages)
 
     def exchange(self, system_user: str) -> Secret | SourceError:
-        """Get a new token in exchange for a system user's."""
+        """Exchange a system user's token for a new one."""
         user_token = self.user_tokens()[system_user]
         caller, app = self._caller(user_token), self._apps[user_token.app]
         if isinstance(caller, SourceError):
             return caller
         if isinstance(app.secret, CredentialError):
             return _unreadable(app.secret)
-        shut = self._gate.barred(caller)
-        if shut is not None:
-            return shut
+        blocked = self._quotas.blocked(caller)
+        if blocked is not None:
+            return blocked
         judge_again = partial(self._judge_again, system_user)
-        return exchange(self._client, self._gate, caller, app_id=app.id, app_secret=app.secret, judge_again=judge_again)
-
-    def _prober(self, caller: Caller, secret: Secret) -> Prober:
-        return Prober(self._client, self._gate, self._clock, caller, app_secret=secret, workers=self._workers)
+        return exchange(
+            self._client, self._quotas, caller, app_id=app.id, app_secret=app.secret, judge_again=judge_again
+        )
 
     def _app_caller(self, app: str) -> Caller | SourceError:
-        """Return the app's own token, or why it is not to be used."""
-        shut, secret = self._gate.shut(app), self._apps[app].secret
+        """Return a caller with the app's own token, or why the app is not to be called."""
+        closed, secret = self._quotas.closed_app(app), self._apps[app].secret
         if isinstance(secret, CredentialError):
             return _unreadable(secret)
-        if shut is not None:
-            return shut
+        if closed is not None:
+            return closed
         app_id = self._apps[app].id
         token = Secret(f"{app_id}|{secret.reveal()}")
-        return Caller(app, token, prove(token, secret), app_pool(app_id))
+        return Caller(app, app_id, token, prove(token, secret))
 
-    def _wait(self, app: str, count: int, until: datetime | None) -> None:
-        used = self._meter.used(app_pool(self._apps[app].id))
+    def _warn_waiting(self, app: str, count: int, until: datetime | None) -> None:
+        used = self._quotas.used(QuotaKey(self._apps[app].id))
         share = f"{used:.0f} % of" if used is not None else "so much of"
         when = f" until {until:%H:%M} UTC" if until is not None else ""
         tokens = "1 token waits" if count == 1 else f"{count} tokens wait"
@@ -189,7 +189,7 @@ class GraphSource:
         user = user_token.system_user
         reader = PageReader(
             self._client,
-            self._gate,
+            self._quotas,
             self._clock,
             caller,
             judged=lambda: self.user_tokens()[user].verdict,
@@ -201,31 +201,29 @@ class GraphSource:
         return got
 
     def _caller(self, user_token: SystemUserToken) -> Caller | SourceError:
-        shut = self._gate.shut(user_token.app)
-        if shut is not None:
-            return shut
-        secret = self._apps[user_token.app].secret
-        if user_token.token is None or user_token.verdict.state is State.INVALID or isinstance(secret, CredentialError):
-            return dead(user_token.verdict)
-        app_id = self._apps[user_token.app].id
-        pools = app_pool(app_id), user_pool(app_id, user_token.system_user)
-        return Caller(user_token.app, user_token.token, prove(user_token.token, secret), *pools)
+        closed = self._quotas.closed_app(user_token.app)
+        if closed is not None:
+            return closed
+        app, token = self._apps[user_token.app], user_token.token
+        if token is None or user_token.verdict.state is State.INVALID or isinstance(app.secret, CredentialError):
+            return invalid_user_token(user_token.verdict)
+        return Caller(app.name, app.id, token, prove(token, app.secret), user_token.system_user)
 
     def _judge(
         self, app: str, users: Sequence[SystemUserCredentials], *, again: bool = False
     ) -> dict[str, SystemUserToken]:
-        """Judge system users' tokens; ``again``: what is remembered of them counts no more."""
+        """Judge system users' tokens; with ``again`` the remembered facts are not used."""
         app_id, now = self._apps[app].id, self._clock.now()
         tokens = [user.token for user in users if isinstance(user.token, Secret)]
         known = {} if again else remembered(self._known, app_id, tokens, now)
         asked = [Ask(token, urgent=True) for token in tokens if token not in known or not is_young(known[token], now)]
-        told = self.debug(app, asked) if asked else {}
+        answered = self.debug(app, asked) if asked else {}
         user_tokens = {}
         for user in users:
             if isinstance(user.token, CredentialError):
                 user_tokens[user.name] = SystemUserToken(user.name, app, None, unreadable_token(user.token))
             else:
-                found = told.get(user.token) or known.get(user.token) or self._no_room(app)
+                found = answered.get(user.token) or known.get(user.token) or self._quota_used_up(app)
                 if isinstance(found, SourceError) and found.problem.code == "throttled":
                     found = known.get(user.token, found)
                 user_tokens[user.name] = SystemUserToken(
@@ -233,12 +231,12 @@ class GraphSource:
                 )
         return user_tokens
 
-    def _no_room(self, app: str) -> SourceError:
-        until = self._meter.allowance(app_pool(self._apps[app].id)).next_allowed_at
-        return closed("the app", until or self._clock.now(), "app")
+    def _quota_used_up(self, app: str) -> SourceError:
+        until = self._quotas.allowance(QuotaKey(self._apps[app].id)).next_allowed_at
+        return limit_reached("the app", until or self._clock.now(), "app")
 
     def _judge_again(self, user: str) -> Verdict:
-        """Have Meta judge a system user's token again, the first time in a cycle that a read says it may have died."""
+        """Judge a system user's token again, the first time in a cycle that a read suggests that it is invalid."""
         with self._lock:
             user_token = self.user_tokens()[user]
             if user not in self._judged_again and self._user_tokens is not None:
@@ -253,6 +251,6 @@ def _unreadable(error: CredentialError) -> SourceError:
     return SourceError(Problem("app-secret-invalid", str(error), "operator", remedy), scope="app")
 
 
-def _no_way_out(error: CredentialError) -> SourceError:
+def _proxy_unreadable(error: CredentialError) -> SourceError:
     remedy = "Put the proxy's address where graph.proxy points; it is read again in each cycle."
     return SourceError(Problem("graph-unavailable", f"Graph's proxy: {error}", "operator", remedy), scope="graph")

@@ -12,10 +12,10 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
+from sync.core.redact import scrub
 from sync.core.report.events import Event
 from sync.core.secret import Secret
 from sync.ops.process import location_of, silence_libraries
-from sync.ops.redact import scrub
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _FIRST = ("timestamp", "level", "event", "cycle")

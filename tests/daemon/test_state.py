@@ -16,7 +16,7 @@ from sync.config.load import load
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory
 from sync.core.memory.problems import OpenProblem, ProblemKey
-from sync.core.memory.quota import Pool
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
 from sync.core.model import NEVER, GraphErrorFacts, Key
 from sync.core.problems import Problem
@@ -49,7 +49,7 @@ FULL = Memory(
     },
     tried={"rome": NOW},
     overwritten={Key("vault", "meta/pages/rome"): NOW},
-    pools={"app": Pool(used=12.0, told_at=NOW, frozen_until=NOW)},
+    pools={QuotaKey(APP_ID): Pool(used=12.0, reported_at=NOW, frozen_until=NOW)},
     renewals={
         "main": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, problem=Problem("renewal-failed", "No.")),
         "other": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, became="0" * 12, version="8", confirmed=True),
@@ -75,6 +75,17 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     other = state(path)
     assert (other.load(), one.warning, other.warning) == (FULL, "", "")
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_quota_under_an_unknown_key_is_left_out(tmp_path: Path) -> None:
+    """The other quotas and all the rest are used."""
+    path = tmp_path / "state.json"
+    state(path).save(FULL)
+    content = json.loads(path.read_text())
+    content["pools"]["app:1"] = content["pools"][str(QuotaKey(APP_ID))]
+    path.write_text(json.dumps(content))
+    one = state(path)
+    assert (one.load(), one.warning) == (FULL, "")
 
 
 def test_a_file_of_before_renewals_is_taken(tmp_path: Path) -> None:

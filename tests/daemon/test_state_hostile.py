@@ -17,12 +17,12 @@ from sync.core.ask.due import verify_interval
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory, token_id
 from sync.core.memory.problems import OpenProblem, ProblemKey
-from sync.core.memory.quota import Pool, Throttle, app_pool, calls_per_hour
+from sync.core.memory.quota import Pool, QuotaKey, Throttle, calls_per_hour
 from sync.core.memory.renewal import Renewal, RenewalRule
 from sync.core.model import Ask, GraphErrorFacts, Key, SourceError, State, TokenFacts
 from sync.core.problems import Problem
 from sync.core.report.json import as_json
-from sync.graph.meter import Meter
+from sync.graph.quotas import Quotas
 from sync.state import StateFile
 from tests.support.fakes import Stage, StillClock
 from tests.support.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, USER_TOKEN_FINGERPRINT, facts
@@ -35,8 +35,8 @@ CODES = {"code", "subcode", "graph_code", "graph_subcode"}
 """Meta's own numbers, of which nothing is ever computed."""
 NO_ACCESS = Problem("no-access", "No.", graph_code=190, graph_subcode=460, fbtrace_id="trace")
 POOL = Pool(
-    used=60.0, told_at=NOW, ceiling=400.0, measured=True, steady=400.0, base=50.0, counted=3, pressed_from=NOW,
-    pressed_at=NOW, frozen_until=NOW - timedelta(minutes=9), freezes=2, thawed_at=NOW, spent_at=NOW,
+    used=60.0, reported_at=NOW, ceiling=400.0, measured=True, steady=400.0, base=50.0, counted=3, busy_from=NOW,
+    busy_at=NOW, frozen_until=NOW - timedelta(minutes=9), freezes=2, thawed_at=NOW, spent_at=NOW,
 )  # fmt: skip
 FACTS = facts(
     asked_at=NOW - timedelta(hours=1),
@@ -76,7 +76,7 @@ def full(of: Stage) -> Memory:
         lost={"rome": lost, "berlin": replace(lost, alarm=NOW, individually=False)},
         tried={"berlin": NOW},
         overwritten={of.pages[0].targets[0]: NOW},
-        pools={app_pool(APP_ID): POOL},
+        pools={QuotaKey(APP_ID): POOL},
         renewals={
             "main": Renewal(
                 NOW,
@@ -196,7 +196,9 @@ def test_quota_of_nothing_is_not_believed(tmp_path: Path, field: str) -> None:
     """Much is divided by the size of a quota."""
     content = written(tmp_path / "state.json")
     for hostile in (0, 1e-9, 1e-300):
-        memory, warning = loaded(tmp_path / "state.json", put(content, ("pools", app_pool(APP_ID), field), hostile))
+        memory, warning = loaded(
+            tmp_path / "state.json", put(content, ("pools", str(QuotaKey(APP_ID)), field), hostile)
+        )
         assert (memory, "not as it should be" in warning) == (Memory(), True)
 
 
@@ -245,18 +247,18 @@ def _bears(memory: Memory, path: Path, why: object) -> None:
 
 def _asked(pools: Any, clock: StillClock) -> Any:
     """Ask, hear and be throttled on quotas, and give what is known of them then."""
-    kinds: tuple[Throttle, ...] = ("app", "named")
+    kinds: tuple[Throttle, ...] = ("backoff", "stated")
     for kind in kinds:
-        meter = Meter(pools, 0.75, clock)
+        quotas = Quotas(pools, 0.75, clock)
         for name, pool in pools.items():
             assert verify_interval(timedelta(hours=1), tokens=100_000, calls_per_hour=calls_per_hour(pool, 0.05)) * 2
-            meter.closed(name)
-            meter.spend(name, meter.allowance(name).choose([Ask(FETCHED), Ask(FETCHED, urgent=True)]))
-            meter.record_app_usage(name, '{"call_count": 70}', 50)
-            meter.allowance(name)
-            meter.freeze(name, kind, timedelta(minutes=5))
-            meter.record_app_usage(name, "99%", 1)
-    return meter.pools() if pools else pools
+            quotas.frozen_until(name)
+            quotas.record_asks(name, quotas.allowance(name).choose([Ask(FETCHED), Ask(FETCHED, urgent=True)]))
+            quotas.record_app_usage(name, '{"call_count": 70}', 50)
+            quotas.allowance(name)
+            quotas.freeze(name, kind, timedelta(minutes=5))
+            quotas.record_app_usage(name, "99%", 1)
+    return quotas.pools() if pools else pools
 
 
 def test_long_alarm_stays_small() -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from sync.core.memory.quota import Pool, app_pool
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Ask, Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
 from sync.graph.interface import AppCredentials
@@ -30,9 +30,9 @@ def made_up(count: int, *, urgent: bool = False) -> list[Ask]:
     return [Ask(Secret(f"EAA{'u' if urgent else 'o'}{number}"), urgent=urgent) for number in range(count)]
 
 
-def pool_of(stage: Stage, pools: Mapping[str, Pool]) -> Pool:
+def pool_of(stage: Stage, pools: Mapping[QuotaKey, Pool]) -> Pool:
     """Return the app's quota."""
-    return pools[app_pool(stage.world.app.id)]
+    return pools[QuotaKey(stage.world.app.id)]
 
 
 def used(stage: Stage) -> int:
@@ -64,7 +64,7 @@ def test_a_thousand_tokens_take_half_of_a_small_quota_and_no_more() -> None:
 def test_the_next_cycles_go_on_where_the_last_one_stopped() -> None:
     """Within an hour the budget is reached and kept, by the longest waiting first."""
     stage = stage_with_quota(1)
-    left, pools, sums = made_up(1000), dict[str, Pool](), []
+    left, pools, sums = made_up(1000), dict[QuotaKey, Pool](), []
     for _ in range(12):
         source = stage.source(pools=pools)
         told = source.debug("messenger", left)
@@ -84,7 +84,7 @@ def test_repairs_go_on_above_the_budget_up_to_95_per_cent() -> None:
     for _ in range(160):
         stage.world.quotas.app.call(stage.clock.now().timestamp())  # type: ignore[union-attr]
     asks = [*made_up(100, urgent=True), *made_up(100)]
-    source = stage.source(pools={app_pool(stage.world.app.id): Pool(80.0, NOW, ceiling=200.0, measured=True)})
+    source = stage.source(pools={QuotaKey(stage.world.app.id): Pool(80.0, NOW, ceiling=200.0, measured=True)})
     told = source.debug("messenger", asks)
     assert 25 <= len(told) <= 31
     assert set(told) <= {ask.token for ask in asks[:100]}
@@ -153,7 +153,7 @@ def test_a_full_app_lets_pages_be_read_and_system_users_be_known() -> None:
     facts = stage.source().user_tokens()["main"].verdict.facts
     assert facts is not None
     stage.clock.advance(7200)
-    full = {app_pool(stage.world.app.id): Pool(96.0, stage.clock.now(), ceiling=200.0, measured=True)}
+    full = {QuotaKey(stage.world.app.id): Pool(96.0, stage.clock.now(), ceiling=200.0, measured=True)}
     known = {(stage.world.app.id, Secret(stage.world.user.token).fingerprint): facts}
     stage.seen.clear()
     source = stage.source(pools=full, known=known)
@@ -162,7 +162,7 @@ def test_a_full_app_lets_pages_be_read_and_system_users_be_known() -> None:
     assert not any(b"debug_token" in request.content for request in stage.seen)
     unknown = stage.source(pools=full).user_tokens()["main"].verdict
     assert (unknown.state, unknown.problems[0].code) == (State.UNKNOWN, "throttled")
-    assert "It goes on at 14:1" in unknown.problems[0].message
+    assert "Resumes at 14:1" in unknown.problems[0].message
 
 
 def test_retry_after_is_kept() -> None:
@@ -186,7 +186,7 @@ def test_a_throttled_page_waits_for_its_minutes_and_stops_no_other() -> None:
     error = got["main-berlin"]
     assert isinstance(error, SourceError)
     assert (error.problem.code, error.problem.graph_code, error.scope) == ("throttled", 80001, "page")
-    assert "It goes on at 12:3" in error.problem.message
+    assert "Resumes at 12:3" in error.problem.message
     stage.world.faults.clear()
     for minutes, reads in ((25, 4), (10, 5)):
         stage.clock.advance(minutes * 60)
@@ -235,4 +235,4 @@ def test_two_apps_have_two_quotas() -> None:
     source = stage.source(apps=[AppCredentials("other", other.id, Secret(other.secret))])
     assert len(source.debug("messenger", made_up(300))) <= 100
     assert len(source.debug("other", ordinary([Secret(f"EAAx{number}") for number in range(120)]))) == 120
-    assert {app_pool(stage.world.app.id), app_pool(other.id)} <= set(source.pools)
+    assert {QuotaKey(stage.world.app.id), QuotaKey(other.id)} <= set(source.pools)

@@ -386,10 +386,10 @@ def test_a_graph_that_talks_nonsense_is_unavailable(fault: str) -> None:
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (httpx.ConnectError, "Graph cannot be connected to."),
-        (httpx.ReadError, "Graph's connection broke"),
+        (httpx.ConnectError, "The connection to Graph failed."),
+        (httpx.ReadError, "The connection to Graph was closed"),
         (httpx.ConnectTimeout, "Graph did not answer within graph.timeout."),
-        (httpx.RemoteProtocolError, "Graph's answer was not proper HTTP."),
+        (httpx.RemoteProtocolError, "Graph's answer was not valid HTTP."),
     ],
 )
 def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exception], cause: str) -> None:

@@ -76,7 +76,7 @@ def test_secrets_are_shown_as_fingerprints() -> None:
 
     assert TOKEN[:20] not in json.dumps(told)
     assert told["token"] == Secret(TOKEN).fingerprint
-    assert Secret(TOKEN).fingerprint in told["message"]
+    assert Secret(TOKEN).fingerprint in told["error"]
     assert told["cause"] == "ValueError"
     assert told["raw"] == "(bytes)"
 

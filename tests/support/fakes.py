@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sync.core.memory.memory import Memory
-from sync.core.memory.quota import Pool
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import (
     NEVER,
     Absent,
@@ -179,7 +179,7 @@ class GraphInMemory:
         return frozenset()
 
     @property
-    def pools(self) -> Mapping[str, Pool]:
+    def pools(self) -> Mapping[QuotaKey, Pool]:
         """Have no quota."""
         return {}
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote_plus
 
 import httpx
 
-from sync.core.memory.quota import Pool
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Ask, Page, TokenFacts
 from sync.core.payload import PayloadTemplate
 from sync.core.secret import CredentialError, Secret
@@ -24,7 +24,7 @@ from sync.sandbox.world.world import World, make_world
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BASE = "https://graph.example"
-NO_POOLS: Mapping[str, Pool] = {}
+NO_POOLS: Mapping[QuotaKey, Pool] = {}
 NOTHING_KNOWN: Mapping[tuple[str, str], TokenFacts] = {}
 Before = Callable[[httpx.Request], httpx.Response | None]
 
@@ -103,7 +103,7 @@ class Stage:
         apps: Sequence[AppCredentials] = (),
         users: Sequence[SystemUserCredentials] = (),
         workers: int = 4,
-        pools: Mapping[str, Pool] = NO_POOLS,
+        pools: Mapping[QuotaKey, Pool] = NO_POOLS,
         known: Mapping[tuple[str, str], TokenFacts] = NOTHING_KNOWN,
     ) -> GraphSource:
         """Return the source of a new cycle, with the sandbox's credentials unless others are given."""

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sync.core.ask.due import verify_interval
 from sync.core.ask.inputs import Scene
 from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
-from sync.core.memory.quota import Pool, allowance, calls_per_hour, spent, throttled, told
+from sync.core.memory.quota import Pool, allowance, calls_per_hour, freeze, record_asks, record_usage
 from sync.core.model import Ask
 from sync.core.secret import Secret
 from tools.economy.account import APP_ID, START, Account, OnePage
@@ -125,7 +125,7 @@ class Simulation:
             chosen = allowance(self.pool, BUDGET, self.now).choose(left)
             if not chosen:
                 break
-            self.pool = spent(self.pool, chosen, BUDGET, self.now)
+            self.pool = record_asks(self.pool, chosen, BUDGET, self.now)
             if not all(self._call(ask.token, owner[ask.token], answered) for ask in chosen):
                 break
             left = [ask for ask in left if ask.token not in answered]
@@ -135,9 +135,9 @@ class Simulation:
         let_through, used = self.meta.call(self.now)
         hour = int((self.now - START) / HOUR)
         self.tally.per_hour[hour] = self.tally.per_hour.get(hour, 0) + 1
-        self.pool = told(self.pool, used, 1, self.now)
+        self.pool = record_usage(self.pool, used, 1, self.now)
         if not let_through:
-            self.pool = throttled(self.pool, "app", None, self.now, self._random.random())
+            self.pool = freeze(self.pool, "backoff", None, self.now, self._random.random())
             self._count_throttle()
             return False
         self._row = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
-from sync.ops.redact import scrub, without_tokens
+from sync.core.redact import scrub, without_tokens
 
 if TYPE_CHECKING:
     from rich.console import Console

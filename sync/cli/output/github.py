@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sync.config.errors import ConfigErrors
-from sync.ops.redact import scrub
+from sync.core.redact import scrub
 
 
 def errors(wrong: ConfigErrors) -> Iterator[str]:

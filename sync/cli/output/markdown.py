@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sync.cli.output import table
+from sync.core.redact import scrub
 from sync.core.report.report import Report
-from sync.ops.redact import scrub
 
 _ROOM = 50_000
 """So many characters the lines may take: a comment on GitHub holds 65,536 (its API, read 2026-11-25)."""

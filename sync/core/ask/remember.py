@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sync.core.ask.inputs import Scene
 from sync.core.memory import access
 from sync.core.memory.memory import Judged, Memory, TokenId, token_id
-from sync.core.memory.quota import Pool
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Fetched, Key, Page, Probe, SourceError, State, StoreError, SystemUserToken, TokenFacts
 from sync.core.secret import Secret
@@ -34,7 +34,7 @@ class Lesson:
     individually: frozenset[str]
     skipped: frozenset[str]
     overwritten: Collection[Key]
-    pools: Mapping[str, Pool]
+    pools: Mapping[QuotaKey, Pool]
     started_at: datetime
     whole: bool = True
     renewals: Mapping[str, Renewal] = field(default_factory=dict)

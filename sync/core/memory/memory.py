@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sync.core.memory.access import Lost
 from sync.core.memory.problems import OpenProblem, ProblemKey
-from sync.core.memory.quota import Pool
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key, Probe, TokenFacts
 from sync.core.secret import Secret
@@ -57,7 +57,7 @@ class Memory:
     lost: Mapping[str, Lost] = field(default_factory=dict)
     tried: Mapping[str, datetime] = field(default_factory=dict)
     overwritten: Mapping[Key, datetime] = field(default_factory=dict)
-    pools: Mapping[str, Pool] = field(default_factory=dict)
+    pools: Mapping[QuotaKey, Pool] = field(default_factory=dict)
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
     ending: Mapping[str, int] = field(default_factory=dict)
     short_lists: Mapping[str, datetime] = field(default_factory=dict)

@@ -1,7 +1,8 @@
-"""How much may be asked of Meta: one value for each of its quotas, told by its answers, and the pace that follows.
+"""How much may be asked of Meta: one value for each of its quotas, learnt from its answers, and the pace that follows.
 
-Meta tells what is used in whole percent of a rolling hour, without saying of how many calls; and near nothing it tells
-nothing (Graph's rate limits, read 2026-11-24). Throttled calls count too, so nothing is asked while a quota is closed.
+Meta reports use in whole percent of a rolling hour, without the number of calls behind it, and reports nothing while use
+is close to zero (Graph's rate limits, read 2026-11-24). Throttled calls count too, so nothing is asked while a quota is
+closed.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Self, get_args
 
 from sync.core.model import Ask
 
 WINDOW = timedelta(hours=1)
 LEAST_CEILING = 200.0
-"""Calls an hour that Meta allows an app with a single user; what is counted on until its answers teach another number."""
+"""Calls an hour that Meta allows an app with a single user; assumed until its answers show another number."""
 FULL_SPEED = 50.0
-"""Per cent of use below which nothing is spread over time."""
+"""Percent of use below which nothing is spread over time."""
 FULL = 95.0
-"""Per cent of use from which on nothing is asked at all."""
+"""Percent of use from which nothing is asked at all."""
 BATCH = 50
 
 _FRESH = timedelta(minutes=1)
@@ -33,30 +34,56 @@ _FEW = 10
 _LEAST_RISE = 2.0
 _DOUBTFUL_RISE = 5.0
 _CUT_OFF = 0.5
-"""Whole percent are cut off: on average so much more is used."""
+"""Meta cuts off to whole percent, so on average so much more is used than it reports."""
+
+QuotaKind = Literal["app", "system_user", "page"]
+_KINDS: tuple[QuotaKind, ...] = get_args(QuotaKind)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaKey:
+    """Which of Meta's quotas: an app's own, or the one that the app has for one system user or one Page.
+
+    ``name`` is the system user's name or the Page's id; it is empty for an app's own quota.
+    """
+
+    app_id: str
+    kind: QuotaKind = "app"
+    name: str = ""
+
+    def __str__(self) -> str:
+        """Return the form that the state file has: ``APP_ID/KIND`` or ``APP_ID/KIND/NAME``."""
+        return "/".join((self.app_id, self.kind, *([self.name] if self.name else [])))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read the form that ``str`` writes; None for any other text."""
+        app_id, kind, name = [*text.split("/", 2), "", ""][:3]
+        known = next((one for one in _KINDS if one == kind), None)
+        return None if not app_id or known is None or bool(name) is (known == "app") else cls(app_id, known, name)
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One quota, as Graph told of it last.
+    """One quota, as Graph reported it last.
 
-    ``used``: percent, None where nothing was ever told. ``ceiling``: calls an hour, None while that is not known;
-    ``measured`` says that a rise was seen, and not only that many calls made none; ``steady`` follows it in large steps, so
-    that what is planned on it does not change with each of Meta's answers. ``base`` and ``counted``: what was used
-    when the calls since were begun to be counted. ``pressed_from`` and ``pressed_at`` say
-    since when, and when last, half or more was used. ``frozen_until``: nothing is asked before; ``freezes`` of them came in
-    a row, and the last one ended with an answer at ``thawed_at``; what was let through since is spent until ``spent_at``.
+    ``used``: percent, None while Graph never reported any; ``reported_at``: when it did. ``ceiling``: calls an hour, None
+    while unknown. ``measured``: a rise was seen, so the ceiling is more than a guess from many calls without a rise.
+    ``steady`` follows the ceiling in large steps, so that a plan made on it does not change with each answer.
+    ``base``: percent used when counting began; ``counted``: calls since. ``busy_from`` and ``busy_at``: since when, and when
+    last, half or more was used. ``frozen_until``: nothing is asked before. ``freezes``: how many came in a row.
+    ``thawed_at``: when the first answer ended the last freeze. ``spent_at``: up to when the reduced rate after it is used up.
     """
 
     used: float | None = None
-    told_at: datetime | None = None
+    reported_at: datetime | None = None
     ceiling: float | None = None
     measured: bool = False
     steady: float = LEAST_CEILING
     base: float | None = None
     counted: int = 0
-    pressed_from: datetime | None = None
-    pressed_at: datetime | None = None
+    busy_from: datetime | None = None
+    busy_at: datetime | None = None
     frozen_until: datetime | None = None
     freezes: int = 0
     thawed_at: datetime | None = None
@@ -65,10 +92,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What may be asked before Meta's next word: None for as many as there are.
+    """What may be asked before Meta's next report: None means no limit.
 
-    ``at_once`` is how many may go before its word is looked at, as many as that side by side. ``next_allowed_at``: when
-    ordinary calls go on where there are none now.
+    ``at_once``: how many may be sent, side by side, before the report is read again. ``next_allowed_at``: when ordinary calls
+    resume, where there are none now.
     """
 
     ordinary: int | None
@@ -77,7 +104,7 @@ class Allowance:
     next_allowed_at: datetime | None = None
 
     def choose(self, asks: Sequence[Ask]) -> list[Ask]:
-        """Take as many as may go now, in their order; what is urgent may go where ordinary ones may not."""
+        """Return as many as may be sent now, in their order; urgent ones may be sent where ordinary ones may not."""
         chosen: list[Ask] = []
         for ask in asks:
             if len(chosen) == self.at_once:
@@ -88,13 +115,8 @@ class Allowance:
         return chosen
 
 
-Throttle = Literal["app", "named"]
-"""Who says how long to wait: nobody, so that an hour and its doubles are ours to choose, or Meta's own minutes."""
-
-
-def app_pool(app_id: str) -> str:
-    """Return the quota of an app, which ``debug_token`` is asked on."""
-    return f"app:{app_id}"
+Throttle = Literal["backoff", "stated"]
+"""How long a freeze lasts: an hour, doubled while freezes come in a row, or the time that Meta stated."""
 
 
 def calls_per_hour(pool: Pool | None, budget: float) -> float:
@@ -102,47 +124,47 @@ def calls_per_hour(pool: Pool | None, budget: float) -> float:
     return (LEAST_CEILING if pool is None else pool.steady) * budget
 
 
-def told(pool: Pool, used: float | None, calls: int, now: datetime) -> Pool:
-    """Record the answer to ``calls`` calls; ``used`` None where it told nothing, which is not to say that nothing is used.
+def record_usage(pool: Pool, used: float | None, calls: int, now: datetime) -> Pool:
+    """Record the answer to ``calls`` calls; ``used`` is None where it reported nothing, which does not mean zero.
 
-    An answer that was not throttled ends a freeze, and after an hour more that freeze is forgotten.
+    An answer that was not throttled ends a freeze. The freeze is forgotten an hour later.
     """
     pool = _thawed(pool, now)
     if used is None:
         return replace(pool, counted=pool.counted + calls)
     if pool.used is not None and used < pool.used and _age(pool, now) <= _FRESH:
-        # An earlier answer that came later: side by side they overtake each other.
+        # Answers to requests that run side by side overtake each other: this one is older than the last.
         return replace(pool, counted=pool.counted + calls)
     learnt = _learnt(pool, used, calls, now)
     if used >= FULL_SPEED:
-        learnt = replace(learnt, pressed_from=_pressed_from(pool, now) or now, pressed_at=now)
-    return replace(learnt, used=used, told_at=now)
+        learnt = replace(learnt, busy_from=_busy_from(pool, now) or now, busy_at=now)
+    return replace(learnt, used=used, reported_at=now)
 
 
-def spent(pool: Pool, asks: Sequence[Ask], budget: float, now: datetime) -> Pool:
-    """Take down what goes out now, which in the hour after a freeze uses up what is let through."""
+def record_asks(pool: Pool, asks: Sequence[Ask], budget: float, now: datetime) -> Pool:
+    """Record what is sent now; in the hour after a freeze it uses up the reduced rate."""
     since = _slowed_since(pool, now)
     if since is not None:
         return replace(pool, spent_at=since + len(asks) * WINDOW / _slow_rate(pool, budget))
     return pool
 
 
-def throttled(pool: Pool, kind: Throttle, wait: timedelta | None, now: datetime, jitter: float) -> Pool:
-    """Close a quota until Meta's time has come. ``wait`` is what Meta named; ``jitter`` between 0 and 1 adds up to a tenth.
+def freeze(pool: Pool, kind: Throttle, wait: timedelta | None, now: datetime, jitter: float) -> Pool:
+    """Close a quota for a time. ``wait`` is what Meta stated; ``jitter`` between 0 and 1 adds up to a tenth.
 
-    Several answers that were throttled at the same time are one freeze.
+    Several throttled answers at the same time are one freeze.
     """
     if _is_frozen(pool, now):
         return pool
-    if kind == "app":
-        named = min(_APP_FREEZE * 2 ** min(pool.freezes, 8), _LONGEST_APP_FREEZE)
-        wait = max(named, wait or timedelta(0))
+    if kind == "backoff":
+        doubled = min(_APP_FREEZE * 2 ** min(pool.freezes, 8), _LONGEST_APP_FREEZE)
+        wait = max(doubled, wait or timedelta(0))
     wait = min(max(wait or timedelta(0), _SHORTEST), _LONGEST)
     until = now + min(wait * (1 + _JITTER * jitter), _LONGEST)
     return replace(
         pool,
         used=100.0,
-        told_at=now,
+        reported_at=now,
         base=None,
         counted=0,
         frozen_until=until,
@@ -157,15 +179,15 @@ def frozen_until(pool: Pool | None, now: datetime) -> datetime | None:
 
 
 def is_worth_keeping(pool: Pool, now: datetime) -> bool:
-    """Check whether what is known of a quota of a Page or a system user still matters: it is closed, or was of late."""
+    """Check whether the quota of a Page or a system user is still to be remembered: it is closed, or was until recently."""
     return pool.frozen_until is not None and now - pool.frozen_until < 2 * WINDOW
 
 
 def allowance(pool: Pool, budget: float, now: datetime) -> Allowance:
-    """Return what may be asked now. ``budget`` is a share, as 0.75.
+    """Return what may be asked now. ``budget`` is a share, such as 0.75.
 
-    Below half of the quota nothing is held back, up to the budget what is left is spread over the rest of the hour, above
-    it only what is urgent goes, and from 95 percent on nothing.
+    Below half of the quota nothing is held back. Up to the budget the rest is spread over the hour. Above the budget only
+    urgent calls are sent, and from 95 percent none.
     """
     closed = frozen_until(pool, now)
     if closed is not None:
@@ -183,10 +205,11 @@ def _by_use(pool: Pool, budget: float, now: datetime) -> Allowance:
         return Allowance(None, None, BATCH)
     used = pool.used * (1 - age / WINDOW)
     if pool.used >= FULL and used >= budget:
-        return Allowance(0, 0, 0, _falls_to(budget, pool.used, pool.told_at))
+        return Allowance(0, 0, 0, _falls_to(budget, pool.used, pool.reported_at))
     ordinary = _level(pool, budget, now) - used
-    # What was told some time ago may still be so: all calls of a minute leave Meta's count together, an hour later.
-    # And what is known of the quota's size may be wrong: half of the room goes, then the next word is looked at.
+    # An old report may still hold: all calls of a minute leave Meta's count together, an hour later. And the quota may be
+    # smaller than was learnt: without the learnt size, one that shrank to a fifth was refused four times (tools.economy).
+    # So half of the known capacity is sent, then the next report is read.
     most = _calls(pool, budget - pool.used) // 2
     urgent = _calls(pool, FULL - used)
     at_once = max(most, 1) if age > _FRESH else max(urgent // 2, min(urgent, _FEW))
@@ -194,25 +217,25 @@ def _by_use(pool: Pool, budget: float, now: datetime) -> Allowance:
         at_once = min(at_once, BATCH)
     unlimited = pool.ceiling is None and used < FULL_SPEED
     allowed = None if unlimited else _calls(pool, ordinary)
-    continuous = None if allowed != 0 else _goes_on(pool, budget, used, now)
-    return Allowance(allowed, urgent, at_once, continuous)
+    resumes = None if allowed != 0 else _resumes_at(pool, budget, used, now)
+    return Allowance(allowed, urgent, at_once, resumes)
 
 
-def _goes_on(pool: Pool, budget: float, used: float, now: datetime) -> datetime | None:
+def _resumes_at(pool: Pool, budget: float, used: float, now: datetime) -> datetime | None:
     """Return when the next ordinary call is due: when enough has left Meta's count, or the level has risen."""
-    falls = _falls_to(budget, pool.used or 0.0, pool.told_at)
-    begun, one_more = _pressed_from(pool, now), used + 100 / (pool.ceiling or LEAST_CEILING)
+    falls = _falls_to(budget, pool.used or 0.0, pool.reported_at)
+    begun, one_more = _busy_from(pool, now), used + 100 / (pool.ceiling or LEAST_CEILING)
     if begun is None or one_more > budget:
         return falls
     return max(begun + WINDOW * (one_more - FULL_SPEED) / (budget - FULL_SPEED), now)
 
 
-def _falls_to(level: float, used: float, told_at: datetime | None) -> datetime | None:
-    return None if told_at is None else told_at + WINDOW * max(0.0, 1 - level / max(used, 1.0))
+def _falls_to(level: float, used: float, reported_at: datetime | None) -> datetime | None:
+    return None if reported_at is None else reported_at + WINDOW * max(0.0, 1 - level / max(used, 1.0))
 
 
 def _slowed_since(pool: Pool, now: datetime) -> datetime | None:
-    """Return since when calls are saved up in the hour after a freeze; None outside of it."""
+    """Return since when unused calls add up in the hour after a freeze; None outside of it."""
     if pool.thawed_at is None or not _lasts(pool.thawed_at, now):
         return None
     return max(pool.thawed_at, pool.spent_at or pool.thawed_at)
@@ -223,39 +246,39 @@ def _slow_rate(pool: Pool, budget: float) -> float:
 
 
 def _slowed(allowed: Allowance, since: datetime, rate: float, now: datetime) -> Allowance:
-    """Let through a quarter of the rate."""
+    """Return an allowance limited to a quarter of the usual rate."""
     most = max(int(rate * ((now - since) / WINDOW)), 0)
     ordinary = most if allowed.ordinary is None else min(allowed.ordinary, most)
     urgent = most if allowed.urgent is None else min(allowed.urgent, most)
-    continuous = None if ordinary else max(allowed.next_allowed_at or now, since + WINDOW / rate)
-    return Allowance(ordinary, urgent, min(allowed.at_once, BATCH), continuous)
+    resumes = None if ordinary else max(allowed.next_allowed_at or now, since + WINDOW / rate)
+    return Allowance(ordinary, urgent, min(allowed.at_once, BATCH), resumes)
 
 
-def _calls(pool: Pool, per_cent: float) -> int:
-    return max(int(per_cent / 100 * (pool.ceiling or LEAST_CEILING)), 0)
+def _calls(pool: Pool, percent: float) -> int:
+    return max(int(percent / 100 * (pool.ceiling or LEAST_CEILING)), 0)
 
 
 def _level(pool: Pool, budget: float, now: datetime) -> float:
-    """Return the percent up to which ordinary calls go: half, and what is left up to the budget spread over an hour.
+    """Return the percent up to which ordinary calls are sent: half, and the rest up to the budget spread over an hour.
 
-    After that hour it stays at the budget as long as there is so much to ask: what leaves Meta's count may be used again.
+    After that hour it stays at the budget while there is so much to ask: what leaves Meta's count may be used again.
     """
-    begun = _pressed_from(pool, now)
+    begun = _busy_from(pool, now)
     if begun is None or budget <= FULL_SPEED:
         return min(FULL_SPEED, budget)
     return FULL_SPEED + (budget - FULL_SPEED) * min(max((now - begun) / WINDOW, 0.0), 1.0)
 
 
-def _pressed_from(pool: Pool, now: datetime) -> datetime | None:
-    """Return since when half of the quota or more has been used again and again; None where that is an hour ago."""
-    return pool.pressed_from if pool.pressed_at is not None and now - pool.pressed_at <= WINDOW else None
+def _busy_from(pool: Pool, now: datetime) -> datetime | None:
+    """Return since when half of the quota or more has been in use; None where that ended an hour ago or more."""
+    return pool.busy_from if pool.busy_at is not None and now - pool.busy_at <= WINDOW else None
 
 
 def _learnt(pool: Pool, used: float, calls: int, now: datetime) -> Pool:
-    """Learn the quota's size from what ``calls`` calls made of it: so many for so many percent.
+    """Learn the quota's size from what ``calls`` calls added to it: so many calls for so many percent.
 
-    Only within a minute of the word before: later, calls have left the count that nobody tells us of. A small rise may be
-    half a percent more or less, so it counts for less; and so much more may have been used when the counting began.
+    Only within a minute of the report before: later, calls have left the count, and nothing reports that. A small rise may
+    be off by half a percent, so it counts for less; and up to that much more may have been used when counting began.
     """
     counted = pool.counted + calls
     if pool.base is None or _age(pool, now) > _FRESH or used < pool.base - _CUT_OFF:
@@ -269,8 +292,7 @@ def _learnt(pool: Pool, used: float, calls: int, now: datetime) -> Pool:
         return replace(pool, base=used, counted=0, ceiling=ceiling, measured=True, steady=steady)
     if pool.measured:
         return replace(pool, counted=counted)
-    min_changes = 100 * counted / _LEAST_RISE
-    known = max(pool.ceiling or 0.0, min_changes)
+    known = max(pool.ceiling or 0.0, 100 * counted / _LEAST_RISE)
     return replace(pool, counted=counted, ceiling=known if known > LEAST_CEILING else pool.ceiling)
 
 
@@ -285,7 +307,7 @@ def _thawed(pool: Pool, now: datetime) -> Pool:
 
 
 def _is_frozen(pool: Pool, now: datetime) -> bool:
-    """Check whether a freeze lasts; an end that lies further off than any freeze is that of a clock that was set back."""
+    """Check whether a freeze lasts; an end further off than any freeze was set before the clock was set back."""
     return pool.frozen_until is not None and now < pool.frozen_until <= now + _LONGEST
 
 
@@ -295,4 +317,4 @@ def _lasts(begun: datetime, now: datetime) -> bool:
 
 
 def _age(pool: Pool, now: datetime) -> timedelta:
-    return max(now - pool.told_at, timedelta(0)) if pool.told_at is not None else WINDOW
+    return max(now - pool.reported_at, timedelta(0)) if pool.reported_at is not None else WINDOW

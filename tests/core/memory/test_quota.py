@@ -14,14 +14,14 @@ from sync.core.memory.quota import (
     LEAST_CEILING,
     Allowance,
     Pool,
+    QuotaKey,
     allowance,
-    app_pool,
     calls_per_hour,
+    freeze,
     frozen_until,
     is_worth_keeping,
-    spent,
-    throttled,
-    told,
+    record_asks,
+    record_usage,
 )
 from sync.core.model import Ask
 from sync.core.secret import Secret
@@ -69,16 +69,16 @@ def test_below_half_ordinary_calls_go_up_to_half_at_once(used: float) -> None:
 
 def test_what_is_left_up_to_the_budget_is_spread_over_an_hour() -> None:
     """A quarter of it after a quarter of an hour, all of it after the hour."""
-    half = told(pool(49.0), 50.0, 0, NOW)
-    levels = [at(replace(half, told_at=NOW + n * 15 * MINUTE), NOW + n * 15 * MINUTE).ordinary for n in range(5)]
+    half = record_usage(pool(49.0), 50.0, 0, NOW)
+    levels = [at(replace(half, reported_at=NOW + n * 15 * MINUTE), NOW + n * 15 * MINUTE).ordinary for n in range(5)]
     assert levels == [0, 12, 25, 37, 50]
 
 
 def test_after_that_hour_what_leaves_metas_count_is_used_again() -> None:
     """As long as half or more was in use within the last hour the level stays at the budget."""
-    pressed = pool(60.0, pressed_from=NOW - 2 * HOUR, pressed_at=NOW - 15 * MINUTE)
+    pressed = pool(60.0, busy_from=NOW - 2 * HOUR, busy_at=NOW - 15 * MINUTE)
     assert at(pressed).ordinary == 30
-    calm = pool(60.0, pressed_from=NOW - 3 * HOUR, pressed_at=NOW - 61 * MINUTE)
+    calm = pool(60.0, busy_from=NOW - 3 * HOUR, busy_at=NOW - 61 * MINUTE)
     assert at(calm).ordinary == 0
 
 
@@ -121,7 +121,7 @@ def test_no_more_than_half_of_the_room_goes_before_the_next_look() -> None:
 @pytest.mark.parametrize(("first", "last", "calls"), [(10, 35, 50), (0, 25, 50), (10, 12, 50), (40, 90, 10_000)])
 def test_the_size_of_a_quota_is_learnt_from_a_rise(first: float, last: float, calls: int) -> None:
     """So many calls for so many percent; a larger rise moves what was believed further."""
-    found = told(told(Pool(), first, 1, NOW), last, calls, NOW + MINUTE / 2)
+    found = record_usage(record_usage(Pool(), first, 1, NOW), last, calls, NOW + MINUTE / 2)
     truth = 100 * calls / (last - first)
     assert found.measured
     assert found.ceiling is not None
@@ -134,52 +134,52 @@ def test_single_calls_teach_the_size_in_the_end() -> None:
     """The headers of a batch's items tell of each call, cut off to whole percent."""
     found, made = Pool(), 0
     for made in range(1, 101):
-        found = told(found, float(made * 100 // 400), 1, NOW)
+        found = record_usage(found, float(made * 100 // 400), 1, NOW)
     assert found.ceiling is not None
     assert 360 < found.ceiling < 440
 
 
 def test_a_rise_over_more_than_a_minute_teaches_nothing() -> None:
     """Calls that left the count meanwhile are told by nobody."""
-    found = told(told(Pool(), 10.0, 1, NOW), 40.0, 500, NOW + 2 * MINUTE)
+    found = record_usage(record_usage(Pool(), 10.0, 1, NOW), 40.0, 500, NOW + 2 * MINUTE)
     assert (found.ceiling, found.measured, found.used) == (None, False, 40.0)
 
 
 def test_many_calls_without_a_rise_say_that_the_quota_is_large() -> None:
     """Then many batches go side by side."""
-    found = told(told(Pool(), 1.0, 1, NOW), 1.0, 50, NOW)
+    found = record_usage(record_usage(Pool(), 1.0, 1, NOW), 1.0, 50, NOW)
     assert (found.ceiling, found.measured) == (2500.0, False)
     assert at(found).at_once > 1000
 
 
 def test_a_measured_size_counts_more_than_a_guess() -> None:
     """The first rise brings a large guess down at once where it is large."""
-    found = told(told(told(Pool(), 1.0, 1, NOW), 1.0, 50, NOW), 40.0, 78, NOW)
+    found = record_usage(record_usage(record_usage(Pool(), 1.0, 1, NOW), 1.0, 50, NOW), 40.0, 78, NOW)
     assert found.ceiling is not None
     assert found.ceiling < 1200
 
 
 def test_an_answer_that_was_overtaken_lowers_nothing() -> None:
     """Side by side an earlier word may come later."""
-    found = told(told(pool(10.0), 40.0, 50, NOW), 30.0, 50, NOW)
+    found = record_usage(record_usage(pool(10.0), 40.0, 50, NOW), 30.0, 50, NOW)
     assert found.used == 40.0
-    assert told(found, 30.0, 1, NOW + 2 * MINUTE).used == 30.0
+    assert record_usage(found, 30.0, 1, NOW + 2 * MINUTE).used == 30.0
 
 
 def test_no_header_is_not_nothing() -> None:
     """The last word stays."""
-    found = told(pool(80.0, ago=MINUTE), None, 5, NOW)
-    assert (found.used, found.told_at, found.counted) == (80.0, NOW - MINUTE, 5)
+    found = record_usage(pool(80.0, ago=MINUTE), None, 5, NOW)
+    assert (found.used, found.reported_at, found.counted) == (80.0, NOW - MINUTE, 5)
 
 
 def test_what_is_planned_on_the_size_does_not_follow_each_answer() -> None:
     """It changes where the size is off by more than a seventh."""
     assert calls_per_hour(None, BUDGET) == calls_per_hour(Pool(), BUDGET) == 150
-    near = told(told(Pool(), 0.0, 1, NOW), 27.0, 50, NOW)
+    near = record_usage(record_usage(Pool(), 0.0, 1, NOW), 27.0, 50, NOW)
     assert near.ceiling is not None
     assert near.ceiling != LEAST_CEILING
     assert calls_per_hour(near, BUDGET) == 150
-    far = told(told(Pool(), 0.0, 1, NOW), 50.0, 1000, NOW)
+    far = record_usage(record_usage(Pool(), 0.0, 1, NOW), 50.0, 1000, NOW)
     assert far.ceiling is not None
     assert calls_per_hour(far, BUDGET) == far.ceiling * BUDGET
 
@@ -188,7 +188,7 @@ def test_what_is_planned_on_the_size_does_not_follow_each_answer() -> None:
 @pytest.mark.parametrize("jitter", [0.0, 1.0])
 def test_a_throttled_app_waits_an_hour_then_twice_as_long_up_to_four(freezes: int, jitter: float) -> None:
     """A tenth of jitter at most comes to it."""
-    found = throttled(Pool(freezes=freezes), "app", None, NOW, jitter)
+    found = freeze(Pool(freezes=freezes), "backoff", None, NOW, jitter)
     hours = min(2**freezes, 4) * (1 + jitter / 10)
     assert frozen_until(found, NOW) == NOW + timedelta(hours=hours)
     assert at(found) == Allowance(0, 0, 0, found.frozen_until)
@@ -200,51 +200,51 @@ def test_a_throttled_app_waits_an_hour_then_twice_as_long_up_to_four(freezes: in
 def test_the_time_that_meta_names_is_kept(minutes: int | None, waits: int) -> None:
     """Nothing named means five minutes, and no freeze is longer than a day."""
     wait = timedelta(minutes=minutes) if minutes is not None else None
-    assert throttled(Pool(), "named", wait, NOW, 0.0).frozen_until == NOW + waits * MINUTE
-    assert throttled(Pool(), "named", wait, NOW, 1.0).frozen_until == NOW + min(waits * 1.1, 1440) * MINUTE
+    assert freeze(Pool(), "stated", wait, NOW, 0.0).frozen_until == NOW + waits * MINUTE
+    assert freeze(Pool(), "stated", wait, NOW, 1.0).frozen_until == NOW + min(waits * 1.1, 1440) * MINUTE
 
 
 def test_several_refusals_at_once_are_one_freeze() -> None:
     """Batches side by side are refused together."""
-    once = throttled(Pool(), "app", None, NOW, 0.0)
-    assert throttled(once, "app", None, NOW + MINUTE, 0.0) == once
+    once = freeze(Pool(), "backoff", None, NOW, 0.0)
+    assert freeze(once, "backoff", None, NOW + MINUTE, 0.0) == once
 
 
 def test_a_freeze_is_left_by_one_call_and_then_a_quarter_of_the_rate() -> None:
     """For an hour, urgent calls too; after it the freeze is forgotten."""
-    frozen = throttled(pool(30.0), "app", None, NOW, 0.0)
+    frozen = freeze(pool(30.0), "backoff", None, NOW, 0.0)
     then = NOW + HOUR
     assert at(frozen, then) == Allowance(1, 1, 1)
-    thawed = told(frozen, 2.0, 1, then)
+    thawed = record_usage(frozen, 2.0, 1, then)
     assert (at(thawed, then).ordinary, at(thawed, then).urgent) == (0, 0)
     later = at(thawed, then + 20 * MINUTE)
     assert (later.ordinary, later.urgent) == (12, 12)
-    after = spent(thawed, asks(6), BUDGET, then + 20 * MINUTE)
+    after = record_asks(thawed, asks(6), BUDGET, then + 20 * MINUTE)
     assert at(after, then + 20 * MINUTE).ordinary == 6
-    over = told(after, 2.0, 1, then + HOUR)
+    over = record_usage(after, 2.0, 1, then + HOUR)
     assert (over.frozen_until, over.freezes) == (None, 0)
     assert at(over, then + HOUR).ordinary == 96
 
 
 def test_a_refusal_while_thawing_is_a_longer_freeze() -> None:
     """Twice in a row is answered by twice the time."""
-    frozen = throttled(pool(30.0), "app", None, NOW, 0.0)
-    again = throttled(frozen, "app", None, NOW + HOUR, 0.0)
+    frozen = freeze(pool(30.0), "backoff", None, NOW, 0.0)
+    again = freeze(frozen, "backoff", None, NOW + HOUR, 0.0)
     assert again.frozen_until == NOW + 3 * HOUR
-    thawed = told(frozen, 2.0, 1, NOW + HOUR)
-    assert throttled(thawed, "app", None, NOW + HOUR + MINUTE, 0.0).freezes == 2
+    thawed = record_usage(frozen, 2.0, 1, NOW + HOUR)
+    assert freeze(thawed, "backoff", None, NOW + HOUR + MINUTE, 0.0).freezes == 2
 
 
 def test_a_clock_that_is_set_back_freezes_nothing_for_days() -> None:
     """An end further off than any freeze counts no more; a word from the future counts as made now."""
-    frozen = throttled(Pool(), "app", None, NOW, 0.0)
+    frozen = freeze(Pool(), "backoff", None, NOW, 0.0)
     assert frozen_until(frozen, NOW - timedelta(days=3)) is None
     assert at(pool(80.0), NOW - timedelta(days=3)).ordinary == 0
 
 
 def test_closed_quotas_are_kept_while_they_matter() -> None:
     """A Page's quota is forgotten two hours after it opened, and one that was never closed is not kept at all."""
-    frozen = throttled(Pool(), "named", 10 * MINUTE, NOW, 0.0)
+    frozen = freeze(Pool(), "stated", 10 * MINUTE, NOW, 0.0)
     assert is_worth_keeping(frozen, NOW + HOUR)
     assert not is_worth_keeping(frozen, NOW + 3 * HOUR)
     assert not is_worth_keeping(Pool(), NOW)
@@ -260,9 +260,25 @@ def test_what_is_chosen_keeps_its_order_and_passes_over_what_must_wait() -> None
     assert Allowance(0, 2, 50).choose(wanted[3:]) == []
 
 
-def test_an_apps_quota_has_a_name() -> None:
-    """The next cycle finds it by the app's id."""
-    assert app_pool("123") == "app:123"
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (QuotaKey("123"), "123/app"),
+        (QuotaKey("123", "system_user", "main"), "123/system_user/main"),
+        (QuotaKey("123", "system_user", "a/b"), "123/system_user/a/b"),
+        (QuotaKey("123", "page", "456"), "123/page/456"),
+    ],
+)
+def test_the_key_of_a_quota_has_a_text_form(key: QuotaKey, text: str) -> None:
+    """The state file holds the text, and the next process finds the quota by it."""
+    assert str(key) == text
+    assert QuotaKey.parse(text) == key
+
+
+@pytest.mark.parametrize("text", ["", "123", "/app", "123/app/x", "123/page", "123/page/", "123/other/x", "app:123"])
+def test_another_text_is_no_key(text: str) -> None:
+    """A key that this version does not write is not used."""
+    assert QuotaKey.parse(text) is None
 
 
 @settings(deadline=None, max_examples=200)
@@ -276,9 +292,9 @@ def test_whatever_meta_says_there_is_an_answer(said: list[tuple[int, str, int]],
     for seconds, kind, number in said:
         now += timedelta(seconds=seconds)
         found = {
-            "told": lambda: told(found, float(number), number, now),  # noqa: B023 - called at once
-            "silent": lambda: told(found, None, number, now),  # noqa: B023 - called at once
-            "throttle": lambda: throttled(found, "app", None, now, 0.5),  # noqa: B023 - called at once
+            "told": lambda: record_usage(found, float(number), number, now),  # noqa: B023 - called at once
+            "silent": lambda: record_usage(found, None, number, now),  # noqa: B023 - called at once
+            "throttle": lambda: freeze(found, "backoff", None, now, 0.5),  # noqa: B023 - called at once
         }[kind]()
         allowed = allowance(found, budget, now)
         assert allowed.at_once >= 0
@@ -286,4 +302,4 @@ def test_whatever_meta_says_there_is_an_answer(said: list[tuple[int, str, int]],
             assert most is None or most >= 0
         if allowed.urgent is not None and allowed.urgent == 0:
             assert allowed.ordinary == 0 or allowed.at_once == 0
-        found = spent(found, allowed.choose(asks(60, urgent=2)), budget, now)
+        found = record_asks(found, allowed.choose(asks(60, urgent=2)), budget, now)

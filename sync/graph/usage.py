@@ -1,7 +1,7 @@
-"""What Graph's headers say of its quotas, in whatever form they come; what cannot be read says nothing.
+"""Read Graph's usage headers, whatever their form; a header that cannot be read reports nothing.
 
 Seen and documented until 2026-11-24: whole percent under known names, a bare ``"17%"``, other names on sister APIs,
-broken JSON, and no header at all near nothing.
+broken JSON, and no header at all near zero.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 from sync.graph.answers import NotJson, read_json, whole
 
 APP, BUSINESS = "x-app-usage", "x-business-use-case-usage"
-"""The headers' names: of the app's own quota, and of those of Pages and businesses."""
+"""The names of the headers: of the app's own quota, and of the quotas of Pages and businesses."""
 
 _LONGEST = 20_000
 _MOST = 1000.0
-_PER_CENT = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,4})?)\s?%?")
+_PERCENT = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,4})?)\s?%?")
 _COUNTS = ("call_count", "total_cputime", "total_time", "call_volume", "cpu_time")
 
 
-class Quota(NamedTuple):
-    """One quota of the business header: whose it is, of which type, percent used, and minutes until it opens again."""
+class BusinessUsage(NamedTuple):
+    """One entry of the business header: whose quota, its type, the percent used, and minutes until it opens again."""
 
     id: str
     type: str
@@ -32,15 +32,15 @@ class Quota(NamedTuple):
 
 
 def app_usage(text: str | None) -> float | None:
-    """Read the percent that an app has used, the largest of its counts; None where none can be read."""
+    """Return the percent that an app has used, the largest of its counts; None where none can be read."""
     value = _value(text)
     if isinstance(value, dict):
         return _largest(value)
     return _number(value)
 
 
-def business_usage(text: str | None) -> Iterator[Quota]:
-    """Read the quotas of Pages and businesses that are told of; ``minutes`` 0 is also sent where much is used."""
+def business_usage(text: str | None) -> Iterator[BusinessUsage]:
+    """Yield the reported quotas of Pages and businesses; ``minutes`` 0 is also sent where much is used."""
     value = _value(text)
     for owner, rows in value.items() if isinstance(value, dict) else ():
         for row in rows if isinstance(rows, list) else ():
@@ -48,12 +48,12 @@ def business_usage(text: str | None) -> Iterator[Quota]:
             if used is not None:
                 kind = row.get("type")
                 minutes = whole(row.get("estimated_time_to_regain_access")) or 0
-                yield Quota(owner[:40], kind[:40] if isinstance(kind, str) else "", used, max(minutes, 0))
+                yield BusinessUsage(owner[:40], kind[:40] if isinstance(kind, str) else "", used, max(minutes, 0))
 
 
 def regain_minutes(text: str | None) -> int | None:
-    """Return the minutes until what is used up opens again, by the business header; None where it names none."""
-    return max((quota.minutes for quota in business_usage(text)), default=0) or None
+    """Return the minutes until a full quota opens again, by the business header; None where it states none."""
+    return max((usage.minutes for usage in business_usage(text)), default=0) or None
 
 
 def _value(text: str | None) -> Any:
@@ -72,7 +72,7 @@ def _largest(value: dict[str, Any]) -> float | None:
 
 def _number(value: Any) -> float | None:
     if isinstance(value, str):
-        found = _PER_CENT.fullmatch(value.strip())
+        found = _PERCENT.fullmatch(value.strip())
         value = float(found[1]) if found is not None else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None

@@ -1,4 +1,4 @@
-"""How long a cycle goes on repeating what failed."""
+"""How long the retries of one cycle may take."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sync.runtime.threads import Clock
 T = TypeVar("T")
 
 
-class Patience:
-    """The time that all repeats of a cycle may take together, pauses included."""
+class RetryTime:
+    """The time that all retries of a cycle may take together, pauses included."""
 
     def __init__(self, seconds: float, clock: Clock) -> None:
         self._left = seconds
         self._clock = clock
         self._lock = threading.Lock()
 
-    def repeat(self, ask: Callable[[float], T], *, turn: int = 0) -> T | None:
-        """Pause with full jitter, doubling by ``turn``, then ask with the seconds that are left; None where none are."""
+    def retry(self, ask: Callable[[float], T], *, turn: int = 0) -> T | None:
+        """Pause with full jitter, doubled each ``turn``, then call ``ask`` with the seconds left; None where none are."""
         with self._lock:
             left = self._left
         if left <= 0:

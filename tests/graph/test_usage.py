@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.core.model import Fetched, TokenFacts
-from sync.graph.quota import app_usage, business_usage, regain_minutes
+from sync.graph.usage import app_usage, business_usage, regain_minutes
 from tests.support.graph_stage import Stage, ordinary
 
 PAGES = {"type": "pages", "call_count": 97, "total_cputime": 3, "total_time": 5}

@@ -1,0 +1,152 @@
+"""Meta's quotas during one cycle, and who is not called any more until the next."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sync.core.memory.quota import (
+    FULL,
+    Allowance,
+    Pool,
+    QuotaKey,
+    Throttle,
+    allowance,
+    freeze,
+    frozen_until,
+    is_worth_keeping,
+    record_asks,
+    record_usage,
+)
+from sync.core.model import Ask, SourceError
+from sync.core.problems import Problem
+from sync.graph.caller import Caller
+from sync.graph.errors import Fault, Row
+from sync.graph.usage import app_usage, business_usage
+from sync.runtime.threads import Clock
+
+_PAGES = "pages"
+"""The type of quota that reads of a Page count on; other types, such as Messenger's, do not limit this program."""
+_DAY = 86_400
+
+
+class Quotas:
+    """Apps, system users and Pages that Graph still answers for, and how much; for any number of threads.
+
+    It begins with the pools that the last cycle left. An app can also be closed for a reason other than its quota.
+    """
+
+    def __init__(self, pools: Mapping[QuotaKey, Pool], budget: float, clock: Clock) -> None:
+        self._pools = dict(pools)
+        self._budget = budget
+        self._clock = clock
+        self._closed_apps: dict[str, SourceError] = {}
+        self._lock = threading.Lock()
+
+    def pools(self) -> Mapping[QuotaKey, Pool]:
+        """Return what the next cycle should know: the quotas of apps, and the others that are or recently were closed."""
+        now = self._clock.now()
+        with self._lock:
+            return {key: pool for key, pool in self._pools.items() if key.kind == "app" or is_worth_keeping(pool, now)}
+
+    def closed_app(self, app: str) -> SourceError | None:
+        """Return why the app is not called in this cycle, its quota aside; None where it is."""
+        with self._lock:
+            return self._closed_apps.get(app)
+
+    def blocked(self, caller: Caller, page: str = "") -> SourceError | None:
+        """Return why this caller is not to ask, or not about this Page; None where it may."""
+        closed = self.closed_app(caller.app)
+        if closed is not None:
+            return closed
+        until = self.frozen_until(caller.app_quota)
+        if until is not None:
+            return limit_reached("the app", until, "app")
+        until = self.frozen_until(caller.user_quota) if caller.user_quota is not None else None
+        if until is not None:
+            return limit_reached("the system user", until, "system_user")
+        until = self.frozen_until(caller.page_quota(page)) if page else None
+        return limit_reached("the Page", until, "page") if until is not None else None
+
+    def close_app(self, app: str, error: SourceError) -> None:
+        """Send no further call of the app in this cycle; the first reason is kept."""
+        with self._lock:
+            self._closed_apps.setdefault(app, error)
+
+    def record_fault(self, caller: Caller, row: Row, fault: Fault, page: str = "") -> SourceError:
+        """Turn a fault into an error, and close what the fault closes: the app, the caller, or this Page."""
+        error = row.error(fault)
+        if row.problem == "throttled":
+            error = self._throttled(caller, row, fault, page, error)
+        if row.then == "close-app":
+            self.close_app(caller.app, error)
+        return error
+
+    def record_app_usage(self, key: QuotaKey, text: str | None, calls: int) -> None:
+        """Record the app's usage header, or that there was none, after so many calls."""
+        used, now = app_usage(text), self._clock.now()
+        with self._lock:
+            self._pools[key] = record_usage(self._pools.get(key, Pool()), used, calls, now)
+
+    def record_business_usage(self, caller: Caller, text: str, pages: Container[str]) -> None:
+        """Record the usage header of Pages and businesses.
+
+        A full quota closes its Page. One of an id that was not asked about closes the system user.
+        """
+        for usage in business_usage(text):
+            if usage.used >= FULL and usage.type in (_PAGES, ""):
+                key = caller.page_quota(usage.id) if usage.id in pages else caller.user_quota
+                if key is not None:
+                    self.freeze(key, "stated", timedelta(minutes=usage.minutes))
+
+    def freeze(self, key: QuotaKey, kind: Throttle, wait: timedelta | None) -> datetime:
+        """Close a quota, and return until when."""
+        now = self._clock.now()
+        with self._lock:
+            pool = freeze(self._pools.get(key, Pool()), kind, wait, now, random.random())
+            self._pools[key] = pool
+            return frozen_until(pool, now) or now
+
+    def frozen_until(self, key: QuotaKey) -> datetime | None:
+        """Return until when a quota is closed; None where it is open."""
+        with self._lock:
+            pool = self._pools.get(key)
+        return frozen_until(pool, self._clock.now())
+
+    def allowance(self, key: QuotaKey) -> Allowance:
+        """Return what may be asked on an app's quota before Meta's next report."""
+        with self._lock:
+            return allowance(self._pools.get(key, Pool()), self._budget, self._clock.now())
+
+    def record_asks(self, key: QuotaKey, asks: Sequence[Ask]) -> None:
+        """Record what is sent on an app's quota."""
+        with self._lock:
+            self._pools[key] = record_asks(self._pools.get(key, Pool()), asks, self._budget, self._clock.now())
+
+    def used(self, key: QuotaKey) -> float | None:
+        """Return the percent that Meta reported last."""
+        with self._lock:
+            pool = self._pools.get(key)
+        return None if pool is None else pool.used
+
+    def _throttled(self, caller: Caller, row: Row, fault: Fault, page: str, error: SourceError) -> SourceError:
+        key = caller.user_quota or caller.app_quota
+        if row.then == "close-app":
+            key = caller.app_quota
+        elif row.then == "close-page" and page:
+            key = caller.page_quota(page)
+        stated = fault.code is None or row.then == "close-page"
+        wait = timedelta(minutes=fault.regain or 0, seconds=min(fault.retry_after or 0, _DAY))
+        until = self.freeze(key, "stated" if stated else "backoff", wait)
+        message = f"{error.problem.message.rstrip('.')}. Resumes at {until:%H:%M} UTC."
+        return replace(error, problem=replace(error.problem, message=message))
+
+
+def limit_reached(whose: str, until: datetime, scope: Literal["page", "system_user", "app"]) -> SourceError:
+    """Return the error that Meta's rate limit is reached, with the time at which calls resume."""
+    message = f"Meta's rate limit of {whose} is reached. Resumes at {until:%H:%M} UTC."
+    return SourceError(Problem("throttled", message), scope=scope)

@@ -15,7 +15,8 @@ from sync.core.plan import plan, served
 from sync.core.report import build
 from sync.core.secret import Secret
 from sync.cycle import apply, cycle, observe
-from sync.stores.aws import write as aws_write
+from sync.stores.aws.entry import CURRENT
+from sync.stores.aws.versions import AwsVersions
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Put
 from sync.stores.vault.store import VaultStore
@@ -107,12 +108,12 @@ def _a_death_is_never_asked_about(patch: Patch) -> None:
 
 def _the_current_version_is_not_named(patch: Patch) -> None:
     def move(self: Any, found: Any, version: str) -> None:
-        moved = {"SecretId": found.arn, "VersionStage": aws_write.CURRENT, "MoveToVersionId": version}
+        moved = {"SecretId": found.arn, "VersionStage": CURRENT, "MoveToVersionId": version}
         now = self._reader.describe(found.arn)
         base = {"RemoveFromVersionId": now.current} if now.current != version else {}
         self._client.call("UpdateSecretVersionStage", found.name, **moved, **base)
 
-    patch.setattr(aws_write.AwsWriter, "_move", move)
+    patch.setattr(AwsVersions, "_move", move)
 
 
 MUTANTS: Sequence[tuple[str, str, Callable[[Patch], None]]] = [

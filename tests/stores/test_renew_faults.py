@@ -9,11 +9,10 @@ import pytest
 from sync.core.model import Key, Stored, StoreError, Written
 from sync.core.payload import Payload
 from sync.core.secret import Secret
-from sync.stores.aws.confirm import AwsReadBack
 from sync.stores.aws.read import AwsReader
-from sync.stores.aws.renew import AwsRenewer
 from sync.stores.aws.replicas import Replicas
-from sync.stores.aws.write import LABEL, AwsWriter
+from sync.stores.aws.versions import LABEL
+from sync.stores.aws.write import AwsWriter
 from sync.stores.vault.store import VaultStore
 from tests.stores.aws.test_write import Dying, Killed
 from tests.stores.vault.test_faults import CAS, LOST_LEAD
@@ -183,10 +182,9 @@ def _killed(rig: AwsRig, key: Key, version: str, number: int, *, after: bool) ->
     client = Dying(settings, workers=1)
     client.number, client.after = number, after
     reader = AwsReader(client, store="aws", prefix="meta/pages/", clock=clock, workers=1)
-    replicas = Replicas((), clock=clock)
-    writer = AwsWriter(client, reader, replicas, settings, clock=clock)
+    writer = AwsWriter(client, reader, Replicas((), clock=clock), settings, clock=clock)
     try:
-        AwsRenewer(client, reader, writer, AwsReadBack(client, reader, replicas, clock=clock)).renew(key, NEW, version)
+        writer.renew(key, NEW, version)
     except Killed:
         return True
     return False

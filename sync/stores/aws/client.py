@@ -1,4 +1,4 @@
-"""Calls to AWS Secrets Manager by boto3: bounded in time, counted, and answered by values."""
+"""Call AWS Secrets Manager with boto3: bounded in time, counted, with errors as values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ from typing import Any
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret, SecretSource
 from sync.runtime.threads import NoThreadError, started
-from sync.stores.aws.errors import CutError, Refused, from_class, from_code, no_credentials, no_thread, not_aws
-from sync.stores.aws.session import PARSER, CaFileError, Made, Opening, UnsignedError
+from sync.stores.aws.errors import (
+    AbortedError,
+    FailedCall,
+    from_code,
+    from_exception,
+    no_credentials,
+    no_thread,
+    not_secrets_manager,
+)
+from sync.stores.aws.session import PARSER, CaFileError, PendingClient, SigningClient, UnsignedError
 from sync.stores.aws.settings import AwsSettings
 
-Answer = Mapping[str, Any] | Refused
+Answer = Mapping[str, Any] | FailedCall
 _NEEDED = {
     "ListSecrets": "SecretList",
     "BatchGetSecretValue": "SecretValues",
@@ -29,134 +37,136 @@ _NEEDED = {
     "PutSecretValue": "VersionId",
     "UpdateSecretVersionStage": "ARN",
 }
-"""What each answer must hold: the library makes an empty answer of a login page, which must not pass for "nothing there"."""
+"""A key that each answer must have: boto3 parses a login page as an empty answer, which must not mean "absent"."""
 
 
 class AwsClient:
-    """One boto3 client, made by the first call and made again where what it was made from has changed."""
+    """One boto3 client, created by the first call and again when a file or reference that it depends on has changed."""
 
     def __init__(self, settings: AwsSettings, *, workers: int) -> None:
         self.requests = 0
         self._settings = settings
         self._workers = workers
         self._lock = threading.Lock()
-        self._opening = self._another()
-        self._made_from: object = None
-        self._down: Refused | None = None
+        self._pending = self._new_client()
+        self._sources_used: object = None
+        self._down: FailedCall | None = None
         self._outdated = False
-        # At DEBUG these log parameters and answers, so secrets; as warnings, tracebacks with what STS said.
+        # At DEBUG these log parameters and answers, which hold secrets; their warnings hold tracebacks with answers of STS.
         for name in ("boto3", "botocore", "urllib3"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def begin(self) -> None:
-        """Ask again on new connections, and after trouble with credentials that are found again.
+        """Start a cycle with new connections, and find credentials again after they failed or their files changed.
 
-        A way to AWS may forget a connection that is idle between cycles, and what is sent on it is then waited for in vain.
-        Where the finding itself still goes on it is waited for again, and not begun a second time.
+        A firewall may drop a connection that is idle between cycles without closing it; a request on it would time out. A
+        search for credentials that still runs is waited for again and not started a second time.
         """
         sources = self._sources()
-        changed = self._made_from is not None and sources != self._made_from
-        if changed or ((self._down is not None or self._outdated) and not self._opening.hangs):
+        changed = self._sources_used is not None and sources != self._sources_used
+        if changed or ((self._down is not None or self._outdated) and not self._pending.in_progress):
             self.close()
         else:
             self._disconnect()
-        self._made_from = sources
+        self._sources_used = sources
         self._down = None
         self._outdated = False
 
     def close(self) -> None:
-        """Return back the connections, and what was made."""
+        """Close the connections and forget the client."""
         self._disconnect()
-        self._opening = self._another()
+        self._pending = self._new_client()
 
     def _disconnect(self) -> None:
-        made = self._opening.made
+        made = self._pending.client
         if made is not None:
-            # The library makes new connections for a client that it calls closed.
+            # botocore opens new connections for a closed client.
             made.client.close()
 
-    def _another(self) -> Opening:
-        return Opening(self._settings, connections=self._workers + 2, count=self._count)
+    def _new_client(self) -> PendingClient:
+        return PendingClient(self._settings, connections=self._workers + 2, count=self._count)
 
     @property
     def region(self) -> str:
-        """The region that is asked; empty before the first call."""
-        made = self._opening.made
+        """The Region of the client; empty before the first call."""
+        made = self._pending.client
         return str(made.client.meta.region_name) if made is not None else ""
 
     def call(self, operation: str, subject: str = "", **parameters: Any) -> Answer:
-        """Make one call, with the library's retries. ``subject`` is the secret that an error speaks of.
+        """Make one call, with boto3's retries. ``subject`` is the secret that an error message names.
 
-        After a call that had no answer in time, or for which no credentials were to be had, all are refused until ``begin``.
+        After a timeout, or where no credentials were found, every call fails at once until ``begin``.
         """
         if self._down is not None:
             return self._down
-        answer = self._tried(operation, subject, parameters)
-        if isinstance(answer, Refused):
+        answer = self._call(operation, subject, parameters)
+        if isinstance(answer, FailedCall):
             self._outdated |= answer.error.error_code in ("credentials", "clock")
-            if answer.error.error_code == "timeout" or answer.unsigned:
+            if answer.error.error_code == "timeout" or answer.not_sent:
                 self._down = answer
         return answer
 
-    def _tried(self, operation: str, subject: str, parameters: Mapping[str, Any]) -> Answer:
+    def _call(self, operation: str, subject: str, parameters: Mapping[str, Any]) -> Answer:
         end = time.monotonic() + self._settings.timeout
-        made = self._opened(operation, end)
-        if isinstance(made, Refused):
+        made = self._connected(operation, end)
+        if isinstance(made, FailedCall):
             return made
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second and 60 MB
         from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
-        from sync.stores.aws.wire import Call  # noqa: PLC0415 - as above
+        from sync.stores.aws.wire import BoundedCall  # noqa: PLC0415 - as above
 
-        call = Call()
+        call = BoundedCall()
         try:
-            asking = started(lambda: call.run(lambda: _ask(made.client, operation, parameters)), name="aws")
-            answer = asking.result(max(end - time.monotonic(), 0))
+            future = started(lambda: call.run(lambda: _invoke(made.client, operation, parameters)), name="aws")
+            answer = future.result(max(end - time.monotonic(), 0))
             needed = _NEEDED.get(operation)
-            return answer if needed is None or needed in answer else not_aws(operation)
+            return answer if needed is None or needed in answer else not_secrets_manager(operation)
         except NoThreadError:
             return no_thread()
         except ClientError as error:
-            said, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
-            code, status = str(said.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
-            return from_code(code, str(said.get("Message", "")), status, operation=operation, subject=subject)
-        except (CutError, *PARSER):
-            return not_aws(operation)
+            details, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+            code, status = str(details.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
+            return from_code(code, str(details.get("Message", "")), status, operation=operation, subject=subject)
+        except (AbortedError, *PARSER):
+            return not_secrets_manager(operation)
         except (BotoCoreError, ResponseParserError) as error:
-            return from_class(_kinds(error), operation=operation, subject=subject)
+            return from_exception(_class_names(error), operation=operation, subject=subject)
         except TimeoutError:
-            call.give_up()
-            return from_class(["ReadTimeoutError"], operation=operation, subject=subject)
+            call.cancel()
+            return from_exception(["ReadTimeoutError"], operation=operation, subject=subject)
 
-    def _opened(self, operation: str, end: float) -> Made | Refused:
+    def _connected(self, operation: str, end: float) -> SigningClient | FailedCall:
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
-        if self._made_from is None:
-            self._made_from = self._sources()
+        if self._sources_used is None:
+            self._sources_used = self._sources()
         try:
-            made = self._opening.wait(end - time.monotonic())
-            made.sign(max(end - time.monotonic(), 0))
+            made = self._pending.wait(end - time.monotonic())
+            made.refresh_credentials(max(end - time.monotonic(), 0))
             return made
         except NoThreadError:
             return no_thread()
         except TimeoutError:
-            return self._late()
+            return self._credentials_timeout()
         except UnsignedError as error:
-            return error.refused
+            return error.failed
         except CredentialError as error:
-            said = StoreError("credentials", f"{error}", "Correct the reference.", whole=True)
+            failure = StoreError("credentials", f"{error}", "Correct the reference.", whole=True)
         except CaFileError:
-            message = f"The CA file {self._settings.ca_file} is missing, or no PEM file."
-            said = StoreError("tls", message, "Correct ca_file or the file.", whole=True)
+            message = f"The CA file {self._settings.ca_file} is missing or not in PEM format."
+            failure = StoreError("tls", message, "Correct ca_file or the file.", whole=True)
         except (BotoCoreError, ValueError) as error:
-            return replace(from_class(_kinds(error), operation=operation, subject=""), unsigned=True, lost=False)
-        return Refused("", said, unsigned=True)
+            return replace(
+                from_exception(_class_names(error), operation=operation, subject=""), not_sent=True, maybe_done=False
+            )
+        return FailedCall("", failure, not_sent=True)
 
-    def _late(self) -> Refused:
+    def _credentials_timeout(self) -> FailedCall:
         return no_credentials("late", role=self._settings.role.arn if self._settings.role is not None else "")
 
     def _sources(self) -> object:
-        """Return the state of the files and references that a client is made from; boto3 reads them once."""
+        """Return the state of the files and references that a client depends on, which boto3 reads only once."""
         home = Path.home() / ".aws"
         files = (
             os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials",
@@ -172,13 +182,13 @@ class AwsClient:
             self.requests += 1
 
 
-def _ask(client: Any, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def _invoke(client: Any, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
     answer: Mapping[str, Any] = getattr(client, method)(**parameters)
     return answer
 
 
-def _kinds(error: Exception) -> list[str]:
+def _class_names(error: Exception) -> list[str]:
     return [kind.__name__ for kind in type(error).__mro__]
 
 

@@ -1,4 +1,4 @@
-"""Reading back from AWS Secrets Manager what was just written, which it may not show at once."""
+"""Read back what was just written to AWS Secrets Manager, which is eventually consistent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sync.core.model import Absent, Marks, StoreError, Version
 from sync.runtime.threads import Clock, Stopping
 from sync.stores.aws.client import AwsClient
 from sync.stores.aws.entry import CURRENT, Entry
-from sync.stores.aws.errors import Refused
+from sync.stores.aws.errors import FailedCall
 from sync.stores.aws.read import AwsReader
 from sync.stores.aws.replicas import Replicas
 
@@ -17,7 +17,7 @@ _LONGEST_PAUSE = 4.0
 
 
 class AwsReadBack:
-    """Looks until a write is to be seen, for at most 15 s. False is "not seen"; the write is done all the same."""
+    """Reads until a write is visible, for at most 15 s. False means "not visible yet", not that the write failed."""
 
     def __init__(self, client: AwsClient, reader: AwsReader, replicas: Replicas, *, clock: Clock) -> None:
         self._client = client
@@ -25,23 +25,23 @@ class AwsReadBack:
         self._replicas = replicas
         self._clock = clock
 
-    def content(self, name: str, arn: str, version: Version, text: str) -> bool | Refused:
-        """Compare a version with what was sent; Refused where it could not be read, or holds something else."""
+    def content(self, name: str, arn: str, version: Version, text: str) -> bool | FailedCall:
+        """Check the value of a version, by its id; FailedCall where it cannot be read or differs from what was sent."""
 
-        def look() -> bool | Refused | None:
+        def look() -> bool | FailedCall | None:
             answer = self._client.call("GetSecretValue", name, SecretId=arn, VersionId=version)
-            if isinstance(answer, Refused):
+            if isinstance(answer, FailedCall):
                 return None if answer.code == "ResourceNotFoundException" else answer
             return True if answer.get("SecretString") == text else _other_content(name)
 
         return self._until(look)
 
     def description(self, before: Entry, version: Version, marks: Marks) -> bool:
-        """Compare the current version and the tags with what was wanted."""
+        """Check the current version and the marks."""
 
         def look() -> bool | None:
             after = self._reader.describe(before.arn)
-            if isinstance(after, Refused | Absent) or after.current not in (version, before.current):
+            if isinstance(after, FailedCall | Absent) or after.current not in (version, before.current):
                 return False
             self._replicas.note(after.name, after.replicas)
             return True if (after.current, after.marks) == (version, marks) else None
@@ -49,17 +49,17 @@ class AwsReadBack:
         return self._until(look) is True
 
     def current(self, name: str, arn: str, version: Version, text: str) -> bool:
-        """Compare what is served now with what was made current."""
+        """Check the value that applications read now."""
 
         def look() -> bool | None:
             answer = self._client.call("GetSecretValue", name, SecretId=arn, VersionStage=CURRENT)
-            if isinstance(answer, Refused):
+            if isinstance(answer, FailedCall):
                 return False
             return True if (answer["VersionId"], answer.get("SecretString")) == (version, text) else None
 
         return self._until(look) is True
 
-    def _until(self, look: Callable[[], bool | Refused | None]) -> bool | Refused:
+    def _until(self, look: Callable[[], bool | FailedCall | None]) -> bool | FailedCall:
         end, pause = self._clock.monotonic() + _VISIBLE_WITHIN, 0.25
         while True:
             seen = look()
@@ -70,15 +70,15 @@ class AwsReadBack:
             try:
                 self._clock.sleep(pause)
             except Stopping:
-                # The write is done; the next start finds out what could not be waited for.
+                # The write is done; the next cycle after the restart checks it.
                 return False
             pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-def _other_content(name: str) -> Refused:
+def _other_content(name: str) -> FailedCall:
     error = StoreError(
         "unexpected",
-        f"{name}: the new version holds other content than was sent.",
-        "Look for a proxy or emulator that changes what passes.",
+        f"{name}: the new version's value differs from what was sent.",
+        "Look for a proxy or emulator that changes requests.",
     )
-    return Refused("", error)
+    return FailedCall("", error)

@@ -1,4 +1,4 @@
-"""One secret of AWS Secrets Manager as descriptions and lists show it, and the names that secrets can have."""
+"""One secret of AWS Secrets Manager as DescribeSecret and ListSecrets show it, and the names that secrets can have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sync.core.marks import from_map
 from sync.core.model import Blocked, Key, Marks, StoreError, Version
 
 PREFIX = "page-token-sync:"
-"""Stands before each mark's key, as a tag."""
+"""The prefix of each mark's tag key."""
 NOTHING: Version = "none"
 """The version of a secret that has no value."""
 CURRENT = "AWSCURRENT"
@@ -21,9 +21,9 @@ _NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What DescribeSecret, or a row of ListSecrets, says of one secret.
+    """One secret in an answer of DescribeSecret or ListSecrets.
 
-    ``labels`` are those of each version, ``replicas`` AWS's word for the state of each region, which a list does not give.
+    ``labels`` are the staging labels of each version. ``replicas`` is the status of each Region, which a list lacks.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Entry:
 
     @property
     def current(self) -> Version:
-        """The version that is served, or NOTHING."""
+        """The version that applications read, or NOTHING."""
         return self.holder(CURRENT) or NOTHING
 
     def holder(self, label: str) -> Version | None:
@@ -44,17 +44,17 @@ class Entry:
 
     @property
     def marks(self) -> Marks | None:
-        """Our marks, if they are ours."""
+        """The marks, if page-token-sync wrote them."""
         return from_map(self.mark_map)
 
     @property
     def mark_map(self) -> Mapping[str, str]:
-        """The tags under our prefix, without it."""
+        """The tags under PREFIX, without it."""
         return {key.removeprefix(PREFIX): value for key, value in self.tags.items() if key.startswith(PREFIX)}
 
 
 def entry(row: Mapping[str, Any], region: str) -> Entry:
-    """Read a description; a list calls the labels by another name."""
+    """Parse an answer of DescribeSecret or a row of ListSecrets, which has another name for the labels."""
     labels = row.get("VersionIdsToStages") or row.get("SecretVersionsToStages") or {}
     blocked: Blocked | None = None
     if row.get("DeletedDate") is not None:
@@ -74,23 +74,23 @@ def entry(row: Mapping[str, Any], region: str) -> Entry:
 
 
 def same_marks(one: Marks | None, other: Marks | None) -> bool:
-    """Compare marks but for when and why they were written."""
+    """Check whether marks are equal, apart from when and why they were written."""
     if one is None or other is None:
         return one is other
     return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
 
 
 def replica_states(answer: Mapping[str, Any]) -> Mapping[str, str]:
-    """Read the state of each region's replica, as DescribeSecret and CreateSecret give it."""
+    """Return the replication status by Region in an answer of DescribeSecret or CreateSecret."""
     return {str(row.get("Region", "")): str(row.get("Status", "")) for row in answer.get("ReplicationStatus") or []}
 
 
 def refused_name(key: Key) -> StoreError | None:
-    """Refuse a name that AWS would refuse, or take for something else than a name."""
+    """Return the error for a name that AWS would refuse or would not treat as a name."""
     if _NAME.fullmatch(key.path) and not {"", ".", ".."} & set(key.path.split("/")):
         return None
     return StoreError(
         "refused-path",
-        f"{key.path!r} is no name for a secret.",
-        "Use letters, digits and /_+=.@- only, at most 512, without empty parts and dots alone.",
+        f"{key.path!r} is not a valid secret name.",
+        "Use at most 512 letters, digits and /_+=.@- without empty segments, '.' or '..'.",
     )

@@ -1,7 +1,7 @@
-"""What AWS and its library say when a call fails, as a closed table of our own reasons and remedies.
+"""Translate errors of AWS and of boto3 into StoreError, by a closed table.
 
-Codes are from the API reference of Secrets Manager and the common errors of AWS, read 2026-11-24. No text of AWS's or of
-the library's is passed on: it can hold parameters.
+Codes are from the API reference of Secrets Manager and the common errors of AWS, read 2026-11-24. No text of AWS or boto3
+is passed on, since it can hold parameters.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ from dataclasses import dataclass, replace
 from sync.core.model import StoreError, StoreErrorCode
 
 
-class CutError(CancelledError):
-    """An answer is not read any further: it is longer than any of AWS's, or nobody waits for it any more.
+class AbortedError(CancelledError):
+    """An answer is not read to its end, because it is too long or its call was cancelled.
 
-    The one class of exceptions that the library neither wraps nor tries again after (seen with 1.44).
+    A CancelledError is the one exception that botocore neither wraps nor retries after (seen with 1.44).
     """
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A call that gave no answer of use.
+class FailedCall:
+    """A call without a usable answer.
 
-    ``code`` is AWS's error code, or the name of the library's exception. ``lost`` says that the call may have been carried
-    out all the same, ``unsigned`` that it was never sent, for want of a client or of credentials.
+    ``code`` is AWS's error code, or the name of boto3's exception. ``maybe_done``: AWS may have carried out the call.
+    ``not_sent``: no request was sent, since there is no client or there are no credentials.
     """
 
     code: str
     error: StoreError
-    lost: bool = False
-    unsigned: bool = False
+    maybe_done: bool = False
+    not_sent: bool = False
 
 
 _Row = tuple[StoreErrorCode, str, str, bool]
-_CREDENTIALS = "Give valid credentials by the profile, the environment, or the role of the machine; files are read again in each cycle."
+_CREDENTIALS = "Provide valid credentials by auth.profile, the environment or the instance's IAM role; files are read again in each cycle."
+_NETWORK = "Check the network path to AWS, or raise timeout."
 _CODES: dict[str, _Row] = {
     **dict.fromkeys(
         (
@@ -50,19 +51,14 @@ _CODES: dict[str, _Row] = {
             "BandwidthLimitExceeded",
             "SlowDown",
         ),
-        (
-            "throttled",
-            "AWS throttles {operation}",
-            "It is asked again in the next cycle; lengthen schedule.every.",
-            False,
-        ),
+        ("throttled", "AWS throttles {operation}", "The next cycle tries again; or lengthen schedule.every.", False),
     ),
     "LimitExceededException": (
         "quota",
-        "a quota of Secrets Manager is used up ({operation})",
+        "a quota of Secrets Manager is exceeded ({operation})",
         (
-            "At most one new version every 10 minutes is sustained for a secret, and labels and secrets are limited: look at "
-            "Service Quotas, and for another tool that writes this secret."
+            "AWS allows about one new version of a secret every 10 minutes, and limits the numbers of staging labels and of "
+            "secrets: check Service Quotas, and whether another tool writes this secret."
         ),
         False,
     ),
@@ -81,34 +77,29 @@ _CODES: dict[str, _Row] = {
             "NotAuthorized",
             "OptInRequired",
         ),
-        ("credentials", "AWS refuses the credentials", _CREDENTIALS, True),
+        ("credentials", "AWS rejects the credentials", _CREDENTIALS, True),
     ),
     **dict.fromkeys(
         ("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"),
-        ("clock", "this machine's clock differs from AWS's by more than 5 minutes", "Let NTP set the clock.", True),
+        ("clock", "this machine's clock differs from AWS's by more than 5 minutes", "Synchronize it by NTP.", True),
     ),
     **dict.fromkeys(
         ("InternalServiceError", "InternalFailure", "ServiceUnavailable", "InternalServiceErrorException"),
-        ("unreachable", "AWS has a fault of its own ({operation})", "It is asked again in the next cycle.", False),
+        ("unreachable", "AWS has an internal error ({operation})", "The next cycle tries again.", False),
     ),
 }
 _CLASSES: dict[str, _Row] = {
-    "ReadTimeoutError": (
-        "timeout",
-        "no answer to {operation} in time",
-        "Check the way to AWS, or raise timeout.",
-        True,
-    ),
-    "ConnectTimeoutError": ("timeout", "no connection to AWS in time", "Check the way to AWS, or raise timeout.", True),
-    "SSLError": ("tls", "the endpoint's certificate is not trusted", "Set ca_file to the CA that signed it.", True),
+    "ReadTimeoutError": ("timeout", "{operation} timed out", _NETWORK, True),
+    "ConnectTimeoutError": ("timeout", "the connection to AWS timed out", _NETWORK, True),
+    "SSLError": ("tls", "the endpoint's certificate is not trusted", "Set ca_file to the CA that issued it.", True),
     "ValueError": (
         "unexpected",
-        "the address in endpoint_url is not one that the library takes",
-        "Write https://HOST:PORT, HOST of letters, digits, dots and hyphens.",
+        "boto3 does not accept the address in endpoint_url",
+        "Use https://HOST:PORT with letters, digits, dots and hyphens in HOST.",
         True,
     ),
-    "NoRegionError": ("credentials", "no region is set", "Set region beside the store.", True),
-    "ProfileNotFound": ("credentials", "there is no such profile", "Set auth.profile to a profile that exists.", True),
+    "NoRegionError": ("credentials", "no Region is set", "Set the store's region.", True),
+    "ProfileNotFound": ("credentials", "the AWS profile does not exist", "Set auth.profile to an existing one.", True),
     **dict.fromkeys(
         (
             "NoCredentialsError",
@@ -134,27 +125,27 @@ _CLASSES: dict[str, _Row] = {
             "ConnectionError",
             "HTTPClientError",
         ),
-        ("unreachable", "AWS could not be reached", "Check the network, the region, endpoint_url and proxy.", True),
+        ("unreachable", "AWS could not be reached", "Check the network, region, endpoint_url and proxy.", True),
     ),
 }
 
 
-def from_code(code: str, text: str, status: int, *, operation: str, subject: str) -> Refused:
-    """Translate an error that AWS sent. ``text`` is only looked at, never passed on."""
+def from_code(code: str, text: str, status: int, *, operation: str, subject: str) -> FailedCall:
+    """Translate an error that AWS sent. ``text`` is matched against, never passed on."""
     if code in ("EncryptionFailure", "DecryptionFailure") or code.startswith("KMS") or _denied_by_kms(code, text):
         row: _Row = (
             "kms",
-            "KMS refuses the secret's key ({operation})",
-            "Enable the key, and allow kms:Decrypt and kms:GenerateDataKey on it to these credentials.",
+            "the secret's KMS key cannot be used ({operation})",
+            "Enable the KMS key, and allow kms:Decrypt and kms:GenerateDataKey on it for these credentials.",
             False,
         )
     elif code in ("AccessDeniedException", "AccessDenied", "403"):
         row = (
             "denied",
-            "AWS does not allow secretsmanager:{operation}",
+            "these credentials are not allowed to call secretsmanager:{operation}",
             (
-                "Allow it by IAM for the secret's ARN, which ends in six characters of AWS's own; an explicit deny in a "
-                "resource policy or an organisation's policy wins over it."
+                "Allow the action in an IAM policy for the secret's ARN, which ends in six random characters; an explicit deny "
+                "in a resource policy or a service control policy overrides it."
             ),
             False,
         )
@@ -165,96 +156,103 @@ def from_code(code: str, text: str, status: int, *, operation: str, subject: str
     else:
         row = _CODES.get(code) or (
             "unexpected",
-            "{operation} was answered with " + (code if _is_name(code) else "an error without a name"),
-            "Look the code up in the API reference of Secrets Manager.",
+            "{operation} failed with " + (code if _is_name(code) else "an unnamed error"),
+            "Look up the code in the API reference of Secrets Manager.",
             False,
         )
-    return Refused(code, _say(row, operation, subject), lost=row[0] in ("unreachable", "throttled"))
+    return FailedCall(code, _error(row, operation, subject), maybe_done=row[0] in ("unreachable", "throttled"))
 
 
 def _denied_by_kms(code: str, text: str) -> bool:
     return code in ("AccessDeniedException", "InvalidRequestException") and "KMS" in text
 
 
-def from_class(names: Sequence[str], *, operation: str, subject: str) -> Refused:
-    """Translate an exception of the library's, given the names of its class and of all above it."""
+def from_exception(names: Sequence[str], *, operation: str, subject: str) -> FailedCall:
+    """Translate an exception of boto3, given the names of its class and of all base classes."""
     row = next((_CLASSES[name] for name in names if name in _CLASSES), None) or (
         "unexpected",
-        "{operation} failed in the library with " + names[0],
-        "Check region, endpoint_url and the credentials' configuration.",
+        "{operation} failed in boto3 with " + names[0],
+        "Check region, endpoint_url and the configuration of the credentials.",
         False,
     )
-    # Also where no connection was had: the library has tried three times, and only the last try is told of.
-    return Refused(names[0], _say(row, operation, subject), lost=row[0] not in ("credentials", "unexpected"))
+    # Also where no connection was made: boto3 has tried three times, and reports only the last try.
+    return FailedCall(names[0], _error(row, operation, subject), maybe_done=row[0] not in ("credentials", "unexpected"))
 
 
-def from_chain(code: str, text: str, operation: str, role: str) -> Refused:
-    """Translate an error that AWS sent where credentials were to be had from it: by STS, or by its single sign-on.
+def from_credentials_call(code: str, text: str, operation: str, role: str) -> FailedCall:
+    """Translate an error of a call that fetches credentials, to STS or to IAM Identity Center.
 
-    ``role`` is the configured one, empty where none is: the error may also be about a role that a profile names.
+    ``role`` is the configured one or empty; the error may also concern a role that a profile names.
     """
     if code not in ("AccessDenied", "AccessDeniedException"):
-        refused = from_code(code, text, 0, operation=operation, subject="")
-        if refused.error.error_code == "clock":
-            return replace(refused, lost=False, unsigned=True)
+        failed = from_code(code, text, 0, operation=operation, subject="")
+        if failed.error.error_code == "clock":
+            return replace(failed, maybe_done=False, not_sent=True)
         return no_credentials(code, role=role)
     error = StoreError(
         "denied",
-        f"AWS does not allow sts:{operation if operation.isidentifier() else 'AssumeRole'} for {_whose(role)}.",
-        "Allow it by IAM to the credentials that assume the role, and name them in the role's trust policy, with the external "
-        "id if that demands one. A role that does not exist is answered alike.",
+        f"These credentials are not allowed to call sts:{operation if operation.isidentifier() else 'AssumeRole'} for {_principal(role)}.",
+        "Allow sts:AssumeRole in an IAM policy of these credentials, and name them in the role's trust policy, with the "
+        "external id if it requires one. AWS answers the same for a role that does not exist.",
         whole=True,
     )
-    return Refused(code, error, unsigned=True)
+    return FailedCall(code, error, not_sent=True)
 
 
-def no_credentials(*names: str, role: str = "") -> Refused:
-    """Report that no credentials could be had, given a code, or the names of an exception's class and of all above it.
+def no_credentials(*names: str, role: str = "") -> FailedCall:
+    """Return the failure to find credentials, given a code, or the names of an exception's class and all base classes.
 
-    "late" stands for what was not had within the store's timeout.
+    "late" stands for credentials that were not found within the store's timeout.
     """
     row = next((_CLASSES[name] for name in names if name in _CLASSES), None)
     if names[0] == "late":
-        cause, remedy = "none were had in time", "Look at who gives them (profile, role, machine), or raise timeout."
+        cause, remedy = (
+            "their source did not answer in time",
+            "Check the source (profile, role, instance metadata), or raise timeout.",
+        )
     elif row is not None and row[0] == "credentials":
         cause, remedy = row[1:3]
     elif row is not None and row[0] != "unexpected":
-        cause, remedy = "who gives them could not be reached", "Check the way to STS, or to what the profile names."
+        cause, remedy = (
+            "their source could not be reached",
+            "Check the network path to STS, or to the source in the profile.",
+        )
     else:
-        cause, remedy = f"finding them ended with {names[0] if _is_name(names[0]) else 'an error'}", _CREDENTIALS
-    error = StoreError("credentials", f"No credentials for {_whose(role)}: {cause}.", remedy, whole=True)
-    return Refused(names[0], error, unsigned=True)
+        cause, remedy = f"the search failed with {names[0] if _is_name(names[0]) else 'an error'}", _CREDENTIALS
+    error = StoreError("credentials", f"No credentials for {_principal(role)}: {cause}.", remedy, whole=True)
+    return FailedCall(names[0], error, not_sent=True)
 
 
 def _is_name(code: str) -> bool:
-    """Whether a code looks like an error's name: what answers may have put there what it was sent."""
+    """Check whether a code looks like the name of an error: an answer may hold what it was sent instead."""
     return re.fullmatch(r"[A-Z][A-Za-z]{2,50}(Exception|Error|Failure)", code) is not None
 
 
-def _whose(role: str) -> str:
+def _principal(role: str) -> str:
     return f"the role {role}" if role else "AWS"
 
 
-def no_thread() -> Refused:
-    """Report that nothing was sent, since this machine gives no thread to send it in."""
-    remedy = "Raise the limit on this user's or container's processes."
-    return Refused("", StoreError("unreachable", "This machine gives no thread for a call to AWS.", remedy, whole=True))
+def no_thread() -> FailedCall:
+    """Return the failure to start a thread for a call."""
+    remedy = "Raise the process limit of this user or container."
+    return FailedCall(
+        "", StoreError("unreachable", "No thread could be started for a call to AWS.", remedy, whole=True)
+    )
 
 
-def not_aws(operation: str) -> Refused:
-    """Report that an answer with status 200 is none of Secrets Manager's."""
+def not_secrets_manager(operation: str) -> FailedCall:
+    """Return the failure for an answer with status 200 that is not from Secrets Manager."""
     row: _Row = (
         "unexpected",
-        "{operation} was answered by something that is not Secrets Manager",
-        "Check endpoint_url and proxy: a login page may stand in the way.",
+        "the answer to {operation} is not from Secrets Manager",
+        "Check endpoint_url and proxy: the answer may be a login page.",
         True,
     )
-    return Refused("", _say(row, operation, ""), lost=True)
+    return FailedCall("", _error(row, operation, ""), maybe_done=True)
 
 
-def _say(row: _Row, operation: str, subject: str) -> StoreError:
-    reason, message, remedy, whole = row
-    said = message.format(operation=operation)
-    return StoreError(
-        reason, f"{subject}: {said}." if subject and not whole else f"{said[0].upper()}{said[1:]}.", remedy, whole=whole
-    )
+def _error(row: _Row, operation: str, subject: str) -> StoreError:
+    error_code, message, remedy, whole = row
+    text = message.format(operation=operation)
+    sentence = f"{subject}: {text}." if subject and not whole else f"{text[0].upper()}{text[1:]}."
+    return StoreError(error_code, sentence, remedy, whole=whole)

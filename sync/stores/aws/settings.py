@@ -1,4 +1,4 @@
-"""How one region's Secrets Manager is reached, and what its new secrets are given."""
+"""Settings of one Region's Secrets Manager: how to reach it, and the properties of new secrets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sync.core.secret import SecretSource
 
 @dataclass(frozen=True, slots=True)
 class AwsRole:
-    """A role to assume, as who the credentials that were found may not act themselves.
+    """An IAM role to assume with the credentials that were found.
 
-    ``external_id`` is what the role's trust policy demands; None sends none.
+    ``external_id`` is required where the role's trust policy has a condition on it.
     """
 
     arn: str
@@ -21,7 +21,7 @@ class AwsRole:
 
 @dataclass(frozen=True, slots=True)
 class AwsReplica:
-    """A region that new secrets are replicated to; ``kms_key`` None is Amazon's own key there."""
+    """A Region that new secrets are replicated to; ``kms_key`` None is the AWS managed key there."""
 
     region: str
     kms_key: str | None = None
@@ -29,12 +29,12 @@ class AwsReplica:
 
 @dataclass(frozen=True, slots=True)
 class AwsSettings:
-    """How to reach one region's Secrets Manager.
+    """How to reach one Region's Secrets Manager.
 
-    ``region`` and ``profile`` None leave it to boto3's chain; so are credentials. ``tags`` are put on what is created,
-    beside our marks. ``timeout`` bounds a call with its retries and the finding of credentials, in seconds. ``name_prefix``
-    is the fixed beginning of all names, which listings are filtered by; empty lists the whole account. Proxies of the
-    environment count only with ``trust_env``. ``replicas`` empty leaves replication to others.
+    Where ``region`` or ``profile`` is None boto3's default chain decides, as it does for credentials. ``tags`` are set
+    beside the marks. ``timeout`` bounds a call together with its retries and its search for credentials, in seconds.
+    ``name_prefix`` is the fixed beginning of all names, by which listings are filtered; if empty the whole account is
+    listed. Proxies of the environment are used only with ``trust_env``. Empty ``replicas`` disable the check of replicas.
     """
 
     region: str | None = None

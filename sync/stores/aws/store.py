@@ -1,6 +1,6 @@
 """AWS Secrets Manager as a store: values as JSON or raw text, marks as tags under ``page-token-sync:``.
 
-boto3 costs half a second and 60 MB, so it is imported by the first call and not with this module.
+Importing boto3 costs half a second and 60 MB, so the first call imports it and not this module.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Wri
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
-from sync.stores.aws.confirm import AwsReadBack
 from sync.stores.aws.read import AwsReader
-from sync.stores.aws.renew import AwsRenewer
 from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.settings import AwsReplica, AwsRole, AwsSettings
 from sync.stores.aws.write import AwsWriter
@@ -22,9 +20,10 @@ __all__ = ["AwsReplica", "AwsRole", "AwsSettings", "AwsStore"]
 
 
 class AwsStore:
-    """One region's secrets whose names begin with the fixed part of the name template.
+    """The secrets of one Region whose names begin with the fixed part of the name template.
 
-    History is what AWS keeps: the version before, under AWSPREVIOUS. Marks come with the value at creation, later after it.
+    AWS keeps the previous version, as AWSPREVIOUS. A new secret gets its tags together with its value; a later write sets
+    them after the value.
     """
 
     def __init__(self, name: str, settings: AwsSettings, *, clock: Clock, workers: int) -> None:
@@ -33,22 +32,20 @@ class AwsStore:
         self._reader = AwsReader(self._client, store=name, prefix=settings.name_prefix, clock=clock, workers=workers)
         self._replicas = Replicas(settings.replicas, clock=clock)
         self._writer = AwsWriter(self._client, self._reader, self._replicas, settings, clock=clock)
-        back = AwsReadBack(self._client, self._reader, self._replicas, clock=clock)
-        self._renewer = AwsRenewer(self._client, self._reader, self._writer, back)
         self._looked = False
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, the library's retries included."""
+        """Requests sent so far, including boto3's retries."""
         return self._client.requests
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Return which secrets' replicas are not as they should be, as far as is known."""
+        """Return which secrets' replicas are out of sync or differ from the configuration, as far as is known."""
         return self._replicas.warnings()
 
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
-        """Start a cycle; changed credential and CA files, and a changed proxy, are in force from here on."""
+        """Start a cycle: apply changed credential files, CA files and proxies."""
         self._client.begin()
         self._reader.begin()
         self._replicas.begin()
@@ -57,7 +54,7 @@ class AwsStore:
     def read(
         self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
     ) -> Mapping[Key, Stored | Absent | StoreError]:
-        """Read secrets by ListSecrets and BatchGetSecretValue, singly where these are denied or do not say."""
+        """Read secrets by ListSecrets and BatchGetSecretValue, individually where these are denied or do not suffice."""
         answers = self._reader.read(keys, raw)
         if not self._looked:
             self._looked = True
@@ -65,21 +62,21 @@ class AwsStore:
         return answers
 
     def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
-        """Create value and tags in one call, or put a new version and make it current."""
+        """Create a secret with its tags in one call, or make a new version current and then set the tags."""
         return self._writer.write(key, payload, marks, replaces)
 
     def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
-        """Set the tags; no new version."""
+        """Set the tags without a new version."""
         return self._writer.mark(key, marks, version)
 
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
-        """Put a new version and make it current; no tag is touched."""
-        return self._renewer.renew(key, payload, replaces)
+        """Make a new version current; no tag is changed."""
+        return self._writer.renew(key, payload, replaces)
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
-        """List what is tagged as ours among the names of this prefix."""
+        """List the secrets below the prefix whose tags carry this instance."""
         return self._reader.owned(instance)
 
     def close(self) -> None:
-        """Return back the connections."""
+        """Close the connections."""
         self._client.close()

@@ -1,4 +1,4 @@
-"""Our marks as tags of a secret in AWS Secrets Manager."""
+"""Marks as tags of a secret in AWS Secrets Manager."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sync.core.model import Marks, StoreError, Version, Written
 from sync.stores.aws.client import AwsClient
 from sync.stores.aws.confirm import AwsReadBack
 from sync.stores.aws.entry import PREFIX, Entry, same_marks
-from sync.stores.aws.errors import Refused
+from sync.stores.aws.errors import FailedCall
 
 
 class AwsTags:
-    """Sets the marks and the configured tags; what others tagged stays."""
+    """Sets the marks and the configured tags; all other tags stay."""
 
     def __init__(self, client: AwsClient, back: AwsReadBack, configured: Mapping[str, str]) -> None:
         self._client = client
@@ -22,22 +22,22 @@ class AwsTags:
         self._configured = configured
 
     def at_creation(self, marks: Marks) -> list[Mapping[str, str]]:
-        """Return all tags of a new secret, as AWS wants them."""
+        """Return all tags of a new secret, in the form of the API."""
         return _pairs({**self._configured, **{PREFIX + key: value for key, value in present(marks).items()}})
 
     def settle(self, found: Entry, marks: Marks, version: Version, *, confirmed: bool) -> Written | StoreError:
-        """Bring the tags to the marks, after the value has become ``version``; ``confirmed`` says that of the value.
+        """Set the tags to the marks after ``version`` became current; ``confirmed`` says whether the value was read back.
 
-        Where the version is not new, marks that differ only in when and why they were written stay: a list that lags makes
-        them look old.
+        If the version is not new, tags that differ only in when and why they were written stay, since a list that lags
+        makes them look outdated.
         """
         fresh = version != found.current
         if not fresh and same_marks(found.marks, marks):
             return Written(version, confirmed=confirmed)
         for operation, parameters in self._calls(found, marks):
             answer = self._client.call(operation, found.name, SecretId=found.arn, **parameters)
-            if isinstance(answer, Refused):
-                return replace(answer.error, maybe_written=fresh or answer.lost)
+            if isinstance(answer, FailedCall):
+                return replace(answer.error, maybe_written=fresh or answer.maybe_done)
         return Written(version, confirmed=self._back.description(found, version, marks) and confirmed)
 
     def _calls(self, found: Entry, marks: Marks) -> list[tuple[str, Mapping[str, object]]]:

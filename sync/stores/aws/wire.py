@@ -1,8 +1,8 @@
-"""The wire under boto3's clients: an answer is read only so far, and not at all once its call is given up.
+"""Connections for boto3's clients that bound the length of an answer, and stop reading once its call is cancelled.
 
-boto3 reads an answer whole, however long it is, and has no timeout for all of one. The hook is the connections, since
-what an endpoint sends without end need not be a body. This room is the one that loads the library, so nothing but the
-first call may load it: half a second and 60 MB.
+boto3 reads whole answers of any length and has no timeout for the whole of one. The hook is in the connections, since an
+endpoint can send endless headers as well as an endless body. This module imports botocore, which costs half a second and
+60 MB, so only the first call may import it.
 """
 
 from __future__ import annotations
@@ -22,71 +22,71 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
-from sync.stores.aws.errors import CutError
+from sync.stores.aws.errors import AbortedError
 
 T = TypeVar("T")
 _MOST = 8 << 20
-"""Bytes of an answer. Twenty secrets of 64 KiB, each byte of them escaped in six, are 7.5 MiB."""
+"""Most bytes of an answer: twenty secrets of 64 KiB with every byte escaped as six are 7.5 MiB."""
 _CHUNK = 1 << 16
 _here = threading.local()
 
 
-class Call:
-    """What one thread asks by one client, be it in several requests; another thread may give it up."""
+class BoundedCall:
+    """One call of one thread, in one or more requests; another thread may cancel it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._over = False
+        self._cancelled = False
         self._connection: Any = None
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do the asking; raises CutError where an answer was too long, or this was given up."""
+        """Run ``work``; raises AbortedError where an answer was too long or the call was cancelled."""
         _here.call = self
         return work()
 
-    def give_up(self) -> None:
-        """Have nothing more be read or sent for it, not even by the library's retries."""
+    def cancel(self) -> None:
+        """Let nothing more be read or sent for this call, not even by boto3's retries."""
         with self._lock:
-            self._over = True
+            self._cancelled = True
             sock = getattr(self._connection, "sock", None)
         if sock is not None:
-            # Not a TLS socket's own way, which takes the TLS from under the thread that reads.
+            # The TLS socket's own shutdown would remove the TLS object that the reading thread uses.
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    def take(self, connection: Any) -> None:
-        """Note which connection it waits for; raises CutError where it was given up."""
+    def attach(self, connection: Any) -> None:
+        """Record the connection in use; raises AbortedError where the call was cancelled."""
         with self._lock:
             self._connection = connection
-            if not self._over:
+            if not self._cancelled:
                 return
         connection.close()
-        raise CutError
+        raise AbortedError
 
 
 class Session(botocore.session.Session):  # type: ignore[misc]  # the library has no types
-    """A session whose clients, those among them that the library makes to find credentials, read only so far."""
+    """A session whose clients, including those that botocore makes to find credentials, use bounded connections."""
 
     def create_client(self, *given: Any, **named: Any) -> Any:
         """Make a client."""
         client = super().create_client(*given, **named)
-        # The library has no other way to it than these two names of its own (seen with 1.44).
+        # botocore offers no public way to set the connection classes (seen with 1.44).
         pools = client._endpoint.http_session._pool_classes_by_scheme  # noqa: SLF001 - as above
         pools.update(http=_Pool, https=_SecurePool)
         return client
 
 
 class _Bounded:
-    """What is different in a connection."""
+    """What a bounded connection does in addition."""
 
     sock: Any
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]  # mixed into the library's connections
-        _take(self)
+        super().connect()  # type: ignore[misc]  # mixed into botocore's connections
+        _attach(self)
 
     def request(self, *given: Any, **named: Any) -> None:
-        _take(self)
+        _attach(self)
         super().request(*given, **named)  # type: ignore[misc]  # as above
 
     def getresponse(self) -> Any:
@@ -111,18 +111,18 @@ class _SecurePool(AWSHTTPSConnectionPool):  # type: ignore[misc]  # as above
     ConnectionCls = _SecureConnection
 
 
-def _take(connection: Any) -> None:
-    call: Call | None = getattr(_here, "call", None)
+def _attach(connection: Any) -> None:
+    call: BoundedCall | None = getattr(_here, "call", None)
     if call is not None:
-        call.take(connection)
+        call.attach(connection)
 
 
 def _stream(answer: Any, connection: Any) -> Iterator[bytes]:
-    """Return the body in pieces as they come; the library's own way waits for whole ones, and for a line without end."""
+    """Yield the body in pieces as they arrive; botocore's own reader waits for full pieces, and for an endless line."""
     size = 0
     while piece := answer.read1(_CHUNK):
         size += len(piece)
         if size > _MOST:
             connection.close()
-            raise CutError
+            raise AbortedError
         yield piece

@@ -170,7 +170,7 @@ def test_other_replicas_than_configured_are_told_and_not_changed(rig: AwsRig, aw
     store.begin()
     written(store.write(rig.key("a"), payload("two"), marks(labels={}), replaces=first.version))
     (told,) = store.warnings
-    assert "missing: us-east-1; more: eu-west-1" in told
+    assert "missing: us-east-1; extra: eu-west-1" in told
     assert set(regions(rig, "a")) == {"eu-west-1"}
     assert aws.calls["ReplicateSecretToRegions"] == 0
     store.begin()

@@ -11,7 +11,8 @@ from sync.core.payload import Payload
 from sync.stores.aws.client import Answer, AwsClient
 from sync.stores.aws.read import AwsReader
 from sync.stores.aws.replicas import Replicas
-from sync.stores.aws.write import LABEL, AwsWriter
+from sync.stores.aws.versions import LABEL
+from sync.stores.aws.write import AwsWriter
 from tests.support.clock import PassingClock
 from tests.support.rigs.aws import AwsRig
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server

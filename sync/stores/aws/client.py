@@ -78,10 +78,10 @@ class AwsClient:
         self._pending = self._new_client()
 
     def _disconnect(self) -> None:
-        made = self._pending.client
-        if made is not None:
+        signing = self._pending.client
+        if signing is not None:
             # botocore opens new connections for a closed client.
-            made.client.close()
+            signing.client.close()
 
     def _new_client(self) -> PendingClient:
         return PendingClient(self._settings, connections=self._workers + 2, count=self._count)
@@ -89,8 +89,8 @@ class AwsClient:
     @property
     def region(self) -> str:
         """The Region of the client; empty before the first call."""
-        made = self._pending.client
-        return str(made.client.meta.region_name) if made is not None else ""
+        signing = self._pending.client
+        return str(signing.client.meta.region_name) if signing is not None else ""
 
     def call(self, operation: str, subject: str = "", **parameters: Any) -> Answer:
         """Make one call, with boto3's retries. ``subject`` is the secret that an error message names.
@@ -108,9 +108,9 @@ class AwsClient:
 
     def _call(self, operation: str, subject: str, parameters: Mapping[str, Any]) -> Answer:
         end = time.monotonic() + self._settings.timeout
-        made = self._connected(operation, end)
-        if isinstance(made, FailedCall):
-            return made
+        signing = self._connected(operation, end)
+        if isinstance(signing, FailedCall):
+            return signing
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second and 60 MB
         from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
 
@@ -118,7 +118,7 @@ class AwsClient:
 
         call = BoundedCall()
         try:
-            future = started(lambda: call.run(lambda: _invoke(made.client, operation, parameters)), name="aws")
+            future = started(lambda: call.run(lambda: _invoke(signing.client, operation, parameters)), name="aws")
             answer = future.result(max(end - time.monotonic(), 0))
             needed = _NEEDED.get(operation)
             return answer if needed is None or needed in answer else not_secrets_manager(operation)
@@ -142,9 +142,9 @@ class AwsClient:
         if self._sources_used is None:
             self._sources_used = self._sources()
         try:
-            made = self._pending.wait(end - time.monotonic())
-            made.refresh_credentials(max(end - time.monotonic(), 0))
-            return made
+            signing = self._pending.wait(end - time.monotonic())
+            signing.refresh_credentials(max(end - time.monotonic(), 0))
+            return signing
         except NoThreadError:
             return no_thread()
         except TimeoutError:

@@ -60,7 +60,7 @@ class AwsVersions:
         self._back = back
 
     def replace_current(self, pending: PendingWrite, found: Entry) -> Written | StoreError:
-        """Put the new version under LABEL, read it back, and move AWSCURRENT to it.
+        """Write the new version under LABEL, read it back, and move AWSCURRENT to it.
 
         ``confirmed`` says whether the new version could be read back.
         """

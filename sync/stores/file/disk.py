@@ -1,4 +1,4 @@
-"""Files below one directory, opened so that no link, device or foreign owner is ever followed or touched."""
+"""Read and replace files below one directory without following links or touching devices and other users' files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _POLL = 0.05
 
 
 class RefusedError(Exception):
-    """Something stands at a path that is never read or replaced: the text says what."""
+    """The path is something that is never read or replaced; the text says what."""
 
 
 class LockedError(Exception):
@@ -34,20 +34,20 @@ class LockedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """A regular file's content and what tells it from any other; ``data`` is None above CAP."""
+    """A regular file's content and a stamp that identifies it; ``data`` is None above CAP."""
 
     data: bytes | None
     stamp: str
 
 
 def stamp(data: bytes) -> str:
-    """Return a content: 32 hex digits of its SHA-256."""
+    """Return the stamp of a content: 32 hex digits of its SHA-256."""
     return hashlib.sha256(data).hexdigest()[:32]
 
 
 @contextmanager
 def root(directory: str, *, create: bool = False) -> Iterator[int]:
-    """Open the configured directory, which may itself be a link; made with mode 0700 where only it is missing."""
+    """Open the configured directory, which may be a link; ``create`` makes it with mode 0700 where only it is missing."""
     if create:
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)  # noqa: PTH102 - modes and descriptors are the point here
@@ -60,7 +60,7 @@ def root(directory: str, *, create: bool = False) -> Iterator[int]:
 
 
 def can_create(directory: str) -> bool:
-    """Whether a missing directory is all that is missing."""
+    """Check whether only the directory itself is missing."""
     return Path(directory).absolute().parent.is_dir() and not Path(directory).is_symlink()
 
 
@@ -74,7 +74,7 @@ def _sync_parent(directory: str) -> None:
 
 @contextmanager
 def folder(above: int, parts: Sequence[str], *, create: bool = False) -> Iterator[int]:
-    """Open a folder below an open one, step by step; a link on the way is refused. Raises FileNotFoundError."""
+    """Open a folder below an open one, part by part. Raises FileNotFoundError, or RefusedError for a link on the way."""
     fd = os.dup(above)
     try:
         for part in parts:
@@ -95,14 +95,14 @@ def _open_folder(part: str, fd: int) -> int:
         return os.open(part, _FOLDER, dir_fd=fd)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise RefusedError("a part of the path is no folder, or a link") from None
+            raise RefusedError("a part of the path is a link or not a folder") from None
         raise
 
 
 def read(fd: int, name: str, *, cap: int = CAP) -> Bytes | None:
-    """Read a regular file of ours; None where there is none. Raises RefusedError for anything else at that name.
+    """Read a regular file that this user owns; None where there is none. Raises RefusedError for anything else.
 
-    ``cap``: the most bytes of a content that is given.
+    The content of a file of more than ``cap`` bytes is not returned.
     """
     try:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=fd)
@@ -115,7 +115,7 @@ def read(fd: int, name: str, *, cap: int = CAP) -> Bytes | None:
     with open(file, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise RefusedError("it is no regular file")
+            raise RefusedError("it is not a regular file")
         if status.st_uid != os.geteuid():
             raise RefusedError("it belongs to another user")
         data = stream.read(cap + 1)
@@ -125,9 +125,9 @@ def read(fd: int, name: str, *, cap: int = CAP) -> Bytes | None:
 
 
 def put(fd: int, name: str, data: bytes, *, new: bool = False) -> None:
-    """Make the file have this content, whole or not at all, durable when it returns.
+    """Replace a file atomically and durably; its mode is 0600 before the first byte is written.
 
-    ``new`` fails with FileExistsError where anything has that name. The mode is 0600 before the first byte is there.
+    With ``new``, raises FileExistsError where the name exists.
     """
     temporary = f"{_TEMPORARY[0]}{secrets.token_hex(8)}{_TEMPORARY[1]}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -143,19 +143,19 @@ def put(fd: int, name: str, data: bytes, *, new: bool = False) -> None:
         else:
             os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
     finally:
-        # After a rename it is gone; else it is a leftover, also where the disk is full.
+        # After a rename it is gone; otherwise it is a leftover, for example of a full disk.
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=fd)
     os.fsync(fd)
 
 
 def is_temporary(name: str) -> bool:
-    """Whether the name is one of ``put``'s temporary files, which only a kill leaves behind."""
+    """Check whether the name is one of ``put``'s temporary files, which only a kill leaves behind."""
     return name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1])
 
 
 def walk(above: int, parts: tuple[str, ...] = ()) -> Iterator[tuple[int, tuple[str, ...], list[str]]]:
-    """Visit a folder and all below it: its descriptor, its path, and the names of what is no folder. Links are not followed."""
+    """Yield each folder below an open one: its descriptor, its path, and the names of its files. Links are not followed."""
     with os.scandir(above) as found:
         entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
     yield above, parts, [name for name, is_folder in entries if not is_folder]
@@ -169,7 +169,7 @@ def walk(above: int, parts: tuple[str, ...] = ()) -> Iterator[tuple[int, tuple[s
 def locked(above: int, *, timeout: float, clock: Clock) -> Iterator[None]:
     """Hold the directory's lock, waiting at most ``timeout`` seconds for it. Raises LockedError.
 
-    The lock file stays: two processes that lock two files of one name would both hold it.
+    The lock file is never removed: two processes could otherwise each lock a different file of that name.
     """
     fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=above)
     try:
@@ -192,26 +192,29 @@ def _try(fd: int) -> bool:
 
 
 _REASONS: dict[int, tuple[StoreErrorCode, str]] = {
-    errno.EACCES: ("denied", "Let the user that runs this own the directory and its files, with mode 0700 and 0600."),
+    errno.EACCES: (
+        "denied",
+        "Make the user that runs this the owner of the directory (mode 0700) and its files (mode 0600).",
+    ),
     errno.EPERM: (
         "denied",
-        "Use a file system with owners, modes and hard links, and let this user own the directory.",
+        "Use a file system with owners, modes and hard links, and make this user the owner of the directory.",
     ),
-    errno.ENOSPC: ("disk", "Free some space; the file that was there is whole."),
-    errno.EDQUOT: ("disk", "Raise the quota; the file that was there is whole."),
-    errno.EROFS: ("disk", "Mount the directory for writing."),
-    errno.ENOENT: ("disk", "Create the folder that holds the directory, or mount what should be there."),
-    errno.ENOTDIR: ("refused-path", "Let the directory be a folder."),
+    errno.ENOSPC: ("disk", "Free some space; the existing file is intact."),
+    errno.EDQUOT: ("disk", "Raise the quota; the existing file is intact."),
+    errno.EROFS: ("disk", "Mount the directory read-write."),
+    errno.ENOENT: ("disk", "Create the parent of the directory, or mount the missing volume."),
+    errno.ENOTDIR: ("refused-path", "Set directory to a folder."),
     errno.ELOOP: ("refused-path", "Remove the link."),
     errno.EISDIR: ("refused-path", "Remove the folder that has the file's name."),
-    errno.ENAMETOOLONG: ("refused-path", "Shorten the name: the marks' file adds 17 characters to it."),
+    errno.ENAMETOOLONG: ("refused-path", "Shorten the name: the marks file adds 17 characters to it."),
 }
 
 
 def failure(path: str, error: OSError, *, doing: str) -> StoreError:
-    """Put an OSError into words: the path, what was being done, and the error's symbol; never the library's text."""
+    """Return the StoreError for an OSError: with the path, the operation and the error's symbol, never its text."""
     symbol = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    reason, remedy = _REASONS.get(error.errno or 0, ("disk", "Look at the disk and the kernel's log."))
-    if doing == "read" and reason == "denied":
-        reason = "unreadable"
-    return StoreError(reason, f"Could not {doing} {path}: {symbol}.", remedy)
+    error_code, remedy = _REASONS.get(error.errno or 0, ("disk", "Check the disk and the kernel log."))
+    if doing == "read" and error_code == "denied":
+        error_code = "unreadable"
+    return StoreError(error_code, f"Could not {doing} {path}: {symbol}.", remedy)

@@ -1,47 +1,50 @@
-"""What stands at one name of a file store: the file, and beside it the hidden file with our marks."""
+"""The files of a file store: each secret, the hidden marks file beside it, and what a kill leaves behind."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sync.core.marks import from_map, patch
 from sync.core.model import Marks, Stored, Version
 from sync.core.payload import Payload, parse_text
-from sync.stores.file.disk import Bytes, put, read
+from sync.runtime.threads import Clock
+from sync.stores.file import disk
+from sync.stores.file.disk import Bytes
 
 _SUFFIX = ".page-token-sync"
 
 
 def sidecar_name(name: str) -> str:
-    """Return the name of the marks' file."""
+    """Return the name of a secret's marks file."""
     return f".{name}{_SUFFIX}"
 
 
 def marked_name(sidecar: str) -> str | None:
-    """Return the name whose marks' file this is; None where it is none."""
+    """Return the secret's name that a marks file belongs to; None if this is not a marks file."""
     inner = sidecar.removeprefix(".").removesuffix(_SUFFIX)
     return inner if inner and sidecar == sidecar_name(inner) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """The content of a marks' file.
+    """The content of a marks file.
 
-    ``creating`` is set from before a file is created until after it: the stamp of the content that is ours. A file of
-    any other content that appears meanwhile is another's, so its marks do not count for it.
+    ``creating`` is set while a secret is being created: the stamp of the content that this program writes. A file with
+    other content that appears in the meantime is someone else's, so the marks do not apply to it.
     """
 
     marks: Mapping[str, str] = field(default_factory=dict)
     creating: str | None = None
 
     def encode(self) -> bytes:
-        """Return the JSON that is kept on disk."""
+        """Return the JSON to store."""
         return json.dumps({"marks": dict(self.marks), "creating": self.creating}, indent=1, sort_keys=True).encode()
 
     def wanted(self, marks: Marks, *, creating: str | None = None) -> Sidecar:
-        """Put our marks in; keys that are not ours stay."""
+        """Return a copy with these marks; keys of other tools stay."""
         changed = {**self.marks, **patch(marks, self.marks)}
         return Sidecar({key: value for key, value in changed.items() if value is not None}, creating)
 
@@ -63,19 +66,19 @@ def _decode(content: Bytes | None) -> Sidecar | None:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A file and its marks as they were read together; ``file`` is None where there is no file."""
+    """A secret's file and its marks as they were read together; ``file`` is None where there is no file."""
 
     file: Bytes | None
     sidecar: Sidecar | None
 
     @property
     def there(self) -> bool:
-        """Whether anything of ours or another's is there: a file, or our marks alone."""
+        """Whether there is a file, or marks of page-token-sync without one."""
         return self.file is not None or self.marks is not None
 
     @property
     def marks(self) -> Marks | None:
-        """Our marks, where they count for this file."""
+        """The marks, if they apply to this file."""
         if self.sidecar is None:
             return None
         other = self.file is not None and self.sidecar.creating not in (None, self.file.stamp)
@@ -83,11 +86,11 @@ class State:
 
     @property
     def version(self) -> Version:
-        """A name for the content, which says nothing of it; marks change beside it, as in the other stores."""
+        """A hash of the content; as in the other stores, a change of the marks does not change it."""
         return self.file.stamp[:16] if self.file else "none"
 
     def payload(self, *, raw: bool) -> Payload | None:
-        """Read the payload; None where the file has none of the wanted form."""
+        """Return the payload; None where the file has none of the wanted form."""
         if self.file is None or self.file.data is None:
             return None
         try:
@@ -97,9 +100,9 @@ class State:
         return parse_text(text, raw=raw)
 
     def stored(self, *, raw: bool) -> Stored:
-        """Return what the cycle judges.
+        """Return the secret as a cycle judges it.
 
-        Marks without a file are a container without a value where our creation was cut off, else a deleted secret.
+        Marks without a file are an empty secret if its creation was interrupted, else a deleted one.
         """
         if self.file is None:
             begun = self.sidecar is not None and self.sidecar.creating is not None
@@ -109,9 +112,51 @@ class State:
 
 def load(fd: int, name: str) -> State:
     """Read a file and its marks from an open folder."""
-    return State(read(fd, name), _decode(read(fd, sidecar_name(name))))
+    return State(disk.read(fd, name), _decode(disk.read(fd, sidecar_name(name))))
 
 
 def save_marks(fd: int, name: str, sidecar: Sidecar) -> None:
-    """Replace the marks' file."""
-    put(fd, sidecar_name(name), sidecar.encode())
+    """Replace the marks file."""
+    disk.put(fd, sidecar_name(name), sidecar.encode())
+
+
+def marked(root: int) -> Iterator[tuple[str, Marks]]:
+    """Yield the path and marks of every secret that has marks, whatever instance they name."""
+    for fd, above, names in disk.walk(root):
+        for name in filter(None, map(marked_name, names)):
+            state = _load_or_none(fd, name)
+            if state is not None and state.file is not None and state.marks is not None:
+                yield "/".join((*above, name)), state.marks
+
+
+def sweep(root: int, clock: Clock) -> None:
+    """Remove temporary files, and finish creations that were interrupted after the content was written.
+
+    Where there are none nothing is written, not even the lock file.
+    """
+    if not any(True for _ in _leftovers(root)):
+        return
+    with disk.locked(root, timeout=0, clock=clock):
+        for fd, name, sidecar in _leftovers(root):
+            if sidecar is None:
+                os.unlink(name, dir_fd=fd)
+            else:
+                save_marks(fd, name, Sidecar(sidecar.marks))
+
+
+def _leftovers(root: int) -> Iterator[tuple[int, str, Sidecar | None]]:
+    """Yield temporary files, without marks, and secrets whose creation was interrupted, with theirs."""
+    for fd, _, names in disk.walk(root):
+        for name in filter(disk.is_temporary, names):
+            yield fd, name, None
+        for name in filter(None, map(marked_name, names)):
+            state = _load_or_none(fd, name)
+            if state and state.sidecar and state.file and state.sidecar.creating == state.file.stamp:
+                yield fd, name, state.sidecar
+
+
+def _load_or_none(fd: int, name: str) -> State | None:
+    try:
+        return load(fd, name)
+    except (OSError, disk.RefusedError):
+        return None

@@ -1,9 +1,13 @@
 """Secrets as files in one directory: for a laptop, or a tmpfs that other containers mount.
 
-Marks stand in a hidden file beside each secret. A new secret is made in this order, so that a kill between any two steps
-is repaired by the next cycle and nothing of another's is overwritten: the marks with the stamp of the content to come
-(alone they are a container of ours without a value); the content, by a link that fails where a file has appeared; the
-marks without the stamp. An existing secret gets its content first, then its marks, which stay ours all the time.
+A hidden file beside each secret holds its marks. A new secret is written in three steps, so that the next cycle repairs a
+kill between any two of them and no other tool's file is overwritten:
+
+1. the marks, with the stamp of the content to come; alone they are a secret without a value;
+2. the content, by a link, which fails where a file has appeared;
+3. the marks without the stamp.
+
+An existing secret gets its content first and then its marks; the instance in them stays the same throughout.
 """
 
 from __future__ import annotations
@@ -19,8 +23,7 @@ from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Wri
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
-from sync.stores.file.layout import Sidecar, State, load, marked_name, save_marks
-from sync.stores.file.walk import marked, sweep
+from sync.stores.file.layout import Sidecar, State, load, marked, marked_name, save_marks, sweep
 from sync.stores.text import wire_text
 
 T = TypeVar("T")
@@ -28,9 +31,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FileSettings:
-    """Where the files are. ``timeout`` bounds the wait for another daemon's lock, in seconds.
+    """The directory, and how many seconds to wait for another daemon's lock.
 
-    A missing directory is created with mode 0700 at the first write, where the folder that holds it exists.
+    The first write creates a missing directory with mode 0700 if its parent exists.
     """
 
     directory: str
@@ -38,7 +41,7 @@ class FileSettings:
 
 
 class FileStore:
-    """A directory of files, mode 0600, each replaced atomically under one lock for all daemons."""
+    """A directory of files with mode 0600, each replaced atomically under one lock for all daemons."""
 
     requests = 0
 
@@ -52,14 +55,14 @@ class FileStore:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Report that the directory was not there, unless a write has created it since."""
+        """Return a warning if the directory was missing and no write has created it since."""
         directory = self._settings.directory
         if not self._missed or Path(directory).is_dir():
             return []
         return [f"The directory {directory} does not exist; it is created at the first write."]
 
     def begin(self, *, writes: bool = True) -> None:
-        """Start a cycle; one that writes sweeps what a killed daemon left, unless another daemon is writing just now."""
+        """Start a cycle; one that writes removes what a killed daemon left, unless another daemon is writing now."""
         self._missed = False
         self._locked = None
         if not writes:
@@ -70,26 +73,26 @@ class FileStore:
     def read(
         self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
     ) -> Mapping[Key, Stored | Absent | StoreError]:
-        """Read files and marks; a directory that does not exist yet holds nothing."""
+        """Read files and marks; in a directory that does not exist yet every secret is absent."""
         try:
             with disk.root(self._settings.directory) as root:
                 return {key: self._read(root, key, raw=key in raw) for key in keys}
         except OSError as error:
-            trouble = self._whole(error, doing="read")
-        if trouble is None:
+            failure = self._unavailable(error, doing="read")
+        if failure is None:
             self._missed = True
             return {key: self._refused(key) or Absent() for key in keys}
-        return {key: self._refused(key) or trouble for key in keys}
+        return {key: self._refused(key) or failure for key in keys}
 
-    def _whole(self, error: OSError, *, doing: str) -> StoreError | None:
-        """Return why the directory could not be opened; None where only it is missing, so that a write can create it."""
+    def _unavailable(self, error: OSError, *, doing: str) -> StoreError | None:
+        """Return why the directory could not be opened; None where it is only missing and a write can create it."""
         directory = self._settings.directory
         if isinstance(error, FileNotFoundError) and disk.can_create(directory):
             return None
         return replace(disk.failure(directory, error, doing=doing), whole=True)
 
     def _refused(self, key: Key) -> StoreError | None:
-        answer = _said(self._path(key), "use", lambda: _parts(key.path))
+        answer = _translated(self._path(key), "use", lambda: _parts(key.path))
         return answer if isinstance(answer, StoreError) else None
 
     def _read(self, root: int, key: Key, *, raw: bool) -> Stored | Absent | StoreError:
@@ -100,44 +103,44 @@ class FileStore:
             return state.stored(raw=raw) if state.there else Absent()
 
         try:
-            return _said(self._path(key), "read", work)
+            return _translated(self._path(key), "read", work)
         except FileNotFoundError:
             return Absent()
 
     def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
-        """Write the file and its marks; see the module for the order."""
+        """Write the file and its marks, in the order that the module's docstring explains."""
         data = wire_text(payload).encode()
 
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)
             if (state.version if state.there else None) != replaces:
-                done = _ours(state, marks) and state.file is not None and state.file.data == data
+                done = _same_secret(state, marks) and state.file is not None and state.file.data == data
                 return self._settle(fd, name, state, marks) if done else _conflict(self._path(key))
             if state.file is not None:
                 disk.put(fd, name, data)
             elif not _create(fd, name, data, state.sidecar or Sidecar(), marks):
                 return _conflict(self._path(key))
             try:
-                return _marked_so(fd, name, data, marks)
+                return _save_and_confirm(fd, name, data, marks)
             except OSError as error:
                 return replace(disk.failure(self._path(key), error, doing="mark"), maybe_written=True)
 
-        return self._alone(key, work)
+        return self._exclusively(key, work)
 
     def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
-        """Write the marks' file alone."""
+        """Write the marks file alone."""
 
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)
             taken = state.marks is not None and state.marks.instance != marks.instance
             if state.version != version or not state.there or taken:
                 return _conflict(self._path(key))
-            return _marked_so(fd, name, state.file.data if state.file else None, marks)
+            return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)
 
-        return self._alone(key, work)
+        return self._exclusively(key, work)
 
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
-        """Write the file alone; the marks' file beside it, where there is one, stays."""
+        """Write the file alone; a marks file beside it stays as it is."""
         data = wire_text(payload).encode()
 
         def work(fd: int, name: str) -> Written | StoreError:
@@ -150,33 +153,33 @@ class FileStore:
             after = load(fd, name)
             return Written(after.version, confirmed=after.file is not None and after.file.data == data)
 
-        return self._alone(key, work, create=False)
+        return self._exclusively(key, work, create=False)
 
     @staticmethod
     def _settle(fd: int, name: str, state: State, marks: Marks) -> Written:
-        """Take a file that is as we want it for our own write; marks that differ in more than time and cause are set."""
-        if state.marks is not None and _same(state.marks, marks):
+        """Accept a file that has the wanted content already; set the marks unless only their time and reason differ."""
+        if state.marks is not None and _same_marks(state.marks, marks):
             return Written(state.version, confirmed=True)
-        return _marked_so(fd, name, state.file.data if state.file else None, marks)
+        return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
-        """List the files that have our marks beside them."""
+        """List the files whose marks carry this instance."""
         try:
             with disk.root(self._settings.directory) as root:
                 return [(Key(self.name, path), marks) for path, marks in marked(root) if marks.instance == instance]
         except OSError as error:
-            return self._whole(error, doing="list") or []
+            return self._unavailable(error, doing="list") or []
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Do nothing: no resource is held between calls."""
 
     def _path(self, key: Key) -> str:
         return f"{self._settings.directory.rstrip('/')}/{key.path}"
 
-    def _alone(
+    def _exclusively(
         self, key: Key, work: Callable[[int, str], Written | StoreError], *, create: bool = True
     ) -> Written | StoreError:
-        """Do ``work`` in the file's folder while no other thread or daemon writes; ``create``: made where it is missing."""
+        """Run ``work`` in the file's folder while no other thread or daemon writes; ``create`` makes a missing folder."""
         if self._locked is not None:
             return self._locked
 
@@ -189,14 +192,14 @@ class FileStore:
         if refused is not None:
             return refused
         try:
-            return _said(self._path(key), "write", run)
+            return _translated(self._path(key), "write", run)
         except FileNotFoundError as error:
             return disk.failure(self._path(key), error, doing="write")
         except disk.LockedError:
             self._locked = StoreError(
                 "locked",
                 f"Another process has held {self._settings.directory}/{disk.LOCK} for {self._settings.timeout:g} s.",
-                "End the other daemon, or give each its own directory.",
+                "Stop the other daemon, or use one directory per daemon.",
                 whole=True,
             )
             return self._locked
@@ -218,17 +221,19 @@ class FileStore:
 def _parts(path: str) -> list[str]:
     parts = path.split("/")
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise disk.RefusedError("the path has an empty part, a dot or two dots")
+        raise disk.RefusedError("the path has an empty segment, '.' or '..'")
     if parts[-1] == disk.LOCK or marked_name(parts[-1]) or disk.is_temporary(parts[-1]):
-        raise disk.RefusedError("the name is kept for this program's own files")
+        raise disk.RefusedError("the name is reserved for this program's own files")
     return parts
 
 
-def _said(path: str, doing: str, work: Callable[[], T]) -> T | StoreError:
+def _translated(path: str, doing: str, work: Callable[[], T]) -> T | StoreError:
     try:
         return work()
     except disk.RefusedError as error:
-        return StoreError("refused-path", f"Will not {doing} {path}: {error}.", "Move it away, or choose another name.")
+        return StoreError(
+            "refused-path", f"Refused to {doing} {path}: {error}.", "Move it away, or choose another name."
+        )
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -241,17 +246,17 @@ def _conflict(path: str) -> StoreError:
     )
 
 
-def _ours(state: State, marks: Marks) -> bool:
+def _same_secret(state: State, marks: Marks) -> bool:
     found = state.marks
     return found is not None and (found.instance, found.page_id) == (marks.instance, marks.page_id)
 
 
-def _same(one: Marks, other: Marks) -> bool:
+def _same_marks(one: Marks, other: Marks) -> bool:
     return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
 
 
 def _create(fd: int, name: str, data: bytes, old: Sidecar, marks: Marks) -> bool:
-    """Make a file that is not there; False where one has appeared, which then is not ours."""
+    """Create a file; False where another tool's file has appeared at that name."""
     save_marks(fd, name, old.wanted(marks, creating=disk.stamp(data)))
     try:
         disk.put(fd, name, data, new=True)
@@ -260,8 +265,8 @@ def _create(fd: int, name: str, data: bytes, old: Sidecar, marks: Marks) -> bool
     return True
 
 
-def _marked_so(fd: int, name: str, data: bytes | None, marks: Marks) -> Written:
-    """Write the marks, then read content and marks back."""
+def _save_and_confirm(fd: int, name: str, data: bytes | None, marks: Marks) -> Written:
+    """Write the marks, then read content and marks back and compare."""
     state = load(fd, name)
     save_marks(fd, name, (state.sidecar or Sidecar()).wanted(marks))
     after = load(fd, name)

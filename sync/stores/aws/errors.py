@@ -98,7 +98,7 @@ _CLASSES: dict[str, _Row] = {
         "Use https://HOST:PORT with letters, digits, dots and hyphens in HOST.",
         True,
     ),
-    "NoRegionError": ("credentials", "no Region is set", "Set the store's region.", True),
+    "NoRegionError": ("credentials", "no region is configured", "Set the store's region.", True),
     "ProfileNotFound": ("credentials", "the AWS profile does not exist", "Set auth.profile to an existing one.", True),
     **dict.fromkeys(
         (

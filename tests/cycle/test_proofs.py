@@ -10,7 +10,8 @@ from sync.core.judge.decide import Kind
 from sync.core.model import Key, SourceError, State
 from sync.core.problems import Problem
 from sync.cycle.apply import PROOF_AGE
-from tests.support.fakes import InTurn, Stage
+from tests.support.clock import SequentialClock
+from tests.support.fakes import Stage
 
 
 def pause(stage: Stage, seconds: float, then: Callable[[], None] = lambda: None) -> None:
@@ -86,7 +87,7 @@ def test_proof_that_cannot_be_had_again_keeps_what_is_stored() -> None:
 
 def test_proof_that_ages_while_others_are_written_is_asked_for_again() -> None:
     """No value is written on a proof older than a minute, however long the writes before it take."""
-    stage = Stage(*(f"p{number}" for number in range(40)), clock=InTurn())
+    stage = Stage(*(f"p{number}" for number in range(40)), clock=SequentialClock())
     store = stage.stores["vault"]
     ages: list[float] = []
     proven: dict[str, float] = {}

@@ -22,6 +22,8 @@ from sync.core.report.build import report
 from sync.core.report.events import Event
 from sync.core.report.report import Frame, Report, Traffic
 from sync.runtime.threads import Stopping, SystemClock
+from tests.support.clock import ShiftedClock, StoppedWallClock
+from tests.support.values import NOW
 
 WAIT = 20.0
 """Seconds after which a test that waits for another thread has failed."""
@@ -185,24 +187,12 @@ def test_no_cycle_is_begun_when_stopping() -> None:
         clock.check()
 
 
-class SetClock(SystemClock):
-    """The machine's clocks, of which the wall clock can be set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ahead = timedelta(0)
-
-    def now(self) -> datetime:
-        """Return what the wall clock shows."""
-        return super().now() + self.ahead
-
-
 @pytest.mark.parametrize("hours", [-24, -1, 1, 24])
 def test_a_wall_clock_that_is_set_is_noticed(hours: int) -> None:
     """A jump of the wall clock is noticed by the monotonic one, once."""
-    clock = SetClock()
+    clock = ShiftedClock()
     watch = daemon.WallWatch(clock)
-    clock.ahead = timedelta(hours=hours)
+    clock.set_by = timedelta(hours=hours)
 
     assert watch.was_set()
     assert not watch.was_set()
@@ -210,22 +200,11 @@ def test_a_wall_clock_that_is_set_is_noticed(hours: int) -> None:
 
 def test_a_slewed_wall_clock_is_left_alone() -> None:
     """A second in a second is no jump."""
-    clock = SetClock()
+    clock = ShiftedClock()
     watch = daemon.WallWatch(clock)
-    clock.ahead = timedelta(seconds=1)
+    clock.set_by = timedelta(seconds=1)
 
     assert not watch.was_set()
-
-
-NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-
-
-class NoonClock(SystemClock):
-    """The machine's clocks, of which the wall clock stands."""
-
-    def now(self) -> datetime:
-        """Return noon."""
-        return NOON
 
 
 class SeenReport(Report):
@@ -250,7 +229,7 @@ class Reporting(Cycling):
 @pytest.mark.parametrize(
     ("schedule", "following"),
     [
-        ({"every": "20m"}, NOON + timedelta(minutes=20)),
+        ({"every": "20m"}, NOW + timedelta(minutes=20)),
         ({"cron": "30 4 * * *", "timezone": "Europe/Berlin"}, datetime(2026, 11, 26, 3, 30, tzinfo=UTC)),
     ],
     ids=["interval", "cron in a zone"],
@@ -266,11 +245,11 @@ def test_a_report_says_when_the_next_cycle_is_due(
         @classmethod
         def now(cls, tz: Any = None) -> datetime:
             """Return noon."""
-            return NOON.astimezone(tz)
+            return NOW.astimezone(tz)
 
     monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
     running = Running(Reporting(), scheduled(Schedule.model_validate(schedule)))
-    running.clock = NoonClock()
+    running.clock = StoppedWallClock()
     with running:
         assert SeenReport.seen.get(timeout=WAIT) is None
         at = SeenReport.seen.get(timeout=WAIT)
@@ -293,7 +272,7 @@ def test_a_last_cycle_is_followed_by_none() -> None:
 )
 def test_cycles_go_on_when_the_wall_clock_is_set(hours: int, trigger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the wall clock of scheduler and daemon set back or ahead, the next cycle comes within the interval."""
-    clock = SetClock()
+    clock = ShiftedClock()
 
     class Shown(datetime):
         """The wall clock as APScheduler reads it."""
@@ -301,7 +280,7 @@ def test_cycles_go_on_when_the_wall_clock_is_set(hours: int, trigger: Any, monke
         @classmethod
         def now(cls, tz: Any = None) -> datetime:
             """Return the time that the set clock shows."""
-            return (datetime.now(UTC) + clock.ahead).astimezone(tz)
+            return (datetime.now(UTC) + clock.set_by).astimezone(tz)
 
     monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
     app = Cycling()
@@ -309,6 +288,6 @@ def test_cycles_go_on_when_the_wall_clock_is_set(hours: int, trigger: Any, monke
     running.clock = clock
     with running:
         assert app.begun.get(timeout=WAIT) == 1
-        clock.ahead = timedelta(hours=hours)
+        clock.set_by = timedelta(hours=hours)
         assert app.begun.get(timeout=8) == 2
         assert app.count == 2

@@ -23,7 +23,7 @@ from sync.core.problems import Problem
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox
 from sync.state import StateFile
-from tests.support.fakes import StillClock
+from tests.support.clock import FakeClock, LeapingClock
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import INSTANCE
 from tests.support.services.graph import sandbox
@@ -64,7 +64,7 @@ FULL = Memory(
 
 def state(path: Path, instance: str = "acme-prod") -> StateFile:
     """Make what reads and writes the state."""
-    return StateFile(path, instance, clock=StillClock())
+    return StateFile(path, instance, clock=FakeClock())
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -192,21 +192,7 @@ def test_disk_that_takes_nothing_is_a_warning(tmp_path: Path) -> None:
 
 def test_writer_waits_for_the_lock_of_another_process(tmp_path: Path) -> None:
     """Two processes do not write at the same moment; one that waits in vain says so."""
-
-    class Hasty(SystemClock):
-        """A clock whose sleep takes no time."""
-
-        ahead = 0.0
-
-        def monotonic(self) -> float:
-            """Return the intervals, and what was slept."""
-            return super().monotonic() + self.ahead
-
-        def sleep(self, seconds: float) -> None:
-            """Be asleep in no time."""
-            self.ahead += seconds
-
-    one = StateFile(tmp_path / "state.json", "acme-prod", clock=Hasty())
+    one = StateFile(tmp_path / "state.json", "acme-prod", clock=LeapingClock())
     one.save(FULL)
     (lock,) = [path for path in tmp_path.iterdir() if path.name.endswith(".lock")]
     with lock.open("r+") as file:

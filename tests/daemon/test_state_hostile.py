@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import fields, replace
 from datetime import timedelta
@@ -24,7 +24,8 @@ from sync.core.problems import Problem
 from sync.core.report.json import as_json
 from sync.graph.quotas import Quotas
 from sync.state import StateFile
-from tests.support.fakes import Stage, StillClock
+from tests.support.clock import FakeClock, SequentialClock
+from tests.support.fakes import Stage
 from tests.support.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, USER_TOKEN_FINGERPRINT, facts
 
 Leaf = tuple[str | int, ...]
@@ -48,18 +49,10 @@ FACTS = facts(
 )
 
 
-class OneByOne(StillClock):
-    """A clock under which no threads are needed, which are most of the cost of so small a cycle."""
-
-    def order(self, items: Sequence[Any]) -> Sequence[Any]:
-        """Keep the order."""
-        return items
-
-
 def stage() -> Stage:
     """Set a stage with a Page that is well and one that is out of reach, under a token that is to be renewed."""
     made = Stage("berlin", "rome")
-    made.clock = made.world.clock = OneByOne()
+    made.clock = made.world.clock = SequentialClock()
     made.cycle()
     made.world.errors["rome"] = SourceError(NO_ACCESS, State.INVALID)
     made.world.users[made.world.user_token] = made.world.user_facts(expires_at=NOW + timedelta(days=5))
@@ -98,14 +91,14 @@ def full(of: Stage) -> Memory:
 
 def written(path: Path) -> Any:
     """Write the whole memory, and give the file's JSON."""
-    StateFile(path, INSTANCE, clock=StillClock()).save(full(stage()))
+    StateFile(path, INSTANCE, clock=FakeClock()).save(full(stage()))
     return json.loads(path.read_text())
 
 
 def loaded(path: Path, content: Any) -> tuple[Memory, str]:
     """Load a file of this content: the memory, and the warning."""
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    one = StateFile(path, INSTANCE, clock=StillClock())
+    one = StateFile(path, INSTANCE, clock=FakeClock())
     return one.load(), one.warning
 
 
@@ -245,7 +238,7 @@ def _bears(memory: Memory, path: Path, why: object) -> None:
     assert (file.load() != Memory(), file.warning) == (True, ""), why
 
 
-def _asked(pools: Any, clock: StillClock) -> Any:
+def _asked(pools: Any, clock: FakeClock) -> Any:
     """Ask, hear and be throttled on quotas, and give what is known of them then."""
     kinds: tuple[Throttle, ...] = ("backoff", "stated")
     for kind in kinds:

@@ -15,7 +15,7 @@ from sync.core.report.report import Report
 from sync.sandbox.http.control import control
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.http.wire import make_request
-from tests.faults.many import LeapingClock
+from tests.support.clock import ShiftedClock
 from tests.support.e2e_stage import Scene, actions, assert_all_told, ended
 from tests.support.rigs.e2e import codes
 from tests.support.services.bao import Bao, bao, mount
@@ -81,7 +81,7 @@ def test_all_tokens_die_for_once(scene: Scene) -> None:
 
 def test_all_tokens_die_under_the_daemon(scene: Scene) -> None:
     """What the daemon remembers changes nothing of it: as so many died at once it heals in the second cycle, and never again."""
-    clock = LeapingClock()
+    clock = ShiftedClock()
     with build(load(scene.rig.file), clock=clock) as app:
         assert _done(_cycle(app, scene, clock)) == {("unchanged", None, "verified")}
         new = _reset(scene)
@@ -102,7 +102,7 @@ def test_all_tokens_die_under_the_daemon(scene: Scene) -> None:
             scene.assert_nothing_changed()
 
 
-def _cycle(app: App, scene: Scene, clock: LeapingClock) -> Report:
+def _cycle(app: App, scene: Scene, clock: ShiftedClock) -> Report:
     """Run one of many cycles, a quarter of an hour after the one before."""
     clock.ahead += timedelta(minutes=15)
     scene.world.ahead = clock.ahead.total_seconds()

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from sync import daemon
@@ -18,25 +18,9 @@ from sync.app import build
 from sync.config.load import load
 from sync.ops.log import Log
 from sync.ops.process import silence_libraries
-from sync.runtime.threads import SystemClock
+from tests.support.clock import ShiftedClock
 
 _QUARTER = timedelta(minutes=15)
-
-
-class LeapingClock(SystemClock):
-    """The machine's clocks, of which both leap ahead between cycles."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ahead = timedelta(0)
-
-    def now(self) -> datetime:
-        """Return the wall clock's time, with all leaps."""
-        return super().now() + self.ahead
-
-    def monotonic(self) -> float:
-        """Return the monotonic time, with all leaps."""
-        return super().monotonic() + self.ahead.total_seconds()
 
 
 class Results:
@@ -75,7 +59,7 @@ def held(cycles: int, results: Results) -> str:
 def main() -> None:
     """Run the cycles, as the daemon runs each."""
     silence_libraries()
-    clock, results, count = LeapingClock(), Results(), int(sys.argv[2])
+    clock, results, count = ShiftedClock(), Results(), int(sys.argv[2])
     step = max(count // 10, 1)
     log = Log(results, level="info", form="json")
     with build(load(Path(sys.argv[1])), clock=clock) as app:

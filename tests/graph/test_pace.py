@@ -15,7 +15,8 @@ from sync.core.secret import Secret
 from sync.graph.interface import AppCredentials
 from sync.sandbox.world.quota import Rolling
 from tests.graph.test_pages import items
-from tests.support.graph_stage import NOW, Stage, ordinary
+from tests.support.graph_stage import Stage, ordinary
+from tests.support.values import NOW
 
 
 def stage_with_quota(pages: int, limit: int = 200) -> Stage:

@@ -10,7 +10,8 @@ from sync.core.model import Fetched, SourceError, State, SystemUserToken, TokenF
 from sync.core.secret import CredentialError, Secret
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.user_tokens import judge_user_token
-from tests.support.graph_stage import NOW, Stage, ordinary
+from tests.support.graph_stage import Stage, ordinary
+from tests.support.values import NOW
 
 UNREADABLE = CredentialError("file /run/secrets/x: no such file")
 

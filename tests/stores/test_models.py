@@ -20,8 +20,9 @@ from tests.simulation.aws_http import handler, over, plain
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.vault import Vault
 from tests.simulation.vault_http import VaultHttp
+from tests.support.clock import QuickClock
 from tests.support.rigs.aws import AwsRig
-from tests.support.rigs.vault import QuickClock, VaultRig
+from tests.support.rigs.vault import VaultRig
 from tests.support.services.aws import REGION, aws_environment
 from tests.support.store_contract import DeletedContract, EmptyContract, RawTextContract, StoreContract
 from tests.support.whole import MarkedFromTheFirst

@@ -16,9 +16,9 @@ from sync.stores.aws.write import AwsWriter
 from sync.stores.vault.store import VaultStore
 from tests.stores.aws.test_write import Dying, Killed
 from tests.stores.vault.test_faults import CAS, LOST_LEAD
-from tests.support.clock import PassingClock
+from tests.support.clock import FakeClock, LeapingClock
 from tests.support.rigs.aws import AwsRig
-from tests.support.rigs.vault import LeapingClock, VaultRig
+from tests.support.rigs.vault import VaultRig
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
 from tests.support.services.bao import Bao, bao
 from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, between, times
@@ -178,7 +178,7 @@ def test_writer_to_aws_in_between_stays(account: AwsRig, aws: Aws) -> None:
 
 def _killed(rig: AwsRig, key: Key, version: str, number: int, *, after: bool) -> bool:
     """Renew with a process that dies at this call; False where it made fewer calls than that."""
-    clock, settings = PassingClock(), rig.settings()
+    clock, settings = FakeClock(), rig.settings()
     client = Dying(settings, workers=1)
     client.number, client.after = number, after
     reader = AwsReader(client, store="aws", prefix="meta/pages/", clock=clock, workers=1)

@@ -33,9 +33,9 @@ from sync.core.report.report import Report
 from sync.core.secret import Secret
 from sync.cycle import Task, run
 from sync.graph.user_tokens import judge_user_token
-from sync.runtime.threads import Stopping
 from sync.stores.interface import Store
-from tests.support.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, NOW, USER_ID, USER_TOKEN, facts
+from tests.support.clock import FakeClock
+from tests.support.values import APP_ID, DEFAULT_TEMPLATE, INSTANCE, USER_ID, USER_TOKEN, facts
 
 T = TypeVar("T")
 CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", owner="nobody")
@@ -45,45 +45,11 @@ class Killed(BaseException):
     """The process dies here."""
 
 
-class StillClock:
-    """Time stands still but for what a test lets pass; ``stopping`` asks everything to stop."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-        self.stopping = False
-
-    def now(self) -> datetime:
-        """Return the wall clock's time."""
-        return NOW + timedelta(seconds=self.passed)
-
-    def monotonic(self) -> float:
-        """Return the seconds passed so far."""
-        return self.passed
-
-    def sleep(self, seconds: float) -> None:
-        """Let the time pass at once."""
-        self.check()
-        self.passed += seconds
-
-    def check(self) -> None:
-        """Raise Stopping once a test asks for it."""
-        if self.stopping:
-            raise Stopping
-
-
-class InTurn(StillClock):
-    """A clock under which one thing is done after the other, so that no thread's pause is another's delay."""
-
-    def order(self, items: Sequence[T]) -> Sequence[T]:
-        """Keep the order."""
-        return items
-
-
 @dataclass
 class World:
     """What Meta knows: each Page's present token, which tokens are dead, and what it refuses to say."""
 
-    clock: StillClock
+    clock: FakeClock
     generation: int = 0
     changing: bool = False
     dead: set[Secret] = field(default_factory=set)
@@ -326,9 +292,9 @@ class Stage:
         *names: str,
         stores: Sequence[str] = ("vault",),
         users: Sequence[str] = ("main",),
-        clock: StillClock | None = None,
+        clock: FakeClock | None = None,
     ) -> None:
-        self.clock = clock or StillClock()
+        self.clock = clock or FakeClock()
         self.world = World(self.clock)
         self.stores = {name: StoreInMemory(name) for name in stores}
         self.memory, self.remembers = Memory(), False

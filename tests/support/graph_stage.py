@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, unquote_plus
 
 import httpx
@@ -16,13 +14,12 @@ from sync.core.secret import CredentialError, Secret
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSettings, GraphSource
 from sync.http import Http
-from sync.runtime.threads import Stopping
 from sync.sandbox.api.graph import respond
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.world.world import World, make_world
+from tests.support.clock import FakeClock
 
-NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BASE = "https://graph.example"
 NO_POOLS: Mapping[QuotaKey, Pool] = {}
 NOTHING_KNOWN: Mapping[tuple[str, str], TokenFacts] = {}
@@ -32,40 +29,6 @@ Before = Callable[[httpx.Request], httpx.Response | None]
 def ordinary(tokens: Iterable[Secret]) -> list[Ask]:
     """Ask about tokens for which no repair waits."""
     return [Ask(token) for token in tokens]
-
-
-class FakeClock:
-    """Time that passes only when something sleeps or a test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.slept: list[float] = []
-        self.stopping = False
-        self._lock = threading.Lock()
-
-    def now(self) -> datetime:
-        """Return a fixed day, moved by what has passed."""
-        return NOW + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        """Return the seconds that have passed."""
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self.check()
-        self.slept.append(seconds)
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        with self._lock:
-            self.seconds += seconds
-
-    def check(self) -> None:
-        """Raise Stopping if the test says so."""
-        if self.stopping:
-            raise Stopping
 
 
 class Stage:

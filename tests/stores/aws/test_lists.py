@@ -10,7 +10,7 @@ from sync.core import marks as mark_map
 from sync.core.model import Absent, Stored
 from sync.core.payload import Payload
 from sync.sandbox.http.server import Sandbox
-from tests.support.clock import PassingClock
+from tests.support.clock import FakeClock
 from tests.support.rigs.aws import AwsRig
 from tests.support.rigs.e2e import Rig
 from tests.support.services.aws import REGION, Aws, aws, aws_environment, aws_server
@@ -57,7 +57,7 @@ def test_secret_that_is_not_in_lists_yet(rig: AwsRig, aws: Aws, *, same: bool) -
 
 def test_many_creations_that_are_not_in_lists_yet(rig: AwsRig, aws: Aws) -> None:
     """The daemon's own creations are read one by one until a list shows them, and from then on in bulk again."""
-    clock = PassingClock()
+    clock = FakeClock()
     store, keys = rig.make_store(clock=clock), [rig.key(f"p{number}") for number in range(30)]
     aws.lag()
     for key in keys:
@@ -121,7 +121,7 @@ def test_answer_that_was_lost_and_a_list_that_lags(rig: AwsRig, aws: Aws) -> Non
 
 def test_list_that_never_shows_a_write_is_believed_in_the_end(rig: AwsRig, aws: Aws) -> None:
     """After a quarter of an hour somebody else has changed it, and it costs no request of its own any more."""
-    clock = PassingClock()
+    clock = FakeClock()
     key, store = rig.key("a"), rig.make_store(clock=clock)
     first = written(store.write(key, payload(), marks(), replaces=None))
     aws.lag()

@@ -9,7 +9,7 @@ import pytest
 
 from sync.core import marks as mark_map
 from sync.stores.aws.store import AwsReplica
-from tests.support.clock import PassingClock
+from tests.support.clock import FakeClock
 from tests.support.rigs.aws import AwsRig
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
 from tests.support.store_contract import failed, marks, payload, stored, written
@@ -82,7 +82,7 @@ def test_replica_that_fails_after_a_rotation(rig: AwsRig, aws: Aws) -> None:
 
 def test_replica_that_takes_long(rig: AwsRig, aws: Aws) -> None:
     """A replica in progress is no trouble for a quarter of an hour, and then it is; it costs one description a cycle."""
-    clock = PassingClock()
+    clock = FakeClock()
     store = rig.make_store(clock=clock, replicas=(US,))
     states(aws, us_east_1="InProgress")
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))

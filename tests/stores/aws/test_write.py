@@ -13,7 +13,7 @@ from sync.stores.aws.read import AwsReader
 from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.versions import LABEL
 from sync.stores.aws.write import AwsWriter
-from tests.support.clock import PassingClock
+from tests.support.clock import FakeClock
 from tests.support.rigs.aws import AwsRig
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
 from tests.support.store_contract import failed, marks, one, payload, stored, written
@@ -43,7 +43,7 @@ def begun(rig: AwsRig, aws: Aws) -> str:
     return version
 
 
-def update(rig: AwsRig, version: str, clock: PassingClock | None = None) -> Written | StoreError:
+def update(rig: AwsRig, version: str, clock: FakeClock | None = None) -> Written | StoreError:
     """Replace that version by a second."""
     return rig.make_store(clock=clock).write(rig.key("a"), payload("two"), UPDATED, replaces=version)
 
@@ -175,7 +175,7 @@ def test_two_who_fill_an_empty_container(rig: AwsRig, aws: Aws) -> None:
 @pytest.mark.parametrize("gaps", [1, 3])
 def test_new_version_that_is_not_visible_at_once(rig: AwsRig, aws: Aws, gaps: int) -> None:
     """A version that cannot be seen yet is looked for again, and then confirmed."""
-    clock = PassingClock()
+    clock = FakeClock()
     aws.hide("GetSecretValue", times=gaps)
     answer = rig.make_store(clock=clock).write(rig.key("a"), payload("one"), marks(), replaces=None)
     aws.hide("GetSecretValue", times=gaps)
@@ -185,13 +185,13 @@ def test_new_version_that_is_not_visible_at_once(rig: AwsRig, aws: Aws, gaps: in
 
 def test_new_version_that_stays_invisible_is_unconfirmed(rig: AwsRig, aws: Aws) -> None:
     """After 15 s of looking a write is done and unconfirmed; the next cycle finds it as wanted."""
-    clock = PassingClock()
+    clock = FakeClock()
     aws.hide("GetSecretValue", times=99)
     first = rig.make_store(clock=clock).write(rig.key("a"), payload("one"), marks(), replaces=None)
     assert isinstance(first, Written)
     assert not first.confirmed
     assert 10 < clock.passed <= 15
-    second = update(rig, first.version, PassingClock())
+    second = update(rig, first.version, FakeClock())
     assert isinstance(second, Written)
     assert not second.confirmed
     aws.heal()
@@ -281,7 +281,7 @@ def test_content_too_long_is_refused_before_anything(rig: AwsRig, aws: Aws) -> N
 
 def test_writes_are_paced(rig: AwsRig) -> None:
     """At most 20 writes begin within a second."""
-    clock = PassingClock()
+    clock = FakeClock()
     store = rig.make_store(clock=clock)
     for number in range(41):
         store.mark(rig.key(f"p{number}"), marks(), version="1")
@@ -311,7 +311,7 @@ class Dying(AwsClient):
 
 def _killed(rig: AwsRig, version: str | None, number: int, *, after: bool) -> bool:
     """Write with a process that dies at this call; False where it made fewer calls than that."""
-    clock = PassingClock()
+    clock = FakeClock()
     client = Dying(rig.settings(), workers=1)
     client.number, client.after = number, after
     reader = AwsReader(client, store="aws", prefix="meta/pages/", clock=clock, workers=1)

@@ -16,15 +16,15 @@ from sync.core.model import Absent, Key, Stored, StoreError, Written
 from sync.stores.file.disk import LOCK
 from sync.stores.file.layout import sidecar_name
 from sync.stores.file.store import FileSettings, FileStore
-from tests.support.clock import PassingClock
+from tests.support.clock import FakeClock
 from tests.support.store_contract import CANARY, failed, marks, one, payload, stored, written
 
 KEY = Key("disk", "berlin.json")
 
 
-def store_at(directory: Path, clock: PassingClock | None = None) -> FileStore:
+def store_at(directory: Path, clock: FakeClock | None = None) -> FileStore:
     """Make a store whose timeout is 30 s of a clock that needs no waiting."""
-    return FileStore("disk", FileSettings(str(directory), 30.0), clock=clock or PassingClock())
+    return FileStore("disk", FileSettings(str(directory), 30.0), clock=clock or FakeClock())
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_half_a_surrogate_pair_survives(tmp_path: Path) -> None:
 
 def test_another_daemon_holds_the_lock(tmp_path: Path) -> None:
     """While another holds the lock a write waits its timeout, fails as "locked", and the rest of the cycle fails at once."""
-    clock = PassingClock()
+    clock = FakeClock()
     store = store_at(tmp_path, clock)
     with (tmp_path / LOCK).open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -212,7 +212,7 @@ def test_lock_is_waited_for(tmp_path: Path) -> None:
     """A lock that is let go within the timeout only delays."""
     with (tmp_path / LOCK).open("w") as other:
 
-        class Letting(PassingClock):
+        class Letting(FakeClock):
             """Lets the lock go at the third look."""
 
             def sleep(self, seconds: float) -> None:

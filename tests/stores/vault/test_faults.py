@@ -14,7 +14,8 @@ import pytest
 from sync.core.model import Absent, Key, Stored, StoreError, Written
 from sync.runtime.threads import Stopping, SystemClock
 from sync.stores.vault.store import VaultStore
-from tests.support.rigs.vault import LeapingClock, VaultRig
+from tests.support.clock import LeapingClock
+from tests.support.rigs.vault import VaultRig
 from tests.support.services.bao import Bao, bao, dev_node, free_port, started
 from tests.support.services.cluster import until
 from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, Rule, between, times

@@ -24,7 +24,8 @@ from sync.core.secret import CredentialError, Secret
 from sync.runtime.threads import Stopping, SystemClock
 from sync.stores.vault.settings import AppRoleLogin, KubernetesLogin, Login, TokenLogin
 from sync.stores.vault.store import VaultStore
-from tests.support.rigs.vault import LeapingClock, VaultRig, rules
+from tests.support.clock import LeapingClock
+from tests.support.rigs.vault import VaultRig, rules
 from tests.support.services.bao import Bao, bao, raft
 from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, between, times
 from tests.support.store_contract import failed, marks, one, payload, together, written

@@ -28,8 +28,9 @@ from sync.config.schema.values import FileReference
 from sync.runtime.threads import SystemClock
 from sync.stores.vault.settings import AwsIamLogin, JwtLogin
 from sync.stores.vault.store import VaultStore
+from tests.support.clock import LeapingClock
 from tests.support.config_files import errors, loaded, with_
-from tests.support.rigs.vault import LeapingClock, VaultRig, rules
+from tests.support.rigs.vault import VaultRig, rules
 from tests.support.services.aws import aws_environment
 from tests.support.services.bao import Bao, bao
 from tests.support.services.fault_proxy import Asked, Between, Reply, between

@@ -6,7 +6,8 @@ import pytest
 
 from sync.core.model import Absent, Stored
 from sync.stores.vault.store import VaultStore
-from tests.support.rigs.vault import LeapingClock, VaultRig, rules, settings
+from tests.support.clock import LeapingClock
+from tests.support.rigs.vault import VaultRig, rules, settings
 from tests.support.services.bao import Bao, bao
 from tests.support.services.fault_proxy import between
 from tests.support.store_contract import failed, marks, one, payload, stored, written

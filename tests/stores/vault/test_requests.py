@@ -14,7 +14,8 @@ from sync.core import marks as mark_map
 from sync.core.model import Absent, Key, Stored
 from sync.core.payload import Payload
 from sync.stores.vault.store import VaultStore
-from tests.support.rigs.vault import LeapingClock, VaultRig
+from tests.support.clock import LeapingClock
+from tests.support.rigs.vault import VaultRig
 from tests.support.services.bao import Bao, bao, raft
 from tests.support.services.fault_proxy import Between, between
 from tests.support.store_contract import failed, marks, one, payload, stored, written

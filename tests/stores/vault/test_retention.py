@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sync.stores.vault.store import VaultStore
-from tests.support.rigs.vault import LeapingClock, VaultRig, rules, settings
+from tests.support.clock import LeapingClock
+from tests.support.rigs.vault import VaultRig, rules, settings
 from tests.support.services.bao import Bao, bao
 from tests.support.store_contract import marks, one, payload, written
 

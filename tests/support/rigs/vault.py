@@ -2,59 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 from sync.core import marks as mark_map
 from sync.core.model import Key
 from sync.core.secret import Secret
-from sync.runtime.threads import Stopping, SystemClock
 from sync.stores.vault.settings import TokenLogin, VaultSettings
 from sync.stores.vault.store import VaultStore
+from tests.support.clock import LeapingClock, QuickClock
 from tests.support.services.bao import Bao, free_port
 
 PREFIX = "meta/pages/"
-
-
-@dataclass
-class LeapingClock(SystemClock):
-    """A clock whose sleep takes no time and moves the monotonic side on; ``leap`` moves it by hand."""
-
-    ahead: float = 0.0
-    slept: list[float] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def now(self) -> datetime:
-        """Return the wall clock, moved on as well."""
-        return datetime.now(UTC) + timedelta(seconds=self.ahead)
-
-    def monotonic(self) -> float:
-        """Return the real intervals, and what was slept."""
-        return super().monotonic() + self.ahead
-
-    def sleep(self, seconds: float) -> None:
-        """Be asleep in no time."""
-        if self.stop.is_set():
-            raise Stopping
-        self.slept.append(seconds)
-        self.ahead += seconds
-
-    def leap(self, seconds: float) -> None:
-        """Let time pass."""
-        self.ahead += seconds
-
-
-class QuickClock(LeapingClock):
-    """A clock whose sleep takes a twentieth of its time, so that others really get their turn."""
-
-    def sleep(self, seconds: float) -> None:
-        """Be asleep for a short time."""
-        time.sleep(seconds / 20)
-        super().sleep(seconds * 19 / 20)
 
 
 def settings(bao: Bao, mount: str, token: str | None = None, **changes: Any) -> VaultSettings:

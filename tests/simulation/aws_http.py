@@ -46,7 +46,7 @@ def over(send: Send, name: str, settings: AwsSettings, *, clock: Clock, workers:
 
     # What counts requests is called before each is sent; its answer is the library's seam for a network of one's own.
     client._count = count  # type: ignore[method-assign,assignment]
-    client._opening = client._another()
+    client._pending = client._new_client()
     return store
 
 

@@ -32,11 +32,13 @@ Patch = pytest.MonkeyPatch
 
 
 def _a_lost_answer_counts_as_done(patch: Patch) -> None:
-    def settle(self: Any, path: str, payload: Any, marks: Any, cas: int, end: float, *, lost: bool) -> Put:
-        return Put(cas + 1, {})
+    original = Writer._settle
+
+    def settle(self: Writer, wanted: Any, *, lost: bool) -> Any:
+        return Put(wanted.cas + 1, {}) if lost else original(self, wanted, lost=lost)
 
     patch.setattr(Writer, "_settle", settle)
-    patch.setattr(Writer, "_confirm", lambda *call: Written(str(call[4]), confirmed=True))
+    patch.setattr(Writer, "_confirm", lambda *call: Written(str(call[2]), confirmed=True))
 
 
 def _a_write_names_no_version(patch: Patch) -> None:

@@ -17,7 +17,6 @@ from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine
 from sync.stores.vault.login import Session
 from sync.stores.vault.read import Entry, Reader
-from sync.stores.vault.renew import Renewer
 from sync.stores.vault.settings import VaultSettings
 from sync.stores.vault.wire import Wire
 from sync.stores.vault.write import CONFLICT, Writer
@@ -53,7 +52,6 @@ class VaultStore:
         self._engine = Engine(settings, self._session)
         self._reader = Reader(self._engine, clock, settings.timeout, workers)
         self._writer = Writer(self._engine, self._clock)
-        self._renewer = Renewer(self._engine, self._clock)
         self._wire.begin(self._http.reload())
 
     @property
@@ -110,7 +108,7 @@ class VaultStore:
         if not replaces.isdecimal() or len(replaces) > _DIGITS or int(replaces) == 0:
             return CONFLICT
         self._reader.wrote(key.path)
-        return self._renewer.renew(key.path, payload, int(replaces), self._end())
+        return self._writer.write(key.path, payload, None, int(replaces), self._end())
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List what is ours below the prefix."""

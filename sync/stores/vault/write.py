@@ -1,12 +1,13 @@
-"""Writing to a KV mount: data by compare-and-set, then the marks, then both read back.
+"""Writing to a KV mount: data by compare-and-set, then the marks, then both are read back.
 
-Data decides between two writers; marks only say whose it is. An answer that was lost, and a compare-and-set that failed,
-are both settled by reading: a standby judges the version by its own old copy (measured with OpenBao 2.7.2, 2026-11).
+The compare-and-set of the data decides between two writers; marks only say whose the secret is. A lost answer and a failed
+compare-and-set are both settled by reading: a standby judges the version by its own old copy (OpenBao 2.7.2, 2026-11).
+A renewal is a write without marks, over a secret that another tool may own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,50 +19,49 @@ from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine, Mismatch, Put
 
 _CATCH_UP = 5.0
-"""Seconds for which an answer older than our write means "not yet"."""
+"""Seconds for which an answer that is older than the write comes from a node that lags."""
 _REST = 0.5
-"""Seconds kept for the last answer: one that is cut off would count as a timeout of the whole store."""
+"""Seconds kept for the last answer: a request that is cut off would count as a timeout of the whole store."""
 _GRACE = 5.0
-"""Seconds after shutdown was asked for; what is left of the ten for all is for the account of the cycle and for giving back logins."""
+"""Seconds that a write has after a shutdown request; the rest of the ten seconds is for the report and for revoking logins."""
 _PAUSE = 0.1
 _LONG_PAUSE = 2.0
-_OF_A_WRITE = {"written-at", "reason"}
-"""Marks that say when and why; two who write the same differ in them."""
+_OF_ONE_WRITE = {"written-at", "reason"}
+"""Marks that say when and why; two daemons that write the same payload differ in them."""
+
+_UNANSWERED = ("timeout", "unreachable", "no-leader")
+"""Error codes after which a PATCH may have taken effect; sent again it changes nothing."""
 
 CONFLICT = StoreError(
     "conflict",
-    "Another writer was faster; nothing was changed.",
+    "Another writer changed the secret first; this write changed nothing.",
     "Nothing to do: the next cycle decides again on what is stored then.",
     owner="nobody",
 )
 
-
-_UNANSWERED = ("timeout", "unreachable", "no-leader")
-"""Reasons for which a patch may have taken effect all the same; sent again it changes nothing."""
-
 _CUT_OFF = StoreError(
     "timeout",
-    "Shutdown came before the write was through; it may have been done.",
-    "Nothing to do: the next start finds out.",
+    "Shutdown interrupted the write; it may have taken effect.",
+    "Nothing to do: the next start reads what is stored.",
     owner="nobody",
     maybe_written=True,
 )
 
-_REMOVED = replace(CONFLICT, message="The secret was removed while it was marked.")
+_REMOVED = replace(CONFLICT, message="The secret was removed or replaced before its marks were written.")
 
 
 @dataclass(frozen=True, slots=True)
-class _Still:
-    """What must be there for marks to be put beside it."""
+class _Write:
+    """What is to be at a path, over which version, and the monotonic time by which it must be done.
 
-    version: int
+    ``marks`` None is a renewal: the map of marks is neither read nor written, so that the secret stays its owner's.
+    """
+
+    path: str
     payload: Payload
-    marks: Marks
-
-    def holds(self, now: kv.Found) -> bool:
-        """Check whether it is there, and no other's."""
-        same = (now.info.version, now.payload) == (self.version, self.payload)
-        return same and not _is_anothers(now.info.custom, self.marks)
+    marks: Marks | None
+    cas: int
+    end: float
 
 
 @dataclass(frozen=True)
@@ -71,70 +71,83 @@ class Writer:
     engine: Engine
     clock: GraceClock
 
-    def write(self, path: str, payload: Payload, marks: Marks, cas: int, end: float) -> Written | StoreError:
-        """Write payload and marks over version ``cas``, 0 for none."""
+    def write(self, path: str, payload: Payload, marks: Marks | None, cas: int, end: float) -> Written | StoreError:
+        """Write payload and marks over version ``cas``, 0 to create; ``marks`` None renews a version that has a value."""
         value = payload.reveal()
         if isinstance(value, str):
-            remedy = "Make `payload` a map of names, or keep this Page's secret in another store."
+            remedy = "Make `payload` a map of names, or keep this secret in another store."
             return StoreError("unreadable", "KV holds objects, and the payload is raw text.", remedy)
-        trouble = self.engine.check(end) or self.engine.may_write(path, cas, end)
+        trouble = self.engine.check(end)
+        if trouble is None and marks is not None:
+            trouble = self.engine.may_write(path, cas, end)
         if trouble is not None:
             return trouble
-        return finished(self.clock, lambda: self._written(path, value, marks, cas, end))
-
-    def _written(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Written | StoreError:
-        put = self._put(path, value, marks, cas, end)
-        if isinstance(put, StoreError):
-            return put
-        theirs = mark_map.from_map(put.custom)
-        if theirs is not None and theirs.instance != marks.instance:
-            return replace(
-                CONFLICT, message="Another instance took this secret while it was written.", maybe_written=True
-            )
-        payload = Payload(value)
-        marked = self._mark(path, mark_map.patch(marks, put.custom), end, still=_Still(put.version, payload, marks))
-        if marked is not None:
-            return replace(marked, maybe_written=True)
-        return self._confirm(path, payload, marks, put.version, end)
+        wanted = _Write(path, payload, marks, cas, end)
+        return self._finish(lambda: self._written(wanted, value))
 
     def mark(self, path: str, marks: Marks, version: str, end: float) -> Written | StoreError:
         """Write the marks alone, if ``version`` is still the newest."""
         trouble = self.engine.check(end) or self.engine.may_write(path, None, end)
-        now = trouble or self._look(path, end)
+        now = trouble or self.engine.read(path, end)
         if isinstance(now, StoreError):
             return now
         if not isinstance(now, kv.Found) or now.payload is None or str(now.info.version) != version:
             return CONFLICT
         if _is_anothers(now.info.custom, marks):
             return CONFLICT
-        still = _Still(now.info.version, now.payload, marks)
+        wanted = _Write(path, now.payload, marks, now.info.version, end)
         custom = mark_map.patch(marks, now.info.custom)
-        return finished(self.clock, lambda: self._marked(path, custom, end, still=still))
+        return self._finish(lambda: self._marked(wanted, custom))
 
-    def _marked(
-        self, path: str, custom: Mapping[str, str | None], end: float, *, still: _Still
-    ) -> Written | StoreError:
-        failed = self._mark(path, custom, end, still=still)
+    def _finish(self, write: Callable[[], Written | StoreError]) -> Written | StoreError:
+        """Carry out a write, which a shutdown cuts off only after its grace; raises Stopping where it must not begin."""
+        self.clock.check()
+        try:
+            with self.clock.grace(_GRACE):
+                return write()
+        except Stopping:
+            return _CUT_OFF
+
+    def _written(self, wanted: _Write, value: Mapping[str, Any]) -> Written | StoreError:
+        put = self._put(wanted, value)
+        if isinstance(put, StoreError):
+            return put
+        if wanted.marks is not None:
+            if _is_anothers(put.custom, wanted.marks):
+                message = "Another instance marked this secret as its own during the write."
+                return replace(CONFLICT, message=message, maybe_written=True)
+            failed = self._mark(wanted, mark_map.patch(wanted.marks, put.custom), put.version)
+            if failed is not None:
+                return replace(failed, maybe_written=True)
+        return self._confirm(wanted, put.version)
+
+    def _marked(self, wanted: _Write, custom: Mapping[str, str | None]) -> Written | StoreError:
+        failed = self._mark(wanted, custom, wanted.cas)
         if failed is not None:
             return replace(failed, maybe_written=failed.error_code in _UNANSWERED)
-        return self._confirm(path, still.payload, still.marks, still.version, end)
+        return self._confirm(wanted, wanted.cas)
 
-    def _put(self, path: str, value: Mapping[str, Any], marks: Marks, cas: int, end: float) -> Put | StoreError:
-        """Write the data; again where a try is known to have done nothing.
+    def _put(self, wanted: _Write, value: Mapping[str, Any]) -> Put | StoreError:
+        """Write the data, and again where a try is known to have done nothing.
 
-        A mismatch that is none is a standby's error, and two of them are believed. A lost answer says nothing of another
-        writer, however often it happens: through an election it may be a dead node's each time.
+        The first mismatch may come from a standby with an old copy; the second is believed. A lost answer says nothing
+        about another writer, however often it happens: during an election each one may come from a node that is down.
         """
         lost = mismatched = False
         pause = _PAUSE
         while True:
-            put = self.engine.put(path, value, cas, end)
+            if wanted.marks is None:
+                # Compare-and-set succeeds over a deleted version too, and what is deleted must not be renewed.
+                ready = self._settle(wanted, lost=lost)
+                if not isinstance(ready, Mismatch):
+                    return ready
+            put = self.engine.put(wanted.path, value, wanted.cas, wanted.end)
             if isinstance(put, Put):
                 return put
             if isinstance(put, StoreError) and not put.maybe_written:
                 return replace(put, maybe_written=lost)
             lost = lost or isinstance(put, StoreError)
-            settled = self._settle(path, Payload(value), marks, cas, end, lost=lost)
+            settled = self._settle(wanted, lost=lost)
             if not isinstance(settled, Mismatch):
                 return settled
             if isinstance(put, Mismatch):
@@ -142,120 +155,125 @@ class Writer:
                     return replace(CONFLICT, maybe_written=lost)
                 mismatched = True
                 continue
-            if self.clock.monotonic() + pause >= end:
+            if self.clock.monotonic() + pause >= wanted.end - _REST:
                 return put
             self.clock.sleep(pause)
             pause = min(pause * 2, _LONG_PAUSE)
 
-    def _settle(
-        self, path: str, payload: Payload, marks: Marks, cas: int, end: float, *, lost: bool
-    ) -> Put | Mismatch | StoreError:
-        """Read what a write without a success has left: our payload, the version as it was (Mismatch), or another's."""
-        until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
-        while True:
-            now = self._look(path, end)
+    def _settle(self, wanted: _Write, *, lost: bool) -> Put | Mismatch | StoreError:
+        """Return which write is stored: the wanted one (Put), the one before it (Mismatch), or another's (an error)."""
+        for now in self._looks(wanted):
             if isinstance(now, StoreError):
                 return replace(now, maybe_written=lost)
             info = now.info if isinstance(now, kv.Found) else now
             version = 0 if isinstance(info, Absent) else info.version
-            if isinstance(now, kv.Found) and now.payload == payload:
-                if _is_ours(now.marks, marks) or (lost and now.marks is None and version == cas + 1):
+            if isinstance(now, kv.Found) and now.payload == wanted.payload:
+                if _is_done(now, wanted, lost=lost):
                     return Put(version, now.info.custom)
                 if now.marks is not None:
                     return replace(CONFLICT, maybe_written=lost)
-            elif version == cas:
-                return Mismatch() if _is_as_decided(info, cas, marks) else replace(CONFLICT, maybe_written=lost)
-            elif version > cas and isinstance(now, kv.Found):
-                # Another content right after the version that was named says that ours never came to be there.
-                another = now.payload is not None and version == cas + 1
+                # The wanted payload without marks: another daemon is between its two writes.
+            elif version == wanted.cas:
+                return Mismatch() if _is_as_decided(now, wanted) else replace(CONFLICT, maybe_written=lost)
+            elif version > wanted.cas and isinstance(now, kv.Found):
+                # Another content right after the version that was named proves that this write never took effect.
+                another = now.payload is not None and version == wanted.cas + 1
                 return replace(CONFLICT, maybe_written=lost and not another)
-            # An older version is a node that lags, and so is a version without its value; our payload without marks is
-            # another daemon between its two writes.
-            if self.clock.monotonic() + _PAUSE >= until:
-                return replace(CONFLICT, maybe_written=lost)
-            self.clock.sleep(_PAUSE)
+            # An older version comes from a node that lags, and so does a newer one without its value.
+        return replace(CONFLICT, maybe_written=lost)
 
-    def _mark(self, path: str, custom: Mapping[str, str | None], end: float, *, still: _Still) -> StoreError | None:
-        """Patch the map of marks, waiting for the secret to be seen by the node that is asked.
+    def _mark(self, wanted: _Write, custom: Mapping[str, str | None], version: int) -> StoreError | None:
+        """Merge into the map of marks beside ``version``.
 
-        A node that does not know the secret may lag; or the secret was removed, and what comes to be there is another's.
+        PATCH leaves the entries of others alone, and to send it twice does no harm. It has no compare-and-set: so where the
+        node that was asked does not know the secret, it is read before the next try, since it may be another's by then.
         """
         if not custom:
             return None
-        until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
-        while True:
-            failed = self.engine.patch(path, custom, end)
+        failed = self.engine.patch(wanted.path, custom, wanted.end)
+        if not isinstance(failed, Absent):
+            return failed
+        for now in self._looks(wanted):
+            if isinstance(now, StoreError):
+                return now
+            if not isinstance(now, kv.Found) or now.info.version < version:
+                continue
+            if not _is_unchanged(now, wanted, version):
+                return _REMOVED
+            failed = self.engine.patch(wanted.path, custom, wanted.end)
             if not isinstance(failed, Absent):
                 return failed
-            while True:
-                if self.clock.monotonic() + _PAUSE >= until:
-                    return _REMOVED
-                self.clock.sleep(_PAUSE)
-                now = self._look(path, end)
-                if isinstance(now, StoreError):
-                    return now
-                # A version without its value is the word of two nodes, of which one lags.
-                if isinstance(now, kv.Found) and now.info.version >= still.version:
-                    break
-            if not still.holds(now):
-                return _REMOVED
+        return _REMOVED
 
-    def _confirm(self, path: str, payload: Payload, marks: Marks, version: int, end: float) -> Written:
+    def _confirm(self, wanted: _Write, version: int) -> Written:
         try:
-            return self._read_back(path, payload, marks, version, end)
+            return self._read_back(wanted, version)
         except Stopping:
             return Written(str(version), confirmed=False)
 
-    def _read_back(self, path: str, payload: Payload, marks: Marks, version: int, end: float) -> Written:
-        """Read back and compare, as long as the answer may be that of a node that lags."""
-        until = min(end - _REST, self.clock.monotonic() + _CATCH_UP)
-        mended = False
-        while True:
-            now = self._look(path, end)
+    def _read_back(self, wanted: _Write, version: int, *, repaired: bool = False) -> Written:
+        """Read back and compare; marks that another daemon of this instance overwrote are written once more."""
+        for now in self._looks(wanted):
             if isinstance(now, StoreError):
-                return Written(str(version), confirmed=False)
-            if isinstance(now, kv.Found) and now.info.version >= version:
-                info, same = now.info, now.payload == payload
-                rest = mark_map.patch(marks, info.custom)
-                if same and set(rest) <= _OF_A_WRITE:
-                    return Written(str(info.version), confirmed=True)
-                if not same or info.version > version or not _is_ours(mark_map.from_map(info.custom), marks):
-                    return Written(str(version), confirmed=False)
-                if not mended:
-                    mended = True
-                    self._mark(path, rest, end, still=_Still(version, payload, marks))
-                    continue
+                break
+            if not isinstance(now, kv.Found) or now.info.version < version:
+                continue
+            same = now.payload == wanted.payload
+            rest = {} if wanted.marks is None else mark_map.patch(wanted.marks, now.info.custom)
+            if same and set(rest) <= _OF_ONE_WRITE:
+                return Written(str(now.info.version), confirmed=True)
+            if not same or now.info.version > version or not _has_same_owner(now.marks, wanted.marks):
+                break
+            if not repaired:
+                self._mark(wanted, rest, version)
+                return self._read_back(wanted, version, repaired=True)
+        return Written(str(version), confirmed=False)
+
+    def _looks(self, wanted: _Write) -> Iterator[kv.Found | kv.Info | Absent | StoreError]:
+        """Yield what is stored, again and again as long as the answer may come from a node that lags."""
+        until = min(wanted.end - _REST, self.clock.monotonic() + _CATCH_UP)
+        while True:
+            now = self.engine.read(wanted.path, wanted.end)
+            if isinstance(now, Absent) and wanted.marks is not None:
+                # A container without a value has a version too. A renewal's policy need not allow metadata.
+                yield self.engine.metadata(wanted.path, wanted.end)
+            else:
+                yield now
             if self.clock.monotonic() + _PAUSE >= until:
-                return Written(str(version), confirmed=False)
+                return
             self.clock.sleep(_PAUSE)
 
-    def _look(self, path: str, end: float) -> kv.Found | kv.Info | Absent | StoreError:
-        now = self.engine.read(path, end)
-        return self.engine.metadata(path, end) if isinstance(now, Absent) else now
+
+def _is_done(now: kv.Found, wanted: _Write, *, lost: bool) -> bool:
+    """Check whether the wanted payload, which is stored, is this instance's: marked so, or just written without an answer."""
+    if wanted.marks is None or _has_same_owner(now.marks, wanted.marks):
+        return True
+    return lost and now.marks is None and now.info.version == wanted.cas + 1
 
 
-def finished(clock: GraceClock, write: Callable[[], Written | StoreError]) -> Written | StoreError:
-    """Carry out a write, which shutdown cuts off only when its grace is over; raises Stopping where it is not to begin."""
-    clock.check()
-    try:
-        with clock.grace(_GRACE):
-            return write()
-    except Stopping:
-        return _CUT_OFF
+def _is_as_decided(now: kv.Found | kv.Info | Absent, wanted: _Write) -> bool:
+    """Check whether the version that was named is still that secret: numbers begin again after a removal."""
+    if wanted.marks is None:
+        return isinstance(now, kv.Found) and now.payload is not None
+    if isinstance(now, Absent):
+        return wanted.cas == 0
+    info = now.info if isinstance(now, kv.Found) else now
+    return _has_same_owner(mark_map.from_map(info.custom), wanted.marks)
 
 
-def _is_as_decided(info: kv.Info | Absent, cas: int, marks: Marks) -> bool:
-    """Check whether what has the version that was named is still ours: numbers begin again where a secret was removed."""
-    if isinstance(info, Absent):
-        return cas == 0
-    return _is_ours(mark_map.from_map(info.custom), marks)
+def _is_unchanged(now: kv.Found, wanted: _Write, version: int) -> bool:
+    """Check whether the secret to be marked is still there, and not another instance's."""
+    same = (now.info.version, now.payload) == (version, wanted.payload)
+    return same and not (wanted.marks is not None and _is_anothers(now.info.custom, wanted.marks))
 
 
 def _is_anothers(custom: Mapping[str, str], marks: Marks) -> bool:
-    """Check whether another instance has marked this since it was decided to mark it."""
+    """Check whether another instance has marked the secret."""
     theirs = mark_map.from_map(custom)
     return theirs is not None and theirs.instance != marks.instance
 
 
-def _is_ours(found: Marks | None, marks: Marks) -> bool:
-    return found is not None and (found.instance, found.page_id) == (marks.instance, marks.page_id)
+def _has_same_owner(found: Marks | None, marks: Marks | None) -> bool:
+    if found is None or marks is None:
+        return False
+    return (found.instance, found.page_id) == (marks.instance, marks.page_id)

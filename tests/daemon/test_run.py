@@ -22,7 +22,7 @@ from tests.support.e2e_stage import Scene
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import INSTANCE, PROGRAM, Rig
 from tests.support.services.bao import Bao, bao
-from tests.support.services.fault_proxy import Asked, Deed, Reply, between, times
+from tests.support.services.fault_proxy import Fault, Reply, Request, fault_proxy, times
 from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "sandbox"]
@@ -117,33 +117,33 @@ def test_sigterm_ends_a_hanging_call_within_ten_seconds(rig: Rig, sandbox: Sandb
 
 
 @contextmanager
-def many_writes(folder: Path, bao: Bao, deed: Reply | Deed, count: int) -> Iterator[tuple[Scene, threading.Event]]:
+def many_writes(folder: Path, bao: Bao, fault: Reply | Fault, count: int) -> Iterator[tuple[Scene, threading.Event]]:
     """Return 120 Pages to write to a slow Vault, and what is set amid the writes, when marks begin to meet ``count`` deeds."""
-    amid, data = threading.Event(), list[Asked]()
-    later = times(count, deed, "PATCH", "/metadata/")
+    amid, data = threading.Event(), list[Request]()
+    later = times(count, fault, "PATCH", "/metadata/")
 
-    def done(asked: Asked) -> None:
-        if asked.method == "POST" and "/data/" in asked.path:
-            data.append(asked)
+    def done(request: Request) -> None:
+        if request.method == "POST" and "/data/" in request.path:
+            data.append(request)
             if len(data) > 20:
                 amid.set()
             amid.wait(0.05)
 
-    with start(pages=120) as graph, between(bao.url) as way:
+    with start(pages=120) as graph, fault_proxy(bao.url) as proxy:
         scene = Scene(folder, graph, bao, bao.mount())
-        scene.rig.store = {**scene.rig.store, "address": way.url, "timeout": "30s"}
+        scene.rig.store = {**scene.rig.store, "address": proxy.url, "timeout": "30s"}
         scene.rig.write(schedule={"every": "1h"}, state={"file": str(folder / "state" / "state.json")})
-        way.done, way.rule = done, lambda asked: later(asked) if amid.is_set() else None
+        proxy.before_answer, proxy.rule = done, lambda request: later(request) if amid.is_set() else None
         yield scene, amid
 
 
 NOT_YET = Reply(429, '{"errors":[]}')
 
 
-@pytest.mark.parametrize(("deed", "count"), [(NOT_YET, 4), (Deed.HANG, 120)], ids=["not yet", "hangs"])
-def test_sigterm_amid_writes_tells_what_was_written(tmp_path: Path, bao: Bao, deed: Reply | Deed, count: int) -> None:
+@pytest.mark.parametrize(("fault", "count"), [(NOT_YET, 4), (Fault.HANG, 120)], ids=["not yet", "hangs"])
+def test_sigterm_amid_writes_tells_what_was_written(tmp_path: Path, bao: Bao, fault: Reply | Fault, count: int) -> None:
     """SIGTERM amid many writes: no further one is begun, those begun are finished as far as Vault lets them, and all are told."""
-    with many_writes(tmp_path, bao, deed, count) as (scene, amid), running(scene.rig) as daemon:
+    with many_writes(tmp_path, bao, fault, count) as (scene, amid), running(scene.rig) as daemon:
         assert amid.wait(60)
         assert daemon.end() < 10
         assert daemon.process.returncode == 0
@@ -155,7 +155,7 @@ def test_sigterm_amid_writes_tells_what_was_written(tmp_path: Path, bao: Bao, de
 
     assert told == marked
     assert len(there) - len(told) == doubtful <= 8
-    assert bool(doubtful) is (deed is Deed.HANG)
+    assert bool(doubtful) is (fault is Fault.HANG)
     assert finished["not_begun"] == 120 - len(there) > 0
     assert any("Shutdown cut this cycle short" in line.get("message", "") for line in daemon.lines)
     assert len(json.loads((tmp_path / "state" / "state.json").read_text())["tokens"]) > 120

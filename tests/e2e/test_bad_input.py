@@ -30,7 +30,7 @@ from tests.support.e2e_stage import (
 )
 from tests.support.rigs.e2e import PROGRAM, Ran, Rig
 from tests.support.services.bao import Bao, bao, free_port, mount, raft_node, unseal
-from tests.support.services.fault_proxy import Reply, between, times
+from tests.support.services.fault_proxy import Reply, fault_proxy, times
 from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
@@ -310,13 +310,13 @@ def test_a_wrong_mount(scene: Scene) -> None:
 def test_a_kv_version_1_mount(empty: Scene) -> None:
     """A KV version 1 mount is refused with the way out, and not one request to it could have written; exit 3."""
     old = empty.bao.mount(version=1)
-    with between(empty.bao.url) as proxy:
+    with fault_proxy(empty.bao.url) as proxy:
         store = vault_store(empty.bao, old, empty.rig.folder / "vault_token")
         empty.rig.write(stores={"store": {**store, "address": proxy.url}})
         ran = empty.rig.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
     assert_stores_told(ran, "kv-v1", "KV version 1", "enable-versioning")
-    assert {asked.method for asked in proxy.asked} == {"GET"}
+    assert {request.method for request in proxy.requests} == {"GET"}
     assert empty.bao.call("LIST", f"{old}/")[0] == 404
 
 
@@ -324,7 +324,7 @@ def test_a_kv_version_1_mount_that_may_not_be_looked_at(empty: Scene) -> None:
     """Where the mount's version is not told, the refusal of a patch gives it away before any data is written; exit 1."""
     old = empty.bao.mount(version=1)
     refusal = Reply(403, '{"errors": ["1 error occurred:\\n\\t* permission denied\\n\\n"]}')
-    with between(empty.bao.url) as proxy:
+    with fault_proxy(empty.bao.url) as proxy:
         proxy.rule = times(100, refusal, "GET", "sys/internal/ui/mounts")
         store = vault_store(empty.bao, old, empty.rig.folder / "vault_token")
         empty.rig.write(stores={"store": {**store, "address": proxy.url}})

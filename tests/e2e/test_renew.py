@@ -17,7 +17,7 @@ from tests.support.e2e_stage import Scene, ended
 from tests.support.rigs.cli import on_a_terminal
 from tests.support.rigs.e2e import PROGRAM, codes
 from tests.support.services.bao import Bao, bao, mount
-from tests.support.services.fault_proxy import Asked, Deed, between
+from tests.support.services.fault_proxy import Fault, Request, fault_proxy
 from tests.support.services.graph import sandbox
 
 __all__ = ["bao", "mount", "sandbox"]
@@ -69,8 +69,8 @@ def scene(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Renewing:
 def test_killed_between_exchange_and_write(scene: Renewing) -> None:
     """A program that is killed when it has a new token and has not put it anywhere leaves the old one, which works."""
     scene.end_soon()
-    with between(scene.bao.url) as way:
-        scene.rig.write(stores={"store": {**scene.rig.store, "address": way.url}})
+    with fault_proxy(scene.bao.url) as proxy:
+        scene.rig.write(stores={"store": {**scene.rig.store, "address": proxy.url}})
         process = subprocess.Popen(
             [*PROGRAM, "--config", str(scene.rig.file), "once"],
             env={**os.environ, **scene.rig.environment},
@@ -78,13 +78,13 @@ def test_killed_between_exchange_and_write(scene: Renewing) -> None:
             stderr=subprocess.DEVNULL,
         )
 
-        def kill(asked: Asked) -> Deed | None:
-            if asked.method == "POST" and asked.path.endswith("/data/meta/user"):
+        def kill(request: Request) -> Fault | None:
+            if request.method == "POST" and request.path.endswith("/data/meta/user"):
                 process.kill()
-                return Deed.CUT
+                return Fault.CUT
             return None
 
-        way.rule = kill
+        proxy.rule = kill
         assert process.wait(60) == -9
     lost = scene.world.user.token
     assert (lost != scene.old, scene.kept["token"]) == (True, scene.old)

@@ -15,7 +15,7 @@ import pytest
 
 from sync.sandbox.api.states import switch_off, switch_on
 from sync.sandbox.http.server import Sandbox
-from tests.support.forkserver import Zygote, forks, zygote
+from tests.support.forkserver import ForkServer, fork_server, forks
 from tests.support.logs import Daemon, names
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import Rig
@@ -63,13 +63,15 @@ def wall(tmp_path: Path) -> WallClock:
 
 
 @pytest.fixture
-def shifted(wall: WallClock) -> Iterator[Zygote]:
+def shifted(wall: WallClock) -> Iterator[ForkServer]:
     """Return the process that forks, under that wall clock."""
-    with zygote(wall.environment) as running:
+    with fork_server(wall.environment) as running:
         yield running
 
 
-def test_the_wall_clock_is_set(shifted: Zygote, wall: WallClock, tmp_path: Path, sandbox: Sandbox, long: bool) -> None:
+def test_the_wall_clock_is_set(
+    shifted: ForkServer, wall: WallClock, tmp_path: Path, sandbox: Sandbox, long: bool
+) -> None:
     """Set back or ahead by an hour or a day, the next cycle comes in time and alone, and no word is from the future."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(schedule={"every": f"{EVERY}s"}, state={"file": str(tmp_path / "state.json")})
@@ -107,7 +109,7 @@ def _ages_are_right(reports: list[dict[str, Any]], offset: str) -> None:
 
 @pytest.mark.parametrize(("offset", "words"), [("+10m", "10 minutes ahead of"), ("-2m", "120 seconds behind")])
 def test_the_clock_is_wrong(
-    shifted: Zygote, wall: WallClock, tmp_path: Path, sandbox: Sandbox, offset: str, words: str
+    shifted: ForkServer, wall: WallClock, tmp_path: Path, sandbox: Sandbox, offset: str, words: str
 ) -> None:
     """A clock that differs from Meta's by some minutes is told once, which way and how far; tokens without end are judged."""
     rig = file_rig(tmp_path, sandbox)
@@ -119,7 +121,7 @@ def test_the_clock_is_wrong(
     assert report["result"] == "ok"
 
 
-def test_suspended_between_cycles(forks: Zygote, tmp_path: Path, sandbox: Sandbox) -> None:
+def test_suspended_between_cycles(forks: ForkServer, tmp_path: Path, sandbox: Sandbox) -> None:
     """After a sleep over many intervals one cycle is made up for, and not all of them."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(schedule={"every": "1s"})
@@ -136,7 +138,7 @@ def test_suspended_between_cycles(forks: Zygote, tmp_path: Path, sandbox: Sandbo
     assert daemon.child.end() == 0
 
 
-def test_suspended_inside_a_call(forks: Zygote, tmp_path: Path, sandbox: Sandbox) -> None:
+def test_suspended_inside_a_call(forks: ForkServer, tmp_path: Path, sandbox: Sandbox) -> None:
     """A sleep in the middle of a call, longer than its timeout, is a timeout at most, and the next cycle is well."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(schedule={"every": "1s"}, graph={"base_url": sandbox.url, "timeout": "2s"})

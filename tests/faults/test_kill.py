@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.small import AwsHand, Hand, VaultHand
-from tests.support.forkserver import Zygote, forks
-from tests.support.killing import MOMENTS, MakeHand, Moment, killed_at
+from tests.faults.five_pages import AwsInspector, Inspector, VaultInspector
+from tests.support.forkserver import ForkServer, forks
+from tests.support.killing import MOMENTS, MakeInspector, Moment, killed_at
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
 from tests.support.services.bao import Bao, bao, mount
 
@@ -22,22 +22,22 @@ SAMPLE: dict[Moment, tuple[int, ...]] = {"before": (3, 20), "during": (12, 19), 
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_with_vault(forks: Zygote, tmp_path: Path, bao: Bao, mount: str, moment: Moment, long: bool) -> None:
+def test_killed_with_vault(forks: ForkServer, tmp_path: Path, bao: Bao, mount: str, moment: Moment, long: bool) -> None:
     """Wherever `once` is killed, OpenBao holds no broken Page, and the next cycle ends as wanted, a version more at most."""
 
-    def hand(folder: str) -> Hand:
-        return VaultHand(bao, mount, folder)
+    def inspector(folder: str) -> Inspector:
+        return VaultInspector(bao, mount, folder)
 
-    _everywhere(forks, tmp_path, hand, moment, long=long)
+    _everywhere(forks, tmp_path, inspector, moment, long=long)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_with_aws(forks: Zygote, tmp_path: Path, aws: Aws, moment: Moment, long: bool) -> None:
+def test_killed_with_aws(forks: ForkServer, tmp_path: Path, aws: Aws, moment: Moment, long: bool) -> None:
     """Wherever `once` is killed, AWS holds no broken Page, and the next cycle ends as wanted, a version more at most."""
-    _everywhere(forks, tmp_path, lambda folder: AwsHand(aws, folder), moment, long=long)
+    _everywhere(forks, tmp_path, lambda folder: AwsInspector(aws, folder), moment, long=long)
 
 
-def _everywhere(forks: Zygote, folder: Path, make: MakeHand, moment: Moment, *, long: bool) -> None:
+def _everywhere(forks: ForkServer, folder: Path, make: MakeInspector, moment: Moment, *, long: bool) -> None:
     for number in itertools.count(1) if long else SAMPLE[moment]:
         calls = killed_at(forks, folder, make, number, moment)
         if calls < number:

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox
-from tests.support.forkserver import THREADS, Child, Zygote, forks
-from tests.support.logs import Daemon
+from tests.support.forkserver import THREADS, Child, ForkServer, forks
+from tests.support.logs import Daemon, names_internal_error
 from tests.support.rigs.e2e import Rig
 from tests.support.services.graph import sandbox
 
@@ -56,12 +56,12 @@ def _revoke(sandbox: Sandbox) -> str:
     return page.name
 
 
-def _told_no_mistake(lines: list[dict[str, Any]], child: Child) -> None:
-    assert "mistake" not in json.dumps(lines)
+def _assert_no_internal_error(lines: list[dict[str, Any]], child: Child) -> None:
+    assert not names_internal_error(json.dumps(lines))
     assert child.stderr.read_text() == ""
 
 
-def test_no_descriptors(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
+def test_no_descriptors(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
     """A daemon that may open nothing more says so in each cycle, loops no faster, and heals once it may."""
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     daemon.until("cycle_finished", result="ok")
@@ -79,11 +79,11 @@ def test_no_descriptors(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
     healed += daemon.until("cycle_finished", result="ok")
     assert daemon.descriptors() <= before + 2
     assert daemon.child.end() == 0
-    _told_no_mistake(starved + healed, daemon.child)
+    _assert_no_internal_error(starved + healed, daemon.child)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a user with no other processes needs root")
-def test_no_threads(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
+def test_no_threads(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
     """A daemon that can start no thread does its work one by one, or says so, and is well once it can."""
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run", user=NOBODY))
     daemon.until("cycle_finished", result="ok")
@@ -95,7 +95,7 @@ def test_no_threads(forks: Zygote, rig: Rig, sandbox: Sandbox) -> None:
         daemon.until("page_written", page=page, action="replaced")
     daemon.until("cycle_finished", result="ok")
     assert daemon.child.end() == 0
-    _told_no_mistake(starved, daemon.child)
+    _assert_no_internal_error(starved, daemon.child)
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
 def test_disk_of_the_secrets_takes_nothing(
-    forks: Zygote, rig: Rig, sandbox: Sandbox, small: Path, trouble: str
+    forks: ForkServer, rig: Rig, sandbox: Sandbox, small: Path, trouble: str
 ) -> None:
     """On a full or read-only disk a heal fails and the old file stays whole, and the heal follows once there is room."""
     directory = small / "secrets"
@@ -147,7 +147,7 @@ def test_disk_of_the_secrets_takes_nothing(
     healed = daemon.until("page_written", page=page, action="replaced")
     healed += daemon.until("cycle_finished", result="ok")
     assert daemon.child.end() == 0
-    _told_no_mistake(starved + healed, daemon.child)
+    _assert_no_internal_error(starved + healed, daemon.child)
 
 
 def _take_away(small: Path, trouble: str) -> Path | None:
@@ -163,19 +163,19 @@ def _take_away(small: Path, trouble: str) -> Path | None:
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
 def test_disk_of_the_state_file_takes_nothing(
-    forks: Zygote, rig: Rig, sandbox: Sandbox, small: Path, trouble: str
+    forks: ForkServer, rig: Rig, sandbox: Sandbox, small: Path, trouble: str
 ) -> None:
     """Where the state file cannot be written cycles go on as well as before, and say so."""
     rig.write(state={"file": str(small / "state.json")})
     _take_away(small, trouble)
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     lines = daemon.until("cycle_finished", result="ok")
-    told = [line["message"] for line in lines if line["event"] == "cycle_warning" and "state.json" in line["message"]]
-    assert len(told) == 1, "in the very cycle, and once"
+    warned = [line["message"] for line in lines if line["event"] == "cycle_warning" and "state.json" in line["message"]]
+    assert len(warned) == 1, "the cycle warns, once"
     page = _revoke(sandbox)
     lines += daemon.until("page_written", page=page, action="replaced")
     lines += daemon.until("cycle_finished")
     assert daemon.child.end() == 0
     warnings = [line["message"] for line in lines if line["event"] == "cycle_warning"]
     assert [text for text in warnings if ("ENOSPC" if trouble == "full" else "EROFS") in text]
-    _told_no_mistake([line for line in lines if line["event"] != "cycle_warning"], daemon.child)
+    _assert_no_internal_error([line for line in lines if line["event"] != "cycle_warning"], daemon.child)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox, start
-from tests.faults.small import AwsHand, VaultHand
+from tests.faults.five_pages import AwsInspector, VaultInspector
 from tests.support.forkserver import ROOT
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import Rig
@@ -30,19 +30,19 @@ GROWTH = 5 << 10
 
 
 def _run(rig: Rig, cycles: int) -> Mapping[int, Mapping[str, Any]]:
-    """Run so many cycles in one process; gives what it held, by the number of cycles."""
-    command = [sys.executable, "-m", "tests.faults.many", str(rig.file), str(cycles)]
+    """Run so many cycles in one process; gives what it samples, by the number of cycles."""
+    command = [sys.executable, "-m", "tests.faults.run_cycles", str(rig.file), str(cycles)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    return {told["cycles"]: told for told in map(json.loads, done.stdout.splitlines())}
+    return {sample["cycles"]: sample for sample in map(json.loads, done.stdout.splitlines())}
 
 
-def _nothing_grew(held: Mapping[int, Mapping[str, Any]]) -> None:
-    late = [told for cycles, told in held.items() if cycles >= 100]
+def _nothing_grew(samples: Mapping[int, Mapping[str, Any]]) -> None:
+    late = [sample for cycles, sample in samples.items() if cycles >= 100]
     assert len(late) > 1
-    assert max(told["rss_kib"] for told in late) - late[0]["rss_kib"] < GROWTH, held
+    assert max(sample["rss_kib"] for sample in late) - late[0]["rss_kib"] < GROWTH, samples
     for what in ("threads", "descriptors"):
-        assert len({told[what] for told in late}) == 1, held
+        assert len({sample[what] for sample in late}) == 1, samples
 
 
 @contextmanager
@@ -76,11 +76,11 @@ def test_many_cycles(tmp_path: Path, changing: bool, long: bool) -> None:
         rig.write(probe_every="1d", state={"file": str(tmp_path / "state.json")})
         if changing:
             with _revocations(sandbox):
-                held = _run(rig, cycles)
+                samples = _run(rig, cycles)
         else:
-            held = _run(rig, cycles)
-    _nothing_grew(held)
-    events = held[cycles]["events"]
+            samples = _run(rig, cycles)
+    _nothing_grew(samples)
+    events = samples[cycles]["events"]
     assert "page_refused" not in events
     assert (events["page_written"] > pages) is changing
     assert changing or events == {"page_written": pages, "cycle_finished ok": cycles}
@@ -89,20 +89,20 @@ def test_many_cycles(tmp_path: Path, changing: bool, long: bool) -> None:
 def test_idle_cycles_with_real_stores(tmp_path: Path, bao: Bao, mount: str, aws: Aws, long: bool) -> None:
     """In many cycles over OpenBao, the AWS emulator and files nothing is written after the first, and nothing grows."""
     cycles = 1000 if long else 110
-    hands = {"vault": VaultHand(bao, mount, "pages"), "aws": AwsHand(aws, "pages")}
+    inspectors = {"vault": VaultInspector(bao, mount, "pages"), "aws": AwsInspector(aws, "pages")}
     with start(pages=5) as sandbox:
         rig = file_rig(tmp_path, sandbox)
         rig.secret("vault_token", bao.root)
-        stores = {name: hand.block(hand.url, tmp_path) for name, hand in hands.items()}
+        stores = {name: inspector.block(inspector.url, tmp_path) for name, inspector in inspectors.items()}
         rig.write(stores={**stores, "disk": dict(rig.store)}, defaults={"stores": [*stores, "disk"]}, probe_every="1d")
-        held = _run(rig, cycles)
+        samples = _run(rig, cycles)
         names = [page["name"] for page in sandbox.pages]
-    assert held[cycles]["events"] == {"page_written": 15, "cycle_finished ok": cycles}
-    for hand in hands.values():
+    assert samples[cycles]["events"] == {"page_written": 15, "cycle_finished ok": cycles}
+    for inspector in inspectors.values():
         for name in names:
-            found = hand.held(name)
+            found = inspector.read(name)
             assert found is not None
             assert found.versions == 1
     writes = {name: count for name, count in aws.calls.items() if name.startswith(("Put", "Create", "Update", "Tag"))}
     assert writes == {"CreateSecret": 5}
-    _nothing_grew(held)
+    _nothing_grew(samples)

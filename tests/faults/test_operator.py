@@ -11,7 +11,7 @@ import pytest
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.world.business import SystemUser
 from tests.support.e2e_stage import Scene, vault_store
-from tests.support.forkserver import Zygote, forks
+from tests.support.forkserver import ForkServer, forks
 from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
 
@@ -28,7 +28,7 @@ def scene(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Scene:
     return made
 
 
-def _once(forks: Zygote, scene: Scene) -> tuple[int, dict[str, Any]]:
+def _once(forks: ForkServer, scene: Scene) -> tuple[int, dict[str, Any]]:
     child = forks.run(scene.rig.folder, "--config", str(scene.rig.file), "once", "--output", "json")
     return child.wait(), json.loads(child.stdout.read_text())
 
@@ -37,7 +37,7 @@ def _targets(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [target for page in report["pages"] for target in page["stores"]]
 
 
-def test_another_instance_name(forks: Zygote, scene: Scene) -> None:
+def test_another_instance_name(forks: ForkServer, scene: Scene) -> None:
     """Where `instance` was changed every secret is another's: all is refused, and nothing is changed."""
     scene.rig.write(instance="acme-renamed")
     code, report = _once(forks, scene)
@@ -47,7 +47,7 @@ def test_another_instance_name(forks: Zygote, scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("changed", ["path", "folder", "store", "mount"])
-def test_another_place(forks: Zygote, scene: Scene, changed: str) -> None:
+def test_another_place(forks: ForkServer, scene: Scene, changed: str) -> None:
     """Secrets are created at the new place; the old ones stay, and are orphans where the configuration still leads to them."""
     old, other = scene.rig.store, scene.bao.mount()
     new = vault_store(scene.bao, other, scene.rig.folder / "vault_token")
@@ -74,7 +74,7 @@ def test_another_place(forks: Zygote, scene: Scene, changed: str) -> None:
         assert scene.bao.admin("GET", f"{mount}/metadata/{target['path']}")["data"]["current_version"] == 1
 
 
-def test_another_app_for_all_pages(forks: Zygote, scene: Scene) -> None:
+def test_another_app_for_all_pages(forks: ForkServer, scene: Scene) -> None:
     """Where all Pages were moved to another app by mistake, the brake holds every replacement of a token that works."""
     world = scene.world
     with world.lock:
@@ -92,7 +92,7 @@ def test_another_app_for_all_pages(forks: Zygote, scene: Scene) -> None:
     scene.assert_nothing_changed()
 
 
-def test_a_page_that_left_the_configuration(forks: Zygote, scene: Scene) -> None:
+def test_a_page_that_left_the_configuration(forks: ForkServer, scene: Scene) -> None:
     """A Page that was taken out, by a mistake or not, keeps its secret, which is named as an orphan in each cycle."""
     pages = [{"id": page["id"], "name": page["name"]} for page in scene.rig.sandbox.pages]
     scene.rig.write(pages=pages[1:])

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox
-from tests.faults.small import WRITES, AwsHand, FileHand, Hand, SmallWorld, VaultHand
-from tests.support.forkserver import Child, Zygote, forks
+from tests.faults.five_pages import WRITES, AwsInspector, FileInspector, FivePages, Inspector, VaultInspector
+from tests.support.forkserver import Child, ForkServer, forks
 from tests.support.services.aws import aws, aws_environment, aws_server
 from tests.support.services.bao import bao, mount
-from tests.support.services.fault_proxy import between
+from tests.support.services.fault_proxy import fault_proxy
 from tests.support.services.gate import Gate
 from tests.support.services.graph import sandbox
 
@@ -25,24 +25,24 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def hand(request: pytest.FixtureRequest, tmp_path: Path) -> Hand:
+def inspector(request: pytest.FixtureRequest, tmp_path: Path) -> Inspector:
     """Return the store that a test names."""
     match request.param:
         case "vault":
-            return VaultHand(request.getfixturevalue("bao"), request.getfixturevalue("mount"), "pages")
+            return VaultInspector(request.getfixturevalue("bao"), request.getfixturevalue("mount"), "pages")
         case "aws":
-            return AwsHand(request.getfixturevalue("aws"), "pages")
+            return AwsInspector(request.getfixturevalue("aws"), "pages")
         case _:
-            return FileHand(tmp_path / "secrets")
+            return FileInspector(tmp_path / "secrets")
 
 
-@pytest.mark.parametrize("hand", ["vault", "aws"], indirect=True)
+@pytest.mark.parametrize("inspector", ["vault", "aws"], indirect=True)
 def test_two_that_write_the_same_at_the_same_moment(
-    forks: Zygote, tmp_path: Path, sandbox: Sandbox, hand: Hand
+    forks: ForkServer, tmp_path: Path, sandbox: Sandbox, inspector: Inspector
 ) -> None:
     """Two cycles that meet at every write leave each Page as wanted, Vault no version doubled, AWS one more at most."""
-    with between(hand.url) as store:
-        world = SmallWorld(tmp_path / "rig", sandbox, hand, graph=sandbox.url, store=store.url)
+    with fault_proxy(inspector.url) as store:
+        world = FivePages(tmp_path / "rig", sandbox, inspector, graph=sandbox.url, store=store.url)
         assert world.cycle().result == "ok"
         world.change()
         store.rule = gate = Gate()
@@ -62,20 +62,22 @@ def test_two_that_write_the_same_at_the_same_moment(
         assert last.result == "ok"
         assert world.unlike_wanted() == []
         assert {target.action.value for page in last.pages for target in page.stores} <= {"unchanged", "updated"}
-        assert world.extra_versions() <= (3 if isinstance(hand, AwsHand) else 0)
+        assert world.extra_versions() <= (3 if isinstance(inspector, AwsInspector) else 0)
         for name in WRITES:
-            if isinstance(hand, AwsHand):
-                assert set(hand.labels(name)) <= {"AWSCURRENT", "AWSPREVIOUS"}
-            elif isinstance(hand, VaultHand):
-                history = hand.history(name)
+            if isinstance(inspector, AwsInspector):
+                assert set(inspector.labels(name)) <= {"AWSCURRENT", "AWSPREVIOUS"}
+            elif isinstance(inspector, VaultInspector):
+                history = inspector.history(name)
                 assert all(one != other for one, other in itertools.pairwise(history))
 
 
-@pytest.mark.parametrize("hand", ["vault", "aws"], indirect=True)
-def test_two_instances_that_want_one_path(forks: Zygote, tmp_path: Path, sandbox: Sandbox, hand: Hand) -> None:
+@pytest.mark.parametrize("inspector", ["vault", "aws"], indirect=True)
+def test_two_instances_that_want_one_path(
+    forks: ForkServer, tmp_path: Path, sandbox: Sandbox, inspector: Inspector
+) -> None:
     """One of two that create a secret at the same moment has it; the other is refused from its next cycle on, changing nothing."""
-    with between(hand.url) as store:
-        world = SmallWorld(tmp_path / "rig", sandbox, hand, graph=sandbox.url, store=store.url)
+    with fault_proxy(inspector.url) as store:
+        world = FivePages(tmp_path / "rig", sandbox, inspector, graph=sandbox.url, store=store.url)
         world.rig.write(pages=world.rig.settings["pages"][:1])
         store.rule = gate = Gate()
         children = {}
@@ -90,10 +92,10 @@ def test_two_instances_that_want_one_path(forks: Zygote, tmp_path: Path, sandbox
         (loser,) = (instance for instance, code in codes.items() if code == 1)
         (target,) = _targets([json.loads(children[loser].stdout.read_text())])
         assert (target["action"], target["error_code"]) == ("failed", "conflict")
-        before = hand.held("berlin")
+        before = inspector.read("berlin")
         assert before is not None
         assert (before.marks["instance"], before.versions) == (winner, 1)
-        for instance, told in (
+        for instance, outcome in (
             (loser, ("refused", "foreign")),
             (winner, ("unchanged", "verified")),
             (loser, ("refused", "foreign")),
@@ -102,15 +104,15 @@ def test_two_instances_that_want_one_path(forks: Zygote, tmp_path: Path, sandbox
             child = _once(forks, world)
             assert child.wait() == (1 if instance == loser else 0)
             (target,) = _targets([json.loads(child.stdout.read_text())])
-            assert (target["action"], target["served"]) == told
+            assert (target["action"], target["served"]) == outcome
             assert [problem["code"] for problem in target["problems"]] == ["secret-foreign"] * (instance == loser)
-            assert hand.held("berlin") == before
+            assert inspector.read("berlin") == before
 
 
-@pytest.mark.parametrize("hand", ["vault", "file"], indirect=True)
-def test_two_daemons_and_once(forks: Zygote, tmp_path: Path, sandbox: Sandbox, hand: Hand) -> None:
+@pytest.mark.parametrize("inspector", ["vault", "file"], indirect=True)
+def test_two_daemons_and_once(forks: ForkServer, tmp_path: Path, sandbox: Sandbox, inspector: Inspector) -> None:
     """Two daemons and `once` beside them set each change right, write each new token once, and refuse nothing."""
-    world = SmallWorld(tmp_path / "rig", sandbox, hand, graph=sandbox.url, store=hand.url)
+    world = FivePages(tmp_path / "rig", sandbox, inspector, graph=sandbox.url, store=inspector.url)
     world.rig.write(schedule={"every": "1s"}, probe_every="1s")
     daemons = [forks.run(tmp_path, "--config", str(world.rig.file), "run") for _ in range(2)]
     wanted = dict.fromkeys(("berlin", "paris", "rome", "madrid"), 1)
@@ -142,24 +144,24 @@ def test_two_daemons_and_once(forks: Zygote, tmp_path: Path, sandbox: Sandbox, h
     _settled(world, wanted)
 
 
-def _once(forks: Zygote, world: SmallWorld) -> Child:
+def _once(forks: ForkServer, world: FivePages) -> Child:
     return forks.run(world.rig.folder, "--config", str(world.rig.file), "once", "--output", "json")
 
 
-def _settled(world: SmallWorld, versions: dict[str, int]) -> None:
+def _settled(world: FivePages, versions: dict[str, int]) -> None:
     """Wait until each Page's token of now is stored, and see that no version is one too many."""
     end = time.monotonic() + 20
     while any(_token(world, name) != world.token(name) for name in versions):
-        assert time.monotonic() < end, world.held()
+        assert time.monotonic() < end, world.read()
         time.sleep(0.05)
-    found = {name: held.versions for name, held in world.held().items() if held is not None}
+    found = {name: current.versions for name, current in world.read().items() if current is not None}
     extra = sum(found[name] - versions[name] for name in versions if found[name])
     assert extra == 0, found
 
 
-def _token(world: SmallWorld, name: str) -> str | None:
-    held = world.hand.held(name)
-    return held.payload["access_token"] if held else None
+def _token(world: FivePages, name: str) -> str | None:
+    current = world.inspector.read(name)
+    return current.payload["access_token"] if current else None
 
 
 def _targets(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,8 +24,13 @@ from tests.support.clock import QuickClock
 from tests.support.rigs.aws import AwsRig
 from tests.support.rigs.vault import VaultRig
 from tests.support.services.aws import REGION, aws_environment
-from tests.support.store_contract import DeletedContract, EmptyContract, RawTextContract, StoreContract
-from tests.support.whole import MarkedFromTheFirst
+from tests.support.store_contract import (
+    DeletedContract,
+    EmptyContract,
+    MarkedAtCreation,
+    RawTextContract,
+    StoreContract,
+)
 
 __all__ = ["aws_environment"]
 
@@ -161,7 +166,7 @@ class AwsModelRig(AwsRig):
         return super().make_store(endpoint_url="http://127.0.0.1:9")
 
 
-class TestAws(MarkedFromTheFirst, RawTextContract, EmptyContract):
+class TestAws(MarkedAtCreation, RawTextContract, EmptyContract):
     """The model of Secrets Manager."""
 
     @pytest.fixture

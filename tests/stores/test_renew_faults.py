@@ -21,7 +21,7 @@ from tests.support.rigs.aws import AwsRig
 from tests.support.rigs.vault import VaultRig
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
 from tests.support.services.bao import Bao, bao
-from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, between, times
+from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, fault_proxy, times
 from tests.support.store_contract import CANARY, failed, one, stored, written
 
 __all__ = ["aws", "aws_environment", "aws_server", "bao"]
@@ -39,19 +39,19 @@ def rig(bao: Bao) -> VaultRig:
 
 
 @pytest.fixture
-def way(bao: Bao) -> Iterator[Between]:
+def proxy(bao: Bao) -> Iterator[FaultProxy]:
     """Return the proxy before the server."""
-    with between(bao.url) as proxy:
+    with fault_proxy(bao.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def store(rig: VaultRig, way: Between) -> Iterator[VaultStore]:
+def store(rig: VaultRig, proxy: FaultProxy) -> Iterator[VaultStore]:
     """Return a store that goes through the proxy, on a clock that need not be waited for."""
-    store = VaultStore("vault", rig.settings(address=way.url, timeout=5), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url, timeout=5), clock=LeapingClock())
     store.begin()
     yield store
-    way.rule = None
+    proxy.rule = None
 
 
 def renew(store: VaultStore, key: Key) -> Written | StoreError:
@@ -60,46 +60,46 @@ def renew(store: VaultStore, key: Key) -> Written | StoreError:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("deed", [Deed.LOSE, Deed.CUT, LOST_LEAD, Reply(502, "<html>"), Reply(503, "")])
+@pytest.mark.parametrize("fault", [Fault.LOSE, Fault.CUT, LOST_LEAD, Reply(502, "<html>"), Reply(503, "")])
 def test_answer_that_is_lost_is_settled_by_reading(
-    deed: Deed | Reply, count: int, rig: VaultRig, way: Between, store: VaultStore
+    fault: Fault | Reply, count: int, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
     """A renewal whose answer is lost, before or after it took effect, ends as one version, beside marks that nobody touched."""
     key = rig.key("user")
-    way.rule = times(count, deed, "POST", "/data/")
+    proxy.rule = times(count, fault, "POST", "/data/")
     written(renew(store, key))
     assert (stored(rig.make_store(), key).payload, rig.versions(key)) == (NEW, ["1", "2"])
     assert rig.metadata(key)["custom_metadata"] == FOREIGN
-    assert not [asked for asked in way.asked if asked.method == "PATCH"]
+    assert not [request for request in proxy.requests if request.method == "PATCH"]
 
 
-def test_answer_that_never_comes_may_have_taken_effect(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_answer_that_never_comes_may_have_taken_effect(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """Where every answer is cut off the timeout ends it, and what is told is that it may have been done."""
     key = rig.key("user")
-    way.rule = times(10**6, Deed.CUT, "POST", "/data/")
+    proxy.rule = times(10**6, Fault.CUT, "POST", "/data/")
     assert failed(renew(store, key)).maybe_written
     assert rig.versions(key) == ["1"]
 
 
-def test_one_mismatch_is_a_standby_s_and_two_are_believed(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_one_mismatch_is_a_standby_s_and_two_are_believed(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A compare-and-set that fails though nothing changed is tried once more, and no further."""
     key = rig.key("user")
-    way.rule = times(2, CAS, "POST", "/data/")
+    proxy.rule = times(2, CAS, "POST", "/data/")
     failed(renew(store, key), "conflict")
     assert rig.versions(key) == ["1"]
-    way.rule = times(1, CAS, "POST", "/data/")
+    proxy.rule = times(1, CAS, "POST", "/data/")
     written(renew(store, key))
 
 
-def test_writer_in_between_stays(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_writer_in_between_stays(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """Where a person puts another token there just before our write, theirs stays."""
     key = rig.key("user")
 
-    def rule(asked: Asked) -> None:
-        if asked.method == "POST" and "/data/" in asked.path and rig.versions(key) == ["1"]:
+    def rule(request: Request) -> None:
+        if request.method == "POST" and "/data/" in request.path and rig.versions(key) == ["1"]:
             rig.plant(key, {"token": "by hand"})
 
-    way.rule = rule
+    proxy.rule = rule
     failed(renew(store, key), "conflict")
     assert stored(rig.make_store(), key).payload == Payload({"token": "by hand"})
 

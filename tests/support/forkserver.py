@@ -31,7 +31,7 @@ THREADS = 30
 class Child:
     """One run of the program; what it printed is in files."""
 
-    zygote: Zygote
+    fork_server: ForkServer
     pid: int
     stdout: Path
     stderr: Path
@@ -52,11 +52,11 @@ class Child:
 
     def wait_and_weigh(self) -> tuple[int, int]:
         """Wait for its end: its exit code, and the most KiB of memory that it had at a time."""
-        code, peak = self.zygote.ask(wait=self.pid)
+        code, peak = self.fork_server.ask(wait=self.pid)
         return int(code), int(peak)
 
 
-class Zygote:
+class ForkServer:
     """The process that forks; one request at a time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -99,14 +99,14 @@ class Zygote:
 
 
 @contextmanager
-def zygote(environment: Mapping[str, str] | None = None) -> Iterator[Zygote]:
+def fork_server(environment: Mapping[str, str] | None = None) -> Iterator[ForkServer]:
     """Run the process that forks, until the block ends; ``environment`` is added to its own and its children's."""
     command = [sys.executable, "-m", "tests.support.forkserver"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         try:
-            yield Zygote(process)
+            yield ForkServer(process)
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -114,9 +114,9 @@ def zygote(environment: Mapping[str, str] | None = None) -> Iterator[Zygote]:
 
 
 @pytest.fixture(scope="module")
-def forks() -> Iterator[Zygote]:
+def forks() -> Iterator[ForkServer]:
     """Return the process that forks, one for a module's tests."""
-    with zygote() as running:
+    with fork_server() as running:
         yield running
 
 

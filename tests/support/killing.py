@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sync.sandbox.http.server import start
-from tests.faults.small import Hand, SmallWorld
-from tests.support.forkserver import Child, Zygote
-from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, between
+from tests.faults.five_pages import FivePages, Inspector
+from tests.support.forkserver import Child, ForkServer
+from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, fault_proxy
 
 Moment = Literal["before", "during", "after"]
 """Before the service sees the call; after it has done it and before the answer; once the answer was sent."""
 
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
-MakeHand = Callable[[str], Hand]
+MakeInspector = Callable[[str], Inspector]
 _RUNS = itertools.count(1)
 
 
@@ -31,43 +31,43 @@ class Killer:
     moment: Moment
     victim: Child | None = None
     calls: int = 0
-    struck: Asked | None = None
+    struck: Request | None = None
     ready: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def watch(self, proxy: Between) -> None:
+    def watch(self, proxy: FaultProxy) -> None:
         """Stand at a proxy."""
-        proxy.rule, proxy.done, proxy.told = self._came, self._done, self._told
+        proxy.rule, proxy.before_answer, proxy.after_answer = self._before, self._during, self._after
 
-    def _came(self, asked: Asked) -> Reply | Deed | None:
+    def _before(self, request: Request) -> Reply | Fault | None:
         self.ready.wait(10)
         with self.lock:
             self.calls += 1
             if self.calls == self.number:
-                self.struck = asked
-        return Deed.CUT if self._strike(asked, "before") else None
+                self.struck = request
+        return Fault.CUT if self._strike(request, "before") else None
 
-    def _done(self, asked: Asked) -> None:
-        self._strike(asked, "during")
+    def _during(self, request: Request) -> None:
+        self._strike(request, "during")
 
-    def _told(self, asked: Asked) -> None:
-        self._strike(asked, "after")
+    def _after(self, request: Request) -> None:
+        self._strike(request, "after")
 
-    def _strike(self, asked: Asked, moment: Moment) -> bool:
-        if asked is not self.struck or moment != self.moment or self.victim is None:
+    def _strike(self, request: Request, moment: Moment) -> bool:
+        if request is not self.struck or moment != self.moment or self.victim is None:
             return False
         self.victim.kill()
         return True
 
 
 @contextmanager
-def before_all(hand: Hand, sandbox_url: str) -> Iterator[tuple[Between, Between]]:
+def before_all(inspector: Inspector, sandbox_url: str) -> Iterator[tuple[FaultProxy, FaultProxy]]:
     """Put a proxy before Graph and one before the store."""
-    with between(sandbox_url) as graph, between(hand.url) as store:
+    with fault_proxy(sandbox_url) as graph, fault_proxy(inspector.url) as store:
         yield graph, store
 
 
-def killed_at(forks: Zygote, folder: Path, make: MakeHand, number: int, moment: Moment) -> int:
+def killed_at(forks: ForkServer, folder: Path, make: MakeInspector, number: int, moment: Moment) -> int:
     """Kill a cycle at one call and see that the next one sets all right; gives how many calls the cycle made.
 
     Asserts that no Page was broken, nothing is refused, at most one version too many was made, and that a third cycle
@@ -76,9 +76,9 @@ def killed_at(forks: Zygote, folder: Path, make: MakeHand, number: int, moment: 
     run = next(_RUNS)
     with ExitStack() as stack:
         sandbox = stack.enter_context(start(pages=5))
-        hand = make(f"run{run}")
-        graph, store = stack.enter_context(before_all(hand, sandbox.url))
-        world = SmallWorld(folder / f"run{run}", sandbox, hand, graph=graph.url, store=store.url)
+        inspector = make(f"run{run}")
+        graph, store = stack.enter_context(before_all(inspector, sandbox.url))
+        world = FivePages(folder / f"run{run}", sandbox, inspector, graph=graph.url, store=store.url)
         assert world.cycle().result == "ok"
         world.change()
         killer = Killer(number, moment)
@@ -88,19 +88,21 @@ def killed_at(forks: Zygote, folder: Path, make: MakeHand, number: int, moment: 
         killer.ready.set()
         code = child.wait()
         where = (number, moment, killer.struck.path if killer.struck else None)
-        graph.rule = store.rule = graph.done = store.done = graph.told = store.told = None
+        graph.rule = store.rule = graph.before_answer = store.before_answer = graph.after_answer = (
+            store.after_answer
+        ) = None
         assert code == -9 or killer.struck is None or moment == "after", (where, child.stderr.read_text())
         if killer.struck is None:
             assert code == 0, child.stdout.read_text()
         assert world.broken() == [], where
         assert set(_actions(world)) <= {"unchanged", "created", "updated", "replaced"}, where
         assert world.unlike_wanted() == [], where
-        assert world.extra_versions() in (0, 1), (where, world.held())
+        assert world.extra_versions() in (0, 1), (where, world.read())
         assert set(_actions(world)) == {"unchanged"}, where
         return killer.calls
 
 
-def _actions(world: SmallWorld) -> list[str]:
+def _actions(world: FivePages) -> list[str]:
     """Run the next cycle; gives what it did at each place."""
     report = world.cycle()
     assert report.result == "ok", [problem for page in report.pages for problem in page.problems]

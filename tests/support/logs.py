@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,8 @@ class Daemon:
 def names(lines: list[dict[str, Any]], event: str) -> int:
     """Count the events of one name."""
     return sum(line["event"] == event for line in lines)
+
+
+def names_internal_error(text: str) -> bool:
+    """Check whether output says that the program met a bug of its own."""
+    return re.search("mistake|internal error|traceback", text, re.IGNORECASE) is not None

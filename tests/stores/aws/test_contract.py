@@ -6,8 +6,7 @@ import pytest
 
 from tests.support.rigs.aws import AwsRig
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
-from tests.support.store_contract import EmptyContract, RawTextContract
-from tests.support.whole import MarkedFromTheFirst
+from tests.support.store_contract import EmptyContract, MarkedAtCreation, RawTextContract
 
 __all__ = ["aws", "aws_environment", "aws_server"]
 
@@ -18,5 +17,5 @@ def rig(aws: Aws) -> AwsRig:
     return AwsRig(aws)
 
 
-class TestAws(MarkedFromTheFirst, RawTextContract, EmptyContract):
+class TestAws(MarkedAtCreation, RawTextContract, EmptyContract):
     """Secrets Manager keeps the contract."""

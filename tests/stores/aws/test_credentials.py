@@ -15,9 +15,9 @@ import pytest
 from sync.core.model import Absent
 from sync.core.secret import CredentialError, Secret
 from sync.stores.aws.store import AwsRole
+from tests.support.no_threads import no_threads
 from tests.support.rigs.aws import AwsRig
 from tests.support.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server
-from tests.support.starving import no_threads
 from tests.support.store_contract import CANARY, failed, marks, one, payload, written
 
 __all__ = ["aws", "aws_environment", "aws_server"]

@@ -23,7 +23,7 @@ from sync.core.secret import CredentialError, Secret
 from sync.stores.aws.store import AwsRole
 from tests.support.rigs.aws import AwsRig
 from tests.support.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server, over_tls
-from tests.support.services.hostile_server import villain
+from tests.support.services.hostile_server import hostile_server
 from tests.support.store_contract import CANARY, failed, marks, one, payload, stored, written
 
 __all__ = ["aws", "aws_environment", "aws_server"]
@@ -57,11 +57,11 @@ def _leaves_no_thread(before: set[threading.Thread]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("evil", ["slow header", "endless 100 Continue", "slow body", "endless trailer"])
-def test_call_that_is_given_up_reads_no_further(rig: AwsRig, evil: str) -> None:
+@pytest.mark.parametrize("attack", ["slow header", "endless 100 Continue", "slow body", "endless trailer"])
+def test_call_that_is_given_up_reads_no_further(rig: AwsRig, attack: str) -> None:
     """What an endpoint goes on to send after the timeout is not read: the thread ends, and its connection."""
     before = set(threading.enumerate())
-    with villain(evil) as url:
+    with hostile_server(attack) as url:
         failed(one(rig.make_store(endpoint_url=url, timeout=1.0), rig.key("a")), "timeout")
         assert _leaves_no_thread(before)
 
@@ -83,11 +83,11 @@ def test_call_that_is_given_up_is_not_sent_again(rig: AwsRig, aws: Aws, tmp_path
         assert aws.calls["CreateSecret"] == 1
 
 
-@pytest.mark.parametrize("evil", ["endless body", "announced gigabyte", "chunk size that lies"])
-def test_answer_without_end_is_none(rig: AwsRig, aws: Aws, evil: str) -> None:
+@pytest.mark.parametrize("attack", ["endless body", "announced gigabyte", "chunk size that lies"])
+def test_answer_without_end_is_none(rig: AwsRig, aws: Aws, attack: str) -> None:
     """More than Secrets Manager ever says is read no further and not asked for again; a creation may have been done."""
     store = rig.make_store()
-    with villain(evil) as url:
+    with hostile_server(attack) as url:
         assert failed(one(rig.make_store(endpoint_url=url), rig.key("a")), "unexpected").whole
     assert isinstance(one(store, rig.key("a")), Absent)
     aws.fault("CreateSecret", lambda call: call.forward() and call.reply(b" " * (9 << 20)), times=9)

@@ -9,8 +9,7 @@ import pytest
 from tests.support.rigs.ministack import MinistackRig
 from tests.support.services.aws import aws_environment
 from tests.support.services.ministack import Ministack, ministack, ministack_server
-from tests.support.store_contract import RawTextContract
-from tests.support.whole import MarkedFromTheFirst
+from tests.support.store_contract import MarkedAtCreation, RawTextContract
 
 __all__ = ["aws_environment", "ministack", "ministack_server"]
 
@@ -23,5 +22,5 @@ def rig(ministack: Ministack, aws_environment: Path) -> MinistackRig:
     return MinistackRig(ministack, aws_environment)
 
 
-class TestMinistack(MarkedFromTheFirst, RawTextContract):
+class TestMinistack(MarkedAtCreation, RawTextContract):
     """Secrets Manager keeps the contract, but for a secret without a value: ministack gives it an empty version."""

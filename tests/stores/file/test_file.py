@@ -14,8 +14,7 @@ from sync.core.model import Key
 from sync.runtime.threads import SystemClock
 from sync.stores.file.layout import sidecar_name
 from sync.stores.file.store import FileSettings, FileStore
-from tests.support.store_contract import DeletedContract, RawTextContract, marks
-from tests.support.whole import MarkedFromTheFirst
+from tests.support.store_contract import DeletedContract, MarkedAtCreation, RawTextContract, marks
 
 
 class FileRig:
@@ -90,5 +89,5 @@ def rig(tmp_path: Path) -> FileRig:
     return FileRig(tmp_path)
 
 
-class TestFile(MarkedFromTheFirst, RawTextContract, DeletedContract):
+class TestFile(MarkedAtCreation, RawTextContract, DeletedContract):
     """A directory keeps the contract; it deletes recoverably in so far as the marks stay."""

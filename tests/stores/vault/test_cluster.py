@@ -24,7 +24,7 @@ from sync.stores.vault.store import VaultStore
 from tests.support.rigs.vault import PREFIX, rules, settings
 from tests.support.services.bao import Bao
 from tests.support.services.cluster import Cluster, Node, cluster, until
-from tests.support.services.fault_proxy import Asked, Between, Reply, between
+from tests.support.services.fault_proxy import FaultProxy, Reply, Request, fault_proxy
 from tests.support.store_contract import failed, marks, one, payload, stored, together, written
 
 __all__ = ["cluster"]
@@ -51,9 +51,9 @@ def mount(whole: Cluster) -> str:
 
 
 @pytest.fixture
-def way(whole: Cluster) -> Iterator[Between]:
+def proxy(whole: Cluster) -> Iterator[FaultProxy]:
     """Return the balancer."""
-    with between(*whole.urls[:1], others=whole.urls[1:]) as proxy:
+    with fault_proxy(*whole.urls[:1], others=whole.urls[1:]) as proxy:
         yield proxy
 
 
@@ -152,8 +152,8 @@ def _killings(cluster: Cluster, books: Books, kills: int, done: threading.Event)
         cluster.heal()
 
 
-def _endure(cluster: Cluster, mount: str, way: Between, kills: int, writes: int) -> Books:
-    books = Books(make(cluster, mount, way.url), [key(f"page{number}") for number in range(30)])
+def _endure(cluster: Cluster, mount: str, proxy: FaultProxy, kills: int, writes: int) -> Books:
+    books = Books(make(cluster, mount, proxy.url), [key(f"page{number}") for number in range(30)])
     done = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         killer = pool.submit(_killings, cluster, books, kills, done)
@@ -172,9 +172,9 @@ def _endure(cluster: Cluster, mount: str, way: Between, kills: int, writes: int)
     return books
 
 
-def test_leader_killed_five_times_during_300_writes(whole: Cluster, mount: str, way: Between, long: bool) -> None:
+def test_leader_killed_five_times_during_300_writes(whole: Cluster, mount: str, proxy: FaultProxy, long: bool) -> None:
     """No conflict that is none, no acknowledged write lost, none doubled, no older value read in a later cycle, and no stranger asked."""
-    books = _endure(whole, mount, way, kills=20 if long else 5, writes=1000 if long else 300)
+    books = _endure(whole, mount, proxy, kills=20 if long else 5, writes=1000 if long else 300)
     assert books.wrong == []
     assert books.written >= 300
     assert sum(books.troubles.values()) <= books.written / 2, books.troubles
@@ -192,9 +192,9 @@ def test_standby_lags(whole: Cluster, mount: str) -> None:
     assert old > 0
 
 
-def test_read_back_on_lagging_nodes(whole: Cluster, mount: str, way: Between) -> None:
+def test_read_back_on_lagging_nodes(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
     """Each write is read back as written whichever node is asked, without waiting for the slowest, in as few requests as on one node."""
-    store = make(whole, mount, way.url)
+    store = make(whole, mount, proxy.url)
     written(store.write(key("a"), payload("0"), marks(), replaces=None))
     before = store.requests
     for number in range(1, 20):
@@ -205,22 +205,22 @@ def test_read_back_on_lagging_nodes(whole: Cluster, mount: str, way: Between) ->
         written(store.write(key(f"new{number}"), payload(str(number)), marks(), replaces=None))
 
 
-def test_index_that_is_waited_for(whole: Cluster, mount: str, way: Between) -> None:
+def test_index_that_is_waited_for(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
     """Where no request may be forwarded a node that lags is asked again until it has caught up, which is no quota of ours."""
     once = iter([Reply(400, '{"errors":["X-Vault-Inconsistent: forwarding is not allowed"]}')])
-    way.rule = lambda asked: next(once, None) if "x-vault-inconsistent" in asked.headers else None
-    store = make(whole, mount, way.url)
+    proxy.rule = lambda request: next(once, None) if "x-vault-inconsistent" in request.headers else None
+    store = make(whole, mount, proxy.url)
     written(store.write(key("a"), payload("0"), marks(), replaces=None))
     for number in range(1, 15):
         written(store.write(key("a"), payload(str(number)), marks(), replaces=str(number)))
         assert token(one(store, key("a"))) == str(number)
     assert any("allow_forwarding_via_header" in warning for warning in store.warnings)
-    assert {412, 429} & set(way.answered)
+    assert {412, 429} & set(proxy.statuses)
 
 
-def test_compare_and_set_judged_by_an_old_copy(whole: Cluster, mount: str, way: Between) -> None:
+def test_compare_and_set_judged_by_an_old_copy(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
     """A second daemon that writes at once over the version of the first is refused by standbys that lag, and makes no conflict of it."""
-    first, second = make(whole, mount, way.url), make(whole, mount, way.url)
+    first, second = make(whole, mount, proxy.url), make(whole, mount, proxy.url)
     written(first.write(key("a"), payload("0"), marks(), replaces=None))
     written(second.write(key("b"), payload("0"), marks(), replaces=None))
     for number in range(1, 21):
@@ -228,13 +228,13 @@ def test_compare_and_set_judged_by_an_old_copy(whole: Cluster, mount: str, way: 
         assert written(writer.write(key("a"), payload(str(number)), marks(), replaces=str(number))).version == str(
             number + 1
         )
-    assert 400 in way.answered
+    assert 400 in proxy.statuses
 
 
 @pytest.mark.parametrize("instances", [("acme", "acme"), ("acme", "other")], ids=["one instance", "two instances"])
-def test_two_writers_at_once(whole: Cluster, mount: str, way: Between, instances: tuple[str, str]) -> None:
+def test_two_writers_at_once(whole: Cluster, mount: str, proxy: FaultProxy, instances: tuple[str, str]) -> None:
     """Of two that want one place at the same moment one has it, with its own marks, and the other is told; nothing is overwritten."""
-    stores = [make(whole, mount, way.url) for _ in instances]
+    stores = [make(whole, mount, proxy.url) for _ in instances]
 
     def write(owner: int, target: Key, replaces: Version | None) -> Written | StoreError:
         return stores[owner].write(
@@ -253,9 +253,9 @@ def test_two_writers_at_once(whole: Cluster, mount: str, way: Between, instances
             assert found.marks.instance == instances[winner]
 
 
-def test_two_daemons_that_write_the_same(whole: Cluster, mount: str, way: Between) -> None:
+def test_two_daemons_that_write_the_same(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
     """Two daemons of one instance that write one payload at once both succeed, by one version."""
-    stores = [make(whole, mount, way.url) for _ in range(2)]
+    stores = [make(whole, mount, proxy.url) for _ in range(2)]
     for number in range(8):
         for version, replaces in (("1", None), ("2", "1")):
             wanted = (key(f"page{number}"), payload(version), marks())
@@ -267,9 +267,9 @@ def test_no_quorum(whole: Cluster, mount: str) -> None:
     """With two of three dead, what the last one answers from its old copy is not taken for what is stored; nobody else is asked."""
     lone, *_ = followers(whole)
     dead = [node for node in whole.nodes if node is not lone]
-    with between(whole.bao().url) as way:
-        store = make(whole, mount, way.url, timeout=2)
-        without_token = make(whole, mount, way.url, timeout=2, login=_approle(whole, mount))
+    with fault_proxy(whole.bao().url) as proxy:
+        store = make(whole, mount, proxy.url, timeout=2)
+        without_token = make(whole, mount, proxy.url, timeout=2, login=_approle(whole, mount))
         written(store.write(key("a"), payload("one"), marks(), replaces=None))
         until(lambda: Bao(lone.url, whole.root).call("GET", f"{mount}/data/{PREFIX}a")[0] == 200, "the standby has it")
         lone.kill()
@@ -277,7 +277,7 @@ def test_no_quorum(whole: Cluster, mount: str) -> None:
         for node in dead:
             node.kill()
         whole.restart(lone)
-        way.upstreams = [lone.url]
+        proxy.upstreams = [lone.url]
         copy = Bao(lone.url, whole.root).call("GET", f"{mount}/data/{PREFIX}a")
         assert (copy[0], copy[1]["data"]["data"]["access_token"]) == (200, "one")
         for ask in (
@@ -288,7 +288,7 @@ def test_no_quorum(whole: Cluster, mount: str) -> None:
         ):
             store.begin()
             assert failed(ask(), "no-leader").whole
-        way.upstreams = whole.urls
+        proxy.upstreams = whole.urls
         store.begin()
         assert failed(one(store, key("a"))).error_code in ("no-leader", "unreachable")
         whole.heal()
@@ -313,9 +313,9 @@ def test_login_brings_the_index(whole: Cluster, mount: str) -> None:
         assert token(one(make(whole, mount, standby.url, login=login), key("a"))) == str(number)
 
 
-def test_snapshot_that_is_restored(whole: Cluster, mount: str, way: Between) -> None:
+def test_snapshot_that_is_restored(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
     """After a snapshot was restored versions go back: what is stored then is read, and written over by compare-and-set."""
-    store = make(whole, mount, way.url, timeout=5)
+    store = make(whole, mount, proxy.url, timeout=5)
     written(store.write(key("a"), payload("one"), marks(), replaces=None))
     snapshot = _snapshot(whole, "GET", "snapshot")
     written(store.write(key("a"), payload("two"), marks(), replaces="1"))
@@ -343,17 +343,17 @@ def _snapshot(cluster: Cluster, method: str, what: str, content: bytes | None = 
         return bytes(answer.read())
 
 
-def test_index_that_no_node_will_reach(whole: Cluster, mount: str, way: Between) -> None:
+def test_index_that_no_node_will_reach(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
     """An index of a time that was undone, and which no node will ever have seen, is dropped within a call, and the next cycle goes on."""
-    store = make(whole, mount, way.url)
+    store = make(whole, mount, proxy.url)
     written(store.write(key("a"), payload("one"), marks(), replaces=None))
 
-    def refuse(asked: Asked) -> Reply | None:
-        return Reply(429, '{"errors":[]}', {"Retry-After": "1"}) if "x-vault-index" in asked.headers else None
+    def refuse(request: Request) -> Reply | None:
+        return Reply(429, '{"errors":[]}', {"Retry-After": "1"}) if "x-vault-index" in request.headers else None
 
-    way.rule = refuse
+    proxy.rule = refuse
     store.begin()
     failed(one(store, key("a")), "no-leader")
-    way.rule = None
+    proxy.rule = None
     store.begin()
     assert token(one(store, key("a"))) == "one"

@@ -18,7 +18,7 @@ from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig
 from tests.support.services.bao import Bao, bao, dev_node, free_port, started
 from tests.support.services.cluster import until
-from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, Rule, between, times
+from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, Rule, fault_proxy, times
 from tests.support.store_contract import CANARY, failed, marks, one, payload, stored, written
 
 __all__ = ["bao"]
@@ -46,114 +46,114 @@ def rig(bao: Bao) -> VaultRig:
 
 
 @pytest.fixture
-def way(bao: Bao) -> Iterator[Between]:
+def proxy(bao: Bao) -> Iterator[FaultProxy]:
     """Return the proxy before the server."""
-    with between(bao.url) as proxy:
+    with fault_proxy(bao.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def store(rig: VaultRig, way: Between) -> Iterator[VaultStore]:
+def store(rig: VaultRig, proxy: FaultProxy) -> Iterator[VaultStore]:
     """Return a store that goes through the proxy, on a clock that need not be waited for."""
-    store = VaultStore("vault", rig.settings(address=way.url, timeout=5), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url, timeout=5), clock=LeapingClock())
     store.begin()
     yield store
-    way.rule = None
+    proxy.rule = None
 
 
-@pytest.mark.parametrize("deed", [Deed.LOSE, Deed.CUT, LOST_LEAD, Reply(502, "<html>"), Reply(503, "")])
+@pytest.mark.parametrize("fault", [Fault.LOSE, Fault.CUT, LOST_LEAD, Reply(502, "<html>"), Reply(503, "")])
 def test_write_without_an_answer_is_settled_by_reading(
-    deed: Deed | Reply, rig: VaultRig, way: Between, store: VaultStore
+    fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
     """A write whose answer is lost, before or after it took effect, ends as one version with our marks."""
     key = rig.key("a")
     one(store, key)
-    way.rule = times(1, deed, "POST", "/data/")
+    proxy.rule = times(1, fault, "POST", "/data/")
     written(store.write(key, payload("one"), marks(), replaces=None))
-    way.rule = times(1, deed, "POST", "/data/")
+    proxy.rule = times(1, fault, "POST", "/data/")
     written(store.write(key, payload("two"), marks(reason="heal"), replaces="1"))
     found = stored(rig.make_store(), key)
     assert (found.payload, found.marks, rig.versions(key)) == (payload("two"), marks(reason="heal"), ["1", "2"])
 
 
-@pytest.mark.parametrize("deed", [Deed.CUT, LOST_LEAD, Reply(502, "<html>")])
+@pytest.mark.parametrize("fault", [Fault.CUT, LOST_LEAD, Reply(502, "<html>")])
 def test_write_that_a_dead_node_gets_again_and_again(
-    deed: Deed | Reply, rig: VaultRig, way: Between, store: VaultStore
+    fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
     """Answers that are lost before anything was done are no other writer's doing, however many; the write is made in the end."""
     key = rig.key("a")
     written(store.write(key, payload("one"), marks(), replaces=None))
-    way.rule = times(4, deed, "POST", "/data/")
+    proxy.rule = times(4, fault, "POST", "/data/")
     written(store.write(key, payload("two"), marks(), replaces="1"))
     assert rig.versions(key) == ["1", "2"]
 
 
-def test_write_that_never_has_an_answer(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_write_that_never_has_an_answer(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A write that is cut off until the time is over, while reads go on, is told by that cause and may have been done."""
     key = rig.key("a")
-    way.rule = times(10**6, Deed.CUT, "POST", "/data/")
+    proxy.rule = times(10**6, Fault.CUT, "POST", "/data/")
     problem = failed(store.write(key, payload(), marks(), replaces=None), "unreachable")
     assert problem.maybe_written
-    assert len(way.writes()) > 3
-    way.rule = None
+    assert len(proxy.writes()) > 3
+    proxy.rule = None
     store.begin()
     written(store.write(key, payload(), marks(), replaces=None))
     assert rig.versions(key) == ["1"]
 
 
-def test_dead_node_among_others(rig: VaultRig, way: Between) -> None:
+def test_dead_node_among_others(rig: VaultRig, proxy: FaultProxy) -> None:
     """Through an election connections that fail between other answers are one node's, and are no end of the store."""
-    store, key = VaultStore("vault", rig.settings(address=way.url, timeout=30), clock=LeapingClock()), rig.key("a")
-    deeds = iter([NO_LEADER, Deed.CUT, NO_LEADER, Deed.CUT, NO_NODE, Deed.CUT, NOT_READY, SEALED, Deed.CUT])
-    way.rule = lambda asked: next(deeds, None) if asked.method == "GET" and "/data/" in asked.path else None
+    store, key = VaultStore("vault", rig.settings(address=proxy.url, timeout=30), clock=LeapingClock()), rig.key("a")
+    faults = iter([NO_LEADER, Fault.CUT, NO_LEADER, Fault.CUT, NO_NODE, Fault.CUT, NOT_READY, SEALED, Fault.CUT])
+    proxy.rule = lambda request: next(faults, None) if request.method == "GET" and "/data/" in request.path else None
     assert isinstance(one(store, key), Absent)
-    assert next(deeds, None) is None
+    assert next(faults, None) is None
 
 
-def test_write_that_took_effect_and_then_a_false_alarm(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_write_that_took_effect_and_then_a_false_alarm(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A lost answer followed by a read from before it ends as success without a second version."""
     key, seen = rig.key("a"), []
 
-    def rule(asked: Asked) -> Reply | Deed | None:
-        if "/data/meta" not in asked.path:
+    def rule(request: Request) -> Reply | Fault | None:
+        if "/data/meta" not in request.path:
             return None
-        seen.append(asked.method)
+        seen.append(request.method)
         if seen == ["POST"]:
-            return Deed.LOSE
+            return Fault.LOSE
         return Reply(404, '{"errors":[]}') if seen == ["POST", "GET"] else None
 
-    way.rule = lambda asked: (
-        Reply(404, '{"errors":[]}') if seen == ["POST", "GET"] and "/metadata/" in asked.path else rule(asked)
+    proxy.rule = lambda request: (
+        Reply(404, '{"errors":[]}') if seen == ["POST", "GET"] and "/metadata/" in request.path else rule(request)
     )
     written(store.write(key, payload(), marks(), replaces=None))
     assert rig.versions(key) == ["1"]
 
 
-@pytest.mark.parametrize("deed", [Deed.LOSE, Deed.CUT, NO_LEADER, NO_NODE, QUOTA, NOT_YET, BEHIND])
+@pytest.mark.parametrize("fault", [Fault.LOSE, Fault.CUT, NO_LEADER, NO_NODE, QUOTA, NOT_YET, BEHIND])
 def test_marks_without_an_answer_are_sent_again(
-    deed: Deed | Reply, rig: VaultRig, way: Between, store: VaultStore
+    fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
     """To patch the marks twice does no harm, so a lost answer is no trouble."""
     key = rig.key("a")
-    way.rule = times(2, deed, "PATCH", "/metadata/")
+    proxy.rule = times(2, fault, "PATCH", "/metadata/")
     written(store.write(key, payload(), marks(), replaces=None))
     assert stored(rig.make_store(), key).marks == marks()
 
 
-@pytest.mark.parametrize("deed", [NO_LEADER, NO_NODE, QUOTA, NOT_YET, BEHIND, NOT_READY])
+@pytest.mark.parametrize("fault", [NO_LEADER, NO_NODE, QUOTA, NOT_YET, BEHIND, NOT_READY])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_passing_trouble_is_waited_for(
-    method: str, deed: Reply, rig: VaultRig, way: Between, store: VaultStore
+    method: str, fault: Reply, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
     """No leader, a lagging node and a quota are waited for within the call; a redirect is never followed."""
     key = rig.key("a")
-    way.rule = times(3, deed, method, "/data/")
+    proxy.rule = times(3, fault, method, "/data/")
     written(store.write(key, payload(), marks(), replaces=None))
     assert rig.versions(key) == ["1"]
 
 
 @pytest.mark.parametrize(
-    ("deed", "reason", "whole"),
+    ("fault", "reason", "whole"),
     [
         (NO_LEADER, "no-leader", True),
         (NO_NODE, "no-leader", True),
@@ -174,42 +174,42 @@ def test_passing_trouble_is_waited_for(
         (Reply(503, "<html>"), "unreachable", True),
         (Reply(404, '{"errors":["namespace not found"]}'), "namespace", True),
         (Reply(404, '{"errors":["no handler for route \\"kv/data/x\\". route entry not found."]}'), "no-mount", True),
-        (Deed.CUT, "unreachable", True),
+        (Fault.CUT, "unreachable", True),
     ],
 )
 def test_lasting_trouble_of_a_read(
-    deed: Deed | Reply, reason: str, rig: VaultRig, way: Between, store: VaultStore, *, whole: bool
+    fault: Fault | Reply, reason: str, rig: VaultRig, proxy: FaultProxy, store: VaultStore, *, whole: bool
 ) -> None:
     """Each lasting trouble has its reason, says whether it is the store's, quotes nothing, and ends with its cause."""
     key = rig.key("a")
     written(store.write(key, payload(), marks(), replaces=None))
     store.begin()
-    way.rule = times(10**6, deed, "GET", "/data/")
+    proxy.rule = times(10**6, fault, "GET", "/data/")
     problem = failed(one(store, key), reason)
     assert problem.whole is whole
     assert not [word for word in (CANARY, rig.token, "html", "errors") if word in repr(problem)]
-    way.rule = None
+    proxy.rule = None
     store.begin()
     assert stored(store, key).payload == payload()
 
 
-def test_trouble_of_the_whole_store_is_asked_about_once(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_trouble_of_the_whole_store_is_asked_about_once(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A thousand Pages do not wait a thousand times for a store without a leader."""
     keys = [rig.key(f"page{number}") for number in range(1000)]
-    way.rule = lambda asked: NO_LEADER if "/data/" in asked.path or "metadata" in asked.path else None
+    proxy.rule = lambda request: NO_LEADER if "/data/" in request.path or "metadata" in request.path else None
     began = time.monotonic()
     answers = store.read(keys)
     assert {failed(answer, "no-leader").whole for answer in answers.values()} == {True}
-    assert len(way.asked) < 150
+    assert len(proxy.requests) < 150
     assert time.monotonic() - began < 5
 
 
-def test_a_hanging_server_is_a_time_out(rig: VaultRig, way: Between) -> None:
+def test_a_hanging_server_is_a_time_out(rig: VaultRig, proxy: FaultProxy) -> None:
     """A call ends with its timeout, and what is asked later in the cycle has its answer at once, without a request."""
-    store = VaultStore("vault", rig.settings(address=way.url, timeout=0.4), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url, timeout=0.4), clock=LeapingClock())
     store.begin()
     key = rig.key("a")
-    way.rule = lambda asked: Deed.HANG if "/data/" in asked.path else None
+    proxy.rule = lambda request: Fault.HANG if "/data/" in request.path else None
     began = time.monotonic()
     failed(one(store, key), "timeout")
     sent = store.requests
@@ -218,90 +218,92 @@ def test_a_hanging_server_is_a_time_out(rig: VaultRig, way: Between) -> None:
     failed(store.owned("acme"), "timeout")
     assert store.requests == sent
     assert time.monotonic() - began < 2
-    way.rule = None
+    proxy.rule = None
     store.begin()
     assert isinstance(one(store, key), Absent)
 
 
-def test_a_time_that_is_used_up_by_waiting_names_what_was_waited_for(rig: VaultRig, way: Between) -> None:
+def test_a_time_that_is_used_up_by_waiting_names_what_was_waited_for(rig: VaultRig, proxy: FaultProxy) -> None:
     """A quota that lasts until too little time is left for an answer is told as the quota, and not as a slow server."""
-    store = VaultStore("vault", rig.settings(address=way.url, timeout=1), clock=SystemClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url, timeout=1), clock=SystemClock())
     store.begin()
     quota = iter([Reply(429, '{"errors":["request path: rate limit quota exceeded"]}')])
-    way.rule = lambda asked: next(quota, Deed.HANG) if "/data/" in asked.path else None
+    proxy.rule = lambda request: next(quota, Fault.HANG) if "/data/" in request.path else None
     assert failed(one(store, rig.key("a")), "throttled").whole
 
 
-def test_a_write_that_times_out_may_have_been_done(rig: VaultRig, way: Between) -> None:
+def test_a_write_that_times_out_may_have_been_done(rig: VaultRig, proxy: FaultProxy) -> None:
     """A write without an answer in time says that it may have taken effect; the next cycle finds what it left."""
-    store = VaultStore("vault", rig.settings(address=way.url, timeout=0.4), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url, timeout=0.4), clock=LeapingClock())
     key = rig.key("a")
-    way.rule = times(1, Deed.HANG, "POST", "/data/")
+    proxy.rule = times(1, Fault.HANG, "POST", "/data/")
     assert failed(store.write(key, payload(), marks(), replaces=None), "timeout").maybe_written
 
 
-@pytest.mark.parametrize("deed", [Deed.HANG, Reply(503, '{"errors":["Vault is sealed"]}'), Reply(404, '{"errors":[]}')])
-def test_read_back_that_cannot_be_had(deed: Deed | Reply, rig: VaultRig, way: Between) -> None:
+@pytest.mark.parametrize(
+    "fault", [Fault.HANG, Reply(503, '{"errors":["Vault is sealed"]}'), Reply(404, '{"errors":[]}')]
+)
+def test_read_back_that_cannot_be_had(fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy) -> None:
     """A write that was acknowledged and could not be read back is written, and not confirmed."""
-    store = VaultStore("vault", rig.settings(address=way.url, timeout=0.6), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url, timeout=0.6), clock=LeapingClock())
     key = rig.key("a")
-    way.rule = lambda asked: deed if asked.method == "GET" and "data/" in asked.path else None
+    proxy.rule = lambda request: fault if request.method == "GET" and "data/" in request.path else None
     answer = store.write(key, payload(), marks(), replaces=None)
     assert answer == Written("1", confirmed=False)
     assert stored(rig.make_store(), key).marks == marks()
 
 
-def test_read_back_of_a_standby_that_lags(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_read_back_of_a_standby_that_lags(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """An older version or nothing, read just after a write, means "not yet" and no mismatch."""
     key = rig.key("a")
     for version, old in ((None, Reply(404, '{"errors":[]}')), ("1", None)):
         before = old or Reply(200, json.dumps(rig.bao.admin("GET", rig.at("data", key))))
         hits = [0]
 
-        def rule(asked: Asked, before: Reply = before, hits: list[int] = hits) -> Reply | None:
-            if asked.method != "GET" or "data/" not in asked.path:
+        def rule(request: Request, before: Reply = before, hits: list[int] = hits) -> Reply | None:
+            if request.method != "GET" or "data/" not in request.path:
                 return None
             hits[0] += 1
             return before if hits[0] <= 6 else None
 
-        way.rule = rule
+        proxy.rule = rule
         written(store.write(key, payload(str(version)), marks(), replaces=version))
         assert hits[0] > 6
 
 
-def test_compare_and_set_that_fails_for_no_reason(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_compare_and_set_that_fails_for_no_reason(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A standby that judges the version by its old copy makes no conflict."""
     key = rig.key("a")
     written(store.write(key, payload("one"), marks(), replaces=None))
-    way.rule = times(1, CAS, "POST", "/data/")
+    proxy.rule = times(1, CAS, "POST", "/data/")
     written(store.write(key, payload("two"), marks(), replaces="1"))
     assert rig.versions(key) == ["1", "2"]
 
 
-def test_compare_and_set_that_fails_for_ever(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_compare_and_set_that_fails_for_ever(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """What fails twice is a conflict, and nothing was written."""
-    way.rule = times(10**6, CAS, "POST", "/data/")
+    proxy.rule = times(10**6, CAS, "POST", "/data/")
     failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "conflict")
-    assert len([a for a in way.asked if a.method == "POST" and "/data/" in a.path]) == 2
+    assert len([a for a in proxy.requests if a.method == "POST" and "/data/" in a.path]) == 2
 
 
-def test_same_payload_of_a_daemon_between_its_two_writes(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_same_payload_of_a_daemon_between_its_two_writes(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """Our payload without marks, written by another, is waited for: marked by our instance it is success."""
     key = rig.key("a")
     rig.plant(key, payload().reveal())  # type: ignore[arg-type]
     hits = [0]
 
-    def rule(asked: Asked) -> None:
-        hits[0] += asked.method == "GET" and "/data/" in asked.path
+    def rule(request: Request) -> None:
+        hits[0] += request.method == "GET" and "/data/" in request.path
         if hits[0] == 4:
             rig.make_store().mark(key, marks(written_at="2026-11-25T02:00:00Z"), version="1")
 
-    way.rule = rule
+    proxy.rule = rule
     written(store.write(key, payload(), marks(), replaces=None))
     assert rig.versions(key) == ["1"]
 
 
-def test_same_payload_that_nobody_marks(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_same_payload_that_nobody_marks(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """Our payload without marks, which we know we have not written, is left alone."""
     key = rig.key("a")
     rig.plant(key, payload().reveal())  # type: ignore[arg-type]
@@ -309,50 +311,50 @@ def test_same_payload_that_nobody_marks(rig: VaultRig, way: Between, store: Vaul
     assert stored(rig.make_store(), key).marks is None
 
 
-def test_marks_lost_to_a_kill_leave_what_can_be_repaired(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_marks_lost_to_a_kill_leave_what_can_be_repaired(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """Data without marks is an unmarked first version of exactly our payload, which ``mark`` makes ours."""
     key = rig.key("a")
-    way.rule = times(10**6, Reply(500, '{"errors":["internal error"]}'), "PATCH", "/metadata/")
+    proxy.rule = times(10**6, Reply(500, '{"errors":["internal error"]}'), "PATCH", "/metadata/")
     assert failed(store.write(key, payload(), marks(), replaces=None)).maybe_written
-    way.rule = None
+    proxy.rule = None
     store.begin()
     found = stored(store, key)
     assert (found.payload, found.marks, found.first) == (payload(), None, True)
     written(store.mark(key, marks(), version=found.version))
 
 
-def test_an_answer_that_names_no_version_is_not_believed(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_an_answer_that_names_no_version_is_not_believed(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A 204 to a write is not KV version 2's answer."""
-    way.rule = times(10**6, Reply(204), "POST", "/data/")
+    proxy.rule = times(10**6, Reply(204), "POST", "/data/")
     problem = failed(store.write(rig.key("a"), payload(), marks(), replaces=None))
     assert problem.maybe_written
 
 
-def test_a_body_that_is_too_large(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_a_body_that_is_too_large(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A 413 is this secret's trouble alone."""
-    way.rule = times(1, Reply(413, '{"errors":["http: request body too large"]}'), "POST", "/data/")
+    proxy.rule = times(1, Reply(413, '{"errors":["http: request body too large"]}'), "POST", "/data/")
     assert not failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "unexpected").whole
 
 
-def test_one_unreadable_answer_is_one_keys_trouble(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_one_unreadable_answer_is_one_keys_trouble(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A hostile secret does not take its neighbours with it."""
     keys = [rig.key(name) for name in ("a", "bomb", "c")]
     for key in keys:
         rig.plant(key, {"x": "y"})
-    way.rule = times(10**6, Reply(200, "[" * 100_000), "GET", "/data/meta/pages/bomb")
+    proxy.rule = times(10**6, Reply(200, "[" * 100_000), "GET", "/data/meta/pages/bomb")
     answers = store.read(keys)
     failed(answers[keys[1]], "unreadable")
     assert all(isinstance(answers[key], Stored) for key in (keys[0], keys[2]))
 
 
-def test_forward_header_that_is_refused(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_forward_header_that_is_refused(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A server that refuses to forward is asked without that header from then on, and the operator is told."""
     key = rig.key("a")
 
-    def rule(asked: Asked) -> Reply | None:
-        if "x-vault-inconsistent" in asked.headers:
+    def rule(request: Request) -> Reply | None:
+        if "x-vault-inconsistent" in request.headers:
             return Reply(400, '{"errors":["forwarding via header X-Vault-Inconsistent is disabled"]}')
-        if asked.path.endswith("capabilities-self"):
+        if request.path.endswith("capabilities-self"):
             return Reply(
                 200,
                 json.dumps({"data": {f"{rig.mount}/{kind}/{key.path}": ["root"] for kind in ("data", "metadata")}}),
@@ -360,23 +362,23 @@ def test_forward_header_that_is_refused(rig: VaultRig, way: Between, store: Vaul
             )
         return None
 
-    way.rule = rule
+    proxy.rule = rule
     written(store.write(key, payload(), marks(), replaces=None))
     assert [warning for warning in store.warnings if "X-Vault-Inconsistent" in warning]
-    refused = [asked for asked in way.asked if "x-vault-inconsistent" in asked.headers]
+    refused = [request for request in proxy.requests if "x-vault-inconsistent" in request.headers]
     assert len(refused) == 1
 
 
-def test_index_that_is_refused_is_dropped(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_index_that_is_refused_is_dropped(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """After a restore from a snapshot an index of before is of no use, and must not stop the store for ever."""
     key = rig.key("a")
-    way.rule = lambda asked: (
+    proxy.rule = lambda request: (
         Reply(400, '{"errors":["failed to decode \\"X-Vault-Index\\""]}')
-        if "x-vault-index" in asked.headers
+        if "x-vault-index" in request.headers
         else Reply(404, '{"errors":[]}', {"X-Vault-Index": "stale"})
     )
     assert isinstance(one(store, key), Absent)
-    way.rule = lambda asked: NOT_YET if "x-vault-index" in asked.headers else None
+    proxy.rule = lambda request: NOT_YET if "x-vault-index" in request.headers else None
     store.begin()
     one(store, key)
     store.begin()
@@ -419,20 +421,20 @@ def test_mount_of_another_kind(bao: Bao) -> None:
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-def test_kv_version_1_is_never_written(bao: Bao, way: Between, *, hidden: bool) -> None:
+def test_kv_version_1_is_never_written(bao: Bao, proxy: FaultProxy, *, hidden: bool) -> None:
     """A version 1 mount, which would take our writes and misplace them, is refused for all, and nothing is written."""
     mount, rig = bao.mount(1), VaultRig(bao)
     rig.mount, rig.token = mount, bao.root
     if hidden:
-        way.rule = times(
+        proxy.rule = times(
             10**6, Reply(403, '{"errors":["preflight capability check returned 403"]}'), "GET", "internal/ui"
         )
-    store = VaultStore("vault", rig.settings(address=way.url), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url), clock=LeapingClock())
     store.begin()
     for replaces in (None, "1"):
         failed(store.write(rig.key("a"), payload(), marks(), replaces=replaces), "kv-v1")
     failed(store.mark(rig.key("a"), marks(), version="1"), "kv-v1")
-    assert not [asked for asked in way.asked if asked.method == "POST" and "/data/" in asked.path]
+    assert not [request for request in proxy.requests if request.method == "POST" and "/data/" in request.path]
     assert bao.call("GET", f"{mount}/?list=true")[0] == 404
     if not hidden:
         failed(one(store, rig.key("a")), "kv-v1")
@@ -452,12 +454,12 @@ def test_mount_that_turned_into_version_1(bao: Bao, rig: VaultRig) -> None:
 
 def test_tell_rules_apart() -> None:
     """The proxy's rule does its deed as often as it is told, and to nothing else."""
-    rule: Rule = times(1, Deed.CUT, "GET", "/a")
-    asked = Asked("GET", "/a", {}, b"")
-    assert [rule(Asked("GET", "/b", {}, b"")), rule(asked), rule(asked)] == [None, Deed.CUT, None]
+    rule: Rule = times(1, Fault.CUT, "GET", "/a")
+    request = Request("GET", "/a", {}, b"")
+    assert [rule(Request("GET", "/b", {}, b"")), rule(request), rule(request)] == [None, Fault.CUT, None]
 
 
-def test_same_payload_marked_for_another_page(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_same_payload_marked_for_another_page(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """The payload that we want, stored by our instance for another Page, is that Page's."""
     key = rig.key("a")
     written(rig.make_store().write(key, payload(), marks(page_id="202"), replaces=None))
@@ -465,20 +467,20 @@ def test_same_payload_marked_for_another_page(rig: VaultRig, way: Between, store
     assert stored(rig.make_store(), key).marks == marks(page_id="202")
 
 
-def test_index_that_was_overtaken(rig: VaultRig, way: Between, store: VaultStore) -> None:
+def test_index_that_was_overtaken(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """An answer with an older index, which came late, does not take the newer one back."""
     for value in (5, 4, 6):
         index = base64.b64encode(json.dumps({"cluster": "c", "value": str(value)}).encode()).decode()
-        way.rule = times(1, Reply(404, '{"errors":[]}', {"X-Vault-Index": index}), "GET", "/data/")
+        proxy.rule = times(1, Reply(404, '{"errors":[]}', {"X-Vault-Index": index}), "GET", "/data/")
         one(store, rig.key("a"))
     sent = [
         json.loads(base64.b64decode(a.headers["x-vault-index"]))["value"]
-        for a in way.asked
+        for a in proxy.requests
         if "x-vault-index" in a.headers
     ]
     assert list(dict.fromkeys(sent)) == ["5", "6"]
     one(store, rig.key("a"))
-    assert json.loads(base64.b64decode(way.asked[-1].headers["x-vault-index"]))["value"] == "6"
+    assert json.loads(base64.b64decode(proxy.requests[-1].headers["x-vault-index"]))["value"] == "6"
 
 
 def test_audit_device_that_is_full(tmp_path: Path) -> None:
@@ -535,13 +537,13 @@ def test_what_a_human_took_away_is_written_anew(gone: str, rig: VaultRig, store:
 
 
 @pytest.mark.parametrize(("method", "part"), [("PATCH", "/metadata/"), ("GET", "/data/")], ids=["marks", "read-back"])
-@pytest.mark.parametrize("deed", [NOT_YET, BEHIND, QUOTA, Deed.CUT])
+@pytest.mark.parametrize("fault", [NOT_YET, BEHIND, QUOTA, Fault.CUT])
 def test_shutdown_amid_a_write_is_finished(
-    method: str, part: str, deed: Deed | Reply, rig: VaultRig, way: Between
+    method: str, part: str, fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy
 ) -> None:
     """A write whose data has reached Vault when shutdown is asked for gets its marks and its read-back, waits included."""
-    store, clock, key = shut_down_at(rig, way, "POST", "/data/")
-    way.rule = times(2, deed, method, part)
+    store, clock, key = shut_down_at(rig, proxy, "POST", "/data/")
+    proxy.rule = times(2, fault, method, part)
     written(store.write(key, payload(), marks(), replaces=None))
     assert clock.stop.is_set()
     assert (stored(rig.make_store(), key).marks, rig.versions(key)) == (marks(), ["1"])
@@ -553,22 +555,22 @@ def test_shutdown_amid_a_write_is_finished(
     ids=["data", "marks", "read-back"],
 )
 def test_shutdown_waits_for_no_write_for_long(
-    method: str, part: str, confirmed: bool | None, rig: VaultRig, way: Between
+    method: str, part: str, confirmed: bool | None, rig: VaultRig, proxy: FaultProxy
 ) -> None:
     """Where Vault hangs after shutdown was asked for, a write ends when its grace is over, and says that it may be done."""
     clock, key, answers = LeapingClock(), rig.key("a"), iter([NOT_YET])
-    store = VaultStore("vault", rig.settings(address=way.url), clock=clock)
+    store = VaultStore("vault", rig.settings(address=proxy.url), clock=clock)
 
-    def rule(asked: Asked) -> Reply | Deed | None:
-        if (asked.method, part in asked.path) != (method, True):
+    def rule(request: Request) -> Reply | Fault | None:
+        if (request.method, part in request.path) != (method, True):
             return None
         clock.stop.set()
         reply = next(answers, None)
         if reply is None:
             clock.leap(6)
-        return reply or Deed.HANG
+        return reply or Fault.HANG
 
-    way.rule = rule
+    proxy.rule = rule
     began = time.monotonic()
     answer = store.write(key, payload(), marks(), replaces=None)
     assert time.monotonic() - began < 4
@@ -576,7 +578,7 @@ def test_shutdown_waits_for_no_write_for_long(
         assert failed(answer, "timeout").maybe_written
     else:
         assert answer == Written("1", confirmed=False)
-    way.rule = None
+    proxy.rule = None
     again = rig.make_store()
     if method == "POST":
         written(again.write(key, payload(), marks(), replaces=None))
@@ -586,37 +588,39 @@ def test_shutdown_waits_for_no_write_for_long(
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-def test_shutdown_before_a_write_begins_none(rig: VaultRig, way: Between, *, hangs: bool) -> None:
+def test_shutdown_before_a_write_begins_none(rig: VaultRig, proxy: FaultProxy, *, hangs: bool) -> None:
     """Shutdown that is asked for before the data is on its way ends the call at once, with nothing written."""
-    store, clock, key = shut_down_at(rig, way, "POST", "/capabilities-self")
+    store, clock, key = shut_down_at(rig, proxy, "POST", "/capabilities-self")
     if hangs:
-        way.rule = lambda asked: Deed.HANG if clock.stop.set() or "capabilities" in asked.path else None
+        proxy.rule = lambda request: Fault.HANG if clock.stop.set() or "capabilities" in request.path else None
     began = time.monotonic()
     with pytest.raises(Stopping):
         store.write(key, payload(), marks(), replaces=None)
     with pytest.raises(Stopping):
         one(store, key)
     assert time.monotonic() - began < 3
-    assert not way.writes()
+    assert not proxy.writes()
 
 
-@pytest.mark.parametrize("deed", [NOT_YET, Deed.CUT])
-def test_shutdown_amid_a_renewal_is_finished(deed: Deed | Reply, rig: VaultRig, way: Between) -> None:
+@pytest.mark.parametrize("fault", [NOT_YET, Fault.CUT])
+def test_shutdown_amid_a_renewal_is_finished(fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy) -> None:
     """A credential that has reached Vault when shutdown is asked for is read back, waits included."""
-    store, clock, key = shut_down_at(rig, way, "POST", "/data/")
+    store, clock, key = shut_down_at(rig, proxy, "POST", "/data/")
     rig.plant(key, {"token": "old"})
 
-    def rule(asked: Asked) -> Reply | Deed | None:
-        return later(asked) if clock.stop.is_set() else None
+    def rule(request: Request) -> Reply | Fault | None:
+        return later(request) if clock.stop.is_set() else None
 
-    later, way.rule = times(2, deed, "GET", "/data/"), rule
+    later, proxy.rule = times(2, fault, "GET", "/data/"), rule
     assert store.renew(key, payload(), replaces="1") == Written("2", confirmed=True)
 
 
-def shut_down_at(rig: VaultRig, way: Between, method: str, part: str) -> tuple[VaultStore, LeapingClock, Key]:
+def shut_down_at(rig: VaultRig, proxy: FaultProxy, method: str, part: str) -> tuple[VaultStore, LeapingClock, Key]:
     """Return a store whose clock is asked to stop when Vault has done this request, the clock, and a place."""
     clock = LeapingClock()
-    store = VaultStore("vault", rig.settings(address=way.url), clock=clock)
+    store = VaultStore("vault", rig.settings(address=proxy.url), clock=clock)
     store.begin()
-    way.done = lambda asked: clock.stop.set() if asked.method == method and part in asked.path else None
+    proxy.before_answer = lambda request: (
+        clock.stop.set() if request.method == method and part in request.path else None
+    )
     return store, clock, rig.key("a")

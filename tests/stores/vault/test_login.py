@@ -27,7 +27,7 @@ from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig, rules
 from tests.support.services.bao import Bao, bao, raft
-from tests.support.services.fault_proxy import Asked, Between, Deed, Reply, between, times
+from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, fault_proxy, times
 from tests.support.store_contract import failed, marks, one, payload, together, written
 
 __all__ = ["bao", "raft"]
@@ -56,9 +56,9 @@ def rig(bao: Bao) -> VaultRig:
 
 
 @pytest.fixture
-def way(bao: Bao) -> Iterator[Between]:
+def proxy(bao: Bao) -> Iterator[FaultProxy]:
     """Return the proxy before the server."""
-    with between(bao.url) as proxy:
+    with fault_proxy(bao.url) as proxy:
         yield proxy
 
 
@@ -71,31 +71,33 @@ def clock() -> LeapingClock:
 class Role:
     """An AppRole of the least policy, and a store that logs in with it through the proxy."""
 
-    def __init__(self, rig: VaultRig, way: Between, clock: LeapingClock, **settings: Any) -> None:
+    def __init__(self, rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, **settings: Any) -> None:
         secret = settings.pop("secret", None)
-        self.bao, self.way = rig.bao, way
+        self.bao, self.proxy = rig.bao, proxy
         self.mount, role, secret_id = rig.bao.approle(rig.bao.policy(rules(rig.mount)), secret=secret, **settings)
         self.secret_id = Current(secret_id)
         login = AppRoleLogin(lambda: Secret(role), self.secret_id, mount=self.mount)
-        self.store = VaultStore("vault", rig.settings(address=way.url, login=login), clock=clock, workers=1)
+        self.store = VaultStore("vault", rig.settings(address=proxy.url, login=login), clock=clock, workers=1)
 
     def tokens(self) -> list[str]:
         """Return the tokens that were used, in the order of their first use."""
-        used = [asked.headers["x-vault-token"] for asked in self.way.asked if "x-vault-token" in asked.headers]
+        used = [
+            request.headers["x-vault-token"] for request in self.proxy.requests if "x-vault-token" in request.headers
+        ]
         return list(dict.fromkeys(used))
 
-    def asked(self, part: str) -> int:
+    def count(self, part: str) -> int:
         """Count the requests whose path ends so."""
-        return len([asked for asked in self.way.asked if asked.path.endswith(part)])
+        return len([request for request in self.proxy.requests if request.path.endswith(part)])
 
     def revoke(self) -> None:
         """Revoke the token in use, as its end would."""
         self.bao.admin("POST", "auth/token/revoke", {"token": self.tokens()[-1]})
 
 
-def test_one_login_for_many_cycles(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_one_login_for_many_cycles(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """Cycle after cycle uses one token; closing revokes it."""
-    role = Role(rig, way, clock)
+    role = Role(rig, proxy, clock)
     for _ in range(5):
         role.store.begin()
         assert isinstance(one(role.store, rig.key("a")), Absent)
@@ -105,13 +107,13 @@ def test_one_login_for_many_cycles(rig: VaultRig, way: Between, clock: LeapingCl
     assert rig.bao.call("GET", "auth/token/lookup-self", token=role.tokens()[0])[0] == 403
 
 
-@pytest.mark.parametrize("deed", [Deed.HANG, Reply(307, "", {"Location": "http://127.0.0.1:9/"})])
-def test_closing_ends_soon(rig: VaultRig, way: Between, clock: LeapingClock, deed: Deed | Reply) -> None:
+@pytest.mark.parametrize("fault", [Fault.HANG, Reply(307, "", {"Location": "http://127.0.0.1:9/"})])
+def test_closing_ends_soon(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, fault: Fault | Reply) -> None:
     """A server that does not take a token back holds up no exit, whether shutdown was asked for or not."""
     for stopping in (True, False):
-        role = Role(rig, way, clock)
+        role = Role(rig, proxy, clock)
         one(role.store, rig.key("a"))
-        way.rule = times(10**6, deed, "POST", "revoke-self")
+        proxy.rule = times(10**6, fault, "POST", "revoke-self")
         began = time.monotonic()
         if stopping:
             clock.stop.set()
@@ -120,9 +122,9 @@ def test_closing_ends_soon(rig: VaultRig, way: Between, clock: LeapingClock, dee
         assert time.monotonic() - began < 8
 
 
-def test_one_login_for_many_threads(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_one_login_for_many_threads(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """Threads that need a token at once wait for one login, and for one again when it dies."""
-    role = Role(rig, way, clock)
+    role = Role(rig, proxy, clock)
     keys = [rig.key(f"page{number}") for number in range(8)]
     together(*(lambda key=key: one(role.store, key) for key in keys))
     assert role.store.logins == 1
@@ -133,9 +135,9 @@ def test_one_login_for_many_threads(rig: VaultRig, way: Between, clock: LeapingC
 
 
 @pytest.mark.parametrize("write", [False, True])
-def test_dead_token(rig: VaultRig, way: Between, clock: LeapingClock, *, write: bool) -> None:
+def test_dead_token(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, *, write: bool) -> None:
     """A token that was revoked or has ended costs one login and one more try, also amid a write."""
-    role = Role(rig, way, clock)
+    role = Role(rig, proxy, clock)
     one(role.store, rig.key("a"))
     role.revoke()
     if write:
@@ -145,44 +147,44 @@ def test_dead_token(rig: VaultRig, way: Between, clock: LeapingClock, *, write: 
     assert role.store.logins == 2
 
 
-def test_token_of_few_uses(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_token_of_few_uses(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A token that is used up is replaced as often as it takes."""
-    role = Role(rig, way, clock, token_num_uses=4)
+    role = Role(rig, proxy, clock, token_num_uses=4)
     for number in range(6):
         assert isinstance(one(role.store, rig.key(f"page{number}")), Absent)
     assert role.store.logins > 2
 
 
-def test_renewed_at_two_thirds(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_renewed_at_two_thirds(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A token is renewed once two thirds of its life are over, and not before; the login is not repeated."""
-    role = Role(rig, way, clock, token_ttl="300s")
+    role = Role(rig, proxy, clock, token_ttl="300s")
     one(role.store, rig.key("a"))
     clock.leap(195)
     one(role.store, rig.key("a"))
-    assert role.asked("renew-self") == 0
+    assert role.count("renew-self") == 0
     clock.leap(10)
     one(role.store, rig.key("a"))
     one(role.store, rig.key("a"))
-    assert (role.asked("renew-self"), role.store.logins, len(role.tokens())) == (1, 1, 1)
+    assert (role.count("renew-self"), role.store.logins, len(role.tokens())) == (1, 1, 1)
 
 
-def test_a_life_that_is_over_is_not_renewed(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_a_life_that_is_over_is_not_renewed(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """After a pause longer than the token's life a login is made at once."""
-    role = Role(rig, way, clock, token_ttl="300s")
+    role = Role(rig, proxy, clock, token_ttl="300s")
     one(role.store, rig.key("a"))
     clock.leap(400)
     assert isinstance(one(role.store, rig.key("a")), Absent)
-    assert (role.asked("renew-self"), role.store.logins) == (0, 2)
+    assert (role.count("renew-self"), role.store.logins) == (0, 2)
 
 
-def test_batch_tokens_are_not_renewed(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_batch_tokens_are_not_renewed(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """What says that it cannot be renewed is believed; closing it is no trouble."""
-    role = Role(rig, way, clock, token_type="batch", token_ttl="300s")
+    role = Role(rig, proxy, clock, token_type="batch", token_ttl="300s")
     one(role.store, rig.key("a"))
     clock.leap(201)
     assert isinstance(one(role.store, rig.key("a")), Absent)
     role.store.close()
-    assert (role.asked("renew-self"), role.store.logins) == (0, 2)
+    assert (role.count("renew-self"), role.store.logins) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -193,28 +195,30 @@ def test_batch_tokens_are_not_renewed(rig: VaultRig, way: Between, clock: Leapin
         Reply(200, '{"auth":{"client_token":"x","lease_duration":20,"renewable":true},"warnings":["capped"]}'),
     ],
 )
-def test_renewal_that_is_refused_or_capped(rig: VaultRig, way: Between, clock: LeapingClock, answer: Reply) -> None:
+def test_renewal_that_is_refused_or_capped(
+    rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, answer: Reply
+) -> None:
     """At the end of a token's greatest life a login is made, while the old token still works."""
-    role = Role(rig, way, clock, token_ttl="300s")
+    role = Role(rig, proxy, clock, token_ttl="300s")
     one(role.store, rig.key("a"))
-    way.rule = times(1, answer, "POST", "renew-self")
+    proxy.rule = times(1, answer, "POST", "renew-self")
     clock.leap(201)
     assert isinstance(one(role.store, rig.key("a")), Absent)
     assert role.store.logins == 2
 
 
-def test_renewal_in_trouble_uses_no_credential_up(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_renewal_in_trouble_uses_no_credential_up(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A renewal that meets trouble is tried again and again until the token's end, and only then is a login made."""
-    role = Role(rig, way, clock, token_ttl="300s")
+    role = Role(rig, proxy, clock, token_ttl="300s")
     one(role.store, rig.key("a"))
-    way.rule = times(10**6, Reply(500, '{"errors":["internal error"]}'), "POST", "renew-self")
+    proxy.rule = times(10**6, Reply(500, '{"errors":["internal error"]}'), "POST", "renew-self")
     clock.leap(201)
     for _ in range(5):
         role.store.begin()
         assert isinstance(one(role.store, rig.key("a")), Absent)
         clock.leap(15)
-    assert (role.store.logins, role.asked("renew-self") > 1) == (1, True)
-    way.rule = None
+    assert (role.store.logins, role.count("renew-self") > 1) == (1, True)
+    proxy.rule = None
     role.store.begin()
     assert isinstance(one(role.store, rig.key("a")), Absent)
     clock.leap(100)
@@ -227,21 +231,21 @@ def test_renewal_in_trouble_uses_no_credential_up(rig: VaultRig, way: Between, c
     assert role.store.logins == 2
 
 
-def test_a_living_token_is_used_to_its_end(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_a_living_token_is_used_to_its_end(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """Where neither renewal nor login can be had the token serves on, and a secret id is not burnt again and again."""
-    role = Role(rig, way, clock, token_ttl="300s", secret={"num_uses": 1})
+    role = Role(rig, proxy, clock, token_ttl="300s", secret={"num_uses": 1})
     one(role.store, rig.key("a"))
-    way.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
+    proxy.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
     clock.leap(201)
     for _ in range(3):
         role.store.begin()
         assert isinstance(one(role.store, rig.key("a")), Absent)
-    assert role.asked(f"{role.mount}/login") == 2
+    assert role.count(f"{role.mount}/login") == 2
 
 
-def test_used_up_secret_id(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_used_up_secret_id(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A secret id that Vault refuses is not tried again, cycle after cycle, until the file has another."""
-    role = Role(rig, way, clock, secret={"num_uses": 1})
+    role = Role(rig, proxy, clock, secret={"num_uses": 1})
     one(role.store, rig.key("a"))
     role.revoke()
     for _ in range(4):
@@ -249,25 +253,25 @@ def test_used_up_secret_id(rig: VaultRig, way: Between, clock: LeapingClock) -> 
         problem = failed(one(role.store, rig.key("a")), "login-refused")
         assert problem.whole
         assert role.secret_id.value not in repr(problem)
-    assert role.asked(f"{role.mount}/login") == 2
+    assert role.count(f"{role.mount}/login") == 2
     role.secret_id.value = rig.bao.secret_id(role.mount)
     role.store.begin()
     assert isinstance(one(role.store, rig.key("a")), Absent)
 
 
-def test_a_login_that_fails_is_tried_once_a_cycle(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_a_login_that_fails_is_tried_once_a_cycle(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A thousand Pages do not knock a thousand times at a method that refuses."""
-    role = Role(rig, way, clock)
-    way.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "/login")
+    role = Role(rig, proxy, clock)
+    proxy.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "/login")
     for cycle in (1, 2):
         role.store.begin()
         keys = [rig.key(f"page{number}") for number in range(20)]
         assert {failed(answer).error_code for answer in role.store.read(keys).values()} == {"login-refused"}
-        assert role.asked("/login") == cycle
+        assert role.count("/login") == cycle
 
 
 @pytest.mark.parametrize(
-    ("deed", "reason"),
+    ("fault", "reason"),
     [
         (Reply(503, '{"errors":["Vault is sealed"]}'), "sealed"),
         (Reply(200, "<html>", {"Content-Type": "text/html"}), "not-vault"),
@@ -278,16 +282,16 @@ def test_a_login_that_fails_is_tried_once_a_cycle(rig: VaultRig, way: Between, c
         (Reply(400, '{"errors":["request path \\"auth/approle/login\\": lease count quota exceeded"]}'), "throttled"),
         (Reply(500, '{"errors":["boom"]}'), "unexpected"),
         (Reply(400, '{"errors":["missing client token"]}'), "login-refused"),
-        (Deed.CUT, "unreachable"),
+        (Fault.CUT, "unreachable"),
         (SPENT, "login-refused"),
     ],
 )
 def test_login_that_cannot_be_had(
-    rig: VaultRig, way: Between, clock: LeapingClock, deed: Deed | Reply, reason: str
+    rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, fault: Fault | Reply, reason: str
 ) -> None:
     """A login in trouble is the whole store's trouble, with its own reason and nothing quoted; a redirect gets no secret."""
-    role = Role(rig, way, clock)
-    way.rule = times(10**6, deed, "POST", "/login")
+    role = Role(rig, proxy, clock)
+    proxy.rule = times(10**6, fault, "POST", "/login")
     role.store.begin()
     problem = failed(one(role.store, rig.key("a")), reason)
     assert problem.whole
@@ -295,18 +299,18 @@ def test_login_that_cannot_be_had(
     assert role.secret_id.value not in repr(problem)
 
 
-def test_lost_answer_to_a_login_burns_no_second_use(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_lost_answer_to_a_login_burns_no_second_use(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A login whose answer was lost is not sent again within the cycle."""
-    role = Role(rig, way, clock)
-    way.rule = times(10**6, Deed.LOSE, "POST", "/login")
+    role = Role(rig, proxy, clock)
+    proxy.rule = times(10**6, Fault.LOSE, "POST", "/login")
     failed(one(role.store, rig.key("a")), "unreachable")
-    assert role.asked("/login") == 1
+    assert role.count("/login") == 1
 
 
-def test_quota_that_passes(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_quota_that_passes(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A login that a quota holds up is waited for."""
-    role = Role(rig, way, clock)
-    way.rule = times(3, Reply(429, '{"errors":["request path: rate limit quota exceeded"]}'), "POST", "/login")
+    role = Role(rig, proxy, clock)
+    proxy.rule = times(3, Reply(429, '{"errors":["request path: rate limit quota exceeded"]}'), "POST", "/login")
     assert isinstance(one(role.store, rig.key("a")), Absent)
     assert len(clock.slept) == 3
 
@@ -321,9 +325,9 @@ def test_real_rate_quota(rig: VaultRig) -> None:
     assert all(isinstance(answer, Absent) for answer in answers.values()), answers
 
 
-def test_missing_credential(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_missing_credential(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A credential that cannot be read names its reference, and is read again in the next cycle."""
-    role = Role(rig, way, clock)
+    role = Role(rig, proxy, clock)
     good, role.secret_id.value = role.secret_id.value, ""
     problem = failed(one(role.store, rig.key("a")), "credentials")
     assert "VAULT_SECRET_ID" in problem.message
@@ -333,25 +337,25 @@ def test_missing_credential(rig: VaultRig, way: Between, clock: LeapingClock) ->
     assert isinstance(one(role.store, rig.key("a")), Absent)
 
 
-def token_store(rig: VaultRig, way: Between, token: Current) -> VaultStore:
+def token_store(rig: VaultRig, proxy: FaultProxy, token: Current) -> VaultStore:
     """Make a store with a token that is somebody else's."""
-    return VaultStore("vault", rig.settings(address=way.url, login=TokenLogin(token)), clock=LeapingClock())
+    return VaultStore("vault", rig.settings(address=proxy.url, login=TokenLogin(token)), clock=LeapingClock())
 
 
-def test_foreign_token_is_never_touched(rig: VaultRig, way: Between) -> None:
+def test_foreign_token_is_never_touched(rig: VaultRig, proxy: FaultProxy) -> None:
     """The method ``token`` makes no login, renews nothing and revokes nothing."""
-    store = token_store(rig, way, Current(rig.token))
+    store = token_store(rig, proxy, Current(rig.token))
     one(store, rig.key("a"))
     store.close()
-    assert not [asked for asked in way.asked if "/auth/" in asked.path]
+    assert not [request for request in proxy.requests if "/auth/" in request.path]
     assert rig.bao.call("GET", "auth/token/lookup-self", token=rig.token)[0] == 200
 
 
-def test_foreign_token_is_read_anew_each_cycle(rig: VaultRig, way: Between) -> None:
+def test_foreign_token_is_read_anew_each_cycle(rig: VaultRig, proxy: FaultProxy) -> None:
     """A token that was rotated on disk is used from the next cycle on; one that died meanwhile is read again at once."""
     policy = rig.bao.policy(rules(rig.mount))
     held = Current(rig.bao.token(policy))
-    store = token_store(rig, way, held)
+    store = token_store(rig, proxy, held)
     one(store, rig.key("a"))
     old, held.value = held.value, rig.bao.token(policy)
     rig.bao.admin("POST", "auth/token/revoke", {"token": old})
@@ -359,23 +363,23 @@ def test_foreign_token_is_read_anew_each_cycle(rig: VaultRig, way: Between) -> N
     held.value = rig.bao.token(policy)
     store.begin()
     one(store, rig.key("a"))
-    assert way.asked[-1].headers["x-vault-token"] == held.value
+    assert proxy.requests[-1].headers["x-vault-token"] == held.value
 
 
 @pytest.mark.parametrize("token", ["hvs.nonsense", "", "with\nline", "ünïcode"])
-def test_useless_token(rig: VaultRig, way: Between, token: str) -> None:
+def test_useless_token(rig: VaultRig, proxy: FaultProxy, token: str) -> None:
     """A token that Vault does not know, or that is none, is told as such, and not retried a thousand times."""
-    store = token_store(rig, way, Current(token))
+    store = token_store(rig, proxy, Current(token))
     answers = store.read([rig.key(f"page{number}") for number in range(20)])
     problems = [failed(answer) for answer in answers.values()]
     assert {problem.error_code for problem in problems} <= {"login-refused", "credentials"}
     assert all(problem.whole for problem in problems)
     assert not token or token not in repr(problems)
-    assert len(way.asked) < 10
+    assert len(proxy.requests) < 10
 
 
 def test_environment_of_vaults_own_tools_is_ignored(
-    rig: VaultRig, way: Between, clock: LeapingClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     """VAULT_ variables, a token file and proxies in the environment change nothing."""
     for name, value in {
@@ -389,10 +393,12 @@ def test_environment_of_vaults_own_tools_is_ignored(
     }.items():
         monkeypatch.setenv(name, value)
     (tmp_path / ".vault-token").write_text("stranger")
-    role = Role(rig, way, clock)
+    role = Role(rig, proxy, clock)
     assert isinstance(one(role.store, rig.key("a")), Absent)
     assert not [
-        asked for asked in way.asked if "stranger" in asked.headers.values() or "x-vault-namespace" in asked.headers
+        request
+        for request in proxy.requests
+        if "stranger" in request.headers.values() or "x-vault-namespace" in request.headers
     ]
 
 
@@ -411,16 +417,16 @@ def test_namespaces(bao: Bao) -> None:
     failed(one(missing, rig.key("a")), "namespace")
 
 
-def test_login_in_another_namespace(bao: Bao, way: Between, clock: LeapingClock) -> None:
+def test_login_in_another_namespace(bao: Bao, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A login's own namespace goes with the login alone."""
     rig = VaultRig(bao)
     mount, role, secret_id = bao.approle(bao.policy(rules(rig.mount)))
     for own, expected in ((None, "team-x"), ("", None), ("team-y", "team-y")):
         login = AppRoleLogin(lambda: Secret(role), lambda: Secret(secret_id), mount=mount, namespace=own)
-        way.asked.clear()
-        store = VaultStore("vault", rig.settings(address=way.url, login=login, namespace="team-x"), clock=clock)
+        proxy.requests.clear()
+        store = VaultStore("vault", rig.settings(address=proxy.url, login=login, namespace="team-x"), clock=clock)
         one(store, rig.key("a"))
-        assert way.asked[0].headers.get("x-vault-namespace") == expected
+        assert proxy.requests[0].headers.get("x-vault-namespace") == expected
 
 
 class Reviewer(BaseHTTPRequestHandler):
@@ -487,20 +493,20 @@ def jwt() -> str:
     return ".".join([*texts, base64.urlsafe_b64encode(b"signature" * 20).rstrip(b"=").decode()])
 
 
-def test_kubernetes(rig: VaultRig, way: Between, clock: LeapingClock, kubernetes: str) -> None:
+def test_kubernetes(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, kubernetes: str) -> None:
     """A service account's JWT gives a token; a role that is not there is refused, and tried again in the next cycle."""
     held = Current(jwt())
     good: Login = KubernetesLogin("sync", held, mount=kubernetes)
-    store = VaultStore("vault", rig.settings(address=way.url, login=good), clock=clock)
+    store = VaultStore("vault", rig.settings(address=proxy.url, login=good), clock=clock)
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
     store.close()
     bad: Login = KubernetesLogin("nobody", held, mount=kubernetes)
-    other = VaultStore("vault", rig.settings(address=way.url, login=bad), clock=clock)
+    other = VaultStore("vault", rig.settings(address=proxy.url, login=bad), clock=clock)
     for _ in range(2):
         other.begin()
         problem = failed(one(other, rig.key("a")), "login-refused")
         assert held.value not in repr(problem)
-    assert len([asked for asked in way.asked if asked.path.endswith("/login")]) == 3
+    assert len([request for request in proxy.requests if request.path.endswith("/login")]) == 3
 
 
 def test_wrong_authority_and_one_put_right(raft: Bao, tmp_path: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -540,30 +546,30 @@ def test_proxy_that_cannot_be_read(rig: VaultRig) -> None:
     assert "secretpassword" not in repr(problem)
 
 
-def test_rule_sees_all(way: Between, rig: VaultRig) -> None:
+def test_rule_sees_all(proxy: FaultProxy, rig: VaultRig) -> None:
     """The proxy shows the login's request as the server would see it."""
-    seen: list[Asked] = []
-    way.rule = seen.append
-    one(token_store(rig, way, Current(rig.token)), rig.key("a"))
+    seen: list[Request] = []
+    proxy.rule = seen.append
+    one(token_store(rig, proxy, Current(rig.token)), rig.key("a"))
     assert seen[0].headers["x-vault-token"] == rig.token
 
 
-def test_a_refused_renewal_is_asked_for_once_a_cycle(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_a_refused_renewal_is_asked_for_once_a_cycle(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """Where a living token can be neither renewed nor replaced, a thousand requests do not ask for it a thousand times."""
-    role = Role(rig, way, clock, token_ttl="300s", secret={"num_uses": 1})
+    role = Role(rig, proxy, clock, token_ttl="300s", secret={"num_uses": 1})
     one(role.store, rig.key("a"))
-    way.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
+    proxy.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
     clock.leap(201)
     for cycle in (1, 2):
         role.store.begin()
         for number in range(20):
             assert isinstance(one(role.store, rig.key(f"page{number}")), Absent)
-        assert role.asked("renew-self") == cycle
+        assert role.count("renew-self") == cycle
 
 
-def test_leases_of_a_token_of_short_life(rig: VaultRig, way: Between) -> None:
+def test_leases_of_a_token_of_short_life(rig: VaultRig, proxy: FaultProxy) -> None:
     """Cycle after cycle over several lives of a token leaves at most two leases at any time, and its end leaves what ends by itself."""
-    role = Role(rig, way, LeapingClock(), token_ttl="2s", token_max_ttl="3s")
+    role = Role(rig, proxy, LeapingClock(), token_ttl="2s", token_max_ttl="3s")
     store = VaultStore("vault", replace(role.store._settings, timeout=10), clock=SystemClock(), workers=1)
     end, cycles, most = time.monotonic() + 5, 0, 0
     while time.monotonic() < end:
@@ -575,7 +581,7 @@ def test_leases_of_a_token_of_short_life(rig: VaultRig, way: Between) -> None:
     store.close()
     assert cycles > 5
     assert 2 <= store.logins <= 5
-    assert role.asked("renew-self") > 0
+    assert role.count("renew-self") > 0
     assert most <= 2
     assert len(leases(rig.bao, role.mount)) == len(before) - 1
 
@@ -619,18 +625,18 @@ def test_certificate_that_does_not_fit(bao: Bao, rig: VaultRig, tmp_path: Path, 
     assert not any(heard)
 
 
-def test_a_login_under_way_at_shutdown_is_given_back(rig: VaultRig, way: Between, clock: LeapingClock) -> None:
+def test_a_login_under_way_at_shutdown_is_given_back(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A login that Vault has granted when shutdown is asked for is heard of, so that closing revokes its token."""
-    role = Role(rig, way, clock)
+    role = Role(rig, proxy, clock)
 
-    def done(asked: Asked) -> None:
-        if asked.path.endswith("/login"):
+    def done(request: Request) -> None:
+        if request.path.endswith("/login"):
             clock.stop.set()
             time.sleep(0.7)  # longer than a socket takes to notice
 
-    way.done = done
+    proxy.before_answer = done
     with pytest.raises(Stopping):
         one(role.store, rig.key("a"))
-    way.done = None
+    proxy.before_answer = None
     role.store.close()
     assert rig.bao.call("GET", "auth/token/lookup-self", token=role.tokens()[0])[0] == 403

@@ -30,11 +30,11 @@ from sync.stores.vault.settings import AwsIamLogin, JwtLogin
 from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.config_files import errors, loaded, with_
+from tests.support.no_threads import no_threads
 from tests.support.rigs.vault import VaultRig, rules
 from tests.support.services.aws import aws_environment
 from tests.support.services.bao import Bao, bao
-from tests.support.services.fault_proxy import Asked, Between, Reply, between
-from tests.support.starving import no_threads
+from tests.support.services.fault_proxy import FaultProxy, Reply, Request, fault_proxy
 from tests.support.store_contract import failed, marks, one, payload, written
 
 __all__ = ["aws_environment", "bao"]
@@ -47,9 +47,9 @@ def rig(bao: Bao) -> VaultRig:
 
 
 @pytest.fixture
-def way(bao: Bao) -> Iterator[Between]:
+def proxy(bao: Bao) -> Iterator[FaultProxy]:
     """Return the proxy before the server."""
-    with between(bao.url) as proxy:
+    with fault_proxy(bao.url) as proxy:
         yield proxy
 
 
@@ -108,33 +108,35 @@ def issuer(bao: Bao, rig: VaultRig, tmp_path: Path) -> Issuer:
     return issuer
 
 
-def make(rig: VaultRig, way: Between, login: JwtLogin | AwsIamLogin, clock: LeapingClock | None = None) -> VaultStore:
+def make(
+    rig: VaultRig, proxy: FaultProxy, login: JwtLogin | AwsIamLogin, clock: LeapingClock | None = None
+) -> VaultStore:
     """Make a store that logs in so, through the proxy."""
-    return VaultStore("vault", rig.settings(address=way.url, login=login), clock=clock or LeapingClock(), workers=1)
+    return VaultStore("vault", rig.settings(address=proxy.url, login=login), clock=clock or LeapingClock(), workers=1)
 
 
-def test_jwt(rig: VaultRig, way: Between, issuer: Issuer) -> None:
+def test_jwt(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
     """A JWT of the role's issuer, audience and subject gives a token, which closing revokes."""
-    store = make(rig, way, issuer.login())
+    store = make(rig, proxy, issuer.login())
     for _ in range(3):
         store.begin()
         one(store, rig.key("a"))
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
-    used = {asked.headers["x-vault-token"] for asked in way.asked if "x-vault-token" in asked.headers}
+    used = {request.headers["x-vault-token"] for request in proxy.requests if "x-vault-token" in request.headers}
     store.close()
     assert (store.logins, len(used)) == (1, 1)
     assert rig.bao.call("GET", "auth/token/lookup-self", token=used.pop())[0] == 403
 
 
-def test_jwt_is_read_anew_for_each_login(rig: VaultRig, way: Between, issuer: Issuer) -> None:
+def test_jwt_is_read_anew_for_each_login(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
     """A token that was rotated in its file is the one shown at the next login, within the same cycle."""
-    store = make(rig, way, issuer.login())
+    store = make(rig, proxy, issuer.login())
     one(store, rig.key("a"))
-    rig.bao.admin("POST", "auth/token/revoke", {"token": way.asked[-1].headers["x-vault-token"]})
+    rig.bao.admin("POST", "auth/token/revoke", {"token": proxy.requests[-1].headers["x-vault-token"]})
     second = issuer.jwt(jti="second")
     issuer.put(second)
     one(store, rig.key("b"))
-    shown = [json.loads(asked.body)["jwt"] for asked in way.asked if asked.path.endswith("/login")]
+    shown = [json.loads(request.body)["jwt"] for request in proxy.requests if request.path.endswith("/login")]
     assert (len(shown), shown[1]) == (2, second)
 
 
@@ -150,10 +152,12 @@ def test_jwt_is_read_anew_for_each_login(rig: VaultRig, way: Between, issuer: Is
     ],
     ids=["subject", "audience", "issuer", "expired", "not yet", "role"],
 )
-def test_jwt_that_is_refused(rig: VaultRig, way: Between, issuer: Issuer, role: str, claims: dict[str, Any]) -> None:
+def test_jwt_that_is_refused(
+    rig: VaultRig, proxy: FaultProxy, issuer: Issuer, role: str, claims: dict[str, Any]
+) -> None:
     """A JWT that the role does not take is told without a word of it, asked once a cycle, and mended by another in the file."""
     issuer.put(issuer.jwt(**claims))
-    store = make(rig, way, issuer.login(role))
+    store = make(rig, proxy, issuer.login(role))
     for _ in range(2):
         store.begin()
         problem = failed(one(store, rig.key("a")), "login-refused")
@@ -165,33 +169,33 @@ def test_jwt_that_is_refused(rig: VaultRig, way: Between, issuer: Issuer, role: 
         issuer.put(issuer.jwt())
         store.begin()
         one(store, rig.key("a"))
-        assert way.asked[-1].headers["x-vault-token"]
+        assert proxy.requests[-1].headers["x-vault-token"]
 
 
-def test_jwt_of_a_stranger(rig: VaultRig, way: Between, issuer: Issuer) -> None:
+def test_jwt_of_a_stranger(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
     """A JWT that another key has signed, and what is none at all, are refused."""
-    store = make(rig, way, issuer.login())
+    store = make(rig, proxy, issuer.login())
     for text in (issuer.jwt(rsa.generate_private_key(65537, 2048)), "no jwt"):
         issuer.put(text)
         store.begin()
         failed(one(store, rig.key("a")), "login-refused")
 
 
-def test_jwt_file_that_is_missing(rig: VaultRig, way: Between, issuer: Issuer) -> None:
+def test_jwt_file_that_is_missing(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
     """A file that is not there, or empty between two contents, is named; nothing is sent."""
-    store = make(rig, way, issuer.login())
+    store = make(rig, proxy, issuer.login())
     issuer.file.unlink()
     assert str(issuer.file) in failed(one(store, rig.key("a")), "credentials").message
     issuer.put("")
     store.begin()
     failed(one(store, rig.key("a")), "credentials")
-    assert way.asked == []
+    assert proxy.requests == []
 
 
-def test_jwt_in_another_namespace(rig: VaultRig, way: Between, issuer: Issuer) -> None:
+def test_jwt_in_another_namespace(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
     """A login's own namespace goes with the login alone."""
-    one(make(rig, way, issuer.login(namespace="team-z")), rig.key("a"))
-    assert [asked.headers.get("x-vault-namespace") for asked in way.asked] == ["team-z"]
+    one(make(rig, proxy, issuer.login(namespace="team-z")), rig.key("a"))
+    assert [request.headers.get("x-vault-namespace") for request in proxy.requests] == ["team-z"]
 
 
 @dataclass
@@ -260,11 +264,11 @@ class AwsMethod:
     server_id: str | None = None
     shown: list[dict[str, str]] = field(default_factory=list)
 
-    def __call__(self, asked: Asked) -> Reply | None:
+    def __call__(self, request: Request) -> Reply | None:
         """Answer a login."""
-        if asked.path != "/v1/auth/aws/login":
+        if request.path != "/v1/auth/aws/login":
             return None
-        login = json.loads(asked.body)
+        login = json.loads(request.body)
         self.shown.append(login)
         status, text = self.account.whoami(login)
         headers = json.loads(_plain(login["iam_request_headers"]))
@@ -277,10 +281,10 @@ class AwsMethod:
         return Reply(200, json.dumps({"auth": auth}))
 
 
-def test_aws(rig: VaultRig, way: Between, account: Account) -> None:
+def test_aws(rig: VaultRig, proxy: FaultProxy, account: Account) -> None:
     """What a profile's credentials sign is what STS knows them by, and one such login serves cycle after cycle."""
-    way.rule = method = AwsMethod(rig, account)
-    store = make(rig, way, AwsIamLogin("sync", profile="prod"))
+    proxy.rule = method = AwsMethod(rig, account)
+    store = make(rig, proxy, AwsIamLogin("sync", profile="prod"))
     for _ in range(3):
         store.begin()
         one(store, rig.key("a"))
@@ -288,7 +292,7 @@ def test_aws(rig: VaultRig, way: Between, account: Account) -> None:
     store.close()
     assert store.logins == 1
     assert _plain(method.shown[0]["iam_request_url"]) == "https://sts.amazonaws.com/"
-    assert all(account.key[1] not in asked.body.decode() + asked.path for asked in way.asked)
+    assert all(account.key[1] not in request.body.decode() + request.path for request in proxy.requests)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +303,10 @@ def test_aws(rig: VaultRig, way: Between, account: Account) -> None:
         ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
     ],
 )
-def test_aws_region(rig: VaultRig, way: Between, account: Account, region: str, host: str) -> None:
+def test_aws_region(rig: VaultRig, proxy: FaultProxy, account: Account, region: str, host: str) -> None:
     """With a region its own STS is signed for, host and scope alike."""
-    way.rule = method = AwsMethod(rig, account)
-    one(make(rig, way, AwsIamLogin("sync", region=region, profile="prod")), rig.key("a"))
+    proxy.rule = method = AwsMethod(rig, account)
+    one(make(rig, proxy, AwsIamLogin("sync", region=region, profile="prod")), rig.key("a"))
     headers = json.loads(_plain(method.shown[0]["iam_request_headers"]))
     assert _plain(method.shown[0]["iam_request_url"]) == f"https://{host}/"
     assert f"/{region}/sts/aws4_request" in headers["Authorization"][0]
@@ -310,24 +314,24 @@ def test_aws_region(rig: VaultRig, way: Between, account: Account, region: str, 
 
 @pytest.mark.parametrize(("configured", "wanted"), [("vault.acme", "vault.acme"), (None, None)])
 def test_aws_server_id(
-    rig: VaultRig, way: Between, account: Account, configured: str | None, wanted: str | None
+    rig: VaultRig, proxy: FaultProxy, account: Account, configured: str | None, wanted: str | None
 ) -> None:
     """The header that keeps a login from being replayed to another Vault is signed with the rest."""
-    way.rule = method = AwsMethod(rig, account, server_id=wanted)
-    written_by = make(rig, way, AwsIamLogin("sync", header_value=configured, profile="prod"))
+    proxy.rule = method = AwsMethod(rig, account, server_id=wanted)
+    written_by = make(rig, proxy, AwsIamLogin("sync", header_value=configured, profile="prod"))
     written(written_by.write(rig.key("a"), payload(), marks(), replaces=None))
     assert ("X-Vault-AWS-IAM-Server-ID" in json.loads(_plain(method.shown[0]["iam_request_headers"]))) == bool(wanted)
 
 
-def test_aws_by_the_chain(rig: VaultRig, way: Between, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aws_by_the_chain(rig: VaultRig, proxy: FaultProxy, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a profile the chain is asked, again for each login; a session token travels among the signed headers."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.key[0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.key[1])
-    way.rule = method = AwsMethod(rig, account)
-    store = make(rig, way, AwsIamLogin("sync"))
+    proxy.rule = method = AwsMethod(rig, account)
+    store = make(rig, proxy, AwsIamLogin("sync"))
     one(store, rig.key("a"))
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a session's token")
-    rig.bao.admin("POST", "auth/token/revoke", {"token": way.asked[-1].headers["x-vault-token"]})
+    rig.bao.admin("POST", "auth/token/revoke", {"token": proxy.requests[-1].headers["x-vault-token"]})
     one(store, rig.key("a"))
     first, second = (json.loads(_plain(shown["iam_request_headers"])) for shown in method.shown)
     assert "X-Amz-Security-Token" not in first
@@ -336,10 +340,10 @@ def test_aws_by_the_chain(rig: VaultRig, way: Between, account: Account, monkeyp
 
 
 @pytest.mark.parametrize("login", [AwsIamLogin("sync", profile="stranger"), AwsIamLogin("nobody", profile="prod")])
-def test_aws_that_is_refused(rig: VaultRig, way: Between, account: Account, login: AwsIamLogin) -> None:
+def test_aws_that_is_refused(rig: VaultRig, proxy: FaultProxy, account: Account, login: AwsIamLogin) -> None:
     """A signature that STS does not know, or a role that is not there, is told as a refused login, once a cycle."""
-    way.rule = AwsMethod(rig, account)
-    store = make(rig, way, login)
+    proxy.rule = AwsMethod(rig, account)
+    store = make(rig, proxy, login)
     for _ in range(2):
         store.begin()
         failed(one(store, rig.key("a")), "login-refused")
@@ -358,16 +362,16 @@ def test_aws_that_is_refused(rig: VaultRig, way: Between, account: Account, logi
     ids=["none", "profile", "region", "process"],
 )
 def test_aws_credentials_that_cannot_be_had(
-    rig: VaultRig, way: Between, account: Account, login: AwsIamLogin, says: str
+    rig: VaultRig, proxy: FaultProxy, account: Account, login: AwsIamLogin, says: str
 ) -> None:
     """Where nothing can be signed nothing is sent, the cause is named, and the next cycle looks again."""
-    store = make(rig, way, login)
+    store = make(rig, proxy, login)
     account.credentials.write_text(account.credentials.read_text() + "[broken]\ncredential_process = echo no-json\n")
     assert says in failed(one(store, rig.key("a")), "credentials").message
-    assert way.asked == []
+    assert proxy.requests == []
 
 
-def test_aws_credentials_that_hang(rig: VaultRig, way: Between, account: Account, tmp_path: Path) -> None:
+def test_aws_credentials_that_hang(rig: VaultRig, proxy: FaultProxy, account: Account, tmp_path: Path) -> None:
     """A chain that does not answer is given up with the store's timeout, and asked once, however often a login is tried."""
     program, runs, go = tmp_path / "program", tmp_path / "runs", tmp_path / "go"
     given = json.dumps({"Version": 1, "AccessKeyId": account.key[0], "SecretAccessKey": account.key[1]})
@@ -375,38 +379,38 @@ def test_aws_credentials_that_hang(rig: VaultRig, way: Between, account: Account
     program.chmod(0o700)
     account.credentials.write_text(f"[slow]\ncredential_process = {program}\n")
     login = AwsIamLogin("sync", profile="slow")
-    store = VaultStore("vault", rig.settings(address=way.url, login=login, timeout=1), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url, login=login, timeout=1), clock=LeapingClock())
     started = time.monotonic()
     for _ in range(3):
         store.begin()
         assert "timeout" in failed(one(store, rig.key("a")), "credentials").message
     assert time.monotonic() - started < 6
-    assert (runs.read_text(), way.asked) == ("run\n", [])
+    assert (runs.read_text(), proxy.requests) == ("run\n", [])
     go.touch()
     for thread in threading.enumerate():
         if thread.name == "aws-identity":
             thread.join(20)
-    way.rule = AwsMethod(rig, account)
+    proxy.rule = AwsMethod(rig, account)
     store.begin()
     one(store, rig.key("a"))
     assert (store.logins, runs.read_text()) == (1, "run\nrun\n")
 
 
-def test_no_thread_to_sign_in(rig: VaultRig, way: Between, account: Account) -> None:
+def test_no_thread_to_sign_in(rig: VaultRig, proxy: FaultProxy, account: Account) -> None:
     """A machine that gives no thread is told as such, and the next cycle tries again."""
-    store = make(rig, way, AwsIamLogin("sync", profile="prod"))
-    way.rule = AwsMethod(rig, account)
+    store = make(rig, proxy, AwsIamLogin("sync", profile="prod"))
+    proxy.rule = AwsMethod(rig, account)
     with no_threads():
         assert "thread" in failed(one(store, rig.key("a")), "unreachable").message
-    assert way.asked == []
+    assert proxy.requests == []
     store.begin()
     one(store, rig.key("a"))
     assert store.logins == 1
 
 
-def test_openbao_has_no_aws_method(rig: VaultRig, way: Between, account: Account) -> None:
+def test_openbao_has_no_aws_method(rig: VaultRig, proxy: FaultProxy, account: Account) -> None:
     """A server without the method refuses, which is told as such."""
-    store = make(rig, way, AwsIamLogin("sync", profile="prod"))
+    store = make(rig, proxy, AwsIamLogin("sync", profile="prod"))
     assert "not enabled" in failed(one(store, rig.key("a")), "login-refused").message
 
 
@@ -446,14 +450,14 @@ def test_configured_wrongly(tmp_path: Path, auth: str, key: str) -> None:
     assert "eyJ" not in found
 
 
-def test_program_logs_in_by_jwt(rig: VaultRig, way: Between, issuer: Issuer, tmp_path: Path) -> None:
+def test_program_logs_in_by_jwt(rig: VaultRig, proxy: FaultProxy, issuer: Issuer, tmp_path: Path) -> None:
     """What the program makes of a configuration logs in with the file's token at the mount named there."""
     old = 'address: "https://vault:8200", auth: {method: token, token: {file: vault}}'
-    new = f"address: {way.url}, mount: {rig.mount}, auth: {{method: jwt, role: sync, jwt: {{file: jwt}}, mount: {issuer.mount}}}"
+    new = f"address: {proxy.url}, mount: {rig.mount}, auth: {{method: jwt, role: sync, jwt: {{file: jwt}}, mount: {issuer.mount}}}"
     with build(loaded(tmp_path, with_(old, new)), clock=SystemClock()) as app:
         store = app._stores["vault"]
         store.begin()
         written(store.write(rig.key("a"), payload(), marks(), replaces=None))
-    assert [json.loads(asked.body)["role"] for asked in way.asked if asked.path.endswith(f"{issuer.mount}/login")] == [
-        "sync"
-    ]
+    assert [
+        json.loads(request.body)["role"] for request in proxy.requests if request.path.endswith(f"{issuer.mount}/login")
+    ] == ["sync"]

@@ -9,7 +9,7 @@ from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig, rules, settings
 from tests.support.services.bao import Bao, bao
-from tests.support.services.fault_proxy import between
+from tests.support.services.fault_proxy import fault_proxy
 from tests.support.store_contract import failed, marks, one, payload, stored, written
 
 __all__ = ["bao"]
@@ -64,14 +64,14 @@ def test_data_denied(rig: VaultRig, lacks: str, replaces: str | None) -> None:
 
 def test_reading_denied(rig: VaultRig) -> None:
     """A policy that allows nothing here denies each key, without logging in again and again for it."""
-    with between(rig.bao.url) as way:
+    with fault_proxy(rig.bao.url) as proxy:
         token = rig.bao.token(rig.bao.policy(f'path "{rig.mount}/data/else" {{ capabilities = ["read"] }}'))
-        store = VaultStore("vault", settings(rig.bao, rig.mount, token, address=way.url), clock=LeapingClock())
+        store = VaultStore("vault", settings(rig.bao, rig.mount, token, address=proxy.url), clock=LeapingClock())
         keys = [rig.key(f"page{number}") for number in range(30)]
         for answer in store.read(keys).values():
             assert "`read`" in failed(answer, "denied").message
         failed(store.owned("acme"), "denied")
-        assert len([asked for asked in way.asked if asked.path.endswith("lookup-self")]) <= 1
+        assert len([request for request in proxy.requests if request.path.endswith("lookup-self")]) <= 1
 
 
 def test_listing_denied(rig: VaultRig) -> None:

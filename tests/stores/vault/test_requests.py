@@ -17,7 +17,7 @@ from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig
 from tests.support.services.bao import Bao, bao, raft
-from tests.support.services.fault_proxy import Between, between
+from tests.support.services.fault_proxy import FaultProxy, fault_proxy
 from tests.support.store_contract import failed, marks, one, payload, stored, written
 
 __all__ = ["bao", "raft"]
@@ -71,19 +71,19 @@ def test_first_cycle_of_new_pages(rig: VaultRig) -> None:
 def test_idle_cycles_write_nothing(bao: Bao, rig: VaultRig) -> None:
     """Cycles without a change send nothing but reading requests."""
     keys = fill(rig)
-    with between(bao.url) as way:
-        store = VaultStore("vault", rig.settings(address=way.url), clock=LeapingClock())
+    with fault_proxy(bao.url) as proxy:
+        store = VaultStore("vault", rig.settings(address=proxy.url), clock=LeapingClock())
         for _ in range(3):
             cycle(store, keys)
-        assert {asked.method for asked in way.asked} == {"GET"}
+        assert {request.method for request in proxy.requests} == {"GET"}
 
 
 def test_no_secret_in_an_url(bao: Bao, rig: VaultRig) -> None:
     """Tokens travel in headers and bodies, never in a path."""
-    with between(bao.url) as way:
-        store = VaultStore("vault", rig.settings(address=way.url), clock=LeapingClock())
+    with fault_proxy(bao.url) as proxy:
+        store = VaultStore("vault", rig.settings(address=proxy.url), clock=LeapingClock())
         written(store.write(rig.key("a"), payload(), marks(), replaces=None))
-        assert not [a.path for a in way.asked if rig.token in a.path or "canary" in a.path]
+        assert not [a.path for a in proxy.requests if rig.token in a.path or "canary" in a.path]
 
 
 def test_changes_are_seen_although_requests_are_saved(rig: VaultRig) -> None:
@@ -199,27 +199,27 @@ def test_prefix_that_ends_inside_a_name(rig: VaultRig) -> None:
 
 
 @pytest.fixture
-def way(raft: Bao) -> Iterator[Between]:
+def proxy(raft: Bao) -> Iterator[FaultProxy]:
     """Return a proxy before the raft node."""
-    with between(raft.url, raft.ca) as proxy:
+    with fault_proxy(raft.url, raft.ca) as proxy:
         yield proxy
 
 
-def test_index_follows_each_answer(raft: Bao, way: Between) -> None:
+def test_index_follows_each_answer(raft: Bao, proxy: FaultProxy) -> None:
     """From the first answer on each request carries the newest index, and asks to be forwarded where a node lags."""
     rig = VaultRig(raft)
-    store = VaultStore("vault", rig.settings(address=way.url, ca_file=None), clock=LeapingClock())
+    store = VaultStore("vault", rig.settings(address=proxy.url, ca_file=None), clock=LeapingClock())
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
     one(store, rig.key("a"))
     values = [
-        json.loads(base64.b64decode(asked.headers["x-vault-index"]))["value"]
-        for asked in way.asked
-        if "x-vault-index" in asked.headers
+        json.loads(base64.b64decode(request.headers["x-vault-index"]))["value"]
+        for request in proxy.requests
+        if "x-vault-index" in request.headers
     ]
-    assert len(values) >= len(way.asked) - 1
+    assert len(values) >= len(proxy.requests) - 1
     assert [int(value) for value in values] == sorted(int(value) for value in values)
     assert int(values[-1]) > int(values[0])
-    assert {a.headers["x-vault-inconsistent"] for a in way.asked if "x-vault-index" in a.headers} == {
+    assert {a.headers["x-vault-inconsistent"] for a in proxy.requests if "x-vault-index" in a.headers} == {
         "forward-active-node"
     }
     assert list(store.warnings) == []

@@ -1,4 +1,4 @@
-"""An HTTP proxy that stands between a store and its server, and does to single requests what networks and proxies do."""
+"""An HTTP proxy between a store and its server, which makes single requests fail as networks and proxies do."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request as it came; header names in lower case."""
+class Request:
+    """One request as the proxy received it; header names are in lower case."""
 
     method: str
     path: str
@@ -27,69 +27,69 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer given in place of the server's."""
+    """An answer that the proxy sends instead of the server."""
 
     status: int
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
-class Deed(Enum):
-    """What is done to a request instead of answering it."""
+class Fault(Enum):
+    """What the proxy does instead of answering a request."""
 
-    CUT = "the connection ends before the server sees the request"
-    LOSE = "the server does it, and the connection ends before the answer"
-    HANG = "nothing comes"
+    CUT = "the connection ends before the server receives the request"
+    LOSE = "the server carries the request out, and the connection ends before the answer"
+    HANG = "no answer comes"
 
 
-Rule = Callable[[Asked], Reply | Deed | None]
-"""Decides about one request; None passes it on."""
+Rule = Callable[[Request], Reply | Fault | None]
+"""Returns what happens to one request; None passes it on."""
 
 
 @dataclass
-class Between:
-    """The running proxy: ``rule`` and ``upstreams`` may be changed at any time, ``asked`` is all that came.
+class FaultProxy:
+    """The running proxy: ``rule`` and ``upstreams`` may be changed at any time, ``requests`` is all that was received.
 
-    With several ``upstreams`` each request goes to the next, be it alive or not, as with a balancer that knows nothing of health.
-    ``done`` is called once the server has done a request and before its answer goes on, ``told`` once that has gone.
+    With several ``upstreams`` each request goes to the next one, running or not, as with a load balancer without health checks.
+    ``before_answer`` is called when the server has answered and the answer is not sent on yet, ``after_answer`` after that.
     """
 
     url: str
     upstreams: Sequence[str] = ()
     rule: Rule | None = None
-    done: Callable[[Asked], None] | None = None
-    told: Callable[[Asked], None] | None = None
-    asked: list[Asked] = field(default_factory=list)
-    answered: list[int] = field(default_factory=list)
-    """The statuses of the answers that came from a server."""
+    before_answer: Callable[[Request], None] | None = None
+    after_answer: Callable[[Request], None] | None = None
+    requests: list[Request] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    """The statuses of the answers of the servers."""
 
-    def writes(self) -> list[Asked]:
+    def writes(self) -> list[Request]:
         """Return the requests that may change data or marks."""
-        return [a for a in self.asked if a.method in ("POST", "PUT", "PATCH", "DELETE") and "/data/" in a.path]
+        return [a for a in self.requests if a.method in ("POST", "PUT", "PATCH", "DELETE") and "/data/" in a.path]
 
 
-def times(count: int, deed: Reply | Deed, method: str, part: str) -> Rule:
-    """Do the deed to the first ``count`` requests of this method whose path has this part."""
+def times(count: int, fault: Reply | Fault, method: str, part: str) -> Rule:
+    """Return a rule that applies ``fault`` to the first ``count`` requests of this method whose path has this part."""
     left = [count]
 
-    def rule(asked: Asked) -> Reply | Deed | None:
-        if asked.method == method and part in asked.path and left[0] > 0:
+    def rule(request: Request) -> Reply | Fault | None:
+        if request.method == method and part in request.path and left[0] > 0:
             left[0] -= 1
-            return deed
+            return fault
         return None
 
     return rule
 
 
 @contextmanager
-def between(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()) -> Iterator[Between]:
-    """Stand before ``upstream`` and ``others`` on a free port, until the block ends."""
+def fault_proxy(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()) -> Iterator[FaultProxy]:
+    """Run a proxy in front of ``upstream`` and ``others`` on a free port, until the block ends."""
     over = threading.Event()
     turn = itertools.count()
     tls = ssl.create_default_context(cafile=str(ca)) if ca else None
 
     class Handler(BaseHTTPRequestHandler):
-        """Lets a request through, or does to it what the rule says."""
+        """Passes a request on, or applies the rule's fault to it."""
 
         protocol_version = "HTTP/1.1"
 
@@ -97,35 +97,35 @@ def between(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()
             """Stay silent."""
 
         def handle_any(self) -> None:
-            """Do with one request as the rule says."""
+            """Handle one request as the rule says."""
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked = Asked(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
-            proxy.asked.append(asked)
-            deed = proxy.rule(asked) if proxy.rule else None
-            if isinstance(deed, Reply):
-                self.answer(deed.status, deed.headers, deed.body.encode())
+            request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+            proxy.requests.append(request)
+            fault = proxy.rule(request) if proxy.rule else None
+            if isinstance(fault, Reply):
+                self.answer(fault.status, fault.headers, fault.body.encode())
                 return
-            if deed is Deed.HANG:
+            if fault is Fault.HANG:
                 over.wait(30)
-            if deed in (Deed.HANG, Deed.CUT):
+            if fault in (Fault.HANG, Fault.CUT):
                 self.close_connection = True
                 return
             try:
-                status, headers, answer = forward(asked)
+                status, headers, answer = forward(request)
             except (OSError, http.client.HTTPException):
                 if len(proxy.upstreams) == 1:
                     raise
                 self.close_connection = True
                 return
-            if proxy.done:
-                proxy.done(asked)
-            proxy.answered.append(status)
-            if deed is Deed.LOSE:
+            if proxy.before_answer:
+                proxy.before_answer(request)
+            proxy.statuses.append(status)
+            if fault is Fault.LOSE:
                 self.close_connection = True
                 return
             self.answer(status, headers, answer)
-            if proxy.told:
-                proxy.told(asked)
+            if proxy.after_answer:
+                proxy.after_answer(request)
 
         def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
             """Send an answer whole, with a length of its own."""
@@ -139,22 +139,22 @@ def between(upstream: str, ca: Path | None = None, *, others: Sequence[str] = ()
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_LIST = handle_any  # noqa: N815 - http.server's names
 
-    def forward(asked: Asked) -> tuple[int, Mapping[str, str], bytes]:
+    def forward(request: Request) -> tuple[int, Mapping[str, str], bytes]:
         target = urlsplit(proxy.upstreams[next(turn) % len(proxy.upstreams)])
         if tls is not None:
-            line: http.client.HTTPConnection = http.client.HTTPSConnection(target.netloc, timeout=20, context=tls)
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(target.netloc, timeout=20, context=tls)
         else:
-            line = http.client.HTTPConnection(target.netloc, timeout=20)
+            connection = http.client.HTTPConnection(target.netloc, timeout=20)
         try:
-            line.request(asked.method, asked.path, asked.body or None, dict(asked.headers))
-            answer = line.getresponse()
+            connection.request(request.method, request.path, request.body or None, dict(request.headers))
+            answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
         finally:
-            line.close()
+            connection.close()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    proxy = Between(f"http://127.0.0.1:{server.server_port}", (upstream, *others))
+    proxy = FaultProxy(f"http://127.0.0.1:{server.server_port}", (upstream, *others))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

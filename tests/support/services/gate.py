@@ -6,18 +6,18 @@ import json
 import threading
 from dataclasses import dataclass, field
 
-from tests.support.services.fault_proxy import Asked, Deed, Reply
+from tests.support.services.fault_proxy import Fault, Reply, Request
 
 _AWS_WRITES = ("CreateSecret", "PutSecretValue", "UpdateSecretVersionStage")
 
 
-def subject(asked: Asked) -> str | None:
+def subject(request: Request) -> str | None:
     """Return what a call writes; None for one that writes no value."""
-    if asked.method in ("POST", "PUT") and "/data/" in asked.path:
-        return asked.path
-    operation = asked.headers.get("x-amz-target", "").partition(".")[2]
+    if request.method in ("POST", "PUT") and "/data/" in request.path:
+        return request.path
+    operation = request.headers.get("x-amz-target", "").partition(".")[2]
     if operation in _AWS_WRITES:
-        body = json.loads(asked.body)
+        body = json.loads(request.body)
         return f"{operation} {body.get('Name') or body.get('SecretId')}"
     return None
 
@@ -34,9 +34,9 @@ class Gate:
     _waiting: dict[str, threading.Event] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, asked: Asked) -> Reply | Deed | None:
+    def __call__(self, request: Request) -> Reply | Fault | None:
         """Decide about one request: it always goes on, later."""
-        name = subject(asked)
+        name = subject(request)
         if name is None or name in self.met:
             return None
         with self._lock:

@@ -82,7 +82,7 @@ def _slowly(data: bytes) -> Iterator[bytes]:
         yield bytes([byte])
 
 
-EVILS: dict[str, Callable[[], Iterator[bytes]]] = {
+ATTACKS: dict[str, Callable[[], Iterator[bytes]]] = {
     "gzip bomb": _bomb,
     "endless body": _endless_body,
     "announced gigabyte": _announced_gigabyte,
@@ -109,15 +109,15 @@ EVILS: dict[str, Callable[[], Iterator[bytes]]] = {
 
 
 @contextmanager
-def villain(evil: str) -> Iterator[str]:
-    """Serve one kind of evil on a free port, until the block ends; gives the address."""
+def hostile_server(attack: str) -> Iterator[str]:
+    """Serve one kind of attack on a free port, until the block ends; gives the address."""
     over = threading.Event()
 
     def serve(sock: socket.socket) -> None:
         with sock, suppress(OSError):
             sock.settimeout(10)
             sock.recv(1 << 16)
-            for piece in EVILS[evil]():
+            for piece in ATTACKS[attack]():
                 if over.is_set():
                     return
                 sock.sendall(piece)

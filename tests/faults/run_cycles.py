@@ -1,4 +1,4 @@
-"""Many cycles of one process, a quarter of an hour apart by its clock: ``python -m tests.faults.many CONFIG CYCLES``.
+"""Many cycles of one process, a quarter of an hour apart by its clock: ``python -m tests.faults.run_cycles CONFIG CYCLES``.
 
 Prints a line of JSON after each tenth of them: how many cycles, and what the process then holds.
 """
@@ -41,7 +41,7 @@ class Results:
         """Keep nothing back."""
 
 
-def held(cycles: int, results: Results) -> str:
+def measure(cycles: int, results: Results) -> str:
     """Return what this process holds now: memory in KiB, threads, descriptors."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -67,7 +67,7 @@ def main() -> None:
             daemon.one_cycle(app, clock=clock, log=log)
             clock.ahead += _QUARTER
             if number % step == 0 or number == 100:
-                print(held(number, results), flush=True)
+                print(measure(number, results), flush=True)
 
 
 if __name__ == "__main__":

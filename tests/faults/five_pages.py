@@ -31,7 +31,7 @@ class Current:
     versions: int
 
 
-class VaultHand:
+class VaultInspector:
     """Another person's hand in a mount of OpenBao."""
 
     def __init__(self, bao: Bao, mount: str, folder: str) -> None:
@@ -50,7 +50,7 @@ class VaultHand:
             "auth": {"method": "token", "token": {"file": str(secrets / "vault_token")}},
         }
 
-    def held(self, name: str) -> Current | None:
+    def read(self, name: str) -> Current | None:
         """Read one Page's secret as root; None where there is none."""
         path = f"{self._folder}/{name}"
         status, data = self._bao.call("GET", f"{self._mount}/data/{path}")
@@ -63,12 +63,12 @@ class VaultHand:
     def history(self, name: str) -> list[Any]:
         """Return the payloads that were ever written for a Page, the oldest first."""
         path = f"{self._mount}/data/{self._folder}/{name}"
-        held = self.held(name)
-        numbers = range(1, held.versions + 1) if held else ()
+        current = self.read(name)
+        numbers = range(1, current.versions + 1) if current else ()
         return [self._bao.call("GET", f"{path}?version={number}")[1]["data"]["data"] for number in numbers]
 
 
-class AwsHand:
+class AwsInspector:
     """Another person's hand in an account of Secrets Manager."""
 
     def __init__(self, aws: Aws, folder: str) -> None:
@@ -88,7 +88,7 @@ class AwsHand:
             "auth": {"profile": "prod"},
         }
 
-    def held(self, name: str) -> Current | None:
+    def read(self, name: str) -> Current | None:
         """Read one Page's secret; None where there is none."""
         client, path = self._aws.client, f"{self._folder}/{name}"
         try:
@@ -106,7 +106,7 @@ class AwsHand:
         return sorted(label for labels in described["VersionIdsToStages"].values() for label in labels)
 
 
-class FileHand:
+class FileInspector:
     """Another person's hand in a file store's directory; there are no versions, and 0 stands for that."""
 
     url = root = ""
@@ -119,7 +119,7 @@ class FileHand:
         del url, secrets
         return {"type": "file", "directory": str(self._directory), "name": "{name}"}
 
-    def held(self, name: str) -> Current | None:
+    def read(self, name: str) -> Current | None:
         """Read one Page's file and the marks beside it; None where there is no file."""
         file, beside = self._directory / name, self._directory / f".{name}.page-token-sync"
         if not file.exists():
@@ -128,19 +128,19 @@ class FileHand:
         return Current(json.loads(file.read_text()), marks, 0)
 
 
-Hand = VaultHand | AwsHand | FileHand
+Inspector = VaultInspector | AwsInspector | FileInspector
 
 
-class SmallWorld:
+class FivePages:
     """Five Pages of two system users; ``change`` makes the next cycle do five different things to them."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox, hand: Hand, *, graph: str, store: str) -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox, inspector: Inspector, *, graph: str, store: str) -> None:
         self.sandbox = sandbox
-        self.hand = hand
+        self.inspector = inspector
         self.second = sandbox.world.add_user("second")
         folder.mkdir(exist_ok=True)
-        self.rig = Rig(folder, sandbox, hand.block(store, folder))
-        self.rig.secret("vault_token", hand.root)
+        self.rig = Rig(folder, sandbox, inspector.block(store, folder))
+        self.rig.secret("vault_token", inspector.root)
         self.rig.secret("second", self.second.token)
         self._users = {
             name: {"token": {"file": str(folder / file)}}
@@ -186,35 +186,37 @@ class SmallWorld:
             user = self.second if name == "rome" else world.user
             return world.page_token(self.page(name), world.tokens[user.token], peek=True).value
 
-    def held(self) -> dict[str, Current | None]:
+    def read(self) -> dict[str, Current | None]:
         """Read every secret."""
-        return {name: self.hand.held(name) for name in WRITES}
+        return {name: self.inspector.read(name) for name in WRITES}
 
     def broken(self) -> list[str]:
         """Return the Pages whose stored token works no more, but for the one that was revoked."""
         world, found = self.sandbox.world, []
-        for name, held in self.held().items():
-            token = world.tokens.get(held.payload["access_token"]) if held else None
-            if name != "paris" and held and (token is None or world.ailment(token) is not None):
+        for name, current in self.read().items():
+            token = world.tokens.get(current.payload["access_token"]) if current else None
+            if name != "paris" and current and (token is None or world.ailment(token) is not None):
                 found.append(name)
         return found
 
     def unlike_wanted(self) -> list[str]:
         """Return what in the store is not as a cycle wants it."""
-        told = []
-        for name, held in self.held().items():
+        differences = []
+        for name, current in self.read().items():
             token = self.token(name)
-            if held is None or held.payload["access_token"] != token:
-                told.append(f"{name}: the token is another one")
+            if current is None or current.payload["access_token"] != token:
+                differences.append(f"{name}: the token is another one")
                 continue
             wanted = {"instance": INSTANCE, "page-id": self.page(name).id, "fingerprint": fingerprint(token)}
             wanted |= {"label.team": "two"} if name == "madrid" else {}
-            told += [f"{name}: {key}" for key, value in wanted.items() if held.marks.get(key) != value]
-        return told
+            differences += [f"{name}: {key}" for key, value in wanted.items() if current.marks.get(key) != value]
+        return differences
 
     def extra_versions(self) -> int:
         """Count the versions beyond those that one undisturbed cycle makes."""
         before = {"lisbon": 0}
         return sum(
-            held.versions - before.get(name, 1) - WRITES[name] for name, held in self.held().items() if held is not None
+            current.versions - before.get(name, 1) - WRITES[name]
+            for name, current in self.read().items()
+            if current is not None
         )

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Self, assert_never
 from sync.config.load import Config
 from sync.config.resolve import references
 from sync.config.schedule import verify_every
-from sync.config.schema import logins, stores
-from sync.config.schema.stores import AnyStore
-from sync.config.schema.values import Reference, StoreReference
+from sync.config.schema.references import Reference, StoreReference
+from sync.config.schema.stores import vault as logins
+from sync.config.schema.stores.aws import AwsConfig
+from sync.config.schema.stores.file import FileConfig
+from sync.config.schema.stores.kinds import AnyStore
+from sync.config.schema.stores.vault import VaultConfig
 from sync.core.memory.memory import Memory, Rhythm
 from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Never, Stored, StoreError
@@ -208,20 +211,22 @@ class App:
     def _store(self, name: str, settings: AnyStore) -> Store:
         # A store's module is imported where a store of its kind is configured: boto3 and hvac take long to load.
         match settings:
-            case stores.VaultStore():
+            case VaultConfig():
                 return self._vault(name, settings)
-            case stores.AwsStore():
+            case AwsConfig():
                 return self._aws(name, settings)
-            case stores.FileStore():
-                from sync.stores.file.store import FileSettings, FileStore  # noqa: PLC0415 - see _store
-
-                return FileStore(
-                    name, FileSettings(str(settings.directory), settings.timeout.total_seconds()), clock=self._clock
-                )
+            case FileConfig():
+                return self._file(name, settings)
             case _:
                 assert_never(settings)
 
-    def _vault(self, name: str, settings: stores.VaultStore) -> Store:
+    def _file(self, name: str, settings: FileConfig) -> Store:
+        from sync.stores.file.store import FileSettings, FileStore  # noqa: PLC0415 - see _store
+
+        wanted = FileSettings(str(settings.directory), settings.timeout.total_seconds())
+        return FileStore(name, wanted, clock=self._clock)
+
+    def _vault(self, name: str, settings: VaultConfig) -> Store:
         from sync.stores.vault.settings import VaultSettings  # noqa: PLC0415 - see _store
         from sync.stores.vault.store import VaultStore  # noqa: PLC0415 - see _store
 
@@ -265,7 +270,7 @@ class App:
             case _:
                 assert_never(auth)
 
-    def _aws(self, name: str, settings: stores.AwsStore) -> Store:
+    def _aws(self, name: str, settings: AwsConfig) -> Store:
         from sync.stores.aws.store import AwsReplica, AwsRole, AwsSettings, AwsStore  # noqa: PLC0415 - see _store
 
         auth = settings.auth

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from sync.cli.main import app
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
 from sync.config.errors import CODES
+from sync.config.schema.references import EnvReference, FileReference, StoreReference
 from sync.config.schema.settings import Settings
-from sync.config.schema.values import EnvReference, FileReference, Part, StoreReference
+from sync.config.schema.types import ConfigModel
 from sync.config.show.example import default
 from sync.core.problems import CATALOGUE
 from sync.core.report.events import EVENTS
@@ -59,10 +60,10 @@ def with_summaries(page: str) -> str:
     return page
 
 
-def models() -> Iterator[tuple[str, type[Part]]]:
+def models() -> Iterator[tuple[str, type[ConfigModel]]]:
     """Return every model of the configuration that a file can write, with the path of its keys; references are values."""
-    seen: set[tuple[str, type[Part]]] = set()
-    left: list[tuple[str, type[Part]]] = [("", Settings)]
+    seen: set[tuple[str, type[ConfigModel]]] = set()
+    left: list[tuple[str, type[ConfigModel]]] = [("", Settings)]
     while left:
         prefix, model = left.pop(0)
         if (prefix, model) in seen or model in _REFERENCES:
@@ -156,7 +157,7 @@ def _keys() -> str:
     return "\n\n".join(parts)
 
 
-def _title(prefix: str, model: type[Part]) -> str:
+def _title(prefix: str, model: type[ConfigModel]) -> str:
     if not prefix:
         return "Top level"
     for key, field in model.model_fields.items():
@@ -165,7 +166,7 @@ def _title(prefix: str, model: type[Part]) -> str:
     return prefix.rstrip(".")
 
 
-def _default(model: type[Part], key: str) -> str:
+def _default(model: type[ConfigModel], key: str) -> str:
     field = model.model_fields[key]
     if field.is_required():
         literal = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
@@ -174,12 +175,12 @@ def _default(model: type[Part], key: str) -> str:
     if field.default is None and field.default_factory is None:
         return f"none; such as `{default(model, key)}`" if field.examples else "none"
     text = default(model, key)
-    return "" if isinstance(field.default, Part) else f"`{text}`"
+    return "" if isinstance(field.default, ConfigModel) else f"`{text}`"
 
 
-def _parts(annotation: Any, link: str) -> Iterator[tuple[str, type[Part]]]:
+def _parts(annotation: Any, link: str) -> Iterator[tuple[str, type[ConfigModel]]]:
     """Return the models inside an annotation, with what a path writes between the key and theirs."""
-    if isinstance(annotation, type) and issubclass(annotation, Part):
+    if isinstance(annotation, type) and issubclass(annotation, ConfigModel):
         yield link, annotation
         return
     origin = get_origin(annotation)

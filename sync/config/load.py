@@ -13,9 +13,8 @@ from sync.config.errors import Finding, KeyPath
 from sync.config.parse.reader import Document, Reader, further
 from sync.config.parse.translate import details_of, finding
 from sync.config.parse.yaml import Unreadable
-from sync.config.resolve.check import check_settings, names_of
+from sync.config.resolve.check import check_settings, check_state, names_of
 from sync.config.resolve.pages import At, Resolver
-from sync.config.resolve.state import check_state
 from sync.config.schema.pages import FilePage
 from sync.config.schema.settings import Settings
 from sync.core.model import Page
@@ -89,11 +88,9 @@ def _load(path: Path) -> tuple[Config, Sources]:
     resolver.check_references()
     check_state(settings, base, files, reader.report)
     reader.finish()
-    for name, secrets in resolver.arn_like.items():
-        warnings.append(
-            f"stores.{name}: {len(secrets)} names end in a hyphen and six characters, as Amazon's own suffix does "
-            f"({secrets[0]}): name them in policies by the full ARN"
-        )
+    for name, store in settings.stores.items():
+        paths = [key.path for page in resolver.pages for key in page.targets if key.store == name]
+        warnings.extend(f"stores.{name}: {sentence}" for sentence in store.warnings(paths))
     config = Config(
         base=base,
         files=tuple(files),

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sync.config.schema.cron import parse_cron
-from sync.config.schema.durations import duration_text
 from sync.config.schema.settings import Schedule, Settings
+from sync.config.schema.types import duration_text
 from sync.core.ask.due import verify_interval
 from sync.core.memory.quota import Pool, QuotaKey, calls_per_hour
 from sync.core.model import Page

@@ -9,8 +9,9 @@ import pytest
 
 from sync.config.errors import ConfigErrors
 from sync.config.load import load
-from sync.config.schema.logins import KubernetesAuth
-from sync.config.schema.stores import AwsStore, FileStore, VaultStore
+from sync.config.schema.stores.aws import AwsConfig
+from sync.config.schema.stores.file import FileConfig
+from sync.config.schema.stores.vault import KubernetesAuth, VaultConfig
 from sync.core.model import NEVER, Checks, Key
 from sync.core.secret import Secret
 from tests.support.config_files import GOOD, errors, loaded, with_
@@ -33,7 +34,7 @@ def test_minimal(tmp_path: Path) -> None:
     assert page.payload.render(Secret("T")).reveal() == {
         "access_token": "T", "page_id": "101010101010101", "app_id": "123456789012345",
     }  # fmt: skip
-    assert isinstance(vault, VaultStore)
+    assert isinstance(vault, VaultConfig)
     assert (vault.mount, vault.namespace, vault.timeout, vault.trust_env) == (
         "secret", None, timedelta(seconds=30), False,
     )  # fmt: skip
@@ -91,7 +92,7 @@ def test_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "inner" / "config.yaml").write_text(text, encoding="utf-8")
     config = load(Path("inner/config.yaml"))
     store = config.settings.stores["vault"]
-    assert isinstance(store, FileStore)
+    assert isinstance(store, FileConfig)
     assert store.directory == tmp_path / "inner" / "secrets"
     assert config.settings.graph.ca_file == tmp_path / "inner" / "ca.pem"
     assert config.base == tmp_path / "inner"
@@ -101,7 +102,7 @@ def test_logins(tmp_path: Path) -> None:
     """A Kubernetes login finds its token where Kubernetes puts it, and a namespace may be the root."""
     text = with_("method: token, token: {file: vault}", 'method: kubernetes, role: r, namespace: ""')
     vault = loaded(tmp_path, text).settings.stores["vault"]
-    assert isinstance(vault, VaultStore)
+    assert isinstance(vault, VaultConfig)
     assert isinstance(vault.auth, KubernetesAuth)
     assert str(vault.auth.jwt) == "{file: /var/run/secrets/kubernetes.io/serviceaccount/token}"
     assert (vault.auth.mount, vault.auth.namespace) == ("kubernetes", "")
@@ -124,7 +125,7 @@ def test_warnings(tmp_path: Path) -> None:
     """What is allowed but risky is said at each start: plain http, and names that end as an ARN does."""
     text = GOOD.replace(VAULT, AWS.replace("}", ', allow_http: true, endpoint_url: "http://moto:5000"}'))
     config = loaded(tmp_path, text.replace("berlin", "shop-berlin"))
-    assert isinstance(config.settings.stores["vault"], AwsStore)
+    assert isinstance(config.settings.stores["vault"], AwsConfig)
     assert config.warnings == (
         "stores.vault.endpoint_url: secrets travel over plain http, as allow_http allows",
         (

@@ -12,7 +12,7 @@ from sync.cli.output.github import command
 from sync.cli.output.table import count
 from sync.config.load import Config, Sources
 from sync.config.schedule import next_runs, verify_every
-from sync.config.schema.durations import duration_text
+from sync.config.schema.types import duration_text
 from sync.config.show.example import flow
 from sync.config.show.show import Shown, shown_pages, shown_settings
 

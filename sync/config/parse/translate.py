@@ -15,7 +15,8 @@ from pydantic_core import ErrorDetails
 from sync.config.errors import CODES, MAX_ERRORS, Finding, KeyPath, shown
 from sync.config.parse.scalars import Altered
 from sync.config.parse.yaml import Unreadable
-from sync.config.schema.values import TAG, Part
+from sync.config.schema.choices import TAG, UNCHOSEN, option
+from sync.config.schema.types import ConfigModel
 
 Loc: TypeAlias = tuple[str | int, ...]
 _WORD = re.compile(r"[a-z][a-z_]{0,30}")
@@ -44,10 +45,14 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
     if isinstance(value, Unreadable):
         return None
     if error["type"] == "extra_forbidden":
-        return _unknown(path, part_at(model, loc[:-1]), document)
-    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        return _untagged(error, path, value, field_at(model, loc), document)
-    code, message, remedy = _refused(error, path, value, field_at(model, loc))
+        return _unknown(path, model_at(model, loc[:-1]), document)
+    if error["type"] == UNCHOSEN:
+        return _unchosen(error["ctx"], path, value, field_at(model, loc), document)
+    field = field_at(model, loc)
+    if error["type"] == "union_tag_not_found":
+        message = f"{_kind(value)}, where text or a mapping is wanted"
+        return Finding(document, path, "wrong-type", message, _described(field, path))
+    code, message, remedy = _refused(error, path, value, field)
     return Finding(document, path, code, message, remedy)
 
 
@@ -88,7 +93,7 @@ def _value(raw: Any, path: KeyPath) -> Any:
     return raw
 
 
-def _unknown(path: KeyPath, part: type[Part] | None, document: int) -> Finding:
+def _unknown(path: KeyPath, part: type[ConfigModel] | None, document: int) -> Finding:
     name = str(path[-1])
     known = part.model_fields if part else {}
     renamed = _RENAMED.get(name)
@@ -97,34 +102,30 @@ def _unknown(path: KeyPath, part: type[Part] | None, document: int) -> Finding:
     return Finding(document, path, "unknown-key", f"this version knows no {what} here", remedy, key=True)
 
 
-def _untagged(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | None, document: int) -> Finding:
-    known = _TAGS.get(error["ctx"]["discriminator"].removesuffix("()"))
-    if known is None or not isinstance(value, Mapping):
-        described = (field.description if field else None) or _example(path)
-        wanted = "a mapping" if known else "text or a mapping"
-        return Finding(document, path, "wrong-type", f"{_kind(value)}, where {wanted} is wanted", described)
-    key, words = known
-    tag, path = value.get(key, _ABSENT), (*path, key)
-    choice = f"one of {', '.join(words)}"
-    if tag is _ABSENT:
+def _unchosen(context: Mapping[str, str], path: KeyPath, value: Any, field: FieldInfo | None, document: int) -> Finding:
+    if not isinstance(value, Mapping):
+        return Finding(
+            document, path, "wrong-type", f"{_kind(value)}, where a mapping is wanted", _described(field, path)
+        )
+    key, choice = context["key"], f"one of {context['words']}"
+    word, path = value.get(key, _ABSENT), (*path, key)
+    if word is _ABSENT:
         return Finding(document, path, "missing-key", f"{key} is missing", choice)
-    if not isinstance(tag, str):
-        return Finding(document, path, "wrong-type", f"{_kind(tag)}, where text is wanted", choice)
-    return Finding(document, path, "bad-value", f"no {key} that this version knows", nearest(tag, words))
+    if not isinstance(word, str):
+        return Finding(document, path, "wrong-type", f"{_kind(word)}, where text is wanted", choice)
+    return Finding(
+        document, path, "bad-value", f"no {key} that this version knows", nearest(word, context["words"].split(", "))
+    )
 
 
 _RENAMED = {"alive_every": "probe_every", "refresh": "renew_before", "at_least": "min_changes"}
 """Keys of early drafts, which no similarity would lead to their names of today."""
 
-_TAGS = {
-    "type": ("type", ("vault", "aws-secrets-manager", "file")),
-    "method": ("method", ("token", "approle", "kubernetes", "jwt", "aws")),
-}
-"""By the name of the discriminator: the key that chooses, and its words."""
 
-
-def _example(path: KeyPath) -> str:
-    return f"see {path[0]} in config.example.yaml" if path else "see config.example.yaml"
+def _described(field: FieldInfo | None, path: KeyPath) -> str:
+    return (field.description if field else None) or (
+        f"see {path[0]} in config.example.yaml" if path else "see config.example.yaml"
+    )
 
 
 _WANTED = {
@@ -138,7 +139,7 @@ _WANTED = {
 
 def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | None) -> tuple[str, str, str]:
     context: Mapping[str, Any] = error.get("ctx", {})
-    described = (field.description if field else None) or _example(path)
+    described = _described(field, path)
     match error["type"]:
         case code if code in CODES:
             return code, context["message"], context["remedy"]
@@ -183,17 +184,17 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), "nothing")
 
 
-def part_at(annotation: Any, loc: Loc) -> type[Part] | None:
+def model_at(annotation: Any, loc: Loc) -> type[ConfigModel] | None:
     """Find the model that describes the value at a place of pydantic's; None where none does."""
     found = _walk(annotation, loc)
-    return found if isinstance(found, type) and issubclass(found, Part) else None
+    return found if isinstance(found, type) and issubclass(found, ConfigModel) else None
 
 
 def field_at(annotation: Any, loc: Loc) -> FieldInfo | None:
     """Find the field at a place of pydantic's; None where the place is no field."""
     if not loc:
         return None
-    part = part_at(annotation, loc[:-1])
+    part = model_at(annotation, loc[:-1])
     return part.model_fields.get(str(loc[-1])) if part else None
 
 
@@ -203,11 +204,11 @@ def _walk(annotation: Any, loc: Loc) -> Any:
         return annotation
     first, rest = loc[0], loc[1:]
     if get_origin(annotation) in (Union, types.UnionType):
-        for option in get_args(annotation):
-            if any(isinstance(meta, Tag) and meta.tag == first for meta in getattr(option, "__metadata__", ())):
-                return _walk(option, rest)
-        return None
-    if isinstance(annotation, type) and issubclass(annotation, Part):
+        for one in get_args(annotation):
+            if any(isinstance(meta, Tag) and meta.tag == first for meta in getattr(one, "__metadata__", ())):
+                return _walk(one, rest)
+        return _walk(option(annotation, str(first).removeprefix(TAG)), rest)
+    if isinstance(annotation, type) and issubclass(annotation, ConfigModel):
         field = annotation.model_fields.get(str(first))
         return _walk(field.annotation, rest) if field else None
     arguments = get_args(annotation)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, assert_never
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from sync.config.errors import Finding, KeyPath
 from sync.config.parse.translate import nearest
-from sync.config.resolve.limits import aws_name_fault, aws_tag_fault
 from sync.config.schedule import interval_seconds
-from sync.config.schema.durations import duration_text
+from sync.config.schema.network import NetworkConfig
+from sync.config.schema.references import FileReference, StoreReference, models_in
 from sync.config.schema.settings import Schedule, Settings
-from sync.config.schema.stores import AnyStore, AwsStore, FileStore, VaultStore, template
-from sync.config.schema.values import StoreReference, is_plain_http, parts_in
+from sync.config.schema.stores.store import StoreConfig, target
+from sync.config.schema.types import duration_text, is_plain_http
 from sync.core.model import Never
-from sync.core.payload import PLACEHOLDERS, fill
 
 Report = Callable[[Finding], None]
 
@@ -46,28 +46,6 @@ class AllNames(NamedTuple):
     apps: Names
     users: Names
     stores: Names
-
-
-def target_root(store: AnyStore) -> tuple[str, ...]:
-    """Return what, with a path, makes a place: the same for two stores that lead to the same places.
-
-    A file store ends in its directory and a slash, for a path to be joined to it.
-    """
-    match store:
-        case VaultStore():
-            return ("vault", store.address.lower(), store.namespace or "", store.mount, "")
-        case AwsStore():
-            account = (store.auth.profile or "", store.auth.role_arn or "")
-            return ("aws", store.region, store.endpoint_url or "", *account, "")
-        case FileStore():
-            return ("file", f"{os.path.realpath(store.directory)}/")
-        case _:
-            assert_never(store)
-
-
-def target(inside: tuple[str, ...], path: str) -> tuple[str, ...]:
-    """Return the place of a path inside ``places_in`` a store."""
-    return (*inside[:-1], inside[-1] + path)
 
 
 def check_settings(settings: Settings, given: Collection[str], names: AllNames, report: Report) -> list[str]:
@@ -107,18 +85,15 @@ def _jitter(schedule: Schedule, report: Report) -> Iterator[str]:
 
 
 def _plain_http(settings: Settings, report: Report) -> Iterator[str]:
-    addresses: list[tuple[KeyPath, str | None, bool]] = [
-        (("graph", "base_url"), settings.graph.base_url, settings.graph.allow_http)
-    ]
-    for name, store in settings.stores.items():
-        if isinstance(store, VaultStore):
-            addresses.append((("stores", name, "address"), store.address, store.allow_http))
-        elif isinstance(store, AwsStore):
-            addresses.append((("stores", name, "endpoint_url"), store.endpoint_url, store.allow_http))
-    for path, address, allowed in addresses:
+    services: list[tuple[KeyPath, object]] = [(("graph",), settings.graph)]
+    services += [(("stores", name), store) for name, store in settings.stores.items()]
+    for part, service in services:
+        if not isinstance(service, NetworkConfig):
+            continue
+        address, path = getattr(service, service.address_key), (*part, service.address_key)
         if address is None or not is_plain_http(address):
             continue
-        if allowed:
+        if service.allow_http:
             yield f"{'.'.join(map(str, path))}: secrets travel over plain http, as allow_http allows"
         else:
             report(Finding(0, path, "plain-http", "plain http to another machine would show secrets to the network",
@@ -146,42 +121,21 @@ def _system_users(settings: Settings, apps: Names, report: Report) -> None:
                            "write token: {store: STORE, path: PATH, key: KEY}, or renew_before: never"))  # fmt: skip
 
 
-def _stores(stores: Mapping[str, AnyStore], report: Report) -> None:
+def _stores(stores: Mapping[str, StoreConfig], report: Report) -> None:
     targets: dict[tuple[str, ...], KeyPath] = {}
     for name, store in stores.items():
         path: KeyPath = ("stores", name)
-        first = targets.setdefault(target(target_root(store), template(store)), path)
+        first = targets.setdefault(target(store.root(), store.template), path)
         if first is not path:
             report(Finding(0, path, "duplicate-target", f"leads to the same place as the store {first[1]}",
                            "remove one of the two, or give it another path", first=(0, first)))  # fmt: skip
-        filled = fill(template(store), dict.fromkeys(PLACEHOLDERS, "x"))
-        if isinstance(store, AwsStore):
-            _aws(path, store, aws_name_fault(filled), report)
-        if isinstance(store, FileStore) and any(part.startswith(".") for part in filled.split("/")):
-            report(Finding(0, (*path, "name"), "bad-path", "a hidden name: those are our own notes beside the secrets",
-                           "begin the name with another character than a dot"))  # fmt: skip
-
-
-def _aws(path: KeyPath, store: AwsStore, fault: str | None, report: Report) -> None:
-    if fault:
-        report(
-            Finding(
-                0,
-                (*path, "name"),
-                "bad-path",
-                f"not a name for a secret of AWS: {fault}",
-                "write it like meta/pages/{name}",
-            )
-        )
-    for key, value in store.tags.items():
-        fault = aws_tag_fault(key, value)
-        if fault:
-            report(Finding(0, (*path, "tags", key), "label-limit", f"no tag of AWS: {fault}", "shorten or change it"))
+        for fault in store.faults():
+            report(Finding(0, (*path, *fault.path), fault.code, fault.message, fault.remedy))
 
 
 def _references(settings: Settings, names: Names, report: Report) -> None:
     needs: dict[str, dict[str, KeyPath]] = {}
-    for path, reference in parts_in(settings, skip=("pages", "defaults")):
+    for path, reference in models_in(settings, skip=("pages", "defaults")):
         if not isinstance(reference, StoreReference):
             continue
         remedy = names.fault(reference.store)
@@ -189,9 +143,9 @@ def _references(settings: Settings, names: Names, report: Report) -> None:
             report(Finding(0, (*path, "store"), "unknown-name", "no store of this name", remedy))
         if path[0] == "stores":
             needs.setdefault(str(path[1]), {}).setdefault(reference.store, path)
-    for name, targets in needs.items():
-        for target, path in targets.items():
-            if name == target or _reaches(needs, target, name):
+    for name, needed in needs.items():
+        for other, path in needed.items():
+            if name == other or _reaches(needs, other, name):
                 report(Finding(0, path, "reference-loop", "to read this secret the store needs this very secret",
                                "keep a store's own credentials in a file or a variable"))  # fmt: skip
 
@@ -207,3 +161,35 @@ def _reaches(needs: Mapping[str, Mapping[str, Any]], start: str, goal: str) -> b
             seen.add(name)
             pending.extend(needs.get(name, ()))
     return False
+
+
+def check_state(settings: Settings, base: Path, files: Sequence[Path], report: Report) -> None:
+    """Report a state file that would overwrite a file of the configuration or a credential, or lies among a store's secrets."""
+    fault = _state_fault(settings, base, files)
+    if fault:
+        remedy = "name a file of its own, such as /var/lib/page-token-sync/state.json"
+        report(Finding(0, ("state", "file"), "bad-state-file", fault, remedy))
+
+
+def _state_fault(settings: Settings, base: Path, files: Sequence[Path]) -> str | None:
+    if settings.state is None:
+        return None
+    real = os.path.realpath(settings.state.file)
+    if Path(real).is_dir():
+        return "a folder, where a file is wanted"
+    if real in {os.path.realpath(file) for file in files}:
+        return "this is a file of the configuration itself"
+    if real in {os.path.realpath(file) for file in _needed(settings, base)}:
+        return "a credential or certificate is read from this file"
+    for name, store in settings.stores.items():
+        if store.contains(Path(real)):
+            return f"it lies in the directory of the store {name}"
+    return None
+
+
+def _needed(settings: Settings, base: Path) -> Iterator[Path]:
+    for _, part in models_in(settings, skip=("pages", "defaults")):
+        if isinstance(part, FileReference):
+            yield base / part.file
+        if isinstance(part, NetworkConfig) and part.ca_file is not None:
+            yield part.ca_file

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sync.config.errors import Finding, KeyPath
-from sync.config.resolve.check import AllNames, Names, Report, target, target_root
-from sync.config.resolve.limits import AWS_NAME_LENGTH, ends_like_arn, label_faults
-from sync.config.schema.pages import CheckSettings, FilePage, PageEntry
+from sync.config.resolve.check import AllNames, Names, Report
+from sync.config.schema.pages import ChecksConfig, FilePage, PageEntry
+from sync.config.schema.references import StoreReference, models_in
 from sync.config.schema.settings import Settings
-from sync.config.schema.stores import AwsStore, VaultStore, template
-from sync.config.schema.values import StoreReference, parts_in
+from sync.config.schema.stores.store import target
 from sync.core.model import Checks, Key, Page
 from sync.core.payload import PayloadTemplate, fill
 
@@ -29,19 +28,17 @@ class Resolver:
     pages: list[Page] = field(default_factory=list)
     entries: list[At] = field(default_factory=list)
     """Where each of ``pages`` is listed."""
-    arn_like: dict[str, list[str]] = field(default_factory=dict)
-    """Names of AWS secrets that end like an ARN, by store."""
     _names: dict[str, At] = field(default_factory=dict)
     _ids: dict[tuple[str, str | None], At] = field(default_factory=dict)
     _targets: dict[tuple[str, ...], tuple[At, str]] = field(default_factory=dict)
     _default_checks: Checks = field(init=False)
-    _inside: dict[str, tuple[str, ...]] = field(init=False)
+    _roots: dict[str, tuple[str, ...]] = field(init=False)
     _only_app: str | None = field(init=False)
     _only_user: str | None = field(init=False)
     _only_store: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self._inside = {name: target_root(store) for name, store in self.settings.stores.items()}
+        self._roots = {name: store.root() for name, store in self.settings.stores.items()}
         self._only_app, self._only_user, self._only_store = (names.only() for names in self.names)
         self._default_checks = _checks(self.settings.defaults.checks, None)
 
@@ -87,9 +84,9 @@ class Resolver:
 
     def check_references(self) -> None:
         """Report credentials that are read from a Page's own secret; to be called once all Pages are added."""
-        for path, reference in parts_in(self.settings, skip=("pages", "defaults")):
-            if isinstance(reference, StoreReference) and reference.store in self._inside:
-                page = self._targets.get(target(self._inside[reference.store], reference.path))
+        for path, reference in models_in(self.settings, skip=("pages", "defaults")):
+            if isinstance(reference, StoreReference) and reference.store in self._roots:
+                page = self._targets.get(target(self._roots[reference.store], reference.path))
                 if page is not None:
                     self._wrong((0, path), (), "duplicate-target", "leads to the secret of a Page",
                                 "keep this credential in a place of its own", first=page[0])  # fmt: skip
@@ -160,14 +157,14 @@ class Resolver:
     def _fits(self, at: At, entry: FilePage, name: str, payload: str | dict[str, str]) -> None:
         """Check payload and labels against the store; those of the defaults alone once and for all Pages."""
         store = self.settings.stores.get(name)
-        if isinstance(payload, str) and isinstance(store, VaultStore):
+        if isinstance(payload, str) and store is not None and not store.holds_text:
             own = isinstance(entry, PageEntry) and entry.payload
             self._wrong(self._origin(at, own, "payload"), (), "raw-payload",
                         f"one text cannot be stored in {name}: Vault holds JSON objects", "write a mapping of names to texts")  # fmt: skip
         defaults = self.settings.defaults.labels
         if store is None or not (defaults or entry.labels):
             return
-        for key, fault in label_faults({**defaults, **(entry.labels or {})}, store):
+        for key, fault in store.label_faults({**defaults, **(entry.labels or {})}):
             document, path = self._origin(at, entry.labels if key is None else key in (entry.labels or {}), "labels")
             self._wrong(
                 (document, path),
@@ -181,8 +178,8 @@ class Resolver:
         store = self.settings.stores.get(name)
         if store is None:
             return Key(name, "")
-        path = fill(template(store), values)
-        here = target(self._inside[name], path)
+        path = fill(store.template, values)
+        here = target(self._roots[name], path)
         first, other = self._targets.setdefault(here, (at, name))
         if first is not at:
             self._wrong(at, (), "duplicate-target", f"leads to the same place in {name} as another Page",
@@ -190,21 +187,17 @@ class Resolver:
         elif other != name and not self._same_templates(other, name):  # which is told of the stores themselves
             self._wrong(at, (), "duplicate-target", f"leads to the same place in the stores {other} and {name}",
                         "change the path of one of the two, or this Page's stores")  # fmt: skip
-        if isinstance(store, AwsStore):
-            if len(path) > AWS_NAME_LENGTH:
-                self._wrong(
-                    at, (), "bad-path", f"its name in {name} is longer than {AWS_NAME_LENGTH} characters", "shorten it"
-                )
-            if ends_like_arn(path):
-                self.arn_like.setdefault(name, []).append(path)
+        fault = store.path_fault(path)
+        if fault:
+            self._wrong(at, (), "bad-path", f"its name in {name} is {fault}", "shorten it")
         return Key(name, path)
 
     def _same_templates(self, one: str, other: str) -> bool:
-        first, second = (target(self._inside[name], template(self.settings.stores[name])) for name in (one, other))
+        first, second = (target(self._roots[name], self.settings.stores[name].template) for name in (one, other))
         return first == second
 
 
-def _checks(defaults: CheckSettings, own: CheckSettings | None) -> Checks:
+def _checks(defaults: ChecksConfig, own: ChecksConfig | None) -> Checks:
     given = [checks for checks in (own, defaults) if checks is not None]
     usual = Checks()
     return Checks(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
-from sync.config.schema.values import EnvReference, FileReference, StoreReference
+from sync.config.schema.references import EnvReference, FileReference, StoreReference
 from sync.core.secret import CredentialError, Secret, SecretSource
 
 AnyReference: TypeAlias = EnvReference | FileReference | StoreReference

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sync.config.schema.values import FilePath, Part, Reference
+from sync.config.schema.references import Reference
+from sync.config.schema.types import ConfigModel, FilePath
 
 
-class Wire(Part):
+class NetworkConfig(ConfigModel):
     """How a service is reached over a network."""
+
+    address_key: ClassVar[str]
+    """The key with the service's address."""
 
     proxy: Annotated[
         Reference | None,

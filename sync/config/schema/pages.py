@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from sync.config.schema.durations import Expires
-from sync.config.schema.values import TAG, GraphId, Name, Part, PayloadText, Text, wrong
+from sync.config.schema.choices import TAG
+from sync.config.schema.types import ConfigModel, Expires, GraphId, Name, PayloadText, Text, wrong
 from sync.core.payload import PLACEHOLDERS, fill
 
 
-class CheckSettings(Part):
+class ChecksConfig(ConfigModel):
     """What a token must fulfil beyond being valid; a key that a Page leaves out is taken from the defaults."""
 
     scopes: Annotated[
@@ -59,7 +59,7 @@ Payload = Annotated[
 ]
 
 
-class FilePage(Part):
+class FilePage(ConfigModel):
     """A Page as a further file may list it."""
 
     id: Annotated[GraphId, Field(description="The Page's id, in quotes.")]
@@ -80,13 +80,13 @@ class FilePage(Part):
 class PageEntry(FilePage):
     """A Page as the main file lists it: every key of the defaults may stand here too."""
 
-    checks: Annotated[CheckSettings | None, Field(description="Checks of this Page's token.")] = None
+    checks: Annotated[ChecksConfig | None, Field(description="Checks of this Page's token.")] = None
     payload: Annotated[Payload | None, Field(description="This Page's payload, instead of that of the defaults.")] = (
         None
     )
 
 
-class Defaults(Part):
+class Defaults(ConfigModel):
     """What applies to every Page that does not say otherwise."""
 
     system_user: Annotated[
@@ -100,9 +100,7 @@ class Defaults(Part):
             description="The stores that hold the tokens; may be left out when there is only one.",
         ),
     ] = None
-    checks: Annotated[CheckSettings, Field(description="What a token must fulfil beyond being valid.")] = (
-        CheckSettings()
-    )
+    checks: Annotated[ChecksConfig, Field(description="What a token must fulfil beyond being valid.")] = ChecksConfig()
     payload: Annotated[
         Payload,
         Field(

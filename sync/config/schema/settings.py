@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sync.config.schema.cron import CronError, parse_cron
-from sync.config.schema.durations import Duration, Interval, PositiveDuration, RenewBefore
-from sync.config.schema.network import Wire
+from sync.config.schema.network import NetworkConfig
 from sync.config.schema.pages import Defaults, PageEntry
-from sync.config.schema.shares import Budget, Share
-from sync.config.schema.stores import Store
-from sync.config.schema.values import (
+from sync.config.schema.references import Reference
+from sync.config.schema.stores.kinds import Store
+from sync.config.schema.types import (
     Address,
+    Budget,
+    ConfigModel,
+    Duration,
     FilePath,
     GraphId,
+    Interval,
     Name,
-    Part,
-    Reference,
+    PositiveDuration,
+    RenewBefore,
+    Share,
     Text,
     wrong,
 )
@@ -50,7 +54,7 @@ def _timezone(value: str) -> str:
     return value
 
 
-class Schedule(Part):
+class Schedule(ConfigModel):
     """When cycles run: at an interval, or by the clock."""
 
     every: Annotated[
@@ -84,8 +88,10 @@ class Schedule(Part):
         return value if value.get("cron") is not None or value.get("every") is not None else {**value, "every": "15m"}
 
 
-class Graph(Wire):
+class GraphConfig(NetworkConfig):
     """How Meta's Graph API is reached."""
+
+    address_key: ClassVar[str] = "base_url"
 
     version: Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]$", description="Graph's version.")] = "v25.0"
     base_url: Annotated[Address, Field(description="Graph's address; the sandbox is at http://127.0.0.1:8099.")] = (
@@ -109,14 +115,14 @@ class Graph(Wire):
     ] = "never"  # noqa: S105 - a word of the configuration, no token
 
 
-class App(Part):
+class AppConfig(ConfigModel):
     """A Meta app."""
 
     id: Annotated[GraphId, Field(description="The app's id, in quotes.")]
     secret: Annotated[Reference, Field(description="A reference to the app secret.")]
 
 
-class SystemUser(Part):
+class SystemUserConfig(ConfigModel):
     """A system user of the business that owns the Pages."""
 
     app: Annotated[
@@ -132,7 +138,7 @@ class SystemUser(Part):
     ] = NEVER
 
 
-class Brake(Part):
+class BrakeConfig(ConfigModel):
     """What holds the replacement of tokens that still work when too many of a store would change at once."""
 
     share: Annotated[
@@ -144,7 +150,7 @@ class Brake(Part):
     ] = 3
 
 
-class State(Part):
+class StateConfig(ConfigModel):
     """What is remembered from one start to the next."""
 
     file: Annotated[
@@ -156,7 +162,7 @@ class State(Part):
     ]
 
 
-class Log(Part):
+class LogConfig(ConfigModel):
     """What is logged, and how."""
 
     level: Annotated[
@@ -173,7 +179,7 @@ def _version(value: Any) -> Any:
     return value
 
 
-class Settings(Part):
+class Settings(ConfigModel):
     """The whole configuration file."""
 
     version: Annotated[Literal[1], BeforeValidator(_version), Field(description="The version of this file's form.")] = 1
@@ -185,10 +191,10 @@ class Settings(Part):
         Field(description="observe: everything is read and judged, and nothing is written."),
     ] = "sync"
     schedule: Annotated[Schedule, Field(description="When cycles run.")] = Schedule(every=timedelta(minutes=15))
-    graph: Annotated[Graph, Field(description="How Meta's Graph API is reached.")] = Graph()
-    apps: Annotated[dict[Name, App], Field(min_length=1, description="Meta apps, by a name of your choice.")]
+    graph: Annotated[GraphConfig, Field(description="How Meta's Graph API is reached.")] = GraphConfig()
+    apps: Annotated[dict[Name, AppConfig], Field(min_length=1, description="Meta apps, by a name of your choice.")]
     system_users: Annotated[
-        dict[Name, SystemUser], Field(min_length=1, description="System users, by a name of your choice.")
+        dict[Name, SystemUserConfig], Field(min_length=1, description="System users, by a name of your choice.")
     ]
     stores: Annotated[
         dict[Name, Store], Field(min_length=1, description="Where the tokens go, by a name of your choice.")
@@ -209,17 +215,17 @@ class Settings(Part):
             "does not allow it. A word counts for twice that time."
         ),
     ] = timedelta(hours=24)
-    brake: Annotated[Brake, Field(description="When a cycle's replacements of working tokens wait for a person.")] = (
-        Brake()
-    )
+    brake: Annotated[
+        BrakeConfig, Field(description="When a cycle's replacements of working tokens wait for a person.")
+    ] = BrakeConfig()
     state: Annotated[
-        State | None,
+        StateConfig | None,
         Field(
             description="Where verdicts are remembered across restarts; without it each start asks again.",
             examples=[{"file": "/var/lib/page-token-sync/state.json"}],
         ),
     ] = None
-    log: Annotated[Log, Field(description="What is logged, and how.")] = Log()
+    log: Annotated[LogConfig, Field(description="What is logged, and how.")] = LogConfig()
     pages: Annotated[
         tuple[PageEntry, ...],
         Field(

@@ -14,12 +14,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticUndefined
 
-from sync.config.schema.durations import duration_text
-from sync.config.schema.logins import AppRoleAuth, KubernetesAuth, TokenAuth
+from sync.config.schema.choices import option
+from sync.config.schema.references import EnvReference, FileReference, StoreReference
 from sync.config.schema.settings import Settings
-from sync.config.schema.shares import share_text
-from sync.config.schema.stores import AwsStore, FileStore, VaultStore
-from sync.config.schema.values import EnvReference, FileReference, Part, StoreReference
+from sync.config.schema.stores.kinds import AnyStore
+from sync.config.schema.types import ConfigModel, duration_text, share_text
 from sync.core.model import Never
 
 EXAMPLE: Mapping[str, Any] = {
@@ -29,27 +28,7 @@ EXAMPLE: Mapping[str, Any] = {
     "graph": {"version": "v25.0"},
     "apps": {"messenger": {"id": "123456789012345", "secret": {"file": "/run/secrets/meta_app_secret"}}},
     "system_users": {"main": {"app": "messenger", "token": {"file": "/run/secrets/meta_system_user_token"}}},
-    "stores": {
-        "vault": {
-            "type": "vault",
-            "address": "https://vault.internal:8200",
-            "path": "meta/pages/{name}",
-            "auth": {
-                "method": "approle",
-                "role_id": {"env": "VAULT_ROLE_ID"},
-                "secret_id": {"file": "/run/secrets/vault_secret_id"},
-            },
-        },
-        "aws": {
-            "type": "aws-secrets-manager",
-            "region": "eu-central-1",
-            "name": "meta/pages/{name}",
-            "kms_key": "alias/meta",
-            "tags": {"CostCenter": "4711"},
-            "auth": {"profile": "prod", "role_arn": "arn:aws:iam::123456789012:role/page-token-sync"},
-        },
-        "disk": {"type": "file", "directory": "./secrets"},
-    },
+    "stores": dict(kind.example for kind in get_args(AnyStore)),
     "defaults": {
         "stores": ["vault"],
         "checks": {"scopes": ["pages_messaging"], "expires": "7d"},
@@ -73,14 +52,6 @@ _HEAD = """\
 #   {env: NAME}, {file: PATH} or {store: STORE, path: PATH, key: KEY}
 # Durations are a whole number and a unit: 500ms, 90s, 15m, 24h, 7d. Shares are whole percent: 30%.
 """
-_KINDS: Mapping[str, type[Part]] = {
-    "vault": VaultStore,
-    "aws-secrets-manager": AwsStore,
-    "file": FileStore,
-    "token": TokenAuth,
-    "approle": AppRoleAuth,
-    "kubernetes": KubernetesAuth,
-}
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*|[0-9]+(?:[a-z]+|%)|\./[a-z]+")
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 
@@ -111,7 +82,7 @@ def example() -> str:
     return _HEAD + "\n".join(_part(EXAMPLE, Settings, 0)) + "\n"
 
 
-def _part(values: Mapping[str, Any], model: type[Part], depth: int) -> Iterator[str]:
+def _part(values: Mapping[str, Any], model: type[ConfigModel], depth: int) -> Iterator[str]:
     indent = "  " * depth
     for key in sorted(model.model_fields, key=lambda key: key not in model.__annotations__):
         field = model.model_fields[key]
@@ -128,7 +99,7 @@ def _part(values: Mapping[str, Any], model: type[Part], depth: int) -> Iterator[
             yield f"{indent}# {key}: {default(model, key)}".rstrip()
 
 
-def _value(key: str, value: Any, model: type[Part] | None, depth: int) -> Iterator[str]:
+def _value(key: str, value: Any, model: type[ConfigModel] | None, depth: int) -> Iterator[str]:
     indent = "  " * depth
     if isinstance(value, Mapping) and model is not None and model not in _REFERENCES:
         yield f"{indent}{key}:"
@@ -145,22 +116,23 @@ def _value(key: str, value: Any, model: type[Part] | None, depth: int) -> Iterat
         yield f"{indent}{key}: {flow(value)}"
 
 
-def _entry(section: str, entry: Mapping[str, Any]) -> type[Part]:
+def _entry(section: str, entry: Mapping[str, Any]) -> type[ConfigModel]:
     found = _model(get_args(Settings.model_fields[section].annotation)[1], entry)
     if found is None:
         raise LookupError(f"{section} holds no models")
     return found
 
 
-def _model(annotation: Any, value: Any) -> type[Part] | None:
+def _model(annotation: Any, value: Any) -> type[ConfigModel] | None:
     """Find the model that a value of this annotation belongs to; None where it is no part of the configuration."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
-    if isinstance(annotation, type) and issubclass(annotation, Part):
+    if isinstance(annotation, type) and issubclass(annotation, ConfigModel):
         return annotation
     if get_origin(annotation) not in (Union, types.UnionType) or not isinstance(value, Mapping):
         return None
-    return _KINDS.get(str(value.get("type") or value.get("method")))
+    found = option(annotation, str(value.get("type") or value.get("method")))
+    return found if found is not None and issubclass(found, ConfigModel) else None
 
 
 def _comment(text: str, indent: str) -> list[str]:
@@ -169,7 +141,7 @@ def _comment(text: str, indent: str) -> list[str]:
     )
 
 
-def default(model: type[Part], key: str) -> str:
+def default(model: type[ConfigModel], key: str) -> str:
     """Write a key's default as the file would, or else an example; empty where there is neither."""
     field = model.model_fields[key]
     usual = field.get_default(call_default_factory=True, validated_data={})

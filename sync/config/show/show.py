@@ -11,7 +11,7 @@ from sync.config.errors import KeyPath
 from sync.config.load import Config, Sources
 from sync.config.parse.locations import Location, locations
 from sync.config.resolve.pages import At
-from sync.config.schema.durations import duration_text
+from sync.config.schema.types import duration_text
 from sync.core.model import Checks, Page
 from sync.core.secret import Secret
 

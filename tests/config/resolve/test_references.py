@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sync.config.resolve.references import AnyReference, source
-from sync.config.schema.values import EnvReference, FileReference, StoreReference
+from sync.config.schema.references import EnvReference, FileReference, StoreReference
 from sync.core.secret import CredentialError, Secret
 
 CANARY = "EAABcanary0123456789canary"

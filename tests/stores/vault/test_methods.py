@@ -22,9 +22,8 @@ from moto.server import ThreadedMotoServer
 
 from sync.app import build
 from sync.config.resolve import references
-from sync.config.schema import logins
-from sync.config.schema import stores as config
-from sync.config.schema.values import FileReference
+from sync.config.schema.references import FileReference
+from sync.config.schema.stores.vault import AwsIamAuth, JwtAuth, VaultConfig
 from sync.runtime.threads import SystemClock
 from sync.stores.vault.settings import AwsIamLogin, JwtLogin
 from sync.stores.vault.store import VaultStore
@@ -426,8 +425,8 @@ def test_openbao_has_no_aws_method(rig: VaultRig, proxy: FaultProxy, account: Ac
 def test_configured(tmp_path: Path, auth: str, wanted: tuple[str, str | None]) -> None:
     """Both methods can be configured, with mounts of their own name and the store's namespace unless told otherwise."""
     store = loaded(tmp_path, with_("method: token, token: {file: vault}", auth)).settings.stores["vault"]
-    assert isinstance(store, config.VaultStore)
-    assert isinstance(store.auth, (logins.JwtAuth, logins.AwsIamAuth))
+    assert isinstance(store, VaultConfig)
+    assert isinstance(store.auth, (JwtAuth, AwsIamAuth))
     assert (store.auth.mount, store.auth.namespace) == wanted
 
 

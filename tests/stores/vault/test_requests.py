@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sync.config.resolve.limits import OURS, label_faults
-from sync.config.schema import stores as config
+from sync.config.schema.stores.store import MARKS
+from sync.config.schema.stores.vault import VaultConfig
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Key, Stored
 from sync.core.payload import Payload
@@ -140,9 +140,9 @@ def test_largest_marks_that_validate_allows(rig: VaultRig, letter: str) -> None:
     """Vault takes the largest map of marks that a configuration can lead to, and no larger one."""
     wide = letter.encode()
     name, value = letter * (120 // len(wide)), letter * (512 // len(wide))
-    most = {f"{number:02}{name}": value for number in range(64 - OURS)}
+    most = {f"{number:02}{name}": value for number in range(64 - MARKS)}
     vault = configured()
-    assert list(label_faults(most, vault)) == []
+    assert list(vault.label_faults(most)) == []
     store, key = rig.make_store(), rig.key("a")
     full = marks(labels=most, hold="1")
     written(store.write(key, payload(), full, replaces=None))
@@ -153,13 +153,13 @@ def test_largest_marks_that_validate_allows(rig: VaultRig, letter: str) -> None:
     assert [found for _, found in store.owned("acme")] == [other]  # type: ignore[union-attr]
     # OpenBao 2.7.2 counts the keys of a patch alone, so that the number is only seen where all of them are new.
     for number, more in enumerate(({**most, "z": "y"}, {"n" * 123: "y"}, {"n": value + "y"})):
-        assert list(label_faults(more, vault))
+        assert list(vault.label_faults(more))
         failed(store.write(rig.key(f"b{number}"), payload(), marks(labels=more, hold="1"), replaces=None), "unexpected")
 
 
-def configured() -> config.VaultStore:
+def configured() -> VaultConfig:
     """Return a Vault store as a configuration has it."""
-    return config.VaultStore.model_validate(
+    return VaultConfig.model_validate(
         {
             "type": "vault",
             "address": "http://127.0.0.1:8200",

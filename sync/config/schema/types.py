@@ -1,12 +1,15 @@
-"""The kinds of value that keys of the configuration take: durations, names, addresses, paths and references."""
+"""The types of value that keys of the configuration hold, and the base class of all its models.
+
+Names, ids, addresses, paths, templates, durations and shares; references to secrets are in ``references``.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -14,20 +17,16 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
+    PlainSerializer,
     StringConstraints,
-    Tag,
     ValidationInfo,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
-from sync.config.errors import KeyPath
+from sync.core.model import NEVER, Never
 from sync.core.payload import PLACEHOLDERS, TemplateError, fill
-
-TAG = "\0"
-"""Begins the tags of unions, so that they are never taken for keys: no text of a configuration holds this character."""
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 
@@ -37,7 +36,7 @@ def wrong(code: str, message: str, remedy: str) -> NoReturn:
     raise PydanticCustomError(code, "refused", {"message": message, "remedy": remedy})
 
 
-class Part(BaseModel):
+class ConfigModel(BaseModel):
     """What all parts of the configuration have in common: no unknown keys, nothing converted, nothing changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
@@ -166,100 +165,117 @@ PlainPath = Annotated[
 PayloadText = Annotated[str, StringConstraints(max_length=60_000), AfterValidator(_payload_text)]
 
 
-def _no_secret(value: str) -> str:
-    """Refuse what is rather a secret than the name of one: names are shown, and a long run of letters is no name."""
-    if "/" not in value and re.search(r"[A-Za-z0-9]{32}", value):
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_LONGEST = timedelta(days=3650)
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        wrong("bad-duration", "not a duration", "write a whole number and a unit: 500ms, 90s, 15m, 24h or 7d")
+    duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if duration > _LONGEST:
+        wrong("bad-duration", "longer than ten years", "3650d is the most")
+    return duration
+
+
+def duration_text(value: timedelta | Never) -> str:
+    """Write a duration as the configuration does, in the largest unit that leaves a whole number."""
+    if isinstance(value, Never):
+        return "never"
+    for unit in ("d", "h", "m", "s"):
+        count = value / timedelta(seconds=_UNITS[unit])
+        if count >= 1 and count == int(count):
+            return f"{int(count)}{unit}"
+    return f"{round(value / timedelta(milliseconds=1))}ms" if value else "0s"
+
+
+def _positive(value: timedelta) -> timedelta:
+    if not value:
+        wrong("bad-duration", "a duration of nothing", "write at least 1ms")
+    return value
+
+
+def _second(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        wrong("bad-duration", "shorter than a second", "write at least 1s")
+    return value
+
+
+_LIFE = timedelta(days=60)  # of a system user's token that ends (Meta's guide of system users, read 2026-11-24)
+
+
+def _renew_before(value: timedelta | Never) -> timedelta | Never:
+    if isinstance(value, Never):
+        return value
+    if value < timedelta(hours=1):
+        wrong("bad-duration", "too late to renew a token in time", "write at least 1h, such as 14d; or never")
+    if value >= _LIFE:
         wrong(
-            "secret-in-file", "this looks like a secret, and not like the name of a place where one is found", _REMEDY
+            "bad-duration",
+            "as long as such a token lives: it would be renewed in each cycle",
+            "write less than 60d, such as 14d; or never",
         )
     return value
 
 
-_REMEDY = (
-    "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}"
-)
+_DURATION_SCHEMA = {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
+Duration = Annotated[
+    timedelta, BeforeValidator(_duration), PlainSerializer(duration_text), WithJsonSchema(_DURATION_SCHEMA)
+]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
+Interval = Annotated[Duration, AfterValidator(_second), WithJsonSchema(_DURATION_SCHEMA)]
+"""At least a second."""
+_EXPIRES_SCHEMA = {"type": "string", "pattern": f"^(never|{_DURATION.pattern})$"}
+Expires = Annotated[
+    timedelta | Never,
+    BeforeValidator(
+        lambda value: value if isinstance(value, Never) else NEVER if value == "never" else _duration(value)
+    ),
+    PlainSerializer(duration_text),
+    WithJsonSchema(_EXPIRES_SCHEMA),
+]
+RenewBefore = Annotated[Expires, AfterValidator(_renew_before), WithJsonSchema(_EXPIRES_SCHEMA)]
+"""How long before its end a token is renewed, or NEVER."""
 
 
-class EnvReference(Part):
-    """A secret in an environment variable."""
-
-    env: Annotated[
-        str,
-        AfterValidator(_no_secret),
-        Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The variable's name."),
-    ]
-
-    def __str__(self) -> str:
-        return f"{{env: {self.env}}}"
+_SHARE = re.compile(r"(0|[1-9][0-9]{0,2})%")
+_WHOLE, _MOST_OF_BUDGET = 1.0, 0.94
 
 
-class FileReference(Part):
-    """A secret in a file, read again in each cycle."""
-
-    file: Annotated[
-        Text,
-        AfterValidator(_no_secret),
-        Field(
-            description="The file's path, from the folder of the configuration file. UTF-8, at most 64 KiB; one newline "
-            "at the end is cut; empty is an error."
-        ),
-    ]
-
-    def __str__(self) -> str:
-        return f"{{file: {self.file}}}"
-
-
-class StoreReference(Part):
-    """A secret in one of the configured stores."""
-
-    store: Annotated[str, Field(description="The store's name.")]
-    path: Annotated[PlainPath, Field(description="The secret's path or name in the store, without placeholders.")]
-    key: Annotated[Text, AfterValidator(_no_secret), Field(description="The name in the secret's JSON object.")]
-
-    def __str__(self) -> str:
-        return f"{{store: {self.store}, path: {self.path}, key: {self.key}}}"
-
-
-_REFERENCES: dict[str, type[Part]] = {"env": EnvReference, "file": FileReference, "store": StoreReference}
-
-
-def _reference(value: Any) -> Any:
-    if isinstance(value, Part):
+def _share(value: object) -> object:
+    if isinstance(value, float):
         return value
-    if value is None:
-        wrong("bad-reference", "a reference to a secret is missing", _REMEDY)
-    if not isinstance(value, dict):
-        wrong("secret-in-file", "a reference to a secret is wanted here, and not the secret itself", _REMEDY)
-    kinds = [kind for kind in _REFERENCES if kind in value]
-    allowed = set(_REFERENCES[kinds[0]].model_fields) if len(kinds) == 1 else set()
-    if len(kinds) != 1 or set(value) - allowed:
-        wrong("bad-reference", "not a reference to a secret", _REMEDY)
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        wrong("bad-share", "not a share", "write a whole number and the percent sign: 30% (and not 0.3)")
+    return int(match[1]) / 100
+
+
+def _of_the_whole(value: float) -> float:
+    if value > _WHOLE:
+        wrong("bad-share", "more than the whole", "100% is the most")
     return value
 
 
-def _reference_kind(value: Any) -> str | None:
-    if isinstance(value, dict):
-        return next((TAG + kind for kind in _REFERENCES if kind in value), None)
-    return next((TAG + kind for kind, model in _REFERENCES.items() if isinstance(value, model)), None)
+def share_text(value: float) -> str:
+    """Write a share as the configuration does."""
+    return f"{round(100 * value)}%"
 
 
-Reference = Annotated[
-    Annotated[EnvReference, Tag(TAG + "env")]
-    | Annotated[FileReference, Tag(TAG + "file")]
-    | Annotated[StoreReference, Tag(TAG + "store")],
-    Discriminator(_reference_kind),
-    BeforeValidator(_reference),
-]
-"""Where a secret is found; never the secret itself."""
+def _budget(value: float) -> float:
+    if not value:
+        wrong("bad-share", "a budget of nothing: stored tokens would never be judged again", "write at least 1%")
+    if value > _MOST_OF_BUDGET:
+        wrong("bad-share", "above 94%: from 95% of Meta's reported usage on nothing is asked", "94% is the most")
+    return value
 
 
-def parts_in(value: Any, path: KeyPath = (), *, skip: Collection[str] = ()) -> Iterator[tuple[KeyPath, Part]]:
-    """Return every part inside a value, itself included, with its path; what stands under the keys of ``skip`` is left out."""
-    if isinstance(value, Part):
-        yield path, value
-        for key in type(value).model_fields:
-            if key not in skip:
-                yield from parts_in(getattr(value, key), (*path, key), skip=skip)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from parts_in(inner, (*path, key), skip=skip)
+_SHARE_SCHEMA = {"type": "string", "pattern": f"^{_SHARE.pattern}$"}
+_Written = Annotated[float, BeforeValidator(_share), PlainSerializer(share_text)]
+Share = Annotated[_Written, AfterValidator(_of_the_whole), WithJsonSchema(_SHARE_SCHEMA)]
+"""From 0 to 1; written from 0% to 100%."""
+Budget = Annotated[_Written, AfterValidator(_budget), WithJsonSchema(_SHARE_SCHEMA)]

@@ -1,0 +1,1 @@
+"""Each kind of store as the configuration sees it; ``kinds`` is the list of them."""

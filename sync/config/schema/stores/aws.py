@@ -1,0 +1,193 @@
+"""The keys and limits of the store in AWS Secrets Manager."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+
+from sync.config.schema.network import NetworkConfig
+from sync.config.schema.references import Reference
+from sync.config.schema.stores.store import MARKS, PLACEHOLDERS_TEXT, TYPE_TEXT, Fault, StoreConfig, Timeout
+from sync.config.schema.types import Address, ConfigModel, PathTemplate, Text, wrong
+
+# A secret has at most 50 tags, with keys of 1 to 128 and values of up to 256 characters (Secrets Manager's API reference
+# of Tag, November 2026).
+_TAGS, _KEY, _VALUE = 50, 128, 256
+_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]+")
+_NAME_LENGTH = 512
+_ARN_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
+
+
+def _with_role(value: Any, info: ValidationInfo) -> Any:
+    """Refuse what only assuming a role would use, where no role is to be assumed."""
+    if value is not None and "role_arn" in info.data and info.data["role_arn"] is None:
+        wrong("missing-key", "an external id is given and no role to assume with it", "write role_arn, or take it away")
+    return value
+
+
+class AwsAuth(ConfigModel):
+    """Which credentials are used."""
+
+    profile: Annotated[
+        Text | None, Field(description="A profile of AWS's shared configuration; else boto3's usual chain.")
+    ] = None
+    role_arn: Annotated[
+        str | None,
+        Field(
+            pattern=r"^arn:aws[a-z-]*:iam::[0-9]{1,12}:role/[A-Za-z0-9_+=,.@/-]{1,576}$",
+            description="A role to assume with these credentials, under the session name page-token-sync.",
+            examples=["arn:aws:iam::123456789012:role/page-token-sync"],
+        ),
+    ] = None
+    external_id: Annotated[
+        Reference | None,
+        AfterValidator(_with_role),
+        Field(
+            description="A reference to the external id that the role's trust policy demands.",
+            examples=[{"env": "AWS_EXTERNAL_ID"}],
+        ),
+    ] = None
+
+
+_REGION = r"^[a-z0-9-]{1,64}$"
+
+
+class ReplicaConfig(ConfigModel):
+    """One region that a secret is replicated to."""
+
+    region: Annotated[str, Field(pattern=_REGION, description="The replica's region.")]
+    kms_key: Annotated[
+        Text | None, Field(description="The KMS key of that region for the replica; else Amazon's own.")
+    ] = None
+
+
+_REPLICA_SCHEMA: JsonSchemaValue = {
+    "anyOf": [{"type": "string", "pattern": _REGION}, ReplicaConfig.model_json_schema()]
+}
+
+
+def _replica(value: Any) -> Any:
+    return {"region": value} if isinstance(value, str) else value
+
+
+def _replicas(value: tuple[ReplicaConfig, ...], info: ValidationInfo) -> tuple[ReplicaConfig, ...]:
+    regions = [replica.region for replica in value]
+    if len(regions) != len(set(regions)):
+        wrong("bad-value", "a region stands twice among the replicas", "name each region once")
+    if info.data.get("region") in regions:
+        wrong("bad-value", "the store's own region stands among its replicas", "name other regions only")
+    return value
+
+
+def _tag_key(value: str) -> str:
+    if value.lower().startswith(("aws:", "page-token-sync:")):
+        wrong(
+            "label-limit", "a tag's name begins with a reserved prefix", "aws: is Amazon's and page-token-sync: is ours"
+        )
+    return value
+
+
+class AwsConfig(StoreConfig, NetworkConfig):
+    """AWS Secrets Manager in one region."""
+
+    address_key: ClassVar[str] = "endpoint_url"
+    example: ClassVar = (
+        "aws",
+        {
+            "type": "aws-secrets-manager",
+            "region": "eu-central-1",
+            "name": "meta/pages/{name}",
+            "kms_key": "alias/meta",
+            "tags": {"CostCenter": "4711"},
+            "auth": {"profile": "prod", "role_arn": "arn:aws:iam::123456789012:role/page-token-sync"},
+        },
+    )
+
+    type: Annotated[Literal["aws-secrets-manager"], Field(description=TYPE_TEXT)]
+    region: Annotated[str, Field(pattern=_REGION, description="The region.", examples=["eu-central-1"])]
+    name: Annotated[PathTemplate, Field(description=f"The secret's name. {PLACEHOLDERS_TEXT}")] = "meta/pages/{name}"
+    kms_key: Annotated[
+        Text | None,
+        Field(description="The KMS key for secrets that are created; else Amazon's own. Nothing is re-encrypted."),
+    ] = None
+    replicas: Annotated[
+        tuple[Annotated[ReplicaConfig, BeforeValidator(_replica), WithJsonSchema(_REPLICA_SCHEMA)], ...],
+        Field(
+            strict=False,
+            max_length=64,
+            description="Regions that a secret is replicated to when it is created: names, or {region: NAME, kms_key: KEY}. "
+            "What differs later is warned about, and not changed.",
+            examples=[["us-east-1"]],
+        ),
+        AfterValidator(_replicas),
+    ] = ()
+    tags: Annotated[
+        dict[Annotated[str, AfterValidator(_tag_key)], str],
+        Field(description="Tags beside our own, set when a secret is created or its marks are written."),
+    ] = Field(default_factory=dict)
+    endpoint_url: Annotated[
+        Address | None,
+        Field(description="Another address than Amazon's, for emulators.", examples=["http://127.0.0.1:5000"]),
+    ] = None
+    auth: Annotated[AwsAuth, Field(description="Which credentials are used; else boto3's usual chain.")] = AwsAuth()
+    timeout: Timeout = timedelta(seconds=30)
+
+    def root(self) -> tuple[str, ...]:
+        """Return region, endpoint and credentials: another profile or role may be another account."""
+        account = (self.auth.profile or "", self.auth.role_arn or "")
+        return ("aws", self.region, self.endpoint_url or "", *account, "")
+
+    def faults(self) -> Iterator[Fault]:
+        """Return a name and tags that AWS would refuse."""
+        fault = _name_fault(self.filled())
+        if fault:
+            yield Fault(("name",), "bad-path", f"not a name for a secret of AWS: {fault}",
+                        "write it like meta/pages/{name}")  # fmt: skip
+        for key, value in self.tags.items():
+            fault = _tag_fault(key, value)
+            if fault:
+                yield Fault(("tags", key), "label-limit", f"no tag of AWS: {fault}", "shorten or change it")
+
+    def label_faults(self, labels: Mapping[str, str]) -> Iterator[tuple[str | None, str]]:
+        """Return labels that are no tags, or too many beside the tags of the store."""
+        if len(labels) + len(self.tags) + MARKS > _TAGS:
+            yield None, f"more than {_TAGS - MARKS} labels and tags together, which is what AWS leaves room for"
+        for key, value in labels.items():
+            fault = _tag_fault("page-token-sync:label." + key, value) if key else "its name is empty"
+            if fault:
+                yield key, f"a label that is no tag of AWS: {fault}"
+
+    def path_fault(self, path: str) -> str | None:
+        """Return whether a name is too long."""
+        return f"longer than {_NAME_LENGTH} characters" if len(path) > _NAME_LENGTH else None
+
+    def warnings(self, paths: Sequence[str]) -> Iterator[str]:
+        """Warn about names that end as AWS's own suffix of an ARN does, so that a partial ARN finds the wrong secret."""
+        names = [path for path in paths if _ARN_SUFFIX.search(path)]
+        if names:
+            yield (
+                f"{len(names)} names end in a hyphen and six characters, as Amazon's own suffix does "
+                f"({names[0]}): name them in policies by the full ARN"
+            )
+
+
+def _tag_fault(key: str, value: str) -> str | None:
+    if not 1 <= len(key) <= _KEY:
+        return f"its name, with our prefix before it, is empty or longer than {_KEY} characters"
+    if len(value) > _VALUE:
+        return f"its value is longer than {_VALUE} characters"
+    if not all(char in "_.:/=+-@" or unicodedata.category(char)[0] in "LZN" for char in key + value):
+        return "it holds characters other than letters, digits, spaces and _ . : / = + - @"
+    return None
+
+
+def _name_fault(name: str) -> str | None:
+    if not _NAME.fullmatch(name):
+        return "it holds characters other than letters, digits and / _ + = . @ -"
+    return f"it is longer than {_NAME_LENGTH} characters" if len(name) > _NAME_LENGTH else None

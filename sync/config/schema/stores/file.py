@@ -1,0 +1,39 @@
+"""The keys of the store that is a directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from sync.config.schema.stores.store import PLACEHOLDERS_TEXT, TYPE_TEXT, Fault, StoreConfig, Timeout
+from sync.config.schema.types import FilePath, PathTemplate
+
+
+class FileConfig(StoreConfig):
+    """A directory of this machine, for a laptop or a tmpfs; files are 0600 and replaced atomically."""
+
+    example: ClassVar = ("disk", {"type": "file", "directory": "./secrets"})
+
+    type: Annotated[Literal["file"], Field(description=TYPE_TEXT)]
+    directory: Annotated[FilePath, Field(description="The directory, from the folder of the configuration file.")]
+    name: Annotated[PathTemplate, Field(description=f"The file's name in it. {PLACEHOLDERS_TEXT}")] = "{name}.json"
+    timeout: Timeout = timedelta(seconds=30)
+
+    def root(self) -> tuple[str, ...]:
+        """Return the directory, links followed, with a slash at its end."""
+        return ("file", f"{os.path.realpath(self.directory)}/")
+
+    def faults(self) -> Iterator[Fault]:
+        """Return a name that begins with a dot: the store keeps its marks in such files."""
+        if any(part.startswith(".") for part in self.filled().split("/")):
+            yield Fault(("name",), "bad-path", "a hidden name: those are our own notes beside the secrets",
+                        "begin the name with another character than a dot")  # fmt: skip
+
+    def contains(self, file: Path) -> bool:
+        """Check whether a file lies in the directory."""
+        return file.is_relative_to(os.path.realpath(self.directory))

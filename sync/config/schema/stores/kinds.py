@@ -1,0 +1,13 @@
+"""Every kind of store that a configuration can name: a new kind is added here, and to ``sync.app``, which makes it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from sync.config.schema.choices import ChosenBy
+from sync.config.schema.stores.aws import AwsConfig
+from sync.config.schema.stores.file import FileConfig
+from sync.config.schema.stores.vault import VaultConfig
+
+AnyStore = VaultConfig | AwsConfig | FileConfig
+Store = Annotated[AnyStore, ChosenBy("type")]

@@ -1,0 +1,93 @@
+"""What every kind of store declares about itself, so that no other module of the configuration knows the kinds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import Field
+
+from sync.config.errors import KeyPath
+from sync.config.schema.types import ConfigModel, PositiveDuration
+from sync.core.marks import to_map
+from sync.core.model import Marks
+from sync.core.payload import PLACEHOLDERS, fill
+
+MARKS = len(to_map(Marks(instance="", page_id="", app_id="", fingerprint="")))
+"""How many marks every secret may carry beside its labels."""
+
+PLACEHOLDERS_TEXT = "Knows {name} {id} {app} {app_id} {system_user} {instance}; {{ is a brace."
+TYPE_TEXT = "The kind of store: vault, aws-secrets-manager or file."
+Timeout = Annotated[
+    PositiveDuration,
+    Field(
+        description="The longest that one call may take as a whole. A store that timed out is not asked again in that cycle."
+    ),
+]
+
+
+class Fault(NamedTuple):
+    """A value that the store would refuse: its path below the store's own, the error's code, what is wrong, what would be right."""
+
+    path: KeyPath
+    code: str
+    message: str
+    remedy: str
+
+
+class StoreConfig(ConfigModel):
+    """One kind of store: its keys, what makes two stores the same, and the limits that are checked before anything is sent.
+
+    Each kind has a ``type`` of one word, and ``timeout``.
+    """
+
+    template_key: ClassVar[str] = "name"
+    """The key with the template of a secret's path or name."""
+    holds_text: ClassVar[bool] = True
+    """Whether a secret may be one text instead of a JSON object."""
+    example: ClassVar[tuple[str, Mapping[str, Any]]]
+    """Its entry in config.example.yaml: the name, and the keys that are not comments there."""
+
+    @property
+    def template(self) -> str:
+        """The template of a secret's path or name."""
+        template: str = getattr(self, self.template_key)
+        return template
+
+    @abstractmethod
+    def root(self) -> tuple[str, ...]:
+        """Return what identifies the secrets of a store together with a path: the same for two stores that hold the same secrets.
+
+        A path is joined to the last part.
+        """
+
+    def faults(self) -> Iterable[Fault]:
+        """Return what the store would refuse of its own keys."""
+        return ()
+
+    def label_faults(self, labels: Mapping[str, str]) -> Iterable[tuple[str | None, str]]:  # noqa: ARG002 - for kinds with limits
+        """Return each label that the store would refuse, None for their number, with what is wrong."""
+        return ()
+
+    def path_fault(self, path: str) -> str | None:  # noqa: ARG002 - for kinds with limits
+        """Return why the store would refuse a Page's path, which only its length can be the cause of; None where it would not."""
+        return None
+
+    def warnings(self, paths: Sequence[str]) -> Iterable[str]:  # noqa: ARG002 - for kinds with something to warn about
+        """Return sentences about the paths of all Pages' secrets, to show at each start."""
+        return ()
+
+    def contains(self, file: Path) -> bool:  # noqa: ARG002 - for kinds on this machine
+        """Check whether a file lies among the secrets of the store."""
+        return False
+
+    def filled(self) -> str:
+        """Return the template with a letter for every placeholder."""
+        return fill(self.template, dict.fromkeys(PLACEHOLDERS, "x"))
+
+
+def target(root: tuple[str, ...], path: str) -> tuple[str, ...]:
+    """Return what identifies one secret, from the ``root`` of its store and its path there."""
+    return (*root[:-1], root[-1] + path)

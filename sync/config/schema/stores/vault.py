@@ -1,0 +1,156 @@
+"""The keys and limits of the store in Vault or OpenBao, and of each way to log in there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from sync.config.schema.choices import ChosenBy
+from sync.config.schema.network import NetworkConfig
+from sync.config.schema.references import Reference
+from sync.config.schema.stores.store import MARKS, PLACEHOLDERS_TEXT, TYPE_TEXT, StoreConfig, Timeout
+from sync.config.schema.types import Address, ConfigModel, Namespace, PathTemplate, PlainPath, Text
+
+# custom_metadata has at most 64 keys of 1 to 128 bytes, with printable values of 1 to 512 bytes (Vault's API documentation
+# of KV version 2, measured on OpenBao 2.7, November 2026).
+_KEYS, _KEY, _VALUE = 64, 128, 512
+
+_LoginNamespace = Annotated[
+    Namespace | None,
+    Field(
+        description="The namespace of the login, where it is not the store's; empty for the root.",
+        examples=["admin"],
+    ),
+]
+
+
+class TokenAuth(ConfigModel):
+    """Log in with a token that something else renews."""
+
+    method: Annotated[Literal["token"], Field(description="How to log in.")]
+    token: Annotated[Reference, Field(description="A reference to the Vault token.")]
+
+
+class AppRoleAuth(ConfigModel):
+    """Log in with AppRole."""
+
+    method: Annotated[Literal["approle"], Field(description="How to log in.")]
+    role_id: Annotated[Reference, Field(description="A reference to the role id.")]
+    secret_id: Annotated[Reference, Field(description="A reference to the secret id.")]
+    mount: Annotated[PlainPath, Field(description="Where the AppRole method is mounted.")] = "approle"
+    namespace: _LoginNamespace = None
+
+
+class KubernetesAuth(ConfigModel):
+    """Log in with the service account of the pod."""
+
+    method: Annotated[Literal["kubernetes"], Field(description="How to log in.")]
+    role: Annotated[Text, Field(description="The role's name in Vault.")]
+    jwt: Annotated[Reference, Field(description="A reference to the service account's token.")] = Field(
+        default={"file": "/var/run/secrets/kubernetes.io/serviceaccount/token"}, validate_default=True
+    )
+    mount: Annotated[PlainPath, Field(description="Where the Kubernetes method is mounted.")] = "kubernetes"
+    namespace: _LoginNamespace = None
+
+
+class JwtAuth(ConfigModel):
+    """Log in with a JWT of an issuer that Vault's jwt method trusts."""
+
+    method: Annotated[Literal["jwt"], Field(description="How to log in.")]
+    role: Annotated[Text, Field(description="The role's name in Vault.")]
+    jwt: Annotated[Reference, Field(description="A reference to the JWT, read again for each login.")]
+    mount: Annotated[PlainPath, Field(description="Where the JWT method is mounted.")] = "jwt"
+    namespace: _LoginNamespace = None
+
+
+class AwsIamAuth(ConfigModel):
+    """Log in with AWS credentials, by Vault's aws method of type iam; OpenBao does not have it."""
+
+    method: Annotated[Literal["aws"], Field(description="How to log in.")]
+    role: Annotated[Text, Field(description="The role's name in Vault.")]
+    region: Annotated[
+        Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] | None,
+        Field(
+            description="The region whose STS is asked, where Vault's sts_endpoint is not the global one.",
+            examples=["eu-central-1"],
+        ),
+    ] = None
+    header_value: Annotated[
+        Annotated[str, Field(pattern=r"^[!-~]{1,512}$")] | None,
+        Field(description="What Vault wants in X-Vault-AWS-IAM-Server-ID.", examples=["vault.internal"]),
+    ] = None
+    profile: Annotated[
+        Text | None, Field(description="A profile of AWS's shared configuration; else boto3's usual chain.")
+    ] = None
+    mount: Annotated[PlainPath, Field(description="Where the AWS method is mounted.")] = "aws"
+    namespace: _LoginNamespace = None
+
+
+AnyAuth = TokenAuth | AppRoleAuth | KubernetesAuth | JwtAuth | AwsIamAuth
+VaultAuth = Annotated[AnyAuth, ChosenBy("method")]
+
+
+class VaultConfig(StoreConfig, NetworkConfig):
+    """HashiCorp Vault or OpenBao, a KV mount of version 2."""
+
+    address_key: ClassVar[str] = "address"
+    template_key: ClassVar[str] = "path"
+    holds_text: ClassVar[bool] = False
+    example: ClassVar = (
+        "vault",
+        {
+            "type": "vault",
+            "address": "https://vault.internal:8200",
+            "path": "meta/pages/{name}",
+            "auth": {
+                "method": "approle",
+                "role_id": {"env": "VAULT_ROLE_ID"},
+                "secret_id": {"file": "/run/secrets/vault_secret_id"},
+            },
+        },
+    )
+
+    type: Annotated[Literal["vault"], Field(description=TYPE_TEXT)]
+    address: Annotated[Address, Field(description="The server's address.")]
+    namespace: Annotated[
+        PlainPath | None, Field(description="The namespace that the mount is in.", examples=["team-a"])
+    ] = None
+    mount: Annotated[PlainPath, Field(description="Where the KV version 2 engine is mounted.")] = "secret"
+    path: Annotated[PathTemplate, Field(description=f"The secret's path in the mount. {PLACEHOLDERS_TEXT}")] = (
+        "meta/pages/{name}"
+    )
+    auth: Annotated[
+        VaultAuth,
+        Field(
+            description="How to log in. token: with token, a reference. approle: with role_id and secret_id, references. "
+            "kubernetes: with role, and jwt, a reference to the service account's token. jwt: with role and jwt, a reference. "
+            "aws: with role, and region, header_value and profile, names. All but token take mount and namespace too."
+        ),
+    ]
+    timeout: Timeout = timedelta(seconds=30)
+
+    def root(self) -> tuple[str, ...]:
+        """Return address, namespace and mount."""
+        return ("vault", self.address.lower(), self.namespace or "", self.mount, "")
+
+    def label_faults(self, labels: Mapping[str, str]) -> Iterator[tuple[str | None, str]]:
+        """Return labels that custom_metadata does not hold, or too many for it."""
+        if len(labels) + MARKS > _KEYS:
+            yield None, f"more than {_KEYS - MARKS} labels, which is what custom_metadata of Vault leaves room for"
+        for key, value in labels.items():
+            fault = _label_fault("label." + key, value) if key else "its name is empty"
+            if fault:
+                yield key, f"a label that custom_metadata of Vault does not hold: {fault}"
+
+
+def _label_fault(key: str, value: str) -> str | None:
+    if len(key.encode()) > _KEY:
+        return f"its name is longer than {_KEY - len('label.')} bytes"
+    if not value:
+        return "its value is empty"
+    if len(value.encode()) > _VALUE:
+        return f"its value is longer than {_VALUE} bytes"
+    return None if (key + value).isprintable() else "it holds a character that cannot be printed"

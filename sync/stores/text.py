@@ -1,4 +1,4 @@
-"""The text of a payload, for the stores that keep a text."""
+"""The text of a payload, for stores whose secrets are text."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sync.core.payload import Payload
 
 
 def wire_text(payload: Payload) -> str:
-    """Return the payload's text, always encodable as UTF-8.
+    """Return the payload's text, which can always be encoded as UTF-8.
 
-    JSON allows half a surrogate pair as an escape, and keys of strangers are carried over: such a text stays escaped.
+    JSON allows half a surrogate pair as an escape, and keys that others added are kept: a text with one stays escaped.
     """
     text = payload.text()
     try:

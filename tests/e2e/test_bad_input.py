@@ -350,7 +350,7 @@ def test_a_vault_token_file_that_is_missing(scene: Scene) -> None:
     (scene.rig.folder / "vault_token").unlink()
     ran = scene.rig.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-    assert_stores_told(ran, "credentials", "vault_token", "no such file", "Put the credential")
+    assert_stores_told(ran, "credentials", "vault_token", "no such file", "Store the credential")
     scene.assert_nothing_changed()
 
 

@@ -1,4 +1,4 @@
-"""A signed question to AWS, "who am I?", which Vault's aws method asks in our stead: so it learns whose the login is.
+"""The login by AWS credentials: a signed GetCallerIdentity request, which Vault's aws method sends to STS to learn who logs in.
 
 The form is that of Vault's documentation of the login endpoint (developer.hashicorp.com/vault/api-docs/auth/aws, read 2026-11-25).
 """
@@ -16,37 +16,38 @@ from sync.core.secret import CredentialError
 from sync.runtime.threads import started
 from sync.stores.vault.settings import AwsIamLogin
 
-_QUESTION = "Action=GetCallerIdentity&Version=2011-06-15"
+_REQUEST = "Action=GetCallerIdentity&Version=2011-06-15"
 _GLOBAL = "us-east-1"
 """The region that signatures for the global STS name."""
 _CHAIN = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
-"""What botocore's providers of credentials raise, unwrapped: no such program, its output is no JSON (seen with 1.44)."""
+"""What botocore's credential providers raise unwrapped, such as for a missing program or output that is not JSON (seen with 1.44)."""
 
 
 class Identity:
-    """What an AWS login shows to Vault, looked up again for each login; for one caller at a time."""
+    """Signs the request that an AWS login sends to Vault; credentials are looked up for each login. One caller at a time."""
 
     def __init__(self, login: AwsIamLogin) -> None:
         self.login = login
         self._looking: Future[Mapping[str, str]] | None = None
 
     def signed(self, seconds: float) -> Mapping[str, str]:
-        """Sign GetCallerIdentity; whoever holds the answer can be us towards Vault for 15 minutes.
+        """Sign GetCallerIdentity; who holds the result can log in to Vault as this program for 15 minutes.
 
-        Raises CredentialError where that is not done within so long, and NoThreadError.
+        Raises CredentialError if there are no credentials within ``seconds``, and NoThreadError.
         """
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - half a second for this login alone
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - its import takes half a second, and only this login needs it
 
-        # A chain can ask programs and networks, by timeouts of its own or none: so it is waited for, and may be given up;
-        # while it goes on it is not begun a second time. What it found after that is not used, since a signature ends.
+        # The credential chain can run programs and call networks, with timeouts of its own or none. So it runs in a thread
+        # whose result is awaited for a limited time, and is not started again while it runs. A result that comes later is
+        # not used, since a signature expires.
         if self._looking is None or self._looking.done():
             self._looking = started(lambda: _signed(self.login), name="aws-identity")
         try:
             return self._looking.result(max(seconds, 0))
         except TimeoutError:
-            raise CredentialError("AWS credentials could not be had within the timeout") from None
+            raise CredentialError("no AWS credentials were found within the timeout") from None
         except (BotoCoreError, ClientError, *_CHAIN) as error:
-            raise CredentialError(f"AWS credentials could not be had ({type(error).__name__})") from None
+            raise CredentialError(f"AWS credentials could not be loaded ({type(error).__name__})") from None
 
 
 def _signed(login: AwsIamLogin) -> Mapping[str, str]:
@@ -57,23 +58,23 @@ def _signed(login: AwsIamLogin) -> Mapping[str, str]:
     session = Session(profile=login.profile)
     credentials = session.get_credentials()
     if credentials is None:
-        raise CredentialError("no AWS credentials are found")
+        raise CredentialError("no AWS credentials were found")
     host = "sts.amazonaws.com" if login.region is None else _host(session, login.region)
     headers = {"Host": host, "Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
     if login.header_value is not None:
         headers["X-Vault-AWS-IAM-Server-ID"] = login.header_value
-    request = AWSRequest("POST", f"https://{host}/", headers, _QUESTION)
+    request = AWSRequest("POST", f"https://{host}/", headers, _REQUEST)
     SigV4Auth(credentials.get_frozen_credentials(), "sts", login.region or _GLOBAL).add_auth(request)
     return {
         "iam_http_request_method": "POST",
         "iam_request_url": _encoded(request.url),
-        "iam_request_body": _encoded(_QUESTION),
+        "iam_request_body": _encoded(_REQUEST),
         "iam_request_headers": _encoded(json.dumps({name: [value] for name, value in request.headers.items()})),
     }
 
 
 def _host(session: Any, region: str) -> str:
-    """Return a region's STS, whose domain is another in China and in other partitions."""
+    """Return the host of a region's STS, whose domain differs in China and in other partitions."""
     for partition in session.get_component("data_loader").load_data("partitions")["partitions"]:
         if region in partition["regions"] or re.search(partition["regionRegex"], region):
             return f"sts.{region}.{partition['outputs']['dnsSuffix']}"

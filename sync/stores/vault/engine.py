@@ -1,4 +1,4 @@
-"""One KV version 2 mount: its endpoints as methods, and the proofs that are wanted before anything is written."""
+"""One KV version 2 mount: its endpoints as methods, and the checks that come before any write."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from sync.stores.vault.retention import Retention, retention
 from sync.stores.vault.settings import VaultSettings
 
 _AT_ONCE = 250
-"""Secrets whose capabilities are asked for in one request, with two paths each: OpenBao 2.7.2 refuses 1,000 paths (measured 2026-11-25)."""
+"""Secrets per request for capabilities, with two paths each: OpenBao 2.7.2 rejects 1,000 paths (measured 2026-11-25)."""
 
 Ask = Callable[[Call, float], Answer | Trouble]
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A version that was written, or found to be ours; ``custom`` is the map of marks as it then was."""
+    """A version that was written, or found to be this write; ``custom`` is the map of marks at that time."""
 
     version: int
     custom: Mapping[str, str]
 
 
 class Mismatch:
-    """The newest version is not the one named, or a standby has not caught up with it."""
+    """The newest version is not the one that was named, or a standby has not caught up with it."""
 
 
 class Engine:
-    """Asks one mount. ``end`` is everywhere the monotonic time at which the whole call must be over."""
+    """Sends the requests of one mount. Everywhere, ``end`` is the monotonic time by which the whole call must be over."""
 
     def __init__(self, settings: VaultSettings, session: Session) -> None:
         self._calls = kv.Calls(settings.mount)
@@ -51,22 +51,22 @@ class Engine:
         self.expected: Sequence[str] = ()
 
     def begin(self) -> None:
-        """Prove everything again: a mount or a policy may have been changed since the last cycle."""
+        """Start a cycle: the mount and the policy are checked again, since both may have changed."""
         self._checked = self._proven = False
         self._wrong = None
         self._allowed = {}
 
     @property
     def detailed(self) -> bool:
-        """Whether the server is not known to be without the detailed listing."""
+        """Whether the detailed listing is used: until the server or the policy turns out to lack it."""
         return self._detailed
 
     def reaches(self, path: str) -> bool:
-        """Whether a listing would show this path."""
+        """Check whether a listing would show this path."""
         return path.startswith(self._prefix)
 
     def check(self, end: float) -> StoreError | None:
-        """Ask once per cycle which version of KV this is; what cannot be told here is left to the answers themselves."""
+        """Check once per cycle that the mount is KV version 2; where the policy hides that, the later answers show it."""
         with self._lock:
             if not self._checked:
                 found = self._session.ask(self._calls.which_version(), end)
@@ -81,7 +81,7 @@ class Engine:
             return self._wrong
 
     def _look_at_config(self, end: float) -> None:
-        """Learn how long versions stay; a policy that does not let us is asked once, and nothing else depends on it."""
+        """Read how long the mount keeps versions; a policy that denies this is asked once, since only warnings depend on it."""
         if self._config_denied:
             return
         found = self._session.ask(self._calls.config(), end)
@@ -91,7 +91,7 @@ class Engine:
             self._config_denied = isinstance(found, Trouble) and found.refused
 
     def read(self, path: str, end: float) -> kv.Found | Absent | StoreError:
-        """Read data, version and marks; Absent means only that there is no value."""
+        """Read data, version and marks; Absent means only that there is no value, while metadata may exist."""
         found = self._session.ask(self._calls.read(path), end)
         if isinstance(found, Trouble):
             return found.error
@@ -110,7 +110,7 @@ class Engine:
         return kv.info(found.data) or _unexpected(found)
 
     def listing(self, end: float) -> Mapping[str, kv.Info | None] | StoreError:
-        """List what begins with the prefix, with its metadata where the server can; None where it must be asked for."""
+        """List the secrets below the prefix with their metadata; None where a secret's metadata needs a request of its own."""
         folder = self._prefix.rpartition("/")[0]
         names: Mapping[str, kv.Info | None] | StoreError | None = self._listed(folder, end) if self._detailed else None
         if names is None:
@@ -120,7 +120,7 @@ class Engine:
         return {name: info for name, info in names.items() if self.reaches(name)}
 
     def put(self, path: str, payload: Mapping[str, Any], cas: int, end: float) -> Put | Mismatch | StoreError:
-        """Write one version by compare-and-set. What ``maybe_written`` says must be settled by reading."""
+        """Write one version by compare-and-set. The caller settles an error with ``maybe_written`` by reading."""
         found = self._session.ask(self._calls.write(path, payload, cas), end)
         if isinstance(found, Trouble):
             return found.error
@@ -134,7 +134,7 @@ class Engine:
         return _unexpected(found)
 
     def patch(self, path: str, custom: Mapping[str, str | None], end: float) -> StoreError | Absent | None:
-        """Merge into the map of marks; Absent where there is no such secret, or not yet on this node."""
+        """Merge into the map of marks; Absent if there is no such secret, or this node does not know it yet."""
         found = self._session.ask(self._calls.patch(path, custom), end)
         if isinstance(found, Trouble):
             return found.error
@@ -145,10 +145,10 @@ class Engine:
         return None if found.status < HTTPStatus.MULTIPLE_CHOICES else _unexpected(found)
 
     def may_write(self, path: str, cas: int | None, end: float) -> StoreError | None:
-        """Find out before a write that all of it will be allowed; ``cas`` is None where only marks are written.
+        """Check before a write that the policy allows all of it; ``cas`` is None where only marks are written.
 
-        A data write whose marks are then denied would leave a secret that nobody knows to be ours. A write in the form of
-        version 2 to a version 1 mount is accepted there, and misplaces the token.
+        If the data were written and the marks then denied, the secret would stay without an owner. A KV version 1 mount
+        accepts a request in the form of version 2, and would store the token in the wrong form.
         """
         with self._lock:
             if path not in self._allowed:
@@ -168,14 +168,14 @@ class Engine:
         return denied(lacking[0]) if lacking else None
 
     def _ask_allowed(self, path: str, end: float) -> StoreError | None:
-        """Ask for the capabilities on this path, and for those that are likely to be wanted next."""
+        """Ask for the capabilities on this path, and on those that are likely to be written next."""
         others = [other for other in self.expected if other not in self._allowed and other != path]
         paths = [path, *others[: _AT_ONCE - 1]]
         found = self._session.ask(self._calls.capabilities(paths), end)
         if isinstance(found, Trouble) and not found.refused:
             return found.error
         if isinstance(found, Trouble) or found.status != HTTPStatus.OK:
-            # Without the default policy a token may not ask this, for any path.
+            # A token without the default policy may not ask for its capabilities on any path.
             self._allowed.update(dict.fromkeys(paths))
             return None
         of = {name: value for name, value in found.data.items() if isinstance(value, list)}
@@ -183,7 +183,7 @@ class Engine:
         return None
 
     def _listed(self, folder: str, end: float) -> dict[str, kv.Info | None] | StoreError | None:
-        """List in the detailed form; None where this server or policy has none, which is then not asked for again."""
+        """Return the detailed listing; None where the server or the policy lacks it, which is then not asked for again."""
         found = self._session.ask(self._calls.detailed(folder), end)
         if isinstance(found, Trouble) and not found.refused and found.error.whole:
             return found.error
@@ -198,7 +198,7 @@ class Engine:
         return {f"{start}{name}": kv.info(info) for name, info in infos.items() if isinstance(info, dict) and info}
 
     def _walked(self, folder: str, end: float) -> dict[str, kv.Info | None] | StoreError:
-        """List folder by folder; a folder that is not there is empty."""
+        """List folder by folder; a folder that does not exist is empty."""
         names: dict[str, kv.Info | None] = {}
         pending = [f"{folder}/" if folder else ""]
         while pending:
@@ -218,7 +218,7 @@ class Engine:
 def _wrong(mount: Mapping[str, Any]) -> StoreError | None:
     options = mount.get("options")
     if mount.get("type") not in ("kv", "generic"):
-        return error("no-mount", "Another kind of engine is there.")
+        return error("no-mount", "The engine at the mount is not KV.")
     if not isinstance(options, dict) or options.get("version") != "2":
         return error("kv-v1")
     return None

@@ -1,4 +1,4 @@
-"""KV version 2 as values: what its endpoints answer, and how they are asked."""
+"""KV version 2 as values: the requests of its endpoints, and what their answers mean."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _MERGE = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """A secret's metadata: its newest version, and the map that our marks are in.
+    """A secret's metadata: its newest version, and the map ``custom_metadata``, which holds the marks.
 
-    ``keeps`` is how many versions stay, 0 where that is the mount's to say or was not told.
+    ``keeps`` is the secret's ``max_versions``, 0 where the mount's number counts or the answer has none.
     """
 
     version: int
@@ -37,26 +37,26 @@ class Info:
     keeps: int = field(default=0, compare=False)
 
     def live(self, now: datetime) -> bool:
-        """Whether the newest version has a value; a ``deletion`` may be set and lie ahead (delete_version_after)."""
+        """Check whether the newest version has a value; ``deletion`` may be in the future (delete_version_after)."""
         if self.version == 0 or self.destroyed:
             return False
         return not self.deletion or _time(self.deletion, now) > now
 
     def without_value(self) -> Stored:
-        """Return what is stored where there is no value."""
+        """Return the secret as one without a value."""
         marks, first = mark_map.from_map(self.custom), self.version == 1
         return Stored(None, str(self.version), marks, "empty" if self.version == 0 else "deleted", first=first)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A secret as the data endpoint gives it; ``payload`` is None where the newest version is deleted or destroyed."""
+    """A secret as the data endpoint answers it; ``payload`` is None where the newest version is deleted or destroyed."""
 
     payload: Payload | None
     info: Info
 
     def stored(self, *, raw: bool = False) -> Stored:
-        """Return it in the words of all stores. Where raw text is wanted KV's objects are unreadable."""
+        """Return the secret as every store does. Where raw text is expected, KV's objects are unreadable."""
         if self.payload is None:
             return self.info.without_value()
         payload = None if raw else self.payload
@@ -64,12 +64,12 @@ class Found:
 
     @property
     def marks(self) -> Marks | None:
-        """Our marks, if they are ours."""
+        """The marks of this program; None where there are none."""
         return mark_map.from_map(self.info.custom)
 
 
 def found(answer: Answer) -> Found | Absent | None:
-    """Read an answer of the data endpoint; Absent says only that there is no value, None that it is not KV version 2."""
+    """Parse an answer of the data endpoint; Absent means only that there is no value, None that it is not KV version 2."""
     metadata = answer.data.get("metadata")
     if (
         answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
@@ -83,7 +83,7 @@ def found(answer: Answer) -> Found | Absent | None:
 
 
 def info(data: Mapping[str, Any]) -> Info | None:
-    """Read one secret's metadata, as its own endpoint and the detailed listing give it; None where it is none."""
+    """Parse one secret's metadata, from its own endpoint or the detailed listing; None if it is something else."""
     version, versions = data.get("current_version"), data.get("versions")
     if not isinstance(version, int) or not isinstance(versions, dict):
         return None
@@ -106,7 +106,7 @@ def _info(version: int, of_version: Mapping[str, Any], of_secret: Mapping[str, A
 
 
 def _shared(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Share the names among secrets: each answer brings its own copies of them, and a thousand answers are kept."""
+    """Intern the names: each answer has its own copies of them, and a thousand answers are kept in memory."""
     return {intern(name): part for name, part in value.items()}
 
 
@@ -119,7 +119,7 @@ def _time(text: str, otherwise: datetime) -> datetime:
 
 @lru_cache(maxsize=4096)
 def quoted(path: str) -> str | None:
-    """Quote a path segment by segment; None where client or server would rewrite it into another."""
+    """Quote a path segment by segment; None if a client or a server would rewrite it to another path."""
     segments = path.split("/")
     if any(segment in ("", ".", "..") or not segment.isprintable() for segment in segments):
         return None
@@ -133,17 +133,17 @@ def _quoted_mount(mount: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The requests of one mount. Paths of secrets are given as configured and come out quoted."""
+    """The requests of one mount. Paths of secrets come in as configured and are quoted here."""
 
     mount: str
 
     def which_version(self) -> Call:
-        """Ask whether the mount is KV version 2; any token with some access below it may ask."""
+        """Ask for the mount's type and version; any token with some access below the mount may ask."""
         path = f"sys/internal/ui/mounts/{self._mount}"
         return Call("GET", path, "read", path)
 
     def config(self) -> Call:
-        """Ask for the mount's settings, which few policies allow."""
+        """Read the mount's configuration, which few policies allow."""
         path = f"{self._mount}/config"
         return Call("GET", path, "read", path)
 
@@ -156,30 +156,30 @@ class Calls:
         return Call("GET", *self._at("metadata", path, "read"))
 
     def write(self, path: str, payload: Mapping[str, Any], cas: int) -> Call:
-        """Write a version, if the newest one is ``cas``; deleted versions count, 0 is a secret that has none."""
+        """Write a version if the newest one is ``cas``; deleted versions count, and 0 means that there is none."""
         body = {"data": payload, "options": {"cas": cas}}
         return Call("POST", *self._at("data", path, "create" if cas == 0 else "update"), body=body)
 
     def patch(self, path: str, custom: Mapping[str, str | None]) -> Call:
-        """Merge into the map of marks; what is not named stays, None removes."""
+        """Merge into the map of marks: entries that are not named stay, None removes one."""
         body = {"custom_metadata": custom}
         return Call("PATCH", *self._at("metadata", path, "patch"), body=body, content_type=_MERGE)
 
     def folder(self, folder: str) -> Call:
-        """List one folder, "" for the mount itself."""
+        """List one folder; "" is the mount itself."""
         return self._list("metadata", folder, "list")
 
     def detailed(self, folder: str) -> Call:
-        """List a folder with all below it and their metadata at once; OpenBao has this, Vault does not."""
+        """List a folder, all folders below it and all metadata in one request; OpenBao has this, Vault does not."""
         return self._list("detailed-metadata", folder, "scan")
 
     def capabilities(self, paths: Sequence[str]) -> Call:
-        """Ask what the policy allows on the data and the metadata of these secrets."""
+        """Ask for the token's capabilities on the data and the metadata of these secrets."""
         body = {"paths": [self.shown(kind, path) for path in paths for kind in ("data", "metadata")]}
         return Call("POST", "sys/capabilities-self", "update", "sys/capabilities-self", body=body, limit=_LISTING)
 
     def shown(self, kind: str, path: str) -> str:
-        """Name an endpoint as a policy does."""
+        """Return the path of an endpoint as a policy has it."""
         return f"{self.mount.strip('/')}/{kind}/{path}"
 
     @property

@@ -1,4 +1,4 @@
-"""A token for Vault: one login per token's life, renewed at two thirds of it, and given back at the end."""
+"""The Vault token: one login, renewal at two thirds of the lease, and revocation at the end."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from sync.stores.vault.methods import proof, sent
 from sync.stores.vault.settings import AwsIamLogin, TokenLogin, VaultSettings
 from sync.stores.vault.wire import Wire
 
-_ALIVE_FOR = 10.0
-"""Seconds for which a token that Vault knew is not asked about again, so that a thousand denials cost one question."""
+_LOOKUP_VALID_FOR = 10.0
+"""Seconds for which a token that Vault knew is not looked up again, so that a thousand denials cost one lookup."""
 
 _GRACE = 2.0
-"""Seconds after shutdown was asked for in which a login may still be granted."""
+"""Seconds that a login has after a shutdown request."""
 
 _RENEW_AGAIN = 1.0
-"""Seconds at least until a renewal that met trouble is tried again."""
+"""Minimum number of seconds until a failed renewal is tried again."""
 
 _LOOKUP = Call("GET", "auth/token/lookup-self", "read", "auth/token/lookup-self")
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A token and its times by the monotonic clock; None where it has no end that we know of."""
+    """A token and its times by the monotonic clock; None where no expiry is known."""
 
     secret: Secret
     own: bool
     renew_at: float | None = None
-    ends_at: float | None = None
+    expires_at: float | None = None
     first_ttl: float = 0.0
     renewable: bool = False
 
 
 class Session:
-    """Asks with a token that works, whoever else asks at the same moment."""
+    """Sends requests with a valid token, from any number of threads."""
 
     def __init__(self, settings: VaultSettings, wire: Wire, clock: GraceClock) -> None:
         self._settings = settings
@@ -54,25 +54,24 @@ class Session:
         self._token: _Token | None = None
         self._failed: StoreError | None = None
         self._spent: set[tuple[str, str] | None] = set()
-        self._alive: tuple[Secret, float] | None = None
-        self.logins = 0
+        self._known: tuple[Secret, float] | None = None
 
     def begin(self) -> None:
-        """Read a token that is not ours again, and try a login again that failed in the last cycle."""
+        """Start a cycle: a token of `auth: token` is read again, and a login that failed is tried again."""
         with self._lock:
             self._failed = None
             if self._token is not None and not self._token.own:
                 self._token = None
 
     def ask(self, call: Call, end: float) -> Answer | Trouble:
-        """Ask with the current token; where that turns out to be dead, log in once and ask once more."""
+        """Send a request with the current token; if Vault no longer knows the token, log in once and send it once more."""
         token = self._current(end)
         if isinstance(token, StoreError):
             return Trouble(token)
         found = self._wire.ask(call, token, end)
         if not (isinstance(found, Trouble) and found.refused):
             if isinstance(found, Answer):
-                self._alive = (token, self._clock.monotonic())
+                self._known = (token, self._clock.monotonic())
             return found
         fresh = self._replace(token, found, end)
         if fresh is None:
@@ -80,7 +79,7 @@ class Session:
         return Trouble(fresh) if isinstance(fresh, StoreError) else self._wire.ask(call, fresh, end)
 
     def close(self, end: float) -> None:
-        """Revoke the token of a login of our own; that it fails harms nobody, since the token ends by itself."""
+        """Revoke the token of the store's own login; if that fails, the token expires by itself."""
         with self._lock:
             token, self._token = self._token, None
         if token is not None and token.own:
@@ -95,62 +94,64 @@ class Session:
                 return self._login(end)
             if token.renew_at is None or now < token.renew_at:
                 return token.secret
-            if self._failed is not None and (token.ends_at is None or now < token.ends_at):
-                return token.secret  # it was neither renewed nor replaced in this cycle, and serves to its end
-            dead = token.ends_at is not None and now >= token.ends_at
-            renewed = self._renew(token, end) if token.renewable and not dead else None
+            if self._failed is not None and (token.expires_at is None or now < token.expires_at):
+                return token.secret  # neither renewal nor login worked in this cycle, so it is used until it expires
+            expired = token.expires_at is not None and now >= token.expires_at
+            renewed = self._renew(token, end) if token.renewable and not expired else None
             if renewed is not None:
                 self._token = renewed
                 return renewed.secret
             fresh = self._login(end)
-            return token.secret if isinstance(fresh, StoreError) and not dead else fresh
+            return token.secret if isinstance(fresh, StoreError) and not expired else fresh
 
     def _replace(self, token: Secret, refusal: Trouble, end: float) -> Secret | StoreError | None:
-        """Return another token for one that was refused; None where the token lives and the refusal is the policy's."""
+        """Return another token for one that was refused; None if Vault knows the token, so that the policy refused the request."""
         with self._lock:
             if self._token is not None and self._token.secret != token:
                 return self._token.secret
-            if self._lives(token, refusal, end):
+            if self._is_known(token, refusal, end):
                 return None
             self._token = None
             fresh = self._login(end)
             if isinstance(fresh, Secret) and fresh == token:
-                return self._fail(_refused("Vault does not know the token: it has ended, was used up or revoked."))
+                return self._fail(
+                    _refused("Vault does not know the token: it has expired, has no uses left, or was revoked.")
+                )
             return fresh
 
-    def _lives(self, token: Secret, refusal: Trouble, end: float) -> bool:
-        """Ask Vault whether it knows the token; a policy's denial of that very question says that it does."""
+    def _is_known(self, token: Secret, refusal: Trouble, end: float) -> bool:
+        """Check by lookup-self whether Vault knows the token; a denial by the policy shows that it does."""
         now = self._clock.monotonic()
-        alive, since = self._alive or (None, 0.0)
-        if refusal.policy and alive == token and now - since < _ALIVE_FOR:
+        known, since = self._known or (None, 0.0)
+        if refusal.policy and known == token and now - since < _LOOKUP_VALID_FOR:
             return True
         found = self._wire.ask(_LOOKUP, token, end)
-        lives = isinstance(found, Answer) or not found.refused or found.policy
-        if lives:
-            self._alive = (token, now)
-        return lives
+        is_known = isinstance(found, Answer) or not found.refused or found.policy
+        if is_known:
+            self._known = (token, now)
+        return is_known
 
     def _renew(self, token: _Token, end: float) -> _Token | None:
-        """Renew; None where Vault refuses, or grants so little that the token is at its last end.
+        """Renew the token; None if Vault refuses, or grants so little that the token is at its maximum TTL.
 
-        Trouble is no refusal: the token, which lives, is renewed a little later, since a login might use a credential up.
+        Any other failure is not a refusal: the token is still valid and is renewed later, since a login may use up a secret id.
         """
         call = Call("POST", "auth/token/renew-self", "update", "auth/token/renew-self", body={})
         found = self._wire.ask(call, token.secret, end)
         now = self._clock.monotonic()
-        if isinstance(found, Trouble) and not found.refused and token.ends_at is not None:
-            return replace(token, renew_at=now + max((token.ends_at - now) / 3, _RENEW_AGAIN))
+        if isinstance(found, Trouble) and not found.refused and token.expires_at is not None:
+            return replace(token, renew_at=now + max((token.expires_at - now) / 3, _RENEW_AGAIN))
         if not isinstance(found, Answer) or found.status != HTTPStatus.OK:
             return None
         ttl = _seconds(_auth(found).get("lease_duration"))
         if ttl * 2 < token.first_ttl:
             return None
-        return replace(token, renew_at=now + ttl * 2 / 3, ends_at=now + ttl)
+        return replace(token, renew_at=now + ttl * 2 / 3, expires_at=now + ttl)
 
     def _login(self, end: float) -> Secret | StoreError:
         if self._failed is not None:
             return self._failed
-        # A token that is granted and not heard of is given back by nobody.
+        # Nobody would revoke a token that Vault granted and whose answer was not read.
         with self._clock.grace(_GRACE):
             found = self._try(end)
         if isinstance(found, StoreError):
@@ -169,19 +170,20 @@ class Session:
                 return _Token(by.token(), own=False)
             shown = proof(by, end - self._clock.monotonic())
         except CredentialError as failure:
-            remedy = "Put the credential where the reference points."
+            remedy = "Store the credential where its reference points."
             if isinstance(by, Identity):
-                remedy = "Give AWS credentials by the profile, the environment, or the role of the machine."
-            return StoreError("credentials", f"A credential of this store: {failure}.", remedy, whole=True)
+                remedy = "Provide AWS credentials by the profile, the environment, or the role of the machine."
+            return StoreError(
+                "credentials", f"The credential for the login cannot be read: {failure}.", remedy, whole=True
+            )
         except NoThreadError:
-            remedy = "Raise the limit on this user's or container's processes."
-            return StoreError("unreachable", "This machine gives no thread to log in with.", remedy, whole=True)
+            remedy = "Raise the process limit of the user or the container."
+            return StoreError("unreachable", "No thread can be started for the login.", remedy, whole=True)
         if shown.once in self._spent:
-            return _refused("Vault refused this secret id before; it is not tried again until it changes.")
+            return _refused("Vault refused this secret id before; it is not sent again until it changes.")
         own = by.login.namespace if isinstance(by, Identity) else by.namespace
         namespace = self._settings.namespace if own is None else own
         found = sent(shown, self._wire, namespace or "", end)
-        self.logins += 1
         if isinstance(found, Answer) and found.status == HTTPStatus.OK:
             return self._granted(found)
         if isinstance(found, Answer) and shown.once is not None and "invalid role or secret ID" in found.text:
@@ -199,7 +201,7 @@ class Session:
             Secret(token),
             own=True,
             renew_at=now + ttl * 2 / 3,
-            ends_at=now + ttl,
+            expires_at=now + ttl,
             first_ttl=ttl,
             renewable=auth.get("renewable") is True,
         )
@@ -216,11 +218,11 @@ def _seconds(value: object) -> float:
 
 def _login_error(found: Answer | Trouble) -> StoreError:
     if isinstance(found, Answer):
-        # A quota may be told with a 400 here, such as HashiCorp Vault's on leases, which OpenBao 2.7.2 does not have.
+        # A login that a quota rejects can be a 400: HashiCorp Vault's lease count quota, which OpenBao 2.7.2 lacks.
         quota = "quota exceeded" in found.text.lower()
         return error("throttled") if quota else _refused(f"HTTP {found.status}.")
     if found.refused:
-        return _refused("The method is not enabled at its mount, or does not accept this account or address.")
+        return _refused("The auth method is not enabled at its mount, or does not accept this account or address.")
     return replace(found.error, whole=True, maybe_written=False)
 
 
@@ -228,6 +230,6 @@ def _refused(detail: str) -> StoreError:
     return StoreError(
         "login-refused",
         f"Vault refused the login. {detail}",
-        "Check `auth`: the method's mount and namespace, the role, and that the credential has not ended or been used up.",
+        "Check `auth`: the method's mount and namespace, the role, and that the credential has not expired or been used up.",
         whole=True,
     )

@@ -1,4 +1,4 @@
-"""The ways to log in: what each shows to Vault, put together by hvac and sent by our own wire."""
+"""The auth methods: hvac builds the login request from the credentials, and this store's wire sends it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from sync.stores.vault.wire import Wire
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Credentials as they are now. ``once`` names those that a further try could use up, else None."""
+    """Credentials as they are now; ``show`` has hvac build the login.
+
+    ``once`` identifies a credential that another try could use up, such as a secret id; None for the others.
+    """
 
     show: Callable[[Any], object]
     once: tuple[str, str] | None = None
 
 
 def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | Identity, seconds: float) -> Proof:
-    """Read the credentials again, for at most so long where they are not at hand; raises CredentialError, and NoThreadError."""
+    """Read the credentials again, within ``seconds`` where that needs a network; raises CredentialError and NoThreadError."""
     match login:
         case AppRoleLogin():
             role, secret = login.role_id(), login.secret_id()
@@ -53,11 +56,11 @@ def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | Identity, seconds: 
 
 
 def sent(shown: Proof, wire: Wire, namespace: str, end: float) -> Answer | Trouble:
-    """Have hvac put the login together; it goes out by our wire, so that no rule of ours has a second form."""
-    import hvac  # noqa: PLC0415 - a third of a second that only logins need
+    """Have hvac build the login and send it by ``wire``, so that timeouts, retries and errors are the same for all requests."""
+    import hvac  # noqa: PLC0415 - its import takes a third of a second, and only logins need it
 
-    # An empty token, since for none hvac takes VAULT_TOKEN or ~/.vault-token.
-    client = hvac.Client(url="http://wire", token="", session=_Through(wire, namespace, end), verify=True)
+    # The token is "" and not None, since for None hvac reads VAULT_TOKEN or ~/.vault-token.
+    client = hvac.Client(url="http://wire", token="", session=_WireSession(wire, namespace, end), verify=True)
     try:
         shown.show(client)
     except _Caught as caught:
@@ -65,14 +68,14 @@ def sent(shown: Proof, wire: Wire, namespace: str, end: float) -> Answer | Troub
     raise AssertionError("hvac sent nothing")
 
 
-class _Caught(Exception):  # noqa: N818 - carries an answer past hvac, whose own errors hold URLs and bodies
+class _Caught(Exception):  # noqa: N818 - carries the answer past hvac, whose own errors hold URLs and bodies
     def __init__(self, found: Answer | Trouble) -> None:
         super().__init__()
         self.found = found
 
 
-class _Through:
-    """Stands where hvac wants a requests.Session, and sends by our wire."""
+class _WireSession:
+    """Replaces the requests.Session that hvac expects, and sends by the wire."""
 
     verify = True
     cert = None
@@ -84,7 +87,7 @@ class _Through:
         self._end = end
 
     def request(self, *, method: str, url: str, json: Mapping[str, Any], **_: Any) -> NoReturn:
-        """Send what hvac has put together; the answer travels as an exception, so that hvac does not judge it."""
+        """Send the request that hvac built; the answer leaves as an exception, so that hvac does not interpret it."""
         path = url.partition("/v1/")[2]
         call = Call(method.upper(), path, "update", path, body=json, namespace=self._namespace)
         raise _Caught(self._wire.ask(call, None, self._end))

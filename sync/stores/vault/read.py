@@ -1,4 +1,4 @@
-"""Reading from a KV mount: as few requests as will do, and what has no value told apart from what is not there."""
+"""Reading from a KV mount with as few requests as possible; a secret without a value is kept apart from an absent one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from sync.stores.vault.engine import Engine
 from sync.stores.vault.retention import missing_history
 
 Entry = kv.Found | kv.Info | Absent
-"""What is at one path: a version with or without its value, a container's metadata, or nothing."""
+"""What a path holds: a version with or without its value, the metadata of a secret without versions, or nothing."""
 
 _FEW = 8
-"""So many secrets are read one by one; for more a listing first saves requests."""
+"""Up to this number secrets are read one by one; for more, a listing first saves requests."""
 
 
 @dataclass
 class Reader:
-    """Reads many paths. It remembers values over cycles: a version of KV never changes, so only its metadata is compared."""
+    """Reads many paths.
+
+    It keeps values over cycles: a version of KV never changes, so a value is read again only if its metadata has changed.
+    """
 
     engine: Engine
     clock: Clock
@@ -35,13 +38,13 @@ class Reader:
     _wanted: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
-        """Forget what was read in the last cycle, but not the values that it may turn out to be the same."""
+        """Start a cycle: clear what was read, except the values that unchanged metadata will confirm."""
         self._read = {}
         self._listing = None
         self._wanted = set()
 
     def history(self) -> Iterator[str]:
-        """Return where earlier versions, or even the newest, will not stay, among what was read in this cycle."""
+        """Return warnings about secrets read in this cycle whose versions Vault will not keep."""
         known: list[kv.Info] = []
         for path in self._wanted:
             entry = (self._listing or {}).get(path) or self._read.get(path, Absent())
@@ -50,12 +53,12 @@ class Reader:
         return missing_history(self.engine.retention, known, self.clock.now())
 
     def wrote(self, path: str) -> None:
-        """Note that what was read and listed of this path is no longer so."""
+        """Discard what was read and listed of this path, since it was written."""
         self._read.pop(path, None)
         self._listing = None
 
     def read(self, paths: Sequence[str]) -> Mapping[str, Entry | StoreError]:
-        """Read all; every path is in the answer."""
+        """Read all paths; every path is in the result."""
         if not paths:
             return {}
         trouble = self.engine.check(self._end())
@@ -78,7 +81,7 @@ class Reader:
         return found
 
     def owned(self, instance: str) -> Sequence[tuple[str, Marks]] | StoreError:
-        """List the paths whose live secret carries our mark and this instance."""
+        """List the paths of live secrets that this instance has marked."""
         trouble = self.engine.check(self._end())
         listing = trouble or self._listing or self._listed()
         if isinstance(listing, StoreError):
@@ -96,12 +99,12 @@ class Reader:
                 return entry
         if hidden:
             self.warnings.append(
-                f"The policy hides the metadata of {hidden} listed secrets, so no orphan is seen there."
+                f"The policy denies `read` on the metadata of {hidden} listed secrets, so orphans among them are not found."
             )
-        return self._ours(entries, instance)
+        return self._of_instance(entries, instance)
 
-    def _ours(self, entries: Mapping[str, Entry], instance: str) -> Sequence[tuple[str, Marks]]:
-        now, ours = self.clock.now(), []
+    def _of_instance(self, entries: Mapping[str, Entry], instance: str) -> Sequence[tuple[str, Marks]]:
+        now, owned = self.clock.now(), []
         for path in sorted(entries):
             entry = entries[path]
             info = entry.info if isinstance(entry, kv.Found) else entry
@@ -109,8 +112,8 @@ class Reader:
                 continue
             marks = mark_map.from_map(info.custom)
             if marks is not None and marks.instance == instance:
-                ours.append((path, marks))
-        return ours
+                owned.append((path, marks))
+        return owned
 
     def _one(self, path: str) -> Entry | StoreError:
         if self._listing is not None and self.engine.detailed and self.engine.reaches(path):
@@ -125,25 +128,25 @@ class Reader:
         return self.engine.read(path, self._end())
 
     def _is_absent(self, path: str) -> bool:
-        """Whether a listing made before the reading has already said that nothing is there."""
+        """Check whether the listing made before the reading shows that the secret does not exist."""
         return self._listing is not None and self.engine.reaches(path) and path not in self._listing
 
     def _without_value(self, paths: Sequence[str]) -> Mapping[str, Entry | StoreError]:
-        """Tell a container without a value from nothing: by one listing, or by the metadata where that is denied."""
+        """Separate secrets without a value from absent ones: by one listing, or by the metadata where the listing is denied."""
         listing = self._listing if self._listing is not None else self._listed()
         if isinstance(listing, StoreError):
             if listing.error_code != "denied":
                 return dict.fromkeys(paths, listing)
-            return each(self._container, paths, workers=self.workers, clock=self.clock)
+            return each(self._without_versions, paths, workers=self.workers, clock=self.clock)
         there = [path for path in paths if path in listing or not self.engine.reaches(path)]
         known: dict[str, Entry | StoreError] = dict.fromkeys(paths, Absent())
-        known.update(each(self._container, there, workers=self.workers, clock=self.clock))
+        known.update(each(self._without_versions, there, workers=self.workers, clock=self.clock))
         return known
 
-    def _container(self, path: str) -> Entry | StoreError:
-        """Ask for the metadata where no value was seen; a live version there came to be between the two questions.
+    def _without_versions(self, path: str) -> Entry | StoreError:
+        """Read the metadata where no value was found; if it has a live version, that was written in between, and is read.
 
-        Deleted versions are no such case: the data endpoint tells of them itself.
+        Deleted versions do not come here: the data endpoint answers them with their metadata.
         """
         entry = self._metadata(path)
         if not isinstance(entry, kv.Info) or not entry.live(self.clock.now()):

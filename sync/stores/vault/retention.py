@@ -1,4 +1,4 @@
-"""What an owner's settings take from the promise that the previous token stays recoverable, as sentences for the operator."""
+"""Warnings about settings of the mount or a secret by which the previous token does not stay recoverable."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from sync.stores.vault import kv
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """A mount's settings for all its secrets, as far as the policy lets them be read: 0 and False where not."""
+    """A mount's max_versions (``keeps``) and whether it sets delete_version_after (``ends``); 0 and False where the policy hides them."""
 
     keeps: int = 0
     ends: bool = False
 
 
 def retention(config: Mapping[str, Any]) -> Retention:
-    """Read the configuration of a mount."""
+    """Parse the configuration of a mount."""
     keeps, after = config.get("max_versions"), config.get("delete_version_after")
     return Retention(keeps if isinstance(keeps, int) else 0, isinstance(after, str) and after not in ("", "0s"))
 
 
 def missing_history(mount: Retention, secrets: Iterable[kv.Info], now: datetime) -> Iterator[str]:
-    """Return what keeps no history, or ends by itself; the greater of the mount's and the secret's number counts (OpenBao 2.7.2)."""
+    """Yield a warning for each setting that keeps no history or lets versions expire.
+
+    Of the mount's and the secret's max_versions the greater one counts (OpenBao 2.7.2).
+    """
     known = list(secrets)
-    # None of its own and none of the mount's means ten.
+    # 0 at both the secret and the mount means ten.
     single = len([info for info in known if max(info.keeps, mount.keeps) == 1])
-    ending = len([info for info in known if info.deletion and info.live(now)])
+    expiring = len([info for info in known if info.deletion and info.live(now)])
     if mount.keeps == 1 or single:
         yield (
-            f"max_versions is 1 for {_of(single, all_of=mount.keeps == 1)}: with each write the previous token is gone for good."
+            f"max_versions is 1 for {_of(single, all_of=mount.keeps == 1)}: each write removes the previous token for good."
         )
-    if mount.ends or ending:
+    if mount.ends or expiring:
         yield (
-            f"delete_version_after is set for {_of(ending, all_of=mount.ends)}: Vault deletes what is stored when that time is over."
+            f"delete_version_after is set for {_of(expiring, all_of=mount.ends)}: Vault deletes the stored token after that time."
         )
 
 

@@ -1,4 +1,4 @@
-"""What a Vault or OpenBao store needs to know, already validated."""
+"""The validated settings of a Vault or OpenBao store."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sync.core.secret import SecretSource
 
 @dataclass(frozen=True, slots=True)
 class TokenLogin:
-    """A token that somebody else keeps alive; it is read again each cycle, never renewed and never revoked."""
+    """A token that somebody else manages; it is read again in each cycle, never renewed and never revoked."""
 
     token: SecretSource
 
 
 @dataclass(frozen=True, slots=True)
 class AppRoleLogin:
-    """AppRole at ``mount``. ``namespace`` is the login's own where it differs from the store's; "" is the root."""
+    """AppRole at ``mount``. ``namespace`` is the login's own if it differs from the store's; "" is the root namespace."""
 
     role_id: SecretSource
     secret_id: SecretSource
@@ -46,10 +46,10 @@ class JwtLogin:
 
 @dataclass(frozen=True, slots=True)
 class AwsIamLogin:
-    """AWS credentials of boto3's chain, or of ``profile``, by Vault's aws method (type iam); they are looked up again for each login.
+    """AWS credentials from boto3's chain or ``profile``, for Vault's aws method (type iam); looked up again for each login.
 
-    ``region`` None signs for the global STS, which Vault asks unless its administrator has set another ``sts_endpoint``.
-    ``header_value`` is what that administrator wants in X-Vault-AWS-IAM-Server-ID.
+    ``region`` None signs for the global STS, which Vault calls unless its ``sts_endpoint`` is set to another one.
+    ``header_value`` is what Vault's ``iam_server_id_header_value`` requires in X-Vault-AWS-IAM-Server-ID.
     """
 
     role: str
@@ -67,8 +67,8 @@ Login = TokenLogin | AppRoleLogin | KubernetesLogin | JwtLogin | AwsIamLogin
 class VaultSettings:
     """One store.
 
-    ``address`` is scheme, host and port. ``list_prefix`` is the text of the path template before its first placeholder, to
-    the letter: listings show what begins with it. ``timeout`` in seconds bounds the reading of one secret, and a whole
+    ``address`` is scheme, host and port. ``list_prefix`` is the exact text of the path template before its first placeholder:
+    listings are limited to paths that begin with it. ``timeout`` in seconds bounds the reading of one secret, and a whole
     write. ``ca_file`` replaces the public certificate authorities; it is read again when its content changes.
     """
 

@@ -22,12 +22,12 @@ from sync.stores.vault.wire import Wire
 from sync.stores.vault.write import CONFLICT, Writer
 
 _DIGITS = 18
-"""More than a version of KV can have."""
+"""More digits than a version of KV can have."""
 
-_LAST_WORD = 3.0
-"""Seconds for giving back a login, which ends by itself where that fails."""
+_REVOKE_WITHIN = 3.0
+"""Seconds for revoking the token at the end; it expires by itself where that fails."""
 
-_NO_FORWARD = "The server refuses X-Vault-Inconsistent; set allow_forwarding_via_header, or reads may wait for a standby to catch up."
+_NO_FORWARD = "Vault rejects the header X-Vault-Inconsistent, so reads may wait for a standby to catch up; set allow_forwarding_via_header in Vault's replication configuration."
 
 
 class VaultStore:
@@ -42,7 +42,7 @@ class VaultStore:
         http: Callable[..., Http] = Http,
         workers: int = 8,
     ) -> None:
-        """``http`` makes the pool of connections; it is called as Http is, and again when ca_file or proxy changes."""
+        """``http`` makes the connection pool; it is called as Http is, and again when ca_file or proxy changes."""
         self.name = name
         self._settings = settings
         self._clock = GraceClock(clock)
@@ -56,17 +56,12 @@ class VaultStore:
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, logins included."""
+        """Requests sent so far, including logins."""
         return self._wire.requests
 
     @property
-    def logins(self) -> int:
-        """Logins tried so far."""
-        return self._session.logins
-
-    @property
     def warnings(self) -> Sequence[str]:
-        """Sentences since the last ``begin``."""
+        """Warnings since the last ``begin``."""
         return [*([] if self._wire.forwards else [_NO_FORWARD]), *self._reader.warnings, *self._reader.history()]
 
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
@@ -102,7 +97,7 @@ class VaultStore:
         return self._writer.mark(key.path, marks, version, self._end())
 
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
-        """Write the payload alone, over a secret that need not be ours."""
+        """Write the payload alone, over a secret that another tool may own."""
         if kv.quoted(key.path) is None:
             return _REFUSED
         if not replaces.isdecimal() or len(replaces) > _DIGITS or int(replaces) == 0:
@@ -111,15 +106,15 @@ class VaultStore:
         return self._writer.write(key.path, payload, None, int(replaces), self._end())
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
-        """List what is ours below the prefix."""
+        """List the secrets of this instance below the prefix."""
         found = self._reader.owned(instance)
         return found if isinstance(found, StoreError) else [(Key(self.name, path), marks) for path, marks in found]
 
     def close(self) -> None:
-        """Revoke a token of our own login, and close the connections."""
-        # A daemon that was told to stop has ten seconds for everything.
+        """Revoke the token of this store's own login, and close the connections."""
+        # A daemon has ten seconds in all after a shutdown request.
         with suppress(Stopping), self._clock.grace(inf):
-            self._session.close(min(self._end(), self._clock.monotonic() + _LAST_WORD))
+            self._session.close(min(self._end(), self._clock.monotonic() + _REVOKE_WITHIN))
         self._http.close()
 
     def _end(self) -> float:
@@ -128,7 +123,7 @@ class VaultStore:
 
 _REFUSED = StoreError(
     "refused-path",
-    "The path has an empty segment, `.`, `..` or an invisible character; it would lead to another secret.",
+    "The path has an empty segment, `.`, `..` or an invisible character, so it would lead to another secret.",
     "Correct `path` of this store, or the Page's name.",
 )
 
@@ -165,8 +160,8 @@ class HttpFactory:
         try:
             proxy = self._settings.proxy() if self._settings.proxy is not None else None
         except CredentialError as failure:
-            remedy = "Put the proxy's URL where the reference points."
-            return StoreError("credentials", f"The proxy of this store: {failure}.", remedy, whole=True)
+            remedy = "Store the proxy's URL where its reference points."
+            return StoreError("credentials", f"The proxy's URL cannot be read: {failure}.", remedy, whole=True)
         made_of = (proxy, _digest(self._settings.ca_file))
         if made_of != self._made_of:
             self.close()
@@ -189,7 +184,7 @@ class HttpFactory:
 
 
 def _digest(ca_file: str | None) -> str:
-    """Return the content of a file; one that cannot be read is the pool's to complain about."""
+    """Return a digest of a file's content; if it cannot be read, the connection pool reports that."""
     try:
         return hashlib.sha256(Path(ca_file).read_bytes()).hexdigest() if ca_file is not None else ""
     except OSError:

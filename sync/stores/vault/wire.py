@@ -1,4 +1,4 @@
-"""Requests to one Vault: headers, JSON, the index that makes reads follow writes, and waiting where waiting helps."""
+"""Requests to one Vault: headers, JSON, the index that makes reads follow writes, and retries."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ from sync.stores.vault.settings import VaultSettings
 
 _FORWARD = "forward-active-node"
 _CATCH_UP = 5.0
-"""Seconds; lag of a standby was measured at up to 0.44 s (OpenBao 2.7.2, three nodes, 2026-11)."""
+"""Seconds; a standby's lag was measured at up to 0.44 s (OpenBao 2.7.2, three nodes, 2026-11)."""
 _CONNECT_TRIES = 3
 
 
 class Wire:
-    """One server's address, and what is known of the conversation with it; used by any number of threads."""
+    """Sends requests to one server, from any number of threads.
+
+    A standby may answer from an old copy. So each answer's X-Vault-Index is kept and sent with the next request, and
+    X-Vault-Inconsistent asks a node that is behind it to forward the request to the active node.
+    """
 
     def __init__(self, settings: VaultSettings, http: Callable[[], Http], clock: Clock) -> None:
         self._base = settings.address.rstrip("/") + "/v1/"
@@ -41,41 +45,41 @@ class Wire:
 
     @property
     def forwards(self) -> bool:
-        """Whether the server takes the header that has it forward a read to the active node."""
+        """Whether the server accepts the header that makes it forward a read to the active node."""
         return self._forwards
 
     def begin(self, trouble: StoreError | None) -> None:
-        """Ask again, whatever happened in the last cycle; nothing is asked where there is ``trouble`` already."""
+        """Start a cycle: clear the failure of the last one. With ``trouble`` no request is sent, and it is every answer."""
         self._down = trouble
 
     def ask(self, call: Call, token: Secret | None, end: float) -> Answer | Trouble:
-        """Ask until there is an answer, waiting is of no use, or ``end`` (monotonic) has come.
+        """Send a request, and again until there is an answer, a retry cannot help, or ``end`` (monotonic) has come.
 
-        Trouble of the store as a whole is remembered: what is asked later in the cycle has it at once.
+        A failure of the store as a whole is kept: later requests of the cycle get it at once.
         """
         waits = _Waits(self._clock, end)
-        told: StoreError | None = None
+        cause: StoreError | None = None
         while True:
             if self._down is not None:
                 return Trouble(self._down)
             found = self._once(call, token, end)
             if isinstance(found, Answer):
                 return found
-            if told is not None and found.error.error_code in ("timeout", "unreachable"):
-                # What was waited for says more than that the time ran out, or that one node of many is dead.
-                found = replace(found, error=replace(told, maybe_written=found.error.maybe_written))
+            if cause is not None and found.error.error_code in ("timeout", "unreachable"):
+                # The cause of the retries says more than that the time ran out, or that one node of many is down.
+                found = replace(found, error=replace(cause, maybe_written=found.error.maybe_written))
             elif found.again in ("throttled", "no-leader", "soon"):
-                told = found.error
+                cause = found.error
             if not waits.again(found.again):
                 if found.again == "soon":
-                    self._index = None  # after a restore from a snapshot an index is never reached again
+                    self._index = None  # after a restore from a snapshot no node reaches the old index
                 if found.error.whole and not self._in_doubt(found.error):
                     self._down = self._remembered(found.error)
                 return found
 
     @staticmethod
     def _in_doubt(trouble: StoreError) -> bool:
-        """Tell a write that was cut off: the next question is whether it took effect, and so must be asked."""
+        """Check whether a write may have taken effect, so that the read that settles it must still be sent."""
         return trouble.maybe_written and trouble.error_code != "timeout"
 
     @staticmethod
@@ -127,7 +131,7 @@ class Wire:
         return headers
 
     def _remember(self, index: str | None) -> None:
-        """Keep the newest index: an answer that was overtaken must not take it back."""
+        """Keep the newest index: answers come in any order, and an older one must not replace it."""
         if index is None:
             return
         with self._lock:
@@ -135,7 +139,7 @@ class Wire:
                 self._index = index
 
     def _headers_refused(self, text: str, index: str | None) -> bool:
-        """Drop the header that the server complains of; a 400 about anything else is an answer."""
+        """Stop sending the header that the server rejects; a 400 about anything else is an answer."""
         if index is None:
             return False
         lower = text.lower()
@@ -149,7 +153,7 @@ class Wire:
 
 
 class _Waits:
-    """The pauses of one call; each kind of trouble has its own rhythm and its own end."""
+    """The pauses between the tries of one call; each kind of failure has its own backoff and limit."""
 
     def __init__(self, clock: Clock, end: float) -> None:
         self._clock = clock
@@ -159,9 +163,9 @@ class _Waits:
         self._in_a_row = 0
 
     def again(self, kind: Again) -> bool:
-        """Pause; False where asking again is of no use, or would come too late."""
+        """Pause before the next try; False if a retry cannot help or would be too late."""
         self._tries += 1
-        # Between other answers a connection that fails is one dead node's, and the next may be another's.
+        # A failed connection between other answers is one node's that is down; the next try may reach another node.
         self._in_a_row = self._in_a_row + 1 if kind == "connect" else 0
         step = 2.0 ** (self._tries - 1)
         match kind:
@@ -182,7 +186,7 @@ class _Waits:
 
 
 def _position(index: str) -> tuple[str, int]:
-    """Read OpenBao's index, base64 of ``{"cluster": ID, "value": "37"}``; another's counts as newer than any before."""
+    """Parse OpenBao's index, base64 of ``{"cluster": ID, "value": "37"}``; an index of another form counts as the newest."""
     try:
         value: Any = json.loads(base64.b64decode(index, validate=True))
         return "", int(value["value"])
@@ -203,14 +207,14 @@ def _parsed(response: Response) -> Answer | Trouble:
     if response.status >= HTTPStatus.MULTIPLE_CHOICES and response.status != HTTPStatus.BAD_REQUEST:
         return Answer(response.status)
     if "HTTP request to an HTTPS server" in body[:200].decode("latin-1"):
-        return Trouble(error("tls", "It speaks https, and `address` says http."))
+        return Trouble(error("tls", "The server uses https, and `address` has http."))
     if "json" in response.headers.get("content-type", ""):
         return Trouble(error("unreadable", whole=False))
     return Trouble(error("not-vault"))
 
 
 def _lost(call: Call, failure: HttpError) -> Trouble:
-    """Return what a request without an answer means; what may have taken effect is not simply sent again."""
+    """Return the trouble of a request without an answer; a write that may have taken effect is not retried."""
     maybe = call.writes and failure.maybe_sent
     again: Again = "never" if maybe else "connect"
     match failure.kind:
@@ -227,7 +231,7 @@ def _lost(call: Call, failure: HttpError) -> Trouble:
         case "proxy":
             return Trouble(error("unreachable", "The proxy failed.", maybe_written=maybe), again)
         case "dns":
-            return Trouble(error("unreachable", "Its name cannot be resolved.", maybe_written=maybe), again)
+            return Trouble(error("unreachable", "Its host name cannot be resolved.", maybe_written=maybe), again)
         case "protocol" | "unwanted-encoding":
             return Trouble(error("not-vault", maybe_written=maybe))
         case "connect" | "reset" | "stopped":

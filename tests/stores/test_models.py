@@ -1,4 +1,4 @@
-"""The models that the simulation trusts keep the contract of all stores, as the real services do."""
+"""The simulation's models of Vault and AWS keep the store contract, as the real services do."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _NUMBERS = itertools.count(1)
 
 
 class ModelOfBao:
-    """What a rig wants of a real server, given by the model."""
+    """The part of a real server that a rig uses, answered by the model."""
 
     def __init__(self, **settings: Any) -> None:
         self.model = Vault(time.time, **settings)
         self.url, self.root, self.ca, self.namespace = "http://127.0.0.1:8200", "root", None, None
 
     def admin(self, method: str, path: str, body: object = None, *, kind: str = "application/json") -> Any:
-        """Do as root what must succeed, long enough ago for every node to know of it."""
+        """Carry out as root a request that must succeed, and let every node catch up."""
         done = self.model.do(method, path, body, kind=kind)
         self.model.settle()
         return done
@@ -57,7 +57,7 @@ class ModelOfBao:
         return name
 
     def policy(self, text: str) -> str:
-        """Make a policy; gives its name."""
+        """Make a policy and return its name."""
         name = f"policy{next(_NUMBERS)}"
         self.admin("PUT", f"sys/policies/acl/{name}", {"policy": text})
         return name
@@ -68,7 +68,7 @@ class ModelOfBao:
 
 
 class PatientStore(VaultStore):
-    """A store beside which nobody else looks before its write has reached every node; itself it meets nodes that lag."""
+    """A store whose writes reach every node before another store reads; its own requests may meet nodes that lag."""
 
     def __init__(self, model: Vault, settings: VaultSettings) -> None:
         self._model = model
@@ -102,7 +102,7 @@ class ModelRig(VaultRig):
 
 
 class TestVaultDetailed(StoreContract, EmptyContract, DeletedContract):
-    """The model as a dev server, where the policy allows the listing with all metadata."""
+    """The model as a dev server whose policy allows the detailed listing."""
 
     @pytest.fixture
     def rig(self) -> ModelRig:
@@ -120,7 +120,7 @@ class TestVaultPlain(StoreContract, EmptyContract, DeletedContract):
 
 
 class TestVaultCluster(StoreContract, EmptyContract, DeletedContract):
-    """The model as three nodes whose standbys lag, behind a balancer that asks any of them."""
+    """The model as three nodes whose standbys lag, behind a load balancer."""
 
     @pytest.fixture
     def rig(self) -> ModelRig:
@@ -131,7 +131,7 @@ class TestVaultCluster(StoreContract, EmptyContract, DeletedContract):
 
 
 class ModelOfAws:
-    """What a rig wants of the emulator, given by the model."""
+    """The part of the emulator that a rig uses, answered by the model."""
 
     url = "https://secretsmanager.eu-central-1.amazonaws.com"
 
@@ -144,12 +144,12 @@ class ModelOfAws:
 
     @property
     def forbidden(self) -> str | None:
-        """The secret whose value nobody may get."""
+        """The secret whose value must not be read."""
         return self.model.forbidden
 
     @forbidden.setter
     def forbidden(self, name: str | None) -> None:
-        """Forbid it from now on; None for nothing."""
+        """Forbid this secret's value from now on; None forbids none."""
         self.model.forbidden = name
 
 
@@ -161,8 +161,8 @@ class AwsModelRig(AwsRig):
         send = plain(self.service.model)  # type: ignore[attr-defined]
         return over(send, self.name, self.settings(**changes), clock=clock or SystemClock())
 
-    def dead_store(self) -> AwsStore:
-        """Make a store of the network, whose endpoint nobody listens at."""
+    def unreachable_store(self) -> AwsStore:
+        """Make a store that uses the network, at an endpoint where nothing listens."""
         return super().make_store(endpoint_url="http://127.0.0.1:9")
 
 

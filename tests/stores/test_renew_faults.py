@@ -1,4 +1,4 @@
-"""Renewing a secret that need not be ours, over what networks, standbys, policies and other writers do to it."""
+"""Renewing a secret that another tool may own, under faults of networks, standbys, policies and other writers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FOREIGN = {"managed-by": "terraform", "team": "identity"}
 
 @pytest.fixture
 def rig(bao: Bao) -> VaultRig:
-    """Return a fresh mount with a credential of somebody else's."""
+    """Return a fresh mount with a credential of another owner."""
     rig = VaultRig(bao)
     rig.plant(rig.key("user"), {"token": "old", "note": "theirs"}, FOREIGN)
     return rig
@@ -40,7 +40,7 @@ def rig(bao: Bao) -> VaultRig:
 
 @pytest.fixture
 def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    """Return the proxy before the server."""
+    """Return the proxy in front of the server."""
     with fault_proxy(bao.url) as proxy:
         yield proxy
 
@@ -55,7 +55,7 @@ def store(rig: VaultRig, proxy: FaultProxy) -> Iterator[VaultStore]:
 
 
 def renew(store: VaultStore, key: Key) -> Written | StoreError:
-    """Renew the credential as it was planted."""
+    """Renew the credential over its first version."""
     return store.renew(key, NEW, replaces="1")
 
 
@@ -64,7 +64,7 @@ def renew(store: VaultStore, key: Key) -> Written | StoreError:
 def test_answer_that_is_lost_is_settled_by_reading(
     fault: Fault | Reply, count: int, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
-    """A renewal whose answer is lost, before or after it took effect, ends as one version, beside marks that nobody touched."""
+    """A renewal whose answer is lost, before or after it took effect, makes one version and leaves the marks alone."""
     key = rig.key("user")
     proxy.rule = times(count, fault, "POST", "/data/")
     written(renew(store, key))
@@ -74,15 +74,15 @@ def test_answer_that_is_lost_is_settled_by_reading(
 
 
 def test_answer_that_never_comes_may_have_taken_effect(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """Where every answer is cut off the timeout ends it, and what is told is that it may have been done."""
+    """A renewal whose every answer is cut off ends at the timeout and says that it may have taken effect."""
     key = rig.key("user")
     proxy.rule = times(10**6, Fault.CUT, "POST", "/data/")
     assert failed(renew(store, key)).maybe_written
     assert rig.versions(key) == ["1"]
 
 
-def test_one_mismatch_is_a_standby_s_and_two_are_believed(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """A compare-and-set that fails though nothing changed is tried once more, and no further."""
+def test_one_mismatch_is_retried_and_two_are_a_conflict(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
+    """A compare-and-set that fails though nothing changed is tried once more, and then it is a conflict."""
     key = rig.key("user")
     proxy.rule = times(2, CAS, "POST", "/data/")
     failed(renew(store, key), "conflict")
@@ -91,8 +91,8 @@ def test_one_mismatch_is_a_standby_s_and_two_are_believed(rig: VaultRig, proxy: 
     written(renew(store, key))
 
 
-def test_writer_in_between_stays(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """Where a person puts another token there just before our write, theirs stays."""
+def test_another_writers_value_stays(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
+    """If a person stores another token just before the renewal, that token stays."""
     key = rig.key("user")
 
     def rule(request: Request) -> None:
@@ -104,8 +104,8 @@ def test_writer_in_between_stays(rig: VaultRig, proxy: FaultProxy, store: VaultS
     assert stored(rig.make_store(), key).payload == Payload({"token": "by hand"})
 
 
-def test_data_alone_is_what_a_policy_must_allow(rig: VaultRig, bao: Bao) -> None:
-    """To read and to update the data is enough; without the second nothing is changed, and the missing right is named."""
+def test_policy_needs_the_data_path_alone(rig: VaultRig, bao: Bao) -> None:
+    """Read and update on the data path are enough; without update nothing is changed, and the error names the path."""
     key, path = rig.key("user"), f"{rig.mount}/data/meta/pages/user"
     for rights, allowed in (('"read"', False), ('"read", "update"', True)):
         rig.token = bao.token(bao.policy(f'path "{path}" {{ capabilities = [{rights}] }}'))
@@ -122,7 +122,7 @@ def test_data_alone_is_what_a_policy_must_allow(rig: VaultRig, bao: Bao) -> None
 
 
 def test_kv_version_1_is_refused(bao: Bao) -> None:
-    """A mount without versions has no compare-and-set, and is not written to."""
+    """A KV version 1 mount has no compare-and-set and is not written to."""
     rig = VaultRig(bao)
     rig.mount = bao.mount(version=1)
     rig.token = bao.root
@@ -133,7 +133,7 @@ def test_kv_version_1_is_refused(bao: Bao) -> None:
 
 @pytest.fixture
 def account(aws: Aws) -> AwsRig:
-    """Return an account with a credential of somebody else's."""
+    """Return an account with a credential of another owner."""
     rig = AwsRig(aws)
     rig.plant(rig.key("user"), {"token": "old", "note": "theirs"})
     rig.add_foreign_mark(rig.key("user"), "team", "identity")
@@ -146,7 +146,7 @@ def account(aws: Aws) -> AwsRig:
 def test_answer_of_aws_that_is_lost_is_settled_by_reading(
     account: AwsRig, aws: Aws, operation: str, count: int
 ) -> None:
-    """A renewal whose answer is lost at any step ends as one new version, without our label, beside tags nobody touched."""
+    """A renewal whose answer is lost at any step makes one new version, removes its own staging label, and leaves the tags alone."""
     key = account.key("user")
     store = account.make_store()
     before = stored(store, key).version
@@ -162,8 +162,8 @@ def test_answer_of_aws_that_is_lost_is_settled_by_reading(
     assert not {"TagResource", "UntagResource"} & set(aws.calls)
 
 
-def test_writer_to_aws_in_between_stays(account: AwsRig, aws: Aws) -> None:
-    """Where another makes a version current just before us, it stays, and our label is taken off."""
+def test_another_writers_version_of_aws_stays(account: AwsRig, aws: Aws) -> None:
+    """If another writer makes a version current just before the renewal, that version stays, and the renewal's label is removed."""
     key, store = account.key("user"), account.make_store()
     before = stored(store, key).version
     aws.before(
@@ -177,7 +177,7 @@ def test_writer_to_aws_in_between_stays(account: AwsRig, aws: Aws) -> None:
 
 
 def _killed(rig: AwsRig, key: Key, version: str, number: int, *, after: bool) -> bool:
-    """Renew with a process that dies at this call; False where it made fewer calls than that."""
+    """Renew with a process that is killed at this call; return False if it made fewer calls."""
     clock, settings = FakeClock(), rig.settings()
     client = Dying(settings, workers=1)
     client.number, client.after = number, after
@@ -192,7 +192,7 @@ def _killed(rig: AwsRig, key: Key, version: str, number: int, *, after: bool) ->
 
 @pytest.mark.parametrize("after", [False, True])
 def test_kill_at_every_call_to_aws_leaves_the_old_token_or_the_new_one(aws: Aws, *, after: bool) -> None:
-    """Killed before or after any call of a renewal, the secret serves one of both, and takes the token of a later try."""
+    """After a kill before or after any call of a renewal the secret has the old or the new token, and a later renewal succeeds."""
     rig, later, calls = AwsRig(aws), OLD.renewed("token", Secret("later")), 0
     for number in range(20):
         key = rig.key(f"user{number}")
@@ -211,7 +211,7 @@ def test_kill_at_every_call_to_aws_leaves_the_old_token_or_the_new_one(aws: Aws,
 
 
 def test_what_blocks_a_secret_of_aws_blocks_its_renewal(account: AwsRig, aws: Aws) -> None:
-    """A secret with a rotation of its own, a replica, and one that is scheduled for deletion are left alone."""
+    """A secret with rotation enabled, a replica, or one scheduled for deletion is not renewed."""
     key = account.key("user")
     before = stored(account.make_store(), key).version
     aws.edit("DescribeSecret", lambda answer: answer.update(RotationEnabled=True))

@@ -41,7 +41,7 @@ class Rig(Protocol):
         """Make a store over this part of the service; several may live at once, as in several daemons."""
         ...
 
-    def dead_store(self) -> Store:
+    def unreachable_store(self) -> Store:
         """Make a store of the same kind whose service cannot be reached at all."""
         ...
 
@@ -264,7 +264,7 @@ class StoreContract:
 
     def test_unreachable_service_is_a_value(self, rig: Rig) -> None:
         """No method raises when nothing can be reached, every key gets its answer, and no secret is told."""
-        store, key, other = rig.dead_store(), rig.key("a"), rig.key("b")
+        store, key, other = rig.unreachable_store(), rig.key("a"), rig.key("b")
         store.begin()
         read = store.read([key, other])
         answers: list[Any] = [
@@ -576,7 +576,7 @@ class StoreContract:
 
     def test_renewal_in_vain_is_a_value(self, rig: Rig, store: Store) -> None:
         """What cannot be reached, and what leads elsewhere, is told without a secret, and without a request where it is known."""
-        dead = rig.dead_store()
+        dead = rig.unreachable_store()
         dead.begin()
         answer = failed(dead.renew(rig.key("a"), Payload({"token": CANARY}), replaces="1"))
         dead.close()

@@ -33,7 +33,7 @@ class FileRig:
         """Make a store over the directory."""
         return FileStore(self.name, FileSettings(str(self.directory), 5.0), clock=SystemClock())
 
-    def dead_store(self) -> FileStore:
+    def unreachable_store(self) -> FileStore:
         """Make a store below a folder that does not exist."""
         return FileStore(self.name, FileSettings(str(self.directory / "no" / "such"), 5.0), clock=SystemClock())
 

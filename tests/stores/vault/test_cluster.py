@@ -1,4 +1,4 @@
-"""What a cluster does to a Vault store: three real nodes on raft, of which each request meets the next, dead or alive.
+"""A Vault store over a cluster: three real nodes on raft, where each request goes to the next node, running or not.
 
 With ``--long`` elections take as long as they do by default, about 15 seconds, and there are twenty of them.
 """
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
 
 @pytest.fixture
 def whole(cluster: Cluster) -> Iterator[Cluster]:
-    """Return the cluster with three voters, and bring the dead back after."""
+    """Return the cluster with three voters, and restart killed nodes afterwards."""
     cluster.heal()
     cluster.trap.caught()
     yield cluster
@@ -52,13 +52,13 @@ def mount(whole: Cluster) -> str:
 
 @pytest.fixture
 def proxy(whole: Cluster) -> Iterator[FaultProxy]:
-    """Return the balancer."""
+    """Return the load balancer."""
     with fault_proxy(*whole.urls[:1], others=whole.urls[1:]) as proxy:
         yield proxy
 
 
 def make(cluster: Cluster, mount: str, url: str, **changes: Any) -> VaultStore:
-    """Make a store, whose cycle has begun."""
+    """Return a store whose cycle has begun."""
     login = TokenLogin(lambda: Secret(cluster.root))
     wanted = settings(Bao(url, cluster.root), mount, **{"timeout": 30, "login": login, **changes})
     store = VaultStore("vault", wanted, clock=SystemClock())
@@ -67,26 +67,26 @@ def make(cluster: Cluster, mount: str, url: str, **changes: Any) -> VaultStore:
 
 
 def followers(cluster: Cluster) -> Sequence[Node]:
-    """Return the nodes that do not lead."""
+    """Return the standbys."""
     leader = cluster.leader()
     return [node for node in cluster.nodes if node is not leader]
 
 
 def key(name: str) -> Key:
-    """Return a Page's place."""
+    """Return the key of a Page's secret."""
     return Key("vault", PREFIX + name)
 
 
 def token(found: Stored | Absent | StoreError) -> str | None:
-    """Return the token that is stored; None where nothing is."""
+    """Return the stored token; None if there is none."""
     assert not isinstance(found, StoreError), found
     value = found.payload.reveal() if isinstance(found, Stored) and found.payload is not None else None
     return str(value["access_token"]) if isinstance(value, dict) else None
 
 
 @dataclass
-class Books:
-    """What one daemon knows of what it wrote, and what it was told and found that cannot be."""
+class Ledger:
+    """What one daemon knows of its writes, and each answer that contradicts it."""
 
     store: VaultStore
     keys: Sequence[Key]
@@ -99,7 +99,7 @@ class Books:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cycle(self) -> None:
-        """Read all, compare with what was acknowledged, and write all again."""
+        """Read all secrets, compare them with what was acknowledged, and write them all again."""
         self.cycles += 1
         self.store.begin()
         versions: dict[Key, Version | None] = {}
@@ -113,7 +113,7 @@ class Books:
             list(pool.map(lambda target: self.write(target, versions[target]), versions))
 
     def compare(self, target: Key, value: str | None) -> None:
-        """Hold what was read against what was acknowledged; a doubtful write may have been done or not."""
+        """Compare what was read with what was acknowledged; a write in doubt may have taken effect or not."""
         if value not in (self.acknowledged.get(target), self.doubtful.get(target, "")):
             self.wrong.append((f"stale or lost: {value}, not {self.acknowledged.get(target)}", target))
         self.acknowledged[target] = value
@@ -134,16 +134,16 @@ class Books:
                     self.doubtful[target] = value
 
     def note(self, trouble: StoreError, target: Key) -> None:
-        """Count a trouble; that of another writer is none here, since there is none."""
+        """Count an error; a conflict is wrong here, since there is no other writer."""
         self.troubles[trouble.error_code] += 1
         if trouble.error_code not in ("no-leader", "timeout", "unreachable", "sealed"):
             self.wrong.append((trouble.error_code, target))
 
 
-def _killings(cluster: Cluster, books: Books, kills: int, done: threading.Event) -> None:
-    """Kill the leader each time that another 40 writes are done, and have it back before the next."""
+def _killings(cluster: Cluster, ledger: Ledger, kills: int, done: threading.Event) -> None:
+    """Kill the leader after every 40 writes, and restart it before the next kill."""
     for number in range(1, kills + 1):
-        until(lambda number=number: books.written >= 40 * number or done.is_set(), "writes", 300)
+        until(lambda number=number: ledger.written >= 40 * number or done.is_set(), "writes", 300)
         leader = cluster.leader()
         if leader is None:
             raise AssertionError("a whole cluster has a leader")
@@ -152,37 +152,37 @@ def _killings(cluster: Cluster, books: Books, kills: int, done: threading.Event)
         cluster.heal()
 
 
-def _endure(cluster: Cluster, mount: str, proxy: FaultProxy, kills: int, writes: int) -> Books:
-    books = Books(make(cluster, mount, proxy.url), [key(f"page{number}") for number in range(30)])
+def _endure(cluster: Cluster, mount: str, proxy: FaultProxy, kills: int, writes: int) -> Ledger:
+    ledger = Ledger(make(cluster, mount, proxy.url), [key(f"page{number}") for number in range(30)])
     done = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        killer = pool.submit(_killings, cluster, books, kills, done)
+        killer = pool.submit(_killings, cluster, ledger, kills, done)
         try:
-            while books.written < writes or not killer.done():
-                books.cycle()
+            while ledger.written < writes or not killer.done():
+                ledger.cycle()
         finally:
             done.set()
         killer.result()
     leader = cluster.bao()
-    for target in books.keys:
+    for target in ledger.keys:
         answer = leader.admin("GET", f"{mount}/data/{target.path}")["data"]
-        books.compare(target, answer["data"]["access_token"])
+        ledger.compare(target, answer["data"]["access_token"])
         if (answer["metadata"]["custom_metadata"] or {}).get("instance") != "acme":
-            books.wrong.append(("no marks", target))
-    return books
+            ledger.wrong.append(("no marks", target))
+    return ledger
 
 
 def test_leader_killed_five_times_during_300_writes(whole: Cluster, mount: str, proxy: FaultProxy, long: bool) -> None:
-    """No conflict that is none, no acknowledged write lost, none doubled, no older value read in a later cycle, and no stranger asked."""
-    books = _endure(whole, mount, proxy, kills=20 if long else 5, writes=1000 if long else 300)
-    assert books.wrong == []
-    assert books.written >= 300
-    assert sum(books.troubles.values()) <= books.written / 2, books.troubles
+    """While leaders are killed there is no false conflict, no acknowledged write is lost or doubled, and no request leaves the cluster."""
+    ledger = _endure(whole, mount, proxy, kills=20 if long else 5, writes=1000 if long else 300)
+    assert ledger.wrong == []
+    assert ledger.written >= 300
+    assert sum(ledger.troubles.values()) <= ledger.written / 2, ledger.troubles
     assert whole.trap.caught() == 0
 
 
 def test_standby_lags(whole: Cluster, mount: str) -> None:
-    """The premise of all this: a standby that is asked at once without an index gives what was there before."""
+    """A standby that is asked at once without an index returns an old version, which is the premise of these tests."""
     standby, leader = Bao(followers(whole)[0].url, whole.root), whole.bao()
     old = 0
     for number in range(40):
@@ -193,7 +193,7 @@ def test_standby_lags(whole: Cluster, mount: str) -> None:
 
 
 def test_read_back_on_lagging_nodes(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
-    """Each write is read back as written whichever node is asked, without waiting for the slowest, in as few requests as on one node."""
+    """Each write is read back from whichever node is asked, with as few requests as on one node."""
     store = make(whole, mount, proxy.url)
     written(store.write(key("a"), payload("0"), marks(), replaces=None))
     before = store.requests
@@ -206,7 +206,7 @@ def test_read_back_on_lagging_nodes(whole: Cluster, mount: str, proxy: FaultProx
 
 
 def test_index_that_is_waited_for(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
-    """Where no request may be forwarded a node that lags is asked again until it has caught up, which is no quota of ours."""
+    """If requests may not be forwarded, a node that lags is asked again until it has caught up, and this counts as no quota."""
     once = iter([Reply(400, '{"errors":["X-Vault-Inconsistent: forwarding is not allowed"]}')])
     proxy.rule = lambda request: next(once, None) if "x-vault-inconsistent" in request.headers else None
     store = make(whole, mount, proxy.url)
@@ -219,7 +219,7 @@ def test_index_that_is_waited_for(whole: Cluster, mount: str, proxy: FaultProxy)
 
 
 def test_compare_and_set_judged_by_an_old_copy(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
-    """A second daemon that writes at once over the version of the first is refused by standbys that lag, and makes no conflict of it."""
+    """If lagging standbys reject the second daemon's write over the first one's version, the store does not report a conflict."""
     first, second = make(whole, mount, proxy.url), make(whole, mount, proxy.url)
     written(first.write(key("a"), payload("0"), marks(), replaces=None))
     written(second.write(key("b"), payload("0"), marks(), replaces=None))
@@ -233,7 +233,7 @@ def test_compare_and_set_judged_by_an_old_copy(whole: Cluster, mount: str, proxy
 
 @pytest.mark.parametrize("instances", [("acme", "acme"), ("acme", "other")], ids=["one instance", "two instances"])
 def test_two_writers_at_once(whole: Cluster, mount: str, proxy: FaultProxy, instances: tuple[str, str]) -> None:
-    """Of two that want one place at the same moment one has it, with its own marks, and the other is told; nothing is overwritten."""
+    """Of two writers of one secret at the same moment one succeeds with its own marks, and the other gets a conflict."""
     stores = [make(whole, mount, proxy.url) for _ in instances]
 
     def write(owner: int, target: Key, replaces: Version | None) -> Written | StoreError:
@@ -254,7 +254,7 @@ def test_two_writers_at_once(whole: Cluster, mount: str, proxy: FaultProxy, inst
 
 
 def test_two_daemons_that_write_the_same(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
-    """Two daemons of one instance that write one payload at once both succeed, by one version."""
+    """Two daemons of one instance that write one payload at once both succeed, with one version."""
     stores = [make(whole, mount, proxy.url) for _ in range(2)]
     for number in range(8):
         for version, replaces in (("1", None), ("2", "1")):
@@ -264,7 +264,7 @@ def test_two_daemons_that_write_the_same(whole: Cluster, mount: str, proxy: Faul
 
 
 def test_no_quorum(whole: Cluster, mount: str) -> None:
-    """With two of three dead, what the last one answers from its old copy is not taken for what is stored; nobody else is asked."""
+    """With two of three nodes down, the old copy of the last node is not read as current, and no other address is asked."""
     lone, *_ = followers(whole)
     dead = [node for node in whole.nodes if node is not lone]
     with fault_proxy(whole.bao().url) as proxy:
@@ -305,7 +305,7 @@ def _approle(cluster: Cluster, mount: str) -> AppRoleLogin:
 
 
 def test_login_brings_the_index(whole: Cluster, mount: str) -> None:
-    """A store that has just logged in reads what was last written, also from a standby: only the active node can grant a token."""
+    """A store that has just logged in reads the last write also from a standby, since the active node grants the token."""
     login, leader = _approle(whole, mount), whole.bao()
     standby = followers(whole)[0]
     for number in range(10):
@@ -314,7 +314,7 @@ def test_login_brings_the_index(whole: Cluster, mount: str) -> None:
 
 
 def test_snapshot_that_is_restored(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
-    """After a snapshot was restored versions go back: what is stored then is read, and written over by compare-and-set."""
+    """After a snapshot restore, versions go back: the store reads what is stored then and writes over it by compare-and-set."""
     store = make(whole, mount, proxy.url, timeout=5)
     written(store.write(key("a"), payload("one"), marks(), replaces=None))
     snapshot = _snapshot(whole, "GET", "snapshot")
@@ -344,7 +344,7 @@ def _snapshot(cluster: Cluster, method: str, what: str, content: bytes | None = 
 
 
 def test_index_that_no_node_will_reach(whole: Cluster, mount: str, proxy: FaultProxy) -> None:
-    """An index of a time that was undone, and which no node will ever have seen, is dropped within a call, and the next cycle goes on."""
+    """An index that no node will reach is dropped within one call, and the next cycle works."""
     store = make(whole, mount, proxy.url)
     written(store.write(key("a"), payload("one"), marks(), replaces=None))
 

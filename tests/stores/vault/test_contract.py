@@ -1,4 +1,4 @@
-"""The contract of all stores, kept over a real OpenBao: with its detailed listing, without, and on raft with TLS."""
+"""The store contract over a real OpenBao: with its detailed listing, without it, and on raft with TLS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["bao", "raft"]
 
 
 class TestDetailed(StoreContract, EmptyContract, DeletedContract):
-    """OpenBao, where the policy allows the listing with all metadata."""
+    """OpenBao, where the policy allows the detailed listing."""
 
     @pytest.fixture
     def rig(self, bao: Bao) -> VaultRig:
@@ -30,7 +30,7 @@ class TestPlain(StoreContract, EmptyContract, DeletedContract):
 
 
 class TestRaft(StoreContract, EmptyContract, DeletedContract):
-    """A raft node behind TLS, which sends and obeys X-Vault-Index."""
+    """A raft node with TLS, which sends and obeys X-Vault-Index."""
 
     @pytest.fixture
     def rig(self, raft: Bao) -> VaultRig:

@@ -1,4 +1,4 @@
-"""What networks, proxies, standbys and elections do to a Vault store, over a real OpenBao behind a proxy of ours."""
+"""A Vault store under faults of networks, proxies, standbys and elections, over a real OpenBao behind the fault proxy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def rig(bao: Bao) -> VaultRig:
 
 @pytest.fixture
 def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    """Return the proxy before the server."""
+    """Return the proxy in front of the server."""
     with fault_proxy(bao.url) as proxy:
         yield proxy
 
@@ -65,7 +65,7 @@ def store(rig: VaultRig, proxy: FaultProxy) -> Iterator[VaultStore]:
 def test_write_without_an_answer_is_settled_by_reading(
     fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
-    """A write whose answer is lost, before or after it took effect, ends as one version with our marks."""
+    """A write whose answer is lost, before or after it took effect, makes one version with this instance's marks."""
     key = rig.key("a")
     one(store, key)
     proxy.rule = times(1, fault, "POST", "/data/")
@@ -77,10 +77,10 @@ def test_write_without_an_answer_is_settled_by_reading(
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT, LOST_LEAD, Reply(502, "<html>")])
-def test_write_that_a_dead_node_gets_again_and_again(
+def test_write_that_a_stopped_node_receives_repeatedly(
     fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
-    """Answers that are lost before anything was done are no other writer's doing, however many; the write is made in the end."""
+    """Answers that are lost before anything was done are no conflict, however many; the write succeeds in the end."""
     key = rig.key("a")
     written(store.write(key, payload("one"), marks(), replaces=None))
     proxy.rule = times(4, fault, "POST", "/data/")
@@ -89,7 +89,7 @@ def test_write_that_a_dead_node_gets_again_and_again(
 
 
 def test_write_that_never_has_an_answer(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """A write that is cut off until the time is over, while reads go on, is told by that cause and may have been done."""
+    """A write that is cut off until the timeout, while reads work, is unreachable and may have taken effect."""
     key = rig.key("a")
     proxy.rule = times(10**6, Fault.CUT, "POST", "/data/")
     problem = failed(store.write(key, payload(), marks(), replaces=None), "unreachable")
@@ -101,8 +101,8 @@ def test_write_that_never_has_an_answer(rig: VaultRig, proxy: FaultProxy, store:
     assert rig.versions(key) == ["1"]
 
 
-def test_dead_node_among_others(rig: VaultRig, proxy: FaultProxy) -> None:
-    """Through an election connections that fail between other answers are one node's, and are no end of the store."""
+def test_stopped_node_among_others(rig: VaultRig, proxy: FaultProxy) -> None:
+    """During an election, failed connections between other answers come from one node and do not fail the store."""
     store, key = VaultStore("vault", rig.settings(address=proxy.url, timeout=30), clock=LeapingClock()), rig.key("a")
     faults = iter([NO_LEADER, Fault.CUT, NO_LEADER, Fault.CUT, NO_NODE, Fault.CUT, NOT_READY, SEALED, Fault.CUT])
     proxy.rule = lambda request: next(faults, None) if request.method == "GET" and "/data/" in request.path else None
@@ -110,8 +110,8 @@ def test_dead_node_among_others(rig: VaultRig, proxy: FaultProxy) -> None:
     assert next(faults, None) is None
 
 
-def test_write_that_took_effect_and_then_a_false_alarm(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """A lost answer followed by a read from before it ends as success without a second version."""
+def test_write_that_took_effect_and_then_a_stale_read(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
+    """A lost answer followed by a stale read ends as success without a second version."""
     key, seen = rig.key("a"), []
 
     def rule(request: Request) -> Reply | Fault | None:
@@ -133,7 +133,7 @@ def test_write_that_took_effect_and_then_a_false_alarm(rig: VaultRig, proxy: Fau
 def test_marks_without_an_answer_are_sent_again(
     fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy, store: VaultStore
 ) -> None:
-    """To patch the marks twice does no harm, so a lost answer is no trouble."""
+    """A PATCH of the marks whose answer is lost is sent again, since it changes nothing twice."""
     key = rig.key("a")
     proxy.rule = times(2, fault, "PATCH", "/metadata/")
     written(store.write(key, payload(), marks(), replaces=None))
@@ -180,7 +180,7 @@ def test_passing_trouble_is_waited_for(
 def test_lasting_trouble_of_a_read(
     fault: Fault | Reply, reason: str, rig: VaultRig, proxy: FaultProxy, store: VaultStore, *, whole: bool
 ) -> None:
-    """Each lasting trouble has its reason, says whether it is the store's, quotes nothing, and ends with its cause."""
+    """Each lasting failure has its error code, says whether it concerns the whole store, and quotes nothing of the answer."""
     key = rig.key("a")
     written(store.write(key, payload(), marks(), replaces=None))
     store.begin()
@@ -204,8 +204,8 @@ def test_trouble_of_the_whole_store_is_asked_about_once(rig: VaultRig, proxy: Fa
     assert time.monotonic() - began < 5
 
 
-def test_a_hanging_server_is_a_time_out(rig: VaultRig, proxy: FaultProxy) -> None:
-    """A call ends with its timeout, and what is asked later in the cycle has its answer at once, without a request."""
+def test_a_hanging_server_is_a_timeout(rig: VaultRig, proxy: FaultProxy) -> None:
+    """A call ends with its timeout, and later calls of the cycle fail at once without a request."""
     store = VaultStore("vault", rig.settings(address=proxy.url, timeout=0.4), clock=LeapingClock())
     store.begin()
     key = rig.key("a")
@@ -223,8 +223,8 @@ def test_a_hanging_server_is_a_time_out(rig: VaultRig, proxy: FaultProxy) -> Non
     assert isinstance(one(store, key), Absent)
 
 
-def test_a_time_that_is_used_up_by_waiting_names_what_was_waited_for(rig: VaultRig, proxy: FaultProxy) -> None:
-    """A quota that lasts until too little time is left for an answer is told as the quota, and not as a slow server."""
+def test_a_timeout_after_retries_names_their_cause(rig: VaultRig, proxy: FaultProxy) -> None:
+    """A quota that lasts until the timeout is reported as the quota, and not as a slow server."""
     store = VaultStore("vault", rig.settings(address=proxy.url, timeout=1), clock=SystemClock())
     store.begin()
     quota = iter([Reply(429, '{"errors":["request path: rate limit quota exceeded"]}')])
@@ -233,7 +233,7 @@ def test_a_time_that_is_used_up_by_waiting_names_what_was_waited_for(rig: VaultR
 
 
 def test_a_write_that_times_out_may_have_been_done(rig: VaultRig, proxy: FaultProxy) -> None:
-    """A write without an answer in time says that it may have taken effect; the next cycle finds what it left."""
+    """A write without an answer in time says that it may have taken effect."""
     store = VaultStore("vault", rig.settings(address=proxy.url, timeout=0.4), clock=LeapingClock())
     key = rig.key("a")
     proxy.rule = times(1, Fault.HANG, "POST", "/data/")
@@ -243,7 +243,7 @@ def test_a_write_that_times_out_may_have_been_done(rig: VaultRig, proxy: FaultPr
 @pytest.mark.parametrize(
     "fault", [Fault.HANG, Reply(503, '{"errors":["Vault is sealed"]}'), Reply(404, '{"errors":[]}')]
 )
-def test_read_back_that_cannot_be_had(fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy) -> None:
+def test_read_back_that_fails(fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy) -> None:
     """A write that was acknowledged and could not be read back is written, and not confirmed."""
     store = VaultStore("vault", rig.settings(address=proxy.url, timeout=0.6), clock=LeapingClock())
     key = rig.key("a")
@@ -254,7 +254,7 @@ def test_read_back_that_cannot_be_had(fault: Fault | Reply, rig: VaultRig, proxy
 
 
 def test_read_back_of_a_standby_that_lags(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """An older version or nothing, read just after a write, means "not yet" and no mismatch."""
+    """An older version or nothing, read just after a write, is read again and is no mismatch."""
     key = rig.key("a")
     for version, old in ((None, Reply(404, '{"errors":[]}')), ("1", None)):
         before = old or Reply(200, json.dumps(rig.bao.admin("GET", rig.at("data", key))))
@@ -272,7 +272,7 @@ def test_read_back_of_a_standby_that_lags(rig: VaultRig, proxy: FaultProxy, stor
 
 
 def test_compare_and_set_that_fails_for_no_reason(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """A standby that judges the version by its old copy makes no conflict."""
+    """A standby that judges the version by its old copy causes no conflict."""
     key = rig.key("a")
     written(store.write(key, payload("one"), marks(), replaces=None))
     proxy.rule = times(1, CAS, "POST", "/data/")
@@ -280,15 +280,15 @@ def test_compare_and_set_that_fails_for_no_reason(rig: VaultRig, proxy: FaultPro
     assert rig.versions(key) == ["1", "2"]
 
 
-def test_compare_and_set_that_fails_for_ever(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """What fails twice is a conflict, and nothing was written."""
+def test_compare_and_set_that_fails_twice(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
+    """A compare-and-set that fails twice is a conflict, and nothing was written."""
     proxy.rule = times(10**6, CAS, "POST", "/data/")
     failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "conflict")
     assert len([a for a in proxy.requests if a.method == "POST" and "/data/" in a.path]) == 2
 
 
 def test_same_payload_of_a_daemon_between_its_two_writes(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """Our payload without marks, written by another, is waited for: marked by our instance it is success."""
+    """The wanted payload without marks, written by another daemon, is waited for: with this instance's marks it is success."""
     key = rig.key("a")
     rig.plant(key, payload().reveal())  # type: ignore[arg-type]
     hits = [0]
@@ -304,7 +304,7 @@ def test_same_payload_of_a_daemon_between_its_two_writes(rig: VaultRig, proxy: F
 
 
 def test_same_payload_that_nobody_marks(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """Our payload without marks, which we know we have not written, is left alone."""
+    """The wanted payload without marks, which this store has not written, is left alone."""
     key = rig.key("a")
     rig.plant(key, payload().reveal())  # type: ignore[arg-type]
     failed(store.write(key, payload(), marks(), replaces=None), "conflict")
@@ -312,7 +312,7 @@ def test_same_payload_that_nobody_marks(rig: VaultRig, proxy: FaultProxy, store:
 
 
 def test_marks_lost_to_a_kill_leave_what_can_be_repaired(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """Data without marks is an unmarked first version of exactly our payload, which ``mark`` makes ours."""
+    """Data without marks is an unmarked first version with the wanted payload, which ``mark`` completes."""
     key = rig.key("a")
     proxy.rule = times(10**6, Reply(500, '{"errors":["internal error"]}'), "PATCH", "/metadata/")
     assert failed(store.write(key, payload(), marks(), replaces=None)).maybe_written
@@ -324,20 +324,20 @@ def test_marks_lost_to_a_kill_leave_what_can_be_repaired(rig: VaultRig, proxy: F
 
 
 def test_an_answer_that_names_no_version_is_not_believed(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """A 204 to a write is not KV version 2's answer."""
+    """A 204 to a write is not an answer of KV version 2."""
     proxy.rule = times(10**6, Reply(204), "POST", "/data/")
     problem = failed(store.write(rig.key("a"), payload(), marks(), replaces=None))
     assert problem.maybe_written
 
 
 def test_a_body_that_is_too_large(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """A 413 is this secret's trouble alone."""
+    """A 413 is an error of this secret alone."""
     proxy.rule = times(1, Reply(413, '{"errors":["http: request body too large"]}'), "POST", "/data/")
     assert not failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "unexpected").whole
 
 
 def test_one_unreadable_answer_is_one_keys_trouble(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """A hostile secret does not take its neighbours with it."""
+    """An unreadable secret does not affect the others."""
     keys = [rig.key(name) for name in ("a", "bomb", "c")]
     for key in keys:
         rig.plant(key, {"x": "y"})
@@ -348,7 +348,7 @@ def test_one_unreadable_answer_is_one_keys_trouble(rig: VaultRig, proxy: FaultPr
 
 
 def test_forward_header_that_is_refused(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """A server that refuses to forward is asked without that header from then on, and the operator is told."""
+    """If the server rejects the forwarding header it is not sent any more, and the operator is warned."""
     key = rig.key("a")
 
     def rule(request: Request) -> Reply | None:
@@ -370,7 +370,7 @@ def test_forward_header_that_is_refused(rig: VaultRig, proxy: FaultProxy, store:
 
 
 def test_index_that_is_refused_is_dropped(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """After a restore from a snapshot an index of before is of no use, and must not stop the store for ever."""
+    """After a snapshot restore an older index is rejected, and does not stop the store."""
     key = rig.key("a")
     proxy.rule = lambda request: (
         Reply(400, '{"errors":["failed to decode \\"X-Vault-Index\\""]}')
@@ -386,7 +386,7 @@ def test_index_that_is_refused_is_dropped(rig: VaultRig, proxy: FaultProxy, stor
 
 
 def test_sealed_server(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A server that is sealed while we run is a trouble of the whole store, told as such."""
+    """A server that is sealed during a cycle is an error of the whole store, with the code sealed."""
     with dev_node(tmp_path_factory.mktemp("sealed")) as node:
         rig = VaultRig(node)
         store, key = rig.make_store(), rig.key("a")
@@ -399,7 +399,7 @@ def test_sealed_server(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def test_wrong_mount(bao: Bao, rig: VaultRig) -> None:
-    """A mount that is not there is named as the cause, for root and for a token that cannot see it."""
+    """A mount that does not exist is named as the cause, for root and for a token that cannot see it."""
     for token in (bao.root, rig.token):
         other = VaultRig(bao)
         other.mount, other.token = "nomount", token
@@ -413,7 +413,7 @@ def test_wrong_mount(bao: Bao, rig: VaultRig) -> None:
 
 
 def test_mount_of_another_kind(bao: Bao) -> None:
-    """An engine that is no KV is refused."""
+    """An engine that is not KV is refused."""
     rig = VaultRig(bao)
     rig.mount, rig.token = "cubbyhole", bao.root
     store = rig.make_store()
@@ -422,7 +422,7 @@ def test_mount_of_another_kind(bao: Bao) -> None:
 
 @pytest.mark.parametrize("hidden", [False, True])
 def test_kv_version_1_is_never_written(bao: Bao, proxy: FaultProxy, *, hidden: bool) -> None:
-    """A version 1 mount, which would take our writes and misplace them, is refused for all, and nothing is written."""
+    """A KV version 1 mount, which would store the payload in the wrong form, is refused before anything is written."""
     mount, rig = bao.mount(1), VaultRig(bao)
     rig.mount, rig.token = mount, bao.root
     if hidden:
@@ -442,7 +442,7 @@ def test_kv_version_1_is_never_written(bao: Bao, proxy: FaultProxy, *, hidden: b
 
 
 def test_mount_that_turned_into_version_1(bao: Bao, rig: VaultRig) -> None:
-    """A mount that was replaced while we ran is noticed in the next cycle, before anything is written."""
+    """A mount that was replaced by one of version 1 is noticed in the next cycle, before anything is written."""
     store, key = rig.make_store(), rig.key("a")
     written(store.write(key, payload(), marks(), replaces=None))
     bao.admin("DELETE", f"sys/mounts/{rig.mount}")
@@ -452,15 +452,15 @@ def test_mount_that_turned_into_version_1(bao: Bao, rig: VaultRig) -> None:
     failed(store.write(key, payload(), marks(), replaces="1"), "kv-v1")
 
 
-def test_tell_rules_apart() -> None:
-    """The proxy's rule does its deed as often as it is told, and to nothing else."""
+def test_rule_applies_to_matching_requests_alone() -> None:
+    """The proxy's rule applies its fault to as many matching requests as it should, and to no other."""
     rule: Rule = times(1, Fault.CUT, "GET", "/a")
     request = Request("GET", "/a", {}, b"")
     assert [rule(Request("GET", "/b", {}, b"")), rule(request), rule(request)] == [None, Fault.CUT, None]
 
 
 def test_same_payload_marked_for_another_page(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """The payload that we want, stored by our instance for another Page, is that Page's."""
+    """The wanted payload, which this instance marked for another Page, stays that Page's."""
     key = rig.key("a")
     written(rig.make_store().write(key, payload(), marks(page_id="202"), replaces=None))
     failed(store.write(key, payload(), marks(), replaces=None), "conflict")
@@ -468,7 +468,7 @@ def test_same_payload_marked_for_another_page(rig: VaultRig, proxy: FaultProxy, 
 
 
 def test_index_that_was_overtaken(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """An answer with an older index, which came late, does not take the newer one back."""
+    """An older index that arrives late does not replace the newer one."""
     for value in (5, 4, 6):
         index = base64.b64encode(json.dumps({"cluster": "c", "value": str(value)}).encode()).decode()
         proxy.rule = times(1, Reply(404, '{"errors":[]}', {"X-Vault-Index": index}), "GET", "/data/")
@@ -484,7 +484,7 @@ def test_index_that_was_overtaken(rig: VaultRig, proxy: FaultProxy, store: Vault
 
 
 def test_audit_device_that_is_full(tmp_path: Path) -> None:
-    """A server that may not answer since it cannot log is one trouble per call, asked no second time; nothing is doubled after it."""
+    """If the server cannot write its audit log, each call fails once without a retry, and nothing is written twice afterwards."""
     log, config, address = tmp_path / "audit.log", tmp_path / "audit.hcl", f"127.0.0.1:{free_port()}"
     config.write_text(f'audit "file" "to-file" {{\n  options {{\n    file_path = "{log}"\n  }}\n}}\n')
     arguments = ["-dev", "-dev-root-token-id=root", f"-dev-listen-address={address}", "-dev-no-store-token"]
@@ -512,8 +512,8 @@ def test_audit_device_that_is_full(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["deleted", "destroyed", "removed"])
-def test_what_a_human_took_away_is_written_anew(gone: str, rig: VaultRig, store: VaultStore) -> None:
-    """Over a version that was deleted or destroyed the next one is written, and after the whole secret was removed the first."""
+def test_what_a_person_removed_is_written_again(gone: str, rig: VaultRig, store: VaultStore) -> None:
+    """After a deleted or destroyed version the next one is written, and after a removed secret the first."""
     key = rig.key("a")
     written(store.write(key, payload("one"), marks(), replaces=None))
     written(store.write(key, payload("two"), marks(), replaces="1"))
@@ -541,7 +541,7 @@ def test_what_a_human_took_away_is_written_anew(gone: str, rig: VaultRig, store:
 def test_shutdown_amid_a_write_is_finished(
     method: str, part: str, fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy
 ) -> None:
-    """A write whose data has reached Vault when shutdown is asked for gets its marks and its read-back, waits included."""
+    """A write whose data has reached Vault at the shutdown request still gets its marks and its read-back, with their retries."""
     store, clock, key = shut_down_at(rig, proxy, "POST", "/data/")
     proxy.rule = times(2, fault, method, part)
     written(store.write(key, payload(), marks(), replaces=None))
@@ -557,7 +557,7 @@ def test_shutdown_amid_a_write_is_finished(
 def test_shutdown_waits_for_no_write_for_long(
     method: str, part: str, confirmed: bool | None, rig: VaultRig, proxy: FaultProxy
 ) -> None:
-    """Where Vault hangs after shutdown was asked for, a write ends when its grace is over, and says that it may be done."""
+    """If Vault hangs after the shutdown request, a write ends with its grace and says that it may have taken effect."""
     clock, key, answers = LeapingClock(), rig.key("a"), iter([NOT_YET])
     store = VaultStore("vault", rig.settings(address=proxy.url), clock=clock)
 
@@ -589,7 +589,7 @@ def test_shutdown_waits_for_no_write_for_long(
 
 @pytest.mark.parametrize("hangs", [False, True])
 def test_shutdown_before_a_write_begins_none(rig: VaultRig, proxy: FaultProxy, *, hangs: bool) -> None:
-    """Shutdown that is asked for before the data is on its way ends the call at once, with nothing written."""
+    """A shutdown request before the data is sent ends the call at once, and nothing is written."""
     store, clock, key = shut_down_at(rig, proxy, "POST", "/capabilities-self")
     if hangs:
         proxy.rule = lambda request: Fault.HANG if clock.stop.set() or "capabilities" in request.path else None
@@ -604,7 +604,7 @@ def test_shutdown_before_a_write_begins_none(rig: VaultRig, proxy: FaultProxy, *
 
 @pytest.mark.parametrize("fault", [NOT_YET, Fault.CUT])
 def test_shutdown_amid_a_renewal_is_finished(fault: Fault | Reply, rig: VaultRig, proxy: FaultProxy) -> None:
-    """A credential that has reached Vault when shutdown is asked for is read back, waits included."""
+    """A renewal that has reached Vault at the shutdown request is still read back, with its retries."""
     store, clock, key = shut_down_at(rig, proxy, "POST", "/data/")
     rig.plant(key, {"token": "old"})
 
@@ -616,7 +616,7 @@ def test_shutdown_amid_a_renewal_is_finished(fault: Fault | Reply, rig: VaultRig
 
 
 def shut_down_at(rig: VaultRig, proxy: FaultProxy, method: str, part: str) -> tuple[VaultStore, LeapingClock, Key]:
-    """Return a store whose clock is asked to stop when Vault has done this request, the clock, and a place."""
+    """Return a store whose clock gets a shutdown request once Vault has answered this request, the clock, and a key."""
     clock = LeapingClock()
     store = VaultStore("vault", rig.settings(address=proxy.url), clock=clock)
     store.begin()

@@ -1,4 +1,4 @@
-"""How a Vault store comes by its token: one login per token's life, none wasted, none left behind."""
+"""How a Vault store gets its token: one login per lease, no login wasted, no token left behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["bao", "raft"]
 SPENT = Reply(400, '{"errors":["invalid role or secret ID"]}')
 
 
-class Current:
+class ChangingCredential:
     """A credential whose value can be changed, as a file's can; it counts how often it is read."""
 
     def __init__(self, value: str) -> None:
@@ -57,7 +57,7 @@ def rig(bao: Bao) -> VaultRig:
 
 @pytest.fixture
 def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    """Return the proxy before the server."""
+    """Return the proxy in front of the server."""
     with fault_proxy(bao.url) as proxy:
         yield proxy
 
@@ -69,13 +69,13 @@ def clock() -> LeapingClock:
 
 
 class Role:
-    """An AppRole of the least policy, and a store that logs in with it through the proxy."""
+    """An AppRole with the least policy, and a store that logs in with it through the proxy."""
 
     def __init__(self, rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, **settings: Any) -> None:
         secret = settings.pop("secret", None)
         self.bao, self.proxy = rig.bao, proxy
         self.mount, role, secret_id = rig.bao.approle(rig.bao.policy(rules(rig.mount)), secret=secret, **settings)
-        self.secret_id = Current(secret_id)
+        self.secret_id = ChangingCredential(secret_id)
         login = AppRoleLogin(lambda: Secret(role), self.secret_id, mount=self.mount)
         self.store = VaultStore("vault", rig.settings(address=proxy.url, login=login), clock=clock, workers=1)
 
@@ -92,16 +92,16 @@ class Role:
         return self.count("/login")
 
     def count(self, part: str) -> int:
-        """Count the requests whose path ends so."""
+        """Return the number of requests whose path ends with ``part``."""
         return len([request for request in self.proxy.requests if request.path.endswith(part)])
 
     def revoke(self) -> None:
-        """Revoke the token in use, as its end would."""
+        """Revoke the token in use."""
         self.bao.admin("POST", "auth/token/revoke", {"token": self.tokens()[-1]})
 
 
 def test_one_login_for_many_cycles(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """Cycle after cycle uses one token; closing revokes it."""
+    """Many cycles use one token, and closing revokes it."""
     role = Role(rig, proxy, clock)
     for _ in range(5):
         role.store.begin()
@@ -114,7 +114,7 @@ def test_one_login_for_many_cycles(rig: VaultRig, proxy: FaultProxy, clock: Leap
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Reply(307, "", {"Location": "http://127.0.0.1:9/"})])
 def test_closing_ends_soon(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, fault: Fault | Reply) -> None:
-    """A server that does not take a token back holds up no exit, whether shutdown was asked for or not."""
+    """A server that does not answer the revocation does not delay the exit, with or without a shutdown request."""
     for stopping in (True, False):
         role = Role(rig, proxy, clock)
         one(role.store, rig.key("a"))
@@ -128,7 +128,7 @@ def test_closing_ends_soon(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock
 
 
 def test_one_login_for_many_threads(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """Threads that need a token at once wait for one login, and for one again when it dies."""
+    """Threads that need a token at once wait for one login, and again for one when the token is revoked."""
     role = Role(rig, proxy, clock)
     keys = [rig.key(f"page{number}") for number in range(8)]
     together(*(lambda key=key: one(role.store, key) for key in keys))
@@ -140,8 +140,8 @@ def test_one_login_for_many_threads(rig: VaultRig, proxy: FaultProxy, clock: Lea
 
 
 @pytest.mark.parametrize("write", [False, True])
-def test_dead_token(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, *, write: bool) -> None:
-    """A token that was revoked or has ended costs one login and one more try, also amid a write."""
+def test_revoked_token(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, *, write: bool) -> None:
+    """A token that was revoked or has expired costs one login and one more try, also during a write."""
     role = Role(rig, proxy, clock)
     one(role.store, rig.key("a"))
     role.revoke()
@@ -153,7 +153,7 @@ def test_dead_token(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, *, wr
 
 
 def test_token_of_few_uses(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A token that is used up is replaced as often as it takes."""
+    """A token without uses left is replaced as often as needed."""
     role = Role(rig, proxy, clock, token_num_uses=4)
     for number in range(6):
         assert isinstance(one(role.store, rig.key(f"page{number}")), Absent)
@@ -161,7 +161,7 @@ def test_token_of_few_uses(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock
 
 
 def test_renewed_at_two_thirds(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A token is renewed once two thirds of its life are over, and not before; the login is not repeated."""
+    """A token is renewed after two thirds of its lease, and not before; the login is not repeated."""
     role = Role(rig, proxy, clock, token_ttl="300s")
     one(role.store, rig.key("a"))
     clock.leap(195)
@@ -173,8 +173,8 @@ def test_renewed_at_two_thirds(rig: VaultRig, proxy: FaultProxy, clock: LeapingC
     assert (role.count("renew-self"), role.logins, len(role.tokens())) == (1, 1, 1)
 
 
-def test_a_life_that_is_over_is_not_renewed(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """After a pause longer than the token's life a login is made at once."""
+def test_an_expired_token_is_not_renewed(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """After a pause longer than the lease the store logs in at once."""
     role = Role(rig, proxy, clock, token_ttl="300s")
     one(role.store, rig.key("a"))
     clock.leap(400)
@@ -183,7 +183,7 @@ def test_a_life_that_is_over_is_not_renewed(rig: VaultRig, proxy: FaultProxy, cl
 
 
 def test_batch_tokens_are_not_renewed(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """What says that it cannot be renewed is believed; closing it is no trouble."""
+    """A token that is not renewable is not renewed, and closing the store raises nothing."""
     role = Role(rig, proxy, clock, token_type="batch", token_ttl="300s")
     one(role.store, rig.key("a"))
     clock.leap(201)
@@ -203,7 +203,7 @@ def test_batch_tokens_are_not_renewed(rig: VaultRig, proxy: FaultProxy, clock: L
 def test_renewal_that_is_refused_or_capped(
     rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, answer: Reply
 ) -> None:
-    """At the end of a token's greatest life a login is made, while the old token still works."""
+    """At the maximum TTL the store logs in again while the old token is still valid."""
     role = Role(rig, proxy, clock, token_ttl="300s")
     one(role.store, rig.key("a"))
     proxy.rule = times(1, answer, "POST", "renew-self")
@@ -212,8 +212,8 @@ def test_renewal_that_is_refused_or_capped(
     assert role.logins == 2
 
 
-def test_renewal_in_trouble_uses_no_credential_up(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A renewal that meets trouble is tried again and again until the token's end, and only then is a login made."""
+def test_renewal_that_fails_uses_up_no_credential(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """A renewal that fails is tried again until the token expires, and only then the store logs in."""
     role = Role(rig, proxy, clock, token_ttl="300s")
     one(role.store, rig.key("a"))
     proxy.rule = times(10**6, Reply(500, '{"errors":["internal error"]}'), "POST", "renew-self")
@@ -236,8 +236,8 @@ def test_renewal_in_trouble_uses_no_credential_up(rig: VaultRig, proxy: FaultPro
     assert role.logins == 2
 
 
-def test_a_living_token_is_used_to_its_end(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """Where neither renewal nor login can be had the token serves on, and a secret id is not burnt again and again."""
+def test_a_valid_token_is_used_until_it_expires(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """If neither renewal nor login works the token is still used, and the secret id is not sent again and again."""
     role = Role(rig, proxy, clock, token_ttl="300s", secret={"num_uses": 1})
     one(role.store, rig.key("a"))
     proxy.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
@@ -249,7 +249,7 @@ def test_a_living_token_is_used_to_its_end(rig: VaultRig, proxy: FaultProxy, clo
 
 
 def test_used_up_secret_id(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A secret id that Vault refuses is not tried again, cycle after cycle, until the file has another."""
+    """A secret id that Vault refuses is not sent again in any cycle until the file has another."""
     role = Role(rig, proxy, clock, secret={"num_uses": 1})
     one(role.store, rig.key("a"))
     role.revoke()
@@ -265,7 +265,7 @@ def test_used_up_secret_id(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock
 
 
 def test_a_login_that_fails_is_tried_once_a_cycle(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A thousand Pages do not knock a thousand times at a method that refuses."""
+    """A login that is refused is tried once per cycle, also for many Pages."""
     role = Role(rig, proxy, clock)
     proxy.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "/login")
     for cycle in (1, 2):
@@ -291,10 +291,10 @@ def test_a_login_that_fails_is_tried_once_a_cycle(rig: VaultRig, proxy: FaultPro
         (SPENT, "login-refused"),
     ],
 )
-def test_login_that_cannot_be_had(
+def test_login_that_fails(
     rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, fault: Fault | Reply, reason: str
 ) -> None:
-    """A login in trouble is the whole store's trouble, with its own reason and nothing quoted; a redirect gets no secret."""
+    """A failed login is an error of the whole store, with its own code and nothing quoted; a redirect gets no secret."""
     role = Role(rig, proxy, clock)
     proxy.rule = times(10**6, fault, "POST", "/login")
     role.store.begin()
@@ -313,7 +313,7 @@ def test_lost_answer_to_a_login_burns_no_second_use(rig: VaultRig, proxy: FaultP
 
 
 def test_quota_that_passes(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A login that a quota holds up is waited for."""
+    """A login that a quota rejects is tried again."""
     role = Role(rig, proxy, clock)
     proxy.rule = times(3, Reply(429, '{"errors":["request path: rate limit quota exceeded"]}'), "POST", "/login")
     assert isinstance(one(role.store, rig.key("a")), Absent)
@@ -321,7 +321,7 @@ def test_quota_that_passes(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock
 
 
 def test_real_rate_quota(rig: VaultRig) -> None:
-    """Vault's own rate quota on the mount slows a reading down and fails nothing."""
+    """Vault's own rate limit quota on the mount delays a read, and no key fails."""
     rig = VaultRig(rig.bao, detailed=False)
     rig.bao.admin("POST", f"sys/quotas/rate-limit/{rig.mount}", {"path": f"{rig.mount}/", "rate": 50})
     store = VaultStore("vault", rig.settings(timeout=30), clock=SystemClock())
@@ -331,7 +331,7 @@ def test_real_rate_quota(rig: VaultRig) -> None:
 
 
 def test_missing_credential(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A credential that cannot be read names its reference, and is read again in the next cycle."""
+    """A credential that cannot be read is an error with its reference, and is read again in the next cycle."""
     role = Role(rig, proxy, clock)
     good, role.secret_id.value = role.secret_id.value, ""
     problem = failed(one(role.store, rig.key("a")), "credentials")
@@ -342,24 +342,24 @@ def test_missing_credential(rig: VaultRig, proxy: FaultProxy, clock: LeapingCloc
     assert isinstance(one(role.store, rig.key("a")), Absent)
 
 
-def token_store(rig: VaultRig, proxy: FaultProxy, token: Current) -> VaultStore:
-    """Make a store with a token that is somebody else's."""
+def token_store(rig: VaultRig, proxy: FaultProxy, token: ChangingCredential) -> VaultStore:
+    """Return a store with a token that somebody else manages."""
     return VaultStore("vault", rig.settings(address=proxy.url, login=TokenLogin(token)), clock=LeapingClock())
 
 
 def test_foreign_token_is_never_touched(rig: VaultRig, proxy: FaultProxy) -> None:
-    """The method ``token`` makes no login, renews nothing and revokes nothing."""
-    store = token_store(rig, proxy, Current(rig.token))
+    """The method ``token`` logs in nowhere, renews nothing and revokes nothing."""
+    store = token_store(rig, proxy, ChangingCredential(rig.token))
     one(store, rig.key("a"))
     store.close()
     assert not [request for request in proxy.requests if "/auth/" in request.path]
     assert rig.bao.call("GET", "auth/token/lookup-self", token=rig.token)[0] == 200
 
 
-def test_foreign_token_is_read_anew_each_cycle(rig: VaultRig, proxy: FaultProxy) -> None:
-    """A token that was rotated on disk is used from the next cycle on; one that died meanwhile is read again at once."""
+def test_foreign_token_is_read_again_each_cycle(rig: VaultRig, proxy: FaultProxy) -> None:
+    """A token that was rotated on disk is used from the next cycle on; if it was revoked before, it is read again at once."""
     policy = rig.bao.policy(rules(rig.mount))
-    held = Current(rig.bao.token(policy))
+    held = ChangingCredential(rig.bao.token(policy))
     store = token_store(rig, proxy, held)
     one(store, rig.key("a"))
     old, held.value = held.value, rig.bao.token(policy)
@@ -373,8 +373,8 @@ def test_foreign_token_is_read_anew_each_cycle(rig: VaultRig, proxy: FaultProxy)
 
 @pytest.mark.parametrize("token", ["hvs.nonsense", "", "with\nline", "ünïcode"])
 def test_useless_token(rig: VaultRig, proxy: FaultProxy, token: str) -> None:
-    """A token that Vault does not know, or that is none, is told as such, and not retried a thousand times."""
-    store = token_store(rig, proxy, Current(token))
+    """A token that is malformed or that Vault does not know has its own error, and is not retried for every key."""
+    store = token_store(rig, proxy, ChangingCredential(token))
     answers = store.read([rig.key(f"page{number}") for number in range(20)])
     problems = [failed(answer) for answer in answers.values()]
     assert {problem.error_code for problem in problems} <= {"login-refused", "credentials"}
@@ -408,7 +408,7 @@ def test_environment_of_vaults_own_tools_is_ignored(
 
 
 def test_namespaces(bao: Bao) -> None:
-    """A store works inside a namespace, with a login there; a namespace that is missing is named as the cause."""
+    """A store works inside a namespace and logs in there; a namespace that does not exist is named as the cause."""
     bao.call("POST", "sys/namespaces/team-a", {})
     inside = Bao(bao.url, bao.root, namespace="team-a")
     rig = VaultRig(inside)
@@ -423,7 +423,7 @@ def test_namespaces(bao: Bao) -> None:
 
 
 def test_login_in_another_namespace(bao: Bao, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A login's own namespace goes with the login alone."""
+    """The login's own namespace applies to the login alone."""
     rig = VaultRig(bao)
     mount, role, secret_id = bao.approle(bao.policy(rules(rig.mount)))
     for own, expected in ((None, "team-x"), ("", None), ("team-y", "team-y")):
@@ -435,7 +435,7 @@ def test_login_in_another_namespace(bao: Bao, proxy: FaultProxy, clock: LeapingC
 
 
 class Reviewer(BaseHTTPRequestHandler):
-    """A Kubernetes API that reviews tokens: it vouches for the one service account of these tests."""
+    """A Kubernetes API that reviews tokens and accepts one service account."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Stay silent."""
@@ -456,7 +456,7 @@ class Reviewer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def kubernetes(bao: Bao, rig: VaultRig) -> Iterator[str]:
-    """Enable the method at a mount of its own, against the reviewer; gives the mount."""
+    """Enable the method at its own mount with the reviewer, and return the mount."""
     mount = f"kubernetes-{rig.mount}"
     server = ThreadingHTTPServer(("127.0.0.1", 0), Reviewer)
     config = {
@@ -482,7 +482,7 @@ def kubernetes(bao: Bao, rig: VaultRig) -> Iterator[str]:
 
 
 def jwt() -> str:
-    """Make a service account's token, signed by nobody since the reviewer vouches for it."""
+    """Return a service account token without a valid signature, since the reviewer accepts it."""
     now = int(time.time())
     account = {"namespace": "meta", "serviceaccount": {"name": "sync", "uid": "uid-1"}}
     claims = {
@@ -499,8 +499,8 @@ def jwt() -> str:
 
 
 def test_kubernetes(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, kubernetes: str) -> None:
-    """A service account's JWT gives a token; a role that is not there is refused, and tried again in the next cycle."""
-    held = Current(jwt())
+    """A service account's JWT gets a token; a role that does not exist is refused, and tried again in the next cycle."""
+    held = ChangingCredential(jwt())
     good: Login = KubernetesLogin("sync", held, mount=kubernetes)
     store = VaultStore("vault", rig.settings(address=proxy.url, login=good), clock=clock)
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
@@ -514,8 +514,8 @@ def test_kubernetes(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, kuber
     assert len([request for request in proxy.requests if request.path.endswith("/login")]) == 3
 
 
-def test_wrong_authority_and_one_put_right(raft: Bao, tmp_path: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A CA that does not vouch is a TLS trouble, without an offer to look away; a file put right counts from the next cycle."""
+def test_wrong_ca_file_and_its_correction(raft: Bao, tmp_path: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A CA file that does not match is a TLS error without advice to skip verification; a corrected file works from the next cycle on."""
     ca = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(ca)
     rig = VaultRig(raft)
@@ -533,15 +533,15 @@ def test_wrong_authority_and_one_put_right(raft: Bao, tmp_path: Any, tmp_path_fa
 
 
 def test_plain_http_to_a_tls_port(raft: Bao) -> None:
-    """An address with the wrong scheme is told as such."""
+    """An address with the wrong scheme is an error that names the scheme."""
     rig = VaultRig(raft)
     store = rig.make_store(address=raft.url.replace("https", "http"), ca_file=None)
     assert "https" in failed(one(store, rig.key("a")), "tls").message
 
 
 def test_proxy_that_cannot_be_read(rig: VaultRig) -> None:
-    """Without the proxy's URL nothing is sent at all, least of all past the proxy."""
-    held = Current("")
+    """Without the proxy's URL no request is sent, also not directly."""
+    held = ChangingCredential("")
     store = rig.make_store(proxy=held)
     failed(one(store, rig.key("a")), "credentials")
     assert store.requests == 0
@@ -552,15 +552,15 @@ def test_proxy_that_cannot_be_read(rig: VaultRig) -> None:
 
 
 def test_rule_sees_all(proxy: FaultProxy, rig: VaultRig) -> None:
-    """The proxy shows the login's request as the server would see it."""
+    """The proxy sees the login's request as the server would."""
     seen: list[Request] = []
     proxy.rule = seen.append
-    one(token_store(rig, proxy, Current(rig.token)), rig.key("a"))
+    one(token_store(rig, proxy, ChangingCredential(rig.token)), rig.key("a"))
     assert seen[0].headers["x-vault-token"] == rig.token
 
 
 def test_a_refused_renewal_is_asked_for_once_a_cycle(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """Where a living token can be neither renewed nor replaced, a thousand requests do not ask for it a thousand times."""
+    """If a valid token can be neither renewed nor replaced, the renewal is tried once per cycle."""
     role = Role(rig, proxy, clock, token_ttl="300s", secret={"num_uses": 1})
     one(role.store, rig.key("a"))
     proxy.rule = times(10**6, Reply(403, '{"errors":["permission denied"]}'), "POST", "renew-self")
@@ -573,7 +573,7 @@ def test_a_refused_renewal_is_asked_for_once_a_cycle(rig: VaultRig, proxy: Fault
 
 
 def test_leases_of_a_token_of_short_life(rig: VaultRig, proxy: FaultProxy) -> None:
-    """Cycle after cycle over several lives of a token leaves at most two leases at any time, and its end leaves what ends by itself."""
+    """Over several short leases there are at most two tokens at any time, and what closing leaves expires by itself."""
     role = Role(rig, proxy, LeapingClock(), token_ttl="2s", token_max_ttl="3s")
     store = VaultStore("vault", replace(role.store._settings, timeout=10), clock=SystemClock(), workers=1)
     end, cycles, most = time.monotonic() + 5, 0, 0
@@ -599,7 +599,7 @@ def leases(bao: Bao, mount: str) -> list[str]:
 
 @pytest.mark.parametrize("wrong", ["host", "end"])
 def test_certificate_that_does_not_fit(bao: Bao, rig: VaultRig, tmp_path: Path, wrong: str) -> None:
-    """A certificate for another host, or past its end, is a TLS trouble; nothing is sent to who shows it."""
+    """A certificate of another host or an expired one is a TLS error, and the server receives no request."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     if wrong == "host":
@@ -630,8 +630,8 @@ def test_certificate_that_does_not_fit(bao: Bao, rig: VaultRig, tmp_path: Path, 
     assert not any(heard)
 
 
-def test_a_login_under_way_at_shutdown_is_given_back(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A login that Vault has granted when shutdown is asked for is heard of, so that closing revokes its token."""
+def test_a_login_during_shutdown_is_revoked(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """A login that Vault grants during the shutdown request is read, so that closing revokes its token."""
     role = Role(rig, proxy, clock)
 
     def done(request: Request) -> None:

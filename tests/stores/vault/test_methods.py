@@ -1,4 +1,4 @@
-"""Logins by a JWT, against OpenBao's own method, and by AWS credentials, whose signature an STS judges as Vault would ask it."""
+"""Logins by a JWT, with OpenBao's own method, and by AWS credentials, whose signature an emulated STS verifies as Vault would."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def rig(bao: Bao) -> VaultRig:
 
 @pytest.fixture
 def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    """Return the proxy before the server."""
+    """Return the proxy in front of the server."""
     with fault_proxy(bao.url) as proxy:
         yield proxy
 
 
 @dataclass
 class Issuer:
-    """Signs JWTs that a role of a jwt method at ``mount`` accepts, if they are for the subject ``sync``."""
+    """Signs JWTs that a role of a jwt method at ``mount`` accepts for the subject ``sync``."""
 
     mount: str
     file: Path
     key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
 
     def jwt(self, key: rsa.RSAPrivateKey | None = None, **claims: Any) -> str:
-        """Sign a JWT, by a stranger's key or ours."""
+        """Sign a JWT with the issuer's key or another one."""
         now = int(time.time())
         said = {"iss": "ci", "sub": "sync", "aud": "vault", "iat": now, "nbf": now, "exp": now + 600, **claims}
         parts = ({"alg": "RS256", "typ": "JWT"}, said)
@@ -88,7 +88,7 @@ def _url64(content: bytes) -> str:
 
 @pytest.fixture
 def issuer(bao: Bao, rig: VaultRig, tmp_path: Path) -> Issuer:
-    """Enable the jwt method at a mount of its own, for one issuer, audience and subject."""
+    """Enable the jwt method at its own mount, for one issuer, audience and subject."""
     issuer = Issuer(f"jwt-{rig.mount}", tmp_path / "jwt")
     pem = issuer.key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -110,7 +110,7 @@ def issuer(bao: Bao, rig: VaultRig, tmp_path: Path) -> Issuer:
 def make(
     rig: VaultRig, proxy: FaultProxy, login: JwtLogin | AwsIamLogin, clock: LeapingClock | None = None
 ) -> VaultStore:
-    """Make a store that logs in so, through the proxy."""
+    """Return a store with this login that goes through the proxy."""
     return VaultStore("vault", rig.settings(address=proxy.url, login=login), clock=clock or LeapingClock(), workers=1)
 
 
@@ -120,7 +120,7 @@ def login_count(proxy: FaultProxy) -> int:
 
 
 def test_jwt(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
-    """A JWT of the role's issuer, audience and subject gives a token, which closing revokes."""
+    """A JWT with the role's issuer, audience and subject gets a token, which closing revokes."""
     store = make(rig, proxy, issuer.login())
     for _ in range(3):
         store.begin()
@@ -132,8 +132,8 @@ def test_jwt(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
     assert rig.bao.call("GET", "auth/token/lookup-self", token=used.pop())[0] == 403
 
 
-def test_jwt_is_read_anew_for_each_login(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
-    """A token that was rotated in its file is the one shown at the next login, within the same cycle."""
+def test_jwt_is_read_again_for_each_login(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
+    """A JWT that was rotated in its file is used for the next login, within the same cycle."""
     store = make(rig, proxy, issuer.login())
     one(store, rig.key("a"))
     rig.bao.admin("POST", "auth/token/revoke", {"token": proxy.requests[-1].headers["x-vault-token"]})
@@ -159,7 +159,7 @@ def test_jwt_is_read_anew_for_each_login(rig: VaultRig, proxy: FaultProxy, issue
 def test_jwt_that_is_refused(
     rig: VaultRig, proxy: FaultProxy, issuer: Issuer, role: str, claims: dict[str, Any]
 ) -> None:
-    """A JWT that the role does not take is told without a word of it, asked once a cycle, and mended by another in the file."""
+    """A JWT that the role rejects is an error that quotes nothing of it, once per cycle, until the file has another."""
     issuer.put(issuer.jwt(**claims))
     store = make(rig, proxy, issuer.login(role))
     for _ in range(2):
@@ -177,7 +177,7 @@ def test_jwt_that_is_refused(
 
 
 def test_jwt_of_a_stranger(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
-    """A JWT that another key has signed, and what is none at all, are refused."""
+    """A JWT with another key's signature and a malformed one are refused."""
     store = make(rig, proxy, issuer.login())
     for text in (issuer.jwt(rsa.generate_private_key(65537, 2048)), "no jwt"):
         issuer.put(text)
@@ -186,7 +186,7 @@ def test_jwt_of_a_stranger(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> 
 
 
 def test_jwt_file_that_is_missing(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
-    """A file that is not there, or empty between two contents, is named; nothing is sent."""
+    """A file that does not exist or is empty is named, and no request is sent."""
     store = make(rig, proxy, issuer.login())
     issuer.file.unlink()
     assert str(issuer.file) in failed(one(store, rig.key("a")), "credentials").message
@@ -197,14 +197,14 @@ def test_jwt_file_that_is_missing(rig: VaultRig, proxy: FaultProxy, issuer: Issu
 
 
 def test_jwt_in_another_namespace(rig: VaultRig, proxy: FaultProxy, issuer: Issuer) -> None:
-    """A login's own namespace goes with the login alone."""
+    """The login's own namespace applies to the login alone."""
     one(make(rig, proxy, issuer.login(namespace="team-z")), rig.key("a"))
     assert [request.headers.get("x-vault-namespace") for request in proxy.requests] == ["team-z"]
 
 
 @dataclass
 class Account:
-    """An AWS account whose STS checks signatures, with one user in the profile ``prod`` and one key of nobody in ``stranger``."""
+    """An AWS account whose STS verifies signatures, with one user in the profile ``prod`` and an unknown key in ``stranger``."""
 
     port: int
     arn: str
@@ -212,7 +212,7 @@ class Account:
     key: tuple[str, str]
 
     def whoami(self, signed: dict[str, str]) -> tuple[int, str]:
-        """Ask what was signed, as Vault does: to the host that was signed for, which here is the emulator."""
+        """Send the signed request as Vault does, to the host that was signed for, which is the emulator here."""
         headers = {name: value[0] for name, value in json.loads(_plain(signed["iam_request_headers"])).items()}
         assert urlsplit(_plain(signed["iam_request_url"])).netloc == headers["Host"]
         sts = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -229,7 +229,7 @@ def _plain(text: str) -> str:
 
 @pytest.fixture
 def account(aws_environment: Path) -> Iterator[Account]:
-    """Run an STS that checks signatures."""
+    """Run an STS that verifies signatures."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
@@ -261,7 +261,7 @@ def _moto(port: int, what: str, body: str = "") -> None:
 
 @dataclass
 class AwsMethod:
-    """Vault's aws method of type iam, as documented: it asks STS what was signed, and gives the ARN that STS names a token."""
+    """Vault's aws method of type iam, as documented: it sends the signed request to STS and gives the ARN that STS answers a token."""
 
     rig: VaultRig
     account: Account
@@ -286,7 +286,7 @@ class AwsMethod:
 
 
 def test_aws(rig: VaultRig, proxy: FaultProxy, account: Account) -> None:
-    """What a profile's credentials sign is what STS knows them by, and one such login serves cycle after cycle."""
+    """What a profile's credentials sign identifies their user at STS, and one such login serves many cycles."""
     proxy.rule = method = AwsMethod(rig, account)
     store = make(rig, proxy, AwsIamLogin("sync", profile="prod"))
     for _ in range(3):
@@ -308,7 +308,7 @@ def test_aws(rig: VaultRig, proxy: FaultProxy, account: Account) -> None:
     ],
 )
 def test_aws_region(rig: VaultRig, proxy: FaultProxy, account: Account, region: str, host: str) -> None:
-    """With a region its own STS is signed for, host and scope alike."""
+    """With a region its own STS is signed for, in the host and the scope."""
     proxy.rule = method = AwsMethod(rig, account)
     one(make(rig, proxy, AwsIamLogin("sync", region=region, profile="prod")), rig.key("a"))
     headers = json.loads(_plain(method.shown[0]["iam_request_headers"]))
@@ -320,7 +320,7 @@ def test_aws_region(rig: VaultRig, proxy: FaultProxy, account: Account, region: 
 def test_aws_server_id(
     rig: VaultRig, proxy: FaultProxy, account: Account, configured: str | None, wanted: str | None
 ) -> None:
-    """The header that keeps a login from being replayed to another Vault is signed with the rest."""
+    """The header that prevents a replay to another Vault is signed too."""
     proxy.rule = method = AwsMethod(rig, account, server_id=wanted)
     written_by = make(rig, proxy, AwsIamLogin("sync", header_value=configured, profile="prod"))
     written(written_by.write(rig.key("a"), payload(), marks(), replaces=None))
@@ -328,7 +328,7 @@ def test_aws_server_id(
 
 
 def test_aws_by_the_chain(rig: VaultRig, proxy: FaultProxy, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a profile the chain is asked, again for each login; a session token travels among the signed headers."""
+    """Without a profile the default chain is used, again for each login; a session token is among the signed headers."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", account.key[0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", account.key[1])
     proxy.rule = method = AwsMethod(rig, account)
@@ -345,7 +345,7 @@ def test_aws_by_the_chain(rig: VaultRig, proxy: FaultProxy, account: Account, mo
 
 @pytest.mark.parametrize("login", [AwsIamLogin("sync", profile="stranger"), AwsIamLogin("nobody", profile="prod")])
 def test_aws_that_is_refused(rig: VaultRig, proxy: FaultProxy, account: Account, login: AwsIamLogin) -> None:
-    """A signature that STS does not know, or a role that is not there, is told as a refused login, once a cycle."""
+    """A signature that STS does not know, or a role that does not exist, is a refused login, once per cycle."""
     proxy.rule = AwsMethod(rig, account)
     store = make(rig, proxy, login)
     for _ in range(2):
@@ -365,10 +365,10 @@ def test_aws_that_is_refused(rig: VaultRig, proxy: FaultProxy, account: Account,
     ],
     ids=["none", "profile", "region", "process"],
 )
-def test_aws_credentials_that_cannot_be_had(
+def test_aws_credentials_that_are_missing(
     rig: VaultRig, proxy: FaultProxy, account: Account, login: AwsIamLogin, says: str
 ) -> None:
-    """Where nothing can be signed nothing is sent, the cause is named, and the next cycle looks again."""
+    """If nothing can be signed nothing is sent, the cause is named, and the next cycle tries again."""
     store = make(rig, proxy, login)
     account.credentials.write_text(account.credentials.read_text() + "[broken]\ncredential_process = echo no-json\n")
     assert says in failed(one(store, rig.key("a")), "credentials").message
@@ -376,7 +376,7 @@ def test_aws_credentials_that_cannot_be_had(
 
 
 def test_aws_credentials_that_hang(rig: VaultRig, proxy: FaultProxy, account: Account, tmp_path: Path) -> None:
-    """A chain that does not answer is given up with the store's timeout, and asked once, however often a login is tried."""
+    """A credential chain that hangs ends with the store's timeout, and runs once, however often a login is tried."""
     program, runs, go = tmp_path / "program", tmp_path / "runs", tmp_path / "go"
     given = json.dumps({"Version": 1, "AccessKeyId": account.key[0], "SecretAccessKey": account.key[1]})
     program.write_text(f"#!/bin/sh\necho run >> {runs}\nwhile ! [ -e {go} ]; do sleep 0.05; done\necho '{given}'\n")
@@ -401,7 +401,7 @@ def test_aws_credentials_that_hang(rig: VaultRig, proxy: FaultProxy, account: Ac
 
 
 def test_no_thread_to_sign_in(rig: VaultRig, proxy: FaultProxy, account: Account) -> None:
-    """A machine that gives no thread is told as such, and the next cycle tries again."""
+    """If no thread can be started the error says so, and the next cycle tries again."""
     store = make(rig, proxy, AwsIamLogin("sync", profile="prod"))
     proxy.rule = AwsMethod(rig, account)
     with no_threads():
@@ -413,7 +413,7 @@ def test_no_thread_to_sign_in(rig: VaultRig, proxy: FaultProxy, account: Account
 
 
 def test_openbao_has_no_aws_method(rig: VaultRig, proxy: FaultProxy, account: Account) -> None:
-    """A server without the method refuses, which is told as such."""
+    """A server without the aws method refuses the login, and the error says so."""
     store = make(rig, proxy, AwsIamLogin("sync", profile="prod"))
     assert "not enabled" in failed(one(store, rig.key("a")), "login-refused").message
 
@@ -428,7 +428,7 @@ def test_openbao_has_no_aws_method(rig: VaultRig, proxy: FaultProxy, account: Ac
     ],
 )
 def test_configured(tmp_path: Path, auth: str, wanted: tuple[str, str | None]) -> None:
-    """Both methods can be configured, with mounts of their own name and the store's namespace unless told otherwise."""
+    """Both methods can be configured; the mount defaults to the method's name and the namespace to the store's."""
     store = loaded(tmp_path, with_("method: token, token: {file: vault}", auth)).settings.stores["vault"]
     assert isinstance(store, VaultConfig)
     assert isinstance(store.auth, (JwtAuth, AwsIamAuth))
@@ -448,14 +448,14 @@ def test_configured(tmp_path: Path, auth: str, wanted: tuple[str, str | None]) -
     ],
 )
 def test_configured_wrongly(tmp_path: Path, auth: str, key: str) -> None:
-    """A key that is missing, wrong or of another method is named, and nothing of a secret is repeated."""
+    """A key that is missing, wrong or of another method is named, and no secret is quoted."""
     (found,) = errors(tmp_path, with_("method: token, token: {file: vault}", auth))
     assert f"stores.vault.{key}" in found
     assert "eyJ" not in found
 
 
 def test_program_logs_in_by_jwt(rig: VaultRig, proxy: FaultProxy, issuer: Issuer, tmp_path: Path) -> None:
-    """What the program makes of a configuration logs in with the file's token at the mount named there."""
+    """A store built from a configuration logs in with the file's token at the configured mount."""
     old = 'address: "https://vault:8200", auth: {method: token, token: {file: vault}}'
     new = f"address: {proxy.url}, mount: {rig.mount}, auth: {{method: jwt, role: sync, jwt: {{file: jwt}}, mount: {issuer.mount}}}"
     with build(loaded(tmp_path, with_(old, new)), clock=SystemClock()) as app:

@@ -1,4 +1,4 @@
-"""What a policy that lacks something looks like: told before anything is written, by path and capability."""
+"""Policies that lack a capability: the error comes before anything is written, and names path and capability."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METADATA = 'path "{mount}/metadata/meta/pages/*" {{ capabilities = [{caps}] }}\n
 
 
 def make(rig: VaultRig, policy: str, *, default: bool = True) -> VaultStore:
-    """Make a store under this policy, with the default policy or without."""
+    """Return a store under this policy, with the default policy or without."""
     token = rig.bao.token(rig.bao.policy(policy), no_default_policy=not default)
     return VaultStore("vault", settings(rig.bao, rig.mount, token), clock=LeapingClock())
 
@@ -48,7 +48,7 @@ def test_marks_denied_is_found_before_the_data_is_written(rig: VaultRig, metadat
 
 @pytest.mark.parametrize(("lacks", "replaces"), [("create", None), ("update", "1")])
 def test_data_denied(rig: VaultRig, lacks: str, replaces: str | None) -> None:
-    """A policy that lets us read but not write names the capability that the write lacks."""
+    """A policy that allows reading but not writing is an error with the capability that the write lacks."""
     other = {"create": "update", "update": "create"}[lacks]
     policy = DATA.format(mount=rig.mount, caps=f'"read", "{other}"') + METADATA.format(
         mount=rig.mount, caps='"read", "patch", "list"'
@@ -63,7 +63,7 @@ def test_data_denied(rig: VaultRig, lacks: str, replaces: str | None) -> None:
 
 
 def test_reading_denied(rig: VaultRig) -> None:
-    """A policy that allows nothing here denies each key, without logging in again and again for it."""
+    """A policy that allows nothing denies each key, without a further login."""
     with fault_proxy(rig.bao.url) as proxy:
         token = rig.bao.token(rig.bao.policy(f'path "{rig.mount}/data/else" {{ capabilities = ["read"] }}'))
         store = VaultStore("vault", settings(rig.bao, rig.mount, token, address=proxy.url), clock=LeapingClock())
@@ -75,7 +75,7 @@ def test_reading_denied(rig: VaultRig) -> None:
 
 
 def test_listing_denied(rig: VaultRig) -> None:
-    """Without list a container and nothing are told apart by the metadata of each; only orphans cannot be told."""
+    """Without list the metadata of each secret separates one without a value from an absent one; orphans cannot be listed."""
     policy = DATA.format(mount=rig.mount, caps='"create", "read", "update"') + METADATA.format(
         mount=rig.mount, caps='"read", "patch"'
     )
@@ -91,7 +91,7 @@ def test_listing_denied(rig: VaultRig) -> None:
 
 
 def test_metadata_of_a_stranger_denied(rig: VaultRig) -> None:
-    """What the policy hides cannot be told to be ours, which is a warning and no failure."""
+    """Listed secrets whose metadata the policy hides are counted in a warning, and the call does not fail."""
     key = rig.key("a")
     policy = f"""
         path "{rig.mount}/data/{key.path}" {{ capabilities = ["create", "read", "update"] }}
@@ -110,7 +110,7 @@ def test_metadata_of_a_stranger_denied(rig: VaultRig) -> None:
 
 
 def test_the_least_policy_without_the_default_policy(rig: VaultRig) -> None:
-    """A token that may ask nothing about itself still reads, writes and marks."""
+    """A token that may not look itself up still reads, writes and marks."""
     store, key = make(rig, rules(rig.mount), default=False), rig.key("a")
     store.begin()
     assert isinstance(one(store, key), Absent)

@@ -1,4 +1,4 @@
-"""How many requests a cycle of a Vault store costs, and that saving them hides no change."""
+"""How many requests a cycle of a Vault store costs, and that saving requests hides no change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rig(request: pytest.FixtureRequest, bao: Bao) -> VaultRig:
 
 
 def fill(rig: VaultRig) -> list[Key]:
-    """Store N secrets of ours."""
+    """Store N secrets with this instance's marks."""
     keys = [rig.key(f"page{number}") for number in range(N)]
     for key in keys:
         rig.plant(key, payload(key.path).reveal(), mark_map.present(marks()))  # type: ignore[arg-type]
@@ -40,7 +40,7 @@ def fill(rig: VaultRig) -> list[Key]:
 
 
 def cycle(store: VaultStore, keys: list[Key]) -> int:
-    """Read all and list what is ours; gives the requests that it took."""
+    """Read all secrets and list the owned ones; return the number of requests."""
     before = store.requests
     store.begin()
     answers = store.read(keys)
@@ -50,7 +50,7 @@ def cycle(store: VaultStore, keys: list[Key]) -> int:
 
 
 def test_idle_cycles(rig: VaultRig) -> None:
-    """The first idle cycle costs at most N + 9 requests; a later one of the same process 9, given detailed listings."""
+    """The first idle cycle costs at most N + 9 requests; a later one of the same process 9, with the detailed listing."""
     keys, store = fill(rig), rig.make_store()
     assert cycle(store, keys) <= N + 9
     assert cycle(store, keys) <= (9 if store._engine.detailed else N + 9)
@@ -58,7 +58,7 @@ def test_idle_cycles(rig: VaultRig) -> None:
 
 
 def test_first_cycle_of_new_pages(rig: VaultRig) -> None:
-    """A new Page costs at most 4 requests, of which one at most is the reading."""
+    """A new Page costs at most 4 requests, of which at most one is a read."""
     keys, store = [rig.key(f"page{number}") for number in range(N)], rig.make_store()
     store.begin()
     assert all(isinstance(answer, Absent) for answer in store.read(keys).values())
@@ -69,7 +69,7 @@ def test_first_cycle_of_new_pages(rig: VaultRig) -> None:
 
 
 def test_idle_cycles_write_nothing(bao: Bao, rig: VaultRig) -> None:
-    """Cycles without a change send nothing but reading requests."""
+    """Cycles without a change send only reading requests."""
     keys = fill(rig)
     with fault_proxy(bao.url) as proxy:
         store = VaultStore("vault", rig.settings(address=proxy.url), clock=LeapingClock())
@@ -87,7 +87,7 @@ def test_no_secret_in_an_url(bao: Bao, rig: VaultRig) -> None:
 
 
 def test_changes_are_seen_although_requests_are_saved(rig: VaultRig) -> None:
-    """A version, a mark, a deletion, an undeletion and a secret made again at the same version are all seen."""
+    """A version, a mark, a deletion, an undeletion and a secret created again at the same version are all seen."""
     keys, store = fill(rig), rig.make_store()
     cycle(store, keys)
     rig.bao.admin("POST", rig.at("data", keys[0]), {"data": {"access_token": "by hand"}})
@@ -120,7 +120,7 @@ def test_changes_are_seen_although_requests_are_saved(rig: VaultRig) -> None:
 
 
 def test_a_deletion_that_lies_ahead_is_none_yet(rig: VaultRig) -> None:
-    """With delete_version_after a version has an end, and is live until then."""
+    """With delete_version_after a version has a deletion time, and is live until then."""
     keys = [rig.key(f"page{number}") for number in range(12)]
     for key in keys:
         rig.bao.admin(
@@ -137,7 +137,7 @@ def test_a_deletion_that_lies_ahead_is_none_yet(rig: VaultRig) -> None:
 
 @pytest.mark.parametrize("letter", ["x", "ü"])
 def test_largest_marks_that_validate_allows(rig: VaultRig, letter: str) -> None:
-    """Vault takes the largest map of marks that a configuration can lead to, and no larger one."""
+    """Vault accepts the largest map of marks that a configuration can lead to, and no larger one."""
     wide = letter.encode()
     name, value = letter * (120 // len(wide)), letter * (512 // len(wide))
     most = {f"{number:02}{name}": value for number in range(64 - MARKS)}
@@ -158,7 +158,7 @@ def test_largest_marks_that_validate_allows(rig: VaultRig, letter: str) -> None:
 
 
 def configured() -> VaultConfig:
-    """Return a Vault store as a configuration has it."""
+    """Return a Vault store from a configuration."""
     return VaultConfig.model_validate(
         {
             "type": "vault",
@@ -170,7 +170,7 @@ def configured() -> VaultConfig:
 
 
 def test_secrets_beside_the_prefix(rig: VaultRig) -> None:
-    """A path that no listing reaches is read by itself, absent or not, and is never listed as ours."""
+    """A path outside the listed prefix is read by itself, absent or not, and is never listed as owned."""
     here, there = Key("vault", "other/a"), Key("vault", "other/b")
     rig.token = rig.bao.root
     store = rig.make_store()
@@ -187,7 +187,7 @@ def test_secrets_beside_the_prefix(rig: VaultRig) -> None:
 
 
 def test_prefix_that_ends_inside_a_name(rig: VaultRig) -> None:
-    """A prefix such as pages/fb- covers what begins with it, folders included, and nothing else."""
+    """A prefix such as pages/fb- covers all paths that begin with it, folders included, and no other."""
     rig.token = rig.bao.root
     for name in ("fb-a", "fb-b/c", "other", "fb"):
         rig.plant(rig.key(name), {"access_token": "x"}, mark_map.present(marks()))
@@ -200,13 +200,13 @@ def test_prefix_that_ends_inside_a_name(rig: VaultRig) -> None:
 
 @pytest.fixture
 def proxy(raft: Bao) -> Iterator[FaultProxy]:
-    """Return a proxy before the raft node."""
+    """Return a proxy in front of the raft node."""
     with fault_proxy(raft.url, raft.ca) as proxy:
         yield proxy
 
 
 def test_index_follows_each_answer(raft: Bao, proxy: FaultProxy) -> None:
-    """From the first answer on each request carries the newest index, and asks to be forwarded where a node lags."""
+    """From the first answer on each request carries the newest index and asks to be forwarded by a node that lags."""
     rig = VaultRig(raft)
     store = VaultStore("vault", rig.settings(address=proxy.url, ca_file=None), clock=LeapingClock())
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))

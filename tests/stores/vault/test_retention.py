@@ -1,4 +1,4 @@
-"""What is said where the owner's settings keep no earlier version, or not even the newest."""
+"""Warnings about settings that keep no earlier version, or not even the newest."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ def rig(bao: Bao) -> VaultRig:
 
 
 def make(rig: VaultRig, more: str = "", *, detailed: bool = True) -> VaultStore:
-    """Make a store under the least policy and more."""
+    """Return a store under the least policy and further rules."""
     token = rig.bao.token(rig.bao.policy(rules(rig.mount, detailed=detailed) + more))
     return VaultStore("vault", settings(rig.bao, rig.mount, token), clock=LeapingClock())
 
 
 def may_read_config(rig: VaultRig) -> str:
-    """Return the rule that lets the mount's settings be read."""
+    """Return the rule that allows reading the mount's configuration."""
     return f'path "{rig.mount}/config" {{ capabilities = ["read"] }}'
 
 
 def fill(rig: VaultRig) -> None:
-    """Store a secret of ours for each Page."""
+    """Store a secret with this instance's marks for each Page."""
     store = rig.make_store()
     for number in range(PAGES):
         written(store.write(rig.key(f"page{number}"), payload(), marks(), replaces=None))
 
 
-def said(store: VaultStore, rig: VaultRig) -> list[str]:
-    """Return the warnings of a cycle that reads all and lists what is ours."""
+def cycle_warnings(store: VaultStore, rig: VaultRig) -> list[str]:
+    """Return the warnings of a cycle that reads all secrets and lists the owned ones."""
     store.begin()
     store.read([rig.key(f"page{number}") for number in range(PAGES)])
     store.owned("acme")
@@ -48,63 +48,63 @@ def said(store: VaultStore, rig: VaultRig) -> list[str]:
 
 
 def test_usual_settings(rig: VaultRig) -> None:
-    """Nothing is said where versions stay, whether the mount's settings may be read or not."""
+    """There is no warning where versions are kept, whether the mount's configuration may be read or not."""
     fill(rig)
-    assert said(make(rig, may_read_config(rig)), rig) == []
-    assert said(make(rig), rig) == []
+    assert cycle_warnings(make(rig, may_read_config(rig)), rig) == []
+    assert cycle_warnings(make(rig), rig) == []
     rig.bao.admin("POST", f"{rig.mount}/config", {"max_versions": 5})
-    assert said(make(rig, may_read_config(rig)), rig) == []
+    assert cycle_warnings(make(rig, may_read_config(rig)), rig) == []
 
 
 def test_mount_that_keeps_one_version(rig: VaultRig) -> None:
-    """A mount that keeps one version is warned about once a cycle, and no more once that is put right."""
+    """A mount that keeps one version is warned about once per cycle, until it is corrected."""
     fill(rig)
     rig.bao.admin("POST", f"{rig.mount}/config", {"max_versions": 1})
     store = make(rig, may_read_config(rig))
     for _ in range(2):
-        (warning,) = said(store, rig)
+        (warning,) = cycle_warnings(store, rig)
         assert "max_versions is 1 for the mount" in warning
     rig.bao.admin("POST", f"{rig.mount}/config", {"max_versions": 10})
-    assert said(store, rig) == []
+    assert cycle_warnings(store, rig) == []
 
 
 def test_secrets_that_keep_one_version(rig: VaultRig) -> None:
-    """Secrets that keep one version are counted, those of no Page of ours apart; a mount that keeps more outdoes them."""
+    """Secrets that keep one version are counted, without those of no configured Page; the mount's larger number overrides theirs."""
     fill(rig)
     for name in ("page0", "page1", "stranger"):
         rig.bao.admin("POST", rig.at("metadata", rig.key(name)), {"max_versions": 1})
     store = make(rig, may_read_config(rig))
-    (warning,) = said(store, rig)
+    (warning,) = cycle_warnings(store, rig)
     assert "max_versions is 1 for 2 secrets" in warning
-    (warning,) = said(make(rig), rig)
+    (warning,) = cycle_warnings(make(rig), rig)
     assert "max_versions is 1 for 2 secrets" in warning
     rig.bao.admin("POST", f"{rig.mount}/config", {"max_versions": 4})
-    assert said(store, rig) == []
+    assert cycle_warnings(store, rig) == []
 
 
 @pytest.mark.parametrize("detailed", [True, False])
-def test_secrets_that_end_by_themselves(rig: VaultRig, *, detailed: bool) -> None:
-    """A version whose end lies ahead is warned about, however it was read; what has ended is no such version any more."""
+def test_secrets_that_expire(rig: VaultRig, *, detailed: bool) -> None:
+    """A version with a deletion time in the future is warned about, however it was read; one that is deleted already is not."""
     fill(rig)
     rig.bao.admin("POST", rig.at("metadata", rig.key("page0")), {"delete_version_after": "1h"})
     store = make(rig, detailed=detailed)
-    assert said(store, rig) == []
+    assert cycle_warnings(store, rig) == []
     rig.bao.admin("POST", rig.at("data", rig.key("page0")), {"data": {"access_token": "x"}})
-    (warning,) = said(store, rig)
+    (warning,) = cycle_warnings(store, rig)
     assert "delete_version_after is set for 1 secret:" in warning
     rig.delete(rig.key("page0"))
-    assert said(store, rig) == []
+    assert cycle_warnings(store, rig) == []
 
 
-def test_mount_whose_secrets_end(rig: VaultRig) -> None:
-    """A mount with delete_version_after is named as such, before anything has been written to it."""
+def test_mount_whose_secrets_expire(rig: VaultRig) -> None:
+    """A mount with delete_version_after is warned about before anything has been written to it."""
     rig.bao.admin("POST", f"{rig.mount}/config", {"delete_version_after": "24h"})
-    (warning,) = said(make(rig, may_read_config(rig)), rig)
+    (warning,) = cycle_warnings(make(rig, may_read_config(rig)), rig)
     assert "delete_version_after is set for the mount" in warning
 
 
 def test_denied_config_is_asked_for_once(rig: VaultRig) -> None:
-    """A policy that hides the mount's settings costs one refused request in a daemon's life, and no question about the token."""
+    """A policy that denies the mount's configuration costs one refused request per process, and no token lookup."""
     store = make(rig)
     counts = []
     for _ in range(3):

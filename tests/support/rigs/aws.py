@@ -32,7 +32,7 @@ class AwsRig:
         """Make a store over the account."""
         return AwsStore(self.name, self.settings(**changes), clock=clock or SystemClock(), workers=4)
 
-    def dead_store(self) -> AwsStore:
+    def unreachable_store(self) -> AwsStore:
         """Make a store whose endpoint nobody listens at."""
         return self.make_store(endpoint_url="http://127.0.0.1:9")
 

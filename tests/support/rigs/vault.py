@@ -78,7 +78,7 @@ class VaultRig:
         """Make a store over the mount."""
         return VaultStore(self.name, self.settings(**changes), clock=QuickClock())
 
-    def dead_store(self) -> VaultStore:
+    def unreachable_store(self) -> VaultStore:
         """Make a store at a port where nothing listens."""
         dead = self.settings(address=f"http://127.0.0.1:{free_port()}")
         return VaultStore(self.name, dead, clock=LeapingClock())

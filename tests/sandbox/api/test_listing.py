@@ -25,14 +25,14 @@ def test_a_listed_token_is_the_one_that_a_read_gives(world):
     assert row == read
 
 
-@pytest.mark.parametrize("who", ["me", "id"])
-def test_the_system_user_may_be_named_by_id(world, owner):
+@pytest.mark.parametrize("form", ["me", "id"])
+def test_the_system_user_may_be_named_by_id(world, form):
     """``me`` and the own id are the same; another's listing is not to be seen."""
-    node = world.user.id if owner == "id" else "me"
+    node = world.user.id if form == "id" else "me"
     assert len(ask(world, f"/{node}/accounts", token=world.user.token).json["data"]) == 5
     other = world.add_user("Other")
     error = ask(world, f"/{node}/accounts", token=other.token).json
-    assert ("error" in error) is (owner == "id")
+    assert ("error" in error) is (form == "id")
 
 
 def test_an_unknown_field_of_a_row_is_refused(world):

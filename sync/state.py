@@ -69,7 +69,7 @@ class _File:
     overwritten: tuple[_Overwritten, ...]
     pools: Mapping[str, Pool]
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
-    ending: Mapping[str, int] = field(default_factory=dict)
+    warned_days: Mapping[str, int] = field(default_factory=dict)
     short_lists: Mapping[str, datetime] = field(default_factory=dict)
     read_at: datetime | None = None
     problems: tuple[_Problem, ...] = ()
@@ -164,7 +164,7 @@ def _file(memory: Memory, instance: str) -> _File:
         overwritten=tuple(_Overwritten(key.store, key.path, at) for key, at in memory.overwritten.items()),
         pools={str(key): pool for key, pool in memory.pools.items()},
         renewals=memory.renewals,
-        ending=memory.ending,
+        warned_days=memory.warned_days,
         short_lists=memory.short_lists,
         read_at=memory.read_at,
         problems=tuple(_Problem(key, lasting) for key, lasting in memory.problems.items()),
@@ -180,7 +180,7 @@ def _memory(file: _File) -> Memory:
         overwritten={Key(target.store, target.path): target.at for target in file.overwritten},
         pools={key: pool for text, pool in file.pools.items() if (key := QuotaKey.parse(text)) is not None},
         renewals=file.renewals,
-        ending=file.ending,
+        warned_days=file.warned_days,
         short_lists=file.short_lists,
         read_at=file.read_at,
         # Another version may know other codes.
@@ -246,7 +246,7 @@ def _counts(file: _File) -> Iterator[int]:
         yield from (lost.cycles, lost.waits, lost.left)
     for pool in file.pools.values():
         yield from (pool.counted, pool.freezes)
-    yield from file.ending.values()
+    yield from file.warned_days.values()
 
 
 def _is_sound_pool(pool: Pool) -> bool:

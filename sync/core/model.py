@@ -130,6 +130,13 @@ class SourceError:
     scope: Literal["page", "system_user", "app", "graph"] = "page"
 
 
+AppToken = tuple[str, Secret]
+"""A token under the name of the app that debug_token is asked with: for one token, two apps get two answers."""
+
+Answers = Mapping[AppToken, TokenFacts | SourceError]
+"""What debug_token answered for tokens, or why there is no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A token that Meta is to be asked about. ``urgent``: a repair waits for the answer, so that it may use the reserve."""

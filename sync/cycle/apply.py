@@ -8,24 +8,24 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sync.core.judge.verify import verify
-from sync.core.model import Ask, Key, SourceError, State, StoreError, TokenFacts, Verdict, Written
+from sync.core.model import Answers, AppToken, Ask, Key, SourceError, State, StoreError, TokenFacts, Verdict, Written
 from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan, writes
 from sync.core.report.build import NotBegun, Outcome, ProofLost
 from sync.core.secret import Secret
-from sync.cycle.observe import Facts, debug
+from sync.cycle.ask import debug
 from sync.cycle.task import Task, attempt, store_mistake
 from sync.runtime.threads import Stopping, each
 
 PROOF_AGE = timedelta(seconds=60)
-"""How old a proof may be when a value is written on its strength."""
+"""The maximum age of the proof of a token when the token is written."""
 
 _WORKERS = 8
 _CHUNK = 200
-"""So many writes are begun before the proofs of the next ones are looked at again."""
+"""The number of writes that begin before the proofs of the next ones are checked again."""
 
 _PATIENCE = 6.5
-"""Seconds for which shutdown waits for writes that were begun, of ten for everything; stores end theirs a little earlier."""
+"""Seconds that shutdown waits for writes that have begun, of ten for everything; the stores end theirs a little earlier."""
 
 _UNANSWERED = StoreError(
     "timeout",
@@ -38,48 +38,49 @@ _UNANSWERED = StoreError(
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 Chunk = Mapping[Key, tuple[PagePlan, TargetPlan]]
-Proofs = dict[tuple[str, Secret], datetime]
+NewAnswers = dict[AppToken, TokenFacts | SourceError]
+Proofs = dict[AppToken, datetime]
 
 
-def apply(task: Task, planned: Plan, heard: Facts) -> tuple[Mapping[Key, Outcome], Facts]:
-    """Carry out the plan, place by place, and give what came of it, and what Meta was asked again meanwhile.
+def apply(task: Task, planned: Plan, answers: Answers) -> tuple[Mapping[Key, Outcome], Answers]:
+    """Carry out the plan; return the outcome for each target, and what debug_token answered meanwhile.
 
-    ``heard`` is what Meta said in this cycle: what is only remembered proves nothing here, whatever a clock says of its age.
-    Decides nothing, but writes nothing whose proof has grown old or was lost. Shutdown leaves the rest undone, and what
-    was done is told all the same: a store lets Stopping through only before it has begun a write.
+    ``answers`` are those of this cycle: what is only remembered proves nothing here, whatever a clock says of its age.
+    Decides nothing, but writes nothing whose proof is too old or was lost. Shutdown leaves the rest undone, and what was
+    done is returned all the same: a store lets Stopping through only before it has begun a write.
     """
     pending = list(writes(planned))
     outcomes: dict[Key, Outcome] = {}
-    told: Facts = {}
+    new: NewAnswers = {}
     with suppress(Stopping):
-        _apply(task, pending, heard, outcomes, told)
-    return {target.key: outcomes.get(target.key, NotBegun()) for _, target in pending}, told
+        _apply(task, pending, answers, outcomes, new)
+    return {target.key: outcomes.get(target.key, NotBegun()) for _, target in pending}, new
 
 
 def _apply(
     task: Task,
     pending: Sequence[tuple[PagePlan, TargetPlan]],
-    heard: Facts,
+    answers: Answers,
     outcomes: dict[Key, Outcome],
-    told: Facts,
+    new: NewAnswers,
 ) -> None:
     proofs: Proofs = {
         (page.page.app, token): facts.asked_at
         for page, target in pending
         for token, facts in _proof(page, target)
-        if (page.page.app, token) in heard
+        if (page.page.app, token) in answers
     }
     for first in range(0, len(pending), _CHUNK):
         chunk = {target.key: (page, target) for page, target in pending[first : first + _CHUNK]}
-        lost = _prove_again(task, list(chunk.values()), proofs, told, older_than=PROOF_AGE / 2)
-        # Without an answer a proof is as good as its age, which is looked at again just before the write.
+        lost = _prove_again(task, list(chunk.values()), proofs, new, older_than=PROOF_AGE / 2)
+        # Without an answer a proof holds for its age, which is checked again just before the write.
         lost = {key: verdict for key, verdict in lost.items() if verdict.state is State.INVALID}
         outcomes.update({key: ProofLost(verdict) for key, verdict in lost.items()})
 
         def write(key: Key, chunk: Chunk = chunk) -> None:
             outcomes[key] = _UNANSWERED
             try:
-                outcomes[key] = _write(task, chunk, proofs, told, key)
+                outcomes[key] = _write(task, chunk, proofs, new, key)
             except Stopping:
                 del outcomes[key]
                 raise
@@ -88,7 +89,7 @@ def _apply(
 
 
 def _proof(page: PagePlan, target: TargetPlan) -> Sequence[tuple[Secret, TokenFacts]]:
-    """Return the token that a write puts where applications read it, with what proves it; empty for marks alone."""
+    """Return the token that a write hands to applications, with the facts that prove it; empty where only marks are written."""
     write = target.action.write
     if write is None or write.payload is None:
         return ()
@@ -100,11 +101,11 @@ def _prove_again(
     task: Task,
     pending: Sequence[tuple[PagePlan, TargetPlan]],
     proofs: Proofs,
-    told: Facts,
+    new: NewAnswers,
     *,
     older_than: timedelta,
 ) -> Mapping[Key, Verdict]:
-    """Ask Meta again for the proofs that have grown old; gives the places whose proof is lost.
+    """Ask debug_token again for the proofs that are too old; return the targets whose proof is lost.
 
     A proof from the future, after a clock was set back, proves nothing either.
     """
@@ -118,15 +119,15 @@ def _prove_again(
     asks: dict[str, dict[Secret, Ask]] = {}
     for page, _, token in aged:
         asks.setdefault(page.page.app, {})[token] = Ask(token, urgent=True)
-    facts: dict[tuple[str, Secret], TokenFacts | SourceError] = {}
+    answers: NewAnswers = {}
     for app, of_app in asks.items():
-        facts.update(debug(task, app, list(of_app.values())))
-    told.update(facts)
+        answers.update(debug(task, app, list(of_app.values())))
+    new.update(answers)
     lost: dict[Key, Verdict] = {}
     for page, target, token in aged:
         stored = token != page.candidate.token
-        said = facts.get((page.page.app, token))
-        verdict = verify(said, page=page.page, now=task.clock.now(), stored=stored)
+        answer = answers.get((page.page.app, token))
+        verdict = verify(answer, page=page.page, now=task.clock.now(), stored=stored)
         if verdict.state is State.VALID and verdict.facts is not None:
             proofs[page.page.app, token] = verdict.facts.asked_at
         else:
@@ -134,12 +135,12 @@ def _prove_again(
     return lost
 
 
-def _write(task: Task, chunk: Chunk, proofs: Proofs, told: Facts, key: Key) -> Outcome:
+def _write(task: Task, chunk: Chunk, proofs: Proofs, new: NewAnswers, key: Key) -> Outcome:
     page, target = chunk[key]
     write = target.action.write
     if write is None:
-        raise AssertionError("only places with a write are applied")
-    lost = _prove_again(task, [(page, target)], proofs, told, older_than=PROOF_AGE)
+        raise AssertionError("only targets with a write are applied")
+    lost = _prove_again(task, [(page, target)], proofs, new, older_than=PROOF_AGE)
     if lost:
         return ProofLost(lost[key])
 

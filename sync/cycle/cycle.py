@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from ulid import ULID
 
-from sync.core.ask.remember import Lesson, remember, with_later
-from sync.core.memory.memory import Memory
+from sync.core.ask.remember import remember
+from sync.core.memory.memory import Memory, join_answers
 from sync.core.memory.renewal import Renewal, is_cared_for, tell_of_ends
 from sync.core.model import Key, StoreError, SystemUserToken, Written
 from sync.core.plan.guards import is_counted
@@ -16,6 +17,7 @@ from sync.core.plan.plan import Plan, Policy, plan, withheld
 from sync.core.report.build import NotBegun, Outcome, report
 from sync.core.report.report import Frame, Report, Traffic
 from sync.cycle.apply import apply
+from sync.cycle.ask import ask
 from sync.cycle.observe import observe
 from sync.cycle.renew import renew
 from sync.cycle.task import Task
@@ -32,40 +34,34 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
     writes = write and not task.observe
-    sight = observe(task, writes=writes)
+    inputs = ask(task, observe(task, writes=writes))
     planned = plan(
-        sight.observation,
-        pages=task.pages,
-        instance=task.instance,
+        inputs,
         now=task.clock.now(),
         policy=Policy(task.observe, task.brake, task.memory.overwritten, released=if_plan is not None),
         named=task.selected_from,
     )
     another = if_plan is not None and planned.checksum != if_plan
     planned = withheld(planned) if another else planned
-    outcomes, told = apply(task, planned, sight.told) if writes and not another else (None, {})
+    outcomes, answers = apply(task, planned, inputs.answers) if writes and not another else (None, {})
+    inputs = replace(inputs, answers=join_answers(inputs.answers, answers)) if answers else inputs
     not_begun = sum(isinstance(outcome, NotBegun) for outcome in (outcomes or {}).values())
     renews = writes and not another and task.selected_from is None
-    renewals, cut = renew(task, sight.scene.user_tokens) if renews else ({}, False)
-    ending, to_tell = _ends(task, sight.scene.user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
-    # What ends is told by the log of those that go on; who looks once, or at some Pages, takes no turn of theirs.
-    ending = task.memory.ending if task.confirm_mass_invalid or task.selected_from is not None else ending
+    renewals, cut = renew(task, inputs.user_tokens) if renews else ({}, False)
+    warned_days, expiring = _expiring(task, inputs.user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
+    # The log of the daemon reports what expires. A single cycle, or one of selected Pages, uses up none of its reports.
+    warned_days = (
+        task.memory.warned_days if task.confirm_mass_invalid or task.selected_from is not None else warned_days
+    )
     memory, degraded = remember(
-        sight.scene,
-        Lesson(
-            told=with_later(sight.told, told),
-            probed=sight.probed,
-            individually=sight.individually,
-            skipped=sight.skipped,
-            overwritten=_overwritten(planned, outcomes or {}),
-            pools=task.source.pools,
-            started_at=started_at,
-            whole=task.selected_from is None,
-            renewals=renewals,
-            ending=ending,
-            short_lists=task.source.short_lists,
-        ),
-        task.clock.now(),
+        inputs,
+        overwritten=_overwritten(planned, outcomes or {}),
+        renewals=renewals,
+        warned_days=warned_days,
+        pools=task.source.pools,
+        short_lists=task.source.short_lists,
+        started_at=started_at,
+        now=task.clock.now(),
     )
     frame = Frame(
         instance=task.instance,
@@ -83,15 +79,15 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         another_plan=another,
         degraded=tuple(sorted(degraded)),
         alarms={name: lost.alarm for name, lost in memory.lost.items() if lost.alarm is not None},
-        recovered=tuple(sorted((_alarmed(task.memory) & sight.scene.names) - set(memory.lost))),
+        recovered=tuple(sorted((_alarmed(task.memory) & inputs.names) - set(memory.lost))),
         renewals=memory.renewals,
-        ending=to_tell,
+        ending=expiring,
         cut_short=cut or not_begun > 0,
     )
     return report(planned, frame, outcomes, instance=task.instance, planned_only=not write), memory
 
 
-def _ends(
+def _expiring(
     task: Task, user_tokens: Mapping[str, SystemUserToken], renewals: Mapping[str, Renewal], *, renews: bool
 ) -> tuple[Mapping[str, int], tuple[str, ...]]:
     """Return what was told of ending tokens, and of whose to tell now: not of one that is renewed without anybody."""
@@ -101,7 +97,7 @@ def _ends(
         for name, wanted in task.renewal_rules.items()
         if renews and name in user_tokens and is_cared_for(user_tokens[name], wanted, renewals.get(name), now)
     ]
-    return tell_of_ends(user_tokens, task.memory.ending, exclude, now)
+    return tell_of_ends(user_tokens, task.memory.warned_days, exclude, now)
 
 
 def _overwritten(planned: Plan, outcomes: Mapping[Key, Outcome]) -> list[Key]:

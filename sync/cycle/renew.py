@@ -16,7 +16,7 @@ from sync.core.model import Absent, Ask, SourceError, Stored, StoreError, System
 from sync.core.payload import Payload
 from sync.core.problems import Problem
 from sync.core.secret import Secret
-from sync.cycle.observe import debug
+from sync.cycle.ask import debug
 from sync.cycle.task import Task, attempt, graph_mistake, store_mistake
 from sync.runtime.threads import Stopping
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sync.core.judge.decide import Write
 from sync.core.model import NEVER, Absent, Fetched, Page, SourceError, State, Stored, TokenFacts, Verdict, Written
 from sync.core.plan.model import PagePlan, TargetPlan
-from sync.core.plan.plan import Observation, Plan, plan
+from sync.core.plan.observation import Observation
+from sync.core.plan.plan import Plan, plan
 from sync.core.problems import Problem
 from sync.core.report.build import report
 from sync.core.report.events import EVENTS, events
@@ -30,7 +31,7 @@ Observed = tuple[Page, Observation]
 
 def planned(page: Page, observed: Observation) -> Plan:
     """Plan for the one Page of an observation."""
-    return plan(observed, pages=(page,), instance=INSTANCE, now=NOW)
+    return plan(replace(observed, pages=(page,)), now=NOW)
 
 
 def written(whole: Plan) -> Iterator[tuple[PagePlan, TargetPlan, Write]]:

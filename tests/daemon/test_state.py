@@ -54,7 +54,7 @@ FULL = Memory(
         "main": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, problem=Problem("renewal-failed", "No.")),
         "other": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, became="0" * 12, version="8", confirmed=True),
     },
-    ending={USER_TOKEN_FINGERPRINT: 7},
+    warned_days={USER_TOKEN_FINGERPRINT: 7},
     problems={
         ProblemKey("no-access", "page", "main", "business-admin"): OpenProblem(NOW, NOW),
         ProblemKey("store-failed", "store", "vault", "operator", "sealed"): OpenProblem(NOW - timedelta(days=2), NOW),
@@ -93,10 +93,10 @@ def test_a_file_of_before_renewals_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     state(path).save(FULL)
     content = json.loads(path.read_text())
-    del content["renewals"], content["ending"], content["problems"]
+    del content["renewals"], content["warned_days"], content["problems"]
     path.write_text(json.dumps(content))
     one = state(path)
-    assert (one.load(), one.warning) == (replace(FULL, renewals={}, ending={}, problems={}), "")
+    assert (one.load(), one.warning) == (replace(FULL, renewals={}, warned_days={}, problems={}), "")
 
 
 def test_a_problem_of_an_unknown_code_is_forgotten(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def full(of: Stage) -> Memory:
                 problem=replace(NO_ACCESS, code="renewal-failed"),
             )
         },
-        ending={USER_TOKEN_FINGERPRINT: 7},
+        warned_days={USER_TOKEN_FINGERPRINT: 7},
         short_lists={"main": NOW},
         read_at=NOW,
         problems={

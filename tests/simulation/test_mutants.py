@@ -14,7 +14,7 @@ from sync.core.model import Key, State, Stored, StoreError, Written
 from sync.core.plan import plan, served
 from sync.core.report import build
 from sync.core.secret import Secret
-from sync.cycle import apply, cycle, observe
+from sync.cycle import apply, ask, cycle
 from sync.stores.aws.entry import CURRENT
 from sync.stores.aws.versions import AwsVersions
 from sync.stores.vault import kv
@@ -65,7 +65,7 @@ def _what_is_unknown_is_healed(patch: Patch) -> None:
     original = decide._other_token
 
     def other(case: Any, fetched: Secret, stored: Secret, content: Stored) -> Any:
-        if case.held.verdict.state is State.UNKNOWN:
+        if case.current.verdict.state is State.UNKNOWN:
             return decide._replaced(case, fetched, content, "heal")
         return original(case, fetched, stored, content)
 
@@ -105,7 +105,7 @@ def _one_place_speaks_for_all(patch: Patch) -> None:
 
 
 def _a_death_is_never_asked_about(patch: Patch) -> None:
-    patch.setattr(observe.due, "probes", lambda *_, **__: {})
+    patch.setattr(ask.due, "probes", lambda *_, **__: {})
 
 
 def _the_current_version_is_not_named(patch: Patch) -> None:

@@ -27,7 +27,7 @@ from sync.core.model import (
     Verdict,
 )
 from sync.core.payload import Payload
-from sync.core.plan.plan import Observation
+from sync.core.plan.observation import Observation
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.secret import Secret
 from tests.support.values import (
@@ -156,6 +156,8 @@ def observations(draw: st.DrawFn) -> tuple[Page, Observation]:
     of_page = draw(pages)
     user_token = draw(user_tokens)
     return of_page, Observation(
+        pages=(of_page,),
+        instance=INSTANCE,
         user_tokens={} if user_token is None else {"main": user_token},
         fetched={of_page.name: draw(fetched)},
         current={

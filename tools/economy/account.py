@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sync.core.ask.inputs import Scene
+from sync.core.ask.inputs import Inputs
 from sync.core.memory.memory import Memory, Rhythm
 from sync.core.model import NEVER, Fetched, Key, Marks, Page, State, Stored, SystemUserToken, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
@@ -84,10 +84,10 @@ class Account:
             expires_at=NEVER,
         )
 
-    def scene(self, those: list[OnePage], memory: Memory, rhythm: Rhythm, now: datetime) -> Scene:
+    def inputs(self, those: list[OnePage], memory: Memory, rhythm: Rhythm, now: datetime) -> Inputs:
         """Return what a cycle sees of some of the Pages."""
         verdict = Verdict(State.VALID)
-        return Scene(
+        return Inputs(
             pages=[one.page for one in those],
             instance=INSTANCE,
             user_tokens={USER: SystemUserToken(USER, APP, self.user_token, verdict)},

@@ -7,9 +7,8 @@ import heapq
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-import sync.core.ask.due
-from sync.core.ask.due import Rank
-from sync.core.ask.inputs import Scene
+from sync.core.ask.due import URGENT, Rank, ranks
+from sync.core.ask.inputs import Inputs
 from sync.core.model import Ask
 from sync.core.secret import Secret
 from tools.economy.account import OnePage
@@ -26,7 +25,7 @@ class Agenda:
     A Page is looked at when it was changed, when something was said of it, and when its own moment of the interval comes.
     """
 
-    def __init__(self, look: Callable[[list[OnePage], datetime], Scene], pages: Iterable[OnePage]) -> None:
+    def __init__(self, look: Callable[[list[OnePage], datetime], Inputs], pages: Iterable[OnePage]) -> None:
         self._look = look
         self._changed = {id(one): one for one in pages}
         self._lines: list[tuple[Line, int, int, Secret, OnePage]] = []
@@ -54,32 +53,31 @@ class Agenda:
                 found[entry[3]] = entry
         for entry in found.values():
             heapq.heappush(self._lines, entry)
-        urgent = (Rank.NO_SECRET, Rank.KNOWN_BAD)
-        return [(Ask(token, urgent=line[0] in urgent), one) for line, _, _, token, one in found.values()]
+        return [(Ask(token, urgent=line[0] in URGENT), one) for line, _, _, token, one in found.values()]
 
     def _enter(self, one: OnePage, now: datetime) -> None:
-        scene = self._look([one], now)
+        inputs = self._look([one], now)
         version = self._versions[id(one)] = self._versions.get(id(one), 0) + 1
         best: dict[Secret, Line] = {}
-        for token, rank in sync.core.ask.due._of_page(scene, one.page):
-            judged = scene.judged(one.page, token)
+        for token, rank in ranks(inputs, one.page):
+            judged = inputs.judged(one.page, token)
             line = (rank, judged.facts.asked_at if judged else _EPOCH, token.fingerprint)
             best[token] = min(best.get(token, line), line)
         for token, line in best.items():
             self._count += 1
             heapq.heappush(self._lines, (line, self._count, version, token, one))
         self._count += 1
-        heapq.heappush(self._turns, (_next_look(scene, one), self._count, version, one))
+        heapq.heappush(self._turns, (_next_look(inputs, one), self._count, version, one))
 
 
-def _next_look(scene: Scene, one: OnePage) -> datetime:
+def _next_look(inputs: Inputs, one: OnePage) -> datetime:
     """Return when time alone changes something for a Page: its moment of the interval, or an hour after a word on its strings."""
-    every = scene.rhythm.verify_every.total_seconds()
+    every = inputs.rhythm.verify_every.total_seconds()
     phase = int(hashlib.sha256(one.page.id.encode()).hexdigest(), 16) % max(int(every), 1)
-    turn = ((scene.now - _EPOCH).total_seconds() - phase) // every + 1
+    turn = ((inputs.now - _EPOCH).total_seconds() - phase) // every + 1
     moment = _EPOCH + timedelta(seconds=phase + turn * every)
     if one.stored == one.fetched:
         return moment
-    judged, tried = scene.judged(one.page, one.stored), scene.memory.tried.get(one.page.name)
+    judged, tried = inputs.judged(one.page, one.stored), inputs.memory.tried.get(one.page.name)
     hours = [when + timedelta(hours=1) for when in (judged and judged.facts.asked_at, tried) if when is not None]
-    return min([moment, *(hour for hour in hours if hour > scene.now)])
+    return min([moment, *(hour for hour in hours if hour > inputs.now)])

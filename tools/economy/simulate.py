@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sync.core.ask.due import verify_interval
-from sync.core.ask.inputs import Scene
+from sync.core.ask.inputs import Inputs
 from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
 from sync.core.memory.quota import Pool, allowance, calls_per_hour, freeze, record_asks, record_usage
 from sync.core.model import Ask
@@ -70,9 +70,9 @@ class Simulation:
         self._numbers = itertools.count()
         self._words = [(START, next(self._numbers), one) for one in self.account.pages]
 
-    def look(self, those: list[OnePage], now: datetime) -> Scene:
+    def look(self, those: list[OnePage], now: datetime) -> Inputs:
         """Return what the present cycle sees of some Pages."""
-        return self.account.scene(those, self.memory, self.rhythm, now)
+        return self.account.inputs(those, self.memory, self.rhythm, now)
 
     def run(self, length: timedelta) -> RequestStats:
         """Let cycles pass, and events after each of them."""

@@ -1,23 +1,25 @@
-"""Which tokens Meta is to be asked about now, and in which order: what waits for a repair first, the longest unasked before others."""
+"""Which tokens debug_token is asked about now, and in which order: a table, row by row; the first match wins."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from typing import Literal
 
-from sync.core.ask.inputs import Scene
+from sync.core.ask.inputs import Inputs
 from sync.core.ask.routes import passed
 from sync.core.judge.verify import ends_within, verify
 from sync.core.memory.memory import Judged
-from sync.core.model import Absent, Ask, Checks, Fetched, Key, Never, Page, SourceError, State, Stored
-from sync.core.plan.plan import is_to_be_judged, stored_token
+from sync.core.model import Absent, AppToken, Ask, Key, Never, Page, SourceError, State, Stored, TokenFacts
+from sync.core.plan.observation import needs_verdict, stored_token
 from sync.core.plan.served import is_broken
 from sync.core.secret import Secret
 
-_HOURLY = timedelta(hours=1)
+_HOUR = timedelta(hours=1)
 _GRACE = timedelta(seconds=30)
-"""A cycle that comes this much too early leaves no token out."""
+"""A cycle that begins this much early leaves no token out."""
 _SUSPECTED = timedelta(hours=3)
 _TOKEN_REFUSED = 190
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -30,48 +32,276 @@ class Rank(IntEnum):
     KNOWN_BAD = 2
     NEW = 3
     DIFFERS = 4
-    ENDING = 5
+    EXPIRING = 5
     DUE = 6
-    CURIOUS = 7
+    OPTIONAL = 7
 
 
-_URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
+URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
+"""A repair waits for these answers, so that they may use the reserve of the quota."""
 
 
-def asks(scene: Scene) -> Mapping[str, Sequence[Ask]]:
-    """Return what ``debug_token`` is asked in this cycle, by the app's name, the most pressing first; empty for nothing."""
-    best: dict[tuple[str, Secret], tuple[Rank, datetime]] = {}
-    for page in scene.pages:
-        for token, rank in _of_page(scene, page):
-            judged = scene.judged(page, token)
-            line = (rank, judged.facts.asked_at if judged else _EPOCH)
+@dataclass(frozen=True, slots=True)
+class _PageCase:
+    """What the rules look at for one Page.
+
+    ``lacks_token``: a target of the instance's waits for a token. ``broken`` are the stored tokens with which no application works.
+    ``unfit``: the fetched token is known not to fulfil the checks, so that it repairs nothing.
+    """
+
+    inputs: Inputs
+    page: Page
+    candidate: Secret | None
+    stored: Sequence[tuple[Stored, Secret]]
+    lacks_token: bool
+    broken: frozenset[Secret]
+    unfit: bool
+
+    @property
+    def read_was_refused(self) -> bool:
+        """Whether Graph refused the Page to its system user with the code of an invalid token."""
+        fetched = self.inputs.fetched.get(self.page.name)
+        return isinstance(fetched, SourceError) and fetched.problem.graph_code == _TOKEN_REFUSED
+
+    @property
+    def will_replace(self) -> bool:
+        """Whether a fetched token is ready to replace an invalid one in this cycle."""
+        return self.candidate is not None and not self.unfit and not self.page.hold and self.inputs.writes
+
+    @property
+    def system_user_token_changed(self) -> bool:
+        """Whether a stored token was fetched with another token of the system user's than the present one."""
+        present = self.inputs.system_user_fingerprint(self.page)
+        marks = (content.marks for content, _ in self.stored)
+        return any(mark is not None and mark.system_user_fingerprint not in (None, present) for mark in marks)
+
+    @property
+    def tried_within_hour(self) -> bool:
+        """Whether a token other than the stored one was judged for the Page within the hour."""
+        tried = self.inputs.memory.tried.get(self.page.name)
+        return tried is not None and timedelta(0) <= self.inputs.now - tried < _HOUR
+
+    @property
+    def stored_are_known(self) -> bool:
+        """Whether the facts of all stored tokens still count."""
+        return all(self.inputs.fresh(self.page, token) is not None for _, token in self.stored)
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenCase:
+    """One token of a Page: ``judged`` is what is known of it, ``facts`` are None where that does not count any more."""
+
+    of: _PageCase
+    token: Secret
+    judged: Judged | None
+    facts: TokenFacts | None
+
+    @property
+    def within_hour(self) -> bool:
+        """Whether debug_token answered for the token within the hour, and the answer counts."""
+        return self.facts is not None and timedelta(0) <= self.of.inputs.now - self.facts.asked_at < _HOUR
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether Graph refused the token itself since debug_token answered for it."""
+        return self.judged is not None and self.judged.refused
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether debug_token called the token invalid."""
+        return self.judged is not None and self.judged.facts.is_valid is False
+
+    @property
+    def repairs(self) -> bool:
+        """Whether a target waits for the fetched token: it holds none, or a broken one."""
+        return self.of.lacks_token or bool(self.of.broken)
+
+    @property
+    def differs(self) -> bool:
+        """Whether another token than the fetched one is stored."""
+        return any(token != self.of.candidate for _, token in self.of.stored)
+
+    @property
+    def replaces_unknown(self) -> bool:
+        """Whether another token was fetched than this stored one, whose facts do not count any more."""
+        return self.of.candidate not in (None, self.token) and self.facts is None
+
+    @property
+    def has_new_system_user_token(self) -> bool:
+        """Whether debug_token answered while the system user had another token."""
+        present = self.of.inputs.system_user_fingerprint(self.of.page)
+        return (
+            present is not None
+            and self.judged is not None
+            and self.judged.system_user_fingerprint not in (None, present)
+        )
+
+    @property
+    def expires_soon(self) -> bool:
+        """Whether the token expires within twice the minimum life that the checks demand."""
+        life = self.of.page.checks.expires
+        expires_at = self.judged.facts.expires_at if self.judged is not None else None
+        return ends_within(expires_at, life if isinstance(life, Never) else 2 * life, self.of.inputs.now)
+
+    @property
+    def has_its_turn(self) -> bool:
+        """Whether the Page's own moment of the verify interval has passed since debug_token answered."""
+        inputs, page = self.of.inputs, self.of.page
+        every = inputs.rhythm.verify_every
+        return self.judged is not None and passed(page.id, every, since=self.judged.facts.asked_at, now=inputs.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rule: which role of token it is for, when it applies, and the rank that it gives; None asks nothing now."""
+
+    role: Literal["stored", "fetched", "either"]
+    rank: Rank | None
+    reason: str
+    applies: Callable[[_TokenCase], bool]
+
+
+# Among the reasons that are not in the sentences: an invalid token that is about to be replaced is asked about once more,
+# since a mass of them needs a second answer; all other broken ones wait for their turn or an hour, as somebody may repair
+# them at Meta. Graph may return another token with each read, and all of them work: while the stored one is good, one such
+# token an hour is enough. A token that is written is proven once more just before the write.
+TABLE: Sequence[Row] = (
+    Row("stored", Rank.KNOWN_BAD, "Graph refused the token after debug_token answered.", lambda case: case.was_refused),
+    Row(
+        "stored",
+        Rank.KNOWN_BAD,
+        "debug_token called the token invalid, and a replacement is ready.",
+        lambda case: case.is_invalid and case.of.will_replace and case.token != case.of.candidate,
+    ),
+    Row(
+        "stored",
+        Rank.NEW,
+        "Graph refused the Page to its system user, and the stored token, not known to be broken, was not judged within the hour.",
+        lambda case: case.of.read_was_refused and case.token not in case.of.broken and not case.within_hour,
+    ),
+    Row(
+        "stored",
+        Rank.DIFFERS,
+        "Another token was fetched, and nothing is known of the stored one.",
+        lambda case: case.replaces_unknown,
+    ),
+    Row(
+        "fetched",
+        Rank.NO_SECRET,
+        "A target holds no token, and nothing is known of the fetched one.",
+        lambda case: case.of.lacks_token and case.facts is None,
+    ),
+    Row(
+        "fetched",
+        Rank.KNOWN_BAD,
+        "A target holds a broken token, and nothing is known of the fetched one.",
+        lambda case: bool(case.of.broken - {case.token}) and case.facts is None,
+    ),
+    Row(
+        "fetched",
+        Rank.DUE,
+        "A target holds no token or a broken one, and the fetched one failed the checks an hour ago or more.",
+        lambda case: case.repairs and case.of.unfit and not case.within_hour,
+    ),
+    Row(
+        "fetched",
+        None,
+        "Another token is stored, and the fetched one is known.",
+        lambda case: case.differs and case.facts is not None and not case.of.inputs.force_verify,
+    ),
+    Row(
+        "fetched",
+        Rank.NEW,
+        "Another token is stored, and the system user's token has changed or a person selected the Page.",
+        lambda case: case.differs and (case.of.system_user_token_changed or case.of.inputs.force_verify),
+    ),
+    Row(
+        "fetched",
+        None,
+        "Another token is stored, and one that differs from it was judged within the hour.",
+        lambda case: case.differs and case.of.tried_within_hour,
+    ),
+    Row(
+        "fetched",
+        Rank.OPTIONAL,
+        "Another token is stored, of which the facts are known.",
+        lambda case: case.differs and case.of.stored_are_known,
+    ),
+    Row("fetched", Rank.NEW, "Another token is stored, of which nothing is known.", lambda case: case.differs),
+    Row("either", Rank.DUE, "A person selected the Page.", lambda case: case.of.inputs.force_verify),
+    Row("either", Rank.DUE, "Nothing is known of the token.", lambda case: case.facts is None),
+    Row(
+        "either",
+        Rank.NEW,
+        "The system user's token has changed since debug_token answered.",
+        lambda case: case.has_new_system_user_token,
+    ),
+    Row(
+        "either",
+        Rank.EXPIRING,
+        "The token expires soon, and debug_token answered an hour ago or more.",
+        lambda case: case.expires_soon and not case.within_hour,
+    ),
+    Row("either", Rank.DUE, "The verify interval has passed.", lambda case: case.has_its_turn),
+    Row(
+        "stored",
+        Rank.DUE,
+        "The token is broken, and debug_token answered an hour ago or more.",
+        lambda case: case.token in case.of.broken and not case.within_hour,
+    ),
+)
+"""The first row that applies to a token gives its rank; a token to which none applies is not asked about now."""
+
+
+def asks(inputs: Inputs) -> Mapping[str, Sequence[Ask]]:
+    """Return what debug_token is asked in this cycle, by the app's name, the most pressing first and then the oldest answer.
+
+    Empty where nothing is due.
+    """
+    best: dict[AppToken, tuple[Rank, datetime]] = {}
+    for page in inputs.pages:
+        for token, rank in ranks(inputs, page):
+            judged = inputs.judged(page, token)
+            order = (rank, judged.facts.asked_at if judged else _EPOCH)
             key = (page.app, token)
-            best[key] = min(best.get(key, line), line)
-    order = sorted(best, key=lambda key: (*best[key], key[1].fingerprint))
+            best[key] = min(best.get(key, order), order)
     found: dict[str, list[Ask]] = {}
-    for app, token in order:
-        found.setdefault(app, []).append(Ask(token, urgent=best[app, token][0] in _URGENT))
+    for app, token in sorted(best, key=lambda key: (*best[key], key[1].fingerprint)):
+        found.setdefault(app, []).append(Ask(token, urgent=best[app, token][0] in URGENT))
     return found
 
 
-def probes(
-    scene: Scene, every: timedelta, *, exclude: Collection[tuple[str, Secret]] = ()
-) -> Mapping[str, Mapping[Secret, str]]:
-    """Return the stored tokens that are to be used once, by the app's name, each with the id of its Page.
+def ranks(inputs: Inputs, page: Page) -> Iterator[tuple[Secret, Rank]]:
+    """Return the tokens of a Page that are asked about, each with its rank by the table; a token in both roles twice."""
+    of = _look(inputs, page)
+    roles = [("stored", token) for _, token in of.stored]
+    if of.candidate is not None:
+        roles.append(("fetched", of.candidate))
+    for role, token in roles:
+        case = _TokenCase(of, token, inputs.judged(page, token), inputs.fresh(page, token))
+        row = next((row for row in TABLE if row.role in (role, "either") and row.applies(case)), None)
+        if row is not None and row.rank is not None:
+            yield token, row.rank
 
-    Those in ``spared``, by the app's name and the token, have no need of it; one that Graph refuses though Meta calls it
-    valid is used every three hours, since each refusal costs a question to Meta.
+
+def probes(
+    inputs: Inputs, every: timedelta, *, exclude: Collection[AppToken] = ()
+) -> Mapping[str, Mapping[Secret, str]]:
+    """Return the stored tokens that Graph is to be called with, by the app's name, each with the id of its Page.
+
+    Those in ``exclude`` need no call. A token that Graph refuses though debug_token calls it valid is used every three
+    hours, since each refusal costs a call of debug_token.
     """
     found: dict[str, dict[Secret, str]] = {}
-    for page in scene.pages:
-        for _, token in scene.stored(page):
-            judged = scene.judged(page, token)
+    for page in inputs.pages:
+        for _, token in inputs.stored(page):
+            judged = inputs.judged(page, token)
             if judged is None or (page.app, token) in exclude or not judged.facts.is_valid:
                 continue
             since, wait = judged.seen_at, every
             if judged.probe == "refused" and judged.probed_at is not None:
                 since, wait = judged.probed_at, max(every, _SUSPECTED)
-            if not timedelta(0) <= scene.now - since < wait - _GRACE:
+            if not timedelta(0) <= inputs.now - since < wait - _GRACE:
                 found.setdefault(page.app, {})[token] = page.id
     return found
 
@@ -79,128 +309,41 @@ def probes(
 def verify_interval(wanted: timedelta, *, tokens: int, calls_per_hour: float) -> timedelta:
     """Return the interval at which ``tokens`` can be judged: the wanted one, or as long as their number makes it.
 
-    A quarter of the calls is kept for repairs and for what is new.
+    A quarter of the calls is kept for repairs and for new tokens.
     """
     return max(wanted, timedelta(hours=tokens / (0.75 * calls_per_hour)))
 
 
-def _of_page(scene: Scene, page: Page) -> Iterator[tuple[Secret, Rank]]:
-    fetched, candidate = scene.fetched.get(page.name), scene.candidate(page)
-    stored = list(scene.stored(page))
-    lacking = any(_lacks_token(scene, page, key) for key in page.targets)
-    dead = frozenset(token for _, token in stored if _is_dead(scene, page, token))
-    ready = candidate is not None and not _is_unfit(scene, page, candidate) and not page.hold and scene.writes
-    for _, token in stored:
-        judged = scene.judged(page, token)
-        refused = judged is not None and judged.refused
-        # What Meta calls invalid is asked about once more where it is about to be replaced, since a mass of them must be said
-        # twice. All else that is dead is asked about hourly, in the turn of all others: somebody may put it right at Meta.
-        invalid = judged is not None and judged.facts.is_valid is False
-        pressing = refused or (invalid and ready and token != candidate)
-        rank = Rank.KNOWN_BAD if pressing else _due(scene, page, token)
-        if rank is None and token in dead and not _young(scene, page, token, _HOURLY):
-            rank = Rank.DUE
-        if candidate is not None and candidate != token and scene.counting(page, token) is None:
-            # Nothing is known of it, and whether it is dead decides about a repair that the fetched one is ready for.
-            rank = min(rank or Rank.DIFFERS, Rank.DIFFERS)
-        if _was_refused(fetched) and token not in dead and not _young(scene, page, token, _HOURLY):
-            rank = min(rank or Rank.NEW, Rank.NEW)
-        if rank is not None:
-            yield token, rank
-    if candidate is None:
-        return
-    rank = _of_candidate(scene, page, candidate, stored, lacking=lacking, dead=dead)
-    if rank is not None:
-        yield candidate, rank
+def _look(inputs: Inputs, page: Page) -> _PageCase:
+    candidate, stored = inputs.candidate(page), list(inputs.stored(page))
+    return _PageCase(
+        inputs=inputs,
+        page=page,
+        candidate=candidate,
+        stored=stored,
+        lacks_token=any(_lacks_token(inputs, page, key) for key in page.targets),
+        broken=frozenset(token for _, token in stored if _is_broken(inputs, page, token)),
+        unfit=candidate is not None and _is_unfit(inputs, page, candidate),
+    )
 
 
-def _of_candidate(
-    scene: Scene,
-    page: Page,
-    candidate: Secret,
-    stored: Sequence[tuple[Stored, Secret]],
-    *,
-    lacking: bool,
-    dead: frozenset[Secret],
-) -> Rank | None:
-    """Return why a fetched token is asked about; None for not now. What is written is proven once more just before that."""
-    if (lacking or dead - {candidate}) and scene.counting(page, candidate) is None:
-        return Rank.NO_SECRET if lacking else Rank.KNOWN_BAD
-    if (lacking or dead) and _is_unfit(scene, page, candidate) and not _young(scene, page, candidate, _HOURLY):
-        return Rank.DUE
-    if any(token != candidate for _, token in stored):
-        return _of_another_string(scene, page, candidate, stored)
-    return _due(scene, page, candidate)
-
-
-def _lacks_token(scene: Scene, page: Page, key: Key) -> bool:
-    """Check whether a place of ours waits for a token: nothing is there, or nothing that holds one."""
-    content = scene.current[key]
+def _lacks_token(inputs: Inputs, page: Page, key: Key) -> bool:
+    """Check whether a target of the instance's waits for a token: it does not exist, or holds none."""
+    content = inputs.current[key]
     if isinstance(content, Absent):
         return True
-    if not isinstance(content, Stored) or content.blocked or not is_to_be_judged(page, content, scene.instance):
+    if not isinstance(content, Stored) or content.blocked or not needs_verdict(page, content, inputs.instance):
         return False
     return content.state != "live" or stored_token(page, content) is None
 
 
-def _is_dead(scene: Scene, page: Page, token: Secret) -> bool:
-    """Check whether a stored token serves nobody by Meta's last word."""
-    judged = scene.judged(page, token)
-    return judged is not None and is_broken(verify(judged.facts, page=page, now=scene.now, stored=True))
+def _is_broken(inputs: Inputs, page: Page, token: Secret) -> bool:
+    """Check whether no application works with a stored token, by the last answer."""
+    judged = inputs.judged(page, token)
+    return judged is not None and is_broken(verify(judged.facts, page=page, now=inputs.now, stored=True))
 
 
-def _is_unfit(scene: Scene, page: Page, candidate: Secret) -> bool:
-    """Check whether a fetched token is known not to be what is asked for, so that it repairs nothing."""
-    facts = scene.counting(page, candidate)
-    return facts is not None and verify(facts, page=page, now=scene.now).state is State.INVALID
-
-
-def _of_another_string(
-    scene: Scene, page: Page, candidate: Secret, stored: Sequence[tuple[Stored, Secret]]
-) -> Rank | None:
-    """Check whether a string that differs from the stored one is to be judged now, and how soon.
-
-    Graph may give another string with each read, and all of them work: while the stored one is good, one of them an
-    hour is enough, after all else. Where the system user's token has changed, or nothing is known of the stored one, the
-    new string is wanted at once.
-    """
-    if scene.counting(page, candidate) is not None and not scene.force_verify:
-        return None
-    tried = scene.memory.tried.get(page.name)
-    user_token = scene.system_user_fingerprint(page)
-    rotated = any(
-        content.marks and content.marks.system_user_fingerprint not in (None, user_token) for content, _ in stored
-    )
-    if rotated or scene.force_verify:
-        return Rank.NEW
-    if tried is not None and timedelta(0) <= scene.now - tried < _HOURLY:
-        return None
-    known = all(scene.counting(page, token) is not None for _, token in stored)
-    return Rank.CURIOUS if known else Rank.NEW
-
-
-def _due(scene: Scene, page: Page, token: Secret) -> Rank | None:
-    judged = scene.judged(page, token)
-    if judged is None or scene.force_verify or scene.counting(page, token) is None:
-        return Rank.DUE
-    user_token = scene.system_user_fingerprint(page)
-    if user_token is not None and judged.system_user_fingerprint not in (None, user_token):
-        return Rank.NEW
-    if _ends_soon(judged, page.checks, scene.now) and not _young(scene, page, token, _HOURLY):
-        return Rank.ENDING
-    asked_at, every = judged.facts.asked_at, scene.rhythm.verify_every
-    return Rank.DUE if passed(page.id, every, since=asked_at, now=scene.now) else None
-
-
-def _ends_soon(judged: Judged, checks: Checks, now: datetime) -> bool:
-    life = checks.expires
-    return ends_within(judged.facts.expires_at, life if isinstance(life, Never) else 2 * life, now)
-
-
-def _young(scene: Scene, page: Page, token: Secret, age: timedelta) -> bool:
-    facts = scene.counting(page, token)
-    return facts is not None and timedelta(0) <= scene.now - facts.asked_at < age
-
-
-def _was_refused(fetched: Fetched | SourceError | None) -> bool:
-    return isinstance(fetched, SourceError) and fetched.problem.graph_code == _TOKEN_REFUSED
+def _is_unfit(inputs: Inputs, page: Page, candidate: Secret) -> bool:
+    """Check whether a fetched token is known not to fulfil the checks."""
+    facts = inputs.fresh(page, candidate)
+    return facts is not None and verify(facts, page=page, now=inputs.now).state is State.INVALID

@@ -1,44 +1,51 @@
-"""What was read in a cycle beside what is remembered: the ground on which it is decided what to ask, and what to keep."""
+"""The one value that grows through a cycle: what was read, then what was asked and answered, then what is known of each token."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sync.core.memory.memory import Judged, Memory, Rhythm, counting, token_id
-from sync.core.model import Absent, Fetched, Key, Page, SourceError, Stored, StoreError, SystemUserToken, TokenFacts
-from sync.core.plan.plan import is_to_be_judged, stored_token
+from sync.core.memory.memory import Judged, Memory, Rhythm, fresh, token_id
+from sync.core.model import Answers, AppToken, Fetched, Key, Page, Probe, Stored, TokenFacts
+from sync.core.plan.observation import Observation, needs_verdict, stored_token
 from sync.core.secret import Secret
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """One cycle's readings. ``fetched`` is by the Page's name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs(Observation):
+    """An observation in the making, with all that decides what is asked and what is remembered.
 
-    ``insist``: a person asked for these Pages, so they are due. ``writes`` False: nothing will be repaired, whatever is found.
+    Reading fills in the first group. ``now`` is when all was read. ``force_verify``: a person selected these Pages, so their
+    tokens are due, and the memory of other Pages stays as it is. ``writes`` False: the plan will not be carried out.
+    ``individually`` names the Pages that were read by a request each, ``skipped`` the alarmed ones that were not read.
+
+    Asking fills in the second group: ``asked`` are the tokens that debug_token was to be asked about, ``answers`` what it
+    answered, and ``probes`` how Graph accepted stored tokens themselves. ``resolve`` fills in the rest of the observation.
     """
 
-    pages: Sequence[Page]
-    instance: str
-    user_tokens: Mapping[str, SystemUserToken]
-    fetched: Mapping[str, Fetched | SourceError]
-    current: Mapping[Key, Stored | Absent | StoreError]
     memory: Memory
     rhythm: Rhythm
     now: datetime
     force_verify: bool = False
     writes: bool = True
+    individually: frozenset[str] = frozenset()
+    skipped: frozenset[str] = frozenset()
+
+    asked: frozenset[AppToken] = frozenset()
+    answers: Answers = field(default_factory=dict)
+    probes: Mapping[AppToken, Probe] = field(default_factory=dict)
+
     _found: Mapping[Key, tuple[Stored, Secret]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Found once, since it is asked for over and over.
-        found = {key: at for page in self.pages for key in page.targets if (at := self._look(page, key)) is not None}
+        # Found once: each rule for what is due looks at the stored tokens.
+        found = {key: at for page in self.pages for key in page.targets if (at := self._find(page, key)) is not None}
         object.__setattr__(self, "_found", found)
 
-    def _look(self, page: Page, key: Key) -> tuple[Stored, Secret] | None:
+    def _find(self, page: Page, key: Key) -> tuple[Stored, Secret] | None:
         content = self.current[key]
-        if not isinstance(content, Stored) or not is_to_be_judged(page, content, self.instance):
+        if not isinstance(content, Stored) or not needs_verdict(page, content, self.instance):
             return None
         token = stored_token(page, content)
         return (content, token) if token is not None else None
@@ -54,11 +61,11 @@ class Scene:
         return fetched.token if isinstance(fetched, Fetched) else None
 
     def stored(self, page: Page) -> Iterator[tuple[Stored, Secret]]:
-        """Return the tokens at those places of a Page that are ours, with what holds them."""
+        """Return the tokens in those targets of a Page that are the instance's, with what holds them."""
         return (self._found[key] for key in page.targets if key in self._found)
 
     def tokens(self) -> Iterator[tuple[Page, Secret]]:
-        """Return every token that is judged, some of them several times: the fetched ones, and the stored ones that are ours."""
+        """Return every token that is judged, some of them several times: the fetched ones and the stored ones."""
         for page in self.pages:
             candidate = self.candidate(page)
             if candidate is not None:
@@ -66,13 +73,27 @@ class Scene:
             for _, token in self.stored(page):
                 yield page, token
 
-    def judged(self, page: Page, token: Secret) -> Judged | None:
-        """Return what is remembered of a token."""
-        return self.memory.judged.get(token_id(page.app_id, token))
+    def remembered(self, page: Page, token: Secret) -> Judged | None:
+        """Return what is remembered of a token, with the probe of this cycle and without its answers."""
+        judged = self.memory.judged.get(token_id(page.app_id, token))
+        probe = self.probes.get((page.app, token))
+        return judged.with_probe(probe, self.now) if judged is not None and probe is not None else judged
 
-    def counting(self, page: Page, token: Secret) -> TokenFacts | None:
-        """Return what is remembered of a token where it still counts."""
-        return counting(self.judged(page, token), now=self.now, rhythm=self.rhythm)
+    def judged(self, page: Page, token: Secret) -> Judged | None:
+        """Return what is known of a token, with the answer of this cycle if there is one."""
+        remembered, answer = self.remembered(page, token), self.answers.get((page.app, token))
+        if not isinstance(answer, TokenFacts):
+            return remembered
+        user_token = self.system_user_fingerprint(page)
+        return Judged(answer, user_token) if remembered is None else remembered.with_answer(answer, user_token)
+
+    def fresh(self, page: Page, token: Secret) -> TokenFacts | None:
+        """Return the facts that are known of a token where they still count."""
+        return fresh(self.judged(page, token), now=self.now, rhythm=self.rhythm)
+
+    def remembered_facts(self, page: Page, token: Secret) -> TokenFacts | None:
+        """Return the facts that are remembered of a token where they still count."""
+        return fresh(self.remembered(page, token), now=self.now, rhythm=self.rhythm)
 
     def system_user_fingerprint(self, page: Page) -> str | None:
         """Return the fingerprint of the token that a Page's token is fetched with; None where it could not be read."""

@@ -1,18 +1,16 @@
-"""What is known of each token in a cycle: what Meta said now, joined with what it said before and what still counts; pure."""
+"""What is known of each token in a cycle: the answers of now, joined with what is remembered and still counts; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from sync.core.ask.inputs import Scene
-from sync.core.model import Page, SourceError, State, TokenFacts
-from sync.core.plan.plan import Observation
+from sync.core.ask.inputs import Inputs
+from sync.core.memory.memory import join
+from sync.core.model import AppToken, Page, SourceError, TokenFacts
 from sync.core.problems import Problem
 from sync.core.secret import Secret
-
-Facts = Mapping[tuple[str, Secret], TokenFacts | SourceError]
 
 _NOT_ASKED = SourceError(
     Problem("throttled", "Meta was not asked about the token in this cycle, to keep within the quota of the app."),
@@ -22,60 +20,60 @@ _CREDENTIALS_REFUSED = ("app-secret-invalid", "app-blocked")
 _REFUSED = Problem("probe-failed", "Graph refuses a call with the token, though debug_token calls it valid.")
 
 
-def heard(scene: Scene, asked: Collection[tuple[str, Secret]], told: Facts, observation: Observation) -> Observation:
-    """Return the observation with what is known of each token; ``asked`` and ``told`` are by the app's name and the token.
+def resolve(inputs: Inputs) -> Inputs:
+    """Return the inputs with what is known of each token.
 
-    What was asked and is not told had no room in the app's quota.
+    A token that was asked about and has no answer had no room in the app's quota.
     """
-    refused = _refused_apps(scene, told)
-    facts: dict[tuple[str, Secret], TokenFacts | SourceError] = {}
-    doubts: dict[tuple[str, Secret], Problem] = {}
-    judged_at: dict[tuple[str, Secret], datetime] = {}
-    for page, token in scene.tokens():
+    refused = _refused_apps(inputs)
+    facts: dict[AppToken, TokenFacts | SourceError] = {}
+    doubts: dict[AppToken, Problem] = {}
+    judged_at: dict[AppToken, datetime] = {}
+    for page, token in inputs.tokens():
         key = (page.app, token)
-        judged = scene.judged(page, token)
+        judged = inputs.remembered(page, token)
         if judged is not None:
             judged_at[key] = judged.facts.asked_at
-        now = told.get(key, _NOT_ASKED if key in asked else None)
+        answer = inputs.answers.get(key, _NOT_ASKED if key in inputs.asked else None)
+        remembered = inputs.remembered_facts(page, token)
+        known = join(answer, remembered)
         if page.app in refused:
-            # Meta takes no call of this app, and so none with its tokens: what was said before says nothing of now.
+            # Meta accepts no call of this app, and so none with its tokens: an earlier answer proves nothing now.
             facts[key] = refused[page.app]
-        elif isinstance(now, TokenFacts) or (isinstance(now, SourceError) and now.state is State.INVALID):
-            facts[key] = now
-        else:
-            before = scene.counting(page, token)
-            if before is not None:
-                facts[key] = before
-            elif now is not None and not (now is _NOT_ASKED and _is_curiosity(scene, page, token)):
-                facts[key] = now
-            if before is not None and now is not None and now is not _NOT_ASKED:
-                doubts[key] = now.problem
+        elif known is not None and not (known is _NOT_ASKED and _is_optional(inputs, page, token)):
+            facts[key] = known
+            if known is remembered and isinstance(answer, SourceError) and answer is not _NOT_ASKED:
+                doubts[key] = answer.problem
         if judged is not None and judged.probe == "refused" and key not in doubts:
             doubts[key] = _REFUSED
-    again = {key for key, said in told.items() if isinstance(said, TokenFacts) and said.is_valid is False}
-    return replace(observation, facts=facts, doubts=doubts, judged_at=judged_at, twice=_said_before(scene) & again)
+    invalid = {
+        key for key, answer in inputs.answers.items() if isinstance(answer, TokenFacts) and answer.is_valid is False
+    }
+    return replace(
+        inputs, facts=facts, doubts=doubts, judged_at=judged_at, invalid_twice=_invalid_before(inputs) & invalid
+    )
 
 
-def _refused_apps(scene: Scene, told: Facts) -> Mapping[str, SourceError]:
-    """Return the apps whose credentials Meta refused in this cycle, each with its word."""
-    fetched = ((page.app, scene.fetched.get(page.name)) for page in scene.pages)
+def _refused_apps(inputs: Inputs) -> Mapping[str, SourceError]:
+    """Return the apps whose credentials Meta refused in this cycle, each with the error."""
+    fetched = ((page.app, inputs.fetched.get(page.name)) for page in inputs.pages)
     return {
-        app: said
-        for app, said in (*fetched, *((app, said) for (app, _), said in told.items()))
-        if isinstance(said, SourceError) and said.scope == "app" and said.problem.code in _CREDENTIALS_REFUSED
+        app: answer
+        for app, answer in (*fetched, *((app, answer) for (app, _), answer in inputs.answers.items()))
+        if isinstance(answer, SourceError) and answer.scope == "app" and answer.problem.code in _CREDENTIALS_REFUSED
     }
 
 
-def _is_curiosity(scene: Scene, page: Page, token: Secret) -> bool:
-    """Check whether nothing depends on what a fetched string is: others are stored, and Meta's word on all of them counts."""
-    stored = [other for _, other in scene.stored(page)]
-    return token not in stored and bool(stored) and all(scene.counting(page, other) for other in stored)
+def _is_optional(inputs: Inputs, page: Page, token: Secret) -> bool:
+    """Check whether nothing depends on a fetched token: others are stored, and the facts of all of them still count."""
+    stored = [other for _, other in inputs.stored(page)]
+    return token not in stored and bool(stored) and all(inputs.remembered_facts(page, other) for other in stored)
 
 
-def _said_before(scene: Scene) -> frozenset[tuple[str, Secret]]:
-    """Return the tokens that Meta called invalid in an earlier cycle."""
+def _invalid_before(inputs: Inputs) -> frozenset[AppToken]:
+    """Return the tokens that debug_token called invalid in an earlier cycle."""
     return frozenset(
         (page.app, token)
-        for page, token in scene.tokens()
-        if (judged := scene.judged(page, token)) is not None and judged.facts.is_valid is False
+        for page, token in inputs.tokens()
+        if (judged := inputs.remembered(page, token)) is not None and judged.facts.is_valid is False
     )

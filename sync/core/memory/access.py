@@ -49,7 +49,7 @@ class Reading:
     individually: bool = False
 
 
-def to_be_read_alone(lost: Mapping[str, Lost], now: datetime) -> frozenset[str]:
+def to_read_individually(lost: Mapping[str, Lost], now: datetime) -> frozenset[str]:
     """Return the Pages whose loss is to be confirmed by a read of their own."""
     return frozenset(
         name

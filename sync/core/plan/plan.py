@@ -6,53 +6,26 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, foreign_problem, is_interrupted_create
+from sync.core.judge.decide import Action, Candidate, Current, Kind, decide
 from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
 from sync.core.model import (
-    Absent,
-    Fetched,
     Key,
-    Marks,
     Page,
     SourceError,
     State,
     Stored,
     StoreError,
     SystemUserToken,
-    TokenFacts,
     Verdict,
 )
 from sync.core.plan.guards import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold, unread_targets
 from sync.core.plan.model import PagePlan, TargetPlan, targets
+from sync.core.plan.observation import Observation, stored_token
 from sync.core.problems import Problem
 from sync.core.secret import Secret
-
-Facts = Mapping[tuple[str, Secret], TokenFacts | SourceError]
-"""What Meta says of each token that was asked about, by the app's name and the token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Everything that one cycle has read, and nothing it has concluded.
-
-    ``parents`` by system user, ``fetched`` by the Page's name, ``held`` by place, ``owned`` by store: what carries our mark.
-    ``facts`` are those that count, remembered ones included. ``doubts`` say of a token what leaves its facts standing, such
-    as that Meta could not be asked again. ``judged_at`` is when Meta judged a token last, whether or not that word still
-    counts. ``twice`` are the tokens that Meta has called invalid twice. ``ahead`` is how far Meta's clock is ahead of ours.
-    """
-
-    user_tokens: Mapping[str, SystemUserToken]
-    fetched: Mapping[str, Fetched | SourceError]
-    current: Mapping[Key, Stored | Absent | StoreError]
-    facts: Facts
-    owned: Mapping[str, Sequence[tuple[Key, Marks]] | StoreError] = field(default_factory=dict)
-    doubts: Mapping[tuple[str, Secret], Problem] = field(default_factory=dict)
-    judged_at: Mapping[tuple[str, Secret], datetime] = field(default_factory=dict)
-    twice: Collection[tuple[str, Secret]] = ()
-    skew: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +55,18 @@ class Plan:
 def plan(
     observed: Observation,
     *,
-    pages: Sequence[Page],
-    instance: str,
     now: datetime,
     policy: Policy | None = None,
     named: Collection[Key] | None = None,
 ) -> Plan:
-    """Judge every token and decide for every place of ``pages``.
+    """Judge every token and decide for every target of the observed Pages.
 
-    ``named`` are the places of the whole configuration where ``pages`` is a selection of it; what is ours and not among
-    them is an orphan.
+    ``named`` are the targets of the whole configuration where only selected Pages were observed. A target that carries the
+    instance's mark and is not among them is an orphan.
     """
     policy = policy or Policy()
-    named = {key for page in pages for key in page.targets} if named is None else named
-    judged = judged_plans(observed, pages=pages, instance=instance, now=now)
+    named = {key for page in observed.pages for key in page.targets} if named is None else named
+    judged = judged_plans(observed, now=now)
     plans = _held_back(judged, observed, policy, now, unread_targets(judged, named))
     unlisted = {store: found for store, found in observed.owned.items() if isinstance(found, StoreError)}
     orphans = (
@@ -103,7 +74,7 @@ def plan(
         for found in observed.owned.values()
         if not isinstance(found, StoreError)
         for key, marks in found
-        if marks.instance == instance and key not in named
+        if marks.instance == observed.instance and key not in named
     )
     return Plan(
         pages=plans,
@@ -114,15 +85,15 @@ def plan(
     )
 
 
-def judged_plans(observed: Observation, *, pages: Sequence[Page], instance: str, now: datetime) -> Sequence[PagePlan]:
-    """Judge every token and decide for every place, before anything is held back."""
-    return [_page(page, observed, instance, now) for page in pages]
+def judged_plans(observed: Observation, *, now: datetime) -> Sequence[PagePlan]:
+    """Judge every token and decide for every target, before anything is held back."""
+    return [_page(page, observed, now) for page in observed.pages]
 
 
 def _held_back(
     plans: Sequence[PagePlan], observed: Observation, policy: Policy, now: datetime, unread: Mapping[str, int]
 ) -> tuple[PagePlan, ...]:
-    doubts = doubted(plans, policy.brake, unread) - set(observed.twice)
+    doubts = doubted(plans, policy.brake, unread) - set(observed.invalid_twice)
     plans = _changed(plans, lambda page, target: kept_in_doubt(page, target, doubts))
     plans = _changed(plans, lambda page, target: told_to_hold(target.action, page=page.page, observe=policy.observe))
     if policy.released:
@@ -140,20 +111,6 @@ def _with(page: PagePlan, actions: Sequence[Action]) -> PagePlan:
         return page
     pairs = zip(page.targets, actions, strict=True)
     return replace(page, targets=tuple(replace(target, action=action) for target, action in pairs))
-
-
-def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Secret | None:
-    """Find the token in what a store holds for a Page; None where there is none to judge."""
-    if not isinstance(content, Stored):
-        return None
-    return page.payload.token_in(content.payload, marked=content.marks.fingerprint if content.marks else None)
-
-
-def is_to_be_judged(page: Page, content: Stored | Absent | StoreError, instance: str) -> bool:
-    """Check whether Meta is to be asked about the token stored at a place: one of ours, or what a crash of ours may have left."""
-    if not isinstance(content, Stored):
-        return False
-    return is_interrupted_create(content, page) or foreign_problem(content, page, instance) is None
 
 
 def checksum(plans: Sequence[PagePlan]) -> str:
@@ -187,10 +144,9 @@ def _content(page: Page) -> str:
     return hashlib.sha256(json.dumps([named, sorted(page.labels.items())]).encode()).hexdigest()
 
 
-def _page(page: Page, observed: Observation, instance: str, now: datetime) -> PagePlan:
+def _page(page: Page, observed: Observation, now: datetime) -> PagePlan:
     candidate = _candidate(page, observed, now)
-    targets = tuple(_target(page, key, candidate, observed, instance=instance, now=now) for key in page.targets)
-    return PagePlan(page, candidate, targets)
+    return PagePlan(page, candidate, tuple(_target(page, key, candidate, observed, now) for key in page.targets))
 
 
 def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
@@ -210,15 +166,13 @@ def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
     )
 
 
-def _target(
-    page: Page, key: Key, candidate: Candidate, observed: Observation, *, instance: str, now: datetime
-) -> TargetPlan:
+def _target(page: Page, key: Key, candidate: Candidate, observed: Observation, now: datetime) -> TargetPlan:
     content = observed.current[key]
     token = stored_token(page, content)
     verdict = _verdict(page, token, observed, now=now, stored=True) if token is not None else Verdict(State.UNKNOWN)
     current = Current(content, token, verdict, observed.judged_at.get((page.app, token)) if token is not None else None)
     action, *others = (
-        decide(page=page, key=key, instance=instance, candidate=candidate, current=current, now=when)
+        decide(page=page, key=key, instance=observed.instance, candidate=candidate, current=current, now=when)
         for when in judging_times(now, observed.skew)
     )
     agreed = all((other.kind, other.reason) == (action.kind, action.reason) for other in others)

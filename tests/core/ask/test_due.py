@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sync.core.ask.due import asks, probes, verify_interval
-from sync.core.ask.inputs import Scene
+from sync.core.ask.inputs import Inputs
 from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
 from sync.core.model import Absent, Fetched, Page, SourceError, State, SystemUserToken, Verdict
 from sync.core.problems import Problem
@@ -50,10 +50,10 @@ def judged(
     return Judged(facts(asked_at=at, **of), system_user_fingerprint, probed, probe)
 
 
-def scene(known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, current: Any = None, **changes: Any) -> Scene:
+def inputs(known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, current: Any = None, **changes: Any) -> Inputs:
     """Make a cycle's readings of berlin, whose token is fetched and stored."""
-    memory = Memory({token_id(APP_ID, token): told for token, told in known.items()})
-    whole = Scene(
+    memory = Memory({token_id(APP_ID, token): one for token, one in known.items()})
+    whole = Inputs(
         pages=[page()],
         instance=INSTANCE,
         user_tokens={"main": SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.VALID))},
@@ -67,7 +67,7 @@ def scene(known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, current: An
     return replace(whole, **changes)
 
 
-def asked(of: Scene) -> list[tuple[Secret, bool]]:
+def asked(of: Inputs) -> list[tuple[Secret, bool]]:
     """Return what is asked about, and whether it is urgent."""
     return [(ask.token, ask.urgent) for ask in asks(of).get("messenger", ())]
 
@@ -143,7 +143,7 @@ def test_what_is_due(
     known: Mapping[Secret, Judged], changes: dict[str, Any], wanted: list[tuple[Secret, bool]]
 ) -> None:
     """Each token is asked about exactly when there is a reason, and urgently when a repair waits for it."""
-    assert sorted(asked(scene(known, **changes)), key=str) == sorted(wanted, key=str)
+    assert sorted(asked(inputs(known, **changes)), key=str) == sorted(wanted, key=str)
 
 
 def test_differing_token_of_which_nothing_is_known_goes_before_what_is_due() -> None:
@@ -155,7 +155,7 @@ def test_differing_token_of_which_nothing_is_known_goes_before_what_is_due() -> 
     known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
     known[token_id(APP_ID, own)] = judged(profile_id=pages[0].id)
     known[token_id(APP_ID, OTHER)] = judged(NOW - 2 * DAY, profile_id=pages[0].id)  # a word that counts no more
-    of = replace(scene({}), pages=pages, current=current, memory=Memory(known))
+    of = replace(inputs({}), pages=pages, current=current, memory=Memory(known))
     of = replace(of, fetched={"p0": Fetched(own), "p1": Fetched(FETCHED)})
     assert [token for token, _ in asked(of)] == [OTHER, FETCHED]
 
@@ -177,7 +177,7 @@ def test_order_is_by_rank_then_by_age() -> None:
     known[token_id(APP_ID, tokens[2])] = judged(ages[2], system_user_fingerprint="another", profile_id=pages[2].id)
     got = asks(
         replace(
-            scene({}),
+            inputs({}),
             pages=pages,
             current=current,
             memory=Memory(known),
@@ -196,7 +196,7 @@ def test_curiosity_comes_last() -> None:
     another = Secret("EAAanother" + "x" * 20)
     known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
     known[token_id(APP_ID, OTHER)] = judged(profile_id=pages[0].id)
-    of = replace(scene({}), pages=pages, current=current, memory=Memory(known))
+    of = replace(inputs({}), pages=pages, current=current, memory=Memory(known))
     of = replace(of, fetched={"p0": Fetched(another), "p1": Fetched(FETCHED)})
     assert [token for token, _ in asked(of)] == [FETCHED, another]
     current[KEY] = stored(OTHER, marks=marks(OTHER, page_id=pages[0].id, system_user_fingerprint="earlier"))
@@ -207,7 +207,7 @@ def test_changing_strings_cost_one_question_an_hour() -> None:
     """Where Graph gives another string with each read, and the stored one is good, only one an hour is judged."""
     known = {OTHER: judged()}
     for tried, wanted in ((NOW - timedelta(minutes=59), []), (NOW - HOUR, [FETCHED]), (NOW + HOUR, [FETCHED])):
-        of = scene(known, current=OLD)
+        of = inputs(known, current=OLD)
         of = replace(of, memory=replace(of.memory, tried={"berlin": tried}))
         assert [token for token, _ in asked(of)] == wanted
 
@@ -221,7 +221,7 @@ def test_judgements_of_one_moment_spread_over_the_interval() -> None:
         due = []
         at = NOW
         for quarter in range(1, 4 * 48 + 1):
-            of = scene(
+            of = inputs(
                 {FETCHED: judged(at, profile_id=one.id)},
                 pages=[one],
                 fetched=FETCHED,
@@ -257,14 +257,14 @@ def test_judgements_of_one_moment_spread_over_the_interval() -> None:
 )
 def test_which_stored_tokens_are_used_once(told: Judged | None, wanted: bool) -> None:
     """A stored token that works is used once in each interval, and one that Graph refuses all the same every three hours."""
-    of = scene({FETCHED: told} if told else {})
+    of = inputs({FETCHED: told} if told else {})
     got = probes(of, timedelta(minutes=15))
     assert got == ({"messenger": {FETCHED: page().id}} if wanted else {})
 
 
 def test_token_that_is_judged_now_is_not_used_besides() -> None:
     """Meta's judgement makes a call with the token itself needless."""
-    of = scene({FETCHED: judged()})
+    of = inputs({FETCHED: judged()})
     assert probes(of, timedelta(minutes=15), exclude={("messenger", FETCHED)}) == {}
 
 

@@ -9,7 +9,8 @@ import pytest
 from sync.core.judge.decide import Kind
 from sync.core.judge.skew import judging_times, skew_warning
 from sync.core.model import Absent, Fetched, State, Stored, SystemUserToken, TokenFacts, Verdict
-from sync.core.plan.plan import Observation, Plan, plan
+from sync.core.plan.observation import Observation
+from sync.core.plan.plan import Plan, plan
 from tests.support.values import (
     FETCHED,
     INSTANCE,
@@ -33,13 +34,15 @@ def planned(current: Stored | Absent, skew: timedelta, **said: TokenFacts) -> Pl
     """Plan for the Page berlin, with what Meta says of the ``fetched`` and the ``stored`` token."""
     tokens = {"fetched": FETCHED, "stored": OTHER}
     observed = Observation(
+        pages=[page()],
+        instance=INSTANCE,
         user_tokens={"main": USER},
         fetched={"berlin": Fetched(FETCHED)},
         current={KEY: current},
         facts={("messenger", tokens[name]): each for name, each in said.items()},
         skew=skew,
     )
-    return plan(observed, pages=[page()], instance=INSTANCE, now=NOW)
+    return plan(observed, now=NOW)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from sync.core.memory.access import Lost, Reading, advance, left_out, to_be_read_alone
+from sync.core.memory.access import Lost, Reading, advance, left_out, to_read_individually
 from sync.core.model import SourceError, State
 from sync.core.problems import Problem
 from tests.support.values import NOW
@@ -38,7 +38,7 @@ class Watch:
     ) -> set[str]:
         """Run one cycle and give the Pages that are alarms after it."""
         refused = refused or {}
-        skipped, individually = left_out(self.lost, self.now), to_be_read_alone(self.lost, self.now)
+        skipped, individually = left_out(self.lost, self.now), to_read_individually(self.lost, self.now)
         self.asked.append(set(self.names) - set(skipped))
         readings = {
             name: Reading(refused.get(name), "main", worked, individually=name in individually)
@@ -137,11 +137,11 @@ def test_page_is_confirmed_by_a_read_of_its_own_half_a_minute_later() -> None:
     """The read that confirms stands alone, and not before half a minute has passed."""
     watch = Watch()
     watch.cycle({"p0": NO_ACCESS}, after=timedelta(seconds=29))
-    assert to_be_read_alone(watch.lost, watch.now) == frozenset()
+    assert to_read_individually(watch.lost, watch.now) == frozenset()
     watch.now += timedelta(seconds=1)
-    assert to_be_read_alone(watch.lost, watch.now) == {"p0"}
+    assert to_read_individually(watch.lost, watch.now) == {"p0"}
     watch.cycle({"p0": NO_ACCESS})
-    assert to_be_read_alone(watch.lost, watch.now) == frozenset()
+    assert to_read_individually(watch.lost, watch.now) == frozenset()
 
 
 def test_page_that_left_the_configuration_is_forgotten() -> None:

@@ -13,7 +13,8 @@ from sync.core.model import Absent, Fetched, Key, Page, State, Stored, SystemUse
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.plan.guards import Brake
 from sync.core.plan.model import targets
-from sync.core.plan.plan import Observation, Plan, Policy, plan
+from sync.core.plan.observation import Observation
+from sync.core.plan.plan import Plan, Policy, plan
 from sync.core.secret import Secret
 from tests.support.values import APP_ID, INSTANCE, NOW, USER_ID, USER_TOKEN, facts, marks, page
 
@@ -33,7 +34,7 @@ def old(number: int) -> Secret:
     return Secret(f"EAAold{number}{'o' * 20}")
 
 
-class Scene:
+class Stage:
     """Some Pages in one store or more, each with an old token stored and another one fetched."""
 
     def __init__(self, count: int, *, stores: Sequence[str] = ("vault",), **of_pages: Any) -> None:
@@ -56,13 +57,13 @@ class Scene:
                 mark = marks(old(number), page_id=one.id)
                 self.current[key] = Stored(Payload(text), "3", mark)
 
-    def old_ones(self, count: int, **said: Any) -> Scene:
+    def old_ones(self, count: int, **said: Any) -> Stage:
         """Let Meta say this of the first tokens that are stored."""
         for number in range(count):
             self.facts["messenger", old(number)] = facts(**{"profile_id": self.pages[number].id, **said})
         return self
 
-    def under(self, count: int, **of_marks: Any) -> Scene:
+    def under(self, count: int, **of_marks: Any) -> Stage:
         """Let the first secrets carry other marks."""
         for number in range(count):
             for key in self.pages[number].targets:
@@ -76,14 +77,16 @@ class Scene:
         """Plan over all of it, or over the first Pages only."""
         user = Verdict(State.VALID, facts=facts(type="SYSTEM_USER", user_id=USER_ID))
         observed = Observation(
+            pages=self.pages[:only],
+            instance=INSTANCE,
             user_tokens={"main": SystemUserToken("main", "messenger", USER_TOKEN, user)},
             fetched={one.name: Fetched(new(number)) for number, one in enumerate(self.pages)},
             current=self.current,
             facts=self.facts,
-            twice={("messenger", token) for token in twice},
+            invalid_twice={("messenger", token) for token in twice},
         )
         named = [key for one in self.pages for key in one.targets]
-        return plan(observed, pages=self.pages[:only], instance=INSTANCE, now=NOW, policy=policy, named=named)
+        return plan(observed, now=NOW, policy=policy, named=named)
 
 
 def done(planned: Plan) -> list[str]:
@@ -104,23 +107,23 @@ KEPT, HEAL, BRAKED = "kept/", "replaced/heal", "held/brake replaced/heal"
 )
 def test_brake_holds_when_too_many_working_tokens_would_change(wrong: int, pages: int, held: bool) -> None:
     """It takes at least three, and more than three tenths of the store's tokens."""
-    scene = Scene(pages).old_ones(wrong, **WORKING)
-    assert done(scene.plan()) == [BRAKED if held else HEAL] * wrong + [KEPT] * (pages - wrong)
+    stage = Stage(pages).old_ones(wrong, **WORKING)
+    assert done(stage.plan()) == [BRAKED if held else HEAL] * wrong + [KEPT] * (pages - wrong)
 
 
 def test_selection_is_a_share_of_the_whole_store() -> None:
     """Of the Pages that a person selects the brake and the doubt hold what they would hold among all of the store."""
     for said in (WORKING, DEAD):
-        scene = Scene(20).old_ones(3, **said)
-        assert done(scene.plan(only=3)) == done(scene.plan())[:3] == [HEAL] * 3
-        scene = Scene(9).old_ones(3, **said)
-        assert done(scene.plan(only=3)) == done(scene.plan())[:3] != [HEAL] * 3
+        stage = Stage(20).old_ones(3, **said)
+        assert done(stage.plan(only=3)) == done(stage.plan())[:3] == [HEAL] * 3
+        stage = Stage(9).old_ones(3, **said)
+        assert done(stage.plan(only=3)) == done(stage.plan())[:3] != [HEAL] * 3
 
 
 def test_tokens_that_meta_calls_invalid_are_always_healed() -> None:
     """The brake counts only what still works, and holds only what it counts."""
-    scene = Scene(9).old_ones(5, **DEAD).old_ones(3, **WORKING)
-    assert done(scene.plan()) == [BRAKED] * 3 + [HEAL] * 2 + [KEPT] * 4
+    stage = Stage(9).old_ones(5, **DEAD).old_ones(3, **WORKING)
+    assert done(stage.plan()) == [BRAKED] * 3 + [HEAL] * 2 + [KEPT] * 4
 
 
 @pytest.mark.parametrize(
@@ -138,34 +141,34 @@ def test_tokens_that_meta_calls_invalid_are_always_healed() -> None:
 )
 def test_rotation_under_the_same_system_user_is_not_counted(changed: dict[str, Any], held: bool) -> None:
     """A new token of the same system user and app changes all Pages at once, as it should; another one is looked at."""
-    scene = Scene(9).under(9, **changed)
-    assert done(scene.plan()) == ["held/brake replaced/rotate" if held else "replaced/rotate"] * 9
+    stage = Stage(9).under(9, **changed)
+    assert done(stage.plan()) == ["held/brake replaced/rotate" if held else "replaced/rotate"] * 9
 
 
 def test_payload_that_changes_everywhere_is_held_and_labels_are_not() -> None:
     """A new payload over a working token is counted; marks alone make no new value."""
-    scene = Scene(5)
-    scene.pages = [replace(one, payload=PayloadTemplate.parse({"t": "{token}", "n": "x"}, {})) for one in scene.pages]
-    assert done(scene.plan()) == ["held/brake updated/payload"] * 5
-    scene = Scene(5, labels={"team": "crm"})
-    assert done(scene.plan()) == ["updated/labels"] * 5
+    stage = Stage(5)
+    stage.pages = [replace(one, payload=PayloadTemplate.parse({"t": "{token}", "n": "x"}, {})) for one in stage.pages]
+    assert done(stage.plan()) == ["held/brake updated/payload"] * 5
+    stage = Stage(5, labels={"team": "crm"})
+    assert done(stage.plan()) == ["updated/labels"] * 5
 
 
 def test_stores_are_counted_apart() -> None:
     """Many changes in one store do not hold those in another."""
-    scene = Scene(9, stores=("vault", "aws")).old_ones(3, **WORKING)
-    scene.current[Key("aws", "p0")] = Absent()
-    got = dict(zip(scene.current, done(scene.plan()), strict=True))
+    stage = Stage(9, stores=("vault", "aws")).old_ones(3, **WORKING)
+    stage.current[Key("aws", "p0")] = Absent()
+    got = dict(zip(stage.current, done(stage.plan()), strict=True))
     assert {key.store for key, what in got.items() if what == BRAKED} == {"vault"}
     assert got[Key("aws", "p1")] == HEAL
 
 
 def test_last_day_counts_too() -> None:
     """A change an hour ago adds to those of now, unless it is of the same place; one of the day before does not."""
-    scene = Scene(9).old_ones(2, **WORKING)
+    stage = Stage(9).old_ones(2, **WORKING)
 
     def with_earlier(path: str, ago: timedelta, store: str = "vault") -> list[str]:
-        return done(scene.plan(Policy(overwritten={Key(store, path): NOW - ago})))[:2]
+        return done(stage.plan(Policy(overwritten={Key(store, path): NOW - ago})))[:2]
 
     assert with_earlier("p8", HOUR) == [BRAKED] * 2
     assert with_earlier("p1", HOUR) == [HEAL] * 2
@@ -175,47 +178,47 @@ def test_last_day_counts_too() -> None:
 
 def test_plan_that_a_person_let_through_passes_the_brake_under_the_same_name() -> None:
     """Held or let through, the plan has one checksum."""
-    scene = Scene(9).old_ones(3, **WORKING)
-    before, after = scene.plan(), scene.plan(Policy(released=True))
+    stage = Stage(9).old_ones(3, **WORKING)
+    before, after = stage.plan(), stage.plan(Policy(released=True))
     assert done(after) == [HEAL] * 3 + [KEPT] * 6
     assert before.checksum == after.checksum
-    assert before.checksum != Scene(9).plan().checksum
+    assert before.checksum != Stage(9).plan().checksum
 
 
 @pytest.mark.parametrize("where", ["hold", "observe"])
 def test_configuration_holds_every_write(where: str) -> None:
     """With ``hold`` on a Page, or in the mode observe, writes are held and say what they would be."""
-    scene = Scene(2, hold=where == "hold").old_ones(1, **DEAD)
-    scene.current[Key("vault", "p1")] = Absent()
-    planned = scene.plan(Policy(observe=where == "observe"))
+    stage = Stage(2, hold=where == "hold").old_ones(1, **DEAD)
+    stage.current[Key("vault", "p1")] = Absent()
+    planned = stage.plan(Policy(observe=where == "observe"))
     assert done(planned) == [f"held/{where} replaced/heal", f"held/{where} created/None"]
     assert all(target.action.write is None for _, target in targets(planned.pages))
 
 
 def test_pages_on_hold_are_none_of_the_brake_s() -> None:
     """What is not going to be written does not hold others up."""
-    scene = Scene(9).old_ones(3, **WORKING)
-    scene.pages[0] = replace(scene.pages[0], hold=True)
-    assert done(scene.plan())[:3] == ["held/hold replaced/heal", HEAL, HEAL]
+    stage = Stage(9).old_ones(3, **WORKING)
+    stage.pages[0] = replace(stage.pages[0], hold=True)
+    assert done(stage.plan())[:3] == ["held/hold replaced/heal", HEAL, HEAL]
 
 
 @pytest.mark.parametrize(("dead", "doubted"), [(2, False), (3, True), (9, True)])
 def test_mass_of_dead_tokens_must_be_said_twice(dead: int, doubted: bool) -> None:
     """Where Meta calls a third of a store's tokens invalid at once, none of them is replaced before it says so again."""
-    scene = Scene(9).old_ones(dead, **DEAD)
-    assert done(scene.plan())[:dead] == ["kept/invalid-once" if doubted else HEAL] * dead
-    assert done(scene.plan(twice=[old(number) for number in range(dead)]))[:dead] == [HEAL] * dead
+    stage = Stage(9).old_ones(dead, **DEAD)
+    assert done(stage.plan())[:dead] == ["kept/invalid-once" if doubted else HEAL] * dead
+    assert done(stage.plan(twice=[old(number) for number in range(dead)]))[:dead] == [HEAL] * dead
 
 
 def test_doubt_is_lifted_token_by_token() -> None:
     """A token that Meta called invalid twice is healed, while the others wait."""
-    scene = Scene(9).old_ones(4, **DEAD)
-    assert done(scene.plan(twice=[old(1)]))[:4] == ["kept/invalid-once", HEAL, "kept/invalid-once", "kept/invalid-once"]
+    stage = Stage(9).old_ones(4, **DEAD)
+    assert done(stage.plan(twice=[old(1)]))[:4] == ["kept/invalid-once", HEAL, "kept/invalid-once", "kept/invalid-once"]
 
 
 def test_share_and_number_are_those_of_the_configuration() -> None:
     """The brake holds by its own share and number."""
-    scene = Scene(10).old_ones(2, **WORKING)
-    assert done(scene.plan(Policy(brake=Brake(0.1, 2))))[:2] == [BRAKED] * 2
-    assert done(scene.plan(Policy(brake=Brake(0.2, 2))))[:2] == [HEAL] * 2
-    assert done(scene.plan(Policy(brake=Brake(0.0, 1))))[:2] == [BRAKED] * 2
+    stage = Stage(10).old_ones(2, **WORKING)
+    assert done(stage.plan(Policy(brake=Brake(0.1, 2))))[:2] == [BRAKED] * 2
+    assert done(stage.plan(Policy(brake=Brake(0.2, 2))))[:2] == [HEAL] * 2
+    assert done(stage.plan(Policy(brake=Brake(0.0, 1))))[:2] == [BRAKED] * 2

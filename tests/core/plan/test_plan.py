@@ -24,13 +24,11 @@ from sync.core.model import (
     Verdict,
 )
 from sync.core.payload import Payload
+from sync.core.plan.observation import Observation, needs_verdict, stored_token
 from sync.core.plan.plan import (
-    Observation,
     Plan,
     checksum,
-    is_to_be_judged,
     plan,
-    stored_token,
     user_token_problems,
     withheld,
     writes,
@@ -71,6 +69,8 @@ def observe(
     """Make what a cycle of the Page berlin has read."""
     told = {FETCHED: facts(), OTHER: facts()} if known is None else known
     return Observation(
+        pages=(page(),),
+        instance=INSTANCE,
         user_tokens={user_token.system_user: user_token for user_token in user_tokens},
         fetched={} if fetched is None else {"berlin": fetched},
         current=current,
@@ -81,7 +81,7 @@ def observe(
 
 def planned(observed: Observation, *pages: Page) -> Plan:
     """Plan for the Page berlin at one place, or for the Pages given."""
-    return plan(observed, pages=pages or (page(),), instance=INSTANCE, now=NOW)
+    return plan(replace(observed, pages=pages or (page(),)), now=NOW)
 
 
 def lines(whole: Plan) -> list[str]:
@@ -171,7 +171,7 @@ def test_stored_token(content: Any, token: Secret | None) -> None:
 )
 def test_meta_is_shown_no_stranger_s_token(content: Any, asked: bool) -> None:
     """What stands in a secret that is not ours is sent to nobody."""
-    assert is_to_be_judged(page(), content, INSTANCE) is asked
+    assert needs_verdict(page(), content, INSTANCE) is asked
 
 
 def test_orphans_are_ours_named_by_no_page_and_sorted() -> None:
@@ -206,7 +206,7 @@ def _many(rng: random.Random | None = None, version: str = "3") -> Plan:
         fetched[f"p{number}"] = Fetched(FETCHED)
     if rng is not None:
         rng.shuffle(pages)
-    return plan(replace(observe(current), fetched=fetched), pages=pages, instance=INSTANCE, now=NOW)
+    return plan(replace(observe(current), fetched=fetched, pages=pages), now=NOW)
 
 
 def test_checksum_does_not_depend_on_order() -> None:
@@ -235,7 +235,7 @@ def test_checksum_changes_with_what_stands_beside_the_token() -> None:
     """A template or labels that were changed after a person saw the plan are another plan."""
     there = observe({KEY: stored(payload=None)})
     plans = [
-        plan(there, pages=[page(**changes)], instance=INSTANCE, now=NOW)
+        plan(replace(there, pages=[page(**changes)]), now=NOW)
         for changes in ({}, {"payload": template({**DEFAULT_TEMPLATE, "z": "unseen"})}, {"labels": {"team": "crm"}})
     ]
     assert len({one.checksum for one in plans}) == 3

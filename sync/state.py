@@ -1,17 +1,18 @@
-"""The memory between two runs of the program: one file, without a secret in it. What cannot be used is not used."""
+"""The memory between two runs of the program: one file, without a secret in it. An entry that cannot be used is dropped."""
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,21 +21,44 @@ from sync.core.memory.memory import Judged, Memory
 from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
-from sync.core.model import Key, TokenFacts
+from sync.core.model import Key
 from sync.core.problems import CATALOGUE
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
 
+T = TypeVar("T")
+
+FORMAT = 2
+"""Raised when a name in the file changes. A file of another format is not read."""
+
 _CAP = 256 << 20
 _LOCK_SECONDS = 5.0
-_AHEAD = timedelta(days=2)
-"""So far ahead a moment may lie: a freeze lasts a day, and a clock may be set back by another."""
-_NOUGHT = timedelta(0)
-_MOST = 10**12
-"""Above every count and every size of a quota."""
-_PER_CENT = 10_000.0
-_LEAST_SIZE = 0.01
-"""Below every size of a quota that can be learnt, of which a call is at most ten times the whole."""
+_FUTURE = timedelta(days=2)
+"""How far in the future a moment may lie: a freeze lasts a day, and a clock may be set back by another."""
+_NO_OFFSET = timedelta(0)
+_COUNT = (0, 10**12)
+"""The limits of a number that has none of its own: above every count and every size of a quota."""
+_PERCENT = (0, 10_000)
+_SIZE = (0.01, 10**12)
+"""The least is below every size of a quota that can be learnt, of which a call is at most ten times the whole."""
+_CODE = (-math.inf, math.inf)
+
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    "used": _PERCENT,
+    "base": _PERCENT,
+    "ceiling": _SIZE,
+    "steady": _SIZE,
+    # Graph's own numbers, which nothing is computed with.
+    "code": _CODE,
+    "subcode": _CODE,
+    "graph_code": _CODE,
+    "graph_subcode": _CODE,
+}
+"""The limits of numbers, by the name of their field."""
+_ANY_YEAR = frozenset({"expires_at", "data_access_expires_at", "issued_at"})
+"""The moments that Meta names of a token."""
+_ASKED_AGAIN = "Meta is asked again for what is missing."
+_REQUIRED = frozenset({"tokens", "lost", "tried", "overwritten", "pools"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +81,8 @@ class _Problem:
     open: OpenProblem
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """The file's form. ``instance`` is whose it is; another's says nothing of our Pages."""
-
-    format: Literal[1]
-    instance: str
-    tokens: tuple[_Token, ...]
-    lost: Mapping[str, Lost]
-    tried: Mapping[str, datetime]
-    overwritten: tuple[_Overwritten, ...]
-    pools: Mapping[str, Pool]
-    renewals: Mapping[str, Renewal] = field(default_factory=dict)
-    warned_days: Mapping[str, int] = field(default_factory=dict)
-    short_lists: Mapping[str, datetime] = field(default_factory=dict)
-    read_at: datetime | None = None
-    problems: tuple[_Problem, ...] = ()
-
-
 class StateFile:
-    """One state file of one instance. ``warning`` says why the last reading or writing did not work; empty where it did.
+    """One state file of one instance. ``warning`` says what the last reading or writing failed at; empty where it succeeded.
 
     Another process of the instance may use it as well: each keeps its own memory, and the file has that of the last one.
     """
@@ -98,14 +104,14 @@ class StateFile:
         if found is None:
             return Memory()
         if found.data is None:
-            return self._unused("it is larger than any state of ours")
+            return self._unused("it is larger than any state of this program")
         return self._parsed(found.data)
 
     def save(self, memory: Memory) -> None:
-        """Put the memory in place of the one before, whole or not at all; somebody else's file is left alone."""
+        """Replace the file, completely or not at all; another instance's file is left alone."""
         if self._foreign:
             return
-        data = _adapter().dump_json(_file(memory, self._instance))
+        data = encode(memory, self._instance)
         try:
             with _locked(self._path.parent, self._clock) as folder:
                 disk.put(folder, self._path.name, data)
@@ -122,24 +128,23 @@ class StateFile:
 
     def _parsed(self, data: bytes) -> Memory:
         try:
-            whose = _whose(data)
+            content: Any = json.loads(data)
         except (ValueError, RecursionError):
             return self._unused("it is not whole")
-        if whose is None:
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
             return self._unused("it has the form of another version")
-        if whose != self._instance:
+        if content.get("instance") != self._instance:
             self._foreign = True
             return self._unused("it is another instance's, and is left alone")
-        try:
-            file = _adapter().validate_json(data)
-        except (ValidationError, RecursionError, KeyError):  # a KeyError is a problem that this version does not know
-            file = None
-        if file is not None and _is_sound(file, self._clock.now()):
-            return _memory(file)
-        return self._unused("something in it is not as it should be")
+        if not content.keys() >= _REQUIRED:
+            return self._unused("a part of it is missing")
+        memory, dropped = decode(content, self._clock.now())
+        if dropped:
+            self.warning = f"{dropped:,} invalid entries of the state file {self._path} are not used. {_ASKED_AGAIN}"
+        return memory
 
     def _unused(self, why: str) -> Memory:
-        self.warning = f"The state file {self._path} is not used: {why}. What it would say is asked of Meta again."
+        self.warning = f"The state file {self._path} is not used: {why}. {_ASKED_AGAIN}"
         return Memory()
 
 
@@ -149,43 +154,113 @@ def _locked(folder: Path, clock: Clock) -> Iterator[int]:
         yield fd
 
 
-@cache
-def _adapter() -> TypeAdapter[_File]:
-    return TypeAdapter(_File)
+def encode(memory: Memory, instance: str) -> bytes:
+    """Return the text of the file for a memory. ``instance`` is whose it is: the memory of another concerns other Pages."""
+    content = {
+        "format": FORMAT,
+        "instance": instance,
+        "tokens": [_Token(app_id, fingerprint, judged) for (app_id, fingerprint), judged in memory.judged.items()],
+        "lost": memory.lost,
+        "tried": memory.tried,
+        "overwritten": [_Overwritten(key.store, key.path, at) for key, at in memory.overwritten.items()],
+        "pools": {str(key): pool for key, pool in memory.pools.items()},
+        "renewals": memory.renewals,
+        "warned_days": memory.warned_days,
+        "short_lists": memory.short_lists,
+        "read_at": memory.read_at,
+        "problems": [_Problem(key, lasting) for key, lasting in memory.problems.items()],
+    }
+    return _adapter(Any).dump_json(content)
 
 
-def _file(memory: Memory, instance: str) -> _File:
-    return _File(
-        format=1,
-        instance=instance,
-        tokens=tuple(_Token(app_id, fingerprint, told) for (app_id, fingerprint), told in memory.judged.items()),
-        lost=memory.lost,
-        tried=memory.tried,
-        overwritten=tuple(_Overwritten(key.store, key.path, at) for key, at in memory.overwritten.items()),
-        pools={str(key): pool for key, pool in memory.pools.items()},
-        renewals=memory.renewals,
-        warned_days=memory.warned_days,
-        short_lists=memory.short_lists,
-        read_at=memory.read_at,
-        problems=tuple(_Problem(key, lasting) for key, lasting in memory.problems.items()),
-    )
+def decode(content: Mapping[str, Any], now: datetime) -> tuple[Memory, int]:
+    """Return the memory that the content of a file holds, and the number of entries in it that were dropped.
 
-
-def _memory(file: _File) -> Memory:
-    """Return the memory that a file holds. An alarmed Page is asked again at once: much may have happened meanwhile."""
-    return Memory(
-        judged={(token.app_id, token.fingerprint): _sharing(token.judged) for token in file.tokens},
-        lost={name: replace(lost, left=0) for name, lost in file.lost.items()},
-        tried=file.tried,
-        overwritten={Key(target.store, target.path): target.at for target in file.overwritten},
-        pools={key: pool for text, pool in file.pools.items() if (key := QuotaKey.parse(text)) is not None},
-        renewals=file.renewals,
-        warned_days=file.warned_days,
-        short_lists=file.short_lists,
-        read_at=file.read_at,
+    An alarmed Page is read at once, since much may have happened since the file was written.
+    """
+    entries = _Entries(content, now)
+    memory = Memory(
+        judged={
+            (token.app_id, token.fingerprint): _sharing(token.judged) for token in entries.listed("tokens", _Token)
+        },
+        lost={name: replace(lost, left=0) for name, lost in entries.named("lost", Lost).items()},
+        tried=entries.named("tried", datetime),
+        overwritten={Key(one.store, one.path): one.at for one in entries.listed("overwritten", _Overwritten)},
+        pools={key: pool for text, pool in entries.named("pools", Pool).items() if (key := QuotaKey.parse(text)) is not None},
+        renewals=entries.named("renewals", Renewal),
+        warned_days=entries.named("warned_days", int),
+        short_lists=entries.named("short_lists", datetime),
+        read_at=entries.one("read_at", datetime),
         # Another version may know other codes.
-        problems={one.key: one.open for one in file.problems if one.key.code in CATALOGUE},
+        problems={one.key: one.open for one in entries.listed("problems", _Problem) if one.key.code in CATALOGUE},
     )
+    return memory, entries.dropped
+
+
+class _Entries:
+    """The entries of a file that are of the right types and within their limits; ``dropped`` counts the others."""
+
+    def __init__(self, content: Mapping[str, Any], now: datetime) -> None:
+        self.dropped = 0
+        self._content = content
+        self._now = now
+
+    def named(self, part: str, kind: type[T]) -> dict[str, T]:
+        """Return the entries of a part that is an object."""
+        raw = self._part(part, dict, {})
+        return {name: entry for name, value in raw.items() if (entry := self._entry(kind, value)) is not None}
+
+    def listed(self, part: str, kind: type[T]) -> Iterator[T]:
+        """Yield the entries of a part that is a list."""
+        raw = self._part(part, list, [])
+        return (entry for value in raw if (entry := self._entry(kind, value)) is not None)
+
+    def one(self, part: str, kind: type[T]) -> T | None:
+        """Return the entry that is a part by itself; None where it is absent."""
+        raw = self._content.get(part)
+        return None if raw is None else self._entry(kind, raw)
+
+    def _part(self, part: str, kind: type[T], absent: T) -> T:
+        raw = self._content.get(part, absent)
+        if isinstance(raw, kind):
+            return raw
+        self.dropped += 1
+        return absent
+
+    def _entry(self, kind: Any, raw: object) -> Any:
+        try:
+            entry = _adapter(kind).validate_python(raw)
+        except (ValidationError, KeyError, OverflowError):  # a KeyError is a problem that this version does not know
+            entry = None
+        if entry is not None and _is_sound(entry, self._now):
+            return entry
+        self.dropped += 1
+        return None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _is_sound(value: Any, now: datetime, name: str = "") -> bool:
+    """Check whether all that is computed with may be: moments in UTC and not in the far future, numbers within their limits.
+
+    By the types of the values and not by those of the fields: the core's dataclasses carry no library's annotations.
+    """
+    if isinstance(value, datetime):
+        return value.utcoffset() == _NO_OFFSET and (name in _ANY_YEAR or value <= now + _FUTURE)
+    if isinstance(value, int | float):
+        least, most = _LIMITS.get(name, _COUNT)
+        return least <= value <= most
+    if isinstance(value, Mapping):
+        return all(_is_sound(each, now, name) for each in value.values())
+    return all(_is_sound(getattr(value, field), now, field) for field in _fields(value.__class__))
+
+
+@cache
+def _fields(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _sharing(judged: Judged) -> Judged:
@@ -204,64 +279,6 @@ def _scopes(scopes: frozenset[str]) -> frozenset[str]:
 @lru_cache(maxsize=256)
 def _granular(targets: frozenset[tuple[str, frozenset[str] | None]]) -> Mapping[str, frozenset[str] | None]:
     return dict(targets)
-
-
-def _is_sound(file: _File, now: datetime) -> bool:
-    """Check whether all that is computed with may be: moments in UTC and none of a time to come, numbers within bounds."""
-    return (
-        all(_is_utc(moment) and moment <= now + _AHEAD for moment in _moments(file) if moment is not None)
-        and all(_is_utc(end) for token in file.tokens for end in _ends(token.judged.facts))
-        and all(0 <= number <= _MOST for number in _counts(file))
-        and all(_is_sound_pool(pool) for pool in file.pools.values())
-    )
-
-
-def _is_utc(moment: datetime) -> bool:
-    return moment.utcoffset() == _NOUGHT
-
-
-def _moments(file: _File) -> Iterator[datetime | None]:
-    for token in file.tokens:
-        yield from (token.judged.facts.asked_at, token.judged.probed_at)
-    for lost in file.lost.values():
-        yield from (lost.since, lost.asked_at, lost.alarm)
-    for pool in file.pools.values():
-        yield from (pool.reported_at, pool.busy_from, pool.busy_at, pool.frozen_until, pool.thawed_at, pool.spent_at)
-    yield from file.tried.values()
-    yield from (target.at for target in file.overwritten)
-    yield from (last.at for last in file.renewals.values())
-    yield from (*file.short_lists.values(), file.read_at)
-    for problem in file.problems:
-        yield from (problem.open.since, problem.open.reported_at)
-
-
-def _ends(facts: TokenFacts) -> Iterator[datetime]:
-    """Return the moments that Meta names of a token, which may lie in any year."""
-    named = (facts.expires_at, facts.data_access_expires_at, facts.issued_at)
-    return (moment for moment in named if isinstance(moment, datetime))
-
-
-def _counts(file: _File) -> Iterator[int]:
-    for lost in file.lost.values():
-        yield from (lost.cycles, lost.waits, lost.left)
-    for pool in file.pools.values():
-        yield from (pool.counted, pool.freezes)
-    yield from file.warned_days.values()
-
-
-def _is_sound_pool(pool: Pool) -> bool:
-    """Check whether a quota's numbers are such as can be learnt; one that is no number is within no bounds."""
-    return all(0 <= used <= _PER_CENT for used in (pool.used, pool.base) if used is not None) and all(
-        _LEAST_SIZE <= size <= _MOST for size in (pool.ceiling, pool.steady) if size is not None
-    )
-
-
-def _whose(data: bytes) -> str | None:
-    """Return the instance of a file of this form; None for one of another form. Raises ValueError and RecursionError."""
-    raw: Any = json.loads(data)
-    if not isinstance(raw, dict) or raw.get("format") != 1:
-        return None
-    return str(raw.get("instance"))
 
 
 def _words(error: Exception) -> str:

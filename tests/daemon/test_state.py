@@ -126,13 +126,14 @@ def test_alarmed_page_is_asked_again_after_a_start(tmp_path: Path) -> None:
     ("content", "why"),
     [
         pytest.param(b"", "not whole", id="empty"),
-        pytest.param(b'{"format":1,"instance":"acme-prod","tok', "not whole", id="truncated"),
+        pytest.param(b'{"format":2,"instance":"acme-prod","tok', "not whole", id="truncated"),
         pytest.param(b"[]", "another version", id="no object"),
-        pytest.param(b'{"format":2,"instance":"acme-prod"}', "another version", id="another version"),
-        pytest.param(b'{"format":1,"instance":"acme-prod"}', "not as it should be", id="something is missing"),
+        pytest.param(b'{"format":3,"instance":"acme-prod"}', "another version", id="a later version"),
+        pytest.param(b'{"format":1,"instance":"acme-prod"}', "another version", id="an earlier version"),
+        pytest.param(b'{"format":2,"instance":"acme-prod"}', "a part of it is missing", id="something is missing"),
         pytest.param(b"[" * 200_000, "not whole", id="deep"),
         pytest.param(b"\xff\xfe\x00", "not whole", id="no text"),
-        pytest.param(b'{"format":1,"instance":"acme-prod","tokens":' + b"9" * 5000 + b"}", "not whole", id="a number without end"),
+        pytest.param(b'{"format":2,"instance":"acme-prod","tokens":' + b"9" * 5000 + b"}", "not whole", id="a number without end"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_not_used(tmp_path: Path, content: bytes, why: str) -> None:

@@ -8,12 +8,14 @@ from sync.core.model import Marks
 
 MANAGED_BY = "page-token-sync"
 _LABEL = "label."
+_EARLIER = frozenset({"parent"})
+"""Names that early versions wrote; what they say is not read, and each is removed with the next marks."""
 _NONE: Mapping[str, str] = {}
 """Shared by the marks of all secrets without labels."""
 
 
 def to_map(marks: Marks) -> dict[str, str | None]:
-    """Return every mark key of ours; None where an earlier mark of that name is to be removed."""
+    """Return every mark by its key; None where a stored mark of that key is to be removed."""
     return {
         "managed-by": MANAGED_BY,
         "instance": marks.instance,
@@ -35,14 +37,14 @@ def present(marks: Marks) -> dict[str, str]:
 
 
 def patch(marks: Marks, stored: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the merge-patch from the stored map to the wanted marks: None removes a key of ours, others are not named."""
+    """Return the merge patch from the stored map to the wanted marks: None removes a mark, and other tools' keys are left out."""
     wanted = to_map(marks)
-    gone = {key: None for key in stored if key.startswith(_LABEL) and key not in wanted}
-    return {**{key: value for key, value in wanted.items() if stored.get(key) != value}, **gone}
+    removed = {key: None for key in stored if key in _EARLIER or (key.startswith(_LABEL) and key not in wanted)}
+    return {**{key: value for key, value in wanted.items() if stored.get(key) != value}, **removed}
 
 
 def from_map(stored: Mapping[str, str] | None) -> Marks | None:
-    """Read marks; None where ``managed-by`` is not ours. Missing keys are empty, and so match nothing that is wanted."""
+    """Read marks; None where ``managed-by`` names another program or none. Missing keys are empty, and so match nothing that is wanted."""
     if not stored or stored.get("managed-by") != MANAGED_BY:
         return None
     return Marks(

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sync.core.judge.decide import Kind
 from sync.core.marks import MANAGED_BY, from_map, patch, present, to_map
 from sync.core.model import Marks
-from tests.support.values import USER_TOKEN_FINGERPRINT, marks
+from tests.support.values import USER_TOKEN_FINGERPRINT, current, decided, fetched, judged, marks, stored
 
 texts = st.text(min_size=1, max_size=6)
 maybe = st.none() | texts
@@ -78,14 +79,28 @@ def test_patch_removes_a_label_that_is_left() -> None:
     assert patch(marks(labels={"b": "2"}), stored) == {"hold": None, "label.a": None}
 
 
+def test_marks_of_an_earlier_version_are_brought_up_to_date() -> None:
+    """Marks with ``parent`` are the instance's, of unknown origin: only the marks are written, and ``parent`` is removed."""
+    old = {**present(marks(system_user_fingerprint=None)), "parent": USER_TOKEN_FINGERPRINT}
+    read = from_map(old)
+    assert read == marks(system_user_fingerprint=None)
+    action = decided(fetched(), current(stored(marks=read), judged()))
+    assert (action.kind, action.reason) == (Kind.UPDATED, "marks")
+    assert action.write is not None
+    assert action.write.payload is None
+    after = _merged(old, patch(action.write.marks, old))
+    assert after == present(action.write.marks)
+    assert after["system-user-fingerprint"] == USER_TOKEN_FINGERPRINT
+
+
 @pytest.mark.parametrize(
-    "stored",
+    "found",
     [None, {}, {"managed-by": "terraform"}, {"instance": "acme-prod"}, {"managed-by": "Page-Token-Sync"}],
     ids=str,
 )
-def test_what_is_not_managed_by_us_has_no_marks(stored: dict[str, str] | None) -> None:
-    """Only our own word in managed-by makes a secret ours."""
-    assert from_map(stored) is None
+def test_what_another_program_manages_has_no_marks(found: dict[str, str] | None) -> None:
+    """Only this program's own name in managed-by makes a mark."""
+    assert from_map(found) is None
 
 
 def test_missing_marks_match_nothing() -> None:

@@ -506,6 +506,18 @@ class StoreContract:
         found = stored(rig.make_store(), key)
         assert (found.marks, found.payload) == (marks(), Payload({"access_token": CANARY}))
 
+    def test_mark_of_an_earlier_name_is_removed(self, rig: Rig, store: Store) -> None:
+        """A mark of a name that is not written any more is removed with the next marks, without a new version."""
+        key = rig.key("a")
+        old = marks(system_user_fingerprint=None)
+        rig.plant(key, {"access_token": CANARY}, {**mark_map.present(old), "parent": "0123456789ab"})
+        found, versions = stored(store, key), rig.versions(key)
+        assert found.marks == old
+        written(store.mark(key, marks(), version=found.version))
+        assert stored(rig.make_store(), key).marks == marks()
+        assert not [name for name in rig.foreign_marks(key) if "parent" in name]
+        assert rig.versions(key) == versions
+
     def test_entries_of_others_in_the_mark_map_stay(self, rig: Rig, store: Store) -> None:
         """What a person wrote beside our marks survives marking and writing."""
         key = rig.key("a")

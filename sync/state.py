@@ -186,7 +186,11 @@ def decode(content: Mapping[str, Any], now: datetime) -> tuple[Memory, int]:
         lost={name: replace(lost, left=0) for name, lost in entries.named("lost", Lost).items()},
         tried=entries.named("tried", datetime),
         overwritten={Key(one.store, one.path): one.at for one in entries.listed("overwritten", _Overwritten)},
-        pools={key: pool for text, pool in entries.named("pools", Pool).items() if (key := QuotaKey.parse(text)) is not None},
+        pools={
+            key: pool
+            for text, pool in entries.named("pools", Pool).items()
+            if (key := QuotaKey.parse(text)) is not None
+        },
         renewals=entries.named("renewals", Renewal),
         warned_days=entries.named("warned_days", int),
         short_lists=entries.named("short_lists", datetime),

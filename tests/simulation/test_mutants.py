@@ -11,7 +11,7 @@ import pytest
 
 from sync.core.judge import decide
 from sync.core.model import Key, State, Stored, StoreError, Written
-from sync.core.plan import plan, served
+from sync.core.plan import observation, served
 from sync.core.report import build
 from sync.core.secret import Secret
 from sync.cycle import apply, ask, cycle
@@ -84,7 +84,7 @@ def _what_is_not_broken_is_called_verified(patch: Patch) -> None:
 
 
 def _marks_are_not_looked_at(patch: Patch) -> None:
-    for module in (decide, plan, served):
+    for module in (decide, observation, served):
         patch.setattr(module, "foreign_problem", lambda *_: None)
 
 

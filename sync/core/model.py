@@ -1,4 +1,4 @@
-"""The words that all rooms share: Pages, tokens' facts, what is stored, and what went wrong."""
+"""The values that all packages share: Pages, facts about tokens, what is stored, and errors."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from sync.core.secret import Secret
 
 
 class Never(Enum):
-    """The life of a token that has no end; a value of its own, so that it is never taken for a missing one."""
+    """The expiry of a token that never expires; a value of its own, so that it is not confused with a missing one."""
 
     NEVER = "never"
 
 
 NEVER = Never.NEVER
 Expiry = datetime | Never
-"""The end of a token's life: an aware datetime in UTC, or NEVER."""
+"""When a token expires: an aware datetime in UTC, or NEVER."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checks:
     """What a token must fulfil beyond being valid.
 
-    ``scopes``: permissions that it must have for its Page. ``expires``: the least life that must be left to a token
-    that ends; NEVER demands a token without an end.
+    ``scopes``: permissions that it must have for its Page. ``expires``: the minimum time that an expiring token must still
+    be valid for; NEVER demands a token that never expires.
     """
 
     scopes: tuple[str, ...] = ("pages_messaging",)
@@ -38,7 +38,7 @@ class Checks:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One place in one store: the store's name in the configuration, and the secret's path or name in it."""
+    """One secret in one store, a target: the store's name in the configuration, and the secret's path or name in it."""
 
     store: str
     path: str
@@ -46,9 +46,9 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One Page of the configuration, with all defaults applied and all templates but the token filled in.
+    """One Page of the configuration, with all defaults applied and all templates filled in except for the token.
 
-    ``id`` is Graph's, in digits; ``name`` is unique in the configuration and identifies the Page everywhere inside.
+    ``id`` is Graph's, in digits; ``name`` is unique in the configuration and identifies the Page inside the program.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class GraphErrorFacts:
-    """What Graph said of an error, already free of tokens."""
+    """What Graph reported of an error, already free of tokens."""
 
     code: int | None = None
     subcode: int | None = None
@@ -75,7 +75,7 @@ class GraphErrorFacts:
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """What ``debug_token`` says of one token, in Graph's words; None where the answer had no such field.
+    """The facts that ``debug_token`` answers about one token, in Graph's words; None where the answer had no such field.
 
     Source: Meta's reference of debug_token, read 2026-11-24. ``type`` is absent there, but in every real answer.
     ``granular_scopes`` maps a scope to the ids it is restricted to, None where it covers all. ``expires_at`` 0 is NEVER.
@@ -97,7 +97,7 @@ class TokenFacts:
 
 
 class State(Enum):
-    """What is known of a token: Meta vouches for it, Meta or we refuse it, or it could not be said."""
+    """What is known of a token: it is confirmed as valid, refused by Meta or by the checks, or nothing is known."""
 
     VALID = "valid"
     INVALID = "invalid"
@@ -106,7 +106,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement of one token for one Page, and what it rests on.
+    """The judgement of one token for one Page, and the facts behind it.
 
     ``problems`` say why it is not valid, or what a valid stored token lacks; ``notices`` change no result.
     """
@@ -119,9 +119,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SourceError:
-    """No token or no facts could be had from Graph: a value, so that one Page's trouble stops no other.
+    """Graph gave no token or no facts: a value, so that one Page's error stops no other.
 
-    ``state`` is INVALID where Graph refuses this Page, UNKNOWN where nothing can be said of it.
+    ``state`` is INVALID where Graph refuses this Page, UNKNOWN where nothing is known of it.
     ``scope`` says how far the cause reaches: this Page or token, its system user, its app, or all of Graph.
     """
 
@@ -139,19 +139,19 @@ Answers = Mapping[AppToken, TokenFacts | SourceError]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A token that Meta is to be asked about. ``urgent``: a repair waits for the answer, so that it may use the reserve."""
+    """A token that debug_token is to be asked about. ``urgent``: a repair waits for the answer, so that it may use the reserve."""
 
     token: Secret
     urgent: bool = False
 
 
 Probe = Literal["answered", "refused", "unknown"]
-"""How Graph took a Page token itself: as this Page's, not at all or as another's, or it could not be said."""
+"""How Graph answered a call with a Page token itself: as this Page, with a refusal or as another Page, or it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A Page token as Graph gave it: a string that is still to be verified."""
+    """A Page token as Graph gave it, which is still to be verified."""
 
     token: Secret
 
@@ -160,7 +160,7 @@ class Fetched:
 class SystemUserToken:
     """A system user's token in this cycle.
 
-    ``token`` is None where the credential could not be read. An INVALID parent is dead: nothing is fetched with it.
+    ``token`` is None where the credential could not be read. Nothing is fetched with a token whose verdict is INVALID.
     """
 
     system_user: str
@@ -170,14 +170,14 @@ class SystemUserToken:
 
 
 Version = str
-"""A store's own name for one state of a secret; only ever compared and handed back."""
+"""A store's own name for one state of a secret; it is only compared and passed back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What we write beside a payload to say whose it is and where it came from.
+    """What is written beside a payload: which instance and Page it belongs to, and where its token came from.
 
-    ``system_user_id`` and ``system_user_fingerprint`` are None on a secret that was adopted or marked by a human.
+    ``system_user_id`` and ``system_user_fingerprint`` are None on a secret that was adopted or marked by a person.
     ``written_at`` is RFC 3339 in UTC, ``reason`` the reason of the last write; neither counts when marks are compared.
     """
 
@@ -203,9 +203,9 @@ class Stored:
 
     ``payload`` is None where there is no readable value: see ``state``. ``live`` has a value (which may be unreadable),
     ``deleted`` is KV v2's newest version deleted or destroyed, ``empty`` is a container that never had a value.
-    ``version`` is what a write must name as ``replaces``; for an empty container it is the store's word for "nothing yet".
-    ``marks`` is None where our mark is missing. ``first`` says that this is version 1 of the secret, so that an unmarked
-    one may be a crash of ours between write and mark.
+    ``version`` is what a write must name as ``replaces``; for an empty container it is what the store calls "nothing yet".
+    ``marks`` is None where there is no mark of this program. ``first`` says that this is version 1 of the secret, so that an
+    unmarked one may be a create that was interrupted before its mark.
     """
 
     payload: Payload | None
@@ -252,9 +252,8 @@ StoreErrorCode = Literal[
 class StoreError:
     """A store could not do what was asked; nothing is known to have changed, unless ``maybe_written``.
 
-    ``whole`` says that the store as such is in trouble, not one key: nothing of it could be reached. ``message`` and
-    ``remedy`` are sentences for a person, without secrets and without a library's text. ``owner`` is "operator" or
-    another word of the problem catalogue.
+    ``whole``: the store failed for all keys, not for one. ``message`` and ``remedy`` are sentences for a person, without
+    secrets and without a library's text. ``owner`` is "operator" or another owner of the problem catalogue.
     """
 
     error_code: StoreErrorCode

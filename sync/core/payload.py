@@ -98,10 +98,9 @@ class Payload:
 
 
 def parse_text(text: str, *, raw: bool) -> Payload | None:
-    """Read a payload's one text form; None where an object is wanted and the text is none.
+    """Read a payload's text form; None where an object is wanted and the text is not one.
 
-    Text that is no JSON object is kept as raw text where ``raw``. Constants, deep nesting and huge numbers of a hostile
-    text count as unreadable.
+    ``raw`` keeps any text as raw text. Constants, deep nesting and huge numbers in a hostile text count as unreadable.
     """
     if raw:
         return Payload(text)
@@ -152,7 +151,7 @@ class PayloadTemplate:
         return frozenset() if isinstance(self.fields, str) else frozenset(self.fields)
 
     def render(self, token: Secret, *, over: Payload | None = None) -> Payload:
-        """Put the token in; names of ``over`` that the template does not have are carried over."""
+        """Return the payload with the token; names in ``over`` that the template does not have are carried over."""
         if isinstance(self.fields, str):
             return Payload(self.fields.replace(_TOKEN, token.reveal()))
         carried = over.reveal() if over is not None else {}
@@ -162,8 +161,8 @@ class PayloadTemplate:
     def token_in(self, payload: Payload | None, *, marked: str | None = None) -> Secret | None:
         """Find the token in a stored payload; None where there is none.
 
-        Looked for where the template puts it; failing that, under any name whose value has the ``marked`` fingerprint,
-        so that a changed template does not lose sight of a working token.
+        It is looked for where the template has it; failing that, under any name whose value has the ``marked`` fingerprint,
+        so that a working token is found after the template has changed.
         """
         if payload is None:
             return None

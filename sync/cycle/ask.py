@@ -11,7 +11,7 @@ from sync.core.ask.inputs import Inputs
 from sync.core.ask.resolve import resolve
 from sync.core.memory.memory import join_answers
 from sync.core.model import Answers, AppToken, Ask, Probe, SourceError, TokenFacts
-from sync.core.plan.guards import doubted, unread_targets
+from sync.core.plan.guards import unconfirmed, unread_targets
 from sync.core.plan.plan import judged_plans
 from sync.core.secret import Secret
 from sync.cycle.task import Task, attempt, graph_mistake
@@ -34,7 +34,7 @@ def ask(task: Task, inputs: Inputs) -> Inputs:
 
 
 def debug(task: Task, app: str, asks: Sequence[Ask]) -> Answers:
-    """Ask debug_token about tokens; those that the app's quota had no room for are not in the answer."""
+    """Ask debug_token about tokens; those that the app's quota does not allow now are not in the answer."""
 
     def failed(where: str) -> Mapping[Secret, TokenFacts | SourceError]:
         return dict.fromkeys((ask.token for ask in asks), graph_mistake(where))
@@ -61,7 +61,7 @@ def _debug(task: Task, inputs: Inputs, asks: Mapping[str, Sequence[Ask]]) -> Inp
 
 
 def _probe_unanswered(task: Task, inputs: Inputs) -> Inputs:
-    """Probe what the app's quota had no room for: a probe is counted on the quota of the token's own Page."""
+    """Probe what the app's quota did not allow to be asked about: a probe counts on the quota of the token's own Page."""
     answered = {*inputs.answers, *inputs.probes}
     return _probe(task, inputs, due.probes(inputs, task.probe_every, exclude=answered))
 
@@ -86,7 +86,7 @@ def _confirm_mass_invalid(task: Task, inputs: Inputs) -> Inputs:
     plans = judged_plans(inputs, now=inputs.now)
     again: dict[str, list[Ask]] = {}
     unread = unread_targets(plans, task.selected_from)
-    for app, token in sorted(doubted(plans, task.brake, unread), key=lambda doubt: (doubt[0], doubt[1].fingerprint)):
+    for app, token in sorted(unconfirmed(plans, task.brake, unread), key=lambda key: (key[0], key[1].fingerprint)):
         again.setdefault(app, []).append(Ask(token, urgent=True))
     second = _debug_all(task, again)
     answered = {key: facts for key, facts in second.items() if isinstance(facts, TokenFacts)}

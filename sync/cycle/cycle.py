@@ -9,7 +9,7 @@ from ulid import ULID
 
 from sync.core.ask.remember import remember
 from sync.core.memory.memory import Memory, join_answers
-from sync.core.memory.renewal import Renewal, is_cared_for, tell_of_ends
+from sync.core.memory.renewal import Renewal, expiry_warnings, is_renewed_in_time
 from sync.core.model import Key, StoreError, SystemUserToken, Written
 from sync.core.plan.guards import is_counted
 from sync.core.plan.model import targets
@@ -95,9 +95,9 @@ def _expiring(
     exclude = [
         name
         for name, wanted in task.renewal_rules.items()
-        if renews and name in user_tokens and is_cared_for(user_tokens[name], wanted, renewals.get(name), now)
+        if renews and name in user_tokens and is_renewed_in_time(user_tokens[name], wanted, renewals.get(name), now)
     ]
-    return tell_of_ends(user_tokens, task.memory.warned_days, exclude, now)
+    return expiry_warnings(user_tokens, task.memory.warned_days, exclude, now)
 
 
 def _overwritten(planned: Plan, outcomes: Mapping[Key, Outcome]) -> list[Key]:

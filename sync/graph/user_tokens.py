@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sync.core.memory.renewal import MARKS
+from sync.core.memory.renewal import WARN_DAYS
 from sync.core.model import SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
 
-EXPIRING = timedelta(days=max(MARKS))
+EXPIRING = timedelta(days=max(WARN_DAYS))
 """How long before it expires a system user's token is reported."""
 _YOUNG = timedelta(hours=1)
 """How long a valid verdict on a system user's token is reused, unless a read suggests that the token is invalid."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from sync.core.ask.inputs import Inputs
 from sync.core.ask.routes import passed
-from sync.core.judge.verify import ends_within, verify
+from sync.core.judge.verify import expires_within, verify
 from sync.core.memory.memory import Judged
 from sync.core.model import Absent, AppToken, Ask, Key, Never, Page, SourceError, State, Stored, TokenFacts
 from sync.core.plan.observation import needs_verdict, stored_token
@@ -141,7 +141,7 @@ class _TokenCase:
         """Whether the token expires within twice the minimum life that the checks demand."""
         life = self.of.page.checks.expires
         expires_at = self.judged.facts.expires_at if self.judged is not None else None
-        return ends_within(expires_at, life if isinstance(life, Never) else 2 * life, self.of.inputs.now)
+        return expires_within(expires_at, life if isinstance(life, Never) else 2 * life, self.of.inputs.now)
 
     @property
     def has_its_turn(self) -> bool:

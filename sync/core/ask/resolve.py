@@ -23,7 +23,7 @@ _REFUSED = Problem("probe-failed", "Graph refuses a call with the token, though 
 def resolve(inputs: Inputs) -> Inputs:
     """Return the inputs with what is known of each token.
 
-    A token that was asked about and has no answer had no room in the app's quota.
+    A token that was asked about and has no answer is one that the app's quota did not allow.
     """
     refused = _refused_apps(inputs)
     facts: dict[AppToken, TokenFacts | SourceError] = {}

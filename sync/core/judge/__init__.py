@@ -1,1 +1,1 @@
-"""What Meta's facts about a token mean, and what follows for one secret."""
+"""What the facts about a token mean, and what follows for one secret."""

@@ -1,4 +1,4 @@
-"""What to do at one place for one Page: the table of the judgement, row by row; first match wins."""
+"""What to do with one target of a Page: the table of the judgement, row by row; the first match wins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 from typing import assert_never
 
-from sync.core.judge.verify import ends_within
+from sync.core.judge.verify import expires_within
 from sync.core.model import Absent, Key, Marks, Never, Page, State, Stored, StoreError, Verdict, Version
 from sync.core.payload import Payload
 from sync.core.problems import Problem
@@ -15,7 +15,7 @@ from sync.core.secret import Secret
 
 
 class Kind(Enum):
-    """What is done at one place; the words of the report."""
+    """What is done with one target, in the words of the report."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -29,9 +29,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What a write puts where. ``payload`` None writes the marks alone; ``replaces`` None creates.
+    """The content of a write. ``payload`` None writes the marks alone; ``replaces`` None creates.
 
-    ``token`` is the one inside the payload; a payload is only written while its proof is young.
+    ``token`` is the one inside the payload; a payload is only written while its proof is recent.
     """
 
     token: Secret
@@ -50,9 +50,9 @@ class Would:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A decision for one place. ``reason`` is of the report's closed list; ``problems`` are those of the place itself.
+    """A decision for one target. ``reason`` is of the report's closed list; ``problems`` are those of the target itself.
 
-    ``would`` is there exactly where the kind is HELD.
+    ``would`` is set exactly where the kind is HELD.
     """
 
     kind: Kind
@@ -66,8 +66,9 @@ class Action:
 class Candidate:
     """The fetched token and its verdict. ``token`` is None where none was fetched, and then the verdict is not valid.
 
-    ``system_user_fingerprint`` and ``system_user_id`` are the fingerprint and the id of the system user that it was fetched with.
-    ``judged_at`` is when Meta last judged the token, also where that word counts no more; None if it never did.
+    ``system_user_fingerprint`` is that of the system user's token which it was fetched with, ``system_user_id`` the system
+    user's id. ``judged_at`` is when debug_token last answered for the token, whether or not the answer still counts; None
+    if it never did.
     """
 
     token: Secret | None
@@ -79,9 +80,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What a store holds at the place, the token found in it (None: none), and that token's verdict.
+    """What a store holds in the target, the token found in it (None: none), and that token's verdict.
 
-    ``judged_at`` is when Meta last judged the token, also where that word counts no more; None if it never did.
+    ``judged_at`` is when debug_token last answered for the token, whether or not the answer still counts; None if it never did.
     """
 
     content: Stored | Absent | StoreError
@@ -91,7 +92,7 @@ class Current:
 
 
 def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, current: Current, now: datetime) -> Action:
-    """Decide for one place. Pure: the same values give the same action, and nothing is done here."""
+    """Decide for one target. Pure: the same values give the same action, and nothing is done here."""
     case = _Case(page, instance, candidate, current, now)
     content = current.content
     match content:
@@ -102,16 +103,16 @@ def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, current
         case Stored():
             refusal = blocked_problem(content, key)
             if refusal is None and is_interrupted_create(content, page):
-                return _marked(case, content)
+                return _adopted(case, content)
             refusal = refusal or foreign_problem(content, page, instance)
-            return Action(Kind.REFUSED, problems=(refusal,)) if refusal else _ours(case, content)
+            return Action(Kind.REFUSED, problems=(refusal,)) if refusal else _managed(case, content)
         case _:
             assert_never(content)
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """All that one decision rests on."""
+    """All that one decision depends on."""
 
     page: Page
     instance: str
@@ -142,7 +143,7 @@ class _Case:
         return replace(marks, written_at=f"{self.now:%Y-%m-%dT%H:%M:%SZ}", reason=reason)
 
     def create(self, *, replaces: Version | None, reason: str | None = None) -> Action:
-        """Put the fetched token where no value is."""
+        """Write the fetched token where no value is."""
         if self.token is None:
             return Action(Kind.KEPT)
         marks = self.stamped(self.marks(self.token), reason or "created")
@@ -151,10 +152,10 @@ class _Case:
 
 
 def is_interrupted_create(content: Stored, page: Page) -> bool:
-    """Check whether this is what a crash of ours between a first write and its mark leaves behind.
+    """Check whether this is what a create leaves that was interrupted between the first write and its mark.
 
-    A raw text has no keys to be known by, and may be a stranger's password: only what looks like a token of Meta's is asked
-    about. Meta's access tokens begin with EAA (its page on access tokens, read 2026-11-24).
+    A raw text has no keys to be recognised by, and may be another program's password: only what looks like an access token
+    of Meta is sent to debug_token. These begin with EAA (Meta's page on access tokens, read 2026-11-24).
     """
     payload = content.payload
     if content.marks is not None or not content.first or content.state != "live" or payload is None:
@@ -169,7 +170,9 @@ def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | Non
     """Return why a secret is not this Page's of this instance; None where it is."""
     marks = content.marks
     if marks is None:
-        return Problem("secret-foreign", "The secret carries no mark of page-token-sync, so it is somebody else's.")
+        return Problem(
+            "secret-foreign", "The secret carries no mark of page-token-sync, so it belongs to somebody else."
+        )
     if marks.instance != instance:
         since = f", written {marks.written_at}" if marks.written_at else ""
         return Problem(
@@ -181,7 +184,7 @@ def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | Non
 
 
 def blocked_problem(content: Stored, key: Key) -> Problem | None:
-    """Return why AWS would not let this secret be written, whoever owns it; None where it may be."""
+    """Return why this secret of AWS must not be written, whoever owns it; None where it may be."""
     match content.blocked:
         case None:
             return None
@@ -204,9 +207,9 @@ def store_problem(error: StoreError) -> Problem:
     return Problem("store-failed", error.message, owner=error.owner, remedy=error.remedy)
 
 
-def _marked(case: _Case, content: Stored) -> Action:
-    """Mark what a crash of ours left, once its token is proven ours; wait while that cannot be said."""
-    proven = _proven_ours(case)
+def _adopted(case: _Case, content: Stored) -> Action:
+    """Mark what an interrupted create left, once its token is proven to be the Page's; wait while that is unknown."""
+    proven = _is_proven(case)
     if proven is False or case.current.token is None:
         foreign = foreign_problem(content, case.page, case.instance)
         return Action(Kind.REFUSED, problems=(foreign,) if foreign else ())
@@ -216,7 +219,7 @@ def _marked(case: _Case, content: Stored) -> Action:
     return Action(Kind.UPDATED, "marked", Write(case.current.token, None, marks, content.version))
 
 
-def _proven_ours(case: _Case) -> bool | None:
+def _is_proven(case: _Case) -> bool | None:
     verdict, wanted_user = case.current.verdict, case.candidate.system_user_id
     if verdict.state is State.INVALID or case.current.token is None:
         return False
@@ -227,7 +230,7 @@ def _proven_ours(case: _Case) -> bool | None:
     return (facts.profile_id, facts.app_id, facts.user_id) == wanted
 
 
-def _ours(case: _Case, content: Stored) -> Action:
+def _managed(case: _Case, content: Stored) -> Action:
     if case.token is None:
         return Action(Kind.KEPT)
     if content.state != "live":
@@ -242,7 +245,7 @@ def _ours(case: _Case, content: Stored) -> Action:
 
 
 def _of_same_token(case: _Case, token: Secret, stored: Marks | None) -> Marks:
-    """Return the marks wanted beside a token that stays; what cannot be said of its origin now is left as it was said."""
+    """Return the marks wanted beside a token that stays; where its origin is unknown now, the stored marks keep theirs."""
     wanted = case.marks(token, stored.hold if stored else None)
     if stored is None:
         return wanted
@@ -268,8 +271,8 @@ def _other_token(case: _Case, fetched: Secret, stored: Secret, content: Stored) 
         return _replaced(case, fetched, content, "heal")
     if _better(case, content.marks):
         return _replaced(case, fetched, content, "rotate")
-    # The token that works stays, and so does what its marks say of its origin. A kill between data and marks leaves
-    # the fingerprint of the token before it.
+    # The token that works stays, and so does the origin in its marks. A process that is killed between data and marks
+    # leaves the fingerprint of the token before it.
     marks = replace(content.marks, app_id=case.page.app_id, fingerprint=stored.fingerprint, labels=case.page.labels)
     return _brought_up_to_date(case, stored, marks, content) or Action(Kind.KEPT)
 
@@ -288,13 +291,13 @@ def _better(case: _Case, marks: Marks) -> bool:
     life = case.page.checks.expires
     old = stored.facts.expires_at if stored.facts else None
     new = candidate.verdict.facts.expires_at if candidate.verdict.facts else None
-    if not ends_within(old, life if isinstance(life, Never) else 2 * life, case.now):
+    if not expires_within(old, life if isinstance(life, Never) else 2 * life, case.now):
         return False
     return not isinstance(new, datetime) or (isinstance(old, datetime) and new > old)
 
 
 def _brought_up_to_date(case: _Case, token: Secret, marks: Marks, content: Stored) -> Action | None:
-    """Write payload, labels or marks that differ from the wanted ones, with the token that is there; None if none does."""
+    """Write payload, labels or marks that differ from the wanted ones, with the stored token; None where none differs."""
     payload = case.page.payload.render(token, over=content.payload)
     stored = content.marks
     if payload != content.payload:
@@ -310,7 +313,7 @@ def _brought_up_to_date(case: _Case, token: Secret, marks: Marks, content: Store
 
 
 def _origin(marks: Marks) -> tuple[str | None, ...]:
-    """Return what marks say of whose a secret is and where its token came from; when and why it was written does not count."""
+    """Return the owner of a secret and the origin of its token by its marks; when and why it was written does not count."""
     return (
         marks.instance,
         marks.page_id,

@@ -5,19 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 WARN_SKEW = timedelta(seconds=60)
-"""Beyond it a person is told."""
+"""Beyond it a warning is reported."""
 
 MAX_SKEW = timedelta(minutes=5)
-"""Beyond it nothing is done that only one of the two clocks would have us do."""
+"""Beyond it nothing is done that follows from only one of the two clocks."""
 
 
 def judging_times(now: datetime, skew: timedelta) -> tuple[datetime, ...]:
-    """Return the times by which to judge: ours, and Meta's beside it where the two are too far apart."""
+    """Return the times to judge by: this machine's, and Meta's as well where the two are too far apart."""
     return (now,) if abs(skew) <= MAX_SKEW else (now, now + skew)
 
 
 def skew_warning(skew: timedelta) -> str | None:
-    """Report that the clock is wrong; ``ahead`` is how far Meta's is ahead of ours. None where the two agree well enough."""
+    """Return a warning that the clock is wrong, None where it is not; ``skew`` is how far Meta's is ahead of this machine's."""
     if abs(skew) <= WARN_SKEW:
         return None
     direction = "behind" if skew > timedelta(0) else "ahead of"
@@ -26,4 +26,4 @@ def skew_warning(skew: timedelta) -> str | None:
     text = f"This machine's clock is {span} {direction} Meta's: set it right, and keep it so by NTP."
     if abs(skew) <= MAX_SKEW:
         return text
-    return f"{text} Until then the ends of tokens are judged by both, and where they differ nothing is done."
+    return f"{text} Until then the expiry of tokens is judged by both clocks, and where they differ nothing is done."

@@ -1,4 +1,4 @@
-"""From Meta's facts about a token to a verdict; pure, and the only place that judges a token."""
+"""From the facts about a token to a verdict; pure, and the only module that judges a token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sync.core.model import NEVER, Checks, Expiry, Never, Page, SourceError, Sta
 from sync.core.problems import Problem
 
 FATAL = frozenset({"token-invalid", "token-expired", "wrong-type", "wrong-app", "wrong-page"})
-"""Problems with which a stored token serves no application; the others only call for a better token."""
+"""Problems with which no application can use a stored token; the others only call for a better token."""
 
 _EXPIRED_SUBCODE = 463
 
@@ -18,8 +18,8 @@ def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime,
     """Judge one token for one Page: valid, invalid with its problems, or unknown.
 
     A candidate (``stored`` False) must fulfil ``page.checks`` to be valid. A stored token that lacks a scope stays valid
-    with that problem, and one that ends soon stays valid with a notice, since applications work with it. ``facts`` None
-    means that Meta was not asked. A field that is absent makes the token unknown, unless a present one refuses it first.
+    with that problem, and one that expires soon stays valid with a notice, since applications can use it. ``facts`` None
+    means that debug_token was not asked. An absent field makes the token unknown, unless another one makes it invalid first.
     """
     if facts is None:
         return Verdict(State.UNKNOWN)
@@ -39,15 +39,15 @@ def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime,
     if facts.expires_at is None and not stored:
         return _unknown(facts, "expires_at")
     lacking = tuple(_lacking_scopes(facts, page))
-    ending = tuple(_ending(facts, page.checks, now))
+    expiring = tuple(_expiring(facts, page.checks, now))
     notices = tuple(_data_access(facts, page.checks, now))
     if stored:
-        return Verdict(State.VALID, lacking, ending + notices, facts)
-    return Verdict(State.INVALID if lacking or ending else State.VALID, lacking + ending, notices, facts)
+        return Verdict(State.VALID, lacking, expiring + notices, facts)
+    return Verdict(State.INVALID if lacking or expiring else State.VALID, lacking + expiring, notices, facts)
 
 
-def ends_within(expires_at: Expiry | None, life: timedelta | Never, now: datetime) -> bool:
-    """Check whether a token is known to end sooner than ``life`` from now; under NEVER, whether it is known to end at all."""
+def expires_within(expires_at: Expiry | None, life: timedelta | Never, now: datetime) -> bool:
+    """Check whether a token is known to expire sooner than ``life`` from now; under NEVER, whether it is known to expire at all."""
     if expires_at is None or isinstance(expires_at, Never):
         return False
     return isinstance(life, Never) or expires_at < now + life
@@ -73,7 +73,7 @@ def _refused(facts: TokenFacts, now: datetime) -> Problem:
 
 
 def _identity(facts: TokenFacts, page: Page) -> tuple[Problem, ...] | str:
-    """Return what is wrong about whose token it is, or the name of the field without which that cannot be said."""
+    """Return what is wrong about the token's type, app and Page, or the name of the field without which that is unknown."""
     if facts.type is None:
         return "type"
     if facts.type != "PAGE":
@@ -100,27 +100,27 @@ def _lacking_scopes(facts: TokenFacts, page: Page) -> Iterator[Problem]:
             yield Problem("missing-scope", f"Its permission {scope} covers other Pages, not {page.id}.")
 
 
-def _ending(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[Problem]:
-    if ends_within(facts.expires_at, checks.expires, now):
+def _expiring(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[Problem]:
+    if expires_within(facts.expires_at, checks.expires, now):
         wanted = (
-            "one that never expires is asked for"
+            "the checks demand one that never expires"
             if checks.expires is NEVER
-            else f"{_days(checks.expires)} are asked for"
+            else f"the checks demand {_days(checks.expires)}"
         )
-        yield Problem("expires-too-soon", f"It ends at {facts.expires_at:%Y-%m-%dT%H:%MZ}; {wanted}.")
+        yield Problem("expires-too-soon", f"It expires at {facts.expires_at:%Y-%m-%dT%H:%MZ}; {wanted}.")
 
 
 def _data_access(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[Problem]:
-    # Under `expires: never` the window for this notice is nothing: an end of data access in years is no news.
+    # Under `expires: never` the window of this notice is empty: data access that ends in years needs no notice.
     window = timedelta(0) if isinstance(checks.expires, Never) else checks.expires
-    if ends_within(facts.data_access_expires_at, window, now):
+    if expires_within(facts.data_access_expires_at, window, now):
         yield Problem(
-            "data-access-expiring", f"Its access to data ends at {facts.data_access_expires_at:%Y-%m-%dT%H:%MZ}."
+            "data-access-expiring", f"Its data access expires at {facts.data_access_expires_at:%Y-%m-%dT%H:%MZ}."
         )
 
 
 def _days(life: timedelta | Never) -> str:
     if isinstance(life, Never):
-        return "no end"
+        return "no expiry"
     days = life.days
     return f"{days} days" if not life.seconds else f"{life.total_seconds() / 3600:.0f} hours"

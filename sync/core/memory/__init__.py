@@ -1,1 +1,1 @@
-"""What one cycle leaves to the next."""
+"""What one cycle remembers for the next."""

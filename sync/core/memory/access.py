@@ -1,4 +1,4 @@
-"""When a Page that cannot be reached becomes an alarm: lasting, seen alone, and no part of a larger event."""
+"""When a Page that cannot be read becomes an alarm: the loss lasts, a read of its own confirms it, and no mass event explains it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sync.core.problems import Problem
 
 LASTING = timedelta(minutes=30)
 _CYCLES = 3
-_ALONE_AFTER = timedelta(seconds=30)
+_CONFIRM_AFTER = timedelta(seconds=30)
 _MASS_LASTING = timedelta(minutes=60)
 _LONGEST_WAIT = timedelta(hours=6)
 _MOST_WAITS = 1 << 16
-"""More than there are cycles in the longest wait, and never a number without end."""
+"""More than the number of cycles in the longest wait, so that the number stays small."""
 _FEW = 2
 _SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A Page that Graph refuses to its system user, as far as it has come.
+    """A Page that Graph refuses to its system user.
 
-    ``cycles`` counts the readings that said so one after the other. ``alone``: a read of the Page's own, half a minute
-    or more after the first, said so too. ``alarm`` is since when it is an alarm. ``asked_at`` is the last reading, and
-    ``waits`` the cycles that an alarmed Page is left out after it; ``left`` how many of them are to come.
+    ``cycles`` counts the consecutive readings that were refused. ``individually``: a request for this Page alone, half a
+    minute or more after the first reading, was refused too. ``alarm`` is since when it is an alarm. ``asked_at`` is the last
+    reading, ``waits`` the number of cycles that skip an alarmed Page after it, and ``left`` how many of them are to come.
     """
 
     problem: Problem
@@ -41,7 +41,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading one Page brought: ``error`` None where it was reached. ``worked``: a token of it is stored."""
+    """The result of reading one Page: ``error`` is None where Graph gave its token. ``worked``: a token of it is stored."""
 
     error: SourceError | None
     system_user: str
@@ -50,16 +50,16 @@ class Reading:
 
 
 def to_read_individually(lost: Mapping[str, Lost], now: datetime) -> frozenset[str]:
-    """Return the Pages whose loss is to be confirmed by a read of their own."""
+    """Return the Pages whose loss is to be confirmed by a request of their own."""
     return frozenset(
         name
         for name, page in lost.items()
-        if not page.individually and page.alarm is None and now - page.since >= _ALONE_AFTER
+        if not page.individually and page.alarm is None and now - page.since >= _CONFIRM_AFTER
     )
 
 
 def left_out(lost: Mapping[str, Lost], now: datetime) -> Mapping[str, SourceError]:
-    """Return the alarmed Pages that are not asked for in this cycle, with what was said of them last."""
+    """Return the alarmed Pages that this cycle skips, each with its last error."""
     return {
         name: SourceError(page.problem, State.INVALID)
         for name, page in lost.items()
@@ -75,43 +75,45 @@ def advance(
     proven: Collection[str],
     now: datetime,
 ) -> tuple[Mapping[str, Lost], frozenset[str]]:
-    """Return what is lost after this cycle's readings, and the system users that lost many Pages at once.
+    """Return which Pages are lost after this cycle's readings, and the system users that lost many Pages at once.
 
-    ``proven`` names the system users whose token was seen to work in this cycle; without that nothing is added to what
-    was known. ``skipped`` names Pages that were left out on purpose. A Page that was reached is lost no more; one of
-    which nothing could be said stays as it was.
+    ``proven`` names the system users whose token worked in this cycle; without that no new alarm begins. ``skipped`` names
+    the Pages that were not read on purpose. A Page that was read is not lost any more; one whose state is unknown stays as
+    it was.
     """
     degraded = _degraded(lost, readings, now)
     after: dict[str, Lost] = {}
     for name, page in lost.items():
         if name in skipped:
             after[name] = replace(page, left=page.left - 1)
-        elif name in readings and _says_nothing(readings[name]):
+        elif name in readings and _is_unknown(readings[name]):
             after[name] = page
     for name, reading in readings.items():
-        if reading.error is None or _says_nothing(reading):
+        if reading.error is None or _is_unknown(reading):
             continue
         known = _counted(lost.get(name), reading, reading.error, now)
-        ripe = reading.system_user in proven and reading.system_user not in degraded and _is_ripe(known, reading, now)
-        if known.alarm is None and ripe:
+        lasts = (
+            reading.system_user in proven and reading.system_user not in degraded and _has_lasted(known, reading, now)
+        )
+        if known.alarm is None and lasts:
             known = replace(known, alarm=now)
         after[name] = _backed_off(known) if known.alarm else known
     return after, degraded
 
 
-def _says_nothing(reading: Reading) -> bool:
+def _is_unknown(reading: Reading) -> bool:
     return reading.error is not None and reading.error.state is State.UNKNOWN
 
 
 def _counted(known: Lost | None, reading: Reading, error: SourceError, now: datetime) -> Lost:
     if known is None:
         return Lost(error.problem, since=now, asked_at=now)
-    individually = known.individually or (reading.individually and now - known.since >= _ALONE_AFTER)
+    individually = known.individually or (reading.individually and now - known.since >= _CONFIRM_AFTER)
     return replace(known, problem=error.problem, asked_at=now, cycles=known.cycles + 1, individually=individually)
 
 
-def _is_ripe(known: Lost, reading: Reading, now: datetime) -> bool:
-    """Check whether a loss has lasted; a Page that never worked is being set up, and its operator waits for the word."""
+def _has_lasted(known: Lost, reading: Reading, now: datetime) -> bool:
+    """Check whether a loss has lasted; a Page that never worked is being set up, and its operator waits for the result."""
     if not reading.worked:
         return True
     return known.individually and known.cycles >= _CYCLES and now - known.since >= LASTING
@@ -123,9 +125,9 @@ def _backed_off(known: Lost) -> Lost:
 
 
 def _degraded(lost: Mapping[str, Lost], readings: Mapping[str, Reading], now: datetime) -> frozenset[str]:
-    """Return the system users under which more Pages are newly lost than Pages lose themselves.
+    """Return the system users under which so many Pages are newly lost that one cause is likely.
 
-    An outage at Meta, a lost role in the business or a changed app role looks like this; after an hour it is believed.
+    An outage at Meta, a lost role in the business or a changed app role looks like this; after an hour each loss counts.
     """
     pages: dict[str, int] = {}
     newly: dict[str, int] = {}

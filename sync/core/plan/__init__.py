@@ -1,1 +1,1 @@
-"""From what was read to what is to be done, with the guards that hold a write."""
+"""From what was read to what is to be done, with the guards that hold a write back."""

@@ -1,4 +1,4 @@
-"""What keeps a write back though it was decided: the configuration's word, the brake, and a doubt about a mass of tokens."""
+"""The guards that hold a decided write back: the configuration, the brake, and the confirmation of a mass of invalid tokens."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from sync.core.judge.decide import Action, Current, Kind, Would
-from sync.core.model import Key, Page, State, Stored
+from sync.core.model import AppToken, Key, Page, State, Stored
 from sync.core.plan.model import PagePlan, TargetPlan, targets
-from sync.core.secret import Secret
 
 _DAY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class Brake:
-    """When too many tokens of one store would change at once: more than this share of them, and this many."""
+    """When too many tokens of one store would change at once: more than this share of them, and at least this many."""
 
     share: float = 0.3
     min_changes: int = 3
@@ -28,20 +27,20 @@ class Brake:
         return count >= self.min_changes and count > self.share * of
 
 
-def told_to_hold(action: Action, *, page: Page, observe: bool) -> Action:
-    """Hold a write where the configuration says that nothing is written: for this Page, or at all."""
+def configured_hold(action: Action, *, page: Page, observe: bool) -> Action:
+    """Hold a write where the configuration says that nothing is written: for this Page, or for all."""
     if action.write is None or not (page.hold or observe):
         return action
     return hold(action, "hold" if page.hold else "observe")
 
 
 def hold(action: Action, reason: str) -> Action:
-    """Turn a write into one that is held, and that says what it would be."""
+    """Return a write as one that is held, with what it would be."""
     return Action(Kind.HELD, reason, problems=action.problems, would=Would(action.kind, action.reason))
 
 
 def unread_targets(plans: Sequence[PagePlan], named: Collection[Key] | None) -> Mapping[str, int]:
-    """Count the places of each store that a selection leaves out; ``named`` are all of the configuration, None for no more."""
+    """Count the targets of each store that a selection leaves out. ``named`` are those of the whole configuration, None if all are read."""
     read = {target.key for _, target in targets(plans)}
     return Counter(key.store for key in named or () if key not in read)
 
@@ -54,10 +53,11 @@ def braked(
     now: datetime,
     unread: Mapping[str, int] = MappingProxyType({}),
 ) -> frozenset[Key]:
-    """Return the places that the brake holds: all that it counts in a store where they are too many.
+    """Return the targets that the brake holds: all that it counts in a store where they are too many.
 
-    ``overwritten`` is when a working token was last written over, by place: those of the last 24 hours count too. ``unread``
-    is how many places of a store a selection leaves out; a share is one of the whole store, and they count as filled.
+    ``overwritten`` is when a working token was last overwritten, by target; those of the last 24 hours count too. ``unread``
+    is the number of targets of a store that a selection leaves out: the share is one of the whole store, and they count as
+    holding a token.
     """
     holding: set[Key] = set()
     for store, of_store in _by_store(plans).items():
@@ -70,14 +70,14 @@ def braked(
 
 
 def is_counted(page: PagePlan, target: TargetPlan) -> bool:
-    """Check whether the brake counts a write: a new payload over a token that Meta still calls valid.
+    """Check whether the brake counts a write: a new payload over a token that debug_token still calls valid.
 
-    A rotation under the same system user of the same app is what this program is for, and is not counted.
+    A rotation under the same system user of the same app is ordinary work, and is not counted.
     """
     action, facts = target.action, target.current.verdict.facts
     if action.write is None or action.write.payload is None or target.current.token is None:
         return False
-    # Another app's token is one that Meta refuses to judge, and may well work for that app.
+    # debug_token gives no facts about another app's token, which may well work for that app.
     if facts is not None and not facts.is_valid:
         return False
     if action.kind is Kind.UPDATED:
@@ -85,11 +85,11 @@ def is_counted(page: PagePlan, target: TargetPlan) -> bool:
     return action.kind is Kind.REPLACED and not (action.reason == "rotate" and _same_origin(page, target))
 
 
-def doubted(
+def unconfirmed(
     plans: Sequence[PagePlan], brake: Brake, unread: Mapping[str, int] = MappingProxyType({})
-) -> frozenset[tuple[str, Secret]]:
-    """Return the stored tokens, with their app's name, that are called invalid in such numbers that Meta must say it twice."""
-    found: set[tuple[str, Secret]] = set()
+) -> frozenset[AppToken]:
+    """Return the stored tokens that are called invalid in such numbers that a second answer must confirm it."""
+    found: set[AppToken] = set()
     for store, of_store in _by_store(plans).items():
         tokens = [(page.page.app, target.current) for page, target in of_store if target.current.token is not None]
         invalid = {
@@ -100,8 +100,8 @@ def doubted(
     return frozenset(found)
 
 
-def kept_in_doubt(page: PagePlan, target: TargetPlan, doubts: Collection[tuple[str, Secret]]) -> Action:
-    """Keep what would be healed where Meta's word on a mass of tokens has been heard only once."""
+def kept_until_confirmed(page: PagePlan, target: TargetPlan, doubts: Collection[AppToken]) -> Action:
+    """Keep what would be healed where only one answer called a mass of tokens invalid."""
     action, token = target.action, target.current.token
     if action.reason != "heal" or token is None or (page.page.app, token) not in doubts:
         return action
@@ -109,7 +109,7 @@ def kept_in_doubt(page: PagePlan, target: TargetPlan, doubts: Collection[tuple[s
 
 
 def _is_called_invalid(current: Current) -> bool:
-    """Check whether Meta calls the token itself invalid, and not only one of a wrong type, app or Page."""
+    """Check whether debug_token calls the token itself invalid, rather than one of a wrong type, app or Page."""
     facts = current.verdict.facts
     return current.verdict.state is State.INVALID and facts is not None and facts.is_valid is False
 

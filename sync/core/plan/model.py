@@ -1,4 +1,4 @@
-"""What is decided for Pages and their places."""
+"""What is decided for Pages and their targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sync.core.model import Key, Page
 
 @dataclass(frozen=True, slots=True)
 class TargetPlan:
-    """One place of one Page: what is there, and what is to be done."""
+    """One target of one Page: what it holds, and what is to be done."""
 
     key: Key
     current: Current
@@ -20,7 +20,7 @@ class TargetPlan:
 
 @dataclass(frozen=True, slots=True)
 class PagePlan:
-    """One Page: the fetched token's judgement, and its places."""
+    """One Page: the fetched token with its verdict, and its targets."""
 
     page: Page
     candidate: Candidate
@@ -28,5 +28,5 @@ class PagePlan:
 
 
 def targets(pages: Sequence[PagePlan]) -> Iterator[tuple[PagePlan, TargetPlan]]:
-    """Return every place with its Page, in the order of the configuration."""
+    """Return every target with its Page, in the order of the configuration."""
     return ((page, target) for page in pages for target in page.targets)

@@ -1,4 +1,4 @@
-"""From what was observed to what will be done: one pure function, whose result is printed or carried out."""
+"""From an observation to a plan: one pure function, whose result is printed or carried out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from sync.core.model import (
     SystemUserToken,
     Verdict,
 )
-from sync.core.plan.guards import Brake, braked, doubted, hold, kept_in_doubt, told_to_hold, unread_targets
+from sync.core.plan.guards import (
+    Brake,
+    braked,
+    configured_hold,
+    hold,
+    kept_until_confirmed,
+    unconfirmed,
+    unread_targets,
+)
 from sync.core.plan.model import PagePlan, TargetPlan, targets
 from sync.core.plan.observation import Observation, stored_token
 from sync.core.problems import Problem
@@ -30,9 +38,9 @@ from sync.core.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What keeps decided writes back. ``released``: a person has seen this very plan, and lets it past the brake.
+    """What holds decided writes back. ``released``: a person has reviewed this exact plan, and lets it past the brake.
 
-    ``overwritten`` is when a token that worked was last written over, by place.
+    ``overwritten`` is when a token that worked was last overwritten, by target.
     """
 
     observe: bool = False
@@ -93,9 +101,9 @@ def judged_plans(observed: Observation, *, now: datetime) -> Sequence[PagePlan]:
 def _held_back(
     plans: Sequence[PagePlan], observed: Observation, policy: Policy, now: datetime, unread: Mapping[str, int]
 ) -> tuple[PagePlan, ...]:
-    doubts = doubted(plans, policy.brake, unread) - set(observed.invalid_twice)
-    plans = _changed(plans, lambda page, target: kept_in_doubt(page, target, doubts))
-    plans = _changed(plans, lambda page, target: told_to_hold(target.action, page=page.page, observe=policy.observe))
+    pending = unconfirmed(plans, policy.brake, unread) - set(observed.invalid_twice)
+    plans = _changed(plans, lambda page, target: kept_until_confirmed(page, target, pending))
+    plans = _changed(plans, lambda page, target: configured_hold(target.action, page=page.page, observe=policy.observe))
     if policy.released:
         return plans
     holding = braked(plans, brake=policy.brake, overwritten=policy.overwritten, now=now, unread=unread)
@@ -114,10 +122,10 @@ def _with(page: PagePlan, actions: Sequence[Action]) -> PagePlan:
 
 
 def checksum(plans: Sequence[PagePlan]) -> str:
-    """Return the plan's name: a hash over the lines that would write over existing data, whatever their order.
+    """Return a hash over the actions that would overwrite existing data, whatever their order.
 
-    A held line counts as what it would be, so that the plan has one name on both sides of the brake. What is put beside the
-    token counts too: a template or labels that were changed since are another plan.
+    A held action counts as what it would be, so that the checksum is the same with and without the brake. The template and
+    the labels count too: where one was changed since, it is another plan.
     """
     lines = []
     for page, target in targets(plans):
@@ -130,7 +138,7 @@ def checksum(plans: Sequence[PagePlan]) -> str:
 
 
 def withheld(planned: Plan) -> Plan:
-    """Return the plan with every write held, since another plan than this one was let through."""
+    """Return the plan with every write held, since a person released another plan than this one."""
     return replace(planned, pages=_changed(planned.pages, lambda _, target: _withheld(target.action)))
 
 
@@ -182,27 +190,27 @@ def _target(page: Page, key: Key, candidate: Candidate, observed: Observation, n
 def _verdict(page: Page, token: Secret, observed: Observation, *, now: datetime, stored: bool = False) -> Verdict:
     facts = observed.facts.get((page.app, token))
     verdict, *others = (verify(facts, page=page, now=when, stored=stored) for when in judging_times(now, observed.skew))
-    if any(_said(other) != _said(verdict) for other in others):
+    if any(_summary(other) != _summary(verdict) for other in others):
         verdict = _undecided(verdict, stored=stored)
     doubt = observed.doubts.get((page.app, token))
     return verdict if doubt is None else replace(verdict, notices=(*verdict.notices, doubt))
 
 
-def _said(verdict: Verdict) -> tuple[State, Sequence[str]]:
+def _summary(verdict: Verdict) -> tuple[State, Sequence[str]]:
     return verdict.state, [notice.code for notice in verdict.notices]
 
 
 def _undecided(verdict: Verdict, *, stored: bool) -> Verdict:
-    """Return the verdict on a token whose end two judging_times judge differently: it is not proven, and none that works is doubted."""
-    wrong = Problem("clock-skew", "This machine's clock and Meta's are too far apart to judge when the token ends.")
+    """Return the verdict on a token whose expiry the two clocks judge differently: a fetched one is unknown, a stored one stays as it is."""
+    wrong = Problem("clock-skew", "This machine's clock and Meta's are too far apart to judge when the token expires.")
     return replace(verdict, notices=(wrong,)) if stored else Verdict(State.UNKNOWN, (wrong,), facts=verdict.facts)
 
 
 def writes(plan: Plan) -> Iterator[tuple[PagePlan, TargetPlan]]:
-    """Return the places that are to be written, in the order of the configuration."""
+    """Return the targets that are to be written, in the order of the configuration."""
     return ((page, target) for page, target in targets(plan.pages) if target.action.write is not None)
 
 
 def user_token_problems(user_token: SystemUserToken) -> tuple[Problem, ...]:
-    """Return what is wrong with a system user's token; an ending one is among them, though it changes no result."""
+    """Return what is wrong with a system user's token; its expiry is included, though it changes no result."""
     return user_token.verdict.problems + user_token.verdict.notices

@@ -1,4 +1,4 @@
-"""What applications are served at a place, by the last word that Meta said on what is stored there."""
+"""What applications are served by a target, by the last verdict on what is stored in it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.secret import Secret
 
 Served = Literal["verified", "stale", "broken", "absent", "foreign"]
-"""What applications are served now at one place."""
+"""What applications are served now by one target."""
 
 
 def serve(page: PagePlan, target: TargetPlan, instance: str) -> Served:
-    """Return what applications are served at a place by what was read there, before anything is written."""
+    """Return what applications are served by a target as it was read, before anything is written."""
     content = target.current.content
     if isinstance(content, StoreError):
         return "stale"
@@ -33,27 +33,29 @@ def serve(page: PagePlan, target: TargetPlan, instance: str) -> Served:
 
 
 def served_by(verdict: Verdict) -> Served:
-    """Return what a stored token of this verdict is to its applications."""
+    """Return what applications are served by a stored token with this verdict."""
     if is_broken(verdict):
         return "broken"
     return "verified" if verdict.state is State.VALID else "stale"
 
 
 def is_broken(verdict: Verdict) -> bool:
-    """Check whether Meta refuses a stored token, or it is of a wrong type, app or Page."""
+    """Check whether debug_token calls a stored token invalid, or it is of a wrong type, app or Page."""
     return verdict.state is State.INVALID and any(problem.code in FATAL for problem in verdict.problems)
 
 
-def as_last_heard(plan: PagePlan, heard: Mapping[Secret, Verdict]) -> PagePlan:
-    """Put Meta's later word on a token wherever a plan rests on an earlier one."""
+def with_verdicts(plan: PagePlan, later: Mapping[Secret, Verdict]) -> PagePlan:
+    """Return the plan of a Page with later verdicts on its tokens in place of the earlier ones."""
 
-    def told(target: TargetPlan) -> TargetPlan:
-        word = heard.get(target.current.token) if target.current.token else None
-        return replace(target, current=replace(target.current, verdict=as_stored(word, plan.page))) if word else target
+    def updated(target: TargetPlan) -> TargetPlan:
+        verdict = later.get(target.current.token) if target.current.token else None
+        if verdict is None:
+            return target
+        return replace(target, current=replace(target.current, verdict=as_stored(verdict, plan.page)))
 
-    word = heard.get(plan.candidate.token) if plan.candidate.token else None
-    candidate = replace(plan.candidate, verdict=word) if word else plan.candidate
-    return replace(plan, candidate=candidate, targets=tuple(told(target) for target in plan.targets))
+    verdict = later.get(plan.candidate.token) if plan.candidate.token else None
+    candidate = replace(plan.candidate, verdict=verdict) if verdict else plan.candidate
+    return replace(plan, candidate=candidate, targets=tuple(updated(target) for target in plan.targets))
 
 
 def as_stored(verdict: Verdict, page: Page) -> Verdict:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sync.core.judge.decide import Kind, store_problem
-from sync.core.memory.renewal import told
+from sync.core.memory.renewal import with_renewal
 from sync.core.model import Key, State, Stored, StoreError, Verdict, Written
 from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan
-from sync.core.plan.served import Served, as_last_heard, as_stored, serve, served_by
+from sync.core.plan.served import Served, as_stored, serve, served_by, with_verdicts
 from sync.core.report.report import Frame, PageEntry, Report, StoreEntry
 from sync.core.secret import Secret
 
@@ -47,7 +47,7 @@ def report(
         frame=frame,
         pages=tuple(_page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages),
         user_tokens=tuple(
-            told(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens
+            with_renewal(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens
         ),
         orphans=plan.orphans,
         checksum=plan.checksum,
@@ -61,7 +61,7 @@ def report(
 def _page_entry(
     planned: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance: str, alarm: datetime | None
 ) -> PageEntry:
-    plan = as_last_heard(planned, _lost(planned, outcomes or {}))
+    plan = with_verdicts(planned, _lost(planned, outcomes or {}))
     page, verdict, facts = plan.page, plan.candidate.verdict, plan.candidate.verdict.facts
     return PageEntry(
         name=page.name,

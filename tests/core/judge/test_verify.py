@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.judge.verify import ends_within, verify
+from sync.core.judge.verify import expires_within, verify
 from sync.core.model import NEVER, Checks, GraphErrorFacts, SourceError, State, TokenFacts
 from sync.core.problems import Problem
 from tests.support.values import NOW, PAGE_ID, WEEK, facts, page
@@ -178,9 +178,9 @@ def test_short_life_names_both_ends(expires: Any) -> None:
         pytest.param(NOW + WEEK - MOMENT, WEEK, True, id="a moment before"),
     ],
 )
-def test_ends_within(ends: Any, life: Any, within: bool) -> None:
+def test_expires_within(ends: Any, life: Any, within: bool) -> None:
     """A token ends within a life only if it ends at all and sooner than that."""
-    assert ends_within(ends, life, NOW) is within
+    assert expires_within(ends, life, NOW) is within
 
 
 def test_facts_without_any_field_prove_nothing() -> None:

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from sync.core.memory.renewal import Renewal, RenewalRule, is_cared_for, is_due, objection, tell_of_ends, told
+from sync.core.memory.renewal import (
+    Renewal,
+    RenewalRule,
+    expiry_warnings,
+    is_due,
+    is_renewed_in_time,
+    objection,
+    with_renewal,
+)
 from sync.core.model import NEVER, Expiry, SourceError, State, SystemUserToken, TokenFacts, Verdict
 from sync.core.problems import Problem
 from tests.support.values import KEY, NOW, USER_TOKEN, USER_TOKEN_FINGERPRINT, facts
@@ -124,19 +132,19 @@ def test_scopes_for_single_objects_may_grow_and_not_shrink() -> None:
 
 def test_a_failure_is_told_while_its_token_is_in_use() -> None:
     """A failed try stands beside the system user in every report until another token is there, and changes no state."""
-    shown = told(user_token(), tried(HOUR / 2))
+    shown = with_renewal(user_token(), tried(HOUR / 2))
     assert (shown.verdict.state, shown.verdict.notices) == (State.VALID, (FAILED,))
     for last in (None, tried(HOUR, token="another"), tried(HOUR, problem=None)):
-        assert told(user_token(), last) == user_token()
-    assert told(UNREAD, tried(HOUR)) == UNREAD
+        assert with_renewal(user_token(), last) == user_token()
+    assert with_renewal(UNREAD, tried(HOUR)) == UNREAD
 
 
 def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
     """Where another token has taken its place an ending one is no notice any more, and all else that is said of it stays."""
     ending, other = Problem("system-user-expiring", "It ends."), Problem("data-access-expiring", "So does this.")
     of = replace(user_token(), verdict=replace(user_token().verdict, notices=(ending, other)))
-    assert told(of, tried(HOUR, problem=None, became="abc")).verdict.notices == (other,)
-    assert told(of, tried(HOUR, problem=None, became="abc", token="another")) == of
+    assert with_renewal(of, tried(HOUR, problem=None, became="abc")).verdict.notices == (other,)
+    assert with_renewal(of, tried(HOUR, problem=None, became="abc", token="another")) == of
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,7 @@ def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
 def test_each_mark_is_told_once(left: timedelta, before: int | None, mark: int | None, tells: bool) -> None:
     """An end is spoken of at 14, 7, 3 and 1 days, each once, and a start that knows nothing speaks of it at once."""
     known = {} if before is None else {USER_TOKEN_FINGERPRINT: before}
-    after, names = tell_of_ends({"main": user_token(NOW + left)}, known, (), NOW)
+    after, names = expiry_warnings({"main": user_token(NOW + left)}, known, (), NOW)
     assert after == ({} if mark is None else {USER_TOKEN_FINGERPRINT: mark})
     assert names == (("main",) if tells else ())
 
@@ -167,16 +175,16 @@ def test_what_was_told_is_kept_while_nothing_is_known() -> None:
     """A cycle in which Meta could not be asked neither tells again nor forgets; another token has its own marks."""
     known = {USER_TOKEN_FINGERPRINT: 7, "gone": 3}
     for quiet in (NOT_JUDGED, user_token(NOW + 2 * DAY, state=State.UNKNOWN)):
-        assert tell_of_ends({"main": quiet}, known, (), NOW) == ({USER_TOKEN_FINGERPRINT: 7}, ())
-    assert tell_of_ends({"main": UNREAD}, known, (), NOW) == ({}, ())
-    assert tell_of_ends({"main": user_token(NEVER)}, known, (), NOW)[1] == ()
+        assert expiry_warnings({"main": quiet}, known, (), NOW) == ({USER_TOKEN_FINGERPRINT: 7}, ())
+    assert expiry_warnings({"main": UNREAD}, known, (), NOW) == ({}, ())
+    assert expiry_warnings({"main": user_token(NEVER)}, known, (), NOW)[1] == ()
 
 
 def test_whose_renewal_is_at_hand_is_not_spoken_of() -> None:
     """What is renewed in time troubles nobody; where it failed the end is told as ever."""
-    assert tell_of_ends({"main": user_token()}, {}, ("main",), NOW) == ({}, ())
-    assert is_cared_for(user_token(NOW + 14 * DAY), WANTED, None, NOW)
-    assert is_cared_for(user_token(), WANTED, tried(HOUR / 2, problem=None, became="new"), NOW)
-    assert not is_cared_for(user_token(), WANTED, tried(HOUR / 2), NOW)
-    assert not is_cared_for(user_token(), WANTED, None, NOW)
-    assert not is_cared_for(user_token(), WANTED, tried(HOUR, problem=None, token="another"), NOW)
+    assert expiry_warnings({"main": user_token()}, {}, ("main",), NOW) == ({}, ())
+    assert is_renewed_in_time(user_token(NOW + 14 * DAY), WANTED, None, NOW)
+    assert is_renewed_in_time(user_token(), WANTED, tried(HOUR / 2, problem=None, became="new"), NOW)
+    assert not is_renewed_in_time(user_token(), WANTED, tried(HOUR / 2), NOW)
+    assert not is_renewed_in_time(user_token(), WANTED, None, NOW)
+    assert not is_renewed_in_time(user_token(), WANTED, tried(HOUR, problem=None, token="another"), NOW)

@@ -14,7 +14,7 @@ from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.versions import LABEL
 from sync.stores.aws.write import AwsWriter
 from sync.stores.vault.store import VaultStore
-from tests.stores.aws.test_write import Dying, Killed
+from tests.stores.aws.test_write import Killed, KilledClient
 from tests.stores.vault.test_faults import CAS, LOST_LEAD
 from tests.support.clock import FakeClock, LeapingClock
 from tests.support.rigs.aws import AwsRig
@@ -179,7 +179,7 @@ def test_another_writers_version_of_aws_stays(account: AwsRig, aws: Aws) -> None
 def _killed(rig: AwsRig, key: Key, version: str, number: int, *, after: bool) -> bool:
     """Renew with a process that is killed at this call; return False if it made fewer calls."""
     clock, settings = FakeClock(), rig.settings()
-    client = Dying(settings, workers=1)
+    client = KilledClient(settings, workers=1)
     client.number, client.after = number, after
     reader = AwsReader(client, store="aws", prefix="meta/pages/", clock=clock, workers=1)
     writer = AwsWriter(client, reader, Replicas((), clock=clock), settings, clock=clock)

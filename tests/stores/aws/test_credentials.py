@@ -1,4 +1,4 @@
-"""Credentials for AWS that are slow, broken, refused, or another role's."""
+"""Credentials for AWS that are slow, broken, refused or a role's."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def rig(aws: Aws) -> AwsRig:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the program that the profile ``asked`` has its credentials from; it leaves a line in ``runs`` beside it."""
+    """Return the path of the credential process of the profile ``asked``, which writes a line to ``runs`` for each start."""
     (tmp_path / "config").write_text(f"[profile asked]\ncredential_process = {tmp_path}/program\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     return tmp_path / "program"
 
 
 def prints(program: Path, text: str, then: str = "") -> None:
-    """Have the program print this, and do something first."""
+    """Make the credential process print this text, after running other commands."""
     program.write_text(f"#!/bin/sh\necho run >> {program.parent}/runs\n{then}\ncat <<'END'\n{text}\nEND\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
 def keys(ends: datetime) -> str:
-    """Return credentials as a program prints them."""
+    """Return credentials in the form of a credential process."""
     return (
         f'{{"Version": 1, "AccessKeyId": "{ACCESS_KEY}", "SecretAccessKey": "{SECRET_KEY}", "SessionToken": "t", '
         f'"Expiration": "{ends.isoformat()}"}}'
@@ -65,8 +65,8 @@ def runs(program: Path) -> int:
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
-def test_role_that_is_denied_is_named_and_asked_for_once_in_a_cycle(rig: AwsRig, aws: Aws, code: str) -> None:
-    """A role that may not be assumed is ``denied`` for the whole store, by its name, and not tried again for each secret."""
+def test_a_denied_role_is_named_and_assumed_once_a_cycle(rig: AwsRig, aws: Aws, code: str) -> None:
+    """A role that may not be assumed is ``denied`` for the whole store, with its name, and is not tried again for each secret."""
     aws.refuse("AssumeRole", code, text=f"User is not authorized, {EXTERNAL} {CANARY}", status=403)
     store = rig.make_store(role=ASSUMED)
     store.begin()
@@ -95,8 +95,8 @@ def test_role_that_is_denied_is_named_and_asked_for_once_in_a_cycle(rig: AwsRig,
         ("RegionDisabledException", "", "credentials"),
     ],
 )
-def test_refusals_of_sts_have_a_reason(rig: AwsRig, aws: Aws, code: str, text: str, reason: str) -> None:
-    """What STS refuses is a matter of credentials or of the clock, of the whole store, without a word of STS's."""
+def test_errors_of_sts_have_an_error_code(rig: AwsRig, aws: Aws, code: str, text: str, reason: str) -> None:
+    """An error of STS is ``credentials`` or ``clock`` for the whole store, without the text of STS."""
     aws.refuse("AssumeRole", code, text=text, status=403)
     error = failed(one(rig.make_store(role=ASSUMED), rig.key("a")), reason)
     assert error.whole
@@ -104,8 +104,8 @@ def test_refusals_of_sts_have_a_reason(rig: AwsRig, aws: Aws, code: str, text: s
     assert set(aws.calls) == {"AssumeRole"}
 
 
-def test_sts_that_hangs_is_waited_for_within_the_time_out(rig: AwsRig, aws: Aws) -> None:
-    """STS that does not answer is given up after the store's timeout, for the whole cycle, and the role is named."""
+def test_sts_that_hangs_costs_one_timeout(rig: AwsRig, aws: Aws) -> None:
+    """An STS that does not answer costs one timeout of the store in a cycle, and the error names the role."""
     aws.delay("AssumeRole", 6.0)
     store, start = rig.make_store(role=ASSUMED, timeout=2.5), time.monotonic()
     error = failed(one(store, rig.key("a")), "credentials")
@@ -117,8 +117,8 @@ def test_sts_that_hangs_is_waited_for_within_the_time_out(rig: AwsRig, aws: Aws)
     assert isinstance(one(store, rig.key("a")), Absent)
 
 
-def test_answer_of_sts_that_is_none(rig: AwsRig, aws: Aws) -> None:
-    """A login page in the place of STS, or an answer without credentials, are no credentials."""
+def test_answer_that_is_not_from_sts(rig: AwsRig, aws: Aws) -> None:
+    """A login page instead of STS, or an answer without credentials, is an error of credentials."""
     for content in (
         b"<html>please log in</html>",
         b"",
@@ -131,7 +131,7 @@ def test_answer_of_sts_that_is_none(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_external_id_that_cannot_be_read(rig: AwsRig, aws: Aws) -> None:
-    """An external id whose reference leads nowhere is told in the reference's words, and nothing is sent."""
+    """An external id whose reference cannot be read is reported with that reference, and nothing is sent."""
 
     def missing() -> Secret:
         raise CredentialError("env EXTERNAL_ID is not set")
@@ -141,15 +141,15 @@ def test_external_id_that_cannot_be_read(rig: AwsRig, aws: Aws) -> None:
     assert aws.total == 0
 
 
-def test_external_id_that_aws_would_not_take(rig: AwsRig, aws: Aws) -> None:
-    """An external id of one character is refused here by the library, whose text would show it."""
+def test_invalid_external_id(rig: AwsRig, aws: Aws) -> None:
+    """An external id of one character is refused by boto3 without a request, and its text is not shown."""
     error = failed(one(rig.make_store(role=AwsRole(ROLE, lambda: Secret("\N{SNOWMAN}"))), rig.key("a")), "credentials")
     assert "\N{SNOWMAN}" not in repr(error)
     assert aws.total == 0
 
 
 def test_role_is_assumed_once_and_signs_every_call(rig: AwsRig, aws: Aws) -> None:
-    """One AssumeRole with session name and external id serves all cycles, and no other call bears the profile's own key."""
+    """One AssumeRole with session name and external id serves all cycles, and no other call is signed with the profile's key."""
     forms: list[dict[str, Any]] = []
     aws.fault("AssumeRole", lambda call: bool(forms.append(call.body)), times=9)
     store = rig.make_store(role=ASSUMED)
@@ -166,7 +166,7 @@ def test_role_is_assumed_once_and_signs_every_call(rig: AwsRig, aws: Aws) -> Non
 
 
 def test_role_without_external_id(rig: AwsRig, aws: Aws) -> None:
-    """Without an external id none is sent."""
+    """Without an external id in the configuration none is sent."""
     forms: list[dict[str, Any]] = []
     aws.fault("AssumeRole", lambda call: bool(forms.append(call.body)), times=9)
     assert isinstance(one(rig.make_store(role=AwsRole(ROLE)), rig.key("a")), Absent)
@@ -174,7 +174,7 @@ def test_role_without_external_id(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_changed_external_id_is_used_in_the_next_cycle(rig: AwsRig, aws: Aws) -> None:
-    """Another external id behind the same reference assumes the role again with the next cycle."""
+    """When the referenced external id changes, the next cycle assumes the role again with the new one."""
     values, forms = [EXTERNAL], []
     aws.fault("AssumeRole", lambda call: bool(forms.append(call.body["ExternalId"])), times=9)
     store = rig.make_store(role=AwsRole(ROLE, external_id=lambda: Secret(values[0])))
@@ -185,8 +185,8 @@ def test_changed_external_id_is_used_in_the_next_cycle(rig: AwsRig, aws: Aws) ->
     assert forms == [EXTERNAL, "another"]
 
 
-def test_session_that_is_refused_is_replaced_in_the_next_cycle(rig: AwsRig, aws: Aws) -> None:
-    """Where AWS refuses the role's session before its time the next cycle assumes the role again."""
+def test_rejected_session_is_replaced_in_the_next_cycle(rig: AwsRig, aws: Aws) -> None:
+    """When AWS rejects the role's session early, the next cycle assumes the role again."""
     store = rig.make_store(role=ASSUMED)
     store.begin()
     assert isinstance(one(store, rig.key("a")), Absent)
@@ -197,8 +197,8 @@ def test_session_that_is_refused_is_replaced_in_the_next_cycle(rig: AwsRig, aws:
     assert aws.calls["AssumeRole"] == 2
 
 
-def test_session_near_its_end_is_renewed(rig: AwsRig, aws: Aws) -> None:
-    """Credentials of the role that are about to end are had again by the next call, without a failure."""
+def test_session_that_expires_soon_is_renewed(rig: AwsRig, aws: Aws) -> None:
+    """Credentials of the role that expire soon are renewed by the next call, without a failure."""
 
     def short(call: Any) -> bool:
         status, content = call.forward()
@@ -216,7 +216,7 @@ def test_session_near_its_end_is_renewed(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_nothing_of_the_role_is_logged(rig: AwsRig, aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the external id nor what STS said is in the log at debug, not even as a traceback of the library's."""
+    """Neither the external id nor the text of STS is in the log at debug level, not even in a traceback of boto3."""
     with caplog.at_level(logging.DEBUG):
         store = rig.make_store(role=ASSUMED)
         assert isinstance(one(store, rig.key("a")), Absent)
@@ -230,7 +230,7 @@ def test_nothing_of_the_role_is_logged(rig: AwsRig, aws: Aws, caplog: pytest.Log
 
 
 def test_no_thread_for_the_credentials_or_for_a_call(rig: AwsRig, aws: Aws) -> None:
-    """A machine that gives no thread is told as such, nothing is sent or in doubt, and the next call is tried again."""
+    """When no thread can be started, the error says so, nothing is sent, no write is in doubt, and the next call tries again."""
     store = rig.make_store()
     for opened in (False, True):
         before = aws.total
@@ -243,8 +243,8 @@ def test_no_thread_for_the_credentials_or_for_a_call(rig: AwsRig, aws: Aws) -> N
         assert isinstance(one(store, rig.key("a")), Absent)
 
 
-def test_program_that_hangs_holds_up_one_call_and_no_cycle(rig: AwsRig, program: Path) -> None:
-    """A program that never ends is given up in time, blocks no later cycle, and is not started again while it runs."""
+def test_hanging_credential_process_costs_one_timeout(rig: AwsRig, program: Path) -> None:
+    """A credential process that never ends costs one timeout, blocks no later cycle, and is not started again while it runs."""
     prints(
         program,
         keys(datetime.now(UTC) + timedelta(hours=1)),
@@ -265,8 +265,8 @@ def test_program_that_hangs_holds_up_one_call_and_no_cycle(rig: AwsRig, program:
     assert isinstance(one(store, rig.key("a")), Absent)
 
 
-def test_renewal_that_hangs_is_not_begun_a_second_time(rig: AwsRig, program: Path) -> None:
-    """Where the program hangs that renews credentials in use, no cycle starts it again, and none is held up beyond its time."""
+def test_hanging_renewal_is_not_started_again(rig: AwsRig, program: Path) -> None:
+    """When the credential process hangs at a renewal, no cycle starts it again or waits longer than the timeout."""
     prints(program, keys(datetime.now(UTC) + timedelta(minutes=5)))
     store = rig.make_store(profile="asked", timeout=2.5)
     store.begin()
@@ -290,8 +290,8 @@ def test_renewal_that_hangs_is_not_begun_a_second_time(rig: AwsRig, program: Pat
 
 
 @pytest.mark.parametrize("text", [None, "", "no JSON " + CANARY, "[]", '{"Version": 2}', '{"Version": 1}'])
-def test_program_that_gives_no_credentials(rig: AwsRig, aws: Aws, program: Path, text: str | None) -> None:
-    """A program that is not there, or prints something else, is an error of the store and of nothing else."""
+def test_failing_credential_process(rig: AwsRig, aws: Aws, program: Path, text: str | None) -> None:
+    """A credential process that is missing, or prints something else, is an error of this store alone."""
     if text is not None:
         prints(program, text)
     store = rig.make_store(profile="asked")
@@ -304,15 +304,15 @@ def test_program_that_gives_no_credentials(rig: AwsRig, aws: Aws, program: Path,
     assert isinstance(one(store, rig.key("a")), Absent)
 
 
-def test_credentials_that_have_ended_already(rig: AwsRig, aws: Aws, program: Path) -> None:
-    """Credentials that are given when their time is over are no credentials, and nothing is sent with them."""
+def test_expired_credentials(rig: AwsRig, aws: Aws, program: Path) -> None:
+    """Credentials that have already expired are an error, and nothing is sent with them."""
     prints(program, keys(datetime.now(UTC) - timedelta(hours=1)))
     failed(one(rig.make_store(profile="asked"), rig.key("a")), "credentials")
     assert aws.total == 0
 
 
-def test_machine_that_does_not_give_credentials(rig: AwsRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metadata of a machine that hangs are given up after the store's timeout, though the library would try longer."""
+def test_hanging_instance_metadata(rig: AwsRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instance metadata that hang cost one timeout of the store, although boto3 would wait longer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -323,7 +323,7 @@ def test_machine_that_does_not_give_credentials(rig: AwsRig, monkeypatch: pytest
 
 
 def test_profile_that_names_a_role(rig: AwsRig, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A role that a profile names is assumed by the library itself; where that fails it is one error of the whole store."""
+    """A role in a profile is assumed by boto3 itself; a failure is one error of the whole store."""
     (tmp_path / "config").write_text(
         f"[profile by-role]\nrole_arn = {ROLE}\nsource_profile = prod\nendpoint_url = {aws.url}\nregion = eu-central-1\n"
     )
@@ -336,8 +336,8 @@ def test_profile_that_names_a_role(rig: AwsRig, aws: Aws, tmp_path: Path, monkey
     assert isinstance(one(store, rig.key("a")), Absent)
 
 
-def test_endpoint_that_the_library_does_not_take(rig: AwsRig, aws: Aws) -> None:
-    """An address whose host has an underscore, as in some container networks, is an error and no crash."""
+def test_endpoint_that_boto3_does_not_accept(rig: AwsRig, aws: Aws) -> None:
+    """A host with an underscore, as in some container networks, is an error and not a crash."""
     error = failed(one(rig.make_store(endpoint_url="http://local_stack:4566"), rig.key("a")), "unexpected")
     assert error.whole
     assert "endpoint_url" in error.message

@@ -1,4 +1,4 @@
-"""What goes wrong on the way to AWS: time, network, credentials, the environment, and what a log may show."""
+"""Faults of the network, of credentials and of the environment between a store and AWS, and what a log may show."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rig(aws: Aws) -> AwsRig:
 
 
 def test_slow_drip_is_cut(rig: AwsRig, aws: Aws) -> None:
-    """An answer that drips in, which no timeout for a read sees, is cut after the whole timeout."""
+    """An answer that arrives byte by byte, which no read timeout notices, is cut off after the store's timeout."""
     aws.drip("ListSecrets")
     store, start = rig.make_store(timeout=2.0), time.monotonic()
     assert failed(one(store, rig.key("a")), "timeout").whole
@@ -58,8 +58,8 @@ def _leaves_no_thread(before: set[threading.Thread]) -> bool:
 
 
 @pytest.mark.parametrize("attack", ["slow header", "endless 100 Continue", "slow body", "endless trailer"])
-def test_call_that_is_given_up_reads_no_further(rig: AwsRig, attack: str) -> None:
-    """What an endpoint goes on to send after the timeout is not read: the thread ends, and its connection."""
+def test_cancelled_call_stops_reading(rig: AwsRig, attack: str) -> None:
+    """After the timeout the thread of the call and its connection end, although the endpoint still sends."""
     before = set(threading.enumerate())
     with hostile_server(attack) as url:
         failed(one(rig.make_store(endpoint_url=url, timeout=1.0), rig.key("a")), "timeout")
@@ -67,8 +67,8 @@ def test_call_that_is_given_up_reads_no_further(rig: AwsRig, attack: str) -> Non
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_call_that_is_given_up_is_not_sent_again(rig: AwsRig, aws: Aws, tmp_path: Path, tls: bool) -> None:
-    """After the timeout the library's retries send nothing, so that no write happens of which nobody knows."""
+def test_cancelled_call_is_not_retried(rig: AwsRig, aws: Aws, tmp_path: Path, tls: bool) -> None:
+    """After the timeout boto3's retries send nothing, so that no unnoticed write takes place."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -84,8 +84,8 @@ def test_call_that_is_given_up_is_not_sent_again(rig: AwsRig, aws: Aws, tmp_path
 
 
 @pytest.mark.parametrize("attack", ["endless body", "announced gigabyte", "chunk size that lies"])
-def test_answer_without_end_is_none(rig: AwsRig, aws: Aws, attack: str) -> None:
-    """More than Secrets Manager ever says is read no further and not asked for again; a creation may have been done."""
+def test_endless_answer(rig: AwsRig, aws: Aws, attack: str) -> None:
+    """An answer longer than any of Secrets Manager is cut off and not requested again; a creation may have been carried out."""
     store = rig.make_store()
     with hostile_server(attack) as url:
         assert failed(one(rig.make_store(endpoint_url=url), rig.key("a")), "unexpected").whole
@@ -95,15 +95,15 @@ def test_answer_without_end_is_none(rig: AwsRig, aws: Aws, attack: str) -> None:
     assert aws.calls["CreateSecret"] == 1
 
 
-def test_answer_of_sts_without_end_is_none(rig: AwsRig, aws: Aws) -> None:
-    """The same from STS is no credentials."""
+def test_endless_answer_of_sts(rig: AwsRig, aws: Aws) -> None:
+    """An endless answer of STS is an error of credentials."""
     aws.fault("AssumeRole", lambda call: call.reply(b" " * (9 << 20)), times=9)
     failed(one(rig.make_store(role=AwsRole(ROLE)), rig.key("a")), "credentials")
     assert dict(aws.calls) == {"AssumeRole": 1}
 
 
 def test_longest_answer_is_read(rig: AwsRig, aws: Aws) -> None:
-    """Twenty secrets of 64 KiB that are escaped to six times that come in one answer."""
+    """Twenty secrets of 64 KiB, escaped to six times their size, are read in one answer."""
     text = "\x01" * 65_536
     for number in range(20):
         rig.client.create_secret(Name=rig.key(f"p{number}").path, SecretString=text)
@@ -115,8 +115,8 @@ def test_longest_answer_is_read(rig: AwsRig, aws: Aws) -> None:
     assert (aws.calls["BatchGetSecretValue"], aws.calls["GetSecretValue"]) == (1, 0)
 
 
-def test_hanging_service_is_asked_once_in_a_cycle(rig: AwsRig, aws: Aws) -> None:
-    """After a timeout every call of the cycle fails at once, and the next cycle asks again."""
+def test_hanging_service_costs_one_timeout_a_cycle(rig: AwsRig, aws: Aws) -> None:
+    """After a timeout every call of the cycle fails at once, and the next cycle tries again."""
     aws.delay("ListSecrets", 5.0)
     store, start = rig.make_store(timeout=2.0), time.monotonic()
     failed(one(store, rig.key("a")), "timeout")
@@ -131,8 +131,8 @@ def test_hanging_service_is_asked_once_in_a_cycle(rig: AwsRig, aws: Aws) -> None
     assert isinstance(one(store, rig.key("a")), Absent)
 
 
-def test_time_out_in_a_write_is_maybe_written(rig: AwsRig, aws: Aws) -> None:
-    """A creation that was carried out and not answered in time says that it may be done; the next cycle finds it."""
+def test_timeout_in_a_write_is_maybe_written(rig: AwsRig, aws: Aws) -> None:
+    """A creation that was carried out but not answered in time is reported as maybe written; the next cycle finds it."""
     store = rig.make_store(timeout=3.0)
     assert isinstance(one(store, rig.key("a")), Absent)
 
@@ -148,8 +148,8 @@ def test_time_out_in_a_write_is_maybe_written(rig: AwsRig, aws: Aws) -> None:
     assert stored(store, rig.key("a")).payload == payload()
 
 
-def test_throttling_is_retried_and_then_told(rig: AwsRig, aws: Aws) -> None:
-    """A throttled call is made three times; after that it is "throttled", of no key more than the others."""
+def test_throttling_is_retried_and_then_reported(rig: AwsRig, aws: Aws) -> None:
+    """A throttled call is made three times and then fails as "throttled", for its key alone."""
     aws.refuse("ListSecrets", "ThrottlingException", times=2)
     assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
     assert aws.calls["ListSecrets"] == 3
@@ -159,7 +159,7 @@ def test_throttling_is_retried_and_then_told(rig: AwsRig, aws: Aws) -> None:
 
 
 def _html(call: Any) -> bool:
-    """Answer as a balancer does whose service is down."""
+    """Answer like a load balancer whose backend is down."""
     call.handler.reply(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>")
     return True
 
@@ -173,7 +173,7 @@ def _html(call: Any) -> bool:
         ("", 502, "unreachable"),
     ],
 )
-def test_one_secret_in_trouble_holds_up_no_other(rig: AwsRig, aws: Aws, code: str, status: int, reason: str) -> None:
+def test_failing_secret_delays_no_other(rig: AwsRig, aws: Aws, code: str, status: int, reason: str) -> None:
     """A call that AWS throttles or fails is made three times within the timeout; the other secrets are written."""
 
     def make(call: Any) -> bool:
@@ -197,24 +197,24 @@ def test_one_secret_in_trouble_holds_up_no_other(rig: AwsRig, aws: Aws, code: st
 
 
 def test_redirects_are_not_followed(rig: AwsRig, aws: Aws) -> None:
-    """An answer that points elsewhere is an error; nothing is sent there."""
+    """A redirect is an error, and nothing is sent to its target."""
     aws.refuse("ListSecrets", "", status=307)
     failed(one(rig.make_store(), rig.key("a")))
     assert aws.calls["ListSecrets"] == 1
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"])
-def test_environment_does_not_turn_traffic_away(
+def test_environment_does_not_redirect_traffic(
     rig: AwsRig, aws: Aws, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Proxies, endpoints and CAs of the environment are not obeyed."""
+    """Proxies, endpoints and CAs of the environment are not used."""
     monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
 
 
 def test_endpoint_of_the_environment_is_ignored(rig: AwsRig, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an endpoint in the configuration the region's own is meant, whatever the environment says."""
+    """Without an endpoint in the configuration the Region's own is used, whatever the environment says."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.url)
     store = rig.make_store(endpoint_url=None, proxy=lambda: Secret("http://127.0.0.1:9"))
@@ -223,7 +223,7 @@ def test_endpoint_of_the_environment_is_ignored(rig: AwsRig, aws: Aws, monkeypat
 
 
 def test_explicit_proxy_is_used(rig: AwsRig, aws: Aws) -> None:
-    """A proxy from the configuration is what is spoken to; one that cannot be read is a matter of credentials."""
+    """A configured proxy is used; a reference to it that cannot be read is an error of credentials."""
     store = rig.make_store(endpoint_url="http://secretsmanager.invalid", proxy=lambda: Secret(aws.url))
     assert isinstance(one(store, rig.key("a")), Absent)
     assert aws.calls["ListSecrets"] == 1
@@ -235,7 +235,7 @@ def test_explicit_proxy_is_used(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_rotated_credentials_are_used_in_the_next_cycle(rig: AwsRig, aws: Aws, aws_environment: Path) -> None:
-    """A changed credentials file is in force with the next cycle, without a restart; an unchanged one keeps the client."""
+    """A changed credentials file is used from the next cycle on, without a restart; an unchanged one keeps the client."""
     store = rig.make_store()
     store.begin()
     one(store, rig.key("a"))
@@ -248,7 +248,7 @@ def test_rotated_credentials_are_used_in_the_next_cycle(rig: AwsRig, aws: Aws, a
 
 
 def test_missing_credentials_profile_and_region(rig: AwsRig, aws: Aws) -> None:
-    """What boto3's chain does not give is said in words of the configuration, of the whole store, and nothing is sent."""
+    """What boto3's chain cannot provide is named as in the configuration, for the whole store, and nothing is sent."""
     for changes, word in (
         ({"profile": None}, "credentials"),
         ({"profile": "no"}, "profile"),
@@ -275,10 +275,10 @@ def test_missing_credentials_profile_and_region(rig: AwsRig, aws: Aws) -> None:
         ("SomethingNew", f"the value {CANARY}", "unexpected"),
     ],
 )
-def test_errors_of_aws_have_a_reason_and_no_text_of_aws(
+def test_errors_of_aws_have_an_error_code_and_no_text_of_aws(
     rig: AwsRig, aws: Aws, code: str, text: str, reason: str
 ) -> None:
-    """Each code of AWS has its reason, and none of AWS's words are passed on."""
+    """Each error code of AWS has its own in the report, without the text of AWS."""
     aws.refuse("", code, text=text)
     store = rig.make_store()
     store.read([])
@@ -289,7 +289,7 @@ def test_errors_of_aws_have_a_reason_and_no_text_of_aws(
 
 @contextmanager
 def nat(target: int) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Pass connections on to a port; gives the address, and what has it forget those of until then without a word."""
+    """Forward connections to a port; yields the address, and what makes it silently drop the connections so far."""
     pairs: list[tuple[socket.socket, socket.socket]] = []
     forgotten: set[int] = set()
 
@@ -319,8 +319,8 @@ def nat(target: int) -> Iterator[tuple[str, Callable[[], None]]]:
                     sock.close()
 
 
-def test_connections_are_made_anew_in_each_cycle(rig: AwsRig, aws: Aws) -> None:
-    """What a NAT has forgotten between two cycles is not waited for, and the credentials are kept."""
+def test_each_cycle_opens_new_connections(rig: AwsRig, aws: Aws) -> None:
+    """A connection that a NAT dropped between two cycles costs no timeout, and the credentials are kept."""
     with nat(urlsplit(aws.url).port or 0) as (url, forget):
         store = rig.make_store(endpoint_url=url, timeout=20.0, role=AwsRole(ROLE))
         keys = [rig.key(f"p{number}") for number in range(4)]
@@ -336,7 +336,7 @@ def test_connections_are_made_anew_in_each_cycle(rig: AwsRig, aws: Aws) -> None:
 
 @pytest.mark.parametrize("content", [None, "junk"])
 def test_bad_ca_file_is_named(rig: AwsRig, tmp_path: Path, content: str | None) -> None:
-    """A CA file that is missing or no PEM is an error of the whole store, told as such."""
+    """A CA file that is missing or not in PEM format is an error of the whole store that names the file."""
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
@@ -346,7 +346,7 @@ def test_bad_ca_file_is_named(rig: AwsRig, tmp_path: Path, content: str | None) 
 
 
 def test_certificate_must_be_signed_by_the_ca(rig: AwsRig, aws: Aws, tmp_path: Path) -> None:
-    """Only the configured CA vouches for the endpoint; another's certificate is "tls", and a swapped file is read again."""
+    """Only certificates of the configured CA are trusted; any other is "tls", and a changed CA file is read again."""
     authority, other, file = trustme.CA(), trustme.CA(), tmp_path / "ca.pem"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -362,7 +362,7 @@ def test_certificate_must_be_signed_by_the_ca(rig: AwsRig, aws: Aws, tmp_path: P
 
 
 def test_debug_logs_show_no_secret(rig: AwsRig, aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
-    """With everything logged at debug, neither token nor key nor parameter of a call is in the log."""
+    """With everything logged at debug level, no token, key or parameter of a call is in the log."""
     with caplog.at_level(logging.DEBUG):
         store = rig.make_store()
         first = written(store.write(rig.key("a"), payload(), marks(), replaces=None))
@@ -374,8 +374,8 @@ def test_debug_logs_show_no_secret(rig: AwsRig, aws: Aws, caplog: pytest.LogCapt
         assert secret not in caplog.text
 
 
-def test_module_does_not_import_the_library() -> None:
-    """Half a second and 60 MB are spent by the first call, not by who has no such store."""
+def test_module_does_not_import_boto3() -> None:
+    """The first call imports boto3, and not the module, so that other configurations do not pay 60 MB and half a second."""
     script = "import sys, sync.stores.aws.store; print([name for name in sys.modules if name.startswith('boto')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

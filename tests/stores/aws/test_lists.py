@@ -1,4 +1,4 @@
-"""Lists of AWS that show what there was minutes ago: nothing is created twice, refused, or taken for somebody else's."""
+"""Lists of AWS that lag by minutes: nothing is created twice, refused, or taken for another instance's."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def rig(aws: Aws) -> AwsRig:
     return AwsRig(aws)
 
 
-def test_list_of_a_moment_ago_does_not_lead_to_a_second_creation(rig: AwsRig, aws: Aws) -> None:
-    """Where a creation is decided on because a list shows nothing, the description before it stops it."""
+def test_stale_list_leads_to_no_second_creation(rig: AwsRig, aws: Aws) -> None:
+    """When a stale list leads to a creation, the description before it prevents the creation."""
     key = rig.key("a")
     first = written(rig.make_store().write(key, payload("one"), marks(), replaces=None))
     store = rig.make_store()
@@ -42,7 +42,7 @@ def test_list_of_a_moment_ago_does_not_lead_to_a_second_creation(rig: AwsRig, aw
 
 @pytest.mark.parametrize("same", [True, False], ids=["run", "once"])
 def test_secret_that_is_not_in_lists_yet(rig: AwsRig, aws: Aws, *, same: bool) -> None:
-    """A secret that was created minutes ago is found, by the daemon that wrote it and by a process that only now begins."""
+    """A secret that was created minutes ago is found, by the daemon that wrote it and by a process that starts now."""
     key, store = rig.key("a"), rig.make_store()
     aws.lag()
     written(store.write(key, payload("one"), marks(), replaces=None))
@@ -56,7 +56,7 @@ def test_secret_that_is_not_in_lists_yet(rig: AwsRig, aws: Aws, *, same: bool) -
 
 
 def test_many_creations_that_are_not_in_lists_yet(rig: AwsRig, aws: Aws) -> None:
-    """The daemon's own creations are read one by one until a list shows them, and from then on in bulk again."""
+    """The daemon's own creations are read individually until a list shows them, and in bulk from then on."""
     clock = FakeClock()
     store, keys = rig.make_store(clock=clock), [rig.key(f"p{number}") for number in range(30)]
     aws.lag()
@@ -75,8 +75,8 @@ def test_many_creations_that_are_not_in_lists_yet(rig: AwsRig, aws: Aws) -> None
     assert aws.total == 1 + 2
 
 
-def test_a_first_run_asks_for_no_secret_alone(rig: AwsRig, aws: Aws) -> None:
-    """Where many are not there the list is believed: describing each would double the requests of a first run."""
+def test_first_run_reads_no_secret_individually(rig: AwsRig, aws: Aws) -> None:
+    """Where many secrets are absent the list is trusted: describing each would double the requests of a first run."""
     keys = [rig.key(f"p{number}") for number in range(6)]
     assert set(map(type, rig.make_store().read(keys).values())) == {Absent}
     assert dict(aws.calls) == {"ListSecrets": 1}
@@ -85,7 +85,7 @@ def test_a_first_run_asks_for_no_secret_alone(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_marks_that_lists_do_not_show_yet(rig: AwsRig, aws: Aws) -> None:
-    """Marks that were just set are read as they are, whatever the list says of them, so that nothing is set twice."""
+    """Marks that were just set are read as they are, whatever the list shows, so that nothing is set twice."""
     key, store = rig.key("a"), rig.make_store()
     first = written(store.write(key, payload(), marks(), replaces=None))
     aws.lag()
@@ -98,7 +98,7 @@ def test_marks_that_lists_do_not_show_yet(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_version_that_lists_do_not_show_yet(rig: AwsRig, aws: Aws) -> None:
-    """A rotation is read back in the next cycle with its own version and marks, though a list shows the old ones."""
+    """The next cycle reads a rotation with its own version and marks, although a list shows the old ones."""
     key, store = rig.key("a"), rig.make_store()
     first = written(store.write(key, payload("one"), marks(), replaces=None))
     aws.lag()
@@ -108,8 +108,8 @@ def test_version_that_lists_do_not_show_yet(rig: AwsRig, aws: Aws) -> None:
     assert (found.payload, found.marks, found.version) == (payload("two"), LATER, second.version)
 
 
-def test_answer_that_was_lost_and_a_list_that_lags(rig: AwsRig, aws: Aws) -> None:
-    """A write of which nobody knows whether it was done is looked for by description in the next cycle."""
+def test_lost_answer_and_stale_list(rig: AwsRig, aws: Aws) -> None:
+    """A write whose outcome is unknown is described in the next cycle."""
     key, store = rig.key("a"), rig.make_store()
     aws.lag()
     aws.lose("CreateSecret", times=9)
@@ -119,8 +119,8 @@ def test_answer_that_was_lost_and_a_list_that_lags(rig: AwsRig, aws: Aws) -> Non
     assert stored(store, key).payload == payload("one")
 
 
-def test_list_that_never_shows_a_write_is_believed_in_the_end(rig: AwsRig, aws: Aws) -> None:
-    """After a quarter of an hour somebody else has changed it, and it costs no request of its own any more."""
+def test_list_is_trusted_after_a_quarter_of_an_hour(rig: AwsRig, aws: Aws) -> None:
+    """After a quarter of an hour a list that does not show a write is trusted, and costs no further request."""
     clock = FakeClock()
     key, store = rig.key("a"), rig.make_store(clock=clock)
     first = written(store.write(key, payload(), marks(), replaces=None))
@@ -134,7 +134,7 @@ def test_list_that_never_shows_a_write_is_believed_in_the_end(rig: AwsRig, aws: 
 
 
 def test_marks_that_another_process_set(rig: AwsRig, aws: Aws) -> None:
-    """A secret that has just been made ours is not refused because a list shows it without marks."""
+    """A secret that was just adopted is not refused because a list shows it without marks."""
     key = rig.key("a")
     rig.plant(key, {"access_token": "x"})
     aws.lag()
@@ -144,8 +144,8 @@ def test_marks_that_another_process_set(rig: AwsRig, aws: Aws) -> None:
     assert stored(store, key).marks == marks()
 
 
-def test_deletion_that_was_taken_back(rig: AwsRig, aws: Aws) -> None:
-    """A secret that a person has restored is served again at once, though a list shows it as about to be deleted."""
+def test_cancelled_deletion(rig: AwsRig, aws: Aws) -> None:
+    """A secret that a person has restored is used again at once, although a list shows it as scheduled for deletion."""
     key = rig.key("a")
     rig.plant(key, {"access_token": "x"}, mark_map.present(marks()))
     rig.delete(key)
@@ -156,7 +156,7 @@ def test_deletion_that_was_taken_back(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_deletion_that_lists_do_not_show_yet(rig: AwsRig, aws: Aws) -> None:
-    """A deletion that was scheduled a moment ago is seen where the value is asked for, and nothing is written over it."""
+    """A deletion that was just scheduled is noticed when the value is read, and nothing is written over it."""
     key, store = rig.key("a"), rig.make_store()
     first = written(store.write(key, payload(), marks(), replaces=None))
     aws.lag()
@@ -168,7 +168,7 @@ def test_deletion_that_lists_do_not_show_yet(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_rotation_that_was_turned_off(rig: AwsRig, aws: Aws) -> None:
-    """A secret whose rotation was turned off is not refused because a list shows it as it was."""
+    """A secret whose rotation was turned off is not refused because a list still shows the rotation."""
     key = rig.key("a")
     rig.plant(key, {"access_token": "x"}, mark_map.present(marks()))
     moto = secret(REGION, key.path)
@@ -178,8 +178,8 @@ def test_rotation_that_was_turned_off(rig: AwsRig, aws: Aws) -> None:
     assert stored(rig.make_store(), key).blocked is None
 
 
-def test_secret_that_is_gone_while_lists_show_it(rig: AwsRig, aws: Aws) -> None:
-    """A secret that was deleted for good is absent, though a list still shows it, and can be created."""
+def test_secret_that_is_deleted_while_lists_show_it(rig: AwsRig, aws: Aws) -> None:
+    """A secret that was deleted without recovery is absent, although a list still shows it, and can be created."""
     key = rig.key("a")
     rig.plant(key, {"access_token": "x"}, mark_map.present(marks()))
     aws.lag()
@@ -189,8 +189,8 @@ def test_secret_that_is_gone_while_lists_show_it(rig: AwsRig, aws: Aws) -> None:
     written(store.write(key, payload(), marks(), replaces=None))
 
 
-def test_list_of_an_emulator_that_finds_names_anywhere(rig: AwsRig, aws: Aws) -> None:
-    """What a list gives beyond the names that begin as asked is nobody's orphan."""
+def test_list_that_matches_names_anywhere(rig: AwsRig, aws: Aws) -> None:
+    """Secrets in a list whose names do not begin with the prefix are no orphans."""
     row = {"Name": "else/meta/pages/a", "ARN": "arn:x", "Tags": rig.tags(mark_map.present(marks()))}
     aws.edit(
         "ListSecrets",
@@ -200,17 +200,17 @@ def test_list_of_an_emulator_that_finds_names_anywhere(rig: AwsRig, aws: Aws) ->
 
 
 def test_cycles_of_the_program_while_lists_lag(aws: Aws, sandbox: Sandbox, tmp_path: Path) -> None:
-    """While lists show an empty account cycles create each secret once, and then find it unchanged; none is an orphan."""
+    """While lists show an empty account, cycles create each secret once and then find it unchanged; none is an orphan."""
     store = {"type": "aws-secrets-manager", "region": REGION, "endpoint_url": aws.url, "auth": {"profile": "prod"}}
     program = Rig(tmp_path, sandbox, store)
     aws.lag()
-    told = []
+    actions = []
     for lagging in (True, True, False):
         if not lagging:
             aws.faults.clear()
         ran = program.once()
         assert (ran.code, ran.report["orphans"], ran.report["warnings"]) == (0, [], []), ran.stdout
-        told.append({target["action"] for page in ran.report["pages"] for target in page["stores"]})
-    assert told == [{"created"}, {"unchanged"}, {"unchanged"}]
+        actions.append({target["action"] for page in ran.report["pages"] for target in page["stores"]})
+    assert actions == [{"created"}, {"unchanged"}, {"unchanged"}]
     assert aws.calls["CreateSecret"] == len(sandbox.pages)
     assert aws.calls["PutSecretValue"] + aws.calls["TagResource"] == 0

@@ -1,4 +1,4 @@
-"""The AWS store keeps the contract of all stores against a second emulator, which is right where the first is not."""
+"""The AWS store keeps the contract of all stores against a second emulator, which is accurate where the first is not."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ def rig(ministack: Ministack, aws_environment: Path) -> MinistackRig:
 
 
 class TestMinistack(MarkedAtCreation, RawTextContract):
-    """Secrets Manager keeps the contract, but for a secret without a value: ministack gives it an empty version."""
+    """Secrets Manager keeps the contract, except for a secret without a value, which ministack gives an empty version."""

@@ -1,4 +1,4 @@
-"""What IAM allows the AWS store, on an emulator that enforces it: the documented policy, and what each lack of it does."""
+"""The documented IAM policy and what happens without each of its actions, on an emulator that enforces policies."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def without(action: str) -> dict[str, Any]:
 
 @pytest.fixture
 def rig(ministack: Ministack, aws_environment: Path) -> MinistackRig:
-    """Return an empty account, and a user who has what the documentation says."""
+    """Return an empty account, and a user with the documented policy."""
     return MinistackRig(ministack, aws_environment, documented())
 
 
 def narrowed(rig: MinistackRig, policy: Mapping[str, Any]) -> None:
-    """Return the user this policy in the place of the documented one."""
+    """Replace the user's documented policy by this one."""
     rig.allow(*policy["Statement"])
 
 
@@ -73,7 +73,7 @@ def test_the_documented_policy_is_enough_for_all_cycles(
     }
     rig = Rig(tmp_path, sandbox, store)
     paris = sandbox.world.pages[rig.sandbox.pages[1]["id"]]
-    told = []
+    actions = []
     for change in ("nothing", "nothing", "label", "no label", "revoke"):
         if change == "label":
             rig.write(defaults={"labels": {"team": "crm"}})
@@ -84,14 +84,14 @@ def test_the_documented_policy_is_enough_for_all_cycles(
                 sandbox.world.revoke_page(paris)
         ran = rig.once()
         assert (ran.code, ran.report["warnings"]) == (0, []), ran.stdout
-        told.append(ran.target(paris.name)["action"])
-    assert told == ["created", "unchanged", "updated", "updated", "replaced"]
+        actions.append(ran.target(paris.name)["action"])
+    assert actions == ["created", "unchanged", "updated", "updated", "replaced"]
 
 
 def test_the_program_assumes_a_role(
     ministack: Ministack, aws_environment: Path, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With a role and its external id in the configuration cycles run on the role's rights; replicas that AWS did not make are told."""
+    """With a role and its external id cycles have the role's permissions; missing replicas are in the report's warnings."""
     trust = {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/pages"},
@@ -115,14 +115,14 @@ def test_the_program_assumes_a_role(
     ran = rig.once()
     assert ran.code == 0, ran.stdout
     assert {page["stores"][0]["action"] for page in ran.report["pages"]} == {"created"}
-    (told,) = ran.report["warnings"]
-    assert "missing: us-east-1" in told
+    (warning,) = ran.report["warnings"]
+    assert "missing: us-east-1" in warning
     assert "canaryExternalId" not in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("action", ["ListSecrets", "BatchGetSecretValue"])
-def test_bulk_reads_that_are_denied_are_done_without(rig: MinistackRig, action: str) -> None:
-    """Without the rights to lists and batches secrets are read one by one, and all else goes on."""
+def test_denied_bulk_reads_become_individual_reads(rig: MinistackRig, action: str) -> None:
+    """Without permission for lists and batches secrets are read individually, and all else works."""
     narrowed(rig, without(action))
     store = rig.make_store()
     store.begin()
@@ -139,7 +139,7 @@ def test_bulk_reads_that_are_denied_are_done_without(rig: MinistackRig, action: 
 
 @pytest.mark.parametrize("action", ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"])
 def test_action_without_which_nothing_is_rotated(rig: MinistackRig, action: str) -> None:
-    """Without one action a rotation is ``denied`` by the name of that action, and applications go on with the old version."""
+    """Without one action a rotation is ``denied`` with the name of that action, and applications keep the old version."""
     first = written(rig.make_store().write(rig.key("a"), payload("one"), marks(), replaces=None))
     narrowed(rig, without(action))
     error = failed(rig.make_store().write(rig.key("a"), payload("two"), UPDATED, replaces=first.version), "denied")
@@ -154,7 +154,7 @@ def test_action_without_which_nothing_is_rotated(rig: MinistackRig, action: str)
 
 
 def test_nothing_is_written_where_the_marks_cannot_be_read(rig: MinistackRig) -> None:
-    """Where a secret may be got and put, but not described, whose it is cannot be said, and no call but that is made."""
+    """Where DescribeSecret is denied nothing is written, since the instance in the marks is unknown, and no other call is made."""
     rig.plant(rig.key("a"), {"access_token": "theirs"}, mark_map.present(marks()))
     before = rig.versions(rig.key("a"))
     narrowed(rig, without("DescribeSecret"))
@@ -168,8 +168,8 @@ def test_nothing_is_written_where_the_marks_cannot_be_read(rig: MinistackRig) ->
     assert tags["page-token-sync:fingerprint"] == marks().fingerprint
 
 
-def test_creation_that_is_denied(rig: MinistackRig) -> None:
-    """Without CreateSecret nothing is made, and the action is named."""
+def test_denied_creation(rig: MinistackRig) -> None:
+    """Without CreateSecret nothing is created, and the action is named."""
     narrowed(rig, without("CreateSecret"))
     error = failed(rig.make_store().write(rig.key("a"), payload(), marks(), replaces=None), "denied")
     assert "secretsmanager:CreateSecret" in error.message
@@ -177,8 +177,8 @@ def test_creation_that_is_denied(rig: MinistackRig) -> None:
 
 
 @pytest.mark.parametrize("action", ["TagResource", "UntagResource"])
-def test_tags_that_are_denied_are_told_and_made_up_for(rig: MinistackRig, action: str) -> None:
-    """A value whose tags may not be changed is written, said to be, and marked as soon as that is allowed."""
+def test_denied_tags_are_reported_and_set_later(rig: MinistackRig, action: str) -> None:
+    """A value whose tags may not be changed is written and reported as written, and is marked once that is allowed."""
     first = written(rig.make_store().write(rig.key("a"), payload("one"), marks(), replaces=None))
     narrowed(rig, without(action))
     error = failed(rig.make_store().write(rig.key("a"), payload("two"), UPDATED, replaces=first.version), "denied")
@@ -192,7 +192,7 @@ def test_tags_that_are_denied_are_told_and_made_up_for(rig: MinistackRig, action
 
 
 def test_explicit_deny_of_a_secrets_own_policy(rig: MinistackRig) -> None:
-    """A deny in a secret's resource policy is ``denied`` for that secret alone, and others go on."""
+    """A deny in a secret's resource policy is ``denied`` for that secret alone."""
     keys = [rig.key(name) for name in ("a", "b")]
     for key in keys:
         written(rig.make_store().write(key, payload(key.path), marks(), replaces=None))
@@ -226,7 +226,7 @@ def test_secret_outside_the_policy(rig: MinistackRig) -> None:
 
 
 def test_condition_on_tags_makes_an_absent_secret_a_denied_one(rig: MinistackRig) -> None:
-    """Where DescribeSecret is tied to a tag, what is not there is denied: nothing is created, and the action is named."""
+    """Where DescribeSecret requires a tag an absent secret is denied: nothing is created, and the action is named."""
     policy = documented()
     policy["Statement"][1]["Condition"] = {"StringEquals": {"aws:ResourceTag/page-token-sync:instance": "acme"}}
     narrowed(rig, policy)
@@ -237,7 +237,7 @@ def test_condition_on_tags_makes_an_absent_secret_a_denied_one(rig: MinistackRig
 
 
 def test_documented_policy_with_conditions_is_enough(rig: MinistackRig) -> None:
-    """With the documented conditions on tags our own are created and rotated, and a stranger's cannot be written at all."""
+    """With the documented conditions on tags this instance's secrets are created and rotated, and no foreign one can be written."""
     narrowed(rig, documented(1))
     store = rig.make_store()
     assert isinstance(one(store, rig.key("a")), Absent)
@@ -253,7 +253,7 @@ def test_documented_policy_with_conditions_is_enough(rig: MinistackRig) -> None:
 
 
 def test_rights_that_go_with_a_tag_are_lost_after_the_value_is_written(rig: MinistackRig) -> None:
-    """Where a new tag takes our rights away value and tags are written all the same, which is unconfirmed, and then denied."""
+    """Where a new tag revokes the permissions, value and tags are written, which is unconfirmed, and then denied."""
     first = written(rig.make_store().write(rig.key("a"), payload("one"), marks(), replaces=None))
     policy = documented()
     policy["Statement"][1]["Condition"] = {"StringEquals": {"aws:ResourceTag/page-token-sync:label.team": "crm"}}
@@ -273,8 +273,8 @@ def test_rights_that_go_with_a_tag_are_lost_after_the_value_is_written(rig: Mini
 # Roles.
 
 
-def test_role_that_demands_an_external_id(rig: MinistackRig, ministack: Ministack) -> None:
-    """A role is assumed with the external id that its trust policy demands and no other, and has the rights of its own policy."""
+def test_role_that_requires_an_external_id(rig: MinistackRig, ministack: Ministack) -> None:
+    """A role is assumed only with the external id that its trust policy requires, and has its own permissions."""
     trust = {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/pages"},
@@ -296,7 +296,7 @@ def test_role_that_demands_an_external_id(rig: MinistackRig, ministack: Ministac
 
 
 def test_role_that_may_not_be_assumed(rig: MinistackRig, ministack: Ministack) -> None:
-    """Without sts:AssumeRole on it a role is denied by its name, though its trust policy names the user."""
+    """Without sts:AssumeRole a role is denied by its name, although its trust policy names the user."""
     trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
     role = ministack.role("pages-role", ANYTHING, trust)
     error = failed(one(rig.make_store(role=AwsRole(role)), rig.key("a")), "denied")
@@ -305,7 +305,7 @@ def test_role_that_may_not_be_assumed(rig: MinistackRig, ministack: Ministack) -
 
 @pytest.mark.parametrize("part", ["access", "secret"])
 def test_wrong_keys(rig: MinistackRig, aws_environment: Path, part: str) -> None:
-    """Keys that AWS does not know, and signatures that do not match, are a matter of credentials of the whole store."""
+    """Unknown access keys and wrong signatures are errors of credentials for the whole store."""
     wrong = rig.keys.access_key if part == "access" else rig.keys.secret_key
     aws_environment.write_text(aws_environment.read_text().replace(wrong, wrong[:-4] + "AAAA"))
     error = failed(one(rig.make_store(), rig.key("a")), "credentials")
@@ -313,8 +313,8 @@ def test_wrong_keys(rig: MinistackRig, aws_environment: Path, part: str) -> None
 
 
 @pytest.mark.parametrize("minutes", [-20, 20])
-def test_clock_that_is_wrong(rig: MinistackRig, monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
-    """A request signed by a clock that is 20 minutes wrong is refused, and told as ``clock``; nothing is written."""
+def test_clock_skew(rig: MinistackRig, monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
+    """A request signed with a clock skew of 20 minutes is refused and reported as ``clock``; nothing is written."""
     store = rig.make_store()
     assert isinstance(one(store, rig.key("a")), Absent)
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Reading from AWS: in bulk, singly where that is denied or does not say, and what must not be written."""
+"""Reads from AWS: in bulk, individually where bulk reads are denied or do not suffice, and what must not be written."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def rig(aws: Aws) -> AwsRig:
     return AwsRig(aws)
 
 
-def test_denied_listing_is_made_up_for_by_single_reads(rig: AwsRig, aws: Aws) -> None:
-    """Without ListSecrets every key is described and got; only the orphans cannot be told, with the action named."""
+def test_denied_listing_becomes_individual_reads(rig: AwsRig, aws: Aws) -> None:
+    """Without ListSecrets every secret is described and read; only orphans are unknown, and the error names the action."""
     rig.plant(rig.key("a"), {"access_token": "x"}, mark_map.present(marks()))
     aws.refuse("ListSecrets", "AccessDeniedException")
     store = rig.make_store()
@@ -38,8 +38,8 @@ def test_denied_listing_is_made_up_for_by_single_reads(rig: AwsRig, aws: Aws) ->
     assert "secretsmanager:ListSecrets" in failed(store.owned("acme"), "denied").message
 
 
-def test_denied_batch_is_made_up_for_by_single_reads(rig: AwsRig, aws: Aws) -> None:
-    """Without BatchGetSecretValue each value is got alone, and the batch is not tried again in that cycle."""
+def test_denied_batch_becomes_individual_reads(rig: AwsRig, aws: Aws) -> None:
+    """Without BatchGetSecretValue each value is read individually, and the batch is not tried again in that cycle."""
     keys = [rig.key(f"p{number}") for number in range(45)]
     for key in keys:
         rig.plant(key, {"access_token": key.path}, mark_map.present(marks()))
@@ -52,8 +52,8 @@ def test_denied_batch_is_made_up_for_by_single_reads(rig: AwsRig, aws: Aws) -> N
 
 
 @pytest.mark.parametrize("operation", ["ListSecrets", "BatchGetSecretValue"])
-def test_trouble_in_bulk_is_every_keys_error_and_is_not_multiplied(rig: AwsRig, aws: Aws, operation: str) -> None:
-    """A service that fails in bulk is not then asked for each secret."""
+def test_failure_in_bulk_is_every_keys_error(rig: AwsRig, aws: Aws, operation: str) -> None:
+    """A service that fails a bulk read is not asked for each secret."""
     keys = [rig.key(f"p{number}") for number in range(30)]
     for key in keys:
         rig.plant(key, {"access_token": "x"})
@@ -72,10 +72,8 @@ def test_trouble_in_bulk_is_every_keys_error_and_is_not_multiplied(rig: AwsRig, 
         ("AccessDeniedException", "Access to KMS is not allowed"),
     ],
 )
-def test_secret_whose_key_is_disabled_keeps_no_other_from_being_read(
-    rig: AwsRig, aws: Aws, code: str, text: str
-) -> None:
-    """Where KMS refuses one secret's key, which fails the whole batch, the others of the batch are read all the same."""
+def test_secret_with_a_disabled_kms_key_affects_no_other(rig: AwsRig, aws: Aws, code: str, text: str) -> None:
+    """Where one secret's KMS key fails a whole batch, the other secrets of the batch are read."""
     keys = [rig.key(f"p{number}") for number in range(7)]
     for key in keys:
         rig.plant(key, {"access_token": key.path}, mark_map.present(marks()))
@@ -95,7 +93,7 @@ def test_secret_whose_key_is_disabled_keeps_no_other_from_being_read(
 
 
 def test_requests_of_an_idle_cycle(rig: AwsRig, aws: Aws) -> None:
-    """230 secrets cost a listing by hundreds and values by twenties, orphans included."""
+    """230 secrets cost one list request per hundred and one batch per twenty, orphans included."""
     keys = [rig.key(f"p{number}") for number in range(230)]
     for key in keys:
         rig.plant(key, {"access_token": key.path}, mark_map.present(marks()))
@@ -111,7 +109,7 @@ def test_requests_of_an_idle_cycle(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_value_that_a_batch_gives_without_its_label_is_read_again(rig: AwsRig, aws: Aws) -> None:
-    """A version that is not labelled AWSCURRENT is not what applications are served."""
+    """A version in a batch without AWSCURRENT is read again, since applications do not get it."""
     key = rig.key("a")
     first = written(rig.make_store().write(key, payload("one"), marks(), replaces=None))
     written(rig.make_store().write(key, payload("two"), marks(), replaces=first.version))
@@ -120,7 +118,7 @@ def test_value_that_a_batch_gives_without_its_label_is_read_again(rig: AwsRig, a
 
 
 def test_scheduled_for_deletion(rig: AwsRig, aws: Aws) -> None:
-    """What is scheduled for deletion is seen with its marks, never asked for its value, and never written or restored."""
+    """A secret that is scheduled for deletion is read with its marks; its value is not requested, and it is not written or restored."""
     key, store = rig.key("a"), rig.make_store()
     first = written(store.write(key, payload(), marks(), replaces=None))
     rig.delete(key)
@@ -139,8 +137,8 @@ def test_scheduled_for_deletion(rig: AwsRig, aws: Aws) -> None:
     assert stored(rig.make_store(), key).payload == payload()
 
 
-def test_rotation_by_another(rig: AwsRig, aws: Aws) -> None:
-    """A secret with a rotation of its own is read, blocked, and not written."""
+def test_rotation_enabled(rig: AwsRig, aws: Aws) -> None:
+    """A secret with its own rotation is read, blocked and not written."""
     key, store = rig.key("a"), rig.make_store()
     first = written(store.write(key, payload(), marks(), replaces=None))
     moto = secret(REGION, key.path)
@@ -152,7 +150,7 @@ def test_rotation_by_another(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_replica(rig: AwsRig, aws: Aws) -> None:
-    """A replica of another region's secret is read, blocked, owns no orphan, and is not written."""
+    """A replica of another Region's secret is read, blocked, no orphan, and not written."""
     key = rig.key("a")
     first = written(rig.make_store().write(key, payload(), marks(), replaces=None))
     rig.client.replicate_secret_to_regions(SecretId=key.path, AddReplicaRegions=[{"Region": "eu-west-1"}])
@@ -165,7 +163,7 @@ def test_replica(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_secret_without_a_value_that_is_only_described(rig: AwsRig, aws: Aws) -> None:
-    """A container without a value is empty also where it is read alone, and is put to, not created again."""
+    """A secret without a value is empty also where it is read individually, and is filled instead of created."""
     key, store = rig.key("a"), rig.make_store()
     rig.plant_empty(key, mark_map.present(marks()))
     store.read([rig.key("other")])
@@ -177,8 +175,8 @@ def test_secret_without_a_value_that_is_only_described(rig: AwsRig, aws: Aws) ->
     assert rig.labels(key) == {"AWSCURRENT"}
 
 
-def test_secret_of_another_name_is_not_taken_for_ours(rig: AwsRig, aws: Aws) -> None:
-    """A description that speaks of another secret, as a partial ARN can bring it, is no secret at this name."""
+def test_description_of_another_secret_is_ignored(rig: AwsRig, aws: Aws) -> None:
+    """A description of another secret, as a partial ARN can return it, means that this name is absent."""
     rig.plant(rig.key("shop"), {"access_token": "x"})
     aws.fault("DescribeSecret", lambda call: call.reply({"ARN": "arn:x", "Name": "meta/pages/shop"}))
     store = rig.make_store()
@@ -187,7 +185,7 @@ def test_secret_of_another_name_is_not_taken_for_ours(rig: AwsRig, aws: Aws) -> 
 
 
 def test_names_outside_the_prefix_are_not_listed(rig: AwsRig, aws: Aws) -> None:
-    """What stands outside the fixed part of the name template is no orphan; without a fixed part all is looked at."""
+    """Secrets outside the fixed part of the template are no orphans; without a fixed part the whole account is listed."""
     rig.client.create_secret(Name="else/a", SecretString="{}", Tags=rig.tags(mark_map.present(marks())))
     assert list(rig.make_store().owned("acme")) == []
     assert [key.path for key, _ in rig.make_store(name_prefix="").owned("acme")] == ["else/a"]
@@ -207,8 +205,8 @@ def test_names_outside_the_prefix_are_not_listed(rig: AwsRig, aws: Aws) -> None:
         b'{"SecretList": [3]}',
     ],
 )
-def test_what_is_no_answer_is_no_empty_account(rig: AwsRig, aws: Aws, answer: bytes) -> None:
-    """A login page with status 200, or an answer that lacks what it should hold, does not mean that nothing is there."""
+def test_answer_that_is_not_from_aws_is_no_empty_account(rig: AwsRig, aws: Aws, answer: bytes) -> None:
+    """A login page with status 200, or an answer without its key, does not mean that secrets are absent."""
     aws.fault("", lambda call: call.reply(answer), times=99)
     store = rig.make_store()
     assert failed(one(store, rig.key("a"))).error_code == "unexpected"
@@ -217,21 +215,21 @@ def test_what_is_no_answer_is_no_empty_account(rig: AwsRig, aws: Aws, answer: by
     failed(store.owned("acme"), "unexpected")
 
 
-def test_odd_rows_are_survived(rig: AwsRig, aws: Aws) -> None:
-    """A row of a strange form is nobody's secret."""
+def test_odd_rows_are_ignored(rig: AwsRig, aws: Aws) -> None:
+    """A row of an unexpected form belongs to no instance."""
     aws.fault("ListSecrets", lambda call: call.reply({"SecretList": [{"Name": 3, "Tags": [{}]}, {}]}))
     assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
 
 
-def test_listing_without_end_ends(rig: AwsRig, aws: Aws) -> None:
-    """A list that gives the same page for ever is left."""
+def test_repeated_page_ends_the_listing(rig: AwsRig, aws: Aws) -> None:
+    """A list that returns the same page again ends there."""
     aws.fault("ListSecrets", lambda call: call.reply({"SecretList": [], "NextToken": "again"}), times=99)
     assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
     assert aws.calls["ListSecrets"] == 2
 
 
-def test_listing_of_ever_new_pages_is_no_listing(rig: AwsRig, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More pages than an account can have are not gone on with, and nothing is taken for absent."""
+def test_endless_listing_is_an_error(rig: AwsRig, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list with more pages than an account can have is an error, and no secret is taken for absent."""
     monkeypatch.setattr(aws_read, "_LISTS", 3)
     pages = itertools.count()
     aws.fault("ListSecrets", lambda call: call.reply({"SecretList": [], "NextToken": str(next(pages))}), times=99)
@@ -239,8 +237,8 @@ def test_listing_of_ever_new_pages_is_no_listing(rig: AwsRig, aws: Aws, monkeypa
     assert aws.calls["ListSecrets"] == 3
 
 
-def test_tags_that_are_not_marks_do_not_disturb(rig: AwsRig, aws: Aws) -> None:
-    """Marks are read from the tags under our prefix alone."""
+def test_other_tags_are_ignored(rig: AwsRig, aws: Aws) -> None:
+    """Marks are read only from the tags under the prefix."""
     rig.client.create_secret(
         Name=rig.key("a").path, SecretString=json.dumps({}), Tags=[{"Key": "managed-by", "Value": "page-token-sync"}]
     )

@@ -1,4 +1,4 @@
-"""Replicas in other regions: set at creation, followed until they are in step, told of where they are not."""
+"""Replicas in other Regions: set at creation, followed until they are in sync, and warned about where they are not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rig(aws: Aws) -> AwsRig:
 
 
 def states(aws: Aws, **regions: str) -> None:
-    """Have AWS show these states of replicas, by region with underscores, in place of what there is."""
+    """Make AWS report these states of replicas, by Region with underscores."""
     rows = [
         {"Region": region.replace("_", "-"), "Status": state, "StatusMessage": "canary"}
         for region, state in regions.items()
@@ -41,22 +41,22 @@ def states(aws: Aws, **regions: str) -> None:
 
 
 def regions(rig: AwsRig, name: str) -> Mapping[str, Any]:
-    """Return the regions and keys of a secret's replicas, as the service holds them."""
+    """Return the Regions and KMS keys of a secret's replicas in the service."""
     rows = rig.client.describe_secret(SecretId=rig.key(name).path).get("ReplicationStatus", [])
     return {row["Region"]: row.get("KmsKeyId") for row in rows}
 
 
-def test_replica_that_failed_is_told_and_the_primary_is_written(rig: AwsRig, aws: Aws) -> None:
-    """A failed replica is a warning in each cycle until it is in step; the write in the primary region is done."""
+def test_failed_replica_is_a_warning(rig: AwsRig, aws: Aws) -> None:
+    """A failed replica is a warning in each cycle until it is in sync; the primary is written."""
     store = rig.make_store(replicas=(US,))
     store.begin()
     states(aws, us_east_1="Failed")
     first = written(store.write(rig.key("a"), payload(), marks(), replaces=None))
     for _ in range(2):
-        (told,) = store.warnings
-        assert "us-east-1" in told
-        assert "meta/pages/a" in told
-        assert "canary" not in told
+        (warning,) = store.warnings
+        assert "us-east-1" in warning
+        assert "meta/pages/a" in warning
+        assert "canary" not in warning
         store.begin()
         assert stored(store, rig.key("a")).version == first.version
     states(aws, us_east_1="InSync")
@@ -70,7 +70,7 @@ def test_replica_that_failed_is_told_and_the_primary_is_written(rig: AwsRig, aws
 
 
 def test_replica_that_fails_after_a_rotation(rig: AwsRig, aws: Aws) -> None:
-    """A replica that does not take a new version is seen where the new marks are read back."""
+    """A replica that fails to get a new version is noticed when the new marks are read back."""
     store = rig.make_store(replicas=(US,))
     states(aws, us_east_1="InSync")
     first = written(store.write(rig.key("a"), payload("one"), marks(), replaces=None))
@@ -81,12 +81,12 @@ def test_replica_that_fails_after_a_rotation(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_replica_that_takes_long(rig: AwsRig, aws: Aws) -> None:
-    """A replica in progress is no trouble for a quarter of an hour, and then it is; it costs one description a cycle."""
+    """A replica in progress is a warning only after a quarter of an hour; it costs one description a cycle."""
     clock = FakeClock()
     store = rig.make_store(clock=clock, replicas=(US,))
     states(aws, us_east_1="InProgress")
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
-    told = []
+    counts = []
     for _ in range(3):
         clock.sleep(400)
         store.begin()
@@ -94,18 +94,18 @@ def test_replica_that_takes_long(rig: AwsRig, aws: Aws) -> None:
         store.read([rig.key("b")])
         store.read([rig.key("a")])
         assert aws.calls["DescribeSecret"] == 3
-        told.append(len(store.warnings))
-    assert told == [0, 0, 1]
+        counts.append(len(store.warnings))
+    assert counts == [0, 0, 1]
 
 
 def test_many_replicas_that_failed_are_counted(rig: AwsRig, aws: Aws) -> None:
-    """Of many secrets a few are named and all counted, and only some are looked at again in one cycle."""
+    """Of many failed replicas a few are named and all counted, and one cycle describes only some of them again."""
     store, keys = rig.make_store(replicas=(US, WEST)), [rig.key(f"p{number:02}") for number in range(12)]
     states(aws, us_east_1="Failed", eu_west_1="InSync")
     for key in keys:
         written(store.write(key, payload(), marks(), replaces=None))
-    (told,) = store.warnings
-    assert "meta/pages/p00, meta/pages/p01, meta/pages/p02 and 9 more" in told
+    (warning,) = store.warnings
+    assert "meta/pages/p00, meta/pages/p01, meta/pages/p02 and 9 more" in warning
     store.begin()
     aws.calls.clear()
     store.read(keys)
@@ -120,7 +120,7 @@ def test_many_replicas_that_failed_are_counted(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_service_that_does_not_answer_while_a_replica_is_followed(rig: AwsRig, aws: Aws) -> None:
-    """Where a description is refused the replica stays in the warnings, and nothing else is disturbed."""
+    """Where the description fails the replica stays in the warnings, and nothing else is affected."""
     store = rig.make_store(replicas=(US,))
     states(aws, us_east_1="Failed")
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
@@ -132,8 +132,8 @@ def test_service_that_does_not_answer_while_a_replica_is_followed(rig: AwsRig, a
 
 
 @pytest.mark.parametrize("forever", [True, False])
-def test_secret_that_is_gone_is_not_followed(rig: AwsRig, aws: Aws, *, forever: bool) -> None:
-    """A secret that was deleted, at once or with a window, has no replicas to be told of."""
+def test_deleted_secret_is_not_followed(rig: AwsRig, aws: Aws, *, forever: bool) -> None:
+    """A secret that was deleted, at once or with a recovery window, is no longer warned about."""
     store = rig.make_store(replicas=(US,))
     states(aws, us_east_1="Failed")
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
@@ -147,7 +147,7 @@ def test_secret_that_is_gone_is_not_followed(rig: AwsRig, aws: Aws, *, forever: 
 
 
 def test_replicas_are_set_at_creation_with_their_keys(rig: AwsRig, aws: Aws) -> None:
-    """A new secret is created with its regions and keys in the same call, and that is all that is sent for them."""
+    """The one call that creates a secret also sets its Regions and their KMS keys."""
     store = rig.make_store(replicas=(US, WEST))
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
     assert dict(aws.calls) == {"DescribeSecret": 1, "CreateSecret": 1, "GetSecretValue": 1}
@@ -163,22 +163,22 @@ def test_replicas_are_set_at_creation_with_their_keys(rig: AwsRig, aws: Aws) -> 
     assert "ForceOverwriteReplicaSecret" not in bodies[0]
 
 
-def test_other_replicas_than_configured_are_told_and_not_changed(rig: AwsRig, aws: Aws) -> None:
-    """A secret whose regions differ from the configuration is written as it is, and its differences are named."""
+def test_different_replicas_are_a_warning(rig: AwsRig, aws: Aws) -> None:
+    """A secret whose Regions differ from the configuration is written unchanged, and the differences are named."""
     first = written(rig.make_store(replicas=(WEST,)).write(rig.key("a"), payload(), marks(), replaces=None))
     store = rig.make_store(replicas=(US,))
     store.begin()
     written(store.write(rig.key("a"), payload("two"), marks(labels={}), replaces=first.version))
-    (told,) = store.warnings
-    assert "missing: us-east-1; extra: eu-west-1" in told
+    (warning,) = store.warnings
+    assert "missing: us-east-1; extra: eu-west-1" in warning
     assert set(regions(rig, "a")) == {"eu-west-1"}
     assert aws.calls["ReplicateSecretToRegions"] == 0
     store.begin()
     assert list(store.warnings) == []
 
 
-def test_replicas_of_others_are_none_of_our_business(rig: AwsRig, aws: Aws) -> None:
-    """Without replicas in the configuration a person's own are no difference; another instance's secret is never told of."""
+def test_replicas_are_compared_only_where_configured(rig: AwsRig, aws: Aws) -> None:
+    """Without configured replicas there is no difference, and another instance's secret is never warned about."""
     first = written(rig.make_store(replicas=(WEST,)).write(rig.key("a"), payload(), marks(), replaces=None))
     store = rig.make_store()
     written(store.write(rig.key("a"), payload("two"), marks(labels={}), replaces=first.version))

@@ -1,4 +1,4 @@
-"""The strict shim refuses what AWS refuses, so that a test that passes against it says something."""
+"""The shim before moto refuses what AWS refuses, so that a test that passes against it is significant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN = "0123456789012345678901234567890123"
 
 
 def code(call: Any, **parameters: Any) -> str:
-    """Return the code with which a call is refused; AWS's status for that is always 400."""
+    """Return the code with which a call fails; AWS's status for it is always 400."""
     with pytest.raises(ClientError) as caught:
         call(**parameters)
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
@@ -29,7 +29,7 @@ def tag(key: str, value: str = "x") -> list[dict[str, str]]:
 
 
 def test_what_is_scheduled_for_deletion_is_not_touched(aws: Aws) -> None:
-    """Nothing is put, tagged, moved or read there, and nothing is created over it, in AWS's words."""
+    """A secret that is scheduled for deletion refuses every write and a creation of its name."""
     client = aws.client
     client.create_secret(Name="a", SecretString="1")
     client.delete_secret(SecretId="a")
@@ -47,7 +47,7 @@ def test_what_is_scheduled_for_deletion_is_not_touched(aws: Aws) -> None:
 
 
 def test_one_token_is_one_content(aws: Aws) -> None:
-    """The same ClientRequestToken is ignored with the same content, and refused with another."""
+    """The same ClientRequestToken is accepted with the same content, and refused with another."""
     client = aws.client
     client.create_secret(Name="a", SecretString="1", ClientRequestToken=TOKEN)
     client.put_secret_value(SecretId="a", SecretString="1", ClientRequestToken=TOKEN)
@@ -61,7 +61,7 @@ def test_one_token_is_one_content(aws: Aws) -> None:
     "tags", [tag("a*"), tag("<a>"), tag("aws:x"), tag("AWS:x"), tag("k", "*"), tag("k" * 129), tag("k", "v" * 257)]
 )
 def test_tags(aws: Aws, tags: list[dict[str, str]]) -> None:
-    """Tags of other characters, lengths or of AWS's own prefix are refused, at creation and later."""
+    """Tags with invalid characters, lengths or AWS's own prefix are refused, at creation and later."""
     client = aws.client
     assert code(client.create_secret, Name="a", SecretString="1", Tags=tags) == "InvalidParameterException"
     client.create_secret(Name="a", SecretString="1", Tags=tag("Ort", "Köln 1+2=3 a_b-c.d:e/f@g"))
@@ -69,7 +69,7 @@ def test_tags(aws: Aws, tags: list[dict[str, str]]) -> None:
 
 
 def test_fifty_tags(aws: Aws) -> None:
-    """A secret has at most 50 tags, old ones counted."""
+    """A secret has at most 50 tags, including existing ones."""
     client = aws.client
     client.create_secret(Name="a", SecretString="1", Tags=[{"Key": f"k{n}", "Value": ""} for n in range(50)])
     client.tag_resource(SecretId="a", Tags=tag("k0"))
@@ -89,7 +89,7 @@ def test_forms(aws: Aws) -> None:
 
 
 def test_current_is_served_after_a_move(aws: Aws) -> None:
-    """After AWSCURRENT has moved, a read and a batch that name no label give the new value."""
+    """After AWSCURRENT has moved, a read and a batch without a label return the new value."""
     client = aws.client
     first = client.create_secret(Name="a", SecretString="1")["VersionId"]
     second = client.put_secret_value(SecretId="a", SecretString="2", VersionStages=["mine"])["VersionId"]

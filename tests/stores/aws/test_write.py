@@ -1,4 +1,4 @@
-"""Writing to AWS: its exact calls, lost answers, second writers, and kills between any two calls."""
+"""Writes to AWS: the exact calls, lost answers, second writers, and kills between any two calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rig(aws: Aws) -> AwsRig:
 
 
 def begun(rig: AwsRig, aws: Aws) -> str:
-    """Store a first version, and give its id."""
+    """Store a first version and return its id."""
     version = written(rig.make_store().write(rig.key("a"), payload("one"), marks(), replaces=None)).version
     aws.heal()
     return version
@@ -49,7 +49,7 @@ def update(rig: AwsRig, version: str, clock: FakeClock | None = None) -> Written
 
 
 def test_creation_is_three_requests(rig: AwsRig, aws: Aws) -> None:
-    """A new secret is described, created with value, tags and key, and read back by its version."""
+    """A new secret is described, created with value, tags and KMS key, and read back by its version id."""
     answer = written(
         rig.make_store(kms_key="alias/meta").write(rig.key("a"), payload(), marks(reason="x"), replaces=None)
     )
@@ -64,7 +64,7 @@ def test_creation_is_three_requests(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_update_leaves_only_its_own_traces(rig: AwsRig, aws: Aws) -> None:
-    """After an update the new version is current, the old one previous, our label gone, and AWSPENDING where it was."""
+    """After an update the new version is current, the old one previous, LABEL removed, and AWSPENDING unchanged."""
     first = begun(rig, aws)
     pending = "pending-0123456789012345678901234567"
     rig.client.put_secret_value(
@@ -83,7 +83,7 @@ def test_update_leaves_only_its_own_traces(rig: AwsRig, aws: Aws) -> None:
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_lost_answer_to_a_creation(rig: AwsRig, aws: Aws, times: int) -> None:
-    """A creation whose answer is lost once, or in all tries of the library, is found done, with one version."""
+    """A creation whose answer is lost once, or in all of boto3's tries, is found done, with one version."""
     aws.lose("CreateSecret", times=times)
     written(rig.make_store().write(rig.key("a"), payload(), marks(), replaces=None))
     assert len(rig.versions(rig.key("a"))) == 1
@@ -92,7 +92,7 @@ def test_lost_answer_to_a_creation(rig: AwsRig, aws: Aws, times: int) -> None:
 @pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage", "TagResource"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_lost_answer_to_an_update(rig: AwsRig, aws: Aws, operation: str, times: int) -> None:
-    """An update whose answer is lost at any step ends with one new version, and is told as not done only by tags."""
+    """An update whose answer is lost at any step ends with one new version; only a lost answer to the tags is an error."""
     first = begun(rig, aws)
     aws.lose(operation, times=times)
     answer = update(rig, first)
@@ -108,7 +108,7 @@ def test_lost_answer_to_an_update(rig: AwsRig, aws: Aws, operation: str, times: 
 
 
 def test_second_writer_between_reading_and_moving(rig: AwsRig, aws: Aws) -> None:
-    """Where another makes a version current just before us, it stays, our label is taken off, and it is a conflict."""
+    """When another writer makes a version current first it stays, LABEL is removed, and the answer is a conflict."""
     first = begun(rig, aws)
 
     def other() -> None:
@@ -122,16 +122,16 @@ def test_second_writer_between_reading_and_moving(rig: AwsRig, aws: Aws) -> None
     assert not [version for version, labels in described.items() if LABEL in labels]
 
 
-def test_secret_that_is_deleted_while_we_write(rig: AwsRig, aws: Aws) -> None:
-    """A deletion that is scheduled between description and write is a conflict, and is not undone."""
+def test_secret_that_is_deleted_during_a_write(rig: AwsRig, aws: Aws) -> None:
+    """A deletion that is scheduled between description and write is a conflict, and stays."""
     first = begun(rig, aws)
     aws.before("PutSecretValue", lambda: rig.delete(rig.key("a")))
     failed(update(rig, first), "conflict")
     assert stored(rig.make_store(), rig.key("a")).blocked == "scheduled-deletion"
 
 
-def test_secret_that_appears_while_we_create(rig: AwsRig, aws: Aws) -> None:
-    """A stranger's secret that appears between description and creation stays as it is."""
+def test_secret_that_appears_during_a_creation(rig: AwsRig, aws: Aws) -> None:
+    """A foreign secret that appears between description and creation stays as it is."""
     aws.before("CreateSecret", lambda: rig.plant(rig.key("a"), {"access_token": "theirs"}))
     failed(rig.make_store().write(rig.key("a"), payload(), marks(), replaces=None), "conflict")
     found = stored(rig.make_store(), rig.key("a"))
@@ -139,7 +139,7 @@ def test_secret_that_appears_while_we_create(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_creation_over_one_scheduled_for_deletion(rig: AwsRig, aws: Aws) -> None:
-    """What is scheduled for deletion unseen, between description and creation, is neither restored nor created over."""
+    """A secret whose deletion is scheduled between description and creation is neither restored nor created over."""
 
     def other() -> None:
         rig.plant(rig.key("a"), {"access_token": "theirs"})
@@ -149,16 +149,16 @@ def test_creation_over_one_scheduled_for_deletion(rig: AwsRig, aws: Aws) -> None
     failed(rig.make_store().write(rig.key("a"), payload(), marks(), replaces=None), "conflict")
 
 
-def test_mark_of_ours_that_is_gone_stops_a_write(rig: AwsRig, aws: Aws) -> None:
-    """A secret that became another's since it was read is not written, whatever its version."""
+def test_changed_instance_stops_a_write(rig: AwsRig, aws: Aws) -> None:
+    """A secret that another instance has taken over since it was read is not written, whatever its version."""
     first = begun(rig, aws)
     rig.client.untag_resource(SecretId=rig.key("a").path, TagKeys=["page-token-sync:managed-by"])
     failed(update(rig, first), "conflict")
     assert rig.versions(rig.key("a")) == [first]
 
 
-def test_two_who_fill_an_empty_container(rig: AwsRig, aws: Aws) -> None:
-    """Of two that put a first value the first stays current; the other is told of a conflict."""
+def test_two_writers_fill_an_empty_secret(rig: AwsRig, aws: Aws) -> None:
+    """Of two first values the first one stays current; the other writer gets a conflict."""
     key = rig.key("a")
     rig.client.create_secret(Name=key.path, Tags=rig.tags({"managed-by": "page-token-sync", "instance": "acme"}))
     store = rig.make_store()
@@ -174,7 +174,7 @@ def test_two_who_fill_an_empty_container(rig: AwsRig, aws: Aws) -> None:
 
 @pytest.mark.parametrize("gaps", [1, 3])
 def test_new_version_that_is_not_visible_at_once(rig: AwsRig, aws: Aws, gaps: int) -> None:
-    """A version that cannot be seen yet is looked for again, and then confirmed."""
+    """A version that is not visible yet is read again, and then confirmed."""
     clock = FakeClock()
     aws.hide("GetSecretValue", times=gaps)
     answer = rig.make_store(clock=clock).write(rig.key("a"), payload("one"), marks(), replaces=None)
@@ -184,7 +184,7 @@ def test_new_version_that_is_not_visible_at_once(rig: AwsRig, aws: Aws, gaps: in
 
 
 def test_new_version_that_stays_invisible_is_unconfirmed(rig: AwsRig, aws: Aws) -> None:
-    """After 15 s of looking a write is done and unconfirmed; the next cycle finds it as wanted."""
+    """A write that is not visible after 15 s is done and unconfirmed; the next cycle finds it."""
     clock = FakeClock()
     aws.hide("GetSecretValue", times=99)
     first = rig.make_store(clock=clock).write(rig.key("a"), payload("one"), marks(), replaces=None)
@@ -212,7 +212,7 @@ def test_new_version_that_stays_invisible_is_unconfirmed(rig: AwsRig, aws: Aws) 
     ],
 )
 def test_refusal_before_the_move_changes_nothing(rig: AwsRig, aws: Aws, operation: str, code: str, reason: Any) -> None:
-    """Whatever is refused before AWSCURRENT is moved, applications go on with the old version, and it says so."""
+    """After a failure before AWSCURRENT is moved applications keep the old version, and the error says so."""
     first = begun(rig, aws)
     aws.refuse(operation, code)
     error = failed(update(rig, first), reason)
@@ -234,8 +234,8 @@ def test_refusal_before_the_move_changes_nothing(rig: AwsRig, aws: Aws, operatio
         ("InvalidParameterException", "", "unexpected", "API reference"),
     ],
 )
-def test_creation_that_is_refused(rig: AwsRig, aws: Aws, code: str, text: str, reason: Any, word: str) -> None:
-    """Where AWS refuses a creation there is nothing, the cause is told apart, and the remedy says what to allow or wait for."""
+def test_refused_creation(rig: AwsRig, aws: Aws, code: str, text: str, reason: Any, word: str) -> None:
+    """A refused creation leaves nothing, each cause has its error code, and the remedy says what to do."""
     aws.refuse("CreateSecret", code, text=text)
     error = failed(rig.make_store(kms_key="alias/meta").write(rig.key("a"), payload(), marks(), replaces=None), reason)
     assert word in error.remedy
@@ -245,8 +245,8 @@ def test_creation_that_is_refused(rig: AwsRig, aws: Aws, code: str, text: str, r
     assert isinstance(one(rig.make_store(), rig.key("a")), Absent)
 
 
-def test_refused_tags_are_told_and_made_up_for(rig: AwsRig, aws: Aws) -> None:
-    """A value whose tags were refused is written, says so, and is marked by the next cycle without a new version."""
+def test_refused_tags_are_reported_and_set_later(rig: AwsRig, aws: Aws) -> None:
+    """A value whose tags were refused is reported as written, and is marked by the next cycle without a new version."""
     first = begun(rig, aws)
     aws.refuse("TagResource", "AccessDeniedException")
     error = failed(update(rig, first), "denied")
@@ -261,22 +261,22 @@ def test_refused_tags_are_told_and_made_up_for(rig: AwsRig, aws: Aws) -> None:
 
 
 def test_marks_that_are_right_already_are_not_written(rig: AwsRig, aws: Aws) -> None:
-    """Where a lagging list made marks look old, their description shows them right, and no tag is set."""
+    """Where a stale list made marks look outdated, the description shows them correct, and no tag is set."""
     first = begun(rig, aws)
     written(rig.make_store().mark(rig.key("a"), marks(written_at="2026-11-26T00:00:00Z"), version=first))
     assert dict(aws.calls) == {"DescribeSecret": 1}
 
 
 def test_content_too_long_is_refused_before_anything(rig: AwsRig, aws: Aws) -> None:
-    """More than 65,536 bytes are refused here, and 65,536 are not, counted as UTF-8."""
+    """More than 65,536 bytes of UTF-8 are refused without a request, and 65,536 are not."""
     fits = payload("", page_id="é" * 32_000)
-    room = 65_536 - len(fits.text().encode())
+    space = 65_536 - len(fits.text().encode())
     failed(
-        rig.make_store().write(rig.key("a"), payload("x" * (room + 1), page_id="é" * 32_000), marks(), replaces=None),
+        rig.make_store().write(rig.key("a"), payload("x" * (space + 1), page_id="é" * 32_000), marks(), replaces=None),
         "quota",
     )
     assert aws.total == 0
-    written(rig.make_store().write(rig.key("a"), payload("x" * room, page_id="é" * 32_000), marks(), replaces=None))
+    written(rig.make_store().write(rig.key("a"), payload("x" * space, page_id="é" * 32_000), marks(), replaces=None))
 
 
 def test_writes_are_paced(rig: AwsRig) -> None:
@@ -289,17 +289,17 @@ def test_writes_are_paced(rig: AwsRig) -> None:
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nothing of ours may catch it."""
+    """A kill -9: the code under test must not catch it."""
 
 
-class Dying(AwsClient):
-    """A client that dies before or after its call of one number is carried out."""
+class KilledClient(AwsClient):
+    """A client that is killed before or after the call with one number is carried out."""
 
     number = 0
     after = False
 
     def call(self, operation: str, subject: str = "", **parameters: Any) -> Answer:
-        """Make the call, or die."""
+        """Make the call, or be killed."""
         self.number -= 1
         if self.number == -1 and not self.after:
             raise Killed
@@ -310,9 +310,9 @@ class Dying(AwsClient):
 
 
 def _killed(rig: AwsRig, version: str | None, number: int, *, after: bool) -> bool:
-    """Write with a process that dies at this call; False where it made fewer calls than that."""
+    """Write with a process that is killed at this call; False where it made fewer calls."""
     clock = FakeClock()
-    client = Dying(rig.settings(), workers=1)
+    client = KilledClient(rig.settings(), workers=1)
     client.number, client.after = number, after
     reader = AwsReader(client, store="aws", prefix="meta/pages/", clock=clock, workers=1)
     writer = AwsWriter(client, reader, Replicas((), clock=clock), rig.settings(), clock=clock)
@@ -326,7 +326,7 @@ def _killed(rig: AwsRig, version: str | None, number: int, *, after: bool) -> bo
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("kind", ["create", "update", "fill"])
 def test_kill_at_every_call_is_repaired_by_the_next_cycle(rig: AwsRig, aws: Aws, kind: str, *, after: bool) -> None:
-    """Killed before or after any call of a write, the next cycle finds old or new, ours, and ends with one version more."""
+    """After a kill at any call of a write the next cycle finds the old or the new value with marks, and adds one version at most."""
     for number in range(20):
         key, version = rig.key("a"), None
         if kind == "update":
@@ -334,7 +334,7 @@ def test_kill_at_every_call_is_repaired_by_the_next_cycle(rig: AwsRig, aws: Aws,
         elif kind == "fill":
             rig.plant_empty(key, {"managed-by": "page-token-sync", "instance": "acme"})
             version = "none"
-        died = _killed(rig, version, number, after=after)
+        killed = _killed(rig, version, number, after=after)
         found = one(rig.make_store(), key)
         assert isinstance(found, Stored) or (kind, found) == ("create", Absent())
         if isinstance(found, Stored):
@@ -347,21 +347,21 @@ def test_kill_at_every_call_is_repaired_by_the_next_cycle(rig: AwsRig, aws: Aws,
         assert (after_all.payload, after_all.marks) == (payload("two"), UPDATED)
         assert len(rig.versions(key)) == (2 if kind == "update" else 1)
         rig.client.delete_secret(SecretId=key.path, ForceDeleteWithoutRecovery=True)
-        if not died:
+        if not killed:
             break
     assert number == {"create": 3, "update": 7, "fill": 7}[kind]
 
 
 def _again(rig: AwsRig, replaces: str | None, found: object) -> None:
-    """Do what the next cycle decides: marks alone where the payload is there, else the write."""
+    """Do what the next cycle decides: only the marks where the payload is stored, else the write."""
     if isinstance(found, Stored) and found.payload == payload("two"):
         written(rig.make_store().mark(rig.key("a"), UPDATED, version=found.version))
     else:
         written(rig.make_store().write(rig.key("a"), payload("two"), UPDATED, replaces=replaces))
 
 
-def test_leftover_of_a_kill_does_not_stop_another_content(rig: AwsRig, aws: Aws) -> None:
-    """A version that a killed write left under our label loses it to the next write, and never becomes current."""
+def test_leftover_of_a_kill_does_not_stop_the_next_write(rig: AwsRig, aws: Aws) -> None:
+    """A version that a killed write left under LABEL loses it to the next write, and never becomes current."""
     first = begun(rig, aws)
     assert _killed(rig, first, 2, after=False)
     written(rig.make_store().write(rig.key("a"), payload("three"), UPDATED, replaces=first))

@@ -1,4 +1,4 @@
-"""What goes wrong around files: full and read-only disks, links, strangers, second daemons, kills at every step."""
+"""Faults of files: full and read-only disks, links, foreign owners, second daemons, kills at every step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = Key("disk", "berlin.json")
 
 
 def store_at(directory: Path, clock: FakeClock | None = None) -> FileStore:
-    """Make a store whose timeout is 30 s of a clock that needs no waiting."""
+    """Make a store whose timeout is 30 s of a fake clock."""
     return FileStore("disk", FileSettings(str(directory), 30.0), clock=clock or FakeClock())
 
 
@@ -41,8 +41,8 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", directory], check=True)
 
 
-def test_full_disk_keeps_the_old_file_whole(small: Path) -> None:
-    """Without space a write fails as "disk", the old file is whole, and no temporary file stays."""
+def test_full_disk_keeps_the_old_file(small: Path) -> None:
+    """On a full disk a write fails as "disk", the old file is intact, and no temporary file remains."""
     store = store_at(small)
     first = written(store.write(KEY, payload("one"), marks(), replaces=None))
     before = sorted(path.name for path in small.iterdir())
@@ -53,7 +53,7 @@ def test_full_disk_keeps_the_old_file_whole(small: Path) -> None:
 
 
 def test_full_disk_at_creation_is_repaired_later(small: Path) -> None:
-    """A creation that found no space leaves a container of ours, which the next cycle fills."""
+    """A creation on a full disk leaves a marked secret without a value, which the next cycle fills."""
     store = store_at(small)
     failed(store.write(KEY, payload("x" * 70_000), marks(), replaces=None), "disk")
     found = stored(store, KEY)
@@ -62,7 +62,7 @@ def test_full_disk_at_creation_is_repaired_later(small: Path) -> None:
 
 
 def test_read_only_disk(small: Path) -> None:
-    """On a read-only disk reading goes on, and a write fails as "disk"."""
+    """On a read-only disk reads work, and a write fails as "disk"."""
     first = written(store_at(small).write(KEY, payload("one"), marks(), replaces=None))
     subprocess.run(["mount", "-o", "remount,ro", small], check=True)
     store = store_at(small)
@@ -88,8 +88,8 @@ def test_unreadable_file() -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "folder", "fifo", "owner", "linked-folder"])
-def test_what_is_no_file_of_ours_is_refused(tmp_path: Path, kind: str) -> None:
-    """Links, folders, pipes and files of another user are neither read nor replaced, and nothing behind them changes."""
+def test_what_is_not_a_file_of_this_user_is_refused(tmp_path: Path, kind: str) -> None:
+    """Links, folders, pipes and files of another user are neither read nor replaced, and their targets do not change."""
     directory, outside = tmp_path / "d", tmp_path / "outside"
     directory.mkdir()
     outside.mkdir()
@@ -134,7 +134,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, mask: int) -> None:
 
 
 def test_missing_directory_is_a_first_run(tmp_path: Path) -> None:
-    """A directory that is missing alone holds nothing, is told of, owns nothing, and is created by a write, not by reading."""
+    """A missing directory with a parent is empty and a warning; a write creates it, and reading does not."""
     store = store_at(tmp_path / "new")
     store.begin()
     assert isinstance(one(store, KEY), Absent)
@@ -148,7 +148,7 @@ def test_missing_directory_is_a_first_run(tmp_path: Path) -> None:
 
 
 def test_missing_parent_is_no_first_run(tmp_path: Path) -> None:
-    """Where the folder above is missing too, something is not mounted: the whole store fails, and nothing is created."""
+    """Where the parent is missing too, a volume is not mounted: the whole store fails, and nothing is created."""
     store = store_at(tmp_path / "mount" / "new")
     assert failed(one(store, KEY), "disk").whole
     failed(store.write(KEY, payload(), marks(), replaces=None), "disk")
@@ -157,13 +157,13 @@ def test_missing_parent_is_no_first_run(tmp_path: Path) -> None:
 
 
 def test_directory_that_is_a_file(tmp_path: Path) -> None:
-    """A file where the directory should be is the whole store's error."""
+    """A file instead of the directory is an error of the whole store."""
     (tmp_path / "file").write_text("")
     assert failed(one(store_at(tmp_path / "file"), KEY), "refused-path").whole
 
 
 def test_huge_file_has_no_payload(tmp_path: Path) -> None:
-    """More than 1 MiB is not read: the secret is there without a payload, and can be replaced where it is ours."""
+    """A file of more than 1 MiB has no payload, and can be replaced where it has this instance's marks."""
     written(store_at(tmp_path).write(KEY, payload(), marks(), replaces=None))
     (tmp_path / "berlin.json").write_text('{"access_token": "' + "x" * 1024 * 1024 + '"}')
     found = stored(store_at(tmp_path), KEY)
@@ -172,8 +172,8 @@ def test_huge_file_has_no_payload(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5_000, "[1]", "", '{"marks": 3}', '{"marks": {"a": 1}}', "\xff"])
-def test_hostile_marks_are_no_marks(tmp_path: Path, text: str) -> None:
-    """A marks' file that is deep, huge or of a wrong form marks nothing as ours, as a payload of that kind is none."""
+def test_malformed_marks_are_no_marks(tmp_path: Path, text: str) -> None:
+    """A marks file that is nested too deeply, huge or malformed marks nothing, and such a file has no payload."""
     for name in ("berlin.json", sidecar_name("berlin.json")):
         (tmp_path / name).write_text(text, encoding="latin-1")
     found = stored(store_at(tmp_path), KEY)
@@ -182,7 +182,7 @@ def test_hostile_marks_are_no_marks(tmp_path: Path, text: str) -> None:
 
 
 def test_half_a_surrogate_pair_survives(tmp_path: Path) -> None:
-    """A stranger's value that no UTF-8 can hold is carried over as the escape that it was."""
+    """A foreign value that is not valid UTF-8 is kept as the escape that it was."""
     (tmp_path / "berlin.json").write_text('{"theirs": "\\ud83d"}')
     store = store_at(tmp_path)
     written(store.mark(KEY, marks(), version=stored(store, KEY).version))
@@ -192,7 +192,7 @@ def test_half_a_surrogate_pair_survives(tmp_path: Path) -> None:
 
 
 def test_another_daemon_holds_the_lock(tmp_path: Path) -> None:
-    """While another holds the lock a write waits its timeout, fails as "locked", and the rest of the cycle fails at once."""
+    """A write waits its timeout for another daemon's lock and fails as "locked"; the rest of the cycle fails at once."""
     clock = FakeClock()
     store = store_at(tmp_path, clock)
     with (tmp_path / LOCK).open("w") as other:
@@ -209,7 +209,7 @@ def test_another_daemon_holds_the_lock(tmp_path: Path) -> None:
 
 
 def test_lock_is_waited_for(tmp_path: Path) -> None:
-    """A lock that is let go within the timeout only delays."""
+    """A lock that is released within the timeout only delays a write."""
     with (tmp_path / LOCK).open("w") as other:
 
         class Letting(FakeClock):
@@ -225,8 +225,8 @@ def test_lock_is_waited_for(tmp_path: Path) -> None:
         written(store_at(tmp_path, Letting()).write(KEY, payload(), marks(), replaces=None))
 
 
-def test_file_that_appears_while_we_create_is_not_overwritten(tmp_path: Path) -> None:
-    """Between our marks and our content another's file is found by the link, and stays an unmarked stranger's."""
+def test_file_that_appears_during_a_creation_is_not_overwritten(tmp_path: Path) -> None:
+    """A foreign file that appears between marks and content is not overwritten, and stays unmarked."""
     target = tmp_path / "berlin.json"
     _step(tmp_path, 0, "os.link", lambda: target.write_text("{}"))
     store = store_at(tmp_path)
@@ -243,7 +243,7 @@ STEPS = ("os.rename", "os.link", "os.remove", "open", "os.mkdir")
 
 
 def _child(work: Callable[[], str]) -> tuple[int, str]:
-    """Do this in a process of its own; gives its exit status and what it said."""
+    """Run this in a process of its own; returns its exit status and output."""
     out, into = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -259,7 +259,7 @@ def _child(work: Callable[[], str]) -> tuple[int, str]:
 
 
 def _step(directory: Path, number: int, event: str = "", do: Callable[[], object] | None = None) -> bool:
-    """Write in a process that is killed before its step of this number (or does something there); False if there is none."""
+    """Write in a process that is killed before the step of this number, or runs something there; False if there is no such step."""
     seen = -1
 
     def hook(name: str, _: object) -> None:
@@ -286,7 +286,7 @@ def _step(directory: Path, number: int, event: str = "", do: Callable[[], object
 
 @pytest.mark.parametrize("kind", ["create", "update"])
 def test_kill_at_every_step_is_repaired_by_the_next_cycle(tmp_path: Path, kind: str) -> None:
-    """Killed before any step of a write, the next cycle finds old or new, whole and ours, ends as wanted, and leaves no temporary file."""
+    """After a kill at any step of a write the next cycle finds the old or new content with marks, and leaves no temporary file."""
     for step in range(100):
         directory = tmp_path / str(step)
         store = store_at(directory)
@@ -317,8 +317,8 @@ def _repair(store: FileStore, directory: Path, kind: str) -> None:
     assert names == {"berlin.json", sidecar_name("berlin.json"), LOCK}
 
 
-def test_creation_cut_off_after_the_content_is_ended_by_the_next_cycle(tmp_path: Path) -> None:
-    """Once the next cycle has begun, a later edit by an application does not make the secret a stranger's."""
+def test_interrupted_creation_is_finished_by_the_next_cycle(tmp_path: Path) -> None:
+    """Once the next cycle has begun, a later edit by an application does not make the secret foreign."""
     for step in range(40):
         directory = tmp_path / str(step)
         if not _step(directory, step):
@@ -332,7 +332,7 @@ def test_creation_cut_off_after_the_content_is_ended_by_the_next_cycle(tmp_path:
 
 
 def test_reading_writes_nothing(tmp_path: Path) -> None:
-    """A cycle that only reads leaves no file behind, not even the lock."""
+    """A cycle that only reads creates no file, not even the lock."""
     (tmp_path / "berlin.json").write_text("{}")
     store = store_at(tmp_path)
     store.begin()
@@ -342,7 +342,7 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_plan_leaves_what_a_kill_left(tmp_path: Path) -> None:
-    """A cycle that ends with its plan changes nothing, not even what a killed write has left; the next that writes does."""
+    """A cycle that ends with its plan changes nothing, not even leftovers of a killed write; the next one that writes removes them."""
     leftover = tmp_path / ".page-token-sync-0011223344556677.tmp"
     leftover.write_text("half a secret")
     store = store_at(tmp_path)
@@ -352,7 +352,7 @@ def test_plan_leaves_what_a_kill_left(tmp_path: Path) -> None:
     assert not leftover.exists()
 
 
-def test_one_odd_neighbour_does_not_stop_the_sweep(tmp_path: Path) -> None:
+def test_unreadable_file_does_not_stop_the_sweep(tmp_path: Path) -> None:
     """Leftovers are removed although another name cannot be read; a folder without access hides only itself."""
     (tmp_path / sidecar_name("a")).symlink_to("/nowhere")
     (tmp_path / ".page-token-sync-0123.tmp").write_text(CANARY)
@@ -361,7 +361,7 @@ def test_one_odd_neighbour_does_not_stop_the_sweep(tmp_path: Path) -> None:
 
 
 def test_errors_name_the_path_and_no_content(tmp_path: Path) -> None:
-    """An error says which path and which symbol, and neither token nor the library's words."""
+    """An error names the path and the errno symbol, and neither the token nor the text of the library."""
     (tmp_path / "berlin.json").mkdir()
     error = failed(store_at(tmp_path).write(KEY, payload(), marks(), replaces=None))
     assert str(tmp_path / "berlin.json") in error.message

@@ -18,9 +18,9 @@ import pytest
 
 from sync.sandbox.api.states import switch_off, switch_on
 from sync.sandbox.http.server import Sandbox, start
-from tests.support.e2e_stage import Scene
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import INSTANCE, PROGRAM, Rig
+from tests.support.rigs.vault_program import VaultProgram
 from tests.support.services.bao import Bao, bao
 from tests.support.services.fault_proxy import Fault, Reply, Request, fault_proxy, times
 from tests.support.services.graph import sandbox
@@ -117,7 +117,9 @@ def test_sigterm_ends_a_hanging_call_within_ten_seconds(rig: Rig, sandbox: Sandb
 
 
 @contextmanager
-def many_writes(folder: Path, bao: Bao, fault: Reply | Fault, count: int) -> Iterator[tuple[Scene, threading.Event]]:
+def many_writes(
+    folder: Path, bao: Bao, fault: Reply | Fault, count: int
+) -> Iterator[tuple[VaultProgram, threading.Event]]:
     """Return 120 Pages to write to a slow Vault, and what is set amid the writes, when marks begin to meet ``count`` deeds."""
     amid, data = threading.Event(), list[Request]()
     later = times(count, fault, "PATCH", "/metadata/")
@@ -130,11 +132,11 @@ def many_writes(folder: Path, bao: Bao, fault: Reply | Fault, count: int) -> Ite
             amid.wait(0.05)
 
     with start(pages=120) as graph, fault_proxy(bao.url) as proxy:
-        scene = Scene(folder, graph, bao, bao.mount())
-        scene.rig.store = {**scene.rig.store, "address": proxy.url, "timeout": "30s"}
-        scene.rig.write(schedule={"every": "1h"}, state={"file": str(folder / "state" / "state.json")})
+        program = VaultProgram(folder, graph, bao, bao.mount())
+        program.store = {**program.store, "address": proxy.url, "timeout": "30s"}
+        program.write(schedule={"every": "1h"}, state={"file": str(folder / "state" / "state.json")})
         proxy.before_answer, proxy.rule = done, lambda request: later(request) if amid.is_set() else None
-        yield scene, amid
+        yield program, amid
 
 
 NOT_YET = Reply(429, '{"errors":[]}')
@@ -143,11 +145,11 @@ NOT_YET = Reply(429, '{"errors":[]}')
 @pytest.mark.parametrize(("fault", "count"), [(NOT_YET, 4), (Fault.HANG, 120)], ids=["not yet", "hangs"])
 def test_sigterm_amid_writes_tells_what_was_written(tmp_path: Path, bao: Bao, fault: Reply | Fault, count: int) -> None:
     """SIGTERM amid many writes: no further one is begun, those begun are finished as far as Vault lets them, and all are told."""
-    with many_writes(tmp_path, bao, fault, count) as (scene, amid), running(scene.rig) as daemon:
+    with many_writes(tmp_path, bao, fault, count) as (program, amid), running(program) as daemon:
         assert amid.wait(60)
         assert daemon.end() < 10
         assert daemon.process.returncode == 0
-    there = scene.everything()
+    there = program.everything()
     marked = {name for name, (_, metadata) in there.items() if metadata["custom_metadata"]}
     told = {line["page"] for line in daemon.lines if line["event"] == "page_written" and line["confirmed"]}
     doubtful = sum(line.get("secrets", 1) for line in daemon.lines if line["event"] == "store_failed")
@@ -163,8 +165,8 @@ def test_sigterm_amid_writes_tells_what_was_written(tmp_path: Path, bao: Bao, fa
 
 def test_interrupt_amid_writes_prints_the_report(tmp_path: Path, bao: Bao) -> None:
     """Ctrl-C amid the writes of ``once`` ends it with 130 and the report of what was written and what was not."""
-    with many_writes(tmp_path, bao, NOT_YET, 4) as (scene, amid):
-        command = [*PROGRAM, "--config", str(scene.rig.file), "once", "--output", "json"]
+    with many_writes(tmp_path, bao, NOT_YET, 4) as (program, amid):
+        command = [*PROGRAM, "--config", str(program.file), "once", "--output", "json"]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
             assert amid.wait(60)
             process.send_signal(signal.SIGINT)
@@ -173,7 +175,7 @@ def test_interrupt_amid_writes_prints_the_report(tmp_path: Path, bao: Bao) -> No
     done = [entry["path"].rpartition("/")[2] for entry in entries if entry["action"] == "created"]
 
     assert (process.returncode, report["result"]) == (130, "degraded")
-    assert sorted(done) == sorted(scene.everything())
+    assert sorted(done) == sorted(program.everything())
     assert report["summary"]["not_begun"] == 120 - len(done) > 0
 
 

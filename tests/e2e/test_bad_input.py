@@ -1,4 +1,4 @@
-"""Bad input, end to end: each is told with its code, who acts and the remedy, and changes nothing that it does not concern."""
+"""Bad input, end to end: each has its problem code, owner and remedy, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sync.sandbox.http.control import control
 from sync.sandbox.http.server import Sandbox, start
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.world.tokens import Token, token_text
-from tests.support.e2e_stage import (
-    Scene,
+from tests.support.rigs.e2e import PROGRAM, Ran, Rig
+from tests.support.rigs.vault_program import (
+    VaultProgram,
     actions,
-    assert_all_told,
-    assert_stores_told,
-    assert_told,
+    assert_page_problems,
+    assert_problem,
+    assert_store_failures,
     ended,
     vault_store,
 )
-from tests.support.rigs.e2e import PROGRAM, Ran, Rig
 from tests.support.services.bao import Bao, bao, free_port, mount, raft_node, unseal
 from tests.support.services.fault_proxy import Reply, fault_proxy, times
 from tests.support.services.graph import sandbox
@@ -45,24 +45,24 @@ UNSET = "PAGE_TOKEN_SYNC_TEST_UNSET"
 
 
 @pytest.fixture
-def empty(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Scene:
-    """Return the program before an empty mount."""
-    return Scene(tmp_path, sandbox, bao, mount)
+def empty(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> VaultProgram:
+    """Return the program with an empty mount."""
+    return VaultProgram(tmp_path, sandbox, bao, mount)
 
 
 @pytest.fixture
-def scene(empty: Scene) -> Scene:
-    """Return the program before a mount in which every Page's token is right."""
+def program(empty: VaultProgram) -> VaultProgram:
+    """Return the program with a mount in which every Page's token is current."""
     empty.settle()
     return empty
 
 
-def _user(scene: Scene, reference: dict[str, str]) -> None:
-    scene.rig.write(system_users={"main": {"token": reference}})
+def _user(program: VaultProgram, reference: dict[str, str]) -> None:
+    program.write(system_users={"main": {"token": reference}})
 
 
-def _app(scene: Scene, reference: dict[str, str]) -> None:
-    scene.rig.write(apps={"messenger": {"id": scene.rig.sandbox.app_id, "secret": reference}})
+def _app(program: VaultProgram, reference: dict[str, str]) -> None:
+    program.write(apps={"messenger": {"id": program.sandbox.app_id, "secret": reference}})
 
 
 def _causes(table: str) -> list[str]:
@@ -72,102 +72,102 @@ def _causes(table: str) -> list[str]:
 # Credentials of Meta's.
 
 
-def test_a_wrong_app_secret(scene: Scene) -> None:
-    """Nothing can be judged, so all is kept; one cause sends the operator to the app's settings; exit 3."""
-    scene.rig.secret("app_secret", "0" * 32)
-    ran = scene.rig.once()
+def test_a_wrong_app_secret(program: VaultProgram) -> None:
+    """No token can be judged, so every secret is kept; one cause sends the operator to the app's settings; exit 3."""
+    program.secret("app_secret", "0" * 32)
+    ran = program.once()
     assert ended(ran) == (3, "failed")
-    assert_all_told(ran, "app-secret-invalid", "operator", "apps.*.secret", "App settings > Basic")
+    assert_page_problems(ran, "app-secret-invalid", "operator", "apps.*.secret", "App settings > Basic")
     assert actions(ran) == ALL_KEPT_STALE
     assert ran.report["summary"]["graph_requests"] <= 2
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
 @pytest.mark.parametrize(("how", "said"), [("missing", "no such file"), ("empty", "empty"), ("unset", "not set")])
-def test_an_app_secret_that_cannot_be_read(scene: Scene, how: str, said: str) -> None:
-    """The reference and its cause are named, Graph is asked nothing, all is kept; exit 3."""
-    file = scene.rig.folder / "app_secret"
+def test_an_app_secret_that_cannot_be_read(program: VaultProgram, how: str, said: str) -> None:
+    """The reference and its cause are named, no request goes to Graph, every secret is kept; exit 3."""
+    file = program.folder / "app_secret"
     where = UNSET if how == "unset" else str(file)
     if how == "missing":
         file.unlink()
     elif how == "empty":
         file.write_text("\n")
     else:
-        _app(scene, {"env": UNSET})
-    ran = scene.rig.once()
+        _app(program, {"env": UNSET})
+    ran = program.once()
     assert ended(ran) == (3, "failed")
-    assert_all_told(ran, "app-secret-invalid", "operator", said, where, "apps.*.secret")
+    assert_page_problems(ran, "app-secret-invalid", "operator", said, where, "apps.*.secret")
     assert actions(ran) == ALL_KEPT_STALE
     assert ran.report["summary"]["graph_requests"] == 0
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
 @pytest.mark.parametrize(("how", "said"), [("missing", "no such file"), ("empty", "empty"), ("unset", "not set")])
-def test_a_system_user_token_that_cannot_be_read(scene: Scene, how: str, said: str) -> None:
-    """The operator, not the app's admin, is sent to the reference; stored tokens are judged all the same; exit 1."""
-    file = scene.rig.folder / "system_user_token"
+def test_a_system_user_token_that_cannot_be_read(program: VaultProgram, how: str, said: str) -> None:
+    """The operator, not the app's admin, is sent to the reference; stored tokens are still judged; exit 1."""
+    file = program.folder / "system_user_token"
     where = UNSET if how == "unset" else str(file)
     if how == "missing":
         file.unlink()
     elif how == "empty":
         file.write_text("")
     else:
-        _user(scene, {"env": UNSET})
-    ran = scene.rig.once()
+        _user(program, {"env": UNSET})
+    ran = program.once()
     assert ended(ran) == (1, "degraded")
-    assert_all_told(ran, "system-user-invalid", "operator", said, where, "system_users.*.token")
+    assert_page_problems(ran, "system-user-invalid", "operator", said, where, "system_users.*.token")
     assert "generate" not in ran.report["system_users"][0]["problems"][0]["remedy"]
     assert actions(ran) == ALL_KEPT_VERIFIED
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_rotated_app_secret(scene: Scene) -> None:
-    """While the old secret is in the file one cause is named and nothing deleted; the new one heals, and changes nothing else."""
+def test_a_rotated_app_secret(program: VaultProgram) -> None:
+    """While the file has the old secret one cause is named and nothing is deleted; the new one heals, and changes nothing else."""
     request = make_request("POST", "/_sandbox/app/reset-secret", {}, b"")
-    new = json.loads(control(scene.world, request).body)["app_secret"]
-    table = scene.rig.run("once")
+    new = json.loads(control(program.world, request).body)["app_secret"]
+    table = program.run("once")
     assert table.code == 3
     assert _causes(table.stdout) == [
         "problem app-secret-invalid: system user main, 5 Pages (berlin, paris, rome and 2 more)"
     ]
     assert "after a reset of the secret put the new one in place" in table.stdout
-    scene.assert_nothing_changed()
-    scene.rig.secret("app_secret", new)
-    healed = scene.rig.once()
+    program.assert_nothing_changed()
+    program.secret("app_secret", new)
+    healed = program.once()
     assert (ended(healed), actions(healed)) == ((0, "ok"), ALL_UNCHANGED)
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_wrong_system_user_token(scene: Scene) -> None:
-    """A string that is no token of Meta's is a dead system user; stored tokens are judged all the same; exit 1."""
-    scene.rig.secret("system_user_token", "EAA" + "x" * 60)
-    ran = scene.rig.once()
+def test_a_wrong_system_user_token(program: VaultProgram) -> None:
+    """A string that is not a token of Meta's is an invalid system user token; stored tokens are still judged; exit 1."""
+    program.secret("system_user_token", "EAA" + "x" * 60)
+    ran = program.once()
     assert ended(ran) == (1, "degraded")
     assert ran.report["system_users"][0]["verdict"] == "invalid"
-    assert_told(ran.report["system_users"][0]["problems"], "system-user-invalid", "app-admin", "Business Settings")
-    assert_all_told(ran, "system-user-invalid", "app-admin", "generate a new token", "system_users.*.token")
+    assert_problem(ran.report["system_users"][0]["problems"], "system-user-invalid", "app-admin", "Business Settings")
+    assert_page_problems(ran, "system-user-invalid", "app-admin", "generate a new token", "system_users.*.token")
     assert actions(ran) == ALL_KEPT_VERIFIED
     assert "x" * 20 not in ran.stdout + ran.stderr
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
 @pytest.mark.parametrize(("takes_pages", "served"), [(False, "verified"), (True, "broken")])
-def test_a_dead_system_user_token(scene: Scene, takes_pages: bool, served: str) -> None:
-    """Its Pages are told its problem, and stored tokens are judged by what they themselves are worth; exit 1."""
-    scene.world.parent_death_kills_page_tokens = takes_pages
-    switch_on(scene.world, "dead")
-    ran = scene.rig.once()
+def test_an_invalid_system_user_token(program: VaultProgram, takes_pages: bool, served: str) -> None:
+    """Its Pages carry its problem, and stored tokens are judged by their own facts; exit 1."""
+    program.world.parent_death_kills_page_tokens = takes_pages
+    switch_on(program.world, "dead")
+    ran = program.once()
     assert ended(ran) == (1, "degraded")
-    assert_all_told(ran, "system-user-invalid", "app-admin", "generate a new token")
+    assert_page_problems(ran, "system-user-invalid", "app-admin", "generate a new token")
     assert ran.report["system_users"][0]["pages"] == 5
     assert {page["fetched"] for page in ran.report["pages"]} == {"unknown"}
     assert actions(ran) == {("kept", served)}
     assert all(page["stores"][0]["verified_at"] for page in ran.report["pages"])
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def _log_of_one_cycle(scene: Scene) -> list[dict[str, Any]]:
-    command = [*PROGRAM, "--config", str(scene.rig.file), "run"]
+def _log_of_one_cycle(program: VaultProgram) -> list[dict[str, Any]]:
+    command = [*PROGRAM, "--config", str(program.file), "run"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = []
@@ -182,232 +182,232 @@ def _log_of_one_cycle(scene: Scene) -> list[dict[str, Any]]:
     return lines
 
 
-def _foreign_user(scene: Scene) -> str:
-    """Make a system user token that is good, but another app's."""
+def _foreign_user(program: VaultProgram) -> str:
+    """Make a valid system user token of another app."""
     value = token_text("another app's")
-    user = scene.world.user
-    with scene.world.lock:
-        scene.world.tokens[value] = Token(
-            value, "SYSTEM_USER", scene.world.other_app.id, user.id, ("pages_show_list",), 0
+    user = program.world.user
+    with program.world.lock:
+        program.world.tokens[value] = Token(
+            value, "SYSTEM_USER", program.world.other_app.id, user.id, ("pages_show_list",), 0
         )
     return value
 
 
-@pytest.mark.parametrize(("how", "problem"), [("dead", "system-user-invalid"), ("another app's", "wrong-app")])
-def test_a_system_user_is_one_event_and_one_cause(scene: Scene, how: str, problem: str) -> None:
-    """Log and table name a system user's trouble once, with its five Pages counted, and not once a Page."""
-    scene.world.parent_death_kills_page_tokens = False
-    if how == "dead":
-        switch_on(scene.world, "dead")
+@pytest.mark.parametrize(("how", "problem"), [("invalid", "system-user-invalid"), ("another app's", "wrong-app")])
+def test_a_system_user_is_one_event_and_one_cause(program: VaultProgram, how: str, problem: str) -> None:
+    """Log and table name a system user's problem once, with a count of its five Pages."""
+    program.world.parent_death_kills_page_tokens = False
+    if how == "invalid":
+        switch_on(program.world, "dead")
     else:
-        scene.rig.secret("system_user_token", _foreign_user(scene))
+        program.secret("system_user_token", _foreign_user(program))
     around = ("daemon_started", "cycle_started", "cycle_finished")
-    told = [line for line in _log_of_one_cycle(scene) if line["event"] not in around]
-    assert [(line["event"], line["level"], line["problem"], line["pages"]) for line in told] == [
+    logged = [line for line in _log_of_one_cycle(program) if line["event"] not in around]
+    assert [(line["event"], line["level"], line["problem"], line["pages"]) for line in logged] == [
         ("system_user_invalid", "error", problem, 5)
     ]
-    table = scene.rig.run("once")
+    table = program.run("once")
     assert _causes(table.stdout) == [f"problem {problem}: system user main, 5 Pages (berlin, paris, rome and 2 more)"]
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_system_user_token_of_another_app(scene: Scene) -> None:
-    """It is told from a dead one, and the operator is sent to the app's id; stored tokens are judged; exit 1."""
-    scene.rig.secret("system_user_token", _foreign_user(scene))
-    ran = scene.rig.once()
+def test_a_system_user_token_of_another_app(program: VaultProgram) -> None:
+    """It is not reported as invalid: the operator is sent to the app's id; stored tokens are judged; exit 1."""
+    program.secret("system_user_token", _foreign_user(program))
+    ran = program.once()
     assert ended(ran) == (1, "degraded")
-    assert_all_told(ran, "wrong-app", "operator", "apps.*.id", "generated for this app")
+    assert_page_problems(ran, "wrong-app", "operator", "apps.*.id", "generated for this app")
     assert actions(ran) == ALL_KEPT_VERIFIED
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
 @pytest.mark.parametrize(("kind", "said"), [("page", "type PAGE"), ("app", "type APP")])
-def test_another_kind_of_token_as_the_system_users(scene: Scene, kind: str, said: str) -> None:
-    """A Page's or an app's token in its place is named as such, and the Pages do not look lost for it; exit 1."""
-    sandbox = scene.rig.sandbox
-    pasted = scene.token("paris") if kind == "page" else f"{sandbox.app_id}|{sandbox.app_secret}"
-    scene.rig.secret("system_user_token", pasted)
-    ran = scene.rig.once()
+def test_another_kind_of_token_as_the_system_users(program: VaultProgram, kind: str, said: str) -> None:
+    """A Page token or an app token in its place is named as such, and no Page is reported as lost; exit 1."""
+    sandbox = program.sandbox
+    pasted = program.token("paris") if kind == "page" else f"{sandbox.app_id}|{sandbox.app_secret}"
+    program.secret("system_user_token", pasted)
+    ran = program.once()
     assert ended(ran) == (1, "degraded")
-    assert_all_told(ran, "wrong-type", "operator", said, "System users", "system_users.*.token")
+    assert_page_problems(ran, "wrong-type", "operator", said, "System users", "system_users.*.token")
     assert actions(ran) == ALL_KEPT_VERIFIED
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_system_user_token_that_ends_in_five_days(scene: Scene) -> None:
-    """A 60-day token near its end is spoken of at the system user, and changes neither result nor exit code."""
-    switch_on(scene.world, f"ending={5 * 86400}")
-    ran = scene.rig.once()
+def test_a_system_user_token_that_expires_in_five_days(program: VaultProgram) -> None:
+    """A 60-day token that expires soon is reported at the system user, and changes neither result nor exit code."""
+    switch_on(program.world, f"ending={5 * 86400}")
+    ran = program.once()
     assert ended(ran) == (0, "ok")
     user = ran.report["system_users"][0]
     assert (user["verdict"], user["expires_at"] is None) == ("valid", False)
-    assert_told(user["problems"], "system-user-expiring", "app-admin", "ends at", "Generate a new one")
+    assert_problem(user["problems"], "system-user-expiring", "app-admin", "ends at", "Generate a new one")
     assert actions(ran) == ALL_UNCHANGED
     assert not any(page["problems"] for page in ran.report["pages"])
-    table = scene.rig.run("once")
+    table = program.run("once")
     assert (table.code, "notice system-user-expiring: system user main" in table.stdout) == (0, True)
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
 # Stores.
 
 
-def test_an_unreachable_vault(scene: Scene) -> None:
-    """Where nothing listens every place is failed with what to look after; exit 3."""
-    store = vault_store(scene.bao, scene.mount, scene.rig.folder / "vault_token")
-    scene.rig.write(stores={"store": {**store, "address": f"http://127.0.0.1:{free_port()}"}})
-    ran = scene.rig.once()
+def test_an_unreachable_vault(program: VaultProgram) -> None:
+    """Where nothing listens every secret is failed, with what to check; exit 3."""
+    store = vault_store(program.bao, program.mount, program.folder / "vault_token")
+    program.write(stores={"store": {**store, "address": f"http://127.0.0.1:{free_port()}"}})
+    ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-    assert_stores_told(ran, "unreachable", "cannot be reached", "`address`")
-    scene.assert_nothing_changed()
+    assert_store_failures(ran, "unreachable", "cannot be reached", "`address`")
+    program.assert_nothing_changed()
 
 
-def test_one_of_two_stores_unreachable(empty: Scene) -> None:
-    """The store that can be reached is written; only the other one's places have failed; exit 1."""
-    good, down = (vault_store(empty.bao, empty.mount, empty.rig.folder / "vault_token") for _ in range(2))
+def test_one_of_two_stores_unreachable(empty: VaultProgram) -> None:
+    """The reachable store is written; only the secrets of the other have failed; exit 1."""
+    good, down = (vault_store(empty.bao, empty.mount, empty.folder / "vault_token") for _ in range(2))
     down["address"] = f"http://127.0.0.1:{free_port()}"
-    empty.rig.write(stores={"good": good, "down": down}, defaults={"stores": ["down", "good"]})
-    ran = empty.rig.once()
+    empty.write(stores={"good": good, "down": down}, defaults={"stores": ["down", "good"]})
+    ran = empty.once()
     assert ended(ran) == (1, "degraded")
     targets = [target for page in ran.report["pages"] for target in page["stores"]]
     assert {(p["store"], p["action"], p["served"], p["error_code"]) for p in targets} == {
         ("good", "created", "verified", None),
         ("down", "failed", "stale", "unreachable"),
     }
-    assert_stores_told(ran, "unreachable", "cannot be reached")
+    assert_store_failures(ran, "unreachable", "cannot be reached")
     assert sorted(empty.everything()) == sorted(empty.ids)
 
 
 def test_a_sealed_vault(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A sealed store is named as such, exit 3; once unsealed the next cycle finds all as it was."""
+    """A sealed store is named as such, exit 3; after the unsealing the next cycle finds every secret unchanged."""
     (tmp_path / "node").mkdir()
     with raft_node(tmp_path / "node") as node:
-        scene = Scene(tmp_path, sandbox, node, node.mount())
-        scene.settle()
+        program = VaultProgram(tmp_path, sandbox, node, node.mount())
+        program.settle()
         node.admin("PUT", "sys/seal")
-        ran = scene.rig.once()
+        ran = program.once()
         assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-        assert_stores_told(ran, "sealed", "sealed", "Unseal it")
+        assert_store_failures(ran, "sealed", "sealed", "Unseal it")
         unseal(node)
-        scene.assert_nothing_changed()
-        healed = scene.rig.once()
+        program.assert_nothing_changed()
+        healed = program.once()
         assert (ended(healed), actions(healed)) == ((0, "ok"), ALL_UNCHANGED)
-        scene.assert_nothing_changed()
+        program.assert_nothing_changed()
 
 
-def test_a_wrong_mount(scene: Scene) -> None:
-    """A mount that is not there is named; nothing is made in its place; exit 3."""
-    mounts = scene.bao.admin("GET", "sys/mounts")["data"]
-    store = vault_store(scene.bao, "no-such-mount", scene.rig.folder / "vault_token")
-    scene.rig.write(stores={"store": store})
-    ran = scene.rig.once()
+def test_a_wrong_mount(program: VaultProgram) -> None:
+    """A mount that does not exist is named, and nothing is created instead; exit 3."""
+    mounts = program.bao.admin("GET", "sys/mounts")["data"]
+    store = vault_store(program.bao, "no-such-mount", program.folder / "vault_token")
+    program.write(stores={"store": store})
+    ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-    assert_stores_told(ran, "no-mount", "no KV engine at the mount", "`mount`")
-    assert scene.bao.admin("GET", "sys/mounts")["data"].keys() == mounts.keys()
-    scene.assert_nothing_changed()
+    assert_store_failures(ran, "no-mount", "no KV engine at the mount", "`mount`")
+    assert program.bao.admin("GET", "sys/mounts")["data"].keys() == mounts.keys()
+    program.assert_nothing_changed()
 
 
-def test_a_kv_version_1_mount(empty: Scene) -> None:
-    """A KV version 1 mount is refused with the way out, and not one request to it could have written; exit 3."""
+def test_a_kv_version_1_mount(empty: VaultProgram) -> None:
+    """A KV version 1 mount is refused with a remedy, and no request to it could have written; exit 3."""
     old = empty.bao.mount(version=1)
     with fault_proxy(empty.bao.url) as proxy:
-        store = vault_store(empty.bao, old, empty.rig.folder / "vault_token")
-        empty.rig.write(stores={"store": {**store, "address": proxy.url}})
-        ran = empty.rig.once()
+        store = vault_store(empty.bao, old, empty.folder / "vault_token")
+        empty.write(stores={"store": {**store, "address": proxy.url}})
+        ran = empty.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-    assert_stores_told(ran, "kv-v1", "KV version 1", "enable-versioning")
+    assert_store_failures(ran, "kv-v1", "KV version 1", "enable-versioning")
     assert {request.method for request in proxy.requests} == {"GET"}
     assert empty.bao.call("LIST", f"{old}/")[0] == 404
 
 
-def test_a_kv_version_1_mount_that_may_not_be_looked_at(empty: Scene) -> None:
-    """Where the mount's version is not told, the refusal of a patch gives it away before any data is written; exit 1."""
+def test_a_kv_version_1_mount_that_may_not_be_looked_at(empty: VaultProgram) -> None:
+    """Where the mount's version is unknown, a refused PATCH reveals it before any data is written; exit 1."""
     old = empty.bao.mount(version=1)
     refusal = Reply(403, '{"errors": ["1 error occurred:\\n\\t* permission denied\\n\\n"]}')
     with fault_proxy(empty.bao.url) as proxy:
         proxy.rule = times(100, refusal, "GET", "sys/internal/ui/mounts")
-        store = vault_store(empty.bao, old, empty.rig.folder / "vault_token")
-        empty.rig.write(stores={"store": {**store, "address": proxy.url}})
-        ran = empty.rig.once()
+        store = vault_store(empty.bao, old, empty.folder / "vault_token")
+        empty.write(stores={"store": {**store, "address": proxy.url}})
+        ran = empty.once()
     assert (ended(ran), actions(ran)) == ((1, "degraded"), {("failed", "absent")})
-    assert_stores_told(ran, "kv-v1", "KV version 1", "enable-versioning")
+    assert_store_failures(ran, "kv-v1", "KV version 1", "enable-versioning")
     assert proxy.writes() == []
     assert empty.bao.call("LIST", f"{old}/")[0] == 404
 
 
-def test_a_wrong_vault_token(scene: Scene) -> None:
-    """A token that Vault does not know is told from a policy that denies; exit 3."""
-    scene.rig.secret("vault_token", "s.wrong")
-    ran = scene.rig.once()
+def test_a_wrong_vault_token(program: VaultProgram) -> None:
+    """A token that Vault does not know is distinguished from a policy that denies; exit 3."""
+    program.secret("vault_token", "s.wrong")
+    ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-    assert_stores_told(ran, "login-refused", "does not know the token", "`auth`")
+    assert_store_failures(ran, "login-refused", "does not know the token", "`auth`")
     assert "s.wrong" not in ran.stdout + ran.stderr
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_vault_token_file_that_is_missing(scene: Scene) -> None:
-    """A store's missing credential is that store's failure, which names the file; exit 3."""
-    (scene.rig.folder / "vault_token").unlink()
-    ran = scene.rig.once()
+def test_a_vault_token_file_that_is_missing(program: VaultProgram) -> None:
+    """A missing credential of a store is a failure of that store, which names the file; exit 3."""
+    (program.folder / "vault_token").unlink()
+    ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-    assert_stores_told(ran, "credentials", "vault_token", "no such file", "Store the credential")
-    scene.assert_nothing_changed()
+    assert_store_failures(ran, "credentials", "vault_token", "no such file", "Store the credential")
+    program.assert_nothing_changed()
 
 
-def test_a_used_up_secret_id(scene: Scene) -> None:
-    """An AppRole's secret id that was used up is a refused login that says what may have happened; exit 3."""
-    rules = f'path "{scene.mount}/*" {{ capabilities = ["create", "read", "update", "patch", "list"] }}'
-    auth, role, secret = scene.bao.approle(scene.bao.policy(rules), secret_id_num_uses=1)
-    scene.bao.admin("POST", f"auth/{auth}/login", {"role_id": role, "secret_id": secret})
-    scene.rig.secret("role_id", role)
-    scene.rig.secret("secret_id", secret)
+def test_a_used_up_secret_id(program: VaultProgram) -> None:
+    """A used-up secret id of an AppRole is a refused login with its likely cause; exit 3."""
+    rules = f'path "{program.mount}/*" {{ capabilities = ["create", "read", "update", "patch", "list"] }}'
+    auth, role, secret = program.bao.approle(program.bao.policy(rules), secret_id_num_uses=1)
+    program.bao.admin("POST", f"auth/{auth}/login", {"role_id": role, "secret_id": secret})
+    program.secret("role_id", role)
+    program.secret("secret_id", secret)
     login = {
         "method": "approle",
         "mount": auth,
-        "role_id": {"file": str(scene.rig.folder / "role_id")},
-        "secret_id": {"file": str(scene.rig.folder / "secret_id")},
+        "role_id": {"file": str(program.folder / "role_id")},
+        "secret_id": {"file": str(program.folder / "secret_id")},
     }
-    store = vault_store(scene.bao, scene.mount, scene.rig.folder / "vault_token")
-    scene.rig.write(stores={"store": {**store, "auth": login}})
-    ran = scene.rig.once()
+    store = vault_store(program.bao, program.mount, program.folder / "vault_token")
+    program.write(stores={"store": {**store, "auth": login}})
+    ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-    assert_stores_told(ran, "login-refused", "refused the login", "used up")
+    assert_store_failures(ran, "login-refused", "refused the login", "used up")
     assert secret not in ran.stdout + ran.stderr
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_policy_without_patch(empty: Scene) -> None:
-    """The marks could not be written, which is found before any data is; the policy's missing line is told; exit 1."""
+def test_a_policy_without_patch(empty: VaultProgram) -> None:
+    """Without permission to write marks no data is written, and the remedy has the policy's missing line; exit 1."""
     rules = f"""
 path "{empty.mount}/data/*" {{ capabilities = ["create", "read", "update"] }}
 path "{empty.mount}/metadata/*" {{ capabilities = ["read", "list"] }}
 """
-    empty.rig.secret("vault_token", empty.bao.token(empty.bao.policy(rules)))
-    ran = empty.rig.once()
+    empty.secret("vault_token", empty.bao.token(empty.bao.policy(rules)))
+    ran = empty.once()
     assert (ended(ran), actions(ran)) == ((1, "degraded"), {("failed", "absent")})
-    assert_stores_told(ran, "denied", '{ capabilities = ["patch"] }', f"{empty.mount}/metadata/meta/pages/")
+    assert_store_failures(ran, "denied", '{ capabilities = ["patch"] }', f"{empty.mount}/metadata/meta/pages/")
     assert empty.everything() == {}
 
 
-def test_a_foreign_secret(scene: Scene) -> None:
-    """A secret that is somebody else's is refused and left as it is, while the others go on; exit 1."""
-    scene.bao.admin("DELETE", f"{scene.mount}/metadata/meta/pages/paris")
-    scene.bao.admin("POST", f"{scene.mount}/data/meta/pages/paris", {"data": {"password": "theirs"}})
-    scene.note()
-    ran = scene.rig.once()
+def test_a_foreign_secret(program: VaultProgram) -> None:
+    """A foreign secret is refused and unchanged, and the others are written; exit 1."""
+    program.bao.admin("DELETE", f"{program.mount}/metadata/meta/pages/paris")
+    program.bao.admin("POST", f"{program.mount}/data/meta/pages/paris", {"data": {"password": "other_end"}})
+    program.note()
+    ran = program.once()
     target = ran.target("paris")
     assert (ended(ran), target["action"], target["served"]) == ((1, "degraded"), "refused", "foreign")
-    assert_told(target["problems"], "secret-foreign", "operator", "never overwritten", "another path")
+    assert_problem(target["problems"], "secret-foreign", "operator", "never overwritten", "another path")
     assert actions(ran, but="paris") == ALL_UNCHANGED
-    assert "theirs" not in ran.stdout
-    scene.assert_nothing_changed()
+    assert "other_end" not in ran.stdout
+    program.assert_nothing_changed()
 
 
 # Pages.
 
 
 def _one_bad(ran: Ran, verdict: str = "invalid") -> list[Any]:
-    """Only paris has a problem; gives what it is told."""
+    """Assert that only paris has a problem, and return it."""
     assert ended(ran) == (1, "degraded")
     assert ran.page("paris")["fetched"] == verdict
     assert actions(ran, but="paris") == ALL_UNCHANGED
@@ -416,37 +416,39 @@ def _one_bad(ran: Ran, verdict: str = "invalid") -> list[Any]:
     return list(ran.page("paris")["problems"])
 
 
-def test_a_page_that_is_a_person(scene: Scene) -> None:
-    """A person's id is told as such, and the operator is shown where a Page's id is found; exit 1."""
-    switch_on(scene.world, "person@paris")
-    assert_told(_one_bad(scene.rig.once()), "not-a-page", "operator", "(User)", "Accounts > Pages")
-    scene.assert_nothing_changed()
+def test_a_page_that_is_a_person(program: VaultProgram) -> None:
+    """The id of a person is named as such, and the operator learns where to find a Page's id; exit 1."""
+    switch_on(program.world, "person@paris")
+    assert_problem(_one_bad(program.once()), "not-a-page", "operator", "(User)", "Accounts > Pages")
+    program.assert_nothing_changed()
 
 
-def test_a_page_id_that_does_not_exist(scene: Scene) -> None:
-    """Graph does not tell a wrong id from no access, so the remedy names both; nothing is made for it; exit 1."""
+def test_a_page_id_that_does_not_exist(program: VaultProgram) -> None:
+    """Graph answers alike for a wrong id and for no access, so the remedy names both; no secret is created; exit 1."""
     pages = [
-        {"id": "999999999999999" if name == "paris" else page_id, "name": name} for name, page_id in scene.ids.items()
+        {"id": "999999999999999" if name == "paris" else page_id, "name": name} for name, page_id in program.ids.items()
     ]
     pages[1]["name"] = "typo"
-    scene.rig.write(pages=pages)
-    ran = scene.rig.once()
+    program.write(pages=pages)
+    ran = program.once()
     assert ended(ran) == (1, "degraded")
-    assert_told(ran.page("typo")["problems"], "no-access", "business-admin", "999999999999999", "Check the Page's id")
+    assert_problem(
+        ran.page("typo")["problems"], "no-access", "business-admin", "999999999999999", "Check the Page's id"
+    )
     assert (ran.target("typo")["action"], ran.target("typo")["served"]) == ("kept", "absent")
     assert actions(ran, but="typo") == ALL_UNCHANGED
     assert [orphan["path"] for orphan in ran.report["orphans"]] == ["meta/pages/paris"]
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_migrated_page(empty: Scene) -> None:
-    """The new id is in the message for a human to put in place, and is not followed; exit 1."""
+def test_a_migrated_page(empty: VaultProgram) -> None:
+    """The message has the new id for the operator to configure; it is not followed; exit 1."""
     rome = empty.page("rome")
-    empty.rig.write(pages=[{"id": i, "name": name} for name, i in empty.ids.items() if name != "rome"])
+    empty.write(pages=[{"id": i, "name": name} for name, i in empty.ids.items() if name != "rome"])
     empty.settle()
     switch_on(empty.world, f"moved={rome.id}@paris")
-    ran = empty.rig.once()
-    assert_told(_one_bad(ran), "page-migrated", "operator", rome.id, "new id")
+    ran = empty.once()
+    assert_problem(_one_bad(ran), "page-migrated", "operator", rome.id, "new id")
     assert not [token for token in empty.world.tokens.values() if token.page_id == rome.id]
     empty.assert_nothing_changed()
 
@@ -456,7 +458,7 @@ def test_a_migrated_page(empty: Scene) -> None:
 
 @pytest.fixture(scope="module")
 def thousand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, str]]:
-    """Return the program before a thousand Pages and a folder; the system user has lost one of them."""
+    """Return the program with a thousand Pages and a file store; the system user has lost one Page."""
     folder = tmp_path_factory.mktemp("thousand")
     with start(pages=1000) as sandbox:
         bad = sandbox.pages[437]["name"]
@@ -465,12 +467,12 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, st
 
 
 def test_one_bad_page_among_a_thousand(thousand: tuple[Rig, str]) -> None:
-    """The other 999 are written and verified, one has no access, exit 1, and Graph was asked little."""
+    """The other 999 are written and verified, one has no access, exit 1, and few requests go to Graph."""
     rig, bad = thousand
     ran = rig.once()
     assert ended(ran) == (1, "degraded")
     assert actions(ran, but=bad) == {("created", "verified")}
-    assert_told(ran.page(bad)["problems"], "no-access", "business-admin", "assign the Page")
+    assert_problem(ran.page(bad)["problems"], "no-access", "business-admin", "assign the Page")
     assert (ran.target(bad)["action"], ran.target(bad)["served"]) == ("kept", "absent")
     summary = ran.report["summary"]
     assert (summary["created"], summary["kept"], summary["verified"], summary["absent"]) == (999, 1, 999, 1)
@@ -492,19 +494,19 @@ def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def _on_a_terminal(rig: Rig) -> str:
-    """Run ``once`` on a terminal of its own, and give what it shows, without colours."""
-    ours, theirs = pty.openpty()
+    """Run ``once`` on a terminal of its own, and return its output without colours."""
+    main_end, other_end = pty.openpty()
     command = [*PROGRAM, "--config", str(rig.file), "once"]
     environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
-    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
-        os.close(theirs)
+    with subprocess.Popen(command, stdout=other_end, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(other_end)
         shown = b""
         try:
-            while data := os.read(ours, 65536):
+            while data := os.read(main_end, 65536):
                 shown += data
         except OSError:
             pass  # the terminal's other end is closed
-        os.close(ours)
+        os.close(main_end)
         assert process.wait(60) == 1
     return shown.decode().replace("\r\n", "\n")
 
@@ -512,32 +514,32 @@ def _on_a_terminal(rig: Rig) -> str:
 # Graph.
 
 
-def test_an_unreachable_graph(scene: Scene) -> None:
-    """Stored tokens stay, stale since when they were last judged; nobody acts; exit 3."""
-    scene.rig.write(graph={"base_url": f"http://127.0.0.1:{free_port()}", "timeout": "1s"})
-    ran = scene.rig.once()
+def test_an_unreachable_graph(program: VaultProgram) -> None:
+    """Stored tokens are kept, stale since they were last judged; no action is needed; exit 3."""
+    program.write(graph={"base_url": f"http://127.0.0.1:{free_port()}", "timeout": "1s"})
+    ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_KEPT_STALE)
-    assert_all_told(ran, "graph-unavailable", "nobody", "graph.base_url")
+    assert_page_problems(ran, "graph-unavailable", "nobody", "graph.base_url")
     assert ran.report["summary"]["graph_requests"] == 3
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_graph_that_answers_html(scene: Scene) -> None:
-    """A gateway's page of HTML is no answer about any token: all is kept, and none of it is shown; exit 3."""
-    scene.rig.write(graph={"base_url": scene.rig.sandbox.url, "timeout": "1s"})
-    switch_on(scene.world, "html=200")
-    ran = scene.rig.once()
+def test_a_graph_that_answers_html(program: VaultProgram) -> None:
+    """An HTML page of a gateway says nothing about any token: every secret is kept, and none of it is shown; exit 3."""
+    program.write(graph={"base_url": program.sandbox.url, "timeout": "1s"})
+    switch_on(program.world, "html=200")
+    ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_KEPT_STALE)
-    assert_all_told(ran, "graph-unavailable", "nobody", "cannot be used", "graph.base_url")
+    assert_page_problems(ran, "graph-unavailable", "nobody", "cannot be used", "graph.base_url")
     assert "<html" not in (ran.stdout + ran.stderr).lower()
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()
 
 
-def test_a_throttled_app(scene: Scene) -> None:
-    """The stored tokens stay, Graph is asked no more, and the message has Meta's words; nobody acts; exit 3."""
-    switch_on(scene.world, "throttled-app")
-    ran = scene.rig.once()
+def test_a_throttled_app(program: VaultProgram) -> None:
+    """The stored tokens are kept, Graph gets no further request, and the message quotes Meta; no action is needed; exit 3."""
+    switch_on(program.world, "throttled-app")
+    ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_KEPT_STALE)
-    assert_all_told(ran, "throttled", "nobody", "Application request limit reached", "stored tokens stay")
+    assert_page_problems(ran, "throttled", "nobody", "Application request limit reached", "stored tokens stay")
     assert ran.report["summary"]["graph_requests"] == 1
-    scene.assert_nothing_changed()
+    program.assert_nothing_changed()

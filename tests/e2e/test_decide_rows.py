@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sync.sandbox.api.states import restore_page, switch_on
 from sync.sandbox.http.server import Sandbox
-from sync.sandbox.world.business import Page
 from sync.sandbox.world.tokens import REVOKED, fingerprint
 from tests.support.rigs.e2e import INSTANCE, Ran, Rig, codes
+from tests.support.rigs.vault_program import VaultProgram
 from tests.support.services.aws import REGION, Aws, aws, aws_environment, aws_server
 from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
@@ -23,72 +21,18 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def vault(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Iterator[Vault]:
+def vault(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> VaultProgram:
     """Return the program with a fresh mount of a real OpenBao."""
-    store = {
-        "type": "vault",
-        "address": bao.url,
-        "mount": mount,
-        "auth": {"method": "token", "token": {"file": str(tmp_path / "vault_token")}},
-    }
-    rig = Rig(tmp_path, sandbox, store)
-    rig.secret("vault_token", bao.root)
-    return Vault(rig, bao, mount)
-
-
-class Vault:
-    """The program, the server behind it, and what a human does to a secret there."""
-
-    def __init__(self, rig: Rig, bao: Bao, mount: str) -> None:
-        self.rig = rig
-        self.bao = bao
-        self.mount = mount
-        self.world = rig.sandbox.world
-
-    def page(self, name: str) -> Page:
-        """Return a Page of the sandbox."""
-        return next(page for page in self.world.pages.values() if page.name == name)
-
-    def token(self, name: str) -> str:
-        """Return the token that Graph hands out for a Page now."""
-        with self.world.lock:
-            return self.world.page_token(self.page(name), self.world.tokens[self.world.user.token], peek=True).value
-
-    def data(self, name: str) -> dict[str, Any]:
-        """Read a secret as an app would."""
-        status, answer = self.bao.call("GET", f"{self.mount}/data/meta/pages/{name}")
-        return dict(answer["data"]["data"]) if status == 200 else {}
-
-    def metadata(self, name: str) -> dict[str, Any]:
-        """Read a secret's marks and versions."""
-        return dict(self.bao.admin("GET", f"{self.mount}/metadata/meta/pages/{name}")["data"])
-
-    def put(self, name: str, **data: Any) -> None:
-        """Write a secret as a human would, over whatever is there."""
-        self.bao.admin("POST", f"{self.mount}/data/meta/pages/{name}", {"data": data})
-
-    def mark(self, name: str, **marks: str) -> None:
-        """Change marks as a human would."""
-        path, body = (
-            f"{self.mount}/metadata/meta/pages/{name}",
-            {"custom_metadata": {k.replace("_", "-"): v for k, v in marks.items()}},
-        )
-        self.bao.admin("PATCH", path, body, kind="application/merge-patch+json")
-
-    def synced(self) -> Ran:
-        """Run a first cycle, in which all is well."""
-        ran = self.rig.once()
-        assert (ran.code, ran.report["result"]) == (0, "ok"), ran.stderr + ran.stdout
-        return ran
+    return VaultProgram(tmp_path, sandbox, bao, mount)
 
 
 def _others_unchanged(ran: Ran, name: str) -> None:
-    """Every Page but ``name`` is as it was."""
+    """Assert that every Page but ``name`` is unchanged."""
     assert {page["stores"][0]["action"] for page in ran.report["pages"] if page["name"] != name} == {"unchanged"}
 
 
-def test_row_1_a_place_that_cannot_be_read_is_failed(vault: Vault) -> None:
-    """A place that the store does not let us read is failed, and its Page stale; the others are as they were."""
+def test_row_1_a_secret_that_cannot_be_read_is_failed(vault: VaultProgram) -> None:
+    """A secret that the policy hides is failed, and its Page stale; the others are unchanged."""
     vault.synced()
     rules = f"""
 path "{vault.mount}/data/meta/pages/*" {{ capabilities = ["create", "read", "update"] }}
@@ -96,8 +40,8 @@ path "{vault.mount}/data/meta/pages/paris" {{ capabilities = ["deny"] }}
 path "{vault.mount}/metadata/meta/pages/*" {{ capabilities = ["create", "read", "update", "patch", "list"] }}
 path "{vault.mount}/metadata/meta/pages/paris" {{ capabilities = ["deny"] }}
 """
-    vault.rig.secret("vault_token", vault.bao.token(vault.bao.policy(rules)))
-    ran = vault.rig.once()
+    vault.secret("vault_token", vault.bao.token(vault.bao.policy(rules)))
+    ran = vault.once()
     target = ran.target("paris")
     assert (ran.code, target["action"], target["served"], target["error_code"]) == (1, "failed", "stale", "denied")
     assert target["confirmed"] is None
@@ -111,10 +55,10 @@ path "{vault.mount}/metadata/meta/pages/paris" {{ capabilities = ["deny"] }}
         ("rotated", "foreign", "rotation-enabled", "cancel-rotate-secret"),
     ],
 )
-def test_row_2_a_secret_that_aws_guards_is_refused(
+def test_row_2_a_secret_that_aws_blocks_is_refused(
     aws: Aws, sandbox: Sandbox, tmp_path: Path, how: str, served: str, problem: str, remedy: str
 ) -> None:
-    """A secret scheduled for deletion, and one with a rotation, are refused with what a human must do."""
+    """A secret that is scheduled for deletion, and one with a rotation, are refused with a remedy."""
     store = {
         "type": "aws-secrets-manager",
         "region": REGION,
@@ -140,12 +84,10 @@ def test_row_2_a_secret_that_aws_guards_is_refused(
     _others_unchanged(ran, "paris")
 
 
-def test_row_3_what_a_crash_of_ours_left_is_marked(vault: Vault) -> None:
-    """An unmarked version 1 with exactly our keys and a token proven ours is marked; its token stays."""
-    vault.put(
-        "paris", access_token=vault.token("paris"), page_id=vault.page("paris").id, app_id=vault.rig.sandbox.app_id
-    )
-    target = vault.rig.once().target("paris")
+def test_row_3_an_interrupted_creation_is_marked(vault: VaultProgram) -> None:
+    """An unmarked version 1 with exactly the payload's keys and a proven token is marked; its token stays."""
+    vault.put("paris", access_token=vault.token("paris"), page_id=vault.page("paris").id, app_id=vault.sandbox.app_id)
+    target = vault.once().target("paris")
     assert (target["action"], target["reason"], target["served"], target["version"]) == (
         "updated",
         "marked",
@@ -155,20 +97,18 @@ def test_row_3_what_a_crash_of_ours_left_is_marked(vault: Vault) -> None:
     assert vault.metadata("paris")["custom_metadata"]["instance"] == INSTANCE
 
 
-def test_row_3_is_kept_while_nothing_can_be_said(vault: Vault) -> None:
-    """The same secret is left as it is while Meta cannot be asked about its token."""
-    vault.put(
-        "paris", access_token=vault.token("paris"), page_id=vault.page("paris").id, app_id=vault.rig.sandbox.app_id
-    )
+def test_row_3_is_kept_while_the_token_is_unknown(vault: VaultProgram) -> None:
+    """The same secret is kept while debug_token cannot be asked about its token."""
+    vault.put("paris", access_token=vault.token("paris"), page_id=vault.page("paris").id, app_id=vault.sandbox.app_id)
     switch_on(vault.world, "debug-without-data@paris")
-    target = vault.rig.once().target("paris")
+    target = vault.once().target("paris")
     assert (target["action"], target["served"]) == ("kept", "foreign")
     assert not vault.metadata("paris")["custom_metadata"]
 
 
 @pytest.mark.parametrize("whose", ["unmarked", "another instance", "another Page"])
-def test_row_4_what_is_not_ours_is_refused(vault: Vault, whose: str) -> None:
-    """A secret that is unmarked, another instance's or another Page's is refused and stays as it was."""
+def test_row_4_a_foreign_secret_is_refused(vault: VaultProgram, whose: str) -> None:
+    """A secret that is unmarked, another instance's or another Page's is refused and unchanged."""
     vault.synced()
     if whose == "unmarked":
         vault.bao.admin("DELETE", f"{vault.mount}/metadata/meta/pages/paris")
@@ -178,7 +118,7 @@ def test_row_4_what_is_not_ours_is_refused(vault: Vault, whose: str) -> None:
     else:
         vault.mark("paris", page_id="1")
     before = vault.data("paris"), vault.metadata("paris")
-    ran = vault.rig.once()
+    ran = vault.once()
     target = ran.target("paris")
     assert (ran.code, target["action"], target["served"]) == (1, "refused", "foreign")
     assert codes(target["problems"]) == ["secret-foreign"]
@@ -190,12 +130,14 @@ def test_row_4_what_is_not_ours_is_refused(vault: Vault, whose: str) -> None:
     ("fault", "verdict", "problem"),
     [("unassigned", "invalid", "no-access"), ("debug-without-data", "unknown", "debug-unavailable")],
 )
-def test_row_5_a_token_that_is_not_proven_changes_nothing(vault: Vault, fault: str, verdict: str, problem: str) -> None:
+def test_row_5_a_token_that_is_not_proven_changes_nothing(
+    vault: VaultProgram, fault: str, verdict: str, problem: str
+) -> None:
     """While the fetched token is invalid or unknown the secret is kept, and the stored token is judged too."""
     vault.synced()
     vault.world.unassignment_kills_page_tokens = False
     switch_on(vault.world, f"{fault}@paris")
-    ran = vault.rig.once()
+    ran = vault.once()
     page, target = ran.page("paris"), ran.target("paris")
     assert (ran.code, page["fetched"], codes(page["problems"])) == (1, verdict, [problem])
     assert (target["action"], target["version"]) == ("kept", "1")
@@ -203,8 +145,8 @@ def test_row_5_a_token_that_is_not_proven_changes_nothing(vault: Vault, fault: s
     _others_unchanged(ran, "paris")
 
 
-def test_row_6_nothing_stored_is_created(vault: Vault) -> None:
-    """Where nothing is stored, and where only a container of ours is, the secret is created with its marks."""
+def test_row_6_an_absent_or_empty_secret_is_created(vault: VaultProgram) -> None:
+    """Where nothing is stored, or only this instance's marks without a value, the secret is created with its marks."""
     vault.bao.admin(
         "POST",
         f"{vault.mount}/metadata/meta/pages/paris",
@@ -215,49 +157,49 @@ def test_row_6_nothing_stored_is_created(vault: Vault) -> None:
     assert vault.data("paris") == {
         "access_token": vault.token("paris"),
         "page_id": vault.page("paris").id,
-        "app_id": vault.rig.sandbox.app_id,
+        "app_id": vault.sandbox.app_id,
     }
     marks = vault.metadata("berlin")["custom_metadata"]
     assert marks["managed-by"] == "page-token-sync"
     assert marks["fingerprint"] == ran.page("berlin")["fingerprint"] == fingerprint(vault.token("berlin"))
-    assert marks["system-user-fingerprint"] == fingerprint(vault.rig.sandbox.system_user_token)
+    assert marks["system-user-fingerprint"] == fingerprint(vault.sandbox.system_user_token)
 
 
-def test_row_7_a_deleted_secret_of_ours_is_recreated(vault: Vault) -> None:
-    """Where a human deleted the newest version it is created again over that version, with the reason."""
+def test_row_7_a_deleted_secret_is_recreated(vault: VaultProgram) -> None:
+    """Where a person deleted the newest version it is created again over that version, with the reason."""
     vault.synced()
     vault.bao.admin("DELETE", f"{vault.mount}/data/meta/pages/paris")
-    ran = vault.rig.once()
+    ran = vault.once()
     target = ran.target("paris")
     assert (ran.code, target["action"], target["reason"], target["version"]) == (0, "created", "recreated", "2")
     _others_unchanged(ran, "paris")
 
 
-def test_row_8_a_payload_without_a_token_is_repaired(vault: Vault) -> None:
-    """A secret of ours in which an app would find no token is replaced; its other keys are carried over."""
+def test_row_8_a_payload_without_a_token_is_repaired(vault: VaultProgram) -> None:
+    """This instance's secret without a token in it is replaced; its other keys are carried over."""
     vault.synced()
     vault.put("paris", note="who took the token?")
-    ran = vault.rig.once()
+    ran = vault.once()
     target = ran.target("paris")
     assert (ran.code, target["action"], target["reason"]) == (0, "replaced", "repair")
     assert vault.data("paris")["note"] == "who took the token?"
     assert vault.data("paris")["access_token"] == vault.token("paris")
 
 
-def test_row_9_an_idle_cycle_makes_no_version(vault: Vault) -> None:
-    """The same token with all as wanted is unchanged: no new version, and no mark is touched."""
+def test_row_9_an_idle_cycle_makes_no_version(vault: VaultProgram) -> None:
+    """The same token with the wanted payload and marks is unchanged: no new version, and no mark is written."""
     vault.synced()
-    before = {page["name"]: vault.metadata(page["name"]) for page in vault.rig.sandbox.pages}
+    before = {page["name"]: vault.metadata(page["name"]) for page in vault.sandbox.pages}
     ran = vault.synced()
     assert {page["stores"][0]["action"] for page in ran.report["pages"]} == {"unchanged"}
-    assert {page["name"]: vault.metadata(page["name"]) for page in vault.rig.sandbox.pages} == before
+    assert {page["name"]: vault.metadata(page["name"]) for page in vault.sandbox.pages} == before
 
 
-def test_row_10_a_changed_payload_or_label_is_updated(vault: Vault) -> None:
-    """A label alone changes the marks and makes no version; a changed payload makes one, with the same token."""
+def test_row_10_a_changed_payload_or_label_is_updated(vault: VaultProgram) -> None:
+    """A label alone changes the marks without a version; a changed payload makes one, with the same token."""
     vault.synced()
-    vault.rig.write(defaults={"labels": {"team": "crm"}})
-    labelled = vault.rig.once()
+    vault.write(defaults={"labels": {"team": "crm"}})
+    labelled = vault.once()
     assert (labelled.code, labelled.target("paris")["action"], labelled.target("paris")["reason"]) == (
         0,
         "updated",
@@ -267,52 +209,50 @@ def test_row_10_a_changed_payload_or_label_is_updated(vault: Vault) -> None:
     assert vault.metadata("paris")["custom_metadata"]["label.team"] == "crm"
     payload = {"access_token": "{token}", "page": "{name}"}
     # Every value changes at once, which the brake would hold.
-    vault.rig.write(defaults={"labels": {"team": "crm"}, "payload": payload}, brake={"share": "100%"})
-    changed = vault.rig.once()
+    vault.write(defaults={"labels": {"team": "crm"}, "payload": payload}, brake={"share": "100%"})
+    changed = vault.once()
     assert (changed.target("paris")["action"], changed.target("paris")["reason"]) == ("updated", "payload")
     assert (vault.data("paris")["page"], vault.data("paris")["access_token"]) == ("paris", vault.token("paris"))
     assert changed.target("paris")["version"] == "2"
 
 
-def test_row_11_another_token_of_which_nothing_can_be_said_is_kept(vault: Vault) -> None:
-    """A stored string that Meta cannot be asked about stays, though a valid token was fetched."""
+def test_row_11_another_token_that_is_unknown_is_kept(vault: VaultProgram) -> None:
+    """A stored token that debug_token cannot be asked about stays, although a valid token was fetched."""
     vault.synced()
-    vault.put(
-        "paris", access_token=vault.token("rome"), page_id=vault.page("paris").id, app_id=vault.rig.sandbox.app_id
-    )
+    vault.put("paris", access_token=vault.token("rome"), page_id=vault.page("paris").id, app_id=vault.sandbox.app_id)
     switch_on(vault.world, "debug-without-data@rome")
-    ran = vault.rig.once()
+    ran = vault.once()
     page, target = ran.page("paris"), ran.target("paris")
     assert (page["fetched"], target["action"], target["served"]) == ("valid", "kept", "stale")
     assert vault.data("paris")["access_token"] == vault.token("rome")
 
 
 @pytest.mark.parametrize("how", ["revoked", "another Page's"])
-def test_row_12_a_dead_or_wrong_token_is_healed(vault: Vault, how: str) -> None:
-    """A stored token that Meta calls invalid, or that is another Page's, is replaced by the proven one."""
+def test_row_12_an_invalid_or_wrong_token_is_healed(vault: VaultProgram, how: str) -> None:
+    """A stored token that is invalid, or that is another Page's, is replaced by the proven one."""
     vault.synced()
     if how == "revoked":
         with vault.world.lock:
             vault.world.revoke_page(vault.page("paris"))
     else:
         vault.put(
-            "paris", access_token=vault.token("rome"), page_id=vault.page("paris").id, app_id=vault.rig.sandbox.app_id
+            "paris", access_token=vault.token("rome"), page_id=vault.page("paris").id, app_id=vault.sandbox.app_id
         )
-    ran = vault.rig.once()
+    ran = vault.once()
     target = ran.target("paris")
     assert (ran.code, target["action"], target["reason"], target["served"]) == (0, "replaced", "heal", "verified")
     assert vault.data("paris")["access_token"] == vault.token("paris")
     _others_unchanged(ran, "paris")
 
 
-def test_row_13_a_token_of_an_earlier_system_user_token_is_rotated(vault: Vault) -> None:
+def test_row_13_a_token_of_an_earlier_system_user_token_is_rotated(vault: VaultProgram) -> None:
     """After a new system user token every secret gets a token derived from it, while the old ones still work."""
     vault.synced()
     old = vault.token("paris")
     with vault.world.lock:
         vault.world.rotate(vault.world.user)
-    vault.rig.secret("system_user_token", vault.rig.sandbox.system_user_token)
-    ran = vault.rig.once()
+    vault.secret("system_user_token", vault.sandbox.system_user_token)
+    ran = vault.once()
     assert {(p["stores"][0]["action"], p["stores"][0]["reason"]) for p in ran.report["pages"]} == {
         ("replaced", "rotate")
     }
@@ -320,47 +260,47 @@ def test_row_13_a_token_of_an_earlier_system_user_token_is_rotated(vault: Vault)
     assert vault.world.ailment(vault.world.tokens[old]) is None
 
 
-def test_row_13_a_token_that_ends_soon_is_rotated(vault: Vault) -> None:
-    """A stored token that ends within twice checks.expires makes way for one that ends later."""
+def test_row_13_a_token_that_expires_soon_is_rotated(vault: VaultProgram) -> None:
+    """A stored token that expires within twice checks.expires is replaced by one that expires later."""
     switch_on(vault.world, "short-lived=864000@paris")
     vault.synced()
     restore_page(vault.world, vault.page("paris"))
-    ran = vault.rig.once()
+    ran = vault.once()
     assert (ran.target("paris")["action"], ran.target("paris")["reason"]) == ("replaced", "rotate")
     _others_unchanged(ran, "paris")
 
 
-def test_row_14_labels_change_beside_a_token_that_stays(vault: Vault) -> None:
-    """Where Graph hands out another string for a token that works, a new label is written and the token stays."""
+def test_row_14_labels_change_beside_a_token_that_stays(vault: VaultProgram) -> None:
+    """Where Graph returns another string for a token that works, a new label is written and the token stays."""
     vault.synced()
     stored = vault.token("paris")
     switch_on(vault.world, "changing@paris")
-    vault.rig.write(defaults={"labels": {"team": "crm"}})
-    ran = vault.rig.once()
+    vault.write(defaults={"labels": {"team": "crm"}})
+    ran = vault.once()
     target = ran.target("paris")
     assert (ran.code, target["action"], target["reason"], target["served"]) == (0, "updated", "labels", "verified")
     assert vault.data("paris")["access_token"] == stored
     assert vault.metadata("paris")["custom_metadata"]["fingerprint"] == fingerprint(stored)
 
 
-def test_row_15_another_string_alone_is_no_reason_to_write(vault: Vault) -> None:
-    """A token that works is kept though Graph hands out another string in every cycle."""
+def test_row_15_another_string_alone_is_no_reason_to_write(vault: VaultProgram) -> None:
+    """A token that works is kept although Graph returns another string in every cycle."""
     vault.synced()
     stored = vault.token("paris")
     switch_on(vault.world, "changing@paris")
     for _ in range(2):
-        ran = vault.rig.once()
+        ran = vault.once()
         target = ran.target("paris")
         assert (ran.code, target["action"], target["version"]) == (0, "kept", "1")
         assert target["fingerprint"] == fingerprint(stored) != ran.page("paris")["fingerprint"]
     _others_unchanged(ran, "paris")
 
 
-def test_an_acknowledged_secret_never_holds_a_revoked_token(vault: Vault) -> None:
-    """After a heal the token in the store is one that Meta calls valid."""
+def test_an_acknowledged_secret_never_holds_a_revoked_token(vault: VaultProgram) -> None:
+    """After a heal the token in the store is valid."""
     vault.synced()
     with vault.world.lock:
         vault.world.tokens[vault.token("paris")].ailment = REVOKED
         vault.page("paris").generation += 1
-    assert vault.rig.once().code == 0
+    assert vault.once().code == 0
     assert vault.world.ailment(vault.world.tokens[vault.data("paris")["access_token"]]) is None

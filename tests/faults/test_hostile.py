@@ -15,10 +15,10 @@ from sync.config.load import load
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox
 from tests.faults.five_pages import AwsInspector
-from tests.support.e2e_stage import Scene
 from tests.support.forkserver import ForkServer, forks
 from tests.support.logs import names_internal_error
 from tests.support.rigs.e2e import Rig
+from tests.support.rigs.vault_program import VaultProgram
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
 from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
@@ -39,9 +39,9 @@ CASES = [pytest.param(attack, marks=() if attack in HARD else pytest.mark.long) 
 
 
 @pytest.fixture
-def scene(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Iterator[Scene]:
+def program(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Iterator[VaultProgram]:
     """Return a mount in which all is well."""
-    made = Scene(tmp_path, sandbox, bao, mount)
+    made = VaultProgram(tmp_path, sandbox, bao, mount)
     made.settle()
     yield made
     made.assert_nothing_changed()
@@ -68,13 +68,13 @@ def _once(forks: ForkServer, rig: Rig) -> tuple[int, int, dict[str, Any], str]:
 
 
 @pytest.mark.parametrize("attack", CASES)
-def test_hostile_graph(forks: ForkServer, scene: Scene, attack: str) -> None:
+def test_hostile_graph(forks: ForkServer, program: VaultProgram, attack: str) -> None:
     """No answer of Graph's costs memory or a traceback, says anything of a token, or changes a secret."""
-    _, usual, _, _ = _once(forks, scene.rig)
+    _, usual, _, _ = _once(forks, program)
     with hostile_server(attack) as url:
-        scene.rig.write(graph={"base_url": url, "timeout": f"{TIMEOUT}s"})
+        program.write(graph={"base_url": url, "timeout": f"{TIMEOUT}s"})
         begun = time.monotonic()
-        code, peak, report, stderr = _once(forks, scene.rig)
+        code, peak, report, stderr = _once(forks, program)
     assert code in (1, 3), report
     assert peak < usual + MOST
     assert not names_internal_error(stderr + json.dumps(report))
@@ -85,9 +85,9 @@ def test_hostile_graph(forks: ForkServer, scene: Scene, attack: str) -> None:
 
 
 @pytest.mark.parametrize("attack", CASES)
-def test_hostile_vault(forks: ForkServer, scene: Scene, attack: str) -> None:
+def test_hostile_vault(forks: ForkServer, program: VaultProgram, attack: str) -> None:
     """No answer of Vault's costs memory or a traceback, or is taken for a secret's content or absence."""
-    _hostile_store(forks, scene.rig, attack, "address")
+    _hostile_store(forks, program, attack, "address")
 
 
 @pytest.mark.parametrize("attack", CASES)

@@ -9,8 +9,8 @@ import pytest
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox
 from tests.leaks.test_leaks import must_not_leak, secrets_of, seen
-from tests.support.e2e_stage import vault_store
 from tests.support.rigs.e2e import Rig
+from tests.support.rigs.vault_program import vault_store
 from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
 

@@ -58,7 +58,7 @@ def project() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_containers_can_write_nothing_and_gain_nothing(project: dict[str, Any], name: str):
+def test_containers_of_the_image_are_confined(project: dict[str, Any], name: str):
     """Each container that runs the project's image has a read-only root, no capability and no way to new privileges."""
     service = project["services"][name]
     assert service["read_only"] is True

@@ -62,7 +62,7 @@ def mounted(tmp_path: Path, sandbox: Sandbox, bao: Bao) -> list[str]:
 
 
 def until(text: str, logs: Callable[[], str], seconds: float = 60) -> None:
-    """Wait until another process has said something."""
+    """Wait until another process has printed something."""
     end = time.monotonic() + seconds
     while text not in logs():
         assert time.monotonic() < end, logs()

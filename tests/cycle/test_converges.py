@@ -35,7 +35,7 @@ def prepare(changing: bool) -> Stage:
     stage = Stage("create", "heal", "label", "idle")
     for page in stage.pages[1:]:
         stage.cycle(pages=[page])
-    stage.world.dead.add(stage.world.token(stage.pages[1]))
+    stage.world.invalid.add(stage.world.token(stage.pages[1]))
     stage.world.generation += 1
     stage.world.changing = changing
     stage.pages[2] = replace(stage.pages[2], labels={"team": "crm"})

@@ -54,7 +54,7 @@ def test_token_that_died_is_healed() -> None:
     """A stored token that Meta calls dead makes way for the present one, which is then verified."""
     stage = Stage("berlin", "paris")
     stage.cycle()
-    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
     stage.world.generation += 1
     report = stage.cycle()
     assert lines(report) == {"vault/berlin": "replaced/heal", "vault/paris": "kept/"}
@@ -312,7 +312,7 @@ def test_write_that_a_mistake_broke_off_is_in_doubt(step: str) -> None:
     """Where a write ended in a mistake of ours nobody knows how far it came: stale, until the next cycle has looked."""
     stage = Stage("berlin")
     stage.cycle()
-    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
     stage.world.generation += 1
     stage.stores["vault"].before = lambda at, _: _bug() if at == step else None
     (entry,) = stage.cycle().pages[0].stores
@@ -328,7 +328,7 @@ def test_answer_that_was_lost_after_it_took_effect_is_settled(fresh: bool) -> No
     store, key = stage.stores["vault"], stage.pages[0].targets[0]
     if not fresh:
         stage.cycle()
-        stage.world.dead.add(stage.world.token(stage.pages[0]))
+        stage.world.invalid.add(stage.world.token(stage.pages[0]))
         stage.world.generation += 1
     lost = StoreError("timeout", "No answer.", "Wait.", maybe_written=True)
     store.before = lambda at, _: store.down_at.update({key: lost}) if at == "marks" else None

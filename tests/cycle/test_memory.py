@@ -62,7 +62,7 @@ def test_each_token_is_judged_once_in_each_interval() -> None:
 def test_refused_token_is_judged_and_healed_in_the_same_cycle() -> None:
     """A token that Graph refuses is judged at once, and healed where Meta calls it dead."""
     stage = remembering("berlin", "paris")
-    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
     stage.world.generation += 1
     report = stage.cycle()
     assert entry(report) == ("replaced", "heal", "verified")
@@ -142,7 +142,7 @@ def test_due_token_that_the_quota_leaves_out_is_used_itself() -> None:
     stage = remembering("berlin", "paris")
     stage.world.quota = 0
     stage.clock.passed = 40 * 60 * MINUTE
-    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
     stage.world.generation += 1
     report = stage.cycle()
     assert entry(report) == ("replaced", "heal", "verified")
@@ -179,7 +179,7 @@ def test_clock_that_is_set_back_proves_no_write() -> None:
     stage = remembering("berlin")
     stage.stores["vault"].secrets.clear()
     stage.stores["vault"].versions.clear()
-    stage.world.dead.add(stage.world.token(stage.pages[0]))
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
     stage.clock.passed = 20
     assert entry(stage.cycle()) == ("kept", "proof-lost", "absent")
 
@@ -227,7 +227,7 @@ def test_mass_of_dead_tokens_is_healed_in_the_second_cycle() -> None:
     """The first cycle keeps them and says so, the next one heals."""
     stage = remembering(*(f"p{number}" for number in range(6)))
     for page in stage.pages:
-        stage.world.dead.add(stage.world.token(page))
+        stage.world.invalid.add(stage.world.token(page))
     stage.world.generation += 1
     first = stage.cycle()
     assert {entry(first, number) for number in range(6)} == {("kept", "invalid-once", "broken")}
@@ -240,7 +240,7 @@ def test_mass_of_dead_tokens_is_not_healed_on_one_word() -> None:
     """Where Meta says nothing more in the next cycle, what it said in the one before heals nobody."""
     stage = remembering(*(f"p{number}" for number in range(6)))
     tokens = [stage.world.token(page) for page in stage.pages]
-    stage.world.dead.update(tokens)
+    stage.world.invalid.update(tokens)
     stage.world.generation += 1
     stage.cycle()
     stage.world.forgets.update(tokens)
@@ -254,7 +254,7 @@ def test_mass_of_dead_tokens_is_asked_about_twice_by_a_single_cycle() -> None:
     stage = remembering(*(f"p{number}" for number in range(6)))
     stage.changes["confirm_mass_invalid"] = True
     tokens = [stage.world.token(page) for page in stage.pages]
-    stage.world.dead.update(tokens)
+    stage.world.invalid.update(tokens)
     stage.world.generation += 1
     calls = 0
 
@@ -262,7 +262,7 @@ def test_mass_of_dead_tokens_is_asked_about_twice_by_a_single_cycle() -> None:
         nonlocal calls
         calls += call == "debug"
         if calls == 2:
-            stage.world.dead.discard(tokens[0])
+            stage.world.invalid.discard(tokens[0])
 
     stage.world.before = before
     report = stage.cycle()

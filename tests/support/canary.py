@@ -1,4 +1,4 @@
-"""Secrets that must never be seen, and a net with a mesh of 16 characters to find any piece of them in."""
+"""Detect leaks: any 16 characters in a row of a secret, plain, in hex or in base64."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MESH = 16
 
 
 def proof(token: str, app_secret: str) -> str:
-    """Return the ``appsecret_proof`` of a token, which is as secret as it."""
+    """Return the ``appsecret_proof`` of a token, which is a secret too."""
     return hmac.new(app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()
 
 
@@ -27,7 +27,7 @@ class Net:
                     self._pieces.setdefault(form[start : start + MESH], number)
 
     def catches(self, text: str) -> list[str]:
-        """Return every piece of a secret that stands in the text, as the number of its secret and where it stands."""
+        """Return each piece of a secret in the text, as the secret's number and the position."""
         found = []
         for start in range(len(text) - MESH + 1):
             number = self._pieces.get(text[start : start + MESH])

@@ -1,4 +1,4 @@
-"""What the tests of the configuration share: a small right file, and its errors as a person sees them."""
+"""What the tests of the configuration share: a small valid file, and its errors as a person sees them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def errors(folder: Path, text: str | bytes, **others: str) -> list[str]:
 
 
 def with_(old: str, new: str) -> str:
-    """Return the good file with one piece of it changed."""
+    """Return the valid file with one piece of it changed."""
     if old not in GOOD:
         raise ValueError(old)
     return GOOD.replace(old, new)

@@ -1,4 +1,4 @@
-"""Answers that quote all that was asked, as errors of Graph's, of Vault's and of AWS's at once."""
+"""Answers that quote the whole request, in the form of errors of Graph, Vault and AWS at once."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def quoting_xml(headers: Mapping[str, str], body: str) -> bytes:
 
 
 def word(said: str) -> str:
-    """Return one of the long words in what was said, the next one each time: what looks like a code may be a token."""
+    """Return one of the long words of a text, another one each time: what looks like an error code may be a token."""
     words = re.findall(r"[A-Za-z]\w{15,}", said)
     return words[next(_turn) % len(words)] if words else said

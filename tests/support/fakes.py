@@ -1,4 +1,4 @@
-"""A Graph, stores and a clock in memory, each as honest as its protocol's docstrings demand."""
+"""A Graph, stores and a cycle in memory that keep to the docstrings of their protocols."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do."
 
 
 class Killed(BaseException):
-    """The process dies here."""
+    """The process is killed here."""
 
 
 @dataclass
 class World:
-    """What Meta knows: each Page's present token, which tokens are dead, and what it refuses to say."""
+    """The state of Meta: each Page's present token, which tokens are invalid, and which calls fail."""
 
     clock: FakeClock
     generation: int = 0
     changing: bool = False
-    dead: set[Secret] = field(default_factory=set)
+    invalid: set[Secret] = field(default_factory=set)
     forgets: set[Secret] = field(default_factory=set)
-    """Not asked about, as if there were no room for them in the quota."""
+    """Tokens that are left out of an answer, as if the quota did not suffice."""
     leaves_out: frozenset[str] = frozenset()
     """Pages left out of an answer, which is against the protocol."""
     owners: dict[Secret, str] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class World:
     individually: list[frozenset[str]] = field(default_factory=list)
     by_id: list[frozenset[str]] = field(default_factory=list)
     refused: set[Secret] = field(default_factory=set)
-    """Refused by Graph though Meta calls them valid."""
+    """Tokens that Graph refuses although debug_token calls them valid."""
     quota: int | None = None
     """So many tokens are asked about in a cycle, urgent ones apart."""
     user_token: Secret = USER_TOKEN
@@ -79,26 +79,26 @@ class World:
     exchanged: list[Secret] = field(default_factory=list)
 
     def token(self, page: Page) -> Secret:
-        """Return a Page's token of now."""
+        """Return a Page's present token."""
         token = Secret(f"EAA-{page.name}-{self.generation}-{'z' * 12}")
         self.owners[token] = page.id
         return token
 
     def facts(self, token: Secret) -> TokenFacts:
-        """Return what a token is."""
-        if token in self.users and token not in self.dead:
+        """Return the facts that debug_token returns for a token."""
+        if token in self.users and token not in self.invalid:
             return replace(self.users[token], asked_at=self.clock.now())
-        if token in self.dead or token not in self.owners:
+        if token in self.invalid or token not in self.owners:
             return TokenFacts(self.clock.now(), is_valid=False)
         ends = self.ends.get(token, NEVER)
         return facts(asked_at=self.clock.now(), profile_id=self.owners[token], expires_at=ends)
 
     def user_facts(self, **changes: Any) -> TokenFacts:
-        """Return what a system user's token is."""
+        """Return the facts of a valid system user token."""
         return facts(**{"type": "SYSTEM_USER", "app_id": APP_ID, "user_id": USER_ID, "profile_id": None, **changes})
 
     def exchange(self) -> Secret:
-        """Return a new token of the system user."""
+        """Exchange the system user token for a new one."""
         new = Secret(f"EAA-user-{len(self.exchanged)}-{'y' * 12}")
         self.exchanged.append(new)
         ends = self.clock.now() + timedelta(days=60)
@@ -121,7 +121,7 @@ class GraphInMemory:
         self._world.before(name)
 
     def user_tokens(self) -> Mapping[str, SystemUserToken]:
-        """Judge the system users: an error under a user's name is its verdict."""
+        """Judge the system user tokens; an error under a user's name is its verdict."""
         self._called("user_tokens")
         return {user: self._user_token(user) for user in self._users}
 
@@ -135,25 +135,25 @@ class GraphInMemory:
 
     @property
     def skew(self) -> timedelta:
-        """Go by the same clock; it is looked at last, so that a test can let time pass between reading and writing."""
+        """Return no skew; it is read last, so that a test can let time pass between reading and writing."""
         self._world.before("skew")
         return timedelta(0)
 
     @property
     def short_lists(self) -> frozenset[str]:
-        """Return no list."""
+        """Return no system user."""
         return frozenset()
 
     @property
     def pools(self) -> Mapping[QuotaKey, Pool]:
-        """Have no quota."""
+        """Return no quota."""
         return {}
 
     def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
-        """Return which tokens are taken: dead ones and those that the world refuses are not."""
+        """Return which tokens Graph accepts: neither invalid ones nor those that the world refuses."""
         self._world.probed.append(frozenset(pages))
         self._called("probe")
-        refused = self._world.dead | self._world.refused
+        refused = self._world.invalid | self._world.refused
         return {token: "refused" if token in refused else "answered" for token in pages}
 
     def exchange(self, system_user: str) -> Secret | SourceError:
@@ -179,7 +179,7 @@ class GraphInMemory:
         }
 
     def debug(self, app: str, asks: Sequence[Ask]) -> Mapping[Secret, TokenFacts | SourceError]:
-        """Return what each token is, or the error of the app; what the quota leaves no room for is not asked."""
+        """Return the facts of each token, or the error of the app; tokens beyond the quota are left out."""
         left = self._world.quota
         tokens = [ask.token for number, ask in enumerate(asks) if left is None or ask.urgent or number < left]
         self._world.asked.append(frozenset(tokens))
@@ -305,7 +305,7 @@ class Stage:
         ]
 
     def task(self, **changes: Any) -> Task:
-        """Make the task of one cycle, with a fresh source as the program makes one."""
+        """Make the task of one cycle, with a new source, as the program does."""
         source = GraphInMemory(self.world, {page.system_user for page in self.pages})
         stores: Mapping[str, Store] = self.stores
         return replace(
@@ -321,7 +321,7 @@ class Stage:
 
 
 def make_page(name: str, number: int, stores: Sequence[str], user: str) -> Page:
-    """Make a Page that is kept in each of the stores."""
+    """Make a Page with a secret in each of the stores."""
     return Page(
         id=str(100 + number),
         name=name,

@@ -1,6 +1,6 @@
-"""Processes of the program without what starting costs: one process imports everything, and forks when it is told to.
+"""Processes of the program without the cost of starting: one process imports everything, and forks on request.
 
-Each child is the program as a shell starts it, from its command line to its exit code; only the imports are done.
+Each child is the program as a shell starts it, from its command line to its exit code, without the imports.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Child:
         return self.wait_and_weigh()[0]
 
     def wait_and_weigh(self) -> tuple[int, int]:
-        """Wait for its end: its exit code, and the most KiB of memory that it had at a time."""
+        """Wait for its end: its exit code, and the most KiB of memory that it used."""
         code, peak = self.fork_server.ask(wait=self.pid)
         return int(code), int(peak)
 

@@ -1,4 +1,4 @@
-"""The sandbox behind a transport without a network, and a clock that need not be waited for."""
+"""The sandbox behind a transport without a network, on a fake clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Before = Callable[[httpx.Request], httpx.Response | None]
 
 
 def ordinary(tokens: Iterable[Secret]) -> list[Ask]:
-    """Ask about tokens for which no repair waits."""
+    """Ask about tokens that need no repair."""
     return [Ask(token) for token in tokens]
 
 
@@ -50,7 +50,7 @@ class Stage:
             switch_on(self.world, name)
 
     def pages(self, user: str = "main", app: str = "messenger", ids: Sequence[str] | None = None) -> list[Page]:
-        """Return the sandbox's Pages as the configuration has them."""
+        """Return the sandbox's Pages as configured."""
         template = PayloadTemplate.parse({"token": "{token}"}, {})
         return [
             Page(page.id, f"{user}-{page.name}", user, app, self.world.app.id, (), template)

@@ -1,4 +1,4 @@
-"""Killing the program at its calls: each one of a cycle, at each of three moments."""
+"""Kill the program at its calls: at each call of a cycle, at each of three moments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Killer:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def watch(self, proxy: FaultProxy) -> None:
-        """Stand at a proxy."""
+        """Count the calls of a proxy."""
         proxy.rule, proxy.before_answer, proxy.after_answer = self._before, self._during, self._after
 
     def _before(self, request: Request) -> Reply | Fault | None:
@@ -62,7 +62,7 @@ class Killer:
 
 @contextmanager
 def before_all(inspector: Inspector, sandbox_url: str) -> Iterator[tuple[FaultProxy, FaultProxy]]:
-    """Put a proxy before Graph and one before the store."""
+    """Run a proxy in front of Graph and one in front of the store."""
     with fault_proxy(sandbox_url) as graph, fault_proxy(inspector.url) as store:
         yield graph, store
 
@@ -103,7 +103,7 @@ def killed_at(forks: ForkServer, folder: Path, make: MakeInspector, number: int,
 
 
 def _actions(world: FivePages) -> list[str]:
-    """Run the next cycle; gives what it did at each place."""
+    """Run the next cycle; returns the action of each secret."""
     report = world.cycle()
     assert report.result == "ok", [problem for page in report.pages for problem in page.problems]
     return [target.action.value for page in report.pages for target in page.stores]

@@ -12,7 +12,7 @@ from tests.support.forkserver import Child
 
 
 class Daemon:
-    """A running daemon with a cycle each second or so, and its log so far."""
+    """A running daemon with a cycle about every second, and its log so far."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
@@ -25,7 +25,7 @@ class Daemon:
         return [json.loads(text) for text in fresh]
 
     def until(self, event: str, *, seconds: float = 30, **fields: Any) -> list[dict[str, Any]]:
-        """Wait for an event with these fields; gives all lines since the last time up to it."""
+        """Wait for an event with these fields; returns all lines since the last call up to it."""
         end, got = time.monotonic() + seconds, []
         while True:
             for text in self.child.stdout.read_text().split("\n")[self._seen : -1]:
@@ -38,7 +38,7 @@ class Daemon:
             time.sleep(0.02)
 
     def cycles(self, count: int) -> list[dict[str, Any]]:
-        """Wait for so many further ends of cycles; gives all lines up to then."""
+        """Wait for this many further ends of cycles; returns all lines up to then."""
         return [line for _ in range(count) for line in self.until("cycle_finished")]
 
     def descriptors(self) -> int:

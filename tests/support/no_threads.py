@@ -1,4 +1,4 @@
-"""A machine that gives no further thread."""
+"""A machine that cannot start another thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _NOBODY_HAS = 1 << 47
-"""Bytes of a stack for which there is no room in the address space, so that the system refuses the thread."""
+"""Bytes of a stack that do not fit into the address space, so that the system refuses the thread."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Any observation at all: tokens of which Meta says anything, in secrets in any state, of anybody."""
+"""Any observation of a cycle: tokens with any facts, in secrets in any state."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ repeatable = settings(deadline=None, derandomize=True, max_examples=200)
 
 
 def mostly(right: Any, *others: Any) -> st.SearchStrategy[Any]:
-    """Return the right value most of the time, and now and then another."""
+    """Draw the first value most of the time, and sometimes another."""
     return st.sampled_from([right] * 4 * len(others) + [*others])
 
 
@@ -89,7 +89,7 @@ odd_fields = [{field: value} for field, values in ODD.items() for value in value
 facts = st.lists(st.sampled_from(odd_fields), max_size=2).map(
     lambda odd: replace(GOOD, **{field: value for one in odd for field, value in one.items()})
 )
-told = st.one_of(st.just(GOOD), usually(facts, errors))
+answers = st.one_of(st.just(GOOD), usually(facts, errors))
 
 pages = st.builds(
     page,
@@ -122,15 +122,15 @@ wholes = st.builds(
     blocked=st.sampled_from([None] * 20 + ["rotation-enabled", "replica", "scheduled-deletion"]),
 )
 contents = usually(wholes, st.sampled_from([Absent(), StoreError("timeout", "Slow.", "Wait.")]))
-others = mostly("ours", "ours", "unreadable", "nothing", "raw nothing", "earlier names")
+others = mostly("template", "template", "unreadable", "nothing", "raw nothing", "earlier names")
 
 
 def filled(content: Stored | Absent | StoreError, of_page: Page, token: Secret, what: str) -> Any:
-    """Put a payload into a live secret: as the Page's template makes it, or otherwise."""
+    """Return a live secret with a payload: from the Page's template, or another."""
     if not isinstance(content, Stored) or content.state != "live":
         return content
     payloads = {
-        "ours": of_page.payload.render(token),
+        "template": of_page.payload.render(token),
         "unreadable": None,
         "nothing": Payload({}),
         "raw nothing": Payload(""),
@@ -152,7 +152,7 @@ user_tokens = usually(users, st.none())
 
 @st.composite
 def observations(draw: st.DrawFn) -> tuple[Page, Observation]:
-    """Draw a Page with two places and everything that a cycle may have read about it."""
+    """Draw a Page with two secrets and everything that a cycle may have read about it."""
     of_page = draw(pages)
     user_token = draw(user_tokens)
     return of_page, Observation(
@@ -163,5 +163,5 @@ def observations(draw: st.DrawFn) -> tuple[Page, Observation]:
         current={
             key: filled(draw(contents), of_page, draw(st.sampled_from(TOKENS)), draw(others)) for key in of_page.targets
         },
-        facts={(of_page.app, token): draw(told) for token in draw(asked)},
+        facts={(of_page.app, token): draw(answers) for token in draw(asked)},
     )

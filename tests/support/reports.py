@@ -1,4 +1,4 @@
-"""Reports to look at: of one Page at one or more places, before and after writing."""
+"""Reports of one Page with one or more secrets, before and after writing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GOOD = current(stored(), judged())
 
 
 def of(candidate: Candidate, *there: Current, name: str = "berlin", system_user: str = "main") -> PagePlan:
-    """Plan for a Page that has one place for each ``there``: the first in vault, the second in aws."""
+    """Plan for a Page that has one secret for each ``there``: the first in vault, the second in aws."""
     keys = [Key(key.store, f"meta/pages/{name}") for key in (KEY, AWS)][: len(there)]
     whole: Page = page(name=name, targets=tuple(keys), system_user=system_user)
     targets = tuple(TargetPlan(key, one, decided(candidate, one)) for key, one in zip(keys, there, strict=True))
@@ -51,7 +51,7 @@ def account(
 def entry(
     there: Current, *, candidate: Candidate | None = None, outcome: Outcome | None = None, of_page: Page = PAGE
 ) -> Any:
-    """Return the one entry of a Page's one place; after writing where an outcome is given."""
+    """Return the one entry of a Page with one secret; after writing where an outcome is given."""
     candidate = candidate or fetched()
     target = TargetPlan(KEY, there, decided(candidate, there, of_page))
     outcomes = None if outcome is None else {KEY: outcome}

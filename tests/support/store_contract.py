@@ -1,7 +1,7 @@
-"""What every store keeps, as tests: a store's own test file subclasses these and gives a ``rig``.
+"""The contract of all stores, as tests: each store's test file subclasses these classes and has a fixture ``rig``.
 
-A rig is a fresh, empty part of a real service together with the hands of a stranger who works beside us. Classes other
-than StoreContract are for stores that can be in the situation that they name.
+A rig is a new, empty part of a real service, with methods that act on it as another person does. The classes other than
+StoreContract are for stores that can be in the situation that they name.
 """
 
 from __future__ import annotations
@@ -42,44 +42,44 @@ class Rig(Protocol):
         ...
 
     def unreachable_store(self) -> Store:
-        """Make a store of the same kind whose service cannot be reached at all."""
+        """Make a store of the same kind whose service cannot be reached."""
         ...
 
     def key(self, name: str) -> Key:
-        """Return the place of a Page of this name, inside what ``owned`` can reach."""
+        """Return the target of a Page of this name, inside what ``owned`` can reach."""
         ...
 
     def bad_key(self) -> Key:
-        """Arrange that one place cannot be read while its neighbours can, and give it."""
+        """Return a key that cannot be read while its neighbours can."""
         ...
 
     def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
-        """Store something as another tool or daemon would; ``marks`` as core.marks names them."""
+        """Store something as another tool or daemon does; ``marks`` as core.marks names them."""
         ...
 
     def unreadable(self, key: Key) -> frozenset[Key]:
-        """Store a value that is not of the form wanted, with our marks; gives what ``read`` takes as ``raw``."""
+        """Store a marked value that has not the wanted form; returns what ``read`` takes as ``raw``."""
         ...
 
     def add_foreign_mark(self, key: Key, name: str, value: str) -> None:
-        """Add an entry to the mark map as a person would."""
+        """Add an entry to the mark map as a person does."""
         ...
 
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
-        """Return the entries of the mark map that are not ours, as the service holds them."""
+        """Return the entries of the service's mark map that are not page-token-sync's."""
         ...
 
     def versions(self, key: Key) -> Sequence[str]:
-        """Return each version of the payload that ever was, as the service numbers them."""
+        """Return each version of the payload that ever existed, as the service numbers them."""
         ...
 
     def delete(self, key: Key) -> None:
-        """Delete as a person would, recoverably where the service offers that."""
+        """Delete as a person does, recoverably where the service offers that."""
         ...
 
 
 def payload(token: str = CANARY, **more: Any) -> Payload:
-    """Make a payload as the default template does."""
+    """Make a payload of the default template."""
     return Payload({"access_token": token, "page_id": "101", **more})
 
 
@@ -105,21 +105,21 @@ def one(store: Store, key: Key) -> Stored | Absent | StoreError:
 
 
 def stored(store: Store, key: Key) -> Stored:
-    """Read one key that must be there."""
+    """Read one key that must be stored."""
     found = one(store, key)
     assert isinstance(found, Stored), found
     return found
 
 
 def written(answer: Written | StoreError) -> Written:
-    """Return the answer of a write that must have been done and read back."""
+    """Return the answer of a write that must have succeeded and been confirmed."""
     assert isinstance(answer, Written), answer
     assert answer.confirmed
     return answer
 
 
 def failed(answer: object, reason: str | None = None) -> StoreError:
-    """Return the answer of a call that must have failed, for this reason."""
+    """Return the answer of a call that must have failed, with this error code."""
     assert isinstance(answer, StoreError), answer
     assert reason in (None, answer.error_code), answer
     assert answer.message
@@ -128,7 +128,7 @@ def failed(answer: object, reason: str | None = None) -> StoreError:
 
 
 def together(*work: Callable[[], Any]) -> list[Any]:
-    """Do all at once, each in a thread of its own; gives the answers in order."""
+    """Run all at once, each in its own thread; returns the answers in order."""
     answers: list[Any] = [None] * len(work)
     start = threading.Barrier(len(work))
 
@@ -145,7 +145,7 @@ def together(*work: Callable[[], Any]) -> list[Any]:
 
 
 class StoreContract:
-    """What holds in every store."""
+    """What holds for every store."""
 
     @pytest.fixture
     def store(self, rig: Rig) -> Any:
@@ -158,8 +158,8 @@ class StoreContract:
     # Failure first.
 
     def test_create_over_something_is_a_conflict(self, rig: Rig, store: Store) -> None:
-        """To create where something is, marked or not, changes nothing and is a conflict."""
-        for name, planted in (("ours", mark_map.present(marks())), ("bare", None)):
+        """A creation where something is stored, marked or not, changes nothing and is a conflict."""
+        for name, planted in (("marked", mark_map.present(marks())), ("bare", None)):
             key = rig.key(name)
             rig.plant(key, {"access_token": "theirs"}, planted)
             before = stored(store, key)
@@ -167,7 +167,7 @@ class StoreContract:
             assert stored(rig.make_store(), key) == before
 
     def test_stale_version_is_a_conflict(self, rig: Rig, store: Store) -> None:
-        """A write decided on an older version than the newest leaves payload, marks and version as they are."""
+        """A write that was decided on an older version changes neither payload, marks nor version."""
         key = rig.key("a")
         first = written(store.write(key, payload("one"), marks(), replaces=None))
         written(rig.make_store().write(key, payload("two"), marks(reason="heal"), replaces=first.version))
@@ -177,7 +177,7 @@ class StoreContract:
         assert rig.versions(key) == versions
 
     def test_mark_of_stale_version_is_a_conflict(self, rig: Rig, store: Store) -> None:
-        """Marks decided on an older payload are not put beside a newer one."""
+        """Marks that were decided on an older payload are not written beside a newer one."""
         key = rig.key("a")
         first = written(store.write(key, payload("one"), marks(), replaces=None))
         written(rig.make_store().write(key, payload("two"), marks(), replaces=first.version))
@@ -185,7 +185,7 @@ class StoreContract:
         assert stored(store, key).marks == marks()
 
     def test_mark_of_what_another_instance_took_is_a_conflict(self, rig: Rig, store: Store) -> None:
-        """What another instance has marked since it was read is not marked over, though the payload is the same."""
+        """A secret that another instance has marked since it was read is not marked, even with the same payload."""
         key = rig.key("a")
         rig.plant(key, {"access_token": CANARY})
         version = stored(store, key).version
@@ -193,14 +193,14 @@ class StoreContract:
         failed(store.mark(key, marks(), version=version), "conflict")
         assert stored(rig.make_store(), key).marks == marks(instance="other")
 
-    def test_update_of_what_is_gone_changes_nothing(self, rig: Rig, store: Store) -> None:
-        """A write that would replace what was removed entirely in the meantime is no silent creation."""
+    def test_update_of_a_removed_secret_changes_nothing(self, rig: Rig, store: Store) -> None:
+        """A write over a secret that was removed in the meantime does not create it."""
         key = rig.key("a")
         failed(store.write(key, payload(), marks(), replaces="1"))
         assert isinstance(one(rig.make_store(), key), Absent)
 
     def test_same_write_again_is_success(self, rig: Rig, store: Store) -> None:
-        """A creation whose answer was lost is found done by the next who wants the same, without a further version."""
+        """A creation whose answer was lost is found done by the next writer of the same, without a further version."""
         key = rig.key("a")
         first = written(store.write(key, payload(), marks(), replaces=None))
         again = written(rig.make_store().write(key, payload(), marks(written_at="2026-11-25T01:00:09Z"), replaces=None))
@@ -208,7 +208,7 @@ class StoreContract:
         assert len(rig.versions(key)) == 1
 
     def test_same_update_again_is_success(self, rig: Rig, store: Store) -> None:
-        """An update whose answer was lost is found done by the next who wants the same, without a further version."""
+        """An update whose answer was lost is found done by the next writer of the same, without a further version."""
         key = rig.key("a")
         first = written(store.write(key, payload("one"), marks(), replaces=None))
         second = written(store.write(key, payload("two"), marks(reason="heal"), replaces=first.version))
@@ -218,14 +218,14 @@ class StoreContract:
         assert rig.versions(key) == versions
 
     def test_same_payload_of_another_instance_is_a_conflict(self, rig: Rig, store: Store) -> None:
-        """The same token stored by another instance is that instance's, whatever its payload."""
+        """A secret of another instance belongs to that instance, even with the same payload."""
         key = rig.key("a")
         written(rig.make_store().write(key, payload(), marks(instance="other"), replaces=None))
         failed(store.write(key, payload(), marks(), replaces=None), "conflict")
         assert stored(rig.make_store(), key).marks == marks(instance="other")
 
     def test_one_of_two_creators_wins(self, rig: Rig) -> None:
-        """Of two daemons that create at once exactly one does; the other is told of a conflict, and nothing is mixed."""
+        """Of two daemons that create at once exactly one succeeds; the other gets a conflict, and nothing is mixed."""
         for turn in range(4):
             key = rig.key(f"race{turn}")
             stores = [rig.make_store(), rig.make_store()]
@@ -236,7 +236,7 @@ class StoreContract:
             self._one_won(answers, stored(rig.make_store(), key), rig.versions(key), 1)
 
     def test_one_of_two_updaters_wins(self, rig: Rig, store: Store) -> None:
-        """Of two daemons that replace one version at once exactly one does."""
+        """Of two daemons that replace one version at once exactly one succeeds."""
         for turn in range(4):
             key = rig.key(f"race{turn}")
             first = written(store.write(key, payload("none"), marks(), replaces=None)).version
@@ -263,7 +263,7 @@ class StoreContract:
         assert count is None or len(versions) == count
 
     def test_unreachable_service_is_a_value(self, rig: Rig) -> None:
-        """No method raises when nothing can be reached, every key gets its answer, and no secret is told."""
+        """No method raises when the service cannot be reached, every key has its answer, and no error shows a secret."""
         store, key, other = rig.unreachable_store(), rig.key("a"), rig.key("b")
         store.begin()
         read = store.read([key, other])
@@ -281,7 +281,7 @@ class StoreContract:
             assert not [secret for secret in (CANARY, *rig.canaries) if secret in repr(answer)]
 
     def test_refused_paths_are_a_value(self, rig: Rig, store: Store) -> None:
-        """A path that would lead elsewhere is refused before anything is asked for."""
+        """A path that would lead elsewhere is refused without a request."""
         for path in rig.refused_paths:
             key, sent = Key(rig.name, path), store.requests
             failed(one(store, key), "refused-path")
@@ -304,7 +304,7 @@ class StoreContract:
         assert all(isinstance(answers[key], Absent) for key in good[6:])
 
     def test_unreadable_payload(self, rig: Rig, store: Store) -> None:
-        """A value that is not of the wanted form is live, without a payload, and keeps its marks."""
+        """A value that has not the wanted form is live, without a payload, and keeps its marks."""
         key = rig.key("a")
         raw = rig.unreadable(key)
         found = store.read([key], raw=raw)[key]
@@ -313,7 +313,7 @@ class StoreContract:
         assert found.marks is not None
 
     def test_unreadable_payload_can_be_repaired(self, rig: Rig, store: Store) -> None:
-        """What could not be read is replaced by compare-and-set as anything else."""
+        """A value that could not be read is replaced by compare-and-set like any other."""
         key = rig.key("a")
         found = store.read([key], raw=rig.unreadable(key))[key]
         assert isinstance(found, Stored)
@@ -323,15 +323,15 @@ class StoreContract:
     # Reading.
 
     def test_nothing_there_is_absent(self, rig: Rig, store: Store) -> None:
-        """A place where nothing is gives Absent."""
+        """A key under which nothing is stored is Absent."""
         assert isinstance(one(store, rig.key("nothing")), Absent)
 
     def test_no_key_asked_for(self, store: Store) -> None:
-        """To read nothing is legal and gives nothing."""
+        """To read no key is legal and returns nothing."""
         assert dict(store.read([])) == {}
 
     def test_every_key_has_its_answer(self, rig: Rig, store: Store) -> None:
-        """Many keys at once, present and absent, give each its own payload and marks."""
+        """Each of many keys, present or absent, has its own payload and marks."""
         keys = [rig.key(f"page{number}") for number in range(45)]
         for number, key in enumerate(keys[:25]):
             rig.plant(key, {"access_token": f"token{number}"}, mark_map.present(marks(page_id=str(number))))
@@ -345,26 +345,26 @@ class StoreContract:
         assert all(isinstance(answers[key], Absent) for key in keys[25:])
 
     def test_unmarked(self, rig: Rig, store: Store) -> None:
-        """A stranger's secret has no marks, and is known to be a first version."""
+        """A foreign secret has no marks, and is known to be a first version."""
         key = rig.key("a")
         rig.plant(key, {"access_token": "theirs"})
         found = stored(store, key)
         assert (found.marks, found.state, found.first) == (None, "live", True)
 
     def test_marks_of_another_tool(self, rig: Rig, store: Store) -> None:
-        """A mark map whose managed-by is not ours is no mark of ours."""
+        """A mark map with another managed-by is no mark."""
         key = rig.key("a")
         rig.plant(key, {"access_token": "theirs"}, {"managed-by": "terraform", "instance": "acme"})
         assert stored(store, key).marks is None
 
     def test_other_instance(self, rig: Rig, store: Store) -> None:
-        """Another instance's secret says so."""
+        """Another instance's secret carries that instance."""
         key = rig.key("a")
         rig.plant(key, {"access_token": "theirs"}, mark_map.present(marks(instance="other")))
         assert stored(store, key).marks == marks(instance="other")
 
     def test_a_change_outside_is_seen_in_the_next_cycle(self, rig: Rig, store: Store) -> None:
-        """What another changed between two cycles is read as it now is, payload and marks."""
+        """A change between two cycles is read in the next one, payload and marks."""
         key, still = rig.key("a"), rig.key("b")
         first = written(store.write(key, payload("one"), marks(), replaces=None))
         written(store.write(still, payload("still"), marks(), replaces=None))
@@ -379,7 +379,7 @@ class StoreContract:
         assert (found.payload, found.marks) == (payload("two"), marks(hold="yes"))
 
     def test_a_secret_removed_outside_is_seen_in_the_next_cycle(self, rig: Rig, store: Store) -> None:
-        """What another deleted between two cycles is no longer served from memory."""
+        """A deletion between two cycles is read in the next one, and not answered from memory."""
         key = rig.key("a")
         written(store.write(key, payload(), marks(), replaces=None))
         store.begin()
@@ -393,7 +393,7 @@ class StoreContract:
     # Writing.
 
     def test_create(self, rig: Rig, store: Store) -> None:
-        """A created secret is read back, by us and by the next daemon, with its marks."""
+        """A created secret is read back, by this store and by the next daemon, with its marks."""
         key = rig.key("a")
         answer = written(store.write(key, payload(), marks(), replaces=None))
         for reader in (store, rig.make_store()):
@@ -402,7 +402,7 @@ class StoreContract:
             assert (found.state, found.first, found.blocked) == ("live", True, None)
 
     def test_update(self, rig: Rig, store: Store) -> None:
-        """An update replaces payload and marks, and is no first version any more."""
+        """An update replaces payload and marks, and is not a first version."""
         key = rig.key("a")
         first = written(store.write(key, payload("one"), marks(), replaces=None))
         second = written(store.write(key, payload("two"), marks(reason="rotate"), replaces=first.version))
@@ -411,14 +411,14 @@ class StoreContract:
         assert (found.payload, found.marks, found.version) == (payload("two"), marks(reason="rotate"), second.version)
 
     def test_many_updates_in_a_row(self, rig: Rig, store: Store) -> None:
-        """Each write's version is what the next one names."""
+        """The version of each write is the base of the next."""
         key, version = rig.key("a"), None
         for number in range(5):
             version = written(store.write(key, payload(str(number)), marks(), replaces=version)).version
         assert stored(store, key).payload == payload("4")
 
     def test_writes_to_many_keys_at_once(self, rig: Rig, store: Store) -> None:
-        """One store is used by several threads, each for its own key."""
+        """Several threads use one store, each for its own key."""
         keys = [rig.key(f"page{number}") for number in range(8)]
         answers = together(
             *(
@@ -432,8 +432,8 @@ class StoreContract:
             assert found.marks is not None
             assert (found.payload, found.marks.page_id) == (payload(key.path), key.path)
 
-    def test_payload_is_kept_to_the_letter(self, rig: Rig, store: Store) -> None:
-        """Any text survives: quotes, line ends, other scripts, signs outside the first plane."""
+    def test_payload_is_kept_exactly(self, rig: Rig, store: Store) -> None:
+        """Any text survives: quotes, line ends, other scripts, characters outside the basic plane."""
         key = rig.key("a")
         wanted = payload(
             "Zürich \U0001f3d9 \"'\\ \n\r\t \u2028 \u0430 {} %s &amp; ", **{"schlüssel ✓": "wert", "": "leer"}
@@ -444,7 +444,7 @@ class StoreContract:
         assert again.version == answer.version
 
     def test_keys_of_others_are_carried_over(self, rig: Rig, store: Store) -> None:
-        """Values that are no strings are read as they are and survive being written back with ours."""
+        """Values that are not strings are read and written back unchanged beside the payload's own."""
         key = rig.key("a")
         theirs = {"note": "hand-made", "retries": 3, "on": True, "none": None, "nested": {"list": ["a", {"b": 1}]}}
         rig.plant(key, theirs, mark_map.present(marks()))
@@ -454,7 +454,7 @@ class StoreContract:
         assert stored(rig.make_store(), key).payload == payload(**theirs)
 
     def test_odd_names(self, rig: Rig, store: Store) -> None:
-        """Unusual but legal names are places of their own."""
+        """Unusual but legal names are separate secrets."""
         keys = [rig.key(name) for name in rig.odd_names]
         for key in keys:
             written(store.write(key, payload(key.path), marks(), replaces=None))
@@ -469,7 +469,7 @@ class StoreContract:
     # Marks.
 
     def test_marks_round_trip(self, rig: Rig, store: Store) -> None:
-        """Every mark comes back, optional ones and labels in other scripts too, and so do absent ones."""
+        """Every mark is read back, including optional and absent ones and labels in other scripts."""
         for number, wanted in enumerate(
             (
                 marks(hold="2", labels={"team": "crm", "ort": "Köln", "a.b-c_d": "x y"}),
@@ -481,7 +481,7 @@ class StoreContract:
             assert stored(rig.make_store(), key).marks == wanted
 
     def test_write_removes_marks_that_are_not_wanted(self, rig: Rig, store: Store) -> None:
-        """Labels and optional marks that are wanted no more are gone after an update."""
+        """Labels and optional marks that are no longer wanted are removed by an update."""
         key = rig.key("a")
         first = written(store.write(key, payload("one"), marks(hold="1", labels={"a": "1", "b": "2"}), replaces=None))
         wanted = marks(system_user_id=None, labels={"b": "3"})
@@ -499,7 +499,7 @@ class StoreContract:
         assert rig.versions(key) == versions
 
     def test_mark_of_unmarked(self, rig: Rig, store: Store) -> None:
-        """A secret without marks is given ours beside its own payload."""
+        """A secret without marks gets them beside its own payload."""
         key = rig.key("a")
         rig.plant(key, {"access_token": CANARY})
         written(store.mark(key, marks(), version=stored(store, key).version))
@@ -519,7 +519,7 @@ class StoreContract:
         assert rig.versions(key) == versions
 
     def test_entries_of_others_in_the_mark_map_stay(self, rig: Rig, store: Store) -> None:
-        """What a person wrote beside our marks survives marking and writing."""
+        """A person's entries in the mark map survive marks and writes."""
         key = rig.key("a")
         first = written(store.write(key, payload("one"), marks(), replaces=None))
         rig.add_foreign_mark(key, "CostCenter", "4711")
@@ -531,10 +531,10 @@ class StoreContract:
         assert rig.foreign_marks(key) == before
         assert stored(rig.make_store(), key).marks == marks()
 
-    # Renewing what need not be ours.
+    # The renewal of foreign secrets.
 
     def test_renewal_of_another_version_is_a_conflict(self, rig: Rig, store: Store) -> None:
-        """A credential that somebody has changed since it was read is left as it is."""
+        """A credential that was changed since it was read is left as it is."""
         key = rig.key("a")
         rig.plant(key, {"token": "theirs"})
         before = stored(store, key)
@@ -546,7 +546,7 @@ class StoreContract:
         assert rig.versions(key) == versions
 
     def test_renewal_creates_nothing(self, rig: Rig, store: Store) -> None:
-        """Where nothing is, or what was there was deleted, there is nothing to renew."""
+        """An absent or deleted credential is not renewed."""
         gone, deleted = rig.key("gone"), rig.key("deleted")
         for version in ("0", "1", "none"):
             failed(store.renew(gone, Payload({"token": CANARY}), replaces=version))
@@ -569,7 +569,7 @@ class StoreContract:
         assert rig.versions(key) == versions
 
     def test_one_of_two_renewers_wins(self, rig: Rig, store: Store) -> None:
-        """Of two daemons that renew one credential at once exactly one does; the other is told of a conflict."""
+        """Of two daemons that renew one credential at once exactly one succeeds; the other gets a conflict."""
         for turn in range(4):
             key, stores = rig.key(f"race{turn}"), [rig.make_store(), rig.make_store()]
             rig.plant(key, {"token": "theirs"})
@@ -586,12 +586,12 @@ class StoreContract:
             assert failed(answers[1 - winner]).error_code == "conflict"
             assert stored(rig.make_store(), key).payload == Payload({"token": ("one", "two")[winner]})
 
-    def test_renewal_in_vain_is_a_value(self, rig: Rig, store: Store) -> None:
-        """What cannot be reached, and what leads elsewhere, is told without a secret, and without a request where it is known."""
-        dead = rig.unreachable_store()
-        dead.begin()
-        answer = failed(dead.renew(rig.key("a"), Payload({"token": CANARY}), replaces="1"))
-        dead.close()
+    def test_failed_renewal_is_a_value(self, rig: Rig, store: Store) -> None:
+        """An unreachable store and a refused path are errors without a secret, the latter without a request."""
+        unreachable = rig.unreachable_store()
+        unreachable.begin()
+        answer = failed(unreachable.renew(rig.key("a"), Payload({"token": CANARY}), replaces="1"))
+        unreachable.close()
         assert not [secret for secret in (CANARY, *rig.canaries) if secret in repr(answer)]
         sent = store.requests
         for path in rig.refused_paths:
@@ -599,13 +599,13 @@ class StoreContract:
         assert store.requests == sent
 
     def test_renewal_leaves_marks_alone(self, rig: Rig, store: Store) -> None:
-        """A stranger's secret, another tool's, another instance's and our own are renewed alike, and stay whose they are."""
+        """A foreign secret, another tool's, another instance's and this instance's are renewed alike, and keep their marks."""
         terraform = {"managed-by": "terraform", "instance": "acme"}
         for name, planted in (
             ("bare", None),
             ("terraform", terraform),
             ("other", mark_map.present(marks(instance="other"))),
-            ("ours", mark_map.present(marks())),
+            ("marked", mark_map.present(marks())),
         ):
             key = rig.key(name)
             rig.plant(key, {"token": "theirs", "note": "hand-made", "n": [1, None]}, planted)
@@ -625,8 +625,8 @@ class StoreContract:
 
     # Owned.
 
-    def test_owned_lists_ours_and_nothing_else(self, rig: Rig, store: Store) -> None:
-        """What carries our mark and this instance is listed, asked for or not; no stranger's, other's or deleted one."""
+    def test_owned_lists_this_instances_secrets_only(self, rig: Rig, store: Store) -> None:
+        """Secrets with this instance's marks are listed, read before or not; no foreign, other instance's or deleted one."""
         asked, unasked, deleted = rig.key("asked"), rig.key("unasked"), rig.key("deleted")
         written(store.write(asked, payload(), marks(), replaces=None))
         rig.plant(unasked, {"access_token": "old"}, mark_map.present(marks(page_id="9")))
@@ -664,14 +664,14 @@ class StoreContract:
         assert rig.counted or store.requests == 0
 
     def test_a_healthy_store_has_no_warnings(self, rig: Rig, store: Store) -> None:
-        """A cycle without trouble has nothing to tell."""
+        """A cycle without a failure has no warnings."""
         written(store.write(rig.key("a"), payload(), marks(), replaces=None))
         store.begin()
         store.read([rig.key("a")])
         store.owned("acme")
         assert list(store.warnings) == []
 
-    def test_errors_tell_no_secret(self, rig: Rig, store: Store) -> None:
+    def test_errors_show_no_secret(self, rig: Rig, store: Store) -> None:
         """No error shows a token, wanted or stored, nor a credential."""
         key = rig.key("a")
         rig.plant(key, {"access_token": CANARY + "theirs"}, mark_map.present(marks()))
@@ -688,10 +688,10 @@ class StoreContract:
 
 
 class RawTextContract:
-    """What holds where a store can keep raw text."""
+    """What holds for a store of raw text."""
 
     def test_raw_text(self, rig: Rig) -> None:
-        """Raw text is kept to the letter, JSON or not, and is no object to who wants one."""
+        """Raw text is kept exactly, JSON or not, and is not an object."""
         store = rig.make_store()
         for number, text in enumerate((CANARY, '{"a": 1}', " Zürich\n", "line\r\nline")):
             key = rig.key(f"page{number}")
@@ -704,33 +704,33 @@ class RawTextContract:
 
 
 class EmptyRig(Rig, Protocol):
-    """A rig of a store that can hold marks where no value is."""
+    """A rig of a store that can hold marks without a value."""
 
     def plant_empty(self, key: Key, marks: Mapping[str, str] | None = None) -> None:
-        """Make a container without a value, with these marks."""
+        """Create a secret without a value, with these marks."""
         ...
 
 
 class EmptyContract:
-    """What holds where a store can hold a container without a value."""
+    """What holds for a store that can hold a secret without a value."""
 
-    def test_empty_container(self, rig: EmptyRig) -> None:
-        """A container that never had a value is empty and says whose it is; it is no orphan, and can be filled."""
-        store, ours, bare = rig.make_store(), rig.key("ours"), rig.key("bare")
-        rig.plant_empty(ours, mark_map.present(marks()))
+    def test_secret_without_a_value(self, rig: EmptyRig) -> None:
+        """A secret that never had a value is empty and has its marks; it is no orphan, and can be filled."""
+        store, marked, bare = rig.make_store(), rig.key("marked"), rig.key("bare")
+        rig.plant_empty(marked, mark_map.present(marks()))
         rig.plant_empty(bare)
-        found = store.read([ours, bare])
+        found = store.read([marked, bare])
         assert [(f.payload, f.state, f.marks) for f in found.values() if isinstance(f, Stored)] == [
             (None, "empty", marks()),
             (None, "empty", None),
         ]
         assert list(store.owned("acme")) == []  # type: ignore[arg-type]
-        written(store.write(ours, payload(), marks(), replaces=stored(store, ours).version))
-        assert stored(rig.make_store(), ours).payload == payload()
+        written(store.write(marked, payload(), marks(), replaces=stored(store, marked).version))
+        assert stored(rig.make_store(), marked).payload == payload()
 
 
 class DeletedContract:
-    """What holds where a deleted secret keeps its place and its versions."""
+    """What holds for a store in which a deleted secret keeps its marks and versions."""
 
     def test_deleted(self, rig: Rig) -> None:
         """A deleted secret keeps its marks, is no orphan, is not created over, and is written again at its version."""
@@ -747,10 +747,10 @@ class DeletedContract:
 
 
 class MarkedAtCreation(StoreContract):
-    """Stores whose creation is marked before anybody can see it: an unmarked secret is always a stranger's."""
+    """What holds for a store whose secrets have marks from the first moment on: an unmarked secret is foreign."""
 
     def test_unmarked(self, rig: Rig, store: Store) -> None:
-        """A stranger's secret has no marks, and is never taken for a first version that a crash of ours left."""
+        """A foreign secret has no marks, and is never taken for an interrupted creation."""
         key = rig.key("a")
         rig.plant(key, {"access_token": "theirs"})
         found = stored(store, key)

@@ -1,4 +1,4 @@
-"""The values that tests of the judgement start from: one Page, one valid token, one secret of ours that holds it."""
+"""The values that tests of the judgement start from: one Page, one valid token, and one secret that holds it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def page(**changes: Any) -> Page:
 
 
 def facts(**changes: Any) -> TokenFacts:
-    """Make what Meta says of a good Page token of berlin."""
+    """Make the facts of a valid Page token of berlin."""
     good = TokenFacts(
         asked_at=NOW - timedelta(seconds=5),
         is_valid=True,
@@ -53,18 +53,18 @@ def facts(**changes: Any) -> TokenFacts:
 
 
 def fetched(token: Secret = FETCHED, *, checks: Checks | None = None, **changes: Any) -> Candidate:
-    """Make a fetched token of which Meta says ``facts(**changes)``."""
+    """Make a fetched token whose facts are ``facts(**changes)``."""
     verdict = verify(facts(**changes), page=page(checks=checks or Checks()), now=NOW)
     return Candidate(token, verdict, system_user_fingerprint=USER_TOKEN_FINGERPRINT, system_user_id=USER_ID)
 
 
 def judged(*, checks: Checks | None = None, **changes: Any) -> Verdict:
-    """Judge a stored token of which Meta says ``facts(**changes)``."""
+    """Judge a stored token whose facts are ``facts(**changes)``."""
     return verify(facts(**changes), page=page(checks=checks or Checks()), now=NOW, stored=True)
 
 
 def marks(token: Secret = FETCHED, **changes: Any) -> Marks:
-    """Make the marks of a secret of ours that holds ``token``."""
+    """Make the marks of this instance's secret that holds ``token``."""
     whole = Marks(
         INSTANCE, PAGE_ID, APP_ID, token.fingerprint, USER_ID, USER_TOKEN_FINGERPRINT, "2026-11-24T00:00:00Z", "created"
     )
@@ -72,12 +72,12 @@ def marks(token: Secret = FETCHED, **changes: Any) -> Marks:
 
 
 def payload(token: Secret = FETCHED, **more: Any) -> Payload:
-    """Make the payload that the default template makes, and names beside it."""
+    """Make the payload of the default template, with further keys."""
     return Payload({**more, "access_token": token.reveal(), "page_id": PAGE_ID, "app_id": APP_ID})
 
 
 def stored(token: Secret = FETCHED, **changes: Any) -> Stored:
-    """Make a secret of ours that holds ``token``, version 3."""
+    """Make this instance's secret that holds ``token``, version 3."""
     return replace(Stored(payload(token), "3", marks(token)), **changes)
 
 
@@ -91,5 +91,5 @@ def current(content: Stored | Absent | StoreError, verdict: Verdict | None = Non
 
 
 def decided(candidate: Candidate, there: Current, of: Page | None = None) -> Action:
-    """Decide at the place of berlin."""
+    """Decide about the secret of berlin."""
     return decide(page=of or page(), key=KEY, instance=INSTANCE, candidate=candidate, current=there, now=NOW)

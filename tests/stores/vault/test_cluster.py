@@ -321,7 +321,7 @@ def test_snapshot_that_is_restored(whole: Cluster, mount: str, proxy: FaultProxy
     written(store.write(key("a"), payload("two"), marks(), replaces="1"))
     written(store.write(key("b"), payload("one"), marks(), replaces=None))
     _snapshot(whole, "POST", "snapshot-force", snapshot)
-    until(whole.whole, "three voters")
+    until(whole.is_healthy, "three voters")
 
     def read_again() -> bool:
         store.begin()

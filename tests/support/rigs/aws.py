@@ -1,4 +1,4 @@
-"""An account of Secrets Manager for tests of the store, and the hands of another person in it."""
+"""An account of Secrets Manager for tests of the store, and what another person does in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.store_contract import marks
 
 
 class AwsRig:
-    """An account, and the hands of another person in it."""
+    """One account, written to by the store under test and by another person."""
 
     name = "aws"
     counted = True
@@ -33,7 +33,7 @@ class AwsRig:
         return AwsStore(self.name, self.settings(**changes), clock=clock or SystemClock(), workers=4)
 
     def unreachable_store(self) -> AwsStore:
-        """Make a store whose endpoint nobody listens at."""
+        """Make a store whose endpoint does not listen."""
         return self.make_store(endpoint_url="http://127.0.0.1:9")
 
     def settings(self, **changes: Any) -> AwsSettings:
@@ -49,18 +49,18 @@ class AwsRig:
         return AwsSettings(**{**reach, **changes})
 
     def key(self, name: str) -> Key:
-        """Return a place below the prefix."""
+        """Return the target of a Page below the prefix."""
         return Key(self.name, f"meta/pages/{name}")
 
     def bad_key(self) -> Key:
-        """Forbid one secret's value, in batches and alone."""
+        """Forbid reading one secret's value, in batches and individually."""
         key = self.key("bad")
         self.plant(key, {"access_token": "x"})
         self.service.forbidden = key.path
         return key
 
     def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
-        """Create a secret by hand."""
+        """Create a secret as another person does."""
         self.client.create_secret(Name=key.path, SecretString=json.dumps(payload), Tags=self.tags(marks or {}))
 
     def plant_empty(self, key: Key, marks: Mapping[str, str] | None = None) -> None:
@@ -74,11 +74,11 @@ class AwsRig:
         return frozenset()
 
     def add_foreign_mark(self, key: Key, name: str, value: str) -> None:
-        """Tag by hand."""
+        """Add a tag as another person does."""
         self.client.tag_resource(SecretId=key.path, Tags=[{"Key": name, "Value": value}])
 
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
-        """Read the tags that are not ours."""
+        """Read the tags without the prefix of the marks."""
         tags = self.client.describe_secret(SecretId=key.path)["Tags"]
         return {tag["Key"]: tag["Value"] for tag in tags if not tag["Key"].startswith(PREFIX)}
 
@@ -87,15 +87,15 @@ class AwsRig:
         return sorted(self.client.describe_secret(SecretId=key.path)["VersionIdsToStages"])
 
     def delete(self, key: Key) -> None:
-        """Schedule for deletion."""
+        """Schedule the secret for deletion."""
         self.client.delete_secret(SecretId=key.path, RecoveryWindowInDays=7)
 
     def labels(self, key: Key, version: str = "") -> set[str]:
-        """Return the labels of a version, or of the one there is."""
+        """Return the staging labels of a version, or of the only version."""
         all_labels = self.client.describe_secret(SecretId=key.path)["VersionIdsToStages"]
         return set(all_labels.get(version, []) if version else next(iter(all_labels.values())))
 
     @staticmethod
     def tags(marks: Mapping[str, str]) -> list[dict[str, str]]:
-        """Return marks as AWS wants tags."""
+        """Return marks as tags in the form of the API."""
         return [{"Key": PREFIX + key, "Value": value} for key, value in marks.items()]

@@ -22,20 +22,22 @@ def file_rig(folder: Path, sandbox: Sandbox) -> Rig:
 
 
 def on_a_terminal(*arguments: str, columns: int = 80, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """Run a command with a terminal for its output; gives the exit code, and what the terminal got."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    """Run a command on a terminal; returns the exit code and the terminal's output."""
+    terminal, process_end = pty.openpty()
+    fcntl.ioctl(process_end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **(env or {})}
-    process = subprocess.Popen([*PROGRAM, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments], stdin=process_end, stdout=process_end, stderr=process_end, env=environment
+    )
+    os.close(process_end)
     shown = b""
     while True:
         try:
-            piece = os.read(ours, 65536)
+            piece = os.read(terminal, 65536)
         except OSError:
             break
         if not piece:
             break
         shown += piece
-    os.close(ours)
+    os.close(terminal)
     return process.wait(30), shown.decode().replace("\r\n", "\n")

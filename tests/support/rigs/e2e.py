@@ -21,7 +21,7 @@ INSTANCE = "acme-test"
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended: its exit code, what it printed, and its report where it printed JSON."""
+    """A command's exit code, output, and report where it printed JSON."""
 
     code: int
     stdout: str
@@ -37,13 +37,13 @@ class Ran:
         return next(page for page in self.report["pages"] if page["name"] == name)
 
     def target(self, name: str) -> dict[str, Any]:
-        """Return the first place of one Page."""
+        """Return the first secret of one Page."""
         return dict(self.page(name)["stores"][0])
 
 
 @dataclass
 class Rig:
-    """A configuration in a folder of its own, with credentials as files; ``store`` is the store's own block."""
+    """A configuration in its own folder, with credentials as files; ``store`` is the store's block."""
 
     folder: Path
     sandbox: Sandbox
@@ -62,11 +62,11 @@ class Rig:
         return self.folder / "config.yaml"
 
     def secret(self, name: str, value: str) -> None:
-        """Put a credential where the configuration refers to it."""
+        """Write a credential to the file that the configuration refers to."""
         (self.folder / name).write_text(value + "\n")
 
     def write(self, **changes: Any) -> None:
-        """Write the configuration, with further top-level keys from now on."""
+        """Write the configuration; further top-level keys stay for later calls."""
         self.settings.update(changes)
         config = {
             "version": 1,

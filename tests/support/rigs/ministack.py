@@ -1,4 +1,4 @@
-"""An account of ministack for tests of the store: users with policies, and the hands of a person beside them."""
+"""An account of ministack for tests of the store: users with policies, and what an administrator does."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ANYTHING = {
 
 
 def arn(name: str) -> str:
-    """Return the ARN of a secret in a policy, whose last six characters are AWS's own."""
+    """Return the ARN of a secret for a policy; its last six characters are random."""
     return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-??????"
 
 
 class MinistackRig(AwsRig):
-    """The same claims as for moto, for a user of IAM whose profile is ``prod``."""
+    """The rig of moto, for an IAM user whose profile is ``prod``."""
 
     canaries: tuple[str, ...] = ()
 
@@ -48,7 +48,7 @@ class MinistackRig(AwsRig):
         return AwsSettings(**{**reach, **changes})
 
     def allow(self, *statements: Mapping[str, Any]) -> None:
-        """Return the user another policy in the place of its first."""
+        """Replace the user's first policy."""
         self.ministack.grant("pages", "p0", {"Version": "2012-10-17", "Statement": list(statements)})
 
     def bad_key(self) -> Key:

@@ -80,15 +80,15 @@ class VaultRig:
 
     def unreachable_store(self) -> VaultStore:
         """Make a store at a port where nothing listens."""
-        dead = self.settings(address=f"http://127.0.0.1:{free_port()}")
-        return VaultStore(self.name, dead, clock=LeapingClock())
+        nowhere = self.settings(address=f"http://127.0.0.1:{free_port()}")
+        return VaultStore(self.name, nowhere, clock=LeapingClock())
 
     def key(self, name: str) -> Key:
-        """Return a Page's place."""
+        """Return the target of a Page."""
         return Key(self.name, PREFIX + name)
 
     def bad_key(self) -> Key:
-        """Plant something at the place that the policy locks."""
+        """Create the secret that the policy denies."""
         key = self.key("locked")
         self.plant(key, {"access_token": "locked away"})
         return key
@@ -104,20 +104,20 @@ class VaultRig:
         self.bao.admin("POST", self.at("metadata", key), {"custom_metadata": marks or {}})
 
     def unreadable(self, key: Key) -> frozenset[Key]:
-        """Plant an object and want raw text, since KV holds objects only."""
+        """Create an object to be read as raw text, since KV stores only objects."""
         self.plant(key, {"a": "b"}, {"managed-by": mark_map.MANAGED_BY, "instance": "acme", "page-id": "101"})
         return frozenset({key})
 
     def add_foreign_mark(self, key: Key, name: str, value: str) -> None:
-        """Merge an entry into the map."""
+        """Merge an entry into the custom metadata."""
         merge = "application/merge-patch+json"
         self.bao.admin("PATCH", self.at("metadata", key), {"custom_metadata": {name: value}}, kind=merge)
 
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
-        """Return the map without what our own reading knows."""
+        """Return the custom metadata without the marks."""
         custom = self.metadata(key)["custom_metadata"]
-        ours = mark_map.from_map(custom)
-        known = mark_map.to_map(ours) if ours else {}
+        found = mark_map.from_map(custom)
+        known = mark_map.to_map(found) if found else {}
         return {name: value for name, value in custom.items() if name not in known}
 
     def versions(self, key: Key) -> list[str]:
@@ -133,5 +133,5 @@ class VaultRig:
         return self.bao.admin("GET", self.at("metadata", key))["data"]
 
     def at(self, kind: str, key: Key) -> str:
-        """Return the API path of a planted key, which is plain."""
+        """Return the API path of a key without special characters."""
         return f"{self.mount}/{kind}/{key.path}"

@@ -55,7 +55,7 @@ class _Call:
     body: dict[str, Any]
 
     def forward(self) -> tuple[int, bytes]:
-        """Have moto answer."""
+        """Forward the call to moto."""
         return self.handler.forward()
 
     def answer(self, code: str, text: str, status: int = 400) -> bool:
@@ -68,12 +68,12 @@ class _Call:
         return True
 
     def reply(self, content: dict[str, Any] | bytes) -> bool:
-        """Answer with status 200 and this."""
+        """Answer with status 200 and this body."""
         self.handler.reply(200, content if isinstance(content, bytes) else json.dumps(content).encode())
         return True
 
     def drip(self) -> bool:
-        """Send an answer byte by byte until the other side has had enough."""
+        """Send the answer so slowly that it takes 20 s."""
         self.handler.send_response(200)
         self.handler.send_header("Content-Length", "1000")
         self.handler.end_headers()
@@ -83,7 +83,7 @@ class _Call:
         return True
 
     def cut(self) -> bool:
-        """Reset the connection without an answer."""
+        """Reset the connection before the call is carried out."""
         self.handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.handler.close_connection = True
         self.handler.connection.close()
@@ -105,7 +105,7 @@ class Aws:
 
     @cached_property
     def client(self) -> Any:
-        """A client as another person would use; its calls are counted like ours."""
+        """Return a client of another person; its calls are counted like the store's."""
         return boto3.client(
             "secretsmanager",
             region_name=REGION,
@@ -116,21 +116,21 @@ class Aws:
 
     @property
     def total(self) -> int:
-        """How many requests came."""
+        """The number of requests."""
         return sum(self.calls.values())
 
     def fault(self, operation: str, make: Callable[[_Call], bool], *, times: int = 1, skip: int = 0) -> None:
-        """Make a fault for an operation ("" for any)."""
+        """Add a fault for an operation ("" for any)."""
         self.faults.append(Fault(operation, skip, times, make))
 
     def refuse(
         self, operation: str, code: str, *, text: str = "no", status: int = 400, times: int = 99, skip: int = 0
     ) -> None:
-        """Have AWS answer with this error, and change nothing."""
+        """Answer with this error without carrying the call out."""
         self.fault(operation, lambda call: call.answer(code, text, status), times=times, skip=skip)
 
     def lose(self, operation: str, *, times: int = 99, skip: int = 0) -> None:
-        """Carry the call out and lose the answer; botocore tries three times, and each is lost."""
+        """Carry the call out and lose the answer; botocore tries three times, and each answer is lost."""
 
         def make(call: _Call) -> bool:
             call.forward()
@@ -143,7 +143,7 @@ class Aws:
         self.fault(operation, _Call.cut, times=times, skip=skip)
 
     def before(self, operation: str, act: Callable[[], object], *, skip: int = 0) -> None:
-        """Have somebody else act just before the call is carried out."""
+        """Run something just before the call is carried out, as another writer."""
 
         def make(_: _Call) -> bool:
             act()
@@ -152,7 +152,7 @@ class Aws:
         self.fault(operation, make, skip=skip)
 
     def delay(self, operation: str, seconds: float, *, times: int = 99) -> None:
-        """Answer late."""
+        """Delay the answer."""
 
         def make(_: _Call) -> bool:
             time.sleep(seconds)
@@ -169,7 +169,7 @@ class Aws:
         self.refuse(operation, "ResourceNotFoundException", text="Secrets Manager can't find it.", times=times)
 
     def lag(self) -> None:
-        """Have lists show what there is now, and nothing that happens from here on."""
+        """Freeze the lists in their present state."""
         pages = self.client.get_paginator("list_secrets").paginate(IncludePlannedDeletion=True)
         rows = [row for page in pages for row in page["SecretList"]]
 
@@ -181,7 +181,7 @@ class Aws:
         self.fault("ListSecrets", make, times=999)
 
     def edit(self, operation: str, change: Callable[[dict[str, Any]], None], *, times: int = 99) -> None:
-        """Have the call carried out, and its answer changed."""
+        """Carry the call out and change its answer."""
 
         def make(call: _Call) -> bool:
             status, content = call.forward()
@@ -194,7 +194,7 @@ class Aws:
         self.fault(operation, make, times=times)
 
     def heal(self) -> None:
-        """End all faults and forget the counts."""
+        """Remove all faults and counts."""
         self.faults.clear()
         self.calls.clear()
         self.forbidden = None
@@ -234,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.reply(*self.forward())
 
     def call(self) -> _Call:
-        """Read what is asked: of Secrets Manager by a header and JSON, of STS by a form."""
+        """Parse the operation: of Secrets Manager from a header and JSON, of STS from a form."""
         target = self.headers["X-Amz-Target"]
         if target is not None:
             return _Call(self, target.removeprefix("secretsmanager."), json.loads(self.data))
@@ -242,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
         return _Call(self, form["Action"], form)
 
     def forbid(self, call: _Call, name: str) -> bool:
-        """Deny one secret's value as AWS does: alone by an error, in a batch by a member of ``Errors``."""
+        """Deny one secret's value as AWS does: by an error, or in a batch by a member of ``Errors``."""
         if call.operation == "GetSecretValue" and call.body["SecretId"] == name:
             return call.answer("AccessDeniedException", "not authorized")
         if call.operation == "BatchGetSecretValue" and name in call.body["SecretIdList"]:
@@ -285,11 +285,11 @@ class _Shim(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, *_: object) -> None:
-        """Clients that went away, and connections that were cut on purpose, are no news."""
+        """Ignore clients that disconnected, and connections that were cut on purpose."""
 
 
 def _move_default(patch: pytest.MonkeyPatch) -> None:
-    """Have moto serve the version that AWSCURRENT was moved to also where no stage is named, as AWS does."""
+    """Let moto return the version with AWSCURRENT where no stage is named, as AWS does."""
     original = SecretsManagerBackend.update_secret_version_stage
 
     def fixed(
@@ -307,7 +307,7 @@ def _move_default(patch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def served() -> Iterator[tuple[Aws, int]]:
-    """Run moto and the shim; gives the service, and moto's own port."""
+    """Run moto and the shim; yields the service and moto's own port."""
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     _, port = moto.get_host_and_port()
@@ -334,7 +334,7 @@ def aws_server() -> Iterator[tuple[Aws, int]]:
 
 @contextmanager
 def over_tls(context: ssl.SSLContext) -> Iterator[str]:
-    """Serve the running shim's account on a second port, by TLS; gives its address."""
+    """Serve the running shim's account on a second port, by TLS; yields its address."""
     shim = _Shim(("127.0.0.1", 0), _Handler)
     shim.socket = context.wrap_socket(shim.socket, server_side=True)
     thread = threading.Thread(target=shim.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -349,7 +349,7 @@ def over_tls(context: ssl.SSLContext) -> Iterator[str]:
 
 @pytest.fixture
 def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Take every AWS_* variable away, and give a credentials file with one made-up profile, ``prod``."""
+    """Remove every AWS_* variable, and write a credentials file with one made-up profile, ``prod``."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     credentials = tmp_path / "credentials"

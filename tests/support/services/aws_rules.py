@@ -35,7 +35,7 @@ def secret(region: str, secret_id: str) -> Any:
 
 
 def refusal(region: str, operation: str, body: dict[str, Any], tokens: set[str]) -> Refusal | None:
-    """Return how AWS would refuse this call; None where moto may answer it. ``tokens`` are the NextTokens given out."""
+    """Return AWS's refusal of this call; None where moto may answer it. ``tokens`` are the NextTokens issued so far."""
     found = secret(region, body.get("SecretId") or body.get("Name") or "")
     return (
         _form(operation, body, tokens)

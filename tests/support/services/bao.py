@@ -37,7 +37,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Bao:
-    """A running server: its address, its root token, and the CA that vouches for it where it speaks TLS."""
+    """A running server: its address, its root token, and the CA of its certificate where it uses TLS."""
 
     url: str
     root: str
@@ -48,7 +48,7 @@ class Bao:
     def call(
         self, method: str, path: str, body: object = None, *, token: str | None = None, kind: str = "application/json"
     ) -> tuple[int, Any]:
-        """Ask the server as root, or as ``token``; gives the status and the parsed body, {} where there is none."""
+        """Call the server as root or with ``token``; returns the status and the parsed body, {} without one."""
         request = urllib.request.Request(
             f"{self.url}/v1/{path}",
             method=method,
@@ -64,7 +64,7 @@ class Bao:
             return error.code, json.loads(error.read() or b"{}")
 
     def admin(self, method: str, path: str, body: object = None, *, kind: str = "application/json") -> Any:
-        """Do as root what must succeed; gives the parsed body."""
+        """Make a call as root that must succeed; returns the parsed body."""
         status, answer = self.call(method, path, body, kind=kind)
         assert status < 300, (method, path, status, answer)
         return answer
@@ -81,18 +81,18 @@ class Bao:
         return name
 
     def policy(self, rules: str) -> str:
-        """Make a policy; gives its name."""
+        """Create a policy; returns its name."""
         name = f"policy{next(_NUMBERS)}"
         self.admin("PUT", f"sys/policies/acl/{name}", {"policy": rules})
         return name
 
     def token(self, *policies: str, **settings: Any) -> str:
-        """Make a token with these policies and settings of auth/token/create, such as ``ttl`` or ``num_uses``."""
+        """Create a token with these policies and settings of auth/token/create, such as ``ttl`` or ``num_uses``."""
         answer = self.admin("POST", "auth/token/create", {"policies": list(policies), **settings})
         return str(answer["auth"]["client_token"])
 
     def approle(self, *policies: str, secret: Mapping[str, Any] | None = None, **settings: Any) -> tuple[str, str, str]:
-        """Make an AppRole at a mount of its own: gives the mount, the role id and a secret id."""
+        """Create an AppRole at its own mount: returns the mount, the role id and a secret id."""
         mount = f"approle{next(_NUMBERS)}"
         self.admin("POST", f"sys/auth/{mount}", {"type": "approle"})
         self.admin("POST", f"auth/{mount}/role/r", {"token_policies": list(policies), **settings})
@@ -100,7 +100,7 @@ class Bao:
         return mount, str(role), self.secret_id(mount, secret)
 
     def secret_id(self, mount: str, settings: Mapping[str, Any] | None = None) -> str:
-        """Make a further secret id of the role at ``mount``."""
+        """Create another secret id of the role at ``mount``."""
         return str(self.admin("POST", f"auth/{mount}/role/r/secret-id", dict(settings or {}))["data"]["secret_id"])
 
     def _tls(self) -> ssl.SSLContext | None:
@@ -111,7 +111,7 @@ class Bao:
 def started(
     folder: Path, arguments: Sequence[str], health: str, ca: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; shows the end of its log where it does not come up."""
+    """Run a server until the block ends; shows the end of its log where it does not start."""
     tls = ssl.create_default_context(cafile=str(ca)) if ca else None
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -154,7 +154,7 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
 
 @pytest.fixture
 def mount(bao: Bao) -> str:
-    """Return a fresh KV version 2 mount of the dev server."""
+    """Create a KV mount, and wait until its upgrade to version 2 is finished."""
     return bao.mount()
 
 

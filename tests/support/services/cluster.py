@@ -24,7 +24,7 @@ from tests.support.services.bao import Bao, free_port
 
 
 def until(done: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    """Wait until something has come true."""
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
@@ -57,13 +57,13 @@ class Node:
         until(lambda: self.state() is not None, f"{self.name} answers")
 
     def state(self) -> int | None:
-        """Return the status of sys/health: 200 leads, 429 follows, 501 is new, 503 is sealed; None where nothing answers."""
+        """Return the status of sys/health: 200 leads, 429 follows, 501 is new, 503 is sealed; None without an answer."""
         with suppress(OSError, ValueError):
             return Bao(self.url, "").call("GET", "sys/health")[0]
         return None
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """Kill the node at once, as a power failure does."""
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait(10)
@@ -72,7 +72,7 @@ class Node:
 
 @dataclass
 class Trap:
-    """A port that nobody has a reason to ask; counts who does."""
+    """A port that no client should use; counts the connections."""
 
     socket: socket.socket
 
@@ -93,7 +93,7 @@ class Trap:
 
 @dataclass
 class Cluster:
-    """The running cluster; what is asked as root goes to whichever node leads."""
+    """The running cluster; calls as root go to the leader."""
 
     nodes: Sequence[Node]
     trap: Trap
@@ -130,8 +130,8 @@ class Cluster:
         node.start()
         self.unseal(node)
 
-    def whole(self) -> bool:
-        """Tell whether one node leads, and all three vote and are well."""
+    def is_healthy(self) -> bool:
+        """Check whether one node leads, and all three vote and are healthy."""
         leader = self.leader()
         if leader is None or any(node.state() not in (200, 429) for node in self.nodes):
             return False
@@ -142,11 +142,11 @@ class Cluster:
         )
 
     def heal(self) -> None:
-        """Start what is dead, and wait until the cluster is whole."""
+        """Start the nodes that do not run, and wait until the cluster is healthy."""
         for node in self.nodes:
             if node.process is None:
                 self.restart(node)
-        until(self.whole, "three voters", 90)
+        until(self.is_healthy, "three voters", 90)
 
 
 def _config(node: Node, nodes: Sequence[Node], cluster_port: int, trap: Trap, multiplier: int) -> str:
@@ -195,7 +195,7 @@ def _form(cluster: Cluster) -> None:
     cluster.root, cluster.key = made["root_token"], made["keys"][0]
     cluster.unseal(first)
     until(lambda: first.state() == 200, "the first node leads")
-    # A node votes once it has been well for so long: 10 seconds unless told otherwise.
+    # A node votes once it has been healthy for this long; the default is 10 seconds.
     Bao(first.url, cluster.root).admin(
         "POST", "sys/storage/raft/autopilot/configuration", {"server_stabilization_time": "1s"}
     )
@@ -203,7 +203,7 @@ def _form(cluster: Cluster) -> None:
         node.start()
     for node in others:
         cluster.unseal(node)
-    until(cluster.whole, "three voters", 90)
+    until(cluster.is_healthy, "three voters", 90)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ class Gate:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, request: Request) -> Reply | Fault | None:
-        """Decide about one request: it always goes on, later."""
+        """Delay a request until another process makes the same one."""
         name = subject(request)
         if name is None or name in self.met:
             return None

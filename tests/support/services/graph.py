@@ -19,7 +19,7 @@ NOON = 1_795_608_000.0
 
 
 class Said(NamedTuple):
-    """What Graph said: ``json`` is the decoded body, header names are as Graph spells them."""
+    """An answer of Graph: ``json`` is the decoded body, header names are as Graph spells them."""
 
     status: int
     json: Any

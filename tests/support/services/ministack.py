@@ -35,7 +35,7 @@ _HOME = TOOLS / f"ministack-{VERSION}"
 
 
 def _install() -> str | None:
-    """Install it where it is not yet there; says why that failed."""
+    """Install ministack where it is missing; returns why that failed."""
     if (_HOME / "ready").exists():
         return None
     shutil.rmtree(_HOME, ignore_errors=True)
@@ -61,7 +61,7 @@ def _install() -> str | None:
 
 
 def lacking() -> str | None:
-    """Return why it cannot be had; None where it is there now."""
+    """Return why ministack is not available; None where it is."""
     try:
         TOOLS.mkdir(exist_ok=True)
         with (TOOLS / "ministack.lock").open("w") as lock:
@@ -74,13 +74,13 @@ def lacking() -> str | None:
 
 @dataclass(frozen=True)
 class Keys:
-    """Somebody's credentials."""
+    """The access keys of a user."""
 
     access_key: str
     secret_key: str
 
     def profile(self, name: str) -> str:
-        """Return them as a part of a credentials file."""
+        """Return the keys as a section of a credentials file."""
         return f"[{name}]\naws_access_key_id = {self.access_key}\naws_secret_access_key = {self.secret_key}\n"
 
 
@@ -90,7 +90,7 @@ ROOT = Keys("test", "test")
 
 @dataclass
 class Ministack:
-    """The emulator: its address, and the hands of an administrator in it."""
+    """The emulator: its address, and what an administrator does in it."""
 
     url: str
     _clients: dict[str, Any] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class Ministack:
         return self._clients[service]
 
     def user(self, name: str, *policies: Mapping[str, Any]) -> Keys:
-        """Make a user with these policies, and keys for it."""
+        """Create a user with these policies, and access keys."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
         for number, policy in enumerate(policies):
@@ -117,11 +117,11 @@ class Ministack:
         return Keys(made["AccessKeyId"], made["SecretAccessKey"])
 
     def grant(self, user: str, name: str, policy: Mapping[str, Any]) -> None:
-        """Return a user a policy, or another one in the place of that of this name."""
+        """Set a user's policy of this name."""
         self.client("iam").put_user_policy(UserName=user, PolicyName=name, PolicyDocument=json.dumps(policy))
 
     def role(self, name: str, policy: Mapping[str, Any], trust: Mapping[str, Any]) -> str:
-        """Make a role with this policy, which these may assume; gives its ARN."""
+        """Create a role with this policy and trust policy; returns its ARN."""
         iam = self.client("iam")
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         arn = str(iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"])
@@ -129,12 +129,12 @@ class Ministack:
         return arn
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Reset the emulator's state."""
         request = urllib.request.Request(f"{self.url}/_ministack/reset", method="POST")
         urllib.request.urlopen(request, timeout=10).close()
 
     def answers(self) -> bool:
-        """Whether it is ready."""
+        """Check whether it is ready."""
         try:
             urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=2).close()
         except (urllib.error.URLError, TimeoutError, ConnectionError):
@@ -173,7 +173,7 @@ def running(folder: Path) -> Iterator[Ministack]:
 
 @pytest.fixture(scope="session")
 def ministack_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
-    """Start the emulator once; where it cannot be had the tests are skipped, loudly."""
+    """Start the emulator once; where it is not available the tests are skipped with a message."""
     if why := lacking():
         pytest.skip(f"AWS'S IAM IS NOT TESTED: ministack {VERSION} cannot be installed: {why}")
     with running(tmp_path_factory.mktemp("ministack")) as service:

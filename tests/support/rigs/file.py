@@ -1,4 +1,4 @@
-"""The file store keeps the contract of all stores, on a real disk."""
+"""The rig of the file store: a directory."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from sync.core import marks as mark_map
 from sync.core.model import Key
 from sync.runtime.threads import SystemClock
 from sync.stores.file.layout import sidecar_name
 from sync.stores.file.store import FileSettings, FileStore
-from tests.support.store_contract import DeletedContract, MarkedAtCreation, RawTextContract, marks
+from tests.support.store_contract import marks
 
 
 class FileRig:
-    """A directory, and the hands of a person in it."""
+    """One directory, written to by the store under test and by a person."""
 
     name = "disk"
     counted = False
@@ -38,11 +36,11 @@ class FileRig:
         return FileStore(self.name, FileSettings(str(self.directory / "no" / "such"), 5.0), clock=SystemClock())
 
     def key(self, name: str) -> Key:
-        """Return a place."""
+        """Return the target of a Page."""
         return Key(self.name, f"{name}.json")
 
     def bad_key(self) -> Key:
-        """Lay a link."""
+        """Create a link, which the store refuses to read."""
         (self.directory / "bad.json").symlink_to("/etc/passwd")
         return self.key("bad")
 
@@ -53,41 +51,31 @@ class FileRig:
             self._sidecar(key).write_text(json.dumps({"marks": dict(marks)}))
 
     def unreadable(self, key: Key) -> frozenset[Key]:
-        """Write bytes that are no JSON."""
+        """Write bytes that are not JSON."""
         self.plant(key, {}, mark_map.present(marks()))
         (self.directory / key.path).write_bytes(b"\xff\xfe{")
         return frozenset()
 
     def add_foreign_mark(self, key: Key, name: str, value: str) -> None:
-        """Edit the marks' file."""
+        """Edit the marks file."""
         content = json.loads(self._sidecar(key).read_text())
         content["marks"][name] = value
         self._sidecar(key).write_text(json.dumps(content))
 
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
-        """Read the marks' file."""
+        """Read the entries of the marks file that are not marks."""
         content = json.loads(self._sidecar(key).read_text())["marks"]
-        ours = mark_map.to_map(marks())
-        return {name: value for name, value in content.items() if name not in ours and not name.startswith("label.")}
+        known = mark_map.to_map(marks())
+        return {name: value for name, value in content.items() if name not in known and not name.startswith("label.")}
 
     def versions(self, key: Key) -> list[str]:
-        """Return the one version that a disk keeps."""
+        """Return the one version that a file has."""
         return [(self.directory / key.path).read_text()]
 
     def delete(self, key: Key) -> None:
-        """Remove the file as a person does, who does not see the marks."""
+        """Remove the file as a person does, who does not see the marks file."""
         (self.directory / key.path).unlink()
 
     def _sidecar(self, key: Key) -> Path:
         path = self.directory / key.path
         return path.with_name(sidecar_name(path.name))
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> FileRig:
-    """Return an empty directory."""
-    return FileRig(tmp_path)
-
-
-class TestFile(MarkedAtCreation, RawTextContract, DeletedContract):
-    """A directory keeps the contract; it deletes recoverably in so far as the marks stay."""

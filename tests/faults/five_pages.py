@@ -1,4 +1,4 @@
-"""A small world in which one cycle does everything: it creates, heals, rotates, relabels and keeps, a Page each."""
+"""Five Pages in which one cycle does everything: it keeps, heals, rotates, relabels and creates, one Page each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRITES = {"berlin": 0, "paris": 1, "rome": 1, "madrid": 0, "lisbon": 1}
 
 @dataclass(frozen=True)
 class Current:
-    """What a store holds for one Page: the payload of now, the marks, and how many versions were ever made."""
+    """What a store holds for one Page: the current payload, the marks, and the number of versions ever made."""
 
     payload: Mapping[str, str]
     marks: Mapping[str, str]
@@ -32,7 +32,7 @@ class Current:
 
 
 class VaultInspector:
-    """Another person's hand in a mount of OpenBao."""
+    """Reads a mount of OpenBao as root, beside the program."""
 
     def __init__(self, bao: Bao, mount: str, folder: str) -> None:
         self.url = bao.url
@@ -51,7 +51,7 @@ class VaultInspector:
         }
 
     def read(self, name: str) -> Current | None:
-        """Read one Page's secret as root; None where there is none."""
+        """Read one Page's secret as root; None if it does not exist."""
         path = f"{self._folder}/{name}"
         status, data = self._bao.call("GET", f"{self._mount}/data/{path}")
         _, metadata = self._bao.call("GET", f"{self._mount}/metadata/{path}")
@@ -61,7 +61,7 @@ class VaultInspector:
         return Current(data["data"]["data"], about["custom_metadata"] or {}, about["current_version"])
 
     def history(self, name: str) -> list[Any]:
-        """Return the payloads that were ever written for a Page, the oldest first."""
+        """Return all payloads that were written for a Page, the oldest first."""
         path = f"{self._mount}/data/{self._folder}/{name}"
         current = self.read(name)
         numbers = range(1, current.versions + 1) if current else ()
@@ -69,7 +69,7 @@ class VaultInspector:
 
 
 class AwsInspector:
-    """Another person's hand in an account of Secrets Manager."""
+    """Reads an account of Secrets Manager, beside the program."""
 
     def __init__(self, aws: Aws, folder: str) -> None:
         self.url = aws.url
@@ -89,7 +89,7 @@ class AwsInspector:
         }
 
     def read(self, name: str) -> Current | None:
-        """Read one Page's secret; None where there is none."""
+        """Read one Page's secret; None if it does not exist."""
         client, path = self._aws.client, f"{self._folder}/{name}"
         try:
             value = client.get_secret_value(SecretId=path)
@@ -107,7 +107,7 @@ class AwsInspector:
 
 
 class FileInspector:
-    """Another person's hand in a file store's directory; there are no versions, and 0 stands for that."""
+    """Reads a file store's directory, beside the program; files have no versions, so their number is 0."""
 
     url = root = ""
 
@@ -120,7 +120,7 @@ class FileInspector:
         return {"type": "file", "directory": str(self._directory), "name": "{name}"}
 
     def read(self, name: str) -> Current | None:
-        """Read one Page's file and the marks beside it; None where there is no file."""
+        """Read one Page's file and its marks file; None if there is no file."""
         file, beside = self._directory / name, self._directory / f".{name}.page-token-sync"
         if not file.exists():
             return None
@@ -180,7 +180,7 @@ class FivePages:
         return next(page for page in self.sandbox.world.pages.values() if page.name == name)
 
     def token(self, name: str) -> str:
-        """Return the token that Graph hands out for a Page now."""
+        """Return the token that Graph gives for a Page now."""
         world = self.sandbox.world
         with world.lock:
             user = self.second if name == "rome" else world.user
@@ -191,7 +191,7 @@ class FivePages:
         return {name: self.inspector.read(name) for name in WRITES}
 
     def broken(self) -> list[str]:
-        """Return the Pages whose stored token works no more, but for the one that was revoked."""
+        """Return the Pages whose stored token is invalid, except the one whose token was revoked."""
         world, found = self.sandbox.world, []
         for name, current in self.read().items():
             token = world.tokens.get(current.payload["access_token"]) if current else None
@@ -200,7 +200,7 @@ class FivePages:
         return found
 
     def unlike_wanted(self) -> list[str]:
-        """Return what in the store is not as a cycle wants it."""
+        """Return how the store differs from what a cycle wants."""
         differences = []
         for name, current in self.read().items():
             token = self.token(name)
@@ -213,7 +213,7 @@ class FivePages:
         return differences
 
     def extra_versions(self) -> int:
-        """Count the versions beyond those that one undisturbed cycle makes."""
+        """Return the number of versions beyond those that one undisturbed cycle makes."""
         before = {"lisbon": 0}
         return sum(
             current.versions - before.get(name, 1) - WRITES[name]

@@ -1,4 +1,4 @@
-"""Many cycles of one process, a quarter of an hour apart by its clock: ``python -m tests.faults.run_cycles CONFIG CYCLES``.
+"""Runs many cycles in one process, 15 minutes apart by its clock: ``python -m tests.faults.run_cycles CONFIG CYCLES``.
 
 Prints a line of JSON after each tenth of them: how many cycles, and what the process then holds.
 """
@@ -38,11 +38,11 @@ class Results:
         return len(text)
 
     def flush(self) -> None:
-        """Keep nothing back."""
+        """Do nothing, since no output is buffered."""
 
 
 def measure(cycles: int, results: Results) -> str:
-    """Return what this process holds now: memory in KiB, threads, descriptors."""
+    """Return this process's resources: memory in KiB, threads, descriptors."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return json.dumps(

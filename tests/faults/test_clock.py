@@ -1,4 +1,4 @@
-"""The daemon as a process, under a wall clock that is set, and stopped in the middle as a laptop's lid does."""
+"""The daemon as a process whose wall clock is set, and which is suspended as a laptop is."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 EVERY = 2
 
 
-class WallClock:
-    """The wall clock of a process, which can be set; the monotonic one goes on."""
+class SettableClock:
+    """The wall clock of a process, which can be set; the monotonic clock goes on."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self.set("+0")
 
     def set(self, offset: str) -> None:
-        """Let it be so far from the machine's: +1d, -1h."""
+        """Set the offset from the machine's clock: +1d, -1h."""
         fresh = self._file.with_suffix(".fresh")
         fresh.write_text(offset + "\n")
         fresh.replace(self._file)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment to go by it."""
+        """The environment variables by which a process uses this clock."""
         return {
             "LD_PRELOAD": str(LIBRARY),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
@@ -55,24 +55,24 @@ class WallClock:
 
 
 @pytest.fixture
-def wall(tmp_path: Path) -> WallClock:
+def wall_clock(tmp_path: Path) -> SettableClock:
     """Return a wall clock that can be set."""
     if LIBRARY is None:
         pytest.skip("NOT TESTED: setting a process's wall clock needs the package libfaketime")
-    return WallClock(tmp_path / "offset")
+    return SettableClock(tmp_path / "offset")
 
 
 @pytest.fixture
-def shifted(wall: WallClock) -> Iterator[ForkServer]:
-    """Return the process that forks, under that wall clock."""
-    with fork_server(wall.environment) as running:
+def shifted(wall_clock: SettableClock) -> Iterator[ForkServer]:
+    """Return a fork server under that wall clock."""
+    with fork_server(wall_clock.environment) as running:
         yield running
 
 
 def test_the_wall_clock_is_set(
-    shifted: ForkServer, wall: WallClock, tmp_path: Path, sandbox: Sandbox, long: bool
+    shifted: ForkServer, wall_clock: SettableClock, tmp_path: Path, sandbox: Sandbox, long: bool
 ) -> None:
-    """Set back or ahead by an hour or a day, the next cycle comes in time and alone, and no word is from the future."""
+    """If the clock is set back or forward by an hour or a day, the next cycle comes once and in time, and no judgement is from the future."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(schedule={"every": f"{EVERY}s"}, state={"file": str(tmp_path / "state.json")})
     reports = tmp_path / "reports"
@@ -82,7 +82,7 @@ def test_the_wall_clock_is_set(
     for offset in ("-1h", "+1d", "-1d", "+1h", "+3d") if long else ("-1h", "+1d"):
         daemon.so_far()
         asked, seen = sandbox.world.calls.calls, len(reports.read_text().splitlines())
-        wall.set(offset)
+        wall_clock.set(offset)
         begun = time.monotonic()
         daemon.until("cycle_started")
         assert time.monotonic() - begun < EVERY + 3, offset
@@ -97,7 +97,7 @@ def test_the_wall_clock_is_set(
 
 
 def _ages_are_right(reports: list[dict[str, Any]], offset: str) -> None:
-    """No judgement lies after the report that tells of it, nor before what still counts."""
+    """Assert that no judgement is later than the report that has it, or older than what still counts."""
     for report in reports:
         ended = datetime.fromisoformat(report["finished_at"])
         for page in report["pages"]:
@@ -109,11 +109,11 @@ def _ages_are_right(reports: list[dict[str, Any]], offset: str) -> None:
 
 @pytest.mark.parametrize(("offset", "words"), [("+10m", "10 minutes ahead of"), ("-2m", "120 seconds behind")])
 def test_the_clock_is_wrong(
-    shifted: ForkServer, wall: WallClock, tmp_path: Path, sandbox: Sandbox, offset: str, words: str
+    shifted: ForkServer, wall_clock: SettableClock, tmp_path: Path, sandbox: Sandbox, offset: str, words: str
 ) -> None:
-    """A clock that differs from Meta's by some minutes is told once, which way and how far; tokens without end are judged."""
+    """A clock that differs from Meta's by minutes is reported once, with direction and size; tokens without expiry are judged."""
     rig = file_rig(tmp_path, sandbox)
-    wall.set(offset)
+    wall_clock.set(offset)
     child = shifted.run(tmp_path, "--config", str(rig.file), "once", "--output", "json")
     assert child.wait() == 0
     report = json.loads(child.stdout.read_text())
@@ -122,7 +122,7 @@ def test_the_clock_is_wrong(
 
 
 def test_suspended_between_cycles(forks: ForkServer, tmp_path: Path, sandbox: Sandbox) -> None:
-    """After a sleep over many intervals one cycle is made up for, and not all of them."""
+    """After a suspension over many intervals one cycle is made up for, and not all of them."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(schedule={"every": "1s"})
     daemon = Daemon(forks.run(tmp_path, "--config", str(rig.file), "run"))
@@ -139,7 +139,7 @@ def test_suspended_between_cycles(forks: ForkServer, tmp_path: Path, sandbox: Sa
 
 
 def test_suspended_inside_a_call(forks: ForkServer, tmp_path: Path, sandbox: Sandbox) -> None:
-    """A sleep in the middle of a call, longer than its timeout, is a timeout at most, and the next cycle is well."""
+    """A suspension during a call, longer than its timeout, is at most a timeout, and the next cycle is ok."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(schedule={"every": "1s"}, graph={"base_url": sandbox.url, "timeout": "2s"})
     daemon = Daemon(forks.run(tmp_path, "--config", str(rig.file), "run"))

@@ -1,4 +1,4 @@
-"""docs/explanation/failure-modes.md names tests, and they are there."""
+"""The tests that docs/explanation/failure-modes.md names exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _rows() -> Iterator[list[str]]:
 
 
 def test_each_row_is_shown_by_a_test() -> None:
-    """Each row of the tables has a fault, what happens, and at least one test, and no fault stands twice."""
+    """Each row of the tables has a fault, what happens, and at least one test, and no fault occurs twice."""
     rows = list(_rows())
     assert len(rows) > 60
     for row in rows:

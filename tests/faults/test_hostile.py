@@ -1,4 +1,4 @@
-"""`once` against servers that send too much, too slowly, too deep, or nonsense, in the place of Graph, Vault and AWS."""
+"""`once` against servers that answer too much, too slowly, too deep, or nonsense instead of Graph, Vault and AWS."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CASES = [pytest.param(attack, marks=() if attack in HARD else pytest.mark.long) 
 
 @pytest.fixture
 def program(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Iterator[VaultProgram]:
-    """Return a mount in which all is well."""
+    """Return a mount after a successful cycle."""
     made = VaultProgram(tmp_path, sandbox, bao, mount)
     made.settle()
     yield made
@@ -49,7 +49,7 @@ def program(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> Iterator[
 
 @pytest.fixture
 def account(tmp_path: Path, sandbox: Sandbox, aws: Aws) -> Iterator[Rig]:
-    """Return the program before an account of Secrets Manager in which all is well."""
+    """Return the program with an account of Secrets Manager after a successful cycle."""
     inspector = AwsInspector(aws, "pages")
     rig = Rig(tmp_path, sandbox, inspector.block(aws.url, tmp_path))
     with build(load(rig.file), clock=SystemClock()) as app:
@@ -61,7 +61,7 @@ def account(tmp_path: Path, sandbox: Sandbox, aws: Aws) -> Iterator[Rig]:
 
 
 def _once(forks: ForkServer, rig: Rig) -> tuple[int, int, dict[str, Any], str]:
-    """Run a cycle: exit code, peak of memory in KiB, report, and stderr."""
+    """Run a cycle; return its exit code, peak of memory in KiB, report, and stderr."""
     child = forks.run(rig.folder, "--config", str(rig.file), "once", "--output", "json")
     code, peak = child.wait_and_weigh()
     return code, peak, json.loads(child.stdout.read_text()), child.stderr.read_text()
@@ -69,7 +69,7 @@ def _once(forks: ForkServer, rig: Rig) -> tuple[int, int, dict[str, Any], str]:
 
 @pytest.mark.parametrize("attack", CASES)
 def test_hostile_graph(forks: ForkServer, program: VaultProgram, attack: str) -> None:
-    """No answer of Graph's costs memory or a traceback, says anything of a token, or changes a secret."""
+    """No answer of Graph exhausts memory, causes a traceback, changes the verdict of a token, or changes a secret."""
     _, usual, _, _ = _once(forks, program)
     with hostile_server(attack) as url:
         program.write(graph={"base_url": url, "timeout": f"{TIMEOUT}s"})
@@ -86,18 +86,18 @@ def test_hostile_graph(forks: ForkServer, program: VaultProgram, attack: str) ->
 
 @pytest.mark.parametrize("attack", CASES)
 def test_hostile_vault(forks: ForkServer, program: VaultProgram, attack: str) -> None:
-    """No answer of Vault's costs memory or a traceback, or is taken for a secret's content or absence."""
+    """No answer of Vault exhausts memory, causes a traceback, or is read as a secret's content or absence."""
     _hostile_store(forks, program, attack, "address")
 
 
 @pytest.mark.parametrize("attack", CASES)
 def test_hostile_aws(forks: ForkServer, account: Rig, attack: str) -> None:
-    """No answer of AWS's costs memory or a traceback, or is taken for a secret's content or absence."""
+    """No answer of AWS exhausts memory, causes a traceback, or is read as a secret's content or absence."""
     _hostile_store(forks, account, attack, "endpoint_url")
 
 
 def _hostile_store(forks: ForkServer, rig: Rig, attack: str, address: str) -> None:
-    """Put the hostile_server in the place of a store, whose address stands under this key: all of it fails, and nothing else happens."""
+    """Run a cycle with the hostile server at the store's address: every secret fails, and nothing else happens."""
     _, usual, _, _ = _once(forks, rig)
     with hostile_server(attack) as url:
         rig.write(stores={"store": {**rig.store, address: url, "timeout": f"{TIMEOUT}s"}})

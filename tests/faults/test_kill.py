@@ -23,7 +23,7 @@ SAMPLE: dict[Moment, tuple[int, ...]] = {"before": (3, 20), "during": (12, 19), 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_with_vault(forks: ForkServer, tmp_path: Path, bao: Bao, mount: str, moment: Moment, long: bool) -> None:
-    """Wherever `once` is killed, OpenBao holds no broken Page, and the next cycle ends as wanted, a version more at most."""
+    """Wherever `once` is killed, OpenBao holds no invalid token, and the next cycle ends as wanted with at most one extra version."""
 
     def inspector(folder: str) -> Inspector:
         return VaultInspector(bao, mount, folder)
@@ -33,7 +33,7 @@ def test_killed_with_vault(forks: ForkServer, tmp_path: Path, bao: Bao, mount: s
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_with_aws(forks: ForkServer, tmp_path: Path, aws: Aws, moment: Moment, long: bool) -> None:
-    """Wherever `once` is killed, AWS holds no broken Page, and the next cycle ends as wanted, a version more at most."""
+    """Wherever `once` is killed, AWS holds no invalid token, and the next cycle ends as wanted with at most one extra version."""
     _everywhere(forks, tmp_path, lambda folder: AwsInspector(aws, folder), moment, long=long)
 
 

@@ -1,4 +1,4 @@
-"""The daemon where the machine gives it nothing: no descriptors, no threads, no space, no right to write."""
+"""The daemon on a machine without descriptors, threads, disk space or the right to write."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ NOBODY = 61_234
 
 
 def _may_open(daemon: Daemon, count: int | None) -> None:
-    """Let the running process have so many descriptors; None for as many as before."""
+    """Limit the running process to this number of descriptors; None restores the old limit."""
     _, hard = resource.prlimit(daemon.child.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(daemon.child.pid, resource.RLIMIT_NOFILE, (hard if count is None else count, hard))
 
 
 @pytest.fixture
 def rig(sandbox: Sandbox) -> Iterator[Rig]:
-    """Return a configuration with a cycle each second and a state file, in a folder that everybody may enter."""
+    """Return a configuration with a cycle each second and a state file, in a folder that every user may enter."""
     folder = Path(tempfile.mkdtemp(prefix="page-token-sync-"))
     folder.chmod(0o777)
     made = Rig(folder, sandbox, {"type": "file", "directory": str(folder / "secrets")})
@@ -49,7 +49,7 @@ def rig(sandbox: Sandbox) -> Iterator[Rig]:
 
 
 def _revoke(sandbox: Sandbox) -> str:
-    """Revoke the token of the first Page; gives the Page's name."""
+    """Revoke the token of the first Page; return the Page's name."""
     page = next(iter(sandbox.world.pages.values()))
     with sandbox.world.lock:
         sandbox.world.revoke_page(page)
@@ -62,7 +62,7 @@ def _assert_no_internal_error(lines: list[dict[str, Any]], child: Child) -> None
 
 
 def test_no_descriptors(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
-    """A daemon that may open nothing more says so in each cycle, loops no faster, and heals once it may."""
+    """A daemon that may open no further descriptor reports that in each cycle, loops no faster, and heals once it may."""
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     daemon.until("cycle_finished", result="ok")
     before = daemon.descriptors()
@@ -84,10 +84,10 @@ def test_no_descriptors(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a user with no other processes needs root")
 def test_no_threads(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
-    """A daemon that can start no thread does its work one by one, or says so, and is well once it can."""
+    """A daemon that can start no thread works sequentially or reports that, and is ok once it can."""
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run", user=NOBODY))
     daemon.until("cycle_finished", result="ok")
-    with _crowd():
+    with _exhausted_processes():
         daemon.cycles(1)
         page = _revoke(sandbox)
         starved = daemon.cycles(2)
@@ -99,8 +99,8 @@ def test_no_threads(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
 
 
 @contextmanager
-def _crowd() -> Iterator[None]:
-    """Let that user have so many processes that there is no room for a thread, until the block ends."""
+def _exhausted_processes() -> Iterator[None]:
+    """Use up that user's process limit, so that no thread can be started, until the block ends."""
     script = f"for i in $(seq {THREADS}); do sleep 60 & done; echo ready; wait"
     command = ["/bin/sh", "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, user=NOBODY, start_new_session=True) as crowd:
@@ -113,11 +113,11 @@ def _crowd() -> Iterator[None]:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a tmpfs of 64 KiB."""
     if os.geteuid() != 0:
         pytest.skip("NOT TESTED: a full disk needs root to mount a small tmpfs")
-    directory = tmp_path / "small"
+    directory = tmp_path / "small_disk"
     directory.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory], check=False).returncode:
         pytest.skip("NOT TESTED: a full disk needs mount, which is forbidden here")
@@ -126,15 +126,15 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
-def test_disk_of_the_secrets_takes_nothing(
-    forks: ForkServer, rig: Rig, sandbox: Sandbox, small: Path, trouble: str
+def test_disk_of_the_secrets_is_full(
+    forks: ForkServer, rig: Rig, sandbox: Sandbox, small_disk: Path, trouble: str
 ) -> None:
-    """On a full or read-only disk a heal fails and the old file stays whole, and the heal follows once there is room."""
-    directory = small / "secrets"
+    """On a full or read-only disk a heal fails and the old file stays intact; the heal succeeds once the disk can be written."""
+    directory = small_disk / "secrets"
     rig.write(stores={"store": {"type": "file", "directory": str(directory)}})
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     daemon.until("cycle_finished", result="ok")
-    filler = _take_away(small, trouble)
+    filler = _take_away(small_disk, trouble)
     page = _revoke(sandbox)
     starved = daemon.until("store_failed")
     file = directory / f"{page}.json"
@@ -143,18 +143,18 @@ def test_disk_of_the_secrets_takes_nothing(
     if filler is not None:
         filler.unlink()
     else:
-        subprocess.run(["mount", "-o", "remount,rw", small], check=True)
+        subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     healed = daemon.until("page_written", page=page, action="replaced")
     healed += daemon.until("cycle_finished", result="ok")
     assert daemon.child.end() == 0
     _assert_no_internal_error(starved + healed, daemon.child)
 
 
-def _take_away(small: Path, trouble: str) -> Path | None:
+def _take_away(small_disk: Path, trouble: str) -> Path | None:
     if trouble == "read-only":
-        subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+        subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
         return None
-    filler = small / "filler"
+    filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -162,12 +162,12 @@ def _take_away(small: Path, trouble: str) -> Path | None:
 
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
-def test_disk_of_the_state_file_takes_nothing(
-    forks: ForkServer, rig: Rig, sandbox: Sandbox, small: Path, trouble: str
+def test_disk_of_the_state_file_is_full(
+    forks: ForkServer, rig: Rig, sandbox: Sandbox, small_disk: Path, trouble: str
 ) -> None:
-    """Where the state file cannot be written cycles go on as well as before, and say so."""
-    rig.write(state={"file": str(small / "state.json")})
-    _take_away(small, trouble)
+    """If the state file cannot be written, cycles work as before and warn about it."""
+    rig.write(state={"file": str(small_disk / "state.json")})
+    _take_away(small_disk, trouble)
     daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
     lines = daemon.until("cycle_finished", result="ok")
     warned = [line["message"] for line in lines if line["event"] == "cycle_warning" and "state.json" in line["message"]]

@@ -1,4 +1,4 @@
-"""Many cycles in one process: nothing grows, and where nothing changes nothing is written."""
+"""Many cycles in one process: nothing grows, and without a change nothing is written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GROWTH = 5 << 10
 
 
 def _run(rig: Rig, cycles: int) -> Mapping[int, Mapping[str, Any]]:
-    """Run so many cycles in one process; gives what it samples, by the number of cycles."""
+    """Run this number of cycles in one process; return its resources by the number of cycles."""
     command = [sys.executable, "-m", "tests.faults.run_cycles", str(rig.file), str(cycles)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -69,7 +69,7 @@ def _revocations(sandbox: Sandbox) -> Iterator[None]:
 
 @pytest.mark.parametrize("changing", [False, True])
 def test_many_cycles(tmp_path: Path, changing: bool, long: bool) -> None:
-    """In many cycles memory, threads and descriptors stay as after the first hundred, be tokens revoked or not."""
+    """Over many cycles memory, threads and descriptors stay as after the first hundred, whether tokens are revoked or not."""
     cycles, pages = (10_000, 500) if long else (150, 10)
     with start(pages=pages) as sandbox:
         rig = file_rig(tmp_path, sandbox)
@@ -87,7 +87,7 @@ def test_many_cycles(tmp_path: Path, changing: bool, long: bool) -> None:
 
 
 def test_idle_cycles_with_real_stores(tmp_path: Path, bao: Bao, mount: str, aws: Aws, long: bool) -> None:
-    """In many cycles over OpenBao, the AWS emulator and files nothing is written after the first, and nothing grows."""
+    """Over many cycles with OpenBao, the AWS emulator and files nothing is written after the first, and nothing grows."""
     cycles = 1000 if long else 110
     inspectors = {"vault": VaultInspector(bao, mount, "pages"), "aws": AwsInspector(aws, "pages")}
     with start(pages=5) as sandbox:

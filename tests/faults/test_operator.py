@@ -1,4 +1,4 @@
-"""Mistakes of those who write the configuration, with a real OpenBao: nothing that works is overwritten for them."""
+"""Mistakes in the configuration, with a real OpenBao: no valid token is overwritten because of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def program(tmp_path: Path, sandbox: Sandbox, bao: Bao, mount: str) -> VaultProgram:
-    """Return a mount in which all is well."""
+    """Return a mount after a successful cycle."""
     made = VaultProgram(tmp_path, sandbox, bao, mount)
     made.settle()
     return made
@@ -38,7 +38,7 @@ def _targets(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_another_instance_name(forks: ForkServer, program: VaultProgram) -> None:
-    """Where `instance` was changed every secret is another's: all is refused, and nothing is changed."""
+    """If `instance` was changed, every secret is another instance's: all are refused, and nothing is changed."""
     program.write(instance="acme-renamed")
     code, report = _once(forks, program)
     assert code == 1
@@ -47,8 +47,8 @@ def test_another_instance_name(forks: ForkServer, program: VaultProgram) -> None
 
 
 @pytest.mark.parametrize("changed", ["path", "folder", "store", "mount"])
-def test_another_place(forks: ForkServer, program: VaultProgram, changed: str) -> None:
-    """Secrets are created at the new place; the old ones stay, and are orphans where the configuration still leads to them."""
+def test_another_target(forks: ForkServer, program: VaultProgram, changed: str) -> None:
+    """Secrets are created at the new path; the old ones stay, and are orphans if the configuration still lists them."""
     old, other = program.store, program.bao.mount()
     new = vault_store(program.bao, other, program.folder / "vault_token")
     orphans = {("store", f"meta/pages/{name}") for name in program.before}
@@ -75,7 +75,7 @@ def test_another_place(forks: ForkServer, program: VaultProgram, changed: str) -
 
 
 def test_another_app_for_all_pages(forks: ForkServer, program: VaultProgram) -> None:
-    """Where all Pages were moved to another app by mistake, the brake holds every replacement of a token that works."""
+    """If all Pages were moved to another app by mistake, the brake holds every replacement of a valid token."""
     world = program.world
     with world.lock:
         other = SystemUser(id="9" * 15, name="of the other app", app_id=world.other_app.id)
@@ -93,7 +93,7 @@ def test_another_app_for_all_pages(forks: ForkServer, program: VaultProgram) -> 
 
 
 def test_a_page_that_left_the_configuration(forks: ForkServer, program: VaultProgram) -> None:
-    """A Page that was taken out, by a mistake or not, keeps its secret, which is named as an orphan in each cycle."""
+    """A Page that was removed from the configuration keeps its secret, which is reported as an orphan in each cycle."""
     pages = [{"id": page["id"], "name": page["name"]} for page in program.sandbox.pages]
     program.write(pages=pages[1:])
     for _ in range(2):

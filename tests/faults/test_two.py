@@ -1,4 +1,4 @@
-"""Two processes of one instance at once, as in a rolling update, or `once` in a terminal beside the daemon."""
+"""Two processes of one instance at once, as in a rolling update, or `once` beside the daemon."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def inspector(request: pytest.FixtureRequest, tmp_path: Path) -> Inspector:
 def test_two_that_write_the_same_at_the_same_moment(
     forks: ForkServer, tmp_path: Path, sandbox: Sandbox, inspector: Inspector
 ) -> None:
-    """Two cycles that meet at every write leave each Page as wanted, Vault no version doubled, AWS one more at most."""
+    """Two cycles that meet at every write leave each Page as wanted; Vault has no extra version, AWS at most one."""
     with fault_proxy(inspector.url) as store:
         world = FivePages(tmp_path / "rig", sandbox, inspector, graph=sandbox.url, store=store.url)
         assert world.cycle().result == "ok"
@@ -75,7 +75,7 @@ def test_two_that_write_the_same_at_the_same_moment(
 def test_two_instances_that_want_one_path(
     forks: ForkServer, tmp_path: Path, sandbox: Sandbox, inspector: Inspector
 ) -> None:
-    """One of two that create a secret at the same moment has it; the other is refused from its next cycle on, changing nothing."""
+    """Of two that create a secret at once one succeeds; the other is refused from its next cycle on and changes nothing."""
     with fault_proxy(inspector.url) as store:
         world = FivePages(tmp_path / "rig", sandbox, inspector, graph=sandbox.url, store=store.url)
         world.rig.write(pages=world.rig.settings["pages"][:1])
@@ -111,7 +111,7 @@ def test_two_instances_that_want_one_path(
 
 @pytest.mark.parametrize("inspector", ["vault", "file"], indirect=True)
 def test_two_daemons_and_once(forks: ForkServer, tmp_path: Path, sandbox: Sandbox, inspector: Inspector) -> None:
-    """Two daemons and `once` beside them set each change right, write each new token once, and refuse nothing."""
+    """Two daemons and `once` beside them heal each change, write each new token once, and refuse nothing."""
     world = FivePages(tmp_path / "rig", sandbox, inspector, graph=sandbox.url, store=inspector.url)
     world.rig.write(schedule={"every": "1s"}, probe_every="1s")
     daemons = [forks.run(tmp_path, "--config", str(world.rig.file), "run") for _ in range(2)]
@@ -149,7 +149,7 @@ def _once(forks: ForkServer, world: FivePages) -> Child:
 
 
 def _settled(world: FivePages, versions: dict[str, int]) -> None:
-    """Wait until each Page's token of now is stored, and see that no version is one too many."""
+    """Wait until each Page's current token is stored, and assert that there is no extra version."""
     end = time.monotonic() + 20
     while any(_token(world, name) != world.token(name) for name in versions):
         assert time.monotonic() < end, world.read()

@@ -197,7 +197,7 @@ def test_kill_at_every_call_to_aws_leaves_the_old_token_or_the_new_one(aws: Aws,
     for number in range(20):
         key = rig.key(f"user{number}")
         rig.plant(key, {"token": "old", "note": "theirs"})
-        died = _killed(rig, key, stored(rig.make_store(), key).version, number, after=after)
+        was_killed = _killed(rig, key, stored(rig.make_store(), key).version, number, after=after)
         found = stored(rig.make_store(), key)
         assert found.payload in (OLD, NEW)
         written(rig.make_store().renew(key, later, replaces=found.version))
@@ -205,7 +205,7 @@ def test_kill_at_every_call_to_aws_leaves_the_old_token_or_the_new_one(aws: Aws,
         labels = rig.client.describe_secret(SecretId=key.path)["VersionIdsToStages"]
         assert not [version for version, names in labels.items() if LABEL in names]
         calls = number
-        if not died:
+        if not was_killed:
             break
     assert calls == 6
 

@@ -29,7 +29,7 @@ THREADS = 30
 
 @dataclass(frozen=True)
 class Child:
-    """One run of the program; what it printed is in files."""
+    """One run of the program, with its output in files."""
 
     fork_server: ForkServer
     pid: int
@@ -37,17 +37,17 @@ class Child:
     stderr: Path
 
     def kill(self) -> None:
-        """Kill it where it stands; one that has ended already stays ended."""
+        """Kill the process; one that has ended already stays ended."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> int:
-        """Ask it to end as an operator does; gives its exit code."""
+        """Send SIGTERM and return the exit code."""
         os.kill(self.pid, signal.SIGTERM)
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for its end: its exit code, or the number of the signal below zero."""
+        """Wait for the end; return the exit code, or the negative number of the signal."""
         return self.wait_and_weigh()[0]
 
     def wait_and_weigh(self) -> tuple[int, int]:
@@ -57,14 +57,14 @@ class Child:
 
 
 class ForkServer:
-    """The process that forks; one request at a time."""
+    """The process that forks; it handles one request at a time."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._runs = 0
 
     def ask(self, **request: Any) -> Any:
-        """Have it do one thing, and give its answer."""
+        """Send one request and return the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -100,7 +100,7 @@ class ForkServer:
 
 @contextmanager
 def fork_server(environment: Mapping[str, str] | None = None) -> Iterator[ForkServer]:
-    """Run the process that forks, until the block ends; ``environment`` is added to its own and its children's."""
+    """Run a fork server until the block ends; ``environment`` is added to its own and its children's."""
     command = [sys.executable, "-m", "tests.support.forkserver"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
@@ -115,13 +115,13 @@ def fork_server(environment: Mapping[str, str] | None = None) -> Iterator[ForkSe
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[ForkServer]:
-    """Return the process that forks, one for a module's tests."""
+    """Return a fork server for one module's tests."""
     with fork_server() as running:
         yield running
 
 
 def _run(request: dict[str, Any]) -> None:
-    """Become the program; never returns."""
+    """Run the program in this process; never returns."""
     code: Any = 3
     try:
         for path, number in ((request["stdout"], 1), (request["stderr"], 2)):
@@ -161,7 +161,7 @@ def _import_everything() -> None:
 
 
 def main() -> None:
-    """Serve requests on stdin until it ends; what was forked and is still there is killed."""
+    """Serve requests from stdin until it ends, then kill the children that are left."""
     _import_everything()
     answers = os.fdopen(os.dup(1), "w")
     answers.write("ready\n")

@@ -24,7 +24,7 @@ CANARY = "EAAcanaryTOKENcanary0123456789canary"
 
 
 class Rig(Protocol):
-    """One service's side of the tests."""
+    """One service's part of the tests."""
 
     name: str
     """The store's name in the configuration, as in every Key."""
@@ -38,7 +38,7 @@ class Rig(Protocol):
     """Paths that lead nowhere or elsewhere, which the store must refuse without asking."""
 
     def make_store(self) -> Store:
-        """Make a store over this part of the service; several may live at once, as in several daemons."""
+        """Return a store over this part of the service; several may be open at once, as in several daemons."""
         ...
 
     def unreachable_store(self) -> Store:
@@ -84,7 +84,7 @@ def payload(token: str = CANARY, **more: Any) -> Payload:
 
 
 def marks(**changes: Any) -> Marks:
-    """Make the marks of a written secret."""
+    """Return the marks of a written secret."""
     wanted = Marks(
         instance="acme",
         page_id="101",
@@ -149,7 +149,7 @@ class StoreContract:
 
     @pytest.fixture
     def store(self, rig: Rig) -> Any:
-        """Return the store under test, in its first cycle, and close it afterwards."""
+        """Return the store under test in its first cycle, and close it afterwards."""
         store = rig.make_store()
         store.begin()
         yield store
@@ -290,7 +290,7 @@ class StoreContract:
             assert store.requests == sent
 
     def test_one_bad_key_among_many(self, rig: Rig, store: Store) -> None:
-        """A key that cannot be read is an error of its own; its neighbours are read."""
+        """A key that cannot be read is an error of its own; the others are read."""
         good = [rig.key(f"good{number}") for number in range(12)]
         for key in good[:6]:
             written(store.write(key, payload(key.path), marks(), replaces=None))
@@ -648,14 +648,14 @@ class StoreContract:
         assert list(store.owned("acme")) == []  # type: ignore[arg-type]
 
     def test_owned_without_reading_first(self, rig: Rig, store: Store) -> None:
-        """A listing does not depend on what was read."""
+        """A listing does not depend on an earlier read."""
         rig.plant(rig.key("a"), {"access_token": "old"}, mark_map.present(marks()))
         assert list(store.owned("acme")) == [(rig.key("a"), marks())]  # type: ignore[arg-type]
 
     # The rest.
 
     def test_requests_are_counted(self, rig: Rig, store: Store) -> None:
-        """Each request to a service counts; a store without a service counts none."""
+        """Each request to a service is counted; a store without a service counts none."""
         before = store.requests
         store.read([rig.key("a")])
         after_read = store.requests
@@ -733,7 +733,7 @@ class DeletedContract:
     """What holds for a store in which a deleted secret keeps its marks and versions."""
 
     def test_deleted(self, rig: Rig) -> None:
-        """A deleted secret keeps its marks, is no orphan, is not created over, and is written again at its version."""
+        """A deleted secret keeps its marks, is no orphan, cannot be created, and is written again over its version."""
         store, key = rig.make_store(), rig.key("a")
         written(store.write(key, payload("one"), marks(), replaces=None))
         rig.delete(key)
@@ -757,7 +757,7 @@ class MarkedAtCreation(StoreContract):
         assert (found.marks, found.state, found.first) == (None, "live", False)
 
     def test_create(self, rig: Rig, store: Store) -> None:
-        """A created secret is read back, by us and by the next daemon, with its marks."""
+        """A created secret is read back with its marks, by this store and by another."""
         key = rig.key("a")
         answer = written(store.write(key, payload(), marks(), replaces=None))
         for reader in (store, rig.make_store()):

@@ -27,7 +27,7 @@ import yaml
 from sync.sandbox.http.server import Sandbox, start
 from sync.sandbox.world.tokens import fingerprint
 from tests.support.services.aws import ACCESS_KEY, REGION, SECRET_KEY, served
-from tests.support.services.bao import Bao, free_port, started
+from tests.support.services.bao import Bao, free_port, run_server
 from tools.soak.chaos import Chaos
 from tools.soak.oracle import History, differences
 
@@ -201,7 +201,7 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
         port = free_port()
         (folder / "bao").mkdir()
         arguments = ["-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token"]
-        process = stack.enter_context(started(folder / "bao", arguments, f"http://127.0.0.1:{port}/v1/sys/health"))
+        process = stack.enter_context(run_server(folder / "bao", arguments, f"http://127.0.0.1:{port}/v1/sys/health"))
         bao = Bao(f"http://127.0.0.1:{port}", "root")
         aws, _ = stack.enter_context(served())
         mount = bao.mount()

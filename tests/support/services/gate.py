@@ -1,4 +1,4 @@
-"""A gate that lets two processes do the same write only at the same moment."""
+"""A gate that makes two processes send the same write at the same moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _AWS_WRITES = ("CreateSecret", "PutSecretValue", "UpdateSecretVersionStage")
 
 
 def subject(request: Request) -> str | None:
-    """Return what a call writes; None for one that writes no value."""
+    """Return what a request writes; None if it writes no value."""
     if request.method in ("POST", "PUT") and "/data/" in request.path:
         return request.path
     operation = request.headers.get("x-amz-target", "").partition(".")[2]
@@ -24,7 +24,7 @@ def subject(request: Request) -> str | None:
 
 @dataclass
 class Gate:
-    """Holds each write until another process comes with the same one, or until ``patience`` seconds are over.
+    """Holds each write until another process sends the same one, or until ``patience`` seconds are over.
 
     ``met`` holds the writes at which two have met.
     """

@@ -1,4 +1,4 @@
-"""A server that answers whatever it is asked with what it pleases: too much, too slowly, or too deep."""
+"""A server that answers every request with too much, too slowly, too deep, or nonsense."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ ATTACKS: dict[str, Callable[[], Iterator[bytes]]] = {
 
 @contextmanager
 def hostile_server(attack: str) -> Iterator[str]:
-    """Serve one kind of attack on a free port, until the block ends; gives the address."""
+    """Run one kind of attack on a free port until the block ends; yield the address."""
     over = threading.Event()
 
     def serve(sock: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""``debug_token``: facts, garbage, and who may ask."""
+"""``debug_token``: the facts of a token, malformed tokens, and who may call it."""
 
 import pytest
 
@@ -15,15 +15,15 @@ def fetched(world, number=0):
 
 
 def debug(world, token, **named):
-    """Have the app's own token ask about a token."""
+    """Call ``debug_token`` with the app token."""
     return ask(world, f"/v25.0/debug_token?input_token={token}", token=named.get("by", app_token(world)))
 
 
 def test_a_page_token_has_the_keys_of_a_live_answer(world):
     """The keys are those of a captured answer: no ``issued_at``, ``metadata`` or ``error``."""
-    said = debug(world, fetched(world))
-    data = said.json["data"]
-    assert said.status == 200
+    answer = debug(world, fetched(world))
+    data = answer.json["data"]
+    assert answer.status == 200
     assert list(data) == [
         "app_id",
         "type",
@@ -42,7 +42,7 @@ def test_a_page_token_has_the_keys_of_a_live_answer(world):
 
 
 def test_a_system_user_token_has_its_own_type_and_issue_date(world):
-    """It never ends, has no profile, and says when it was issued."""
+    """It never expires, has no profile, and has its time of issue."""
     data = debug(world, world.user.token).json["data"]
     assert (data["type"], data["expires_at"], data["data_access_expires_at"]) == ("SYSTEM_USER", 0, 0)
     assert data["issued_at"] == int(NOON)
@@ -57,19 +57,19 @@ def test_a_system_user_token_has_its_own_type_and_issue_date(world):
         ("123%7Cabc", "Error validating application. Cannot get application info due to a system error."),
     ],
 )
-def test_garbage_is_an_answer_and_no_error(world, garbage, message):
+def test_a_malformed_token_is_an_answer_and_not_an_error(world, garbage, message):
     """A bad ``input_token`` is 200 with ``is_valid`` false, and neither app, type nor subcode."""
-    said = debug(world, garbage)
-    assert said.status == 200
-    assert said.json == {"data": {"error": {"code": 190, "message": message}, "is_valid": False, "scopes": []}}
+    answer = debug(world, garbage)
+    assert answer.status == 200
+    assert answer.json == {"data": {"error": {"code": 190, "message": message}, "is_valid": False, "scopes": []}}
 
 
 @pytest.mark.parametrize(
     ("fault", "subcode"),
     [("revoked", 466), ("unassigned", 492), ("deleted", None), ("dead=460", 460), ("expired", 463)],
 )
-def test_an_invalid_token_keeps_its_app_and_tells_why(world, fault, subcode):
-    """What was a token of ours keeps ``app_id``; the cause is in ``error``, and its scopes are gone."""
+def test_an_invalid_token_keeps_its_app_and_has_a_cause(world, fault, subcode):
+    """A token that was issued keeps its ``app_id``; the cause is in ``error``, and its scopes are empty."""
     token = fetched(world)
     switch_on(world, fault)
     data = debug(world, token).json["data"]
@@ -79,62 +79,64 @@ def test_an_invalid_token_keeps_its_app_and_tells_why(world, fault, subcode):
 
 
 def test_a_token_of_another_app_is_an_error(world):
-    """It is told by one fixed text, with status 400."""
+    """The error has one fixed message and status 400."""
     switch_on(world, "foreign")
-    said = debug(world, fetched(world))
-    assert (said.status, said.json["error"]["code"]) == (400, 100)
-    assert said.json["error"]["message"] == "(#100) The App_id in the input_token did not match the Viewing App"
+    answer = debug(world, fetched(world))
+    assert (answer.status, answer.json["error"]["code"]) == (400, 100)
+    assert answer.json["error"]["message"] == "(#100) The App_id in the input_token did not match the Viewing App"
 
 
-def test_only_the_app_may_ask(world):
-    """Page tokens and other system users' tokens are refused; a system user may ask about itself, unless told otherwise."""
+def test_only_the_app_may_call_it(world):
+    """Page tokens and other system users' tokens are refused; a system user may debug its own token, unless that is switched off."""
     page = fetched(world)
     text = (
         "(#100) You must provide an app access token, or a user access token that is an owner or developer of the app"
     )
     for by, about in ((page, page), (world.user.token, page)):
-        said = debug(world, about, by=by)
-        assert (said.status, said.json["error"]["code"], said.json["error"]["message"]) == (400, 100, text)
+        answer = debug(world, about, by=by)
+        assert (answer.status, answer.json["error"]["code"], answer.json["error"]["message"]) == (400, 100, text)
     assert debug(world, world.user.token, by=world.user.token).json["data"]["type"] == "SYSTEM_USER"
     world.system_user_may_debug_itself = False
     assert debug(world, world.user.token, by=world.user.token).json["error"]["message"] == text
 
 
 def test_a_wrong_app_token_is_an_outer_190(world):
-    """A caller that Graph does not know is an error of the call, not of the token it asks about."""
-    said = debug(world, world.user.token, by=f"{world.app.id}|wrong")
-    assert said.json["error"]["code"] == 190
-    assert "data" not in said.json
+    """A caller that Graph does not know is an error of the call, not of the token in question."""
+    answer = debug(world, world.user.token, by=f"{world.app.id}|wrong")
+    assert answer.json["error"]["code"] == 190
+    assert "data" not in answer.json
 
 
-def test_an_app_token_can_be_asked_about(world):
+def test_an_app_token_can_be_debugged(world):
     """Its type is APP."""
     assert debug(world, app_token(world).replace("|", "%7C")).json["data"]["type"] == "APP"
 
 
-def test_input_token_is_needed(world):
-    """Without it the call is wrong."""
+def test_input_token_is_required(world):
+    """Without it the call is error 100."""
     assert ask(world, "/debug_token", token=app_token(world)).json["error"]["code"] == 100
 
 
 @pytest.mark.parametrize("override", [{}, {"method": "get"}])
 def test_a_post_is_refused(world, override):
-    """Only GET is taken, also by the override of the method."""
-    said = ask(world, "/v25.0/debug_token", form={"input_token": world.user.token, **override}, token=app_token(world))
-    assert (said.status, said.json["error"]["code"], said.json["error"]["error_subcode"]) == (400, 100, 33)
+    """Only a real GET is accepted, and no override of the method."""
+    answer = ask(
+        world, "/v25.0/debug_token", form={"input_token": world.user.token, **override}, token=app_token(world)
+    )
+    assert (answer.status, answer.json["error"]["code"], answer.json["error"]["error_subcode"]) == (400, 100, 33)
 
 
-def test_a_batch_may_carry_it_in_its_body(world):
-    """As an item of a batch it is an ordinary GET."""
+def test_it_works_as_an_item_of_a_batch(world):
+    """In a batch it is an ordinary GET."""
     items = [{"method": "GET", "relative_url": f"debug_token?input_token={fetched(world, n)}"} for n in range(3)]
-    said = ask_batch(world, items, token=app_token(world), include_headers="false")
-    assert [entry["code"] for entry in said.json] == [200, 200, 200]
-    assert all(set(entry) == {"code", "body"} for entry in said.json)
+    answer = ask_batch(world, items, token=app_token(world), include_headers="false")
+    assert [entry["code"] for entry in answer.json] == [200, 200, 200]
+    assert all(set(entry) == {"code", "body"} for entry in answer.json)
 
 
 @pytest.mark.parametrize(("fault", "in_scopes", "targets"), [("missing-scope", False, None), ("untargeted", True, 1)])
 def test_scopes_may_be_missing_or_granted_for_another_page(world, fault, in_scopes, targets):
-    """A scope can be gone, or be restricted to another Page."""
+    """A scope can be missing, or be restricted to another Page."""
     token = fetched(world)
     switch_on(world, f"{fault}=pages_messaging@berlin")
     data = debug(world, token).json["data"]
@@ -144,8 +146,8 @@ def test_scopes_may_be_missing_or_granted_for_another_page(world, fault, in_scop
     assert next(iter(world.pages)) not in (granular.get("pages_messaging") or ())
 
 
-def test_a_short_lived_token_ends(world):
-    """It says its end, and is invalid with 463 from then on; the next read gives another."""
+def test_a_short_lived_token_expires(world):
+    """It has its expiry, and is invalid with subcode 463 from then on; the next read returns another."""
     switch_on(world, "short-lived=3600@berlin")
     token = fetched(world)
     assert debug(world, token).json["data"]["expires_at"] == int(NOON) + 3600
@@ -157,8 +159,8 @@ def test_a_short_lived_token_ends(world):
 @pytest.mark.parametrize(
     ("fault", "key", "wrong"), [("other-page", "profile_id", True), ("parent-token", "type", "SYSTEM_USER")]
 )
-def test_a_read_may_hand_out_the_wrong_token(world, fault, key, wrong):
-    """A neighbour's token or the parent's own can come in a Page's place; only debugging tells."""
+def test_a_read_may_return_the_wrong_token(world, fault, key, wrong):
+    """A read can return another Page's token or the system user token; only ``debug_token`` shows it."""
     switch_on(world, f"{fault}@berlin")
     data = debug(world, fetched(world)).json["data"]
     assert data["is_valid"] is True

@@ -18,8 +18,8 @@ def test_a_row_has_token_category_name_tasks_and_id(world):
     assert "MODERATE" in row["tasks"]
 
 
-def test_a_listed_token_is_the_one_that_a_read_gives(world):
-    """Both routes hand out one string."""
+def test_a_listed_token_equals_the_one_that_is_read(world):
+    """Both routes return the same token."""
     row = ask(world, "/v25.0/me/accounts?fields=access_token", token=world.user.token).json["data"][0]
     read = ask(world, f"/{row['id']}?fields=access_token", token=world.user.token).json
     assert row == read
@@ -27,7 +27,7 @@ def test_a_listed_token_is_the_one_that_a_read_gives(world):
 
 @pytest.mark.parametrize("form", ["me", "id"])
 def test_the_system_user_may_be_named_by_id(world, form):
-    """``me`` and the own id are the same; another's listing is not to be seen."""
+    """``me`` and the own id are the same; the listing of another system user is refused."""
     node = world.user.id if form == "id" else "me"
     assert len(ask(world, f"/{node}/accounts", token=world.user.token).json["data"]) == 5
     other = world.add_user("Other")
@@ -36,46 +36,46 @@ def test_the_system_user_may_be_named_by_id(world, form):
 
 
 def test_an_unknown_field_of_a_row_is_refused(world):
-    """The error names the Page's node type, and ``tasks`` is no error here."""
+    """The error names the node type Page; ``tasks`` is a field here."""
     error = ask(world, "/me/accounts?fields=id,secrets", token=world.user.token).json["error"]
     assert error["message"] == "(#100) Tried accessing nonexisting field (secrets) on node type (Page)"
     assert ask(world, "/me/accounts?fields=id,tasks", token=world.user.token).status == 200
 
 
 @pytest.mark.parametrize(("limit", "pages"), [("", [25, 25, 10]), ("&limit=50", [50, 10]), ("&limit=1000", [60])])
-def test_cursors_lead_through_all_pages_once(limit, pages):
-    """``after`` is there on the last page too; only a missing ``next`` ends it. The default is 25 rows, the most 100."""
+def test_cursors_lead_to_every_page_once(limit, pages):
+    """The last page has ``after`` too, but no ``next``; the default is 25 rows, the maximum 100."""
     world = make_world(pages=60, now=lambda: NOON)
     seen, sizes, after = [], [], ""
     while True:
-        said = ask(world, f"/v25.0/me/accounts?fields=id{limit}{after}", token=world.user.token).json
-        seen += [row["id"] for row in said["data"]]
-        sizes.append(len(said["data"]))
-        assert said["paging"]["cursors"]["after"]
-        if "next" not in said["paging"]:
+        answer = ask(world, f"/v25.0/me/accounts?fields=id{limit}{after}", token=world.user.token).json
+        seen += [row["id"] for row in answer["data"]]
+        sizes.append(len(answer["data"]))
+        assert answer["paging"]["cursors"]["after"]
+        if "next" not in answer["paging"]:
             break
-        after = f"&after={said['paging']['cursors']['after']}"
+        after = f"&after={answer['paging']['cursors']['after']}"
     assert sizes == pages
     assert sorted(seen) == sorted(world.pages)
 
 
 def test_next_is_a_full_url_with_the_token_in_clear(world):
-    """Whoever logs or follows it has a leak: that is what the sandbox is to show."""
-    said = ask(world, "/v25.0/me/accounts?limit=2", token=world.user.token, headers={"host": "127.0.0.1:1"}).json
-    url = urlsplit(said["paging"]["next"])
+    """A client that logs or follows it leaks the token, which the sandbox makes visible."""
+    answer = ask(world, "/v25.0/me/accounts?limit=2", token=world.user.token, headers={"host": "127.0.0.1:1"}).json
+    url = urlsplit(answer["paging"]["next"])
     assert (url.netloc, url.path) == ("127.0.0.1:1", f"/v25.0/{world.user.id}/accounts")
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
     assert query["access_token"] == world.user.token
-    assert query["after"] == said["paging"]["cursors"]["after"]
+    assert query["after"] == answer["paging"]["cursors"]["after"]
 
 
-def test_a_wrong_cursor_is_refused(world):
-    """What is no cursor of ours is a wrong parameter."""
+def test_an_invalid_cursor_is_refused(world):
+    """A cursor that was not issued is an invalid parameter."""
     assert ask(world, "/me/accounts?after=%C3%BC", token=world.user.token).json["error"]["code"] == 100
 
 
-def test_a_listing_leaves_out_what_the_caller_does_not_have(world):
-    """Unassigned, deleted and moved Pages and persons have no row."""
+def test_a_listing_leaves_out_what_the_caller_may_not_read(world):
+    """Pages that are unassigned, deleted or moved have no row, and neither has a person."""
     for fault in ("unassigned@berlin", "deleted@paris", "moved@rome", "person@madrid"):
         switch_on(world, fault)
     rows = ask(world, "/me/accounts?fields=name", token=world.user.token).json["data"]
@@ -83,7 +83,7 @@ def test_a_listing_leaves_out_what_the_caller_does_not_have(world):
 
 
 def test_without_business_management_a_listing_is_empty(world):
-    """A business's Pages are left out silently, while each is still read by id."""
+    """A business's Pages are left out without an error, while each can be read by id."""
     world.rotate(world.user, scopes=("pages_show_list", "pages_messaging"))
     assert ask(world, "/me/accounts", token=world.user.token).json == {"data": []}
     page = next(iter(world.pages))
@@ -91,22 +91,22 @@ def test_without_business_management_a_listing_is_empty(world):
 
 
 def test_a_listing_may_be_empty_with_full_permissions(world):
-    """An empty listing proves nothing: the next one is full."""
+    """An empty listing proves nothing: the next one is complete."""
     switch_on(world, "listing-empty*1")
     assert ask(world, "/me/accounts", token=world.user.token).json == {"data": []}
     assert len(ask(world, "/me/accounts", token=world.user.token).json["data"]) == 5
 
 
-def test_a_listing_may_have_a_hole(world):
-    """No rows, though there is more behind ``next``."""
+def test_a_listing_may_have_an_empty_page(world):
+    """A page may be empty although ``next`` leads to more rows."""
     switch_on(world, "listing-hole*1")
-    said = ask(world, "/me/accounts?fields=id&limit=2", token=world.user.token).json
-    assert said["data"] == []
-    assert "next" in said["paging"]
+    answer = ask(world, "/me/accounts?fields=id&limit=2", token=world.user.token).json
+    assert answer["data"] == []
+    assert "next" in answer["paging"]
 
 
 def test_rows_may_lack_their_tokens(world):
-    """The Page is seen, its token is not."""
+    """The row of a Page may come without its token."""
     switch_on(world, "listing-without-tokens")
     rows = ask(world, "/me/accounts?fields=id,access_token", token=world.user.token).json["data"]
     assert len(rows) == 5
@@ -114,14 +114,14 @@ def test_rows_may_lack_their_tokens(world):
 
 
 def test_assigned_pages_have_tasks_and_a_count(world):
-    """The edge gives tasks by default, and a total on demand."""
-    said = ask(world, f"/{world.user.id}/assigned_pages?summary=true", token=world.user.token).json
-    assert set(said["data"][0]) == {"id", "name", "tasks"}
-    assert said["summary"] == {"total_count": 5}
+    """The edge returns tasks by default, and a total on request."""
+    answer = ask(world, f"/{world.user.id}/assigned_pages?summary=true", token=world.user.token).json
+    assert set(answer["data"][0]) == {"id", "name", "tasks"}
+    assert answer["summary"] == {"total_count": 5}
 
 
 def test_neither_an_app_nor_a_page_has_accounts(world):
-    """An app is nobody; a Page has no such field."""
+    """For an app ``me`` is an error; a Page has no such field."""
     page = ask(world, f"/{next(iter(world.pages))}?fields=access_token", token=world.user.token).json["access_token"]
     assert ask(world, "/me/accounts", token=app_token(world)).json["error"]["code"] == 2500
     error = ask(world, "/me/accounts", token=page).json["error"]

@@ -1,4 +1,4 @@
-"""The control endpoint: changing the world while somebody works against it."""
+"""The control endpoint: changes of the sandbox while clients use it."""
 
 import httpx
 import pytest
@@ -17,42 +17,42 @@ def client(sandbox):
 
 
 def token_of(sandbox, number=0):
-    """Read a Page's token with the present system user token; empty where there is none."""
+    """Read a Page's token with the current system user token; return an empty string where there is none."""
     url = f"{sandbox.url}/v25.0/{sandbox.pages[number]['id']}?fields=access_token"
-    said = httpx.get(
+    answer = httpx.get(
         url, headers={"authorization": f"Bearer {sandbox.system_user_token}"}, trust_env=False, verify=False
     )
-    return said.json().get("access_token", "")
+    return answer.json().get("access_token", "")
 
 
 def test_faults_are_switched_on_listed_and_off(sandbox, client):
-    """A fault can be confined to Pages and times, and all are off after one DELETE."""
+    """A fault can be limited to Pages and to a number of calls; one DELETE switches all off."""
     body = {"name": "server-error", "pages": ["berlin"], "times": 1, "kind": "node"}
-    said = client.post("/faults", json=body)
-    assert said.json()["pages"] == [sandbox.pages[0]["id"]]
+    answer = client.post("/faults", json=body)
+    assert answer.json()["pages"] == [sandbox.pages[0]["id"]]
     assert "throttled-app" in client.get("/faults").json()["known"]
     assert [token_of(sandbox, 1) == "", token_of(sandbox) == "", token_of(sandbox) == ""] == [False, True, False]
     assert client.delete("/faults").json()["faults"] == []
 
 
-def test_one_sort_of_fault_is_switched_off_alone(client):
-    """The others stay."""
+def test_one_fault_is_switched_off_alone(client):
+    """The other faults stay on."""
     for name in ("html", "redirect"):
         client.post("/faults", json={"name": name, "probability": 0.1})
     assert [fault["name"] for fault in client.delete("/faults/html").json()["faults"]] == ["redirect"]
 
 
-def test_a_fault_can_be_given_as_curl_gives_it(sandbox, client):
-    """Names and values of a form are read as those of a JSON object are; a list of Pages is JSON in it."""
+def test_a_fault_can_be_sent_as_a_form(sandbox, client):
+    """A form, as ``curl -d`` sends it, is read like a JSON object; a list of Pages in it is JSON."""
     form = {"name": "unassigned", "argument": "field-missing", "pages": '["rome","paris"]', "times": "3"}
-    said = client.post("/faults", data=form).json()
+    answer = client.post("/faults", data=form).json()
     ids = {page["name"]: page["id"] for page in sandbox.pages}
-    assert (said["argument"], said["times"]) == ("field-missing", 3)
-    assert said["pages"] == sorted([ids["rome"], ids["paris"]])
+    assert (answer["argument"], answer["times"]) == ("field-missing", 3)
+    assert answer["pages"] == sorted([ids["rome"], ids["paris"]])
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "says"),
+    ("path", "body", "message"),
     [
         ("/faults", {"name": "nonsense"}, "unknown fault"),
         ("/faults", {"name": "html", "pages": ["nowhere"]}, "no Page"),
@@ -67,17 +67,17 @@ def test_a_fault_can_be_given_as_curl_gives_it(sandbox, client):
         ("/app/nonsense", {}, "known are"),
     ],
 )
-def test_a_mistake_is_told(sandbox, client, path, body, says):
+def test_an_invalid_call_is_refused_with_a_message(sandbox, client, path, body, message):
     """The answer is 400, and nothing has changed."""
-    said = client.post(path, json=body)
-    assert said.status_code == 400
-    assert says in said.json()["error"]
+    answer = client.post(path, json=body)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]
     assert sandbox.world.faults == []
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/nonsense"), ("PUT", "/faults"), ("POST", "/x")])
 def test_an_unknown_control_call_is_404(client, method, path):
-    """It is no call of Graph either."""
+    """An unknown control call is not passed on to Graph."""
     assert client.request(method, path).status_code == 404
 
 
@@ -93,22 +93,22 @@ def test_an_unknown_control_call_is_404(client, method, path):
 def test_a_page_is_lost_and_restored(sandbox, client, action, body):
     """The token cannot be read until the Page is restored."""
     assert token_of(sandbox)
-    told = client.post(f"/pages/berlin/{action}", json=body).json()
-    assert told["system_users"][sandbox.world.user.id]["fetchable"] is False
+    page = client.post(f"/pages/berlin/{action}", json=body).json()
+    assert page["system_users"][sandbox.world.user.id]["fetchable"] is False
     assert token_of(sandbox) == ""
     client.post("/pages/berlin/restore")
     assert token_of(sandbox)
 
 
-def test_assigning_gives_a_page_back(sandbox, client):
-    """An unassigned Page alone needs no more."""
+def test_assigning_restores_access(sandbox, client):
+    """A Page that is only unassigned needs no restore."""
     client.post("/pages/berlin/unassign")
     client.post("/pages/berlin/assign")
     assert token_of(sandbox)
 
 
 def test_a_page_token_is_revoked_or_rotated(sandbox, client):
-    """Revoked: the old one is dead. Rotated: a new string, and the old one lives."""
+    """A revoked token is invalid at once; a rotated one stays valid beside the new one."""
     old = token_of(sandbox)
     client.post("/pages/berlin/rotate")
     new = token_of(sandbox)
@@ -116,15 +116,15 @@ def test_a_page_token_is_revoked_or_rotated(sandbox, client):
     assert old != new
     assert (tokens[fingerprint(old)]["valid"], tokens[fingerprint(new)]["valid"]) == (True, True)
     client.post("/pages/berlin/revoke")
-    told = client.get("/truth").json()["tokens"][fingerprint(new)]
-    assert (told["valid"], told["why"], told["subcode"]) == (False, "revoked", 466)
+    token = client.get("/truth").json()["tokens"][fingerprint(new)]
+    assert (token["valid"], token["why"], token["subcode"]) == (False, "revoked", 466)
 
 
 def test_a_system_user_is_rotated(sandbox, client):
-    """The new token comes back; the old one lives unless it is revoked along."""
+    """The answer has the new token; the old one stays valid unless it is revoked as well."""
     old = sandbox.system_user_token
-    said = client.post("/system-user/rotate", json={"expires_in": 60, "scopes": ["pages_messaging"]}).json()
-    assert said["system_user_token"] == sandbox.system_user_token != old
+    answer = client.post("/system-user/rotate", json={"expires_in": 60, "scopes": ["pages_messaging"]}).json()
+    assert answer["system_user_token"] == sandbox.system_user_token != old
     token = sandbox.world.tokens[sandbox.system_user_token]
     assert token.scopes == ("pages_messaging",)
     assert token.expires_at - token.issued_at == 60
@@ -135,19 +135,19 @@ def test_a_system_user_is_rotated(sandbox, client):
 
 
 @pytest.mark.parametrize(("action", "why"), [("kill", "dead"), ("expire", "expired"), ("revoke", "revoked")])
-def test_a_system_user_dies_and_is_revived(sandbox, client, action, why):
-    """Its Page tokens go with it and come back with it."""
+def test_a_system_user_is_made_invalid_and_revived(sandbox, client, action, why):
+    """Its Page tokens become invalid and valid with it."""
     token = token_of(sandbox)
     client.post(f"/system-user/{action}")
-    told = client.get("/truth").json()
-    assert told["system_users"][sandbox.world.user.id]["why"] == why
-    assert told["tokens"][fingerprint(token)]["why"] == why
+    truth = client.get("/truth").json()
+    assert truth["system_users"][sandbox.world.user.id]["why"] == why
+    assert truth["tokens"][fingerprint(token)]["why"] == why
     client.post("/system-user/revive")
     assert token_of(sandbox) == token
 
 
 def test_an_app_is_blocked_and_its_secret_reset(sandbox, client):
-    """A blocked app refuses all; a new secret makes proofs and app tokens of the old one wrong."""
+    """A blocked app refuses every call; a reset returns a new app secret."""
     client.post("/app/block")
     assert token_of(sandbox) == ""
     client.post("/app/unblock")
@@ -156,30 +156,30 @@ def test_an_app_is_blocked_and_its_secret_reset(sandbox, client):
 
 
 def test_time_can_be_moved(sandbox, client):
-    """What would end in an hour has ended after a call."""
+    """A token that expires in an hour has expired once the clock was moved."""
     client.post("/system-user/expire", json={"seconds": 3600})
     assert token_of(sandbox)
     client.post("/clock", json={"advance": 3601})
     assert token_of(sandbox) == ""
 
 
-def test_usage_is_set_and_told_in_the_headers(sandbox, client):
-    """Both regimes have their numbers."""
+def test_usage_is_set_and_shown_in_the_headers(sandbox, client):
+    """The app and the Page each have their own percentage."""
     client.post("/usage", json={"app": 76, "pages": {"berlin": 95}})
     url, page = sandbox.url, sandbox.pages[0]["id"]
-    said = httpx.get(
+    answer = httpx.get(
         f"{url}/{page}", headers={"authorization": f"Bearer {sandbox.system_user_token}"}, trust_env=False, verify=False
     )
-    assert '"call_count":95' in said.headers["X-Business-Use-Case-Usage"]
+    assert '"call_count":95' in answer.headers["X-Business-Use-Case-Usage"]
     app = f"{sandbox.app_id}|{sandbox.app_secret}"
-    said = httpx.get(
+    answer = httpx.get(
         f"{url}/{sandbox.app_id}", headers={"authorization": f"Bearer {app}"}, trust_env=False, verify=False
     )
-    assert '"call_count":76' in said.headers["X-App-Usage"]
+    assert '"call_count":76' in answer.headers["X-App-Usage"]
 
 
 def test_calls_are_counted_and_reset(sandbox, client):
-    """Control calls do not count."""
+    """Control calls are not counted."""
     token_of(sandbox)
     assert client.get("/calls").json() == {"requests": 1, "calls": 1, "endpoints": {"node": 1}}
     assert client.delete("/calls").json() == {"requests": 0, "calls": 0, "endpoints": {}}

@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: the wire, each fault once, the control endpoint."""
+"""The sandbox over HTTP: connections, requests and each fault."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ __all__ = ["sandbox"]
 
 @pytest.fixture
 def client(sandbox):
-    """Return a client that follows nothing and is the system user."""
+    """Return a client that has the system user token and follows no redirect."""
     headers = {"authorization": f"Bearer {sandbox.system_user_token}"}
     with httpx.Client(base_url=sandbox.url, headers=headers, timeout=5, trust_env=False, verify=False) as client:
         yield client
@@ -30,7 +30,7 @@ def read(sandbox):
 
 
 def raw(sandbox, target, **headers):
-    """Send a request on a socket of its own and give the socket."""
+    """Send a request on a new socket and return the socket."""
     address = sandbox.url.removeprefix("http://").split(":")
     line = f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sandbox.system_user_token}\r\n"
     conn = socket.create_connection((address[0], int(address[1])), timeout=5)
@@ -39,11 +39,11 @@ def raw(sandbox, target, **headers):
 
 
 def test_describe_is_all_that_a_client_needs(sandbox, client):
-    """The keys are fixed, and what they say works."""
-    told = sandbox.describe()
-    assert list(told) == ["url", "app_id", "app_secret", "system_user_token", "pages"]
-    assert told["pages"][0] == {"id": sandbox.pages[0]["id"], "name": "berlin"}
-    assert json.loads(json.dumps(told)) == told
+    """The keys are fixed, and a client works with their values."""
+    description = sandbox.describe()
+    assert list(description) == ["url", "app_id", "app_secret", "system_user_token", "pages"]
+    assert description["pages"][0] == {"id": sandbox.pages[0]["id"], "name": "berlin"}
+    assert json.loads(json.dumps(description)) == description
     assert client.get(read(sandbox)).json()["id"] == sandbox.pages[0]["id"]
 
 
@@ -65,8 +65,8 @@ def test_a_connection_is_kept(sandbox):
         (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"411"),
     ],
 )
-def test_what_is_no_http_is_refused_and_hurts_nobody(sandbox, client, sent, status):
-    """A hostile request costs its own connection."""
+def test_a_malformed_request_ends_only_its_own_connection(sandbox, client, sent, status):
+    """A malformed request is refused, and other clients are answered."""
     address = sandbox.url.removeprefix("http://").split(":")
     with socket.create_connection((address[0], int(address[1])), timeout=5) as conn:
         conn.sendall(sent)
@@ -76,15 +76,15 @@ def test_what_is_no_http_is_refused_and_hurts_nobody(sandbox, client, sent, stat
 
 
 @pytest.mark.parametrize("kind", ["data", "files", "json"])
-def test_forms_are_taken_in_each_encoding(sandbox, client, kind):
-    """Url-encoded, multipart as ``curl -F`` sends it, and JSON."""
+def test_forms_are_accepted_in_each_encoding(sandbox, client, kind):
+    """A form may be URL-encoded, multipart as ``curl -F`` sends it, or JSON."""
     batch = json.dumps([{"method": "GET", "relative_url": "me"}])
     value = {"batch": (None, batch)} if kind == "files" else {"batch": batch}
-    said = client.post("/v25.0/", **{kind: value})
-    assert json.loads(said.json()[0]["body"])["id"] == sandbox.world.user.id
+    answer = client.post("/v25.0/", **{kind: value})
+    assert json.loads(answer.json()[0]["body"])["id"] == sandbox.world.user.id
 
 
-def test_latency_holds_up_no_other_call():
+def test_latency_delays_no_other_call():
     """Ten calls of 200 ms at once take far less than two seconds."""
     with (
         start(latency_ms=200) as running,
@@ -101,22 +101,22 @@ def test_latency_holds_up_no_other_call():
 
 
 @pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:", "127.0.0.1:x"])
-def test_an_address_that_is_none_is_refused(listen):
-    """The text names what was given."""
+def test_an_invalid_address_is_refused(listen):
+    """The message states the expected form."""
     with pytest.raises(ValueError, match="is not HOST:PORT"):
         start(listen)
 
 
 def test_a_port_that_is_taken_is_an_oserror(sandbox):
-    """Nothing is left running."""
+    """A start that failed leaves no thread running."""
     before = threading.active_count()
     with pytest.raises(OSError, match="ddress"):
         start(sandbox.url.removeprefix("http://"))
     assert threading.active_count() == before
 
 
-def test_closing_twice_is_no_fault_and_ends_what_hangs():
-    """A hanging answer does not hold up the end."""
+def test_closing_twice_is_allowed_and_ends_hanging_calls():
+    """A hanging call does not delay the shutdown."""
     running = start(faults=["hang"])
     with raw(running, "/me") as conn:
         while not running.world.calls.requests:
@@ -129,8 +129,8 @@ def test_closing_twice_is_no_fault_and_ends_what_hangs():
     ][1:]
 
 
-def test_the_access_log_names_no_id_query_or_token():
-    """A line is method, endpoint and status."""
+def test_the_access_log_shows_no_id_query_or_token():
+    """A line contains method, endpoint and status only."""
     lines = []
     running = serve(make_world(), log=lines.append)
     with httpx.Client(base_url=running.url, trust_env=False, verify=False) as client:
@@ -141,7 +141,7 @@ def test_the_access_log_names_no_id_query_or_token():
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "expected"),
     [
         ("throttled-app", (403, 4, None)),
         ("throttled-page=3@berlin", (400, 80001, None)),
@@ -167,17 +167,17 @@ def test_the_access_log_names_no_id_query_or_token():
         ("require-proof", (400, 100, None)),
     ],
 )
-def test_each_error_on_demand(sandbox, client, fault, told):
-    """The fault gives its status, code and subcode, and a challenge."""
+def test_each_fault_returns_its_error(sandbox, client, fault, expected):
+    """The answer has the fault's status, code and subcode, and a challenge."""
     switch_on(sandbox.world, fault)
-    said = client.get(read(sandbox))
-    error = said.json()["error"]
-    assert (said.status_code, error["code"], error.get("error_subcode")) == told
-    assert "www-authenticate" in said.headers
+    answer = client.get(read(sandbox))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error.get("error_subcode")) == expected
+    assert "www-authenticate" in answer.headers
 
 
 @pytest.mark.parametrize(
-    ("fault", "told", "body"),
+    ("fault", "head", "body"),
     [
         ("html", (502, "text/html; charset=utf-8"), b"<!DOCTYPE html>"),
         ("html=200", (200, "text/html; charset=utf-8"), b"<!DOCTYPE html>"),
@@ -188,31 +188,31 @@ def test_each_error_on_demand(sandbox, client, fault, told):
         ("redirect", (302, "text/html; charset=utf-8"), b""),
     ],
 )
-def test_each_answer_that_is_none(sandbox, client, fault, told, body):
-    """Status, type and body may lie."""
+def test_each_fault_returns_its_malformed_answer(sandbox, client, fault, head, body):
+    """Status, content type and body are those of the fault."""
     switch_on(sandbox.world, fault)
-    said = client.get(read(sandbox))
-    assert (said.status_code, said.headers["content-type"]) == told
-    assert said.content.startswith(body)
-    assert bool(said.content) is bool(body)
+    answer = client.get(read(sandbox))
+    assert (answer.status_code, answer.headers["content-type"]) == head
+    assert answer.content.startswith(body)
+    assert bool(answer.content) is bool(body)
 
 
 def test_a_redirect_that_is_followed_is_counted(sandbox, client):
-    """Whoever follows shows it by a second request."""
+    """A client that follows a redirect makes a second request."""
     switch_on(sandbox.world, "redirect*1")
     client.get(read(sandbox), follow_redirects=True)
     assert sandbox.world.calls.requests == 2
 
 
-def test_a_cut_connection_leaves_half_an_answer(sandbox, client):
-    """The length that was promised does not come."""
+def test_a_cut_connection_leaves_a_partial_answer(sandbox, client):
+    """The body is shorter than its announced length."""
     switch_on(sandbox.world, "cut")
     with pytest.raises(httpx.RemoteProtocolError):
         client.get(read(sandbox))
 
 
 def test_a_closed_connection_leaves_nothing(sandbox, client):
-    """No byte comes, though the call took effect."""
+    """The client receives no byte, although the call took effect."""
     switch_on(sandbox.world, "close")
     with pytest.raises(httpx.RemoteProtocolError):
         client.get(read(sandbox))
@@ -220,15 +220,15 @@ def test_a_closed_connection_leaves_nothing(sandbox, client):
 
 
 def test_a_hanging_answer_never_comes(sandbox, client):
-    """The client's timeout ends it."""
+    """Only the client's timeout ends the call."""
     switch_on(sandbox.world, "hang")
     with pytest.raises(httpx.ReadTimeout):
         client.get(read(sandbox), timeout=0.1)
 
 
 @pytest.mark.parametrize("fault", ["drip-headers=50", "drip-body=50"])
-def test_a_drip_sends_a_byte_at_a_time(sandbox, fault):
-    """No single read waits long, and yet the answer takes its time."""
+def test_a_drip_sends_one_byte_at_a_time(sandbox, fault):
+    """No single read waits long, but the whole answer takes long."""
     switch_on(sandbox.world, fault)
     with raw(sandbox, read(sandbox)) as conn:
         if fault.startswith("drip-body"):
@@ -238,8 +238,8 @@ def test_a_drip_sends_a_byte_at_a_time(sandbox, fault):
     assert all(pieces)
 
 
-def test_a_slow_answer_comes_whole(sandbox, client):
-    """The wait is in milliseconds."""
+def test_a_slow_answer_is_complete(sandbox, client):
+    """The delay is in milliseconds."""
     switch_on(sandbox.world, "slow=60")
     begun = time.monotonic()
     assert client.get(read(sandbox)).status_code == 200
@@ -247,28 +247,28 @@ def test_a_slow_answer_comes_whole(sandbox, client):
 
 
 def test_another_version_may_be_served(sandbox, client):
-    """Only the header tells."""
+    """Only the version header shows it."""
     switch_on(sandbox.world, "version=v26.0")
-    said = client.get(read(sandbox))
-    assert (said.status_code, said.headers["facebook-api-version"]) == (200, "v26.0")
+    answer = client.get(read(sandbox))
+    assert (answer.status_code, answer.headers["facebook-api-version"]) == (200, "v26.0")
 
 
 @pytest.mark.parametrize("fault", ["foreign", "debug-not-allowed"])
 def test_debugging_may_be_refused(sandbox, client, fault):
-    """A foreign token, and an app that may not ask, are each a #100 with its own text."""
+    """A foreign token, and an app without permission, are each error 100 with its own message."""
     switch_on(sandbox.world, fault)
     token = client.get(read(sandbox)).json()["access_token"]
     app = f"{sandbox.app_id}|{sandbox.app_secret}"
-    said = client.get("/debug_token", params={"input_token": token, "access_token": app})
+    answer = client.get("/debug_token", params={"input_token": token, "access_token": app})
     text = "did not match the Viewing App" if fault == "foreign" else "must provide an app access token"
-    assert (said.status_code, said.json()["error"]["code"]) == (400, 100)
-    assert text in said.json()["error"]["message"]
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, 100)
+    assert text in answer.json()["error"]["message"]
 
 
-def test_debugging_may_say_nothing(sandbox, client):
+def test_debugging_may_return_no_data(sandbox, client):
     """``data`` may be empty, for debug_token alone."""
     switch_on(sandbox.world, "debug-without-data")
     app = f"{sandbox.app_id}|{sandbox.app_secret}"
-    said = client.get("/debug_token", params={"input_token": "x", "access_token": app})
-    assert (said.status_code, said.json()) == (200, {"data": {}})
+    answer = client.get("/debug_token", params={"input_token": "x", "access_token": app})
+    assert (answer.status_code, answer.json()) == (200, {"data": {}})
     assert "access_token" in client.get(read(sandbox)).json()

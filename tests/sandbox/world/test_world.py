@@ -1,4 +1,4 @@
-"""The world's own rules: what is valid, what follows from what, and the truth."""
+"""The state of the sandbox: which tokens are valid, how they depend on each other, and the truth that it reports."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_all_values_follow_from_the_seed():
 
 
 def test_ids_have_fifteen_digits_and_names_are_unique():
-    """A thousand Pages get along."""
+    """A thousand Pages have ids and names without a collision."""
     world = make_world(pages=1000)
     ids = [*world.pages, world.app.id, world.user.id, world.business_id]
     assert all(len(node) == 15 and node.isdecimal() for node in ids)
@@ -35,8 +35,8 @@ def test_ids_have_fifteen_digits_and_names_are_unique():
 
 
 @pytest.mark.parametrize("kills", [True, False])
-def test_a_revoked_parent_takes_its_page_tokens_along_or_not(world, kills):
-    """Nobody knows what Meta does, so the world does either."""
+def test_a_revoked_system_user_token_may_invalidate_its_page_tokens(world, kills):
+    """Meta does not document it, so the sandbox has a setting for both."""
     world.parent_death_kills_page_tokens = kills
     token = world.tokens[read(world)]
     old = world.tokens[world.user.token]
@@ -47,22 +47,22 @@ def test_a_revoked_parent_takes_its_page_tokens_along_or_not(world, kills):
 
 
 @pytest.mark.parametrize("inherits", [True, False])
-def test_page_tokens_of_an_ending_parent_may_end_with_it(world, inherits):
-    """The end is the parent's, or never."""
+def test_page_tokens_may_expire_with_their_system_user_token(world, inherits):
+    """A Page token has its system user token's expiry, or none."""
     world.page_tokens_inherit_expiry = inherits
     world.rotate(world.user, expires_in=60)
     assert world.tokens[read(world)].expires_at == (int(NOON) + 60 if inherits else 0)
 
 
-def test_a_new_parent_gives_other_page_tokens(world):
-    """Page tokens follow from Page and parent."""
+def test_a_new_system_user_token_yields_other_page_tokens(world):
+    """A Page token depends on the Page and on the system user token."""
     before = read(world)
     world.rotate(world.user)
     assert read(world) != before
 
 
 def test_a_revoked_page_token_is_replaced_by_the_next_read(world):
-    """Only that Page's tokens die."""
+    """Only that Page's tokens become invalid."""
     first, second = read(world), read(world, 1)
     switch_on(world, "revoked@berlin")
     assert world.ailment(world.tokens[first]) == REVOKED
@@ -70,12 +70,12 @@ def test_a_revoked_page_token_is_replaced_by_the_next_read(world):
     assert world.ailment(world.tokens[read(world)]) is None
 
 
-def test_the_truth_names_tokens_by_fingerprint_only(world):
-    """No token stands in it, and each token that was read does by fingerprint."""
+def test_the_truth_shows_fingerprints_and_no_tokens(world):
+    """The truth contains the fingerprint of each token that was read, and no token."""
     tokens = [read(world, number) for number in range(5)]
-    told = truth(world)
-    assert not any(token in repr(told) for token in [*tokens, world.user.token, world.app.secret])
-    assert {fingerprint(token) for token in tokens} <= set(told["tokens"])
+    known = truth(world)
+    assert not any(token in repr(known) for token in [*tokens, world.user.token, world.app.secret])
+    assert {fingerprint(token) for token in tokens} <= set(known["tokens"])
 
 
 @pytest.mark.parametrize(
@@ -89,29 +89,29 @@ def test_the_truth_names_tokens_by_fingerprint_only(world):
         ("expired", "system-user-invalid"),
     ],
 )
-def test_the_truth_says_why_a_page_cannot_be_read(world, fault, why):
-    """What the truth calls unreadable gives no token, and the token read before is judged as debug_token would."""
+def test_the_truth_has_the_reason_why_a_page_cannot_be_read(world, fault, why):
+    """A Page that the truth calls unreadable returns no token, and the validity of the earlier token is debug_token's."""
     token = read(world)
     switch_on(world, fault)
-    told = truth(world)
-    fetch = told["pages"][next(iter(world.pages))]["system_users"][world.user.id]
+    known = truth(world)
+    fetch = known["pages"][next(iter(world.pages))]["system_users"][world.user.id]
     assert fetch == {"fetchable": False, "why": why, "fingerprint": None}
     page = next(iter(world.pages))
     assert "access_token" not in ask(world, f"/{page}?fields=access_token", token=world.user.token).json
-    assert told["tokens"][fingerprint(token)]["valid"] is (world.ailment(world.tokens[token]) is None)
+    assert known["tokens"][fingerprint(token)]["valid"] is (world.ailment(world.tokens[token]) is None)
 
 
-def test_the_truth_foretells_the_next_read(world):
-    """The fingerprint is that of the token which the next read gives; looking changes nothing."""
+def test_the_truth_predicts_the_next_read(world):
+    """The fingerprint is that of the token which the next read returns; reading the truth changes nothing."""
     page = next(iter(world.pages))
-    foretold = truth(world)["pages"][page]["system_users"][world.user.id]["fingerprint"]
-    assert foretold == fingerprint(read(world))
+    predicted = truth(world)["pages"][page]["system_users"][world.user.id]["fingerprint"]
+    assert predicted == fingerprint(read(world))
     switch_on(world, "changing")
     assert truth(world)["pages"][page]["system_users"][world.user.id]["fingerprint"] is None
 
 
-def test_switching_a_fault_off_heals_what_it_did(world):
-    """Every Page is read again, and the system user lives."""
+def test_switching_faults_off_restores_the_state(world):
+    """Every Page can be read again, and the system user token is valid."""
     for name in (
         "unassigned",
         "person",
@@ -133,15 +133,15 @@ def test_switching_a_fault_off_heals_what_it_did(world):
     restore_page(world, next(iter(world.pages.values())))
 
 
-def test_faults_are_spelled_in_one_line():
-    """Kind, argument, Pages, times and probability each have their sign."""
+def test_a_fault_is_parsed_from_one_line():
+    """Kind, argument, Pages, times and probability each have their separator."""
     fault = parse_fault("throttled-page:node=7@berlin,paris*3%0.5")
     assert (fault.name, fault.kind, fault.argument) == ("throttled-page", "node", "7")
     assert (fault.pages, fault.times, fault.probability) == ({"berlin", "paris"}, 3, 0.5)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("nonsense", "unknown fault 'nonsense'"),
         ("", "is not NAME"),
@@ -155,15 +155,15 @@ def test_faults_are_spelled_in_one_line():
         ("dead=x", "invalid literal"),
     ],
 )
-def test_a_wrong_fault_is_refused_with_what_would_be_right(world, text, says):
-    """The text names the mistake, and nothing is switched on."""
-    with pytest.raises(ValueError, match=says):
+def test_an_invalid_fault_is_refused_with_a_message(world, text, message):
+    """The message names the mistake, and nothing is switched on."""
+    with pytest.raises(ValueError, match=message):
         switch_on(world, text)
     assert world.faults == []
 
 
 def test_a_fault_with_a_probability_is_the_same_for_the_same_seed():
-    """Chance follows from the seed."""
+    """The random choices depend on the seed alone."""
 
     def run(seed):
         world = make_world(seed=seed, now=lambda: NOON)
@@ -175,15 +175,15 @@ def test_a_fault_with_a_probability_is_the_same_for_the_same_seed():
     assert run(1) != run(2)
 
 
-def test_a_fault_of_one_kind_strikes_no_other(world):
-    """A fault for listings leaves reads alone."""
+def test_a_fault_of_one_kind_affects_no_other(world):
+    """A fault of listings does not affect reads."""
     switch_on(world, "server-error:accounts")
     assert ask(world, "/me/accounts", token=world.user.token).status == 500
     assert ask(world, "/me", token=world.user.token).status == 200
 
 
 def test_every_fault_can_be_switched_on_and_off(world):
-    """No name in the list is unknown to the switch."""
+    """Every listed name can be switched on and off."""
     for name in NAMES:
         switch_on(world, name)
         switch_off(world, name)

@@ -1,4 +1,4 @@
-"""The daemon's loop, with a made-up app: no cycle at the same time as another, none lost to a clock, none that ends it."""
+"""The daemon's loop with a fake app: cycles never overlap, clock changes lose none, and a failed one does not end it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def empty_report(cycle: str) -> Report:
     return report(Plan((), (), (), {}, "sha256:"), frame, {}, instance="test")
 
 
-class Told:
-    """Keeps the events that are logged."""
+class RecordedLog:
+    """A log that records its events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[Event, str | None]] = []
 
     def write(self, event: Event, *, cycle: str | None = None) -> None:
-        """Keep one."""
+        """Record one event."""
         self.events.append((event, cycle))
 
     def names(self) -> list[str]:
@@ -51,8 +51,8 @@ class Told:
         return [event.name for event, _ in self.events]
 
 
-class Cycling:
-    """An app whose cycles do what a test wants; tells how many were begun, and how many ran at once."""
+class FakeApp:
+    """An app whose cycles call a function of the test; counts the cycles, and how many ran at once."""
 
     def __init__(self, work: Callable[[int], None] = lambda _: None) -> None:
         self.work = work
@@ -87,8 +87,8 @@ class Cycling:
 class Running:
     """A daemon in a thread of its own; leaving the block stops it."""
 
-    def __init__(self, app: Cycling, trigger: Any) -> None:
-        self.clock, self.log, self.app = SystemClock(), Told(), app
+    def __init__(self, app: FakeApp, trigger: Any) -> None:
+        self.clock, self.log, self.app = SystemClock(), RecordedLog(), app
         self._thread = threading.Thread(
             target=lambda: daemon.run(app, trigger=trigger, clock=self.clock, log=self.log), daemon=True
         )
@@ -104,18 +104,18 @@ class Running:
 
 
 def hourly() -> IntervalTrigger:
-    """Return a schedule whose second run no test waits for."""
+    """Return an interval so long that a test sees one cycle only."""
     return IntervalTrigger(hours=1, timezone=UTC)
 
 
-def test_a_cycle_that_fails_ends_nothing() -> None:
-    """A mistake of ours in a cycle is logged by class and place, without its text, and the next cycle comes."""
+def test_a_failed_cycle_does_not_end_the_daemon() -> None:
+    """An unexpected exception in a cycle is logged by class and location, without its text, and the next cycle runs."""
 
     def work(number: int) -> None:
         if number == 1:
             raise ValueError("EAA" + "x" * 60)
 
-    app = Cycling(work)
+    app = FakeApp(work)
     with Running(app, IntervalTrigger(seconds=0.05, timezone=UTC)) as running:
         for number in (1, 2, 3):
             assert app.begun.get(timeout=WAIT) == number
@@ -127,9 +127,9 @@ def test_a_cycle_that_fails_ends_nothing() -> None:
 
 
 def test_two_cycles_never_run_at_once() -> None:
-    """A cycle that takes longer than the interval is not joined by a second one; what was left out is told."""
+    """A cycle that takes longer than the interval does not overlap with the next, and skipped cycles are logged."""
     release = threading.Event()
-    app = Cycling(lambda _: release.wait(WAIT) and None)
+    app = FakeApp(lambda _: release.wait(WAIT) and None)
     with Running(app, IntervalTrigger(seconds=0.05, timezone=UTC)) as running:
         assert app.begun.get(timeout=WAIT) == 1
         while "cycle_warning" not in running.log.names():
@@ -143,8 +143,8 @@ def test_two_cycles_never_run_at_once() -> None:
 
 
 def test_the_first_cycle_starts_at_once() -> None:
-    """However long the interval, the first cycle does not wait for it."""
-    app = Cycling()
+    """The first cycle does not wait for the interval."""
+    app = FakeApp()
     with Running(app, hourly()):
         assert app.begun.get(timeout=WAIT) == 1
 
@@ -152,12 +152,12 @@ def test_the_first_cycle_starts_at_once() -> None:
 
 
 def test_stopping_ends_a_running_cycle_and_closes_the_app() -> None:
-    """When shutdown is asked for, a cycle in the middle of its work ends without an account, and then the app is closed."""
+    """On shutdown a running cycle ends without a report, and then the app is closed."""
 
     def work(_: int) -> None:
         running.clock.sleep(WAIT)
 
-    app = Cycling(work)
+    app = FakeApp(work)
     running = Running(app, hourly())
     with running:
         app.begun.get(timeout=WAIT)
@@ -168,17 +168,17 @@ def test_stopping_ends_a_running_cycle_and_closes_the_app() -> None:
 
 
 def test_a_cycle_is_logged_under_one_id() -> None:
-    """Start and end of a cycle carry the same id, and so does its report."""
-    log = Told()
-    daemon.one_cycle(Cycling(), clock=SystemClock(), log=log)
+    """The events of the start and the end of a cycle have the same id."""
+    log = RecordedLog()
+    daemon.one_cycle(FakeApp(), clock=SystemClock(), log=log)
 
     assert log.names() == ["cycle_started", "cycle_finished"]
     assert len({cycle for _, cycle in log.events}) == 1
 
 
-def test_no_cycle_is_begun_when_stopping() -> None:
-    """Once shutdown was asked for, a cycle that was due is not begun."""
-    clock, app, log = SystemClock(), Cycling(), Told()
+def test_no_cycle_is_started_during_shutdown() -> None:
+    """A cycle that is due during shutdown is not started."""
+    clock, app, log = SystemClock(), FakeApp(), RecordedLog()
     clock.stop.set()
     daemon.one_cycle(app, clock=clock, log=log)
 
@@ -188,8 +188,8 @@ def test_no_cycle_is_begun_when_stopping() -> None:
 
 
 @pytest.mark.parametrize("hours", [-24, -1, 1, 24])
-def test_a_wall_clock_that_is_set_is_noticed(hours: int) -> None:
-    """A jump of the wall clock is noticed by the monotonic one, once."""
+def test_a_change_of_the_wall_clock_is_detected(hours: int) -> None:
+    """A jump of the wall clock against the monotonic clock is detected once."""
     clock = ShiftedClock()
     watch = daemon.WallWatch(clock)
     clock.set_by = timedelta(hours=hours)
@@ -198,8 +198,8 @@ def test_a_wall_clock_that_is_set_is_noticed(hours: int) -> None:
     assert not watch.was_set()
 
 
-def test_a_slewed_wall_clock_is_left_alone() -> None:
-    """A second in a second is no jump."""
+def test_a_slewed_wall_clock_is_not_a_change() -> None:
+    """A difference of one second is not a jump."""
     clock = ShiftedClock()
     watch = daemon.WallWatch(clock)
     clock.set_by = timedelta(seconds=1)
@@ -208,7 +208,7 @@ def test_a_slewed_wall_clock_is_left_alone() -> None:
 
 
 class SeenReport(Report):
-    """A report that tells of each form that it takes: when it is built, and when the daemon adds to it."""
+    """A report that records the time of the next cycle whenever it is built: by the app, and by the daemon."""
 
     seen: Queue[datetime | None] = Queue()
 
@@ -217,8 +217,8 @@ class SeenReport(Report):
         self.seen.put(self.frame.next_cycle_at)
 
 
-class Reporting(Cycling):
-    """An app whose reports are seen."""
+class ReportingApp(FakeApp):
+    """An app whose reports are recorded."""
 
     def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
         """Run one cycle."""
@@ -234,12 +234,12 @@ class Reporting(Cycling):
     ],
     ids=["interval", "cron in a zone"],
 )
-def test_a_report_says_when_the_next_cycle_is_due(
+def test_a_report_has_the_time_of_the_next_cycle(
     schedule: dict[str, str], following: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an app reports of a cycle is told with the time of the next one, in UTC, as the schedule has it."""
+    """The daemon adds to a report the time of the next cycle by the schedule, in UTC."""
 
-    class Shown(datetime):
+    class ShiftedDatetime(datetime):
         """The wall clock as APScheduler reads it."""
 
         @classmethod
@@ -247,8 +247,8 @@ def test_a_report_says_when_the_next_cycle_is_due(
             """Return noon."""
             return NOW.astimezone(tz)
 
-    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
-    running = Running(Reporting(), scheduled(Schedule.model_validate(schedule)))
+    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", ShiftedDatetime)
+    running = Running(ReportingApp(), scheduled(Schedule.model_validate(schedule)))
     running.clock = StoppedWallClock()
     with running:
         assert SeenReport.seen.get(timeout=WAIT) is None
@@ -256,11 +256,11 @@ def test_a_report_says_when_the_next_cycle_is_due(
     assert (at, at and at.utcoffset()) == (following, timedelta(0))
 
 
-def test_a_last_cycle_is_followed_by_none() -> None:
-    """A cycle that nothing follows says so."""
-    told = daemon.one_cycle(Cycling(), clock=SystemClock(), log=Told())
-    assert told is not None
-    assert told.frame.next_cycle_at is None
+def test_the_report_of_a_single_cycle_has_no_next_cycle() -> None:
+    """A cycle outside a schedule has no time of a next cycle."""
+    made = daemon.one_cycle(FakeApp(), clock=SystemClock(), log=RecordedLog())
+    assert made is not None
+    assert made.frame.next_cycle_at is None
 
 
 @pytest.mark.slow
@@ -270,20 +270,22 @@ def test_a_last_cycle_is_followed_by_none() -> None:
     [IntervalTrigger(seconds=2, timezone=UTC), CronTrigger(second="*/2", timezone=UTC)],
     ids=["interval", "cron"],
 )
-def test_cycles_go_on_when_the_wall_clock_is_set(hours: int, trigger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the wall clock of scheduler and daemon set back or ahead, the next cycle comes within the interval."""
+def test_cycles_continue_when_the_wall_clock_is_changed(
+    hours: int, trigger: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the wall clock is set back or forward, the next cycle runs within the interval."""
     clock = ShiftedClock()
 
-    class Shown(datetime):
+    class ShiftedDatetime(datetime):
         """The wall clock as APScheduler reads it."""
 
         @classmethod
         def now(cls, tz: Any = None) -> datetime:
-            """Return the time that the set clock shows."""
+            """Return the time of the changed clock."""
             return (datetime.now(UTC) + clock.set_by).astimezone(tz)
 
-    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
-    app = Cycling()
+    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", ShiftedDatetime)
+    app = FakeApp()
     running = Running(app, trigger)
     running.clock = clock
     with running:

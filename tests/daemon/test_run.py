@@ -1,4 +1,4 @@
-"""`run` as its users have it: a process that gets signals, whose reader goes away, and whose log others read."""
+"""`run` as a process: its signals, its log, and a reader of the log that goes away."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FIELDS = {
 
 
 class Daemon:
-    """A running daemon; ``lines`` are what it has logged so far as far as it was waited for."""
+    """A running daemon; ``lines`` are the log lines that were read so far."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -67,7 +67,7 @@ class Daemon:
         raise AssertionError(f"{event} was not logged: {self.lines}")
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Send a signal and wait for the end; gives the seconds it took."""
+        """Send a signal, wait for the end, and return the seconds that it took."""
         begun = time.monotonic()
         self.process.send_signal(number)
         rest = self.process.communicate(timeout=15)[0]
@@ -77,22 +77,22 @@ class Daemon:
 
 @contextmanager
 def running(rig: Rig) -> Iterator[Daemon]:
-    """Run the daemon; one that is still there in the end, or after two minutes of waiting for a line, is killed."""
+    """Run the daemon; it is killed at the end of the block, or after two minutes."""
     command = [*PROGRAM, "--config", str(rig.file), "run"]
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever runs the tests may ignore it, as nohup does, and a process that ignores a signal is never told of it.
+        # The caller of the tests may ignore SIGHUP, as nohup does, and a child would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - before any thread of its own
     ) as process:
-        patience = threading.Timer(120, process.kill)
-        patience.start()
+        watchdog = threading.Timer(120, process.kill)
+        watchdog.start()
         try:
             yield Daemon(process)
         finally:
-            patience.cancel()
+            watchdog.cancel()
             if process.poll() is None:
                 process.kill()
 
@@ -120,55 +120,57 @@ def test_sigterm_ends_a_hanging_call_within_ten_seconds(rig: Rig, sandbox: Sandb
 def many_writes(
     folder: Path, bao: Bao, fault: Reply | Fault, count: int
 ) -> Iterator[tuple[VaultProgram, threading.Event]]:
-    """Return 120 Pages to write to a slow Vault, and what is set amid the writes, when marks begin to meet ``count`` deeds."""
-    amid, data = threading.Event(), list[Request]()
+    """Yield a program with 120 Pages and a slow Vault, and an event that is set after 20 writes; ``count`` marks then meet the fault."""
+    halfway, data = threading.Event(), list[Request]()
     later = times(count, fault, "PATCH", "/metadata/")
 
     def done(request: Request) -> None:
         if request.method == "POST" and "/data/" in request.path:
             data.append(request)
             if len(data) > 20:
-                amid.set()
-            amid.wait(0.05)
+                halfway.set()
+            halfway.wait(0.05)
 
     with start(pages=120) as graph, fault_proxy(bao.url) as proxy:
         program = VaultProgram(folder, graph, bao, bao.mount())
         program.store = {**program.store, "address": proxy.url, "timeout": "30s"}
         program.write(schedule={"every": "1h"}, state={"file": str(folder / "state" / "state.json")})
-        proxy.before_answer, proxy.rule = done, lambda request: later(request) if amid.is_set() else None
-        yield program, amid
+        proxy.before_answer, proxy.rule = done, lambda request: later(request) if halfway.is_set() else None
+        yield program, halfway
 
 
 NOT_YET = Reply(429, '{"errors":[]}')
 
 
 @pytest.mark.parametrize(("fault", "count"), [(NOT_YET, 4), (Fault.HANG, 120)], ids=["not yet", "hangs"])
-def test_sigterm_amid_writes_tells_what_was_written(tmp_path: Path, bao: Bao, fault: Reply | Fault, count: int) -> None:
-    """SIGTERM amid many writes: no further one is begun, those begun are finished as far as Vault lets them, and all are told."""
-    with many_writes(tmp_path, bao, fault, count) as (program, amid), running(program) as daemon:
-        assert amid.wait(60)
+def test_sigterm_during_writes_reports_what_was_written(
+    tmp_path: Path, bao: Bao, fault: Reply | Fault, count: int
+) -> None:
+    """SIGTERM during writes starts no further write, finishes the started ones where Vault answers, and reports them all."""
+    with many_writes(tmp_path, bao, fault, count) as (program, halfway), running(program) as daemon:
+        assert halfway.wait(60)
         assert daemon.end() < 10
         assert daemon.process.returncode == 0
     there = program.everything()
     marked = {name for name, (_, metadata) in there.items() if metadata["custom_metadata"]}
-    told = {line["page"] for line in daemon.lines if line["event"] == "page_written" and line["confirmed"]}
-    doubtful = sum(line.get("secrets", 1) for line in daemon.lines if line["event"] == "store_failed")
+    reported = {line["page"] for line in daemon.lines if line["event"] == "page_written" and line["confirmed"]}
+    unconfirmed = sum(line.get("secrets", 1) for line in daemon.lines if line["event"] == "store_failed")
     (finished,) = [line for line in daemon.lines if line["event"] == "cycle_finished"]
 
-    assert told == marked
-    assert len(there) - len(told) == doubtful <= 8
-    assert bool(doubtful) is (fault is Fault.HANG)
+    assert reported == marked
+    assert len(there) - len(reported) == unconfirmed <= 8
+    assert bool(unconfirmed) is (fault is Fault.HANG)
     assert finished["not_begun"] == 120 - len(there) > 0
     assert any("Shutdown cut this cycle short" in line.get("message", "") for line in daemon.lines)
     assert len(json.loads((tmp_path / "state" / "state.json").read_text())["tokens"]) > 120
 
 
-def test_interrupt_amid_writes_prints_the_report(tmp_path: Path, bao: Bao) -> None:
-    """Ctrl-C amid the writes of ``once`` ends it with 130 and the report of what was written and what was not."""
-    with many_writes(tmp_path, bao, NOT_YET, 4) as (program, amid):
+def test_interrupt_during_writes_prints_the_report(tmp_path: Path, bao: Bao) -> None:
+    """Ctrl-C during the writes of ``once`` ends it with 130 and a report of what was written and what was not."""
+    with many_writes(tmp_path, bao, NOT_YET, 4) as (program, halfway):
         command = [*PROGRAM, "--config", str(program.file), "once", "--output", "json"]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-            assert amid.wait(60)
+            assert halfway.wait(60)
             process.send_signal(signal.SIGINT)
             report = json.loads(process.communicate(timeout=15)[0])
     entries = [entry for page in report["pages"] for entry in page["stores"]]
@@ -189,8 +191,8 @@ def test_sigterm_between_cycles_ends_at_once(rig: Rig) -> None:
         assert [line["event"] for line in daemon.lines[-2:]] == ["cycle_finished", "daemon_stopped"]
 
 
-def test_start_and_stop_are_told(rig: Rig) -> None:
-    """The first line says what runs, by which file and when; the last one that it ended; both at info, in no cycle."""
+def test_start_and_stop_are_logged(rig: Rig) -> None:
+    """The first line has version, file and schedule, the last one the end; both have level info and no cycle."""
     rig.write(schedule={"every": "1h", "jitter": "30s"})
     with running(rig) as daemon:
         daemon.until("cycle_finished")
@@ -209,8 +211,8 @@ def test_start_and_stop_are_told(rig: Rig) -> None:
     assert not any("cycle" in line for line in (first, last))
 
 
-def test_sigterm_right_after_the_start_is_heard(rig: Rig) -> None:
-    """A SIGTERM that comes while the daemon is still loading what it needs is not lost."""
+def test_sigterm_right_after_the_start_is_handled(rig: Rig) -> None:
+    """A SIGTERM while the daemon is still starting is not lost."""
     with running(rig) as daemon:
         status = Path(f"/proc/{daemon.process.pid}/status")
         while not int(
@@ -222,7 +224,7 @@ def test_sigterm_right_after_the_start_is_heard(rig: Rig) -> None:
 
 
 def test_a_reader_that_goes_away_ends_no_cycle(rig: Rig, sandbox: Sandbox) -> None:
-    """Where nobody reads the log any more, cycles go on."""
+    """Cycles continue after the reader of the log has gone."""
     with running(rig) as daemon:
         daemon.until("cycle_finished", result="ok")
         assert daemon.process.stdout is not None
@@ -236,8 +238,8 @@ def test_a_reader_that_goes_away_ends_no_cycle(rig: Rig, sandbox: Sandbox) -> No
         assert daemon.process.wait(10) == 0
 
 
-def test_hangup_changes_nothing_and_is_told(rig: Rig) -> None:
-    """SIGHUP, whose default would end the process, is a line in the log, and cycles go on."""
+def test_hangup_is_logged_and_ignored(rig: Rig) -> None:
+    """SIGHUP, which would end the process by default, is logged, and cycles continue."""
     with running(rig) as daemon:
         daemon.until("cycle_finished")
         daemon.process.send_signal(signal.SIGHUP)
@@ -247,7 +249,7 @@ def test_hangup_changes_nothing_and_is_told(rig: Rig) -> None:
         assert daemon.process.returncode == 0
 
 
-def test_credentials_are_read_anew_each_cycle(rig: Rig, sandbox: Sandbox) -> None:
+def test_credentials_are_read_again_each_cycle(rig: Rig, sandbox: Sandbox) -> None:
     """A system user token that is replaced in its file is used by the next cycle, without a restart."""
     with running(rig) as daemon:
         daemon.until("cycle_finished", result="ok")
@@ -261,7 +263,7 @@ def test_credentials_are_read_anew_each_cycle(rig: Rig, sandbox: Sandbox) -> Non
 
 
 def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) -> None:
-    """Every line is JSON with the frame first and known fields, one cause is one line, and no piece of a token is in it."""
+    """Every line is JSON with known fields, a cause has one line per cycle, and no part of a token is logged."""
     with running(rig) as daemon:
         daemon.until("cycle_finished", result="ok")
         for fault in ("half-json*1", "unassigned", "revoked", "dead", "throttled-app"):
@@ -286,8 +288,8 @@ def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) ->
     cycles = [line["cycle"] for line in daemon.lines if line["event"] == "system_user_invalid"]
     assert len(cycles) == len(set(cycles)) > 0
     for secret in {sandbox.app_secret, *sandbox.world.tokens}:
-        for target in range(0, len(secret) - 15, 4):
-            assert secret[target : target + 16] not in text
+        for start_at in range(0, len(secret) - 15, 4):
+            assert secret[start_at : start_at + 16] not in text
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")

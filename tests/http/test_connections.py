@@ -1,4 +1,4 @@
-"""Connections: kept, lost, refused, under TLS, and by way of a proxy."""
+"""Connections: kept, lost, refused, with TLS, and through a proxy."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ def http() -> Iterator[Http]:
 
 
 def failure(http: Http, url: str, method: str = "GET", headers=None, **more) -> HttpError:
-    """Send a request that must fail, and give the failure."""
+    """Send a request that must fail, and return the error."""
     with pytest.raises(HttpError) as caught:
         http.request(method, url, headers=headers or {}, timeout=5, **more)
     return caught.value
 
 
-def dies_after_one(server: Wire, sock: socket.socket, number: int) -> None:
-    """Answer once, then break the connection as soon as the next request is there: it looked alive until then."""
-    server.hear(sock, number)
+def breaks_after_one(server: Wire, sock: socket.socket, number: int) -> None:
+    """Answer once, and reset the connection when the next request arrives; until then it looks usable."""
+    server.receive(sock, number)
     sock.sendall(OK)
-    server.hear(sock, number)
+    server.receive(sock, number)
     reset(sock)
 
 
-def greets(server: Wire, sock: socket.socket, number: int) -> None:
-    """Speak first, and not TLS."""
+def speaks_first(server: Wire, sock: socket.socket, number: int) -> None:
+    """Send bytes first, which are not TLS."""
     sock.sendall(b"220 mail.example ESMTP\r\n")
-    server.heard[number] += sock.recv(65536)
+    server.received[number] += sock.recv(65536)
     server.over.wait()
 
 
 def test_one_connection_serves_call_after_call(http: Http) -> None:
-    """Connections are kept."""
+    """Several calls use one connection."""
     with wire(answering(OK)) as server:
         for _ in range(5):
             http.request("GET", server.url, headers={}, timeout=5)
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
 
 
 def test_many_threads_share_few_connections() -> None:
     """Every call gets its own answer, over no more connections than allowed."""
 
     def echo(server: Wire, sock: socket.socket, number: int) -> None:
-        while request := server.hear(sock, number):
+        while request := server.receive(sock, number):
             path = request.split(b" ", 2)[1]
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
 
@@ -72,48 +72,48 @@ def test_many_threads_share_few_connections() -> None:
         paths = [f"/{number}" for number in range(200)]
         answers = pool.map(lambda path: http.request("GET", server.url + path, headers={}, timeout=10), paths)
         assert [answer.body.decode() for answer in answers] == paths
-        assert len(server.heard) <= 3
+        assert len(server.received) <= 3
 
 
-def test_a_read_on_a_dead_connection_is_sent_anew(http: Http) -> None:
-    """A kept connection that was cut silently costs a read nothing but a new connection."""
-    with wire(dies_after_one) as server:
+def test_a_read_on_a_broken_connection_is_sent_again(http: Http) -> None:
+    """A read on a kept connection that was cut is sent again over a new one."""
+    with wire(breaks_after_one) as server:
         for _ in range(3):
             assert http.request("GET", server.url, headers={}, timeout=5).body == b"ok"
-        assert len(server.heard) == 3
+        assert len(server.received) == 3
 
 
-def test_a_write_on_a_dead_connection_is_not_sent_anew(http: Http) -> None:
-    """Nobody knows whether the write took effect, so the caller is told."""
-    with wire(dies_after_one) as server:
+def test_a_write_on_a_broken_connection_is_not_sent_again(http: Http) -> None:
+    """Whether the write took effect is unknown, so the caller gets the error."""
+    with wire(breaks_after_one) as server:
         http.request("GET", server.url, headers={}, timeout=5)
         error = failure(http, server.url, method="PUT", body=b"x")
         assert (error.kind, error.maybe_sent) == ("reset", True)
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
 
 
-def test_a_read_that_a_new_connection_loses_too_is_given_up(http: Http) -> None:
-    """Trying again ends with the first new connection."""
+def test_a_read_is_retried_on_one_new_connection_only(http: Http) -> None:
+    """A read that fails on a new connection is not retried."""
 
     def cut(server: Wire, sock: socket.socket, number: int) -> None:
-        server.hear(sock, number)
+        server.receive(sock, number)
         reset(sock)
 
     with wire(cut) as server:
         assert failure(http, server.url).kind == "reset"
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
 
 
-def test_a_refused_connection_says_that_nothing_was_sent(http: Http) -> None:
-    """A write to a port where nobody listens has not taken effect."""
+def test_a_refused_connection_reports_that_nothing_was_sent(http: Http) -> None:
+    """A write to a port without a listener has not taken effect."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     error = failure(http, f"http://127.0.0.1:{port}", method="PUT", body=b"x")
     assert (error.kind, error.maybe_sent) == ("connect", False)
 
 
-def test_a_name_without_an_address_says_that_nothing_was_sent(http: Http) -> None:
-    """A name that cannot be resolved is told from a host that is down."""
+def test_a_name_without_an_address_reports_that_nothing_was_sent(http: Http) -> None:
+    """A name that cannot be resolved has its own error."""
     error = failure(http, "http://nowhere.invalid/", method="PUT", body=b"x")
     assert error.kind in ("dns", "timeout")
     assert not error.maybe_sent
@@ -152,18 +152,18 @@ def test_a_name_is_resolved(http: Http) -> None:
         "no path before the query",
     ],
 )
-def test_what_cannot_go_on_the_wire_is_refused_without_being_quoted(http: Http, url: str, headers) -> None:
-    """A broken token never makes a second header, nor an error that shows it."""
+def test_an_invalid_request_is_refused_without_being_quoted(http: Http, url: str, headers) -> None:
+    """A malformed token adds no second header, and no error shows it."""
     with wire(answering(OK)) as server:
         error = failure(http, url.replace("{port}", str(server.port)), headers=headers)
         assert (error.kind, error.maybe_sent) == ("bad-request", False)
         assert TOKEN not in repr(error)
         assert error.__context__ is None
-        assert all(TOKEN.encode() not in heard for heard in server.heard)
+        assert all(TOKEN.encode() not in data for data in server.received)
 
 
 def test_nothing_is_logged(http: Http, caplog) -> None:
-    """At level debug no library underneath writes a line about a request."""
+    """At level debug no library logs a request."""
     with caplog.at_level(logging.DEBUG), wire(answering(OK)) as server:
         http.request("GET", f"{server.url}/?input_token={TOKEN}", headers={"Authorization": TOKEN}, timeout=5)
         failure(http, "http://127.0.0.1:1/")
@@ -177,39 +177,39 @@ def authority() -> trustme.CA:
 
 
 def tls_server(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    """Return what a server needs to prove that it is ``name``."""
+    """Return a server's TLS context with a certificate for ``name``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     return context
 
 
-def test_tls_with_an_authority_of_ones_own(authority: trustme.CA, tmp_path: Path) -> None:
-    """A private authority is trusted where its file is named, and the connection is kept."""
+def test_tls_with_a_private_authority(authority: trustme.CA, tmp_path: Path) -> None:
+    """A private authority is trusted where its file is configured, and the connection is kept."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     http = Http(ca_file=str(tmp_path / "ca.pem"))
     with wire(answering(OK), tls=tls_server(authority)) as server:
         for _ in range(3):
             assert http.request("GET", f"https://127.0.0.1:{server.port}/", headers={}, timeout=5).body == b"ok"
-        assert len(server.heard) == 1
+        assert len(server.received) == 1
     http.close()
 
 
 @pytest.mark.parametrize("case", ["unknown authority", "wrong name", "not TLS"])
-def test_a_peer_that_does_not_prove_itself_gets_nothing(authority: trustme.CA, tmp_path: Path, case: str) -> None:
-    """No request is sent over a connection whose other end is not proven."""
+def test_a_peer_without_a_valid_certificate_receives_nothing(authority: trustme.CA, tmp_path: Path, case: str) -> None:
+    """No request is sent to a peer whose certificate is not verified."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     http = Http(ca_file=None if case == "unknown authority" else str(tmp_path / "ca.pem"))
     name = "vault.example" if case == "wrong name" else "127.0.0.1"
-    talk = greets if case == "not TLS" else answering(OK)
+    talk = speaks_first if case == "not TLS" else answering(OK)
     with wire(talk, tls=None if case == "not TLS" else tls_server(authority, name)) as server:
         error = failure(http, f"https://127.0.0.1:{server.port}/", method="PUT", headers={"X": TOKEN}, body=b"x")
         assert (error.kind, error.maybe_sent) == ("tls", False)
-        assert TOKEN.encode() not in b"".join(server.heard)
+        assert TOKEN.encode() not in b"".join(server.received)
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "garbage"])
-def test_a_bad_file_of_authorities_is_named_as_such(tmp_path: Path, content: str | None) -> None:
-    """A file of authorities that cannot be used is told from a peer that is not trusted."""
+def test_an_unusable_file_of_authorities_has_its_own_error(tmp_path: Path, content: str | None) -> None:
+    """An unusable file of authorities is a different error from an untrusted peer."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)
@@ -219,8 +219,8 @@ def test_a_bad_file_of_authorities_is_named_as_such(tmp_path: Path, content: str
 ENVIRONMENT = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
-def test_the_environment_does_not_lead_traffic_elsewhere(http: Http, monkeypatch, tmp_path: Path) -> None:
-    """Proxies, password files and authorities of the environment are not obeyed unless asked for."""
+def test_the_environment_does_not_redirect_traffic(http: Http, monkeypatch, tmp_path: Path) -> None:
+    """Proxies, password files and authorities of the environment are ignored by default."""
     with wire(answering(OK)) as trap, wire(answering(OK)) as server:
         for name in ENVIRONMENT:
             monkeypatch.setenv(name, trap.url)
@@ -230,12 +230,12 @@ def test_the_environment_does_not_lead_traffic_elsewhere(http: Http, monkeypatch
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
         http.request("GET", server.url, headers={}, timeout=5)
         assert failure(http, "https://127.0.0.1:1/").kind == "connect"
-        assert trap.heard == []
-        assert b"authorization" not in server.heard[0].lower()
+        assert trap.received == []
+        assert b"authorization" not in server.received[0].lower()
 
 
-def test_the_environment_is_obeyed_where_it_is_trusted(monkeypatch) -> None:
-    """With trust in the environment its proxy is used, and its exceptions count."""
+def test_the_environment_is_used_where_it_is_trusted(monkeypatch) -> None:
+    """With ``trust_env`` the proxy of the environment is used, and so are its exceptions."""
     http = Http(trust_env=True)
     with wire(answering(OK)) as proxy, wire(answering(OK)) as server:
         for name in ENVIRONMENT:
@@ -244,25 +244,25 @@ def test_the_environment_is_obeyed_where_it_is_trusted(monkeypatch) -> None:
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         http.request("GET", "http://graph.example/x", headers={}, timeout=5)
         http.request("GET", f"{server.url}/y", headers={}, timeout=5)
-        assert proxy.heard[0].startswith(b"GET http://graph.example/x HTTP/1.1")
-        assert server.heard[0].startswith(b"GET /y HTTP/1.1")
+        assert proxy.received[0].startswith(b"GET http://graph.example/x HTTP/1.1")
+        assert server.received[0].startswith(b"GET /y HTTP/1.1")
 
 
-def test_a_named_proxy_gets_everything_and_its_password() -> None:
-    """Plain requests go to the proxy whole, with its own credentials."""
+def test_a_configured_proxy_gets_every_request_and_its_password() -> None:
+    """Plain requests go to the proxy, with the proxy's own credentials."""
     with wire(answering(OK)) as proxy:
         http = Http(proxy=Secret(f"http://me:pa%20ss@127.0.0.1:{proxy.port}"))
         http.request("GET", "http://graph.example/x", headers={}, timeout=5)
-        assert proxy.heard[0].startswith(b"GET http://graph.example/x HTTP/1.1")
-        assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:pa ss") in proxy.heard[0]
+        assert proxy.received[0].startswith(b"GET http://graph.example/x HTTP/1.1")
+        assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:pa ss") in proxy.received[0]
 
 
-def test_tls_goes_through_a_proxy_unseen(authority: trustme.CA, tmp_path: Path) -> None:
+def test_tls_is_tunnelled_through_a_proxy(authority: trustme.CA, tmp_path: Path) -> None:
     """A proxy sees the host and its own password, never the request."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
 
     def tunnel(server: Wire, sock: socket.socket, number: int) -> None:
-        server.hear(sock, number)
+        server.receive(sock, number)
         sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         inner = tls_server(authority, "graph.example").wrap_socket(sock, server_side=True)
         inner.recv(65536)
@@ -271,49 +271,49 @@ def test_tls_goes_through_a_proxy_unseen(authority: trustme.CA, tmp_path: Path) 
 
     with wire(tunnel) as proxy:
         http = Http(proxy=Secret(proxy.url), ca_file=str(tmp_path / "ca.pem"))
-        got = http.request("GET", "https://graph.example/x", headers={"Authorization": TOKEN}, timeout=5)
-        assert got.body == b"ok"
-        assert proxy.heard[0].startswith(b"CONNECT graph.example:443 HTTP/1.1")
-        assert TOKEN.encode() not in proxy.heard[0]
+        answer = http.request("GET", "https://graph.example/x", headers={"Authorization": TOKEN}, timeout=5)
+        assert answer.body == b"ok"
+        assert proxy.received[0].startswith(b"CONNECT graph.example:443 HTTP/1.1")
+        assert TOKEN.encode() not in proxy.received[0]
         http.close()
 
 
 @pytest.mark.parametrize("address", ["socks5://127.0.0.1:1", f"nonsense-{TOKEN}", f"ftp://{TOKEN}@x"])
-def test_a_proxy_address_that_is_none_is_refused_without_being_quoted(address: str) -> None:
-    """A proxy that cannot be used fails every call, and shows nothing of its address."""
+def test_an_invalid_proxy_address_is_refused_without_being_quoted(address: str) -> None:
+    """An unusable proxy fails every call, and the error shows nothing of its address."""
     error = failure(Http(proxy=Secret(address)), "http://127.0.0.1:1/")
     assert (error.kind, error.maybe_sent) == ("proxy", False)
     assert TOKEN not in repr(error)
     assert error.__context__ is None
 
 
-def test_a_proxy_that_refuses_the_way_is_told_from_the_peer() -> None:
-    """A write that the proxy did not let through was not sent."""
+def test_a_proxy_that_refuses_a_tunnel_has_its_own_error() -> None:
+    """A write that the proxy refused to forward was not sent."""
     with wire(answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as proxy:
         http = Http(proxy=Secret(proxy.url))
         error = failure(http, "https://graph.example/x", method="PUT", body=b"x")
         assert (error.kind, error.maybe_sent) == ("proxy", False)
 
 
-def test_closing_lets_later_calls_connect_anew(http: Http) -> None:
-    """After close a call still works, over a new connection."""
+def test_a_closed_client_connects_again(http: Http) -> None:
+    """A call after close opens a new connection."""
     with wire(answering(OK)) as server:
         http.request("GET", server.url, headers={}, timeout=5)
         http.close()
         http.request("GET", server.url, headers={}, timeout=5)
-        assert len(server.heard) == 2
+        assert len(server.received) == 2
 
 
 def test_a_connection_in_use_is_closed_after_its_call(http: Http) -> None:
-    """Closing takes no answer away from a call under way, and keeps no connection of it."""
+    """Closing does not interrupt a call in progress, and its connection is closed afterwards."""
     asked, go = threading.Event(), threading.Event()
 
     def waits(server: Wire, sock: socket.socket, number: int) -> None:
-        server.hear(sock, number)
+        server.receive(sock, number)
         asked.set()
         go.wait(5)
         sock.sendall(OK)
-        server.hear(sock, number)
+        server.receive(sock, number)
 
     with wire(waits) as server, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(http.request, "GET", server.url, headers={}, timeout=5)
@@ -324,8 +324,8 @@ def test_a_connection_in_use_is_closed_after_its_call(http: Http) -> None:
         assert server.all_ended(5)
 
 
-def test_closing_gives_everything_back() -> None:
-    """A client that is closed leaves no thread and no connection behind."""
+def test_closing_releases_everything() -> None:
+    """A closed client leaves no thread and no connection."""
     with wire(answering(OK)) as server:
         for _ in range(20):
             http = Http()

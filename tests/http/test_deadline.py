@@ -31,7 +31,7 @@ def silent(server: Wire, sock: socket.socket, number: int) -> None:
 
 def hangs_after_the_request(server: Wire, sock: socket.socket, number: int) -> None:
     """Read the request and do nothing."""
-    server.hear(sock, number)
+    server.receive(sock, number)
     server.over.wait()
 
 
@@ -53,7 +53,7 @@ def stops_in_the_body(server: Wire, sock: socket.socket, number: int) -> None:
 
 
 def never_gets_to_the_answer(server: Wire, sock: socket.socket, number: int) -> None:
-    """Send interim answers for ever."""
+    """Send interim answers continuously."""
     while not server.over.is_set():
         sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -63,7 +63,7 @@ def never_gets_to_the_answer(server: Wire, sock: socket.socket, number: int) -> 
     [silent, hangs_after_the_request, drips_the_head, drips_the_body, stops_in_the_body, never_gets_to_the_answer],
 )
 def test_the_whole_answer_has_one_deadline(http: Http, talk) -> None:
-    """A peer that hangs or drips is cut off when the timeout as a whole is over."""
+    """A peer that hangs or drips is cut off when the timeout of the whole call is over."""
     with wire(talk) as server:
         start = time.monotonic()
         with pytest.raises(HttpError) as caught:
@@ -73,7 +73,7 @@ def test_the_whole_answer_has_one_deadline(http: Http, talk) -> None:
 
 
 def test_a_peer_that_reads_nothing_is_cut_off(http: Http) -> None:
-    """A body that cannot be sent falls under the same deadline."""
+    """A body that cannot be sent has the same deadline."""
     with wire(silent) as server:
         start = time.monotonic()
         with pytest.raises(HttpError, match="timeout"):
@@ -82,7 +82,7 @@ def test_a_peer_that_reads_nothing_is_cut_off(http: Http) -> None:
 
 
 def test_a_full_backlog_is_cut_off(http: Http) -> None:
-    """A connection that is never made falls under the same deadline, and nothing was sent."""
+    """A connection that is never accepted has the same deadline, and nothing was sent."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)
@@ -102,7 +102,7 @@ def test_a_full_backlog_is_cut_off(http: Http) -> None:
 
 
 def test_a_hanging_tls_handshake_is_cut_off(http: Http) -> None:
-    """A peer that never answers the handshake is cut off, and the request was not sent."""
+    """A peer that does not answer the handshake is cut off, and the request was not sent."""
     with wire(silent) as server:
         start = time.monotonic()
         with pytest.raises(HttpError) as caught:
@@ -112,12 +112,12 @@ def test_a_hanging_tls_handshake_is_cut_off(http: Http) -> None:
 
 
 def test_waiting_for_a_free_connection_is_cut_off() -> None:
-    """A pool that is used up by hanging calls does not lengthen the deadline of the next."""
+    """A pool without a free connection does not extend the deadline of a call."""
     http = Http(connections=1)
     with wire(silent) as server:
         first = threading.Thread(target=_hang, args=(http, server.url))
         first.start()
-        while not server.heard:
+        while not server.received:
             server.over.wait(0.01)
         start = time.monotonic()
         with pytest.raises(HttpError) as caught:
@@ -133,12 +133,12 @@ def _hang(http: Http, url: str) -> None:
 
 
 def test_stopping_cuts_a_waiting_call_short() -> None:
-    """A shutdown does not wait for a peer that hangs."""
+    """A shutdown ends a call whose peer hangs."""
     stop = threading.Event()
     http = Http(stop=stop)
 
     def asks_to_stop(server: Wire, sock: socket.socket, number: int) -> None:
-        server.hear(sock, number)
+        server.receive(sock, number)
         stop.set()
         server.over.wait()
 
@@ -153,17 +153,17 @@ def test_stopping_cuts_a_waiting_call_short() -> None:
         assert (caught.value.kind, caught.value.maybe_sent) == ("stopped", False)
 
 
-def test_a_deadline_of_one_call_does_not_bind_the_next(http: Http) -> None:
-    """A kept connection serves a later call with that call's own deadline."""
+def test_a_deadline_of_one_call_does_not_apply_to_the_next(http: Http) -> None:
+    """A later call on a kept connection has its own deadline."""
 
     def slow_second(server: Wire, sock: socket.socket, number: int) -> None:
-        server.hear(sock, number)
+        server.receive(sock, number)
         sock.sendall(OK)
-        server.hear(sock, number)
+        server.receive(sock, number)
         server.over.wait(0.6)
         sock.sendall(OK)
 
     with wire(slow_second) as server:
         assert http.request("GET", server.url, headers={}, timeout=0.3).body == b"ok"
         assert http.request("GET", server.url, headers={}, timeout=5).body == b"ok"
-        assert len(server.heard) == 1
+        assert len(server.received) == 1

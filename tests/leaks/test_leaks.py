@@ -1,4 +1,4 @@
-"""Nothing leaks: canaries in every secret, every fault forced, at log level debug, and a net over all that comes out."""
+"""No secret leaks: every fault is forced at log level debug, and all output is searched for parts of secrets."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _SLOW = {"slow": "slow=50"}
 
 
 def secrets_of(sandbox: Sandbox, *others: str) -> list[str]:
-    """Return every secret of a sandbox: all tokens that it ever issued, their proofs, the app secret; and the others."""
+    """Return every secret of a sandbox (all tokens that it issued, their proofs, the app secret) and the others."""
     tokens = list(sandbox.world.tokens)
     proofs = [proof(token, sandbox.app_secret) for token in tokens]
     app_token = f"{sandbox.app_id}|{sandbox.app_secret}"
     return [*tokens, *proofs, proof(app_token, sandbox.app_secret), app_token, sandbox.app_secret, *others]
 
 
-def seen(folder: Path) -> str:
+def texts_in(folder: Path) -> str:
     """Return the text of every file in a folder, as the disk holds it."""
     return "\n".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
 
 
 def must_not_leak(ran: Ran, secrets: list[str], *further: str) -> None:
-    """Assert that no piece of a secret is in what a command printed, nor in further texts."""
+    """Assert that neither a command's output nor a further text contains a part of a secret."""
     net = Net(secrets)
     for name, text in (("stdout", ran.stdout), ("stderr", ran.stderr), *enumerate(further)):
         assert not net.catches(text), f"{name}: {net.catches(text)}"
@@ -76,19 +76,19 @@ def rig(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> Rig:
 
 
 @pytest.mark.parametrize("fault", sorted(NAMES))
-def test_no_fault_of_graph_makes_a_secret_show(rig: Rig, sandbox: Sandbox, fault: str) -> None:
-    """Whatever Graph does, during a first cycle or a later one, no piece of a secret is printed or left on the disk."""
+def test_no_fault_of_graph_leaks_a_secret(rig: Rig, sandbox: Sandbox, fault: str) -> None:
+    """Under each fault of Graph, in a first or a later cycle, no part of a secret is printed or left on the disk."""
     first = rig.run("once")
     switch_on(sandbox.world, _SLOW.get(fault, fault))
     later = rig.once()
     plan = rig.run("plan")
     secrets = secrets_of(sandbox, (rig.folder / "secret_id").read_text().strip())
     for ran in (first, later, plan):
-        must_not_leak(ran, secrets, seen(rig.folder / "tmp"))
+        must_not_leak(ran, secrets, texts_in(rig.folder / "tmp"))
 
 
 class _Echo(BaseHTTPRequestHandler):
-    """A service that quotes all that it was sent."""
+    """A service that quotes the whole request in its answer."""
 
     protocol_version = "HTTP/1.1"
     status = 400
@@ -111,7 +111,7 @@ class _Echo(BaseHTTPRequestHandler):
 
 @pytest.fixture(params=[200, 307, 400, 403, 404, 500])
 def echo(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Return the address of a service that quotes every secret it is sent, with one status for all."""
+    """Return the address of a service that quotes every request and answers with one status."""
     handler = type("Echo", (_Echo,), {"status": request.param})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -121,7 +121,7 @@ def echo(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_a_service_that_quotes_secrets_is_not_repeated(rig: Rig, sandbox: Sandbox, echo: str) -> None:
-    """A Graph and a Vault that quote each header and body in their errors bring none of it into what we print."""
+    """A Graph and a Vault that quote each header and body in their errors do not make the program print them."""
     hostile_store = {**rig.store, "address": echo}
     static = {
         "type": "vault",
@@ -140,7 +140,7 @@ def test_a_service_that_quotes_secrets_is_not_repeated(rig: Rig, sandbox: Sandbo
 
 
 def test_a_secret_in_the_configuration_is_not_quoted(rig: Rig, sandbox: Sandbox) -> None:
-    """A secret pasted where a reference belongs, or beside a syntax error, is told of without being repeated."""
+    """A secret pasted where a reference belongs, or beside a syntax error, is reported without being quoted."""
     secrets = secrets_of(sandbox)
     good = rig.file.read_text()
     token = sandbox.system_user_token
@@ -163,9 +163,9 @@ def test_a_secret_in_the_configuration_is_not_quoted(rig: Rig, sandbox: Sandbox)
 
 @contextmanager
 def daemon(rig: Rig) -> Iterator[tuple[Path, list[str]]]:
-    """Run the daemon with a cycle each half second, until the block ends: its log, and a list that all it said is put in."""
+    """Run the daemon with a cycle each half second; yield its log, and a list that gets all its output at the end."""
     rig.write(schedule={"every": "500ms"})
-    out, err, said = rig.folder / "stdout", rig.folder / "stderr", list[str]()
+    out, err, output = rig.folder / "stdout", rig.folder / "stderr", list[str]()
     with out.open("w") as stdout, err.open("w") as stderr:
         process = subprocess.Popen(
             [*PROGRAM, "--config", str(rig.file), "run"],
@@ -174,25 +174,25 @@ def daemon(rig: Rig) -> Iterator[tuple[Path, list[str]]]:
             env={**os.environ, **rig.environment},
         )
     try:
-        yield out, said
-        said.append(Path(f"/proc/{process.pid}/cmdline").read_text())
+        yield out, output
+        output.append(Path(f"/proc/{process.pid}/cmdline").read_text())
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=15)
     assert code == 0, err.read_text()
-    said += [out.read_text(), err.read_text()]
+    output += [out.read_text(), err.read_text()]
 
 
 def test_the_daemon_shows_no_secret_in_its_log_or_arguments(rig: Rig, sandbox: Sandbox) -> None:
-    """Some cycles of ``run`` at level debug, with Pages failing in many ways, log no piece of a secret."""
-    with daemon(rig) as (log, said):
+    """Some cycles of ``run`` at level debug, with Pages failing in many ways, log no part of a secret."""
+    with daemon(rig) as (log, output):
         for number, fault in enumerate(
             ("revoked@paris", "null-items%0.5", "unassigned@rome", "server-error%0.3", "dead")
         ):
             wait_for_cycles(log, number + 1)
             switch_on(sandbox.world, fault)
     secrets = secrets_of(sandbox, (rig.folder / "secret_id").read_text().strip())
-    must_not_leak(Ran(0, *said[1:]), secrets, said[0])
+    must_not_leak(Ran(0, *output[1:]), secrets, output[0])
 
 
 def wait_for_cycles(log: Path, count: int) -> None:
@@ -203,8 +203,8 @@ def wait_for_cycles(log: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-def test_the_net_catches_what_it_should() -> None:
-    """The net finds a piece of a secret as it is, in hex and in base64, wherever it stands; and nothing else."""
+def test_the_search_finds_parts_of_a_secret() -> None:
+    """The search finds a part of a secret as plain text, in hex and in base64, at any position, and nothing else."""
     secret = "EAAcanaryCANARY0123456789abcdefghij"
     net = Net([secret])
     import base64

@@ -1,4 +1,4 @@
-"""Nothing leaks where AWS Secrets Manager is the store: its keys and the tokens, under each fault, at log level debug."""
+"""No secret leaks with AWS Secrets Manager as the store: keys and tokens, under each fault, at log level debug."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox
-from tests.leaks.test_leaks import daemon, must_not_leak, secrets_of, seen, wait_for_cycles
+from tests.leaks.test_leaks import daemon, must_not_leak, secrets_of, texts_in, wait_for_cycles
 from tests.support.echo import quoting, quoting_xml
 from tests.support.rigs.e2e import Ran, Rig
 from tests.support.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws, Fault, aws, aws_environment, aws_server
@@ -49,8 +49,8 @@ def rig(aws: Aws, sandbox: Sandbox, tmp_path: Path) -> Rig:
 
 
 @pytest.mark.parametrize("code", _CODES)
-def test_no_error_of_aws_makes_a_secret_show(rig: Rig, aws: Aws, sandbox: Sandbox, code: str) -> None:
-    """An error of each call whose text quotes the secrets brings none of them into what we print."""
+def test_no_error_of_aws_leaks_a_secret(rig: Rig, aws: Aws, sandbox: Sandbox, code: str) -> None:
+    """An error of any call whose text quotes secrets does not make the program print them."""
     secrets = secrets_of(sandbox, ACCESS_KEY, SECRET_KEY)
     quoted = " ".join([*secrets[:5], ACCESS_KEY, SECRET_KEY])
     for operation in ("CreateSecret", "ListSecrets", ""):
@@ -58,15 +58,15 @@ def test_no_error_of_aws_makes_a_secret_show(rig: Rig, aws: Aws, sandbox: Sandbo
         aws.refuse(operation, code, text=quoted)
         ran = rig.once()
         assert ran.code in (0, 1, 3), ran.stdout  # a list that is denied is done without
-        must_not_leak(ran, secrets_of(sandbox, ACCESS_KEY, SECRET_KEY), seen(rig.folder / "tmp"))
+        must_not_leak(ran, secrets_of(sandbox, ACCESS_KEY, SECRET_KEY), texts_in(rig.folder / "tmp"))
 
 
-def test_no_fault_of_the_wire_to_aws_makes_a_secret_show(rig: Rig, aws: Aws, sandbox: Sandbox) -> None:
-    """Answers that are lost, cut or slow, before and after they took effect, show nothing either."""
+def test_no_fault_of_the_connection_to_aws_leaks_a_secret(rig: Rig, aws: Aws, sandbox: Sandbox) -> None:
+    """Answers that are lost, cut or slow leak no secret."""
     for make in (aws.lose, aws.cut, aws.drip):
         aws.heal()
         make("CreateSecret")
-        must_not_leak(rig.once(), secrets_of(sandbox, ACCESS_KEY, SECRET_KEY), seen(rig.folder / "tmp"))
+        must_not_leak(rig.once(), secrets_of(sandbox, ACCESS_KEY, SECRET_KEY), texts_in(rig.folder / "tmp"))
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def as_role(rig: Rig, aws_environment: Path) -> Rig:
 
 
 class Session:
-    """What STS gave out, each piece of it a secret."""
+    """The credentials that STS issued, each of which is a secret."""
 
     def __init__(self, aws: Aws) -> None:
-        self.given = [ACCESS_KEY, SECRET_KEY, EXTERNAL, PROFILE_TOKEN]
+        self.issued = [ACCESS_KEY, SECRET_KEY, EXTERNAL, PROFILE_TOKEN]
         self._aws = aws
         self.heal()
 
@@ -95,15 +95,15 @@ class Session:
 
     def _note(self, call: Any) -> bool:
         status, content = call.forward()
-        self.given += re.findall(r"<(?:SecretAccessKey|SessionToken)>([^<]+)<", content.decode())
+        self.issued += re.findall(r"<(?:SecretAccessKey|SessionToken)>([^<]+)<", content.decode())
         call.handler.reply(status, content)
         return True
 
 
-def quote(aws: Aws, operation: str, status: int, code: str = "") -> list[str]:
-    """Have an operation answered with all that it was sent; gives the operations for which that was done by now.
+def quote_requests(aws: Aws, operation: str, status: int, code: str = "") -> list[str]:
+    """Answer an operation with its own request; return a list of the operations that were answered so.
 
-    ``code`` takes the place of a word of that.
+    ``code`` replaces the error code in the answer.
     """
 
     def make(call: Any) -> bool:
@@ -122,37 +122,39 @@ def quote(aws: Aws, operation: str, status: int, code: str = "") -> list[str]:
 
 @pytest.mark.parametrize("status", [200, 400, 403, 500])
 def test_an_aws_that_quotes_its_requests_is_not_repeated(as_role: Rig, aws: Aws, sandbox: Sandbox, status: int) -> None:
-    """Headers, bodies, external id and session tokens that AWS or STS quote, be it as an error's code, are not printed."""
+    """Headers, bodies, external id and session tokens that AWS or STS quote, even in an error code, are not printed."""
     session = Session(aws)
     for operation in ("AssumeRole", "CreateSecret", "ListSecrets"):
         session.heal()
-        quoted = quote(aws, operation, status)
+        quoted = quote_requests(aws, operation, status)
         ran = as_role.once()
-        assert ran.code in (0, 1, 3), ran.stdout  # a list without our secrets is taken for one
+        assert ran.code in (0, 1, 3), ran.stdout  # a list without the program's secrets is accepted
         assert quoted
-        must_not_leak(ran, secrets_of(sandbox, *session.given), seen(as_role.folder / "tmp"))
-    assert len(session.given) > 4
+        must_not_leak(ran, secrets_of(sandbox, *session.issued), texts_in(as_role.folder / "tmp"))
+    assert len(session.issued) > 4
 
 
 def test_a_daemon_whose_aws_quotes_its_requests_shows_no_secret(as_role: Rig, aws: Aws, sandbox: Sandbox) -> None:
-    """The same of a ``run`` in whose cycles tokens are replaced, and the role's session is refused and had again."""
+    """A ``run`` that replaces tokens, and whose role session is refused and created again, logs no secret."""
     session, world = Session(aws), sandbox.world
-    with daemon(as_role) as (log, said):
+    with daemon(as_role) as (log, output):
         wait_for_cycles(log, 1)
         for status, operation in product(
             (400, 200), ("DescribeSecret", "PutSecretValue", "BatchGetSecretValue", "AssumeRole")
         ):
             session.heal()
-            quoted = quote(aws, operation, status)
+            quoted = quote_requests(aws, operation, status)
             if operation == "AssumeRole":
-                quote(aws, "ListSecrets", 403, code="ExpiredTokenException")
+                quote_requests(aws, "ListSecrets", 403, code="ExpiredTokenException")
             with world.lock:
                 world.rotate(world.user)
             as_role.secret("system_user_token", world.user.token)
             _wait_for(quoted, log)
-        _wait_for(quote(aws, "", 403), log)
+        _wait_for(quote_requests(aws, "", 403), log)
         wait_for_cycles(log, log.read_text().count('"event": "cycle_finished"') + 1)
-    must_not_leak(Ran(0, *said[1:]), secrets_of(sandbox, *session.given), said[0], seen(as_role.folder / "tmp"))
+    must_not_leak(
+        Ran(0, *output[1:]), secrets_of(sandbox, *session.issued), output[0], texts_in(as_role.folder / "tmp")
+    )
 
 
 def _wait_for(quoted: list[str], log: Path) -> None:

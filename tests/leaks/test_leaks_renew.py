@@ -1,4 +1,4 @@
-"""Nothing leaks where a system user's token is renewed: the old token and the new one, under each fault of the exchange."""
+"""No secret leaks where a system user token is renewed: neither the old token nor the new one, under each fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox
-from tests.leaks.test_leaks import must_not_leak, secrets_of, seen
+from tests.leaks.test_leaks import must_not_leak, secrets_of, texts_in
 from tests.support.rigs.e2e import Rig
 from tests.support.rigs.vault_program import vault_store
 from tests.support.services.bao import Bao, bao, mount
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("fault", ["", "cut:oauth", "half-json:oauth", "error:oauth=190", "html:oauth"])
-def test_a_renewal_shows_no_token(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path, fault: str) -> None:
-    """Renewed or refused, no piece of either token is printed, logged at level debug, remembered, or left on the disk."""
+def test_a_renewal_leaks_no_token(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path, fault: str) -> None:
+    """Whether renewed or refused, no part of either token is printed, logged at level debug, or left on the disk."""
     (tmp_path / "tmp").mkdir()
     (tmp_path / "lib").mkdir()
     rig = Rig(
@@ -45,5 +45,5 @@ def test_a_renewal_shows_no_token(bao: Bao, mount: str, sandbox: Sandbox, tmp_pa
     if fault:
         switch_on(sandbox.world, fault)
     for ran in (rig.once(), rig.once()):
-        must_not_leak(ran, secrets_of(sandbox), seen(tmp_path / "tmp"), seen(tmp_path / "lib"))
+        must_not_leak(ran, secrets_of(sandbox), texts_in(tmp_path / "tmp"), texts_in(tmp_path / "lib"))
     assert (bao.admin("GET", f"{mount}/data/meta/user")["data"]["data"]["token"] != old) is (fault == "")

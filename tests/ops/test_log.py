@@ -1,4 +1,4 @@
-"""Log lines: one line an event, JSON, harmless whatever is in them."""
+"""Log lines: one line of JSON for each event, safe whatever its values are."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ TOKEN = "EAA" + "Zk3Bq9" * 20
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that reports a terminal."""
 
     def isatty(self) -> bool:
-        """Return so."""
+        """Return true."""
         return True
 
 
-class Gone(io.StringIO):
+class ClosedPipe(io.StringIO):
     """A pipe whose reader has left."""
 
     def write(self, text: str) -> int:
@@ -45,9 +45,9 @@ def line(level: Any = "info", cycle: str | None = None, **fields: Any) -> dict[s
     return dict(json.loads(text))
 
 
-def test_a_gone_reader_costs_lines_only() -> None:
-    """Where nobody reads any more, writing a line fails nothing, and the loss is counted."""
-    log = Log(Gone())
+def test_a_closed_pipe_loses_lines_and_nothing_else() -> None:
+    """Writing to a closed pipe raises nothing, and the lost lines are counted."""
+    log = Log(ClosedPipe())
     log.write(Event("info", "cycle_started", {}))
     log.write(Event("info", "cycle_finished", {}))
 
@@ -58,7 +58,7 @@ def test_a_gone_reader_costs_lines_only() -> None:
     "bad", ["\udc80", "a\nb", "\x1b[31m", "\x00", "\u2028", '"}\n{"event":"forged"}', "x" * 100_000]
 )
 def test_hostile_values_forge_nothing(bad: str) -> None:
-    """Whatever stands in a value, one event is one line of JSON that UTF-8 can carry and that is not endless."""
+    """Whatever a value contains, an event is one line of JSON, valid UTF-8, and limited in length."""
     out = io.StringIO()
     Log(out).write(Event("info", "cycle_finished", {"message": bad, "details": {bad: [bad]}}))
     written = out.getvalue()
@@ -70,27 +70,27 @@ def test_hostile_values_forge_nothing(bad: str) -> None:
 
 
 def test_secrets_are_shown_as_fingerprints() -> None:
-    """A Secret, text that looks like a token, and an exception that quotes one: none shows the token."""
+    """A Secret, a text that looks like a token, and an exception that quotes one show no token."""
     error = ValueError(f"bad token {TOKEN}")
-    told = line(token=Secret(TOKEN), error=f"Meta says {TOKEN}", cause=error, raw=TOKEN.encode(), many=[{"a": TOKEN}])
+    entry = line(token=Secret(TOKEN), error=f"Meta says {TOKEN}", cause=error, raw=TOKEN.encode(), many=[{"a": TOKEN}])
 
-    assert TOKEN[:20] not in json.dumps(told)
-    assert told["token"] == Secret(TOKEN).fingerprint
-    assert Secret(TOKEN).fingerprint in told["error"]
-    assert told["cause"] == "ValueError"
-    assert told["raw"] == "(bytes)"
+    assert TOKEN[:20] not in json.dumps(entry)
+    assert entry["token"] == Secret(TOKEN).fingerprint
+    assert Secret(TOKEN).fingerprint in entry["error"]
+    assert entry["cause"] == "ValueError"
+    assert entry["raw"] == "(bytes)"
 
 
-def test_the_frame_of_a_line_comes_first() -> None:
+def test_the_common_fields_of_a_line_come_first() -> None:
     """A line begins with timestamp, level, event and cycle; the timestamp is RFC 3339 in UTC."""
-    told = line("warning", cycle="01JD", page="berlin")
+    entry = line("warning", cycle="01JD", page="berlin")
 
-    assert list(told) == ["timestamp", "level", "event", "cycle", "page"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told["timestamp"])
-    assert (told["level"], told["cycle"]) == ("warning", "01JD")
+    assert list(entry) == ["timestamp", "level", "event", "cycle", "page"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["timestamp"])
+    assert (entry["level"], entry["cycle"]) == ("warning", "01JD")
 
 
-def test_a_level_holds_back_what_is_below() -> None:
+def test_a_level_suppresses_lower_levels() -> None:
     """At level warning, debug and info are not written."""
     out = io.StringIO()
     log = Log(out, level="warning")
@@ -101,12 +101,12 @@ def test_a_level_holds_back_what_is_below() -> None:
 
 
 def test_numbers_that_json_lacks_are_text() -> None:
-    """Not-a-number and infinity do not break a reader of JSON."""
+    """NaN and infinity are written as text, so that every JSON parser reads the line."""
     assert line(a=float("nan"), b=float("inf"), c=1.5)["a"] == "nan"
 
 
-def test_auto_is_for_people_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal a line is for people, with colour; NO_COLOR takes the colour; elsewhere it is JSON."""
+def test_auto_is_readable_text_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a line is coloured text, and with NO_COLOR text without colour."""
     event = Event("info", "cycle_finished", {"result": "ok", "message": f"{TOKEN}\n\x1b[2J"})
     monkeypatch.delenv("NO_COLOR", raising=False)
     coloured, plain = Terminal(), Terminal()
@@ -123,8 +123,8 @@ def test_auto_is_for_people_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
         assert out.getvalue().count("\n") == 1
 
 
-def test_libraries_say_nothing() -> None:
-    """What libraries log, at any level and by any way, reaches neither stdout nor stderr."""
+def test_libraries_log_nothing() -> None:
+    """Log lines of libraries, at any level and by any handler, reach neither stdout nor stderr."""
     script = f"""
 import logging
 from sync.ops.log import standard_log

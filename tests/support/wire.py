@@ -1,4 +1,4 @@
-"""Servers that speak whatever bytes a test wants, for how HTTP goes wrong on the wire."""
+"""Servers that send any bytes a test wants, to show how HTTP fails on the wire."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass
 class Wire:
-    """A server: ``heard`` is what each connection sent, in the order of the connections."""
+    """A server: ``received`` is what each connection sent, in the order of the connections."""
 
     port: int
-    heard: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
     serving: list[threading.Thread] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the address of the server."""
         return f"http://127.0.0.1:{self.port}"
 
-    def hear(self, sock: socket.socket, number: int) -> bytes:
+    def receive(self, sock: socket.socket, number: int) -> bytes:
         """Read one request's head and body; empty at the end of the connection."""
         data = b""
         while b"\r\n\r\n" not in data:
@@ -41,7 +41,7 @@ class Wire:
         )
         while len(body) < length:
             body += sock.recv(65536)
-        self.heard[number] += head + b"\r\n\r\n" + body
+        self.received[number] += head + b"\r\n\r\n" + body
         return data
 
     def all_ended(self, seconds: float) -> bool:
@@ -74,7 +74,7 @@ def wire(talk: Callable[[Wire, socket.socket, int], None], *, tls: ssl.SSLContex
             while True:
                 sock, _ = listener.accept()
                 opened.append(sock)
-                server.heard.append(b"")
+                server.received.append(b"")
                 server.serving.append(threading.Thread(target=serve, args=(sock, len(opened) - 1), daemon=True))
                 server.serving[-1].start()
 
@@ -95,7 +95,7 @@ def answering(answer: bytes) -> Callable[[Wire, socket.socket, int], None]:
     """Answer each request with the same bytes and keep the connection."""
 
     def talk(server: Wire, sock: socket.socket, number: int) -> None:
-        while server.hear(sock, number):
+        while server.receive(sock, number):
             sock.sendall(answer)
 
     return talk
@@ -105,7 +105,7 @@ def once(answer: bytes) -> Callable[[Wire, socket.socket, int], None]:
     """Answer one request and end the connection."""
 
     def talk(server: Wire, sock: socket.socket, number: int) -> None:
-        server.hear(sock, number)
+        server.receive(sock, number)
         sock.sendall(answer)
         sock.shutdown(socket.SHUT_RDWR)
         sock.close()

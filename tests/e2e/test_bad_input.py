@@ -241,7 +241,7 @@ def test_a_system_user_token_that_expires_in_five_days(program: VaultProgram) ->
     assert ended(ran) == (0, "ok")
     user = ran.report["system_users"][0]
     assert (user["verdict"], user["expires_at"] is None) == ("valid", False)
-    assert_problem(user["problems"], "system-user-expiring", "app-admin", "ends at", "Generate a new one")
+    assert_problem(user["problems"], "system-user-expiring", "app-admin", "expires at", "Generate a new one")
     assert actions(ran) == ALL_UNCHANGED
     assert not any(page["problems"] for page in ran.report["pages"])
     table = program.run("once")

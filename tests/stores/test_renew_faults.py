@@ -14,10 +14,10 @@ from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.versions import LABEL
 from sync.stores.aws.write import AwsWriter
 from sync.stores.vault.store import VaultStore
-from tests.stores.aws.test_write import Killed, KilledClient
 from tests.stores.vault.test_faults import CAS, LOST_LEAD
 from tests.support.clock import FakeClock, LeapingClock
-from tests.support.rigs.aws import AwsRig
+from tests.support.fakes import Killed
+from tests.support.rigs.aws import AwsRig, KilledClient
 from tests.support.rigs.vault import VaultRig
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
 from tests.support.services.bao import Bao, bao

@@ -8,13 +8,13 @@ import pytest
 
 from sync.core.model import Absent, Stored, StoreError, Written
 from sync.core.payload import Payload
-from sync.stores.aws.client import Answer, AwsClient
 from sync.stores.aws.read import AwsReader
 from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.versions import LABEL
 from sync.stores.aws.write import AwsWriter
 from tests.support.clock import FakeClock
-from tests.support.rigs.aws import AwsRig
+from tests.support.fakes import Killed
+from tests.support.rigs.aws import AwsRig, KilledClient
 from tests.support.services.aws import Aws, aws, aws_environment, aws_server
 from tests.support.store_contract import failed, marks, one, payload, stored, written
 
@@ -286,27 +286,6 @@ def test_writes_are_paced(rig: AwsRig) -> None:
     for number in range(41):
         store.mark(rig.key(f"p{number}"), marks(), version="1")
     assert sum(clock.slept) == pytest.approx(2)
-
-
-class Killed(BaseException):
-    """A kill -9: the code under test must not catch it."""
-
-
-class KilledClient(AwsClient):
-    """A client that is killed before or after the call with one number is carried out."""
-
-    number = 0
-    after = False
-
-    def call(self, operation: str, subject: str = "", **parameters: Any) -> Answer:
-        """Make the call, or be killed."""
-        self.number -= 1
-        if self.number == -1 and not self.after:
-            raise Killed
-        answer = super().call(operation, subject, **parameters)
-        if self.number == -1:
-            raise Killed
-        return answer
 
 
 def _killed(rig: AwsRig, version: str | None, number: int, *, after: bool) -> bool:

@@ -9,8 +9,10 @@ from typing import Any
 from sync.core import marks as mark_map
 from sync.core.model import Key
 from sync.runtime.threads import Clock, SystemClock
+from sync.stores.aws.client import Answer, AwsClient
 from sync.stores.aws.entry import PREFIX
 from sync.stores.aws.store import AwsSettings, AwsStore
+from tests.support.fakes import Killed
 from tests.support.services.aws import ACCESS_KEY, REGION, SECRET_KEY, Aws
 from tests.support.store_contract import marks
 
@@ -99,3 +101,20 @@ class AwsRig:
     def tags(marks: Mapping[str, str]) -> list[dict[str, str]]:
         """Return marks as tags in the form of the API."""
         return [{"Key": PREFIX + key, "Value": value} for key, value in marks.items()]
+
+
+class KilledClient(AwsClient):
+    """A client that is killed before or after the call with one number is carried out."""
+
+    number = 0
+    after = False
+
+    def call(self, operation: str, subject: str = "", **parameters: Any) -> Answer:
+        """Make the call, or be killed."""
+        self.number -= 1
+        if self.number == -1 and not self.after:
+            raise Killed
+        answer = super().call(operation, subject, **parameters)
+        if self.number == -1:
+            raise Killed
+        return answer

@@ -1,4 +1,4 @@
-"""A proxy that counts the requests which pass it; for runs that are not timed."""
+"""A proxy that counts the requests through it, for runs that are not timed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 
 
-class Counting:
-    """Requests seen so far, by their kind: the method, or for AWS the operation."""
+class RequestCounter:
+    """The requests so far by kind, which is the method, or for AWS the operation."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -26,14 +26,14 @@ class Counting:
         with self._lock:
             self._kinds[kind] += 1
 
-    def take(self) -> dict[str, int]:
-        """Return what was counted since the last taking."""
+    def reset(self) -> dict[str, int]:
+        """Return the counts since the last reset, and start again."""
         with self._lock:
             kinds, self._kinds = dict(sorted(self._kinds.items())), Counter()
         return kinds
 
 
-def _handler(target: str, counting: Counting) -> type[BaseHTTPRequestHandler]:
+def _handler(target: str, counter: RequestCounter) -> type[BaseHTTPRequestHandler]:
     upstream = threading.local()
 
     class Handler(BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ def _handler(target: str, counting: Counting) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def _pass(self) -> None:
-            counting.count(self.headers.get("X-Amz-Target", self.command).rpartition(".")[2])
+            counter.count(self.headers.get("X-Amz-Target", self.command).rpartition(".")[2])
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if not hasattr(upstream, "connection"):
                 upstream.connection = http.client.HTTPConnection(target, timeout=120)
@@ -61,22 +61,22 @@ def _handler(target: str, counting: Counting) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_LIST = do_SCAN = _pass  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
-            """Return nothing."""
+            """Log nothing."""
 
     return Handler
 
 
 @contextmanager
-def counted(target: str) -> Iterator[Counting]:
-    """Stand before a plain http address until the block ends."""
-    counting = Counting("")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(urlsplit(target).netloc, counting))
+def counted(target: str) -> Iterator[RequestCounter]:
+    """Run the proxy before a plain HTTP address until the block ends."""
+    counter = RequestCounter("")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(urlsplit(target).netloc, counter))
     server.daemon_threads = True
-    counting.url = f"http://127.0.0.1:{server.server_address[1]}"
+    counter.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield counting
+        yield counter
     finally:
         server.shutdown()
         server.server_close()

@@ -1,4 +1,4 @@
-"""One process from start to end: wall, processor time, peak memory."""
+"""Measure one process from start to end: elapsed time, CPU time, peak memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one process took: seconds of wall and of processor (its children's too), MiB at its peak; and what it said."""
+    """The elapsed and CPU seconds of one process (with its children), its peak in MiB, its exit code and its output."""
 
-    wall: float
+    elapsed: float
     cpu: float
     memory: float
     exit_code: int
@@ -26,27 +26,27 @@ class Run:
 def measure(argv: Sequence[str], env: Mapping[str, str]) -> Run:
     """Run a program to its end.
 
-    The kernel counts a new process's peak from the memory of the one that starts it, so that this one must stay smaller
-    than what it measures: it imports no library that is not needed here.
+    The kernel counts a new process's peak from the memory of the process that starts it. This process must stay smaller
+    than what it measures, so it imports no library that is not needed here.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         begun = time.perf_counter()
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=dict(env))
         _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begun
+        elapsed = time.perf_counter() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        said, complained = out.read().decode(errors="replace"), err.read().decode(errors="replace")
+        stdout, stderr = out.read().decode(errors="replace"), err.read().decode(errors="replace")
     cpu = usage.ru_utime + usage.ru_stime
-    return Run(wall, cpu, usage.ru_maxrss / 1024, process.returncode, said, complained)
+    return Run(elapsed, cpu, usage.ru_maxrss / 1024, process.returncode, stdout, stderr)
 
 
-def middle(runs: Sequence[Run]) -> Run:
-    """Return the median of each figure; the words and the exit code are the last run's."""
+def median_of(runs: Sequence[Run]) -> Run:
+    """Return the median of each figure, with the output and the exit code of the last run."""
     last = runs[-1]
     return Run(
-        median(run.wall for run in runs),
+        median(run.elapsed for run in runs),
         median(run.cpu for run in runs),
         median(run.memory for run in runs),
         last.exit_code,

@@ -1,7 +1,7 @@
-"""The plain script that the program is measured against: what a careful person writes in an afternoon.
+"""The plain script that the program is compared with: what a careful engineer writes in an afternoon.
 
-One Page at a time: read its token, have Meta debug it, read the secret, write if it changed. Run as
-``python tools/bench/plain.py SETTINGS.json``; prints what it did as one JSON line.
+For one Page at a time it reads the token, has Meta debug it, reads the secret, and writes it if it changed. Run it as
+``python tools/bench/plain.py SETTINGS.json``; it prints what it did as one line of JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def proof(secret: str, token: str) -> str:
 
 
 def ask(settings: dict[str, Any], path: str, token: str, **params: str) -> dict[str, Any]:
-    """Ask Graph; raises for any error."""
+    """Call Graph, and raise for any error."""
     params |= {"access_token": token, "appsecret_proof": proof(settings["app_secret"], token)}
     answer = requests.get(f"{settings['graph']}/v25.0/{path}", params=params, timeout=60)
     answer.raise_for_status()
@@ -32,18 +32,18 @@ def ask(settings: dict[str, Any], path: str, token: str, **params: str) -> dict[
 
 
 def page_token(settings: dict[str, Any], page: str) -> str:
-    """Get a Page's token and make sure that Meta calls it good."""
+    """Read a Page's token and check that ``debug_token`` calls it valid."""
     token = str(ask(settings, page, settings["system_user_token"], fields="access_token")["access_token"])
     app = f"{settings['app_id']}|{settings['app_secret']}"
     facts = ask(settings, "debug_token", app, input_token=token)["data"]
     wanted = {"is_valid": True, "type": "PAGE", "app_id": settings["app_id"], "profile_id": page}
     if any(facts.get(name) != value for name, value in wanted.items()) or "pages_messaging" not in facts["scopes"]:
-        raise SystemExit(f"Page {page}: the token is not good")
+        raise SystemExit(f"Page {page}: the token is not valid")
     return token
 
 
 def stored(client: hvac.Client, mount: str, path: str) -> tuple[dict[str, str] | None, int]:
-    """Read a secret and its version; None and 0 where there is none."""
+    """Read a secret and its version; return None and 0 where there is none."""
     try:
         answer = client.secrets.kv.v2.read_secret_version(path, mount_point=mount, raise_on_deleted_version=False)
     except hvac.exceptions.InvalidPath:

@@ -1,6 +1,6 @@
-"""A service of the bench as a process of its own: ``python -m tools.bench.serve sandbox PAGES LATENCY_MS``, or ``aws``.
+"""A service of the bench in its own process: ``python -m tools.bench.serve sandbox PAGES LATENCY_MS``, or ``aws``.
 
-Prints one JSON line that says how it is reached, and serves until it is ended.
+It prints one line of JSON with its address, and serves until it is ended.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from contextlib import contextmanager
 from typing import Any
 
 
-def tell(value: dict[str, Any]) -> None:
+def print_line(value: dict[str, Any]) -> None:
     """Print one JSON line at once."""
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Serve what the command line names."""
+    """Run the service that the command line names."""
     match sys.argv[1:]:
         case ["sandbox", pages, latency]:
             from sync.sandbox.http.server import start
 
             with start(pages=int(pages), latency_ms=float(latency)) as sandbox:
-                tell(sandbox.describe())
+                print_line(sandbox.describe())
                 signal.pause()
         case ["aws"]:
             import logging
 
             from tests.support.services.aws import aws_server
 
-            # moto's server tells of each request, in the midst of the figures.
+            # moto's server logs each request to stderr, between the figures.
             logging.getLogger("werkzeug").setLevel(logging.ERROR)
             with contextmanager(aws_server.__wrapped__)() as (aws, _):
-                tell({"url": aws.url})
+                print_line({"url": aws.url})
                 signal.pause()
         case _:
             raise SystemExit(__doc__)

@@ -1,4 +1,4 @@
-"""The services of the bench, each a process of its own on loopback, ended by its handle."""
+"""The services of the bench, each in its own process on loopback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKEN = "bench-root-made-up"
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the environment of every process of the bench: nothing of this machine's settings."""
+    """Return the environment of every process of the bench, without the settings of the machine."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -46,7 +46,7 @@ def _process(argv: Sequence[str], home: Path, **streams: Any) -> Iterator[subpro
 
 @contextmanager
 def served(home: Path, *arguments: str) -> Iterator[dict[str, Any]]:
-    """Run ``tools.bench.serve``; gives what it prints. What it complains of goes to a log, which is shown if it does not start."""
+    """Run ``tools.bench.serve`` and yield what it prints; its stderr is a log, which is shown if it does not start."""
     argv, file = [sys.executable, "-m", "tools.bench.serve", *arguments], home / f"{arguments[0]}.log"
     with file.open("w") as log, _process(argv, home, stdout=subprocess.PIPE, stderr=log) as process:
         assert process.stdout
@@ -58,7 +58,7 @@ def served(home: Path, *arguments: str) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def openbao(home: Path) -> Iterator[str]:
-    """Run a real OpenBao in dev mode; gives its address. Its root token is TOKEN."""
+    """Run a real OpenBao in dev mode and yield its address; its root token is TOKEN."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{sock.getsockname()[1]}"
@@ -78,8 +78,8 @@ def openbao(home: Path) -> Iterator[str]:
 
 
 def graph_calls(graph: str, *, reset: bool = False) -> tuple[int, int]:
-    """Return the sandbox's own counts, requests and calls, since the last reset."""
+    """Return the sandbox's counts of requests and calls since the last reset."""
     request = urllib.request.Request(f"{graph}/_sandbox/calls", method="DELETE" if reset else "GET")
     with urllib.request.urlopen(request, timeout=10) as answer:
-        told = json.loads(answer.read())
-    return told["requests"], told["calls"]
+        counts = json.loads(answer.read())
+    return counts["requests"], counts["calls"]

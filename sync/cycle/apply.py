@@ -14,7 +14,7 @@ from sync.core.plan.plan import Plan, writes
 from sync.core.report.build import NotBegun, Outcome, ProofLost
 from sync.core.secret import Secret
 from sync.cycle.ask import debug
-from sync.cycle.task import Task, attempt, store_mistake
+from sync.cycle.task import Task, attempt, store_bug
 from sync.runtime.threads import Stopping, each
 
 PROOF_AGE = timedelta(seconds=60)
@@ -150,4 +150,4 @@ def _write(task: Task, chunk: Chunk, proofs: Proofs, new: NewAnswers, key: Key) 
             return store.mark(key, write.marks, version=write.replaces or "")
         return store.write(key, write.payload, write.marks, replaces=write.replaces)
 
-    return attempt(put, lambda where: replace(store_mistake(key.store, where), maybe_written=True))
+    return attempt(put, lambda where: replace(store_bug(key.store, where), maybe_written=True))

@@ -14,7 +14,7 @@ from sync.core.model import Answers, AppToken, Ask, Probe, SourceError, TokenFac
 from sync.core.plan.guards import unconfirmed, unread_targets
 from sync.core.plan.plan import judged_plans
 from sync.core.secret import Secret
-from sync.cycle.task import Task, attempt, graph_mistake
+from sync.cycle.task import Task, attempt, graph_bug
 
 _URGENT_ROUNDS = 2
 """In the first, debug_token judges the tokens that a probe refused. Where it calls one invalid, its replacement is next."""
@@ -37,7 +37,7 @@ def debug(task: Task, app: str, asks: Sequence[Ask]) -> Answers:
     """Ask debug_token about tokens; those that the app's quota does not allow now are not in the answer."""
 
     def failed(where: str) -> Mapping[Secret, TokenFacts | SourceError]:
-        return dict.fromkeys((ask.token for ask in asks), graph_mistake(where))
+        return dict.fromkeys((ask.token for ask in asks), graph_bug(where))
 
     found = attempt(lambda: task.source.debug(app, asks), failed)
     return {(app, token): facts for token, facts in found.items()}

@@ -1,4 +1,4 @@
-"""One cycle: observe everything, plan purely, apply exactly the plan, account for it once, and remember."""
+"""One cycle: observe, ask, plan, apply exactly the plan, report once, and remember."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from sync.cycle.task import Task
 
 
 def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | None = None) -> tuple[Report, Memory]:
-    """Carry out one cycle, account for it, and give what is known after it.
+    """Carry out one cycle; return its report, and the memory for the next one.
 
-    ``write`` False stops after the plan. ``if_plan`` is the checksum of a plan that a person has seen: it is carried out
-    past the brake if it is still that one, and nothing is written otherwise. Raises nothing but Stopping, and that only
-    before anything is written: whatever goes wrong at a Page, a store or a system user is in the report, and so is what
-    shutdown left undone.
+    ``write`` False stops after the plan. ``if_plan`` is the checksum of a plan that a person has reviewed: the plan is
+    carried out past the brake if it is still that one, and nothing is written otherwise. Raises nothing but Stopping, and
+    that only before anything is written: whatever fails at a Page, a store or a system user is in the report, and so is
+    what shutdown left undone.
     """
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
@@ -90,7 +90,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
 def _expiring(
     task: Task, user_tokens: Mapping[str, SystemUserToken], renewals: Mapping[str, Renewal], *, renews: bool
 ) -> tuple[Mapping[str, int], tuple[str, ...]]:
-    """Return what was told of ending tokens, and of whose to tell now: not of one that is renewed without anybody."""
+    """Return the days at which expiring tokens were reported, and whose to report now: none that is renewed in time."""
     now = task.clock.now()
     exclude = [
         name
@@ -101,7 +101,7 @@ def _expiring(
 
 
 def _overwritten(planned: Plan, outcomes: Mapping[Key, Outcome]) -> list[Key]:
-    """Return the places where a token that worked was written over, or may have been."""
+    """Return the targets where a token that worked was overwritten, or may have been."""
     return [
         target.key
         for page, target in targets(planned.pages)
@@ -118,11 +118,11 @@ def _alarmed(memory: Memory) -> set[str]:
 
 
 def _cut_short(not_begun: int, of: int, *, renewing: bool) -> Iterator[str]:
-    """Return what shutdown left undone."""
+    """Yield a warning for what shutdown left undone."""
     if not_begun:
         yield f"Shutdown cut this cycle short: {not_begun:,} of {of:,} writes were not begun. The next start decides again."
     if renewing:
-        yield "Shutdown came before each system user's token was renewed that is due. The next start goes on."
+        yield "Shutdown came before each system user's token was renewed that is due. The next start continues."
 
 
 def _warnings(task: Task, planned: Plan) -> tuple[str, ...]:

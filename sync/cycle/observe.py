@@ -10,7 +10,7 @@ from sync.core.ask.inputs import Inputs
 from sync.core.ask.routes import by_id
 from sync.core.memory import access
 from sync.core.model import Absent, Fetched, Key, Marks, Page, SourceError, Stored, StoreError, SystemUserToken
-from sync.cycle.task import Task, attempt, graph_mistake, store_mistake
+from sync.cycle.task import Task, attempt, graph_bug, store_bug
 from sync.runtime.threads import each
 from sync.stores.interface import Store
 
@@ -29,11 +29,11 @@ def observe(task: Task, *, writes: bool) -> Inputs:
             pages = [page for page in task.pages if page.name not in skipped]
             graph.append(_read_graph(task, pages, individually, now))
         else:
-            current.update(_read_store(task, task.stores[store], mistakes[store]))
+            current.update(_read_store(task, task.stores[store], failed[store]))
 
     used = {key.store for page in task.pages for key in page.targets}
-    mistakes = {
-        name: attempt(partial(_begin, store, writes=writes), partial(store_mistake, name))
+    failed = {
+        name: attempt(partial(_begin, store, writes=writes), partial(store_bug, name))
         for name, store in task.stores.items()
     }
     each(read, [None, *sorted(used)], workers=len(used) + 1, clock=task.clock)
@@ -63,7 +63,7 @@ def _read_graph(
     task: Task, pages: Sequence[Page], individually: frozenset[str], now: datetime
 ) -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
     def failed(where: str) -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
-        return {}, {page.name: graph_mistake(where) for page in pages}
+        return {}, {page.name: graph_bug(where) for page in pages}
 
     def read() -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
         memory = task.memory
@@ -80,20 +80,20 @@ def _begin(store: Store, *, writes: bool) -> StoreError | None:
     return None
 
 
-def _read_store(task: Task, store: Store, mistake: StoreError | None) -> Mapping[Key, Stored | Absent | StoreError]:
+def _read_store(task: Task, store: Store, failed: StoreError | None) -> Mapping[Key, Stored | Absent | StoreError]:
     targets = {key: page for page in task.pages for key in page.targets if key.store == store.name}
-    if mistake is not None:
-        return dict.fromkeys(targets, mistake)
+    if failed is not None:
+        return dict.fromkeys(targets, failed)
 
     def read() -> Mapping[Key, Stored | Absent | StoreError]:
         found = store.read(list(targets), raw=frozenset(key for key, page in targets.items() if page.payload.raw))
         return {key: found[key] for key in targets}
 
-    return attempt(read, lambda where: dict.fromkeys(targets, store_mistake(store.name, where)))
+    return attempt(read, lambda where: dict.fromkeys(targets, store_bug(store.name, where)))
 
 
 def _owned(task: Task, name: str) -> Sequence[tuple[Key, Marks]] | StoreError:
     def failed(where: str) -> Sequence[tuple[Key, Marks]] | StoreError:
-        return store_mistake(name, where)
+        return store_bug(name, where)
 
     return attempt(lambda: task.stores[name].owned(task.instance), failed)

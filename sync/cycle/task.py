@@ -1,4 +1,4 @@
-"""What a cycle works on and with, and how a mistake of ours is kept from spreading."""
+"""What a cycle works on and with, and how a bug of this program is confined to where it occurs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one cycle is to work on, and who does what.
+    """What one cycle works on, and what it works with.
 
-    ``pages`` are the whole configuration's, or a selection of them; then ``selected_from`` holds the places of the whole,
-    and the memory of other Pages is left alone. ``observe``: nothing is written, whatever is decided. ``asks_twice``: no
-    later cycle of this process can hear Meta say a thing a second time, so it is asked again at once. ``refreshes`` says
-    by system user whose token is to be renewed before it ends.
+    ``pages`` are the whole configuration's, or a selection of them; then ``selected_from`` holds the targets of the whole,
+    and the memory of other Pages stays as it is. ``observe``: nothing is written, whatever is decided.
+    ``confirm_mass_invalid``: no later cycle of this process can confirm that a mass of tokens is invalid, so that this one
+    asks again at once. ``renewal_rules`` are by system user: whose token is to be renewed before it expires.
     """
 
     instance: str
@@ -48,26 +48,26 @@ class Task:
 
 
 def attempt(work: Callable[[], T], failed: Callable[[str], T]) -> T:
-    """Do ``work``; a mistake of ours in it becomes a value, so that it stops no other Page, store or system user.
+    """Return the result of ``work``; an unexpected exception in it becomes a value, so that other work goes on.
 
-    This is the only ``except Exception`` of the package. ``failed`` gets the exception's class and place, never its
-    text, which may hold a secret.
+    This is the only ``except Exception`` of the package. ``failed`` gets the exception's class and line, never its text,
+    which may hold a secret.
     """
     try:
         return work()
-    except Exception as error:  # noqa: BLE001 - the one place, see above
+    except Exception as error:  # noqa: BLE001 - the only one, see above
         frame = traceback.extract_tb(error.__traceback__)[-1]
         return failed(f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}")
 
 
-def graph_mistake(where: str) -> SourceError:
-    """Tell a mistake of ours in what has to do with Graph."""
-    message = f"This program made a mistake: {where}."
-    problem = Problem("unexpected-graph-error", message, remedy="Report it with this message.")
+def graph_bug(where: str) -> SourceError:
+    """Return a bug of this program in its work with Graph as an error."""
+    message = f"Internal error (a bug in page-token-sync): {where}."
+    problem = Problem("unexpected-graph-error", message, remedy="Please report it with this message.")
     return SourceError(problem, scope="graph")
 
 
-def store_mistake(store: str, where: str) -> StoreError:
-    """Tell a mistake of ours in what has to do with a store."""
-    message = f"This program made a mistake at the store {store}: {where}."
-    return StoreError("unexpected", message, "Report it with this message.")
+def store_bug(store: str, where: str) -> StoreError:
+    """Return a bug of this program in its work with a store as an error."""
+    message = f"Internal error (a bug in page-token-sync) at the store {store}: {where}."
+    return StoreError("unexpected", message, "Please report it with this message.")

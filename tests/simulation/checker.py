@@ -239,8 +239,8 @@ class Checker:
         text = json.dumps(as_json(report)) + repr([(event.name, event.fields) for event in events(report)])
         if "EAA" in text or any(secret in text for secret in self.canaries()):
             self.fail("I6", owner, "told a secret in a report or an event")
-        if "made a mistake" in text:
-            self.fail("I7", owner, "made a mistake:", text[text.index("made a mistake") :][:160])
+        if "Internal error" in text:
+            self.fail("I7", owner, "met a bug of its own:", text[text.index("Internal error") :][:160])
 
     def _served(self, owner: Life, page: PageEntry, entry: StoreEntry) -> None:
         # What another writer put there after it was read is not what the report speaks of, but what the next one will.

@@ -1,4 +1,4 @@
-"""What holds for any observation at all: the promises that no row of a table may break."""
+"""What holds for any observation at all: the guarantees that no row of a table may break."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def planned(page: Page, observed: Observation) -> Plan:
 
 
 def written(whole: Plan) -> Iterator[tuple[PagePlan, TargetPlan, Write]]:
-    """Return each place that is to be written, with what."""
+    """Return each target that is to be written, with its write."""
     for page in whole.pages:
         for target in page.targets:
             if target.action.write is not None:
@@ -44,7 +44,7 @@ def written(whole: Plan) -> Iterator[tuple[PagePlan, TargetPlan, Write]]:
 
 
 def proven(page: Page, token: Secret, observed: Observation) -> bool:
-    """Check whether Meta's own words prove a token to be this Page's and app's and alive."""
+    """Check whether the facts prove a token to be this Page's and app's and valid."""
     said = observed.facts.get((page.app, token))
     return (
         isinstance(said, TokenFacts)
@@ -67,7 +67,7 @@ def test_no_payload_is_written_whose_token_is_not_proven(drawn: Observed) -> Non
 @repeatable
 @given(observations())
 def test_no_working_token_is_replaced_but_for_a_better_one(drawn: Observed) -> None:
-    """A stored token of ours that Meta calls valid makes way only for a rotation that has a reason."""
+    """A stored token that debug_token calls valid is replaced only by a rotation that has a reason."""
     page, observed = drawn
     for of_page, target, write in written(planned(page, observed)):
         old = target.current.token
@@ -93,8 +93,8 @@ def test_no_working_token_is_replaced_but_for_a_better_one(drawn: Observed) -> N
 
 @repeatable
 @given(observations())
-def test_nothing_of_somebody_else_is_written(drawn: Observed) -> None:
-    """Nothing without our mark, instance and Page is written, but for the mark on what a crash of ours left."""
+def test_no_secret_of_somebody_else_is_written(drawn: Observed) -> None:
+    """Nothing without the instance's mark for the Page is written, except for the mark on an interrupted create."""
     page, observed = drawn
     for of_page, target, write in written(planned(page, observed)):
         content = target.current.content
@@ -117,7 +117,7 @@ def test_nothing_of_somebody_else_is_written(drawn: Observed) -> None:
 
 @repeatable
 @given(observations())
-def test_every_write_carries_our_whole_mark(drawn: Observed) -> None:
+def test_every_write_carries_all_marks(drawn: Observed) -> None:
     """Whatever is written is marked as this Page's of this instance, with the fingerprint of the token in it."""
     page, observed = drawn
     for _, _, write in written(planned(page, observed)):
@@ -135,8 +135,8 @@ def test_every_write_carries_our_whole_mark(drawn: Observed) -> None:
 
 @repeatable
 @given(observations())
-def test_keys_of_others_in_our_secret_are_never_dropped(drawn: Observed) -> None:
-    """What a JSON payload holds besides our names is there after a write as before."""
+def test_keys_of_others_in_a_secret_are_never_dropped(drawn: Observed) -> None:
+    """What a JSON payload holds besides the names of the template is unchanged after a write."""
     page, observed = drawn
     for _, target, write in written(planned(page, observed)):
         content = target.current.content
@@ -169,7 +169,7 @@ def _clouded(page: Page, observed: Observation, what: str) -> Observation:
 @repeatable
 @given(observations(), st.sampled_from(["fetched", "user_token", "user_tokens", "0", "1", "2"]))
 def test_knowing_less_never_writes_more(drawn: Observed, what: str) -> None:
-    """Whatever becomes unknown, no place is written that would not have been, and none is called broken for it."""
+    """Whatever becomes unknown, no target is written that would not have been, and none is called broken for it."""
     page, observed = drawn
     before, after = planned(page, observed), planned(page, _clouded(page, observed, what))
     assert {target.key for _, target, _ in written(after)} <= {target.key for _, target, _ in written(before)}
@@ -183,7 +183,7 @@ def test_knowing_less_never_writes_more(drawn: Observed, what: str) -> None:
 @repeatable
 @given(observations())
 def test_unknown_never_writes(drawn: Observed) -> None:
-    """While the fetched token is not valid, or another stored one is unknown, nothing is written at the place."""
+    """While the fetched token is not valid, or another stored one is unknown, the target is not written."""
     page, observed = drawn
     for of_page, target, _ in written(planned(page, observed)):
         assert of_page.candidate.verdict.state is State.VALID
@@ -232,7 +232,7 @@ def test_another_string_for_the_same_token_is_not_written(drawn: Observed) -> No
 @repeatable
 @given(observations(), st.booleans(), st.booleans())
 def test_every_observation_has_a_report(drawn: Observed, confirmed: bool, wrote: bool) -> None:
-    """Whatever was read, a plan is made, accounted for, told as JSON and as events, with no token in it."""
+    """Whatever was read, a plan is made and reported, as JSON and as events, with no token in it."""
     page, observed = drawn
     whole = planned(page, observed)
     outcomes = {target.key: Written("9", confirmed) for _, target, _ in written(whole)} if wrote else None

@@ -1,4 +1,4 @@
-"""Marks as a flat map of strings: written, read back and patched without touching what is not ours."""
+"""Marks as a flat map of strings: written, read back and patched without touching the entries of others."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _merged(stored: dict[str, str], change: dict[str, str | None]) -> dict[str, 
 
 @given(wholes, wholes, foreign)
 def test_patch_leads_from_any_marks_to_the_wanted_ones(old: Marks, new: Marks, more: dict[str, str]) -> None:
-    """After a patch the map holds exactly the wanted marks, and all that is not ours as it was."""
+    """After a patch the map holds exactly the wanted marks, and the entries of others as they were."""
     stored = {**present(old), **more}
     after = _merged(stored, patch(new, stored))
     assert after == {**present(new), **more}
@@ -104,7 +104,7 @@ def test_what_another_program_manages_has_no_marks(found: dict[str, str] | None)
 
 
 def test_missing_marks_match_nothing() -> None:
-    """A mark map that lost its keys is ours by name, of no instance and of no Page."""
+    """A mark map that lost its keys is this program's, of no instance and of no Page."""
     found = from_map({"managed-by": MANAGED_BY})
     assert found == Marks("", "", "", "")
 

@@ -171,8 +171,8 @@ def test_what_is_put_in_is_found_again(
     assert made.token_in(made.render(Secret(token))) == Secret(token)
 
 
-def test_render_carries_over_what_it_does_not_name() -> None:
-    """Names of the stored payload that the template lacks stay; those that it has are its own."""
+def test_render_keeps_keys_that_are_not_in_the_template() -> None:
+    """Keys of the stored payload that the template lacks stay; those that it has are its own."""
     wanted = PayloadTemplate.parse({"t": "{token}", "i": "{id}"}, VALUES)
     over = Payload({"mine": [1, None], "i": "old", "t": "old"})
     assert wanted.render(FETCHED, over=over) == Payload({"t": TOKEN, "i": "101", "mine": [1, None]})
@@ -200,7 +200,7 @@ def test_text_form_is_read_back(content: dict[str, Any]) -> None:
 
 
 def test_text_is_compact_and_keeps_order_and_letters() -> None:
-    """The text form is fixed, since versions of secrets are told apart by it."""
+    """The text form is fixed, since versions of secrets are distinguished by it."""
     assert Payload({"b": "ü", "a": 1}).text() == '{"b":"ü","a":1}'
     assert Payload("a\nb").text() == "a\nb"
 
@@ -214,7 +214,7 @@ def test_equal_payloads_are_one_in_a_set() -> None:
 
 
 def test_names() -> None:
-    """Names are an object's; raw text has none."""
+    """Keys are an object's; raw text has none."""
     assert Payload({"a": 1}).keys == PayloadTemplate.parse({"a": "{token}"}, {}).names == {"a"}
     assert Payload("a").keys == PayloadTemplate.parse("{token}", {}).names == frozenset()
 

@@ -60,13 +60,13 @@ def test_entry_is_complete(code: str) -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_problem_takes_who_and_remedy_from_the_catalogue(code: str) -> None:
-    """A problem says who acts and what to do though the place where it arose did not."""
+    """A problem names its owner and remedy though the code that made it did not."""
     problem = Problem(code, "This one.")
     assert (problem.owner, problem.remedy) == (CATALOGUE[code].owner, CATALOGUE[code].remedy)
 
 
 def test_case_that_knows_better_is_heard() -> None:
-    """Who acts and the remedy of the case stand before those of the catalogue."""
+    """The owner and remedy of the case replace those of the catalogue."""
     problem = Problem("secret-foreign", "A replica.", owner="app-admin", remedy="Go there.")
     assert (problem.owner, problem.remedy) == ("app-admin", "Go there.")
 

@@ -43,7 +43,7 @@ def prepare(changing: bool) -> Stage:
 
 
 def killed_at(stage: Stage, count: int) -> bool:
-    """Run a cycle that dies at the count-th step of the store; False where it ended before."""
+    """Run a cycle that is killed at the count-th step of the store; False where it ended before."""
     store, steps = stage.stores["vault"], iter(range(count))
 
     def kill(step: str, _: Key | None) -> None:
@@ -62,7 +62,7 @@ def killed_at(stage: Stage, count: int) -> bool:
 
 @pytest.mark.parametrize("changing", [False, True], ids=["steady strings", "changing strings"])
 def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool) -> None:
-    """Wherever a cycle dies the next one ends as wanted, with nothing refused and at most one version more."""
+    """Wherever a cycle is killed the next one ends as wanted, with nothing refused and at most one version more."""
     undisturbed = prepare(changing)
     undisturbed.cycle()
     wanted = {key.path: len(all_of) for key, all_of in undisturbed.stores["vault"].versions.items()}
@@ -86,7 +86,7 @@ def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool
 
 
 def entries(report: Report) -> dict[Key, Any]:
-    """Return each place's entry without what any cycle changes."""
+    """Return each target's entry without what every cycle changes."""
     return {
         entry.key: (page.fetched, replace(entry, verified_at=None)) for page in report.pages for entry in page.stores
     }
@@ -142,7 +142,7 @@ def store_down(store: str, reason: Any) -> Break:
 
 
 def key_denied(number: int, store: str, step: str) -> Break:
-    """Let one place fail, from the first step or at one step only; an exception stands for a mistake of ours."""
+    """Let one target fail, from the first step or at one step only; an exception stands for a bug."""
 
     def broken(stage: Stage) -> frozenset[Key]:
         (key,) = _at(stage, name=f"p{number}", store=store)
@@ -161,7 +161,7 @@ def key_denied(number: int, store: str, step: str) -> Break:
 
 
 def foreign(number: int, store: str) -> Break:
-    """Let one place belong to somebody else."""
+    """Let one target belong to somebody else."""
 
     def broken(stage: Stage) -> frozenset[Key]:
         (key,) = _at(stage, name=f"p{number}", store=store)

@@ -25,7 +25,7 @@ SECRET_TEXT = "EAAcanary-in-an-exception"
 
 
 def lines(report: Report) -> dict[str, str]:
-    """Return what was done at each place, by store and Page."""
+    """Return what was done with each target, by store and Page."""
     return {
         f"{entry.key.store}/{page.name}": f"{entry.action.value}/{entry.reason or entry.error_code or ''}"
         for page in report.pages
@@ -34,7 +34,7 @@ def lines(report: Report) -> dict[str, str]:
 
 
 def test_first_cycle_creates_and_the_second_finds_all_as_wanted() -> None:
-    """Every Page is created at each of its places; the next cycle makes no write call at all."""
+    """Every Page is created in each of its targets; the next cycle makes no write call at all."""
     stage = Stage("berlin", "paris", stores=("vault", "aws"))
     first, second = stage.cycle(), stage.cycle()
     assert (set(lines(first).values()), first.result) == ({"created/"}, "ok")
@@ -51,7 +51,7 @@ def test_without_write_nothing_is_written() -> None:
 
 
 def test_token_that_died_is_healed() -> None:
-    """A stored token that Meta calls dead makes way for the present one, which is then verified."""
+    """A stored token that Meta calls invalid is replaced by the present one, which is then verified."""
     stage = Stage("berlin", "paris")
     stage.cycle()
     stage.world.invalid.add(stage.world.token(stage.pages[0]))
@@ -62,7 +62,7 @@ def test_token_that_died_is_healed() -> None:
 
 
 def test_each_string_is_asked_about_once() -> None:
-    """A token that was fetched, and is stored in several places, costs one question."""
+    """A token that was fetched, and is stored in several targets, costs one call."""
     stage = Stage("berlin", "paris", stores=("vault", "aws"))
     stage.cycle()
     stage.world.asked.clear()
@@ -71,7 +71,7 @@ def test_each_string_is_asked_about_once() -> None:
 
 
 def test_stranger_s_token_is_shown_to_nobody() -> None:
-    """The value in a secret that is not ours is not sent to Meta."""
+    """The value in another program's secret is not sent to Meta."""
     stage = Stage("berlin")
     foreign = Secret("sk-live-somebody-elses-secret")
     stage.stores["vault"].secrets[stage.pages[0].targets[0]] = stored(foreign, marks=marks(instance="other"))
@@ -90,14 +90,14 @@ def test_traffic_is_counted() -> None:
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the read", "during the read"])
 def test_system_user_that_died_is_told(late: bool) -> None:
-    """A dead system user is told, also where only the reading of Pages finds it; its Pages keep their secrets."""
+    """An invalid system user token is reported, also where only the reading of Pages shows it; the Pages keep their secrets."""
     stage = Stage("berlin", "paris", users=("main", "second"))
     stage.cycle()
-    dead = SourceError(Problem("system-user-invalid", "It died."), State.INVALID, "system_user")
+    invalid = SourceError(Problem("system-user-invalid", "Invalid."), State.INVALID, "system_user")
     if late:
-        stage.world.before = lambda call: stage.world.errors.update(main=dead) if call == "read" else None
+        stage.world.before = lambda call: stage.world.errors.update(main=invalid) if call == "read" else None
     else:
-        stage.world.errors["main"] = dead
+        stage.world.errors["main"] = invalid
     report = stage.cycle()
     assert lines(report) == {"vault/berlin": "kept/", "vault/paris": "unchanged/"}
     assert {one.system_user: one.verdict.state for one in report.user_tokens} == {
@@ -108,7 +108,7 @@ def test_system_user_that_died_is_told(late: bool) -> None:
 
 
 def test_store_that_is_down_fails_alone() -> None:
-    """A store that cannot be reached fails its own places, ends with 1, and the other store is written."""
+    """A store that cannot be reached fails its own targets, ends with 1, and the other store is written."""
     stage = Stage("berlin", "paris", stores=("vault", "aws"))
     stage.stores["vault"].down = DOWN
     report = stage.cycle()
@@ -143,7 +143,7 @@ def test_graph_down_is_a_failed_cycle_that_keeps_everything() -> None:
 
 
 def test_write_that_another_writer_overtook_changes_nothing() -> None:
-    """Compare-and-set lets the faster writer be; the place is failed with "conflict" and decided again."""
+    """Compare-and-set keeps the value of the faster writer; the target fails with "conflict" and is decided again."""
     stage = Stage("berlin", "paris")
     store, key = stage.stores["vault"], stage.pages[0].targets[0]
 
@@ -219,7 +219,7 @@ def test_shutdown_between_writes_begins_no_further_one() -> None:
 
 @pytest.mark.parametrize("pages", [1, 30])
 def test_shutdown_waits_for_no_store_for_ever(pages: int) -> None:
-    """A write that hangs is in doubt once shutdown leaves no more time for it, and all others are told all the same."""
+    """A write that hangs is in doubt once shutdown leaves no more time for it, and all others are reported all the same."""
     stage = Stage(*(f"p{number}" for number in range(pages)))
     hung, release = stage.pages[0].targets[0], threading.Event()
 
@@ -232,10 +232,10 @@ def test_shutdown_waits_for_no_store_for_ever(pages: int) -> None:
     stage.stores["vault"].before = hang
     report = stage.cycle()
     release.set()
-    told = lines(report)
-    assert told.pop("vault/p0") == "failed/timeout"
+    said = lines(report)
+    assert said.pop("vault/p0") == "failed/timeout"
     assert report.pages[0].stores[0].served == "stale"
-    assert set(told.values()) <= {"created/", "kept/shutdown"}
+    assert set(said.values()) <= {"created/", "kept/shutdown"}
     assert stage.clock.passed < 20
 
 
@@ -260,7 +260,7 @@ def test_shutdown_leaves_what_was_written_in_memory() -> None:
 
 
 def test_shutdown_while_meta_is_asked_again_is_told() -> None:
-    """Shutdown that comes between writes, where a proof has grown old, leaves the rest undone and tells what was done."""
+    """Shutdown that comes between writes, where a proof is too old, leaves the rest undone and reports what was done."""
     stage = Stage(*(f"p{number}" for number in range(30)))
     store = stage.stores["vault"]
 
@@ -283,7 +283,7 @@ def _bug(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize("call", ["user_tokens", "read", "debug"])
 def test_mistake_of_ours_at_graph_is_a_value(call: str) -> None:
-    """An exception at the source stops no store from being read; its place is told, and never its text."""
+    """An exception at the source stops no store from being read; its class and line are reported, and never its text."""
     stage = Stage("berlin", stores=("vault", "aws"))
     stage.world.before = lambda at: _bug() if at == call else None
     report = stage.cycle()
@@ -296,20 +296,20 @@ def test_mistake_of_ours_at_graph_is_a_value(call: str) -> None:
 
 @pytest.mark.parametrize("step", ["begin", "read", "data", "marks", "owned"])
 def test_mistake_of_ours_at_a_store_is_a_value(step: str) -> None:
-    """An exception at one store fails its places alone, or its list of orphans; its text is told nowhere."""
+    """An exception at one store fails its targets alone, or its list of orphans; its text is reported nowhere."""
     stage = Stage("berlin", stores=("vault", "aws"))
     stage.stores["vault"].before = lambda at, _: _bug() if at == step else None
     report = stage.cycle()
     wanted = "created/" if step == "owned" else "failed/unexpected"
     assert lines(report) == {"vault/berlin": wanted, "aws/berlin": "created/"}
-    told = json.dumps(as_json(report)) + str(list(events(report)))
-    assert "RuntimeError in test_cycle.py" in told
-    assert SECRET_TEXT not in told
+    said = json.dumps(as_json(report)) + str(list(events(report)))
+    assert "RuntimeError in test_cycle.py" in said
+    assert SECRET_TEXT not in said
 
 
 @pytest.mark.parametrize("step", ["data", "marks", "read back"])
 def test_write_that_a_mistake_broke_off_is_in_doubt(step: str) -> None:
-    """Where a write ended in a mistake of ours nobody knows how far it came: stale, until the next cycle has looked."""
+    """Where a write ended in a bug nobody knows how far it came: stale, until the next cycle has read the store."""
     stage = Stage("berlin")
     stage.cycle()
     stage.world.invalid.add(stage.world.token(stage.pages[0]))
@@ -342,7 +342,7 @@ def test_answer_that_was_lost_after_it_took_effect_is_settled(fresh: bool) -> No
 
 
 def test_store_that_answers_too_little_fails_alone() -> None:
-    """A store that leaves a key out of its answer fails its own places, and ends no cycle."""
+    """A store that leaves a key out of its answer fails its own targets, and ends no cycle."""
     stage = Stage("berlin", stores=("vault", "aws"))
     stage.stores["vault"].forgets = frozenset(stage.pages[0].targets)
     report = stage.cycle()
@@ -368,7 +368,7 @@ def test_token_that_the_quota_has_no_room_for_is_told() -> None:
 
 
 def test_place_without_a_stored_token_is_not_asked_about() -> None:
-    """A secret of ours without a token is repaired with the one that was fetched."""
+    """A managed secret without a token is repaired with the one that was fetched."""
     stage = Stage("berlin")
     key = stage.pages[0].targets[0]
     stage.stores["vault"].secrets[key] = stored(payload=None, version="1", marks=marks(page_id="100"))

@@ -33,7 +33,7 @@ def entry(report: Report, number: int = 0) -> tuple[str, str | None, str]:
     return first.action.value, first.reason, first.served
 
 
-def told(report: Report) -> list[str]:
+def event_names(report: Report) -> list[str]:
     """Return the events that are above debug."""
     return [event.name for event in events(report) if event.level != "debug"]
 
@@ -60,7 +60,7 @@ def test_each_token_is_judged_once_in_each_interval() -> None:
 
 
 def test_refused_token_is_judged_and_healed_in_the_same_cycle() -> None:
-    """A token that Graph refuses is judged at once, and healed where Meta calls it dead."""
+    """A token that Graph refuses is judged at once, and healed where Meta calls it invalid."""
     stage = remembering("berlin", "paris")
     stage.world.invalid.add(stage.world.token(stage.pages[0]))
     stage.world.generation += 1
@@ -70,7 +70,7 @@ def test_refused_token_is_judged_and_healed_in_the_same_cycle() -> None:
 
 
 def test_token_that_is_refused_though_meta_calls_it_valid_is_a_notice() -> None:
-    """It stays verified, is told of, and is not tried again before three hours have passed."""
+    """It stays verified, is reported, and is not probed again before three hours have passed."""
     stage = remembering("berlin")
     stage.world.refused.add(stage.world.token(stage.pages[0]))
     for _ in range(5):
@@ -116,7 +116,7 @@ def test_remembered_proof_is_too_old_for_a_write() -> None:
 
 
 def test_no_room_in_the_quota_leaves_what_is_known() -> None:
-    """What was not asked for want of quota is told only where nothing that counts is known."""
+    """What the quota did not allow to be asked is reported only where no facts count."""
     stage = remembering("berlin", "paris")
     stage.world.quota = 0
     stage.clock.passed = 47 * 60 * MINUTE
@@ -138,7 +138,7 @@ def test_each_page_is_read_by_its_id_once_a_day() -> None:
 
 
 def test_due_token_that_the_quota_leaves_out_is_used_itself() -> None:
-    """A token that is due, and has no room in the app's quota, asks on its own Page's; refused, it is judged and healed."""
+    """A token that is due, and that the app's quota does not allow, is probed on its own Page's; refused, it is judged and healed."""
     stage = remembering("berlin", "paris")
     stage.world.quota = 0
     stage.clock.passed = 40 * 60 * MINUTE
@@ -237,7 +237,7 @@ def test_mass_of_dead_tokens_is_healed_in_the_second_cycle() -> None:
 
 
 def test_mass_of_dead_tokens_is_not_healed_on_one_word() -> None:
-    """Where Meta says nothing more in the next cycle, what it said in the one before heals nobody."""
+    """Where debug_token gives no answer in the next cycle, the answer of the one before heals nothing."""
     stage = remembering(*(f"p{number}" for number in range(6)))
     tokens = [stage.world.token(page) for page in stage.pages]
     stage.world.invalid.update(tokens)
@@ -287,7 +287,7 @@ def test_brake_remembers_what_it_let_through() -> None:
     report = stage.cycle()
     assert entry(report, 2) == ("held", "brake", "broken")
     assert (report.result, report.exit_code) == ("held", 4)
-    assert "brake_held" in told(report)
+    assert "brake_held" in event_names(report)
     wrong = stage.cycle(if_plan="sha256:" + 64 * "0")
     assert (wrong.result, entry(wrong, 2)[:2], wrong.frame.another_plan) == ("held", ("held", "another-plan"), True)
     assert len(stage.stores["vault"].versions[stage.pages[2].targets[0]]) == 1
@@ -296,7 +296,7 @@ def test_brake_remembers_what_it_let_through() -> None:
 
 
 def test_lost_page_becomes_an_alarm_once_and_is_regained() -> None:
-    """The loss is told from the first cycle on, the alarm once, and the good reading once."""
+    """The loss is reported from the first cycle on, the alarm once, and the good reading once."""
     stage = remembering("berlin", "paris", "rome")
     stage.world.errors["paris"] = NO_ACCESS
     events_of = []
@@ -304,7 +304,7 @@ def test_lost_page_becomes_an_alarm_once_and_is_regained() -> None:
         report = stage.cycle()
         assert (report.pages[1].fetched, report.result) == (State.INVALID, "degraded")
         assert entry(report, 1) == ("kept", None, "verified")
-        events_of.append([name for name in told(report) if name in ("page_lost", "page_regained")])
+        events_of.append([name for name in event_names(report) if name in ("page_lost", "page_regained")])
         stage.clock.passed += 15 * MINUTE
     assert events_of == [[], [], ["page_lost"], []]
     assert report.pages[1].alarm is not None
@@ -312,7 +312,7 @@ def test_lost_page_becomes_an_alarm_once_and_is_regained() -> None:
     assert frozenset({"paris"}) in stage.world.individually
     del stage.world.errors["paris"]
     report = stage.cycle()
-    assert (report.result, "page_regained" in told(report)) == ("ok", True)
+    assert (report.result, "page_regained" in event_names(report)) == ("ok", True)
 
 
 def test_page_whose_store_is_away_is_not_taken_for_a_new_one() -> None:
@@ -327,7 +327,7 @@ def test_page_whose_store_is_away_is_not_taken_for_a_new_one() -> None:
 
 
 def test_selection_makes_its_pages_due_and_leaves_the_memory_of_others_alone() -> None:
-    """A person who asks for one Page hears what Meta says now; what is known of the others stays."""
+    """A person who selects one Page gets the answer of now; what is known of the others stays."""
     stage = remembering("berlin", "paris")
     before = stage.memory
     named = frozenset(key for page in stage.pages for key in page.targets)

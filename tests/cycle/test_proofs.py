@@ -43,7 +43,7 @@ def test_old_proof_is_asked_for_again(seconds: float, times: int) -> None:
 
 
 def test_token_revoked_between_proof_and_write_is_not_written() -> None:
-    """A token that died after it was proven is not written: kept, proof-lost, and the next cycle heals."""
+    """A token that was revoked after it was proven is not written: kept, proof-lost, and the next cycle heals."""
     stage = Stage("berlin", "paris")
     pause(stage, 61, lambda: stage.world.invalid.add(stage.world.token(stage.pages[0])))
     report = stage.cycle()
@@ -62,7 +62,7 @@ def test_token_revoked_between_proof_and_write_is_not_written() -> None:
 
 
 def test_token_revoked_right_after_its_write_is_broken_in_the_next_cycle() -> None:
-    """A token that dies within its proof's minute is written, and the next cycle says broken, and heals if it can."""
+    """A token that is revoked within its proof's minute is written; the next cycle reports broken, and heals if it can."""
     stage = Stage("berlin")
     pause(stage, 1, lambda: stage.world.invalid.add(stage.world.token(stage.pages[0])))
     assert stage.cycle().pages[0].stores[0].action is Kind.CREATED

@@ -65,8 +65,8 @@ def failure(stage: Stage) -> str:
     return problem.message
 
 
-def told(report: Report) -> list[Event]:
-    """Return what is told of system users."""
+def user_events(report: Report) -> list[Event]:
+    """Return the events about system users."""
     return [event for event in events(report) if event.name.startswith("system_user")]
 
 
@@ -111,22 +111,22 @@ def test_a_refused_exchange_is_told_and_tried_again_in_an_hour(error: SourceErro
     report = stage.cycle()
     assert error.problem.message in failure(stage)
     assert (report.result, report.exit_code) == ("ok", 0)
-    assert [(event.level, event.fields["problem"]) for event in told(report)] == [("error", "renewal-failed")]
+    assert [(event.level, event.fields["problem"]) for event in user_events(report)] == [("error", "renewal-failed")]
     del stage.world.errors["exchange"]
     stage.clock.passed += 59 * 60
     quiet = stage.cycle()
-    assert (told(quiet), stage.asked, stage.kept) == ([], 0, USER_TOKEN)
+    assert (user_events(quiet), stage.asked, stage.kept) == ([], 0, USER_TOKEN)
     codes = [problem["code"] for problem in as_json(quiet)["system_users"][0]["problems"]]
     assert "renewal-failed" in codes
     stage.clock.passed += 60
-    assert [event.name for event in told(stage.cycle())] == ["system_user_renewed"]
+    assert [event.name for event in user_events(stage.cycle())] == ["system_user_renewed"]
     assert (stage.asked, as_json(stage.cycle())["system_users"][0]["problems"]) == (1, [])
 
 
 def test_a_token_that_died_is_told_as_that() -> None:
-    """Where Meta calls the old token dead it is no renewal that failed."""
+    """Where Meta calls the old token invalid it is no failed renewal."""
     stage = Renewing()
-    stage.world.errors["exchange"] = SourceError(Problem("system-user-invalid", "It died."), scope="system_user")
+    stage.world.errors["exchange"] = SourceError(Problem("system-user-invalid", "Invalid."), scope="system_user")
     stage.cycle()
     problem = last(stage).problem
     assert problem is not None
@@ -176,7 +176,7 @@ def test_a_store_that_is_away_costs_no_exchange() -> None:
 
 @pytest.mark.parametrize("blocked", ["rotation-enabled", "replica", "scheduled-deletion"])
 def test_a_blocked_secret_costs_no_exchange(blocked: Blocked) -> None:
-    """A secret of AWS that must not be written is left alone, and why is told."""
+    """A secret of AWS that must not be written is left as it is, and the reason is reported."""
     stage = Renewing()
     stage.safe.secrets[TARGET] = replace(stage.safe.secrets[TARGET], blocked=blocked)
     stage.cycle()
@@ -212,7 +212,7 @@ def test_an_answer_that_is_lost_is_settled_by_reading() -> None:
 
     stage.stores["safe"] = _Losing(stage.safe, lost)
     report = stage.cycle()
-    assert [event.name for event in told(report)] == ["system_user_renewed"]
+    assert [event.name for event in user_events(report)] == ["system_user_renewed"]
     assert last(stage).became == stage.world.exchanged[0].fingerprint
 
 
@@ -238,10 +238,10 @@ def test_of_two_daemons_at_once_one_writes_and_nobody_is_alarmed() -> None:
 
     stage.safe.before = other
     report = stage.cycle()
-    assert (told(report), stage.kept) == ([], theirs)
+    assert (user_events(report), stage.kept) == ([], theirs)
     assert (last(stage).problem, last(stage).became) == (None, None)
     stage.safe.before = lambda *_: None
-    assert told(stage.cycle()) == []
+    assert user_events(stage.cycle()) == []
     assert (stage.kept, stage.asked) == (theirs, 2)
 
 
@@ -262,7 +262,7 @@ def test_an_unconfirmed_write_is_told_as_that() -> None:
     """Where the new token could not be read back the renewal is a warning."""
     stage = Renewing()
     stage.safe.confirms = False
-    (event,) = told(stage.cycle())
+    (event,) = user_events(stage.cycle())
     assert (event.name, event.level, event.fields["confirmed"]) == ("system_user_renewed", "warning", False)
 
 
@@ -272,30 +272,30 @@ def test_an_unconfirmed_write_is_told_as_that() -> None:
     ids=lambda changes: next(iter(changes)),
 )
 def test_only_a_whole_cycle_that_writes_renews(changes: dict[str, Any]) -> None:
-    """A plan, an observer, a selection and a plan that is no longer that one ask for no new token, and tell of the end."""
+    """A plan, an observer, a selection and a plan that is no longer that one ask for no new token, and report the expiry."""
     stage = Renewing()
     report = stage.cycle(**changes)
     assert (stage.asked, stage.kept, stage.memory.renewals) == (0, USER_TOKEN, {})
-    assert [event.name for event in told(report)] == ["system_user_expiring"]
+    assert [event.name for event in user_events(report)] == ["system_user_expiring"]
 
 
 @pytest.mark.parametrize(("left", "due"), [(14 * DAY, False), (14 * DAY - timedelta(seconds=1), True)])
 def test_nothing_is_renewed_before_its_time(left: timedelta, due: bool) -> None:
-    """The time that the configuration gives is exact, and before it nobody is told of an end that is cared for."""
+    """The time in the configuration is exact, and before it no expiry is reported that will be renewed in time."""
     stage = Renewing(left=left)
     report = stage.cycle()
-    assert (stage.asked, [event.name for event in told(report)]) == (
+    assert (stage.asked, [event.name for event in user_events(report)]) == (
         int(due),
         ["system_user_renewed"] if due else [],
     )
 
 
 def test_a_late_renewal_is_not_spoken_of_at_fourteen_days() -> None:
-    """Who is renewed two days before the end need not be told of it at fourteen, seven or three."""
+    """An expiry whose renewal is two days before it is not reported at fourteen, seven or three."""
     stage = Renewing(left=13 * DAY, before=2 * DAY)
     seen = []
     for _ in range(13):
-        seen += [event.name for event in told(stage.cycle())]
+        seen += [event.name for event in user_events(stage.cycle())]
         stage.clock.passed += DAY.total_seconds()
     assert seen == ["system_user_renewed"]
 
@@ -308,7 +308,7 @@ def test_without_renewal_an_end_is_told_at_each_mark() -> None:
     noticed: list[int] = []
     for hour in range(0, 15 * 24, 6):
         report = stage.cycle()
-        seen += [hour for event in told(report) if event.name == "system_user_expiring"]
+        seen += [hour for event in user_events(report) if event.name == "system_user_expiring"]
         noticed += [hour for user_token in report.user_tokens if user_token.verdict.notices]
         stage.clock.passed += 6 * 3600
     assert seen == [30, 198, 294, 342]
@@ -333,7 +333,7 @@ def test_a_renewed_token_is_used_from_the_next_cycle_on() -> None:
     assert (first.result, [user_token.token for user_token in first.user_tokens]) == ("ok", [USER_TOKEN])
     payload = stage.safe.secrets[TARGET].payload
     assert payload == Payload({"note": "theirs", "token": stage.world.exchanged[0].reveal()})
-    (event,) = told(first)
+    (event,) = user_events(first)
     assert (event.fields["previous_fingerprint"], event.fields["fingerprint"]) == (
         USER_TOKEN.fingerprint,
         stage.world.exchanged[0].fingerprint,
@@ -344,7 +344,7 @@ def test_a_renewed_token_is_used_from_the_next_cycle_on() -> None:
     assert [user_token.token for user_token in second.user_tokens] == stage.world.exchanged
     assert (second.result, {entry.reason for page in second.pages for entry in page.stores}) == ("ok", {"rotate"})
     assert as_json(second)["system_users"][0]["renewed_at"] == "2026-11-25T12:00:00Z"
-    assert (stage.asked, told(second)) == (1, [])
+    assert (stage.asked, user_events(second)) == (1, [])
 
 
 @pytest.mark.parametrize("call", ["exchange", "debug"])

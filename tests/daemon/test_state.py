@@ -192,7 +192,7 @@ def test_disk_that_takes_nothing_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_writer_waits_for_the_lock_of_another_process(tmp_path: Path) -> None:
-    """Two processes do not write at the same moment; one that waits in vain says so."""
+    """Two processes do not write at the same moment; one that waits without success reports it."""
     one = StateFile(tmp_path / "state.json", "acme-prod", clock=LeapingClock())
     one.save(FULL)
     (lock,) = [path for path in tmp_path.iterdir() if path.name.endswith(".lock")]

@@ -161,9 +161,9 @@ MOMENTS: list[Any] = [
     "2026-11-25T12:00:00", "2026-11-25", "2026-11-25T12:00:00+02:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
     "", "now", True, float("nan"), float("inf"), 1e300, [], {},
 ]  # fmt: skip
-"""What is no moment of ours, wherever it stands."""
+"""What is not a moment as it is written, at whatever location."""
 NUMBERS: list[Any] = [float("nan"), float("inf"), float("-inf"), 1e308, 10**400, -1, "x", [], {}]
-"""What is no number of ours, wherever it stands."""
+"""What is not a number as it is written, at whatever location."""
 
 
 def test_nothing_is_left_open(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def _bears(memory: Memory, path: Path, why: object) -> None:
 
 
 def _asked(pools: Any, clock: FakeClock) -> Any:
-    """Ask, hear and be throttled on quotas, and give what is known of them then."""
+    """Ask, get answers and be throttled on quotas; return what is known of them then."""
     kinds: tuple[Throttle, ...] = ("backoff", "stated")
     for kind in kinds:
         quotas = Quotas(pools, 0.75, clock)

@@ -15,7 +15,7 @@ from tools.economy.table import table
 pytestmark = pytest.mark.slow
 
 AT_ONCE = 2 * CYCLE
-"""A token that dies just after a cycle is found and replaced by the next, or the one after it."""
+"""A token that is revoked just after a cycle is found and replaced by the next, or the one after it."""
 
 
 def assert_economical(tally: RequestStats, most: int = 160) -> None:

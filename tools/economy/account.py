@@ -17,7 +17,7 @@ INSTANCE, APP, APP_ID, USER, USER_ID = "economy", "messenger", "123456789012345"
 
 @dataclass
 class OnePage:
-    """A Page, the string that Graph would give for it, and the one that is stored; ``since`` is when that one died."""
+    """A Page, the token that Graph would give for it, and the stored one; ``since`` is when the stored one was revoked."""
 
     page: Page
     fetched: Secret
@@ -57,20 +57,20 @@ class Account:
         return OnePage(page, token, token, self.user_token.fingerprint)
 
     def revoke(self, one: OnePage, now: datetime) -> None:
-        """Let the stored string die; Graph gives another from now on."""
+        """Revoke the stored token; Graph gives another from now on."""
         one.generation += 1
         one.fetched = Secret(f"EAA{one.page.id}-{self.user_tokens}-{one.generation}")
         one.since = one.since or now
 
     def rotate(self) -> None:
-        """Return the system user another token; Graph gives other strings from now on, and the stored ones work on."""
+        """Replace the system user's token; Graph gives other Page tokens from now on, and the stored ones still work."""
         self.user_tokens += 1
         self.user_token = Secret(f"EAAuser{self.user_tokens}")
         for one in self.pages:
             one.fetched = Secret(f"EAA{one.page.id}-{self.user_tokens}-{one.generation}")
 
     def facts(self, one: OnePage, token: Secret, now: datetime) -> TokenFacts:
-        """Return Meta's word on one of a Page's strings."""
+        """Return the facts about one of a Page's tokens."""
         if token == one.stored and one.since is not None and token != one.fetched:
             return TokenFacts(now, is_valid=False)
         return TokenFacts(

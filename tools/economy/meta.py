@@ -1,4 +1,4 @@
-"""Meta as far as an app's quota goes: an exact rolling hour, told in whole percent."""
+"""Meta as far as an app's quota goes: an exact rolling hour, reported in whole percent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Meta:
-    """One app's quota of ``limit`` calls in any hour. Refused calls count too, and whole percent near nothing are not told.
+    """One app's quota of ``limit`` calls in any hour. Refused calls count too, and a share near zero is not reported.
 
-    ``silent``: no use is ever told, so that only a refusal says anything.
+    ``silent``: no share is ever reported, so that only a refusal shows the limit.
     """
 
     limit: int
@@ -21,7 +21,7 @@ class Meta:
     calls: deque[datetime] = field(default_factory=deque)
 
     def call(self, now: datetime) -> tuple[bool, float | None]:
-        """Make a call: whether it was let through, and the percent that the answer tells."""
+        """Make a call; return whether it was let through, and the percent that the answer reports."""
         while self.calls and self.calls[0] <= now - HOUR:
             self.calls.popleft()
         let_through = len(self.calls) < self.limit

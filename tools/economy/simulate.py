@@ -43,7 +43,7 @@ class RequestStats:
 
 
 class Simulation:
-    """One account under one app's quota. ``revoked`` is the share of the Pages whose stored token dies each day.
+    """One account under one app's quota. ``revoked`` is the share of the Pages whose stored token is revoked each day.
 
     ``rotations`` are the days on which the system user gets another token.
     """
@@ -109,7 +109,7 @@ class Simulation:
         self.tally.interval = every
 
     def _probe(self, one: OnePage) -> None:
-        """Use a token that has died: Graph refuses it, on its Page's own quota."""
+        """Probe a revoked token: Graph refuses it, on its Page's own quota."""
         name = token_id(APP_ID, one.stored)
         known = self.judged.get(name)
         if known is not None and known.facts.is_valid and not known.refused:
@@ -117,7 +117,7 @@ class Simulation:
             self.agenda.change(one)
 
     def _ask(self, wanted: Sequence[tuple[Ask, OnePage | None]]) -> dict[Secret, OnePage | None]:
-        """Ask as far as the quota has room; gives what was answered."""
+        """Ask as far as the quota allows; return what was answered."""
         answered: dict[Secret, OnePage | None] = {}
         owner = {ask.token: one for ask, one in wanted}
         left = [ask for ask, _ in wanted]

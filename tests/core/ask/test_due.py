@@ -1,4 +1,4 @@
-"""Which tokens Meta is asked about now, and in which order."""
+"""Which tokens debug_token is asked about now, and in which order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.values import (
 
 HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
 JUST, LATELY = NOW - timedelta(seconds=10), NOW - timedelta(minutes=20)
-DEAD = {"is_valid": False}
+INVALID = {"is_valid": False}
 UNFIT: dict[str, Any] = {"scopes": frozenset()}
 LOST = SourceError(Problem("no-access", "Graph says no.", graph_code=190), State.INVALID)
 
@@ -83,8 +83,8 @@ OLD = stored(OTHER, marks=marks(OTHER))
         pytest.param({FETCHED: judged(NOW - 2 * DAY)}, {}, [(FETCHED, False)], id="judged two intervals ago"),
         pytest.param({FETCHED: judged(NOW + HOUR)}, {}, [(FETCHED, False)], id="judged in the future"),
         pytest.param({FETCHED: judged()}, {"force_verify": True}, [(FETCHED, False)], id="a person asks"),
-        pytest.param({FETCHED: judged(system_user_fingerprint="another")}, {}, [(FETCHED, False)], id="another parent since"),
-        pytest.param({FETCHED: judged(system_user_fingerprint=None)}, {}, [], id="parent not known then"),
+        pytest.param({FETCHED: judged(system_user_fingerprint="another")}, {}, [(FETCHED, False)], id="another system user token since"),
+        pytest.param({FETCHED: judged(system_user_fingerprint=None)}, {}, [], id="system user token not known then"),
         pytest.param({}, {"current": Absent()}, [(FETCHED, True)], id="no secret yet"),
         pytest.param({FETCHED: judged()}, {"current": Absent()}, [], id="no secret yet, and the write will ask"),
         pytest.param({}, {"current": stored(state="deleted", payload=None)}, [(FETCHED, True)], id="deleted"),
@@ -93,44 +93,44 @@ OLD = stored(OTHER, marks=marks(OTHER))
         pytest.param(
             {FETCHED: judged(NOW - HOUR, **UNFIT)}, {"current": Absent()}, [(FETCHED, False)], id="lacked a scope an hour ago"
         ),
-        pytest.param({FETCHED: judged()}, {"current": stored(marks=marks(instance="other"))}, [], id="not ours"),
-        pytest.param({FETCHED: judged()}, {"current": stored(payload=None, marks=marks(instance="other"))}, [], id="not ours, no token"),
+        pytest.param({FETCHED: judged()}, {"current": stored(marks=marks(instance="other"))}, [], id="another instance's"),
+        pytest.param({FETCHED: judged()}, {"current": stored(payload=None, marks=marks(instance="other"))}, [], id="another instance's, no token"),
         pytest.param({FETCHED: judged()}, {"current": stored(blocked="scheduled-deletion", state="empty")}, [], id="blocked"),
         pytest.param({FETCHED: judged()}, {"current": STORE_DOWN}, [], id="store is down"),
-        pytest.param({FETCHED: judged(**DEAD)}, {}, [], id="stored one is dead, and no other to be had"),
-        pytest.param({FETCHED: judged(**DEAD)}, {"fetched": LOST}, [], id="stored one is dead, and none to be had"),
-        pytest.param({FETCHED: judged(NOW - HOUR, **DEAD)}, {}, [(FETCHED, False)], id="stored one was dead an hour ago"),
-        pytest.param({FETCHED: judged(NOW - HOUR, **DEAD)}, {"fetched": LOST}, [(FETCHED, False)], id="and none to be had"),
-        pytest.param({OTHER: judged(**DEAD)}, {"current": OLD}, [(OTHER, True), (FETCHED, True)], id="dead, another comes"),
-        pytest.param({OTHER: judged(**DEAD), FETCHED: judged()}, {"current": OLD}, [(OTHER, True)], id="dead, another waits"),
+        pytest.param({FETCHED: judged(**INVALID)}, {}, [], id="stored one is invalid, and Graph gives the same"),
+        pytest.param({FETCHED: judged(**INVALID)}, {"fetched": LOST}, [], id="stored one is invalid, and Graph gives none"),
+        pytest.param({FETCHED: judged(NOW - HOUR, **INVALID)}, {}, [(FETCHED, False)], id="stored one was invalid an hour ago"),
+        pytest.param({FETCHED: judged(NOW - HOUR, **INVALID)}, {"fetched": LOST}, [(FETCHED, False)], id="and Graph gives none"),
+        pytest.param({OTHER: judged(**INVALID)}, {"current": OLD}, [(OTHER, True), (FETCHED, True)], id="invalid, another comes"),
+        pytest.param({OTHER: judged(**INVALID), FETCHED: judged()}, {"current": OLD}, [(OTHER, True)], id="invalid, another waits"),
         pytest.param({OTHER: judged(type="USER"), FETCHED: judged()}, {"current": OLD}, [], id="of a wrong type, another waits"),
-        pytest.param({OTHER: judged(**DEAD), FETCHED: judged(**UNFIT)}, {"current": OLD}, [], id="dead, the other is unfit"),
+        pytest.param({OTHER: judged(**INVALID), FETCHED: judged(**UNFIT)}, {"current": OLD}, [], id="invalid, the other is unfit"),
         pytest.param(
-            {OTHER: judged(**DEAD), FETCHED: judged()}, {"current": OLD, "writes": False}, [], id="dead, nothing is written"
+            {OTHER: judged(**INVALID), FETCHED: judged()}, {"current": OLD, "writes": False}, [], id="invalid, nothing is written"
         ),
         pytest.param(
-            {OTHER: judged(**DEAD), FETCHED: judged()}, {"current": OLD, "pages": [page(hold=True)]}, [], id="dead, and held"
+            {OTHER: judged(**INVALID), FETCHED: judged()}, {"current": OLD, "pages": [page(hold=True)]}, [], id="invalid, and held"
         ),
         pytest.param(
-            {FETCHED: judged(expires_at=NOW - HOUR)}, {}, [(FETCHED, False)], id="its own end has passed since it was judged"
+            {FETCHED: judged(expires_at=NOW - HOUR)}, {}, [(FETCHED, False)], id="it has expired since it was judged"
         ),
-        pytest.param({OTHER: judged()}, {"current": OLD}, [(FETCHED, False)], id="a new string"),
-        pytest.param({OTHER: judged(), FETCHED: judged()}, {"current": OLD}, [], id="another string, as good"),
-        pytest.param({}, {"current": OLD}, [(FETCHED, False), (OTHER, False)], id="two strings, both new"),
+        pytest.param({OTHER: judged()}, {"current": OLD}, [(FETCHED, False)], id="a new token"),
+        pytest.param({OTHER: judged(), FETCHED: judged()}, {"current": OLD}, [], id="another token, as valid"),
+        pytest.param({}, {"current": OLD}, [(FETCHED, False), (OTHER, False)], id="two tokens, both new"),
         pytest.param(
             {OTHER: judged()},
             {"current": stored(OTHER, marks=marks(OTHER, system_user_fingerprint="earlier"))},
             [(FETCHED, False)],
-            id="a new string of a new parent",
+            id="a new token of a new system user token",
         ),
         pytest.param(
-            {FETCHED: judged(NOW - 2 * HOUR, expires_at=NOW + timedelta(days=10))}, {}, [(FETCHED, False)], id="ends soon"
+            {FETCHED: judged(NOW - 2 * HOUR, expires_at=NOW + timedelta(days=10))}, {}, [(FETCHED, False)], id="expires soon"
         ),
         pytest.param(
-            {FETCHED: judged(expires_at=NOW + timedelta(days=10))}, {}, [], id="ends soon, judged within the hour"
+            {FETCHED: judged(expires_at=NOW + timedelta(days=10))}, {}, [], id="expires soon, judged within the hour"
         ),
-        pytest.param({FETCHED: judged(NOW - 2 * HOUR)}, {"fetched": LOST}, [(FETCHED, False)], id="refused to the parent"),
-        pytest.param({FETCHED: judged()}, {"fetched": LOST}, [], id="refused to the parent, judged within the hour"),
+        pytest.param({FETCHED: judged(NOW - 2 * HOUR)}, {"fetched": LOST}, [(FETCHED, False)], id="refused to the system user"),
+        pytest.param({FETCHED: judged()}, {"fetched": LOST}, [], id="refused to the system user, judged within the hour"),
         pytest.param(
             {FETCHED: judged(probe="refused", probed=NOW - timedelta(minutes=1))}, {}, [(FETCHED, True)], id="refused since"
         ),
@@ -142,19 +142,19 @@ OLD = stored(OTHER, marks=marks(OTHER))
 def test_what_is_due(
     known: Mapping[Secret, Judged], changes: dict[str, Any], wanted: list[tuple[Secret, bool]]
 ) -> None:
-    """Each token is asked about exactly when there is a reason, and urgently when a repair waits for it."""
+    """Each token is asked about exactly when a row of the table applies, and urgently when a repair waits for the answer."""
     assert sorted(asked(inputs(known, **changes)), key=str) == sorted(wanted, key=str)
 
 
 def test_differing_token_of_which_nothing_is_known_goes_before_what_is_due() -> None:
-    """Whether a stored token is dead is asked before the backlog of tokens that are merely due, however old."""
+    """Whether a stored token is invalid is asked before the backlog of tokens that are merely due, however old."""
     pages = [many(0, targets=(KEY,)), many(1, targets=(replace(KEY, path="p1"),))]
     current = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
     current[pages[1].targets[0]] = stored(marks=marks(page_id=pages[1].id))
     own = Secret("EAAown" + "x" * 20)
     known = {token_id(APP_ID, FETCHED): judged(NOW - 3 * DAY, profile_id=pages[1].id)}
     known[token_id(APP_ID, own)] = judged(profile_id=pages[0].id)
-    known[token_id(APP_ID, OTHER)] = judged(NOW - 2 * DAY, profile_id=pages[0].id)  # a word that counts no more
+    known[token_id(APP_ID, OTHER)] = judged(NOW - 2 * DAY, profile_id=pages[0].id)  # an answer that counts no more
     of = replace(inputs({}), pages=pages, current=current, memory=Memory(known))
     of = replace(of, fetched={"p0": Fetched(own), "p1": Fetched(FETCHED)})
     assert [token for token, _ in asked(of)] == [OTHER, FETCHED]
@@ -166,7 +166,7 @@ def many(count: int, **changes: Any) -> Page:
 
 
 def test_order_is_by_rank_then_by_age() -> None:
-    """Repairs go first, then what is new, then what is due, the longest unasked before the others."""
+    """Repairs come first, then new tokens, then those that are due, the oldest answer first."""
     targets = {number: replace(KEY, path=f"p{number}") for number in range(5)}
     pages = [many(number, targets=(targets[number],)) for number in range(5)]
     tokens = {number: Secret(f"EAA{number}{'x' * 20}") for number in range(5)}
@@ -188,8 +188,8 @@ def test_order_is_by_rank_then_by_age() -> None:
     assert [ask.urgent for ask in got] == [True, False, False, False, False]
 
 
-def test_curiosity_comes_last() -> None:
-    """A string that Graph gives beside a good stored one is asked about after all that is due, unless its parent is new."""
+def test_what_is_optional_comes_last() -> None:
+    """A token that Graph gives beside a valid stored one is asked about after all that is due, unless the system user's token is new."""
     pages = [many(0, targets=(KEY,)), many(1, targets=(replace(KEY, path="p1"),))]
     current = {KEY: stored(OTHER, marks=marks(OTHER, page_id=pages[0].id))}
     current[pages[1].targets[0]] = stored(marks=marks(page_id=pages[1].id))
@@ -203,8 +203,8 @@ def test_curiosity_comes_last() -> None:
     assert [token for token, _ in asked(replace(of, current=current))] == [another, FETCHED]
 
 
-def test_changing_strings_cost_one_question_an_hour() -> None:
-    """Where Graph gives another string with each read, and the stored one is good, only one an hour is judged."""
+def test_changing_tokens_cost_one_call_an_hour() -> None:
+    """Where Graph gives another token with each read, and the stored one is valid, only one an hour is judged."""
     known = {OTHER: judged()}
     for tried, wanted in ((NOW - timedelta(minutes=59), []), (NOW - HOUR, [FETCHED]), (NOW + HOUR, [FETCHED])):
         of = inputs(known, current=OLD)
@@ -239,7 +239,7 @@ def test_judgements_of_one_moment_spread_over_the_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "wanted"),
+    ("known", "wanted"),
     [
         pytest.param(judged(), True, id="judged twenty minutes ago"),
         pytest.param(judged(NOW - timedelta(minutes=14)), False, id="judged a quarter ago, almost"),
@@ -247,7 +247,7 @@ def test_judgements_of_one_moment_spread_over_the_interval() -> None:
         pytest.param(judged(NOW - HOUR, probed=NOW - timedelta(minutes=5)), False, id="taken five minutes ago"),
         pytest.param(judged(NOW - HOUR, probed=NOW - timedelta(minutes=15)), True, id="taken a quarter ago"),
         pytest.param(None, False, id="never judged, which comes first"),
-        pytest.param(judged(**DEAD), False, id="dead"),
+        pytest.param(judged(**INVALID), False, id="invalid"),
         pytest.param(judged(NOW - HOUR, probed=NOW - 2 * HOUR, probe="refused"), False, id="refused though valid"),
         pytest.param(
             judged(NOW - HOUR, probed=NOW - 3 * HOUR, probe="refused"), True, id="refused though valid, three hours ago"
@@ -255,15 +255,15 @@ def test_judgements_of_one_moment_spread_over_the_interval() -> None:
         pytest.param(judged(NOW - HOUR, probed=NOW - DAY, probe="refused"), True, id="refused though valid, a day ago"),
     ],
 )
-def test_which_stored_tokens_are_used_once(told: Judged | None, wanted: bool) -> None:
-    """A stored token that works is used once in each interval, and one that Graph refuses all the same every three hours."""
-    of = inputs({FETCHED: told} if told else {})
+def test_which_stored_tokens_are_probed(known: Judged | None, wanted: bool) -> None:
+    """A stored token that works is probed in each interval, and one that Graph refuses though it is valid every three hours."""
+    of = inputs({FETCHED: known} if known else {})
     got = probes(of, timedelta(minutes=15))
     assert got == ({"messenger": {FETCHED: page().id}} if wanted else {})
 
 
-def test_token_that_is_judged_now_is_not_used_besides() -> None:
-    """Meta's judgement makes a call with the token itself needless."""
+def test_token_that_is_judged_now_is_not_probed() -> None:
+    """An answer of debug_token makes a probe unnecessary."""
     of = inputs({FETCHED: judged()})
     assert probes(of, timedelta(minutes=15), exclude={("messenger", FETCHED)}) == {}
 

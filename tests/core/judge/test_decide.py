@@ -38,7 +38,7 @@ UNMARKED = Stored(payload(OTHER), "1", None, first=True)
 NEVER_ENDING = Checks(expires=NEVER)
 LABELLED = page(labels={"team": "crm"})
 
-VALID, DEAD = judged(), judged(is_valid=False)
+VALID, INVALID = judged(), judged(is_valid=False)
 
 
 def case(name: str, expected: str, candidate: Candidate, there: Current, of: Page | None = None) -> Any:
@@ -49,9 +49,9 @@ def case(name: str, expected: str, candidate: Candidate, there: Current, of: Pag
 ROWS = [
     case("1: could not be read, a valid token fetched", "failed", fetched(), current(STORE_DOWN)),
     case("1: could not be read, nothing fetched", "failed", NOT_ASKED, current(STORE_DOWN)),
-    case("2: ours, rotation enabled", "refused", fetched(), current(stored(blocked="rotation-enabled"))),
-    case("2: ours, a replica", "refused", fetched(), current(stored(blocked="replica"))),
-    case("2: ours, scheduled for deletion", "refused", fetched(), current(stored(blocked="scheduled-deletion"))),
+    case("2: managed, rotation enabled", "refused", fetched(), current(stored(blocked="rotation-enabled"))),
+    case("2: managed, a replica", "refused", fetched(), current(stored(blocked="replica"))),
+    case("2: managed, scheduled for deletion", "refused", fetched(), current(stored(blocked="scheduled-deletion"))),
     case("2: before 5, nothing fetched", "refused", NOT_ASKED, current(stored(blocked="replica"))),
     case(
         "2: before 3, blocked and unmarked",
@@ -59,21 +59,21 @@ ROWS = [
         fetched(),
         current(Stored(payload(OTHER), "1", None, first=True, blocked="rotation-enabled"), VALID),
     ),
-    case("3: our crash, another token proven ours", "updated/marked", fetched(), current(UNMARKED, VALID)),
+    case("3: interrupted create, another token proven", "updated/marked", fetched(), current(UNMARKED, VALID)),
     case("3: our crash, the fetched token", "updated/marked", fetched(OTHER), current(UNMARKED, VALID)),
     case("3: our crash, lacks a scope", "updated/marked", fetched(), current(UNMARKED, judged(scopes=frozenset()))),
-    case("3: Meta says nothing of the stored token", "kept", fetched(), current(UNMARKED, UNKNOWN)),
-    case("3: its user_id is not told", "kept", fetched(), current(UNMARKED, judged(user_id=None))),
+    case("3: nothing is known of the stored token", "kept", fetched(), current(UNMARKED, UNKNOWN)),
+    case("3: its user_id is absent", "kept", fetched(), current(UNMARKED, judged(user_id=None))),
     case(
         "3: our own system user's id is not known",
         "kept",
         Candidate(FETCHED, VALID, "p", None),
         current(UNMARKED, VALID),
     ),
-    case("3: nothing fetched, the stored token proven ours", "kept", NOT_ASKED, current(UNMARKED, VALID)),
-    case("3: Graph refuses the Page, the stored token proven ours", "kept", REFUSED_BY_GRAPH, current(UNMARKED, VALID)),
-    case("4: unmarked version 1, its token dead", "refused", fetched(), current(UNMARKED, DEAD)),
-    case("4: unmarked version 1, its token dead, nothing fetched", "refused", NOT_ASKED, current(UNMARKED, DEAD)),
+    case("3: nothing fetched, the stored token proven", "kept", NOT_ASKED, current(UNMARKED, VALID)),
+    case("3: Graph refuses the Page, the stored token proven", "kept", REFUSED_BY_GRAPH, current(UNMARKED, VALID)),
+    case("4: unmarked version 1, its token invalid", "refused", fetched(), current(UNMARKED, INVALID)),
+    case("4: unmarked version 1, its token invalid, nothing fetched", "refused", NOT_ASKED, current(UNMARKED, INVALID)),
     case("4: unmarked version 1, another user's", "refused", fetched(), current(UNMARKED, judged(user_id="9"))),
     case("4: unmarked version 1, another app's", "refused", fetched(), current(UNMARKED, judged(app_id="9"))),
     case("4: unmarked version 1, another Page's", "refused", fetched(), current(UNMARKED, judged(profile_id="9"))),
@@ -104,24 +104,29 @@ ROWS = [
         "4: another instance's, nothing fetched", "refused", NOT_ASKED, current(stored(marks=marks(instance="other")))
     ),
     case(
-        "4: another instance's, dead", "refused", fetched(), current(stored(OTHER, marks=marks(instance="other")), DEAD)
+        "4: another instance's, invalid",
+        "refused",
+        fetched(),
+        current(stored(OTHER, marks=marks(instance="other")), INVALID),
     ),
-    case("4: another Page's of ours", "refused", fetched(), current(stored(marks=marks(page_id="9")), VALID)),
-    case("4: ours without a page-id", "refused", fetched(), current(stored(marks=marks(page_id="")), VALID)),
+    case("4: another Page's of this instance", "refused", fetched(), current(stored(marks=marks(page_id="9")), VALID)),
+    case("4: managed without a page-id", "refused", fetched(), current(stored(marks=marks(page_id="")), VALID)),
     case("5: nothing stored, nothing fetched", "kept", NOT_ASKED, current(Absent())),
     case("5: nothing stored, Graph refuses the Page", "kept", REFUSED_BY_GRAPH, current(Absent())),
-    case("5: nothing stored, the fetched token dead", "kept", fetched(is_valid=False), current(Absent())),
+    case("5: nothing stored, the fetched token invalid", "kept", fetched(is_valid=False), current(Absent())),
     case("5: nothing stored, the fetched token unknown", "kept", fetched(is_valid=None), current(Absent())),
-    case("5: the fetched token ends too soon", "kept", fetched(expires_at=NOW), current(stored(OTHER), DEAD)),
-    case("5: ours and dead, nothing fetched", "kept", NOT_ASKED, current(stored(), DEAD)),
-    case("5: ours and deleted, nothing fetched", "kept", NOT_ASKED, current(Stored(None, "3", marks(), "deleted"))),
-    case("5: ours and unreadable, nothing fetched", "kept", NOT_ASKED, current(stored(payload=None))),
+    case("5: the fetched token ends too soon", "kept", fetched(expires_at=NOW), current(stored(OTHER), INVALID)),
+    case("5: managed and invalid, nothing fetched", "kept", NOT_ASKED, current(stored(), INVALID)),
+    case("5: managed and deleted, nothing fetched", "kept", NOT_ASKED, current(Stored(None, "3", marks(), "deleted"))),
+    case("5: managed and unreadable, nothing fetched", "kept", NOT_ASKED, current(stored(payload=None))),
     case("5: labels differ, nothing fetched", "kept", NOT_ASKED, current(stored(), VALID), LABELLED),
     case("6: nothing stored", "created", fetched(), current(Absent())),
-    case("6: an empty container of ours", "created", fetched(), current(Stored(None, "", marks(), "empty"))),
-    case("7: ours, deleted", "created/recreated", fetched(), current(Stored(None, "3", marks(), "deleted"))),
-    case("8: ours, unreadable", "replaced/repair", fetched(), current(stored(payload=None))),
-    case("8: ours, no token in it", "replaced/repair", fetched(), current(stored(payload=Payload({"note": "gone"})))),
+    case("6: a managed empty container", "created", fetched(), current(Stored(None, "", marks(), "empty"))),
+    case("7: managed, deleted", "created/recreated", fetched(), current(Stored(None, "3", marks(), "deleted"))),
+    case("8: managed, unreadable", "replaced/repair", fetched(), current(stored(payload=None))),
+    case(
+        "8: managed, no token in it", "replaced/repair", fetched(), current(stored(payload=Payload({"note": "gone"})))
+    ),
     case("9: the same token, all as wanted", "unchanged", fetched(), current(stored(), VALID)),
     case(
         "9: a key that payload does not name", "unchanged", fetched(), current(stored(payload=payload(note="x")), VALID)
@@ -170,7 +175,7 @@ ROWS = [
         fetched(),
         current(stored(OTHER), verify(SourceError(Problem("throttled", "x")), page=page(), now=NOW, stored=True)),
     ),
-    case("12: another token, dead", "replaced/heal", fetched(), current(stored(OTHER), DEAD)),
+    case("12: another token, invalid", "replaced/heal", fetched(), current(stored(OTHER), INVALID)),
     case("12: a user's token", "replaced/heal", fetched(), current(stored(OTHER), judged(type="USER"))),
     case("12: another app's", "replaced/heal", fetched(), current(stored(OTHER), judged(app_id="9"))),
     case("12: another Page's", "replaced/heal", fetched(), current(stored(OTHER), judged(profile_id="9"))),
@@ -225,7 +230,7 @@ ROWS = [
         current(stored(OTHER), judged(checks=NEVER_ENDING)),
         page(checks=NEVER_ENDING),
     ),
-    case("15: its end is not told", "kept", fetched(), current(stored(OTHER), judged(expires_at=None))),
+    case("15: its expiry is absent", "kept", fetched(), current(stored(OTHER), judged(expires_at=None))),
     case(
         "15: adopted, so of no known parent",
         "kept",
@@ -321,16 +326,16 @@ def test_recreated_secret_is_written_over_the_deleted_version() -> None:
     assert (write.replaces, write.payload, write.marks.reason) == ("3", payload(), "recreated")
 
 
-def test_replaced_secret_carries_over_what_payload_does_not_name() -> None:
-    """Names of a stored payload that the template lacks stay beside the new token."""
-    write = _write(decided(fetched(), current(stored(OTHER, payload=payload(OTHER, note="mine", n=[1])), DEAD)))
+def test_replaced_secret_keeps_keys_that_are_not_in_the_payload() -> None:
+    """Keys of a stored payload that the template lacks stay beside the new token."""
+    write = _write(decided(fetched(), current(stored(OTHER, payload=payload(OTHER, note="mine", n=[1])), INVALID)))
     assert write.payload == payload(note="mine", n=[1])
     assert (write.replaces, write.marks.fingerprint, write.marks.reason) == ("3", FETCHED.fingerprint, "heal")
 
 
 def test_replaced_secret_keeps_the_hold_of_a_rollback() -> None:
     """The mark of a rollback outlives a heal."""
-    there = current(stored(OTHER, marks=marks(OTHER, hold="2026-11-20")), DEAD)
+    there = current(stored(OTHER, marks=marks(OTHER, hold="2026-11-20")), INVALID)
     assert _write(decided(fetched(), there)).marks.hold == "2026-11-20"
 
 
@@ -370,8 +375,8 @@ def test_moved_name_is_no_repair() -> None:
     assert _write(action).payload == payload(old_name=FETCHED.reveal())
 
 
-@pytest.mark.parametrize(("text", "ours"), [("EAAstored1stored1", True), ("hunter2-database-password", False)])
-def test_raw_text_of_a_stranger_is_shown_to_nobody(text: str, ours: bool) -> None:
-    """An unmarked first version that is raw text may be a crash of ours only if it looks like a token of Meta's."""
+@pytest.mark.parametrize(("text", "expected"), [("EAAstored1stored1", True), ("hunter2-database-password", False)])
+def test_raw_text_of_another_program_is_sent_to_nobody(text: str, expected: bool) -> None:
+    """An unmarked first version that is raw text is an interrupted create only if it looks like an access token of Meta."""
     raw = page(payload=template("{token}"))
-    assert is_interrupted_create(Stored(Payload(text), "1", None, first=True), raw) is ours
+    assert is_interrupted_create(Stored(Payload(text), "1", None, first=True), raw) is expected

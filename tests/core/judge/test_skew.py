@@ -1,4 +1,4 @@
-"""Two clocks that disagree: who is told, and what is still decided."""
+"""Two clocks that disagree: what is reported, and what is still decided."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def planned(current: Stored | Absent, skew: timedelta, **said: TokenFacts) -> Pl
         (10 * MINUTE, "10 minutes behind Meta's: set it right, and keep it so by NTP. Until then"),
     ],
 )
-def test_a_clock_that_is_wrong_is_told(skew: timedelta, words: str | None) -> None:
-    """From a minute on a person hears how wrong the clock is and which way, and from five what follows."""
+def test_a_wrong_clock_is_reported(skew: timedelta, words: str | None) -> None:
+    """From a minute on a warning says how wrong the clock is and in which direction, and from five minutes on what follows."""
     text = skew_warning(skew)
     assert text is None if words is None else text is not None and words in text
 
 
 @pytest.mark.parametrize(("minutes", "times"), [(0, 1), (5, 1), (-5, 1), (5.1, 2), (-1440, 2)])
 def test_beyond_five_minutes_both_clocks_judge(minutes: float, times: int) -> None:
-    """Small differences are borne; with larger ones Meta's time is looked at too."""
+    """A small skew is ignored; with a larger one Meta's time counts too."""
     assert judging_times(NOW, minutes * MINUTE)[1:] == (NOW + minutes * MINUTE,)[: times - 1]
 
 
@@ -79,10 +79,8 @@ def test_beyond_five_minutes_both_clocks_judge(minutes: float, times: int) -> No
         (60 * 24 * 60 * MINUTE, -24 * 60 * MINUTE, State.VALID, Kind.CREATED),
     ],
 )
-def test_what_one_clock_alone_would_take_is_not_proven(
-    left: timedelta, skew: timedelta, state: State, kind: Kind
-) -> None:
-    """A fetched token is valid where its end is far enough away by both clocks, and unknown where they differ."""
+def test_what_only_one_clock_accepts_is_not_proven(left: timedelta, skew: timedelta, state: State, kind: Kind) -> None:
+    """A fetched token is valid where it expires late enough by both clocks, and unknown where they differ."""
     entry = planned(Absent(), skew, fetched=facts(expires_at=NOW + left)).pages[0]
     assert (entry.candidate.verdict.state, entry.targets[0].action.kind) == (state, kind)
     codes = [problem.code for problem in entry.candidate.verdict.problems]
@@ -98,15 +96,15 @@ def test_what_one_clock_alone_would_take_is_not_proven(
         (2 * WEEK - 3 * MINUTE, 10 * MINUTE, Kind.REPLACED),
     ],
 )
-def test_what_one_clock_alone_would_rotate_stays(left: timedelta, skew: timedelta, kind: Kind) -> None:
-    """A stored token that works is replaced near its end only where both clocks say that it is near."""
+def test_what_only_one_clock_would_rotate_stays(left: timedelta, skew: timedelta, kind: Kind) -> None:
+    """A stored token that works is replaced near its expiry only where both clocks agree."""
     current = stored(payload=payload(OTHER), marks=marks(OTHER))
     entry = planned(current, skew, fetched=facts(), stored=facts(expires_at=NOW + left)).pages[0]
     assert entry.targets[0].action.kind is kind
 
 
 def test_a_stored_token_is_not_doubted_for_a_clock() -> None:
-    """A stored token whose end the clocks judge differently stays valid, with a notice that names the clock."""
+    """A stored token whose expiry the clocks judge differently stays valid, with a notice that names the clock."""
     current = stored(payload=payload(OTHER), marks=marks(OTHER))
     said = facts(expires_at=NOW + WEEK - 3 * MINUTE)
     verdict = planned(current, -10 * MINUTE, fetched=facts(), stored=said).pages[0].targets[0].current.verdict
@@ -116,7 +114,7 @@ def test_a_stored_token_is_not_doubted_for_a_clock() -> None:
 
 @pytest.mark.parametrize("skew", [timedelta(0), 3650 * 24 * 60 * MINUTE, -3650 * 24 * 60 * MINUTE])
 def test_what_meta_refuses_is_invalid_by_any_clock(skew: timedelta) -> None:
-    """No clock makes a token that Meta calls invalid anything else, whatever its end."""
+    """A token that debug_token calls invalid is invalid by any clock, whatever its expiry."""
     said = facts(is_valid=False, expires_at=NOW + timedelta(days=1))
     current = stored(payload=payload(OTHER), marks=marks(OTHER))
     entry = planned(current, skew, fetched=facts(), stored=said).pages[0]

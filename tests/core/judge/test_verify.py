@@ -68,9 +68,13 @@ def case(name: str, state: State, *codes: str, checks: Checks | None = None, **c
         ),
         case("a life of exactly checks.expires", VALID, expires_at=NOW + WEEK),
         case("a life a moment shorter", INVALID, "expires-too-soon", expires_at=NOW + WEEK - MOMENT),
-        case("its end not told", UNKNOWN, "debug-unavailable", expires_at=None),
+        case("its expiry absent", UNKNOWN, "debug-unavailable", expires_at=None),
         case(
-            "its end not told, under never", UNKNOWN, "debug-unavailable", expires_at=None, checks=Checks(expires=NEVER)
+            "its expiry absent, under never",
+            UNKNOWN,
+            "debug-unavailable",
+            expires_at=None,
+            checks=Checks(expires=NEVER),
         ),
         case(
             "an end in years under never",
@@ -103,10 +107,10 @@ def test_fetched_token(changes: dict[str, Any], checks: Checks, state: State, co
         pytest.param({"scopes": frozenset()}, VALID, ["missing-scope"], [], id="lacks a permission: works, a problem"),
         pytest.param({"expires_at": NOW + WEEK - MOMENT}, VALID, [], ["expires-too-soon"], id="ends soon: a notice"),
         pytest.param({"expires_at": NOW + WEEK}, VALID, [], [], id="ends just late enough"),
-        pytest.param({"is_valid": False}, INVALID, ["token-invalid"], [], id="dead"),
+        pytest.param({"is_valid": False}, INVALID, ["token-invalid"], [], id="invalid"),
         pytest.param({"profile_id": "9"}, INVALID, ["wrong-page"], [], id="another Page's"),
         pytest.param({"scopes": None}, UNKNOWN, ["debug-unavailable"], [], id="scopes missing"),
-        pytest.param({"expires_at": None}, VALID, [], [], id="its end not told: works"),
+        pytest.param({"expires_at": None}, VALID, [], [], id="its expiry absent: works"),
     ],
 )
 def test_stored_token(changes: dict[str, Any], state: State, codes: list[str], notices: list[str]) -> None:
@@ -119,7 +123,7 @@ def test_stored_token(changes: dict[str, Any], state: State, codes: list[str], n
 
 @pytest.mark.parametrize("is_stored", [False, True], ids=["fetched", "stored"])
 @pytest.mark.parametrize(
-    ("ends", "checks", "told"),
+    ("ends", "checks", "noticed"),
     [
         pytest.param(NOW + WEEK - MOMENT, Checks(), True, id="within checks.expires"),
         pytest.param(NOW + WEEK, Checks(), False, id="later"),
@@ -128,11 +132,11 @@ def test_stored_token(changes: dict[str, Any], state: State, codes: list[str], n
         pytest.param(NOW - MOMENT, Checks(expires=NEVER), True, id="passed, under never"),
     ],
 )
-def test_end_of_data_access_is_a_notice(ends: Any, checks: Checks, told: bool, is_stored: bool) -> None:
-    """Data access that ends soon, or has ended, changes no verdict and is told."""
+def test_end_of_data_access_is_a_notice(ends: Any, checks: Checks, noticed: bool, is_stored: bool) -> None:
+    """Data access that expires soon, or has expired, changes no verdict and is a notice."""
     verdict = verify(facts(data_access_expires_at=ends), page=page(checks=checks), now=NOW, stored=is_stored)
     assert verdict.state is VALID
-    assert [notice.code for notice in verdict.notices] == ["data-access-expiring"] * told
+    assert [notice.code for notice in verdict.notices] == ["data-access-expiring"] * noticed
 
 
 def test_not_asked_is_unknown_without_a_problem() -> None:
@@ -170,8 +174,8 @@ def test_short_life_names_both_ends(expires: Any) -> None:
 @pytest.mark.parametrize(
     ("ends", "life", "within"),
     [
-        pytest.param(None, WEEK, False, id="not told"),
-        pytest.param(None, NEVER, False, id="not told, under never"),
+        pytest.param(None, WEEK, False, id="absent"),
+        pytest.param(None, NEVER, False, id="absent, under never"),
         pytest.param(NEVER, NEVER, False, id="never, under never"),
         pytest.param(NOW + 99 * WEEK, NEVER, True, id="some end, under never"),
         pytest.param(NOW + WEEK, WEEK, False, id="exactly then"),

@@ -72,7 +72,7 @@ def test_page_that_never_worked_is_an_alarm_at_once() -> None:
 
 @pytest.mark.parametrize("worked", [True, False])
 def test_nothing_is_an_alarm_while_the_system_user_is_not_proven(worked: bool) -> None:
-    """A system user whose token may be dead loses no Page."""
+    """A system user whose token may be invalid loses no Page."""
     watch = Watch()
     for _ in range(5):
         assert watch.cycle({"p0": NO_ACCESS}, worked=worked, proven=False) == set()

@@ -1,4 +1,4 @@
-"""The renewal of a system user's token: when it is due, what may take its place, and what is told of its end."""
+"""The renewal of a system user's token: when it is due, which new token is accepted, and what is reported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ UNREAD = SystemUserToken("main", "messenger", None, Verdict(State.INVALID))
 NOT_JUDGED = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.UNKNOWN))
 
 
-@pytest.mark.parametrize(
+@pytest.day.parametrize(
     ("of", "last", "due"),
     [
         pytest.param(user_token(), None, True, id="near its end"),
@@ -56,7 +56,7 @@ NOT_JUDGED = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.UNKN
         pytest.param(user_token(NOW + 14 * DAY - timedelta(seconds=1)), None, True, id="just so"),
         pytest.param(user_token(NEVER), None, False, id="never ends: a renewal would give it an end"),
         pytest.param(user_token(None), None, False, id="its end is not known"),
-        pytest.param(user_token(state=State.INVALID), None, False, id="dead"),
+        pytest.param(user_token(state=State.INVALID), None, False, id="invalid"),
         pytest.param(user_token(state=State.UNKNOWN), None, False, id="not known whether it works"),
         pytest.param(UNREAD, None, False, id="could not be read"),
         pytest.param(NOT_JUDGED, None, False, id="nothing is known of it"),
@@ -84,7 +84,7 @@ LATER = ends(NOW + 60 * DAY)
 THROTTLED = SourceError(Problem("throttled", "Too much."))
 
 
-@pytest.mark.parametrize(
+@pytest.day.parametrize(
     ("new", "says"),
     [
         pytest.param(LATER, None, id="as good, and later"),
@@ -130,7 +130,7 @@ def test_scopes_for_single_objects_may_grow_and_not_shrink() -> None:
     assert objection(old, replace(LATER, granular_scopes={"pages_messaging": frozenset({"1"})})) is not None
 
 
-def test_a_failure_is_told_while_its_token_is_in_use() -> None:
+def test_a_failure_is_a_notice_while_its_token_is_in_use() -> None:
     """A failed try stands beside the system user in every report until another token is there, and changes no state."""
     shown = with_renewal(user_token(), tried(HOUR / 2))
     assert (shown.verdict.state, shown.verdict.notices) == (State.VALID, (FAILED,))
@@ -147,32 +147,32 @@ def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
     assert with_renewal(of, tried(HOUR, problem=None, became="abc", token="another")) == of
 
 
-@pytest.mark.parametrize(
-    ("left", "before", "mark", "tells"),
+@pytest.day.parametrize(
+    ("left", "before", "day", "reports"),
     [
         pytest.param(15 * DAY, None, None, False, id="long"),
         pytest.param(14 * DAY, None, None, False, id="exactly fourteen days"),
         pytest.param(13 * DAY, None, 14, True, id="within fourteen"),
-        pytest.param(12 * DAY, 14, 14, False, id="told already"),
+        pytest.param(12 * DAY, 14, 14, False, id="reported already"),
         pytest.param(6 * DAY, 14, 7, True, id="within seven"),
         pytest.param(2 * DAY, 7, 3, True, id="within three"),
-        pytest.param(2 * DAY, 3, 3, False, id="told at three"),
+        pytest.param(2 * DAY, 3, 3, False, id="reported at three"),
         pytest.param(DAY / 2, 3, 1, True, id="the last day"),
         pytest.param(DAY / 2, None, 1, True, id="first seen on the last day: once"),
-        pytest.param(DAY / 2, 1, 1, False, id="told on the last day"),
+        pytest.param(DAY / 2, 1, 1, False, id="reported on the last day"),
         pytest.param(6 * DAY, 3, 3, False, id="a clock was set back"),
     ],
 )
-def test_each_mark_is_told_once(left: timedelta, before: int | None, mark: int | None, tells: bool) -> None:
+def test_each_day_is_reported_once(left: timedelta, before: int | None, day: int | None, reports: bool) -> None:
     """An end is spoken of at 14, 7, 3 and 1 days, each once, and a start that knows nothing speaks of it at once."""
     known = {} if before is None else {USER_TOKEN_FINGERPRINT: before}
     after, names = expiry_warnings({"main": user_token(NOW + left)}, known, (), NOW)
-    assert after == ({} if mark is None else {USER_TOKEN_FINGERPRINT: mark})
-    assert names == (("main",) if tells else ())
+    assert after == ({} if day is None else {USER_TOKEN_FINGERPRINT: day})
+    assert names == (("main",) if reports else ())
 
 
-def test_what_was_told_is_kept_while_nothing_is_known() -> None:
-    """A cycle in which Meta could not be asked neither tells again nor forgets; another token has its own marks."""
+def test_what_was_reported_is_kept_while_nothing_is_known() -> None:
+    """A cycle in which Meta could not be asked neither reports again nor forgets; another token has its own days."""
     known = {USER_TOKEN_FINGERPRINT: 7, "gone": 3}
     for quiet in (NOT_JUDGED, user_token(NOW + 2 * DAY, state=State.UNKNOWN)):
         assert expiry_warnings({"main": quiet}, known, (), NOW) == ({USER_TOKEN_FINGERPRINT: 7}, ())
@@ -181,7 +181,7 @@ def test_what_was_told_is_kept_while_nothing_is_known() -> None:
 
 
 def test_whose_renewal_is_at_hand_is_not_spoken_of() -> None:
-    """What is renewed in time troubles nobody; where it failed the end is told as ever."""
+    """What is renewed in time is not reported; where the renewal failed the expiry is reported as usual."""
     assert expiry_warnings({"main": user_token()}, {}, ("main",), NOW) == ({}, ())
     assert is_renewed_in_time(user_token(NOW + 14 * DAY), WANTED, None, NOW)
     assert is_renewed_in_time(user_token(), WANTED, tried(HOUR / 2, problem=None, became="new"), NOW)

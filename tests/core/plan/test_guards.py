@@ -1,4 +1,4 @@
-"""What keeps decided writes back: the configuration's word, the brake, and a doubt about a mass of tokens."""
+"""The guards that hold a decided write back: the configuration, the brake, and the confirmation of a mass of invalid tokens."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sync.core.secret import Secret
 from tests.support.values import APP_ID, INSTANCE, NOW, USER_ID, USER_TOKEN, facts, marks, page
 
 HOUR = timedelta(hours=1)
-DEAD = {"is_valid": False}
+INVALID = {"is_valid": False}
 WORKING = {"profile_id": "wrong"}
-"""Meta calls the token valid, though it is another Page's."""
+"""debug_token calls the token valid, though it is another Page's."""
 
 
 def new(number: int) -> Secret:
@@ -90,7 +90,7 @@ class Stage:
 
 
 def done(planned: Plan) -> list[str]:
-    """Return what is to be done at each place, in order."""
+    """Return what is to be done with each target, in order."""
     return [
         f"{target.action.kind.value}/{target.action.reason or ''}"
         + (f" {target.action.would.kind.value}/{target.action.would.reason}" if target.action.would else "")
@@ -113,7 +113,7 @@ def test_brake_holds_when_too_many_working_tokens_would_change(wrong: int, pages
 
 def test_selection_is_a_share_of_the_whole_store() -> None:
     """Of the Pages that a person selects the brake and the doubt hold what they would hold among all of the store."""
-    for said in (WORKING, DEAD):
+    for said in (WORKING, INVALID):
         stage = Stage(20).old_ones(3, **said)
         assert done(stage.plan(only=3)) == done(stage.plan())[:3] == [HEAL] * 3
         stage = Stage(9).old_ones(3, **said)
@@ -122,7 +122,7 @@ def test_selection_is_a_share_of_the_whole_store() -> None:
 
 def test_tokens_that_meta_calls_invalid_are_always_healed() -> None:
     """The brake counts only what still works, and holds only what it counts."""
-    stage = Stage(9).old_ones(5, **DEAD).old_ones(3, **WORKING)
+    stage = Stage(9).old_ones(5, **INVALID).old_ones(3, **WORKING)
     assert done(stage.plan()) == [BRAKED] * 3 + [HEAL] * 2 + [KEPT] * 4
 
 
@@ -164,7 +164,7 @@ def test_stores_are_counted_apart() -> None:
 
 
 def test_last_day_counts_too() -> None:
-    """A change an hour ago adds to those of now, unless it is of the same place; one of the day before does not."""
+    """A change an hour ago adds to those of now, unless it is of the same target; one of the day before does not."""
     stage = Stage(9).old_ones(2, **WORKING)
 
     def with_earlier(path: str, ago: timedelta, store: str = "vault") -> list[str]:
@@ -188,7 +188,7 @@ def test_plan_that_a_person_let_through_passes_the_brake_under_the_same_name() -
 @pytest.mark.parametrize("where", ["hold", "observe"])
 def test_configuration_holds_every_write(where: str) -> None:
     """With ``hold`` on a Page, or in the mode observe, writes are held and say what they would be."""
-    stage = Stage(2, hold=where == "hold").old_ones(1, **DEAD)
+    stage = Stage(2, hold=where == "hold").old_ones(1, **INVALID)
     stage.current[Key("vault", "p1")] = Absent()
     planned = stage.plan(Policy(observe=where == "observe"))
     assert done(planned) == [f"held/{where} replaced/heal", f"held/{where} created/None"]
@@ -202,17 +202,17 @@ def test_pages_on_hold_are_none_of_the_brake_s() -> None:
     assert done(stage.plan())[:3] == ["held/hold replaced/heal", HEAL, HEAL]
 
 
-@pytest.mark.parametrize(("dead", "doubted"), [(2, False), (3, True), (9, True)])
-def test_mass_of_dead_tokens_must_be_said_twice(dead: int, doubted: bool) -> None:
+@pytest.mark.parametrize(("count", "held"), [(2, False), (3, True), (9, True)])
+def test_mass_of_invalid_tokens_needs_a_second_answer(count: int, held: bool) -> None:
     """Where Meta calls a third of a store's tokens invalid at once, none of them is replaced before it says so again."""
-    stage = Stage(9).old_ones(dead, **DEAD)
-    assert done(stage.plan())[:dead] == ["kept/invalid-once" if doubted else HEAL] * dead
-    assert done(stage.plan(twice=[old(number) for number in range(dead)]))[:dead] == [HEAL] * dead
+    stage = Stage(9).old_ones(count, **INVALID)
+    assert done(stage.plan())[:count] == ["kept/invalid-once" if held else HEAL] * count
+    assert done(stage.plan(twice=[old(number) for number in range(count)]))[:count] == [HEAL] * count
 
 
 def test_doubt_is_lifted_token_by_token() -> None:
     """A token that Meta called invalid twice is healed, while the others wait."""
-    stage = Stage(9).old_ones(4, **DEAD)
+    stage = Stage(9).old_ones(4, **INVALID)
     assert done(stage.plan(twice=[old(1)]))[:4] == ["kept/invalid-once", HEAL, "kept/invalid-once", "kept/invalid-once"]
 
 

@@ -67,31 +67,31 @@ def observe(
     owned: Any = None,
 ) -> Observation:
     """Make what a cycle of the Page berlin has read."""
-    told = {FETCHED: facts(), OTHER: facts()} if known is None else known
+    said = {FETCHED: facts(), OTHER: facts()} if known is None else known
     return Observation(
         pages=(page(),),
         instance=INSTANCE,
         user_tokens={user_token.system_user: user_token for user_token in user_tokens},
         fetched={} if fetched is None else {"berlin": fetched},
         current=current,
-        facts={("messenger", token): fact for token, fact in told.items()},
+        facts={("messenger", token): fact for token, fact in said.items()},
         owned=owned or {},
     )
 
 
 def planned(observed: Observation, *pages: Page) -> Plan:
-    """Plan for the Page berlin at one place, or for the Pages given."""
+    """Plan for the Page berlin with one target, or for the Pages given."""
     return plan(replace(observed, pages=pages or (page(),)), now=NOW)
 
 
 def lines(whole: Plan) -> list[str]:
-    """Return each place's action and reason."""
+    """Return each target's action and reason."""
     actions = [target.action for of_page in whole.pages for target in of_page.targets]
     return [f"{action.kind.value}/{action.reason or ''}" for action in actions]
 
 
 def test_places_of_a_page_are_decided_each_for_itself() -> None:
-    """One place that fails, or needs nothing, changes nothing at the Page's other place."""
+    """A target that fails, or needs nothing, changes nothing for the Page's other target."""
     assert lines(planned(observe({KEY: STORE_DOWN, AWS: Absent()}), BOTH)) == ["failed/", "created/"]
     assert lines(planned(observe({KEY: stored(), AWS: STORE_DOWN}), BOTH)) == ["unchanged/", "failed/"]
 
@@ -142,7 +142,7 @@ def test_facts_of_one_app_are_not_those_of_another() -> None:
 @pytest.mark.parametrize(
     ("content", "token"),
     [
-        pytest.param(stored(), FETCHED, id="ours"),
+        pytest.param(stored(), FETCHED, id="managed"),
         pytest.param(stored(OTHER, marks=marks(instance="other")), OTHER, id="another instance's"),
         pytest.param(stored(payload=Payload({"old": FETCHED.reveal()})), FETCHED, id="by its mark"),
         pytest.param(Stored(Payload({"old": FETCHED.reveal()}), "3", None), None, id="elsewhere, and no mark"),
@@ -153,15 +153,15 @@ def test_facts_of_one_app_are_not_those_of_another() -> None:
     ],
 )
 def test_stored_token(content: Any, token: Secret | None) -> None:
-    """The token at a place is found in what is stored, by name or by the mark's fingerprint."""
+    """The token of a target is found in what is stored, by name or by the mark's fingerprint."""
     assert stored_token(page(), content) == token
 
 
 @pytest.mark.parametrize(
     ("content", "asked"),
     [
-        pytest.param(stored(), True, id="ours"),
-        pytest.param(Stored(payload(OTHER), "1", None, first=True), True, id="a crash of ours, it seems"),
+        pytest.param(stored(), True, id="managed"),
+        pytest.param(Stored(payload(OTHER), "1", None, first=True), True, id="an interrupted create, it seems"),
         pytest.param(Stored(payload(OTHER), "2", None), False, id="unmarked"),
         pytest.param(stored(marks=marks(instance="other")), False, id="another instance's"),
         pytest.param(stored(marks=marks(page_id="9")), False, id="another Page's"),
@@ -170,12 +170,12 @@ def test_stored_token(content: Any, token: Secret | None) -> None:
     ],
 )
 def test_meta_is_shown_no_stranger_s_token(content: Any, asked: bool) -> None:
-    """What stands in a secret that is not ours is sent to nobody."""
+    """The content of another program's secret is sent to nobody."""
     assert needs_verdict(page(), content, INSTANCE) is asked
 
 
 def test_orphans_are_ours_named_by_no_page_and_sorted() -> None:
-    """An orphan carries our instance's mark at a place that no Page of the configuration names."""
+    """An orphan carries the instance's mark, and no Page of the configuration names its target."""
     rome, oslo = Key("vault", "meta/pages/rome"), Key("aws", "meta/pages/oslo")
     theirs = (Key("vault", "meta/pages/theirs"), marks(instance="other"))
     owned = {"vault": [(rome, marks()), (KEY, marks()), theirs], "aws": [(oslo, marks())]}
@@ -183,7 +183,7 @@ def test_orphans_are_ours_named_by_no_page_and_sorted() -> None:
 
 
 def test_store_that_cannot_be_listed_is_named() -> None:
-    """Where orphans could not be listed the plan says in which store and why; other stores' are told."""
+    """Where orphans could not be listed the plan says in which store and why; those of other stores are reported."""
     rome = Key("aws", "meta/pages/rome")
     whole = planned(observe({KEY: stored()}, owned={"vault": STORE_DOWN, "aws": [(rome, marks())]}))
     assert (whole.orphans, dict(whole.unlisted)) == ((rome,), {"vault": STORE_DOWN})
@@ -215,16 +215,16 @@ def test_checksum_does_not_depend_on_order() -> None:
 
 
 def test_checksum_changes_with_the_version_read() -> None:
-    """Another version at one place is another plan."""
+    """Another version in one target is another plan."""
     assert _many().checksum != _many(version="4").checksum
 
 
 def test_checksum_changes_with_action_and_reason() -> None:
     """Another action, or another reason for it, is another plan."""
-    dead = facts(is_valid=False)
+    invalid = facts(is_valid=False)
     found = [
         planned(observe({KEY: stored(payload=None)})),
-        planned(observe({KEY: stored(OTHER)}, known={FETCHED: facts(), OTHER: dead})),
+        planned(observe({KEY: stored(OTHER)}, known={FETCHED: facts(), OTHER: invalid})),
         planned(observe({KEY: stored(marks=marks(labels={"a": "b"}))})),
         planned(observe({KEY: stored(marks=marks(app_id=""))})),
     ]

@@ -1,4 +1,4 @@
-"""What applications are served at a place: as it was read, and after what was done."""
+"""What applications are served by a target: as it was read, and after what was done."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.values import (
     stored,
 )
 
-DEAD, VALID, UNKNOWN = judged(is_valid=False), judged(), Verdict(State.UNKNOWN)
+INVALID, VALID, UNKNOWN = judged(is_valid=False), judged(), Verdict(State.UNKNOWN)
 THROTTLED = verify(SourceError(Problem("throttled", "Too many.")), page=page(), now=NOW)
 LOST = verify(facts(is_valid=False, asked_at=NOW), page=page(), now=NOW)
 CRASH = Stored(payload(OTHER), "1", None, first=True)
@@ -49,7 +49,7 @@ CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do."
         pytest.param(current(stored(), UNKNOWN), "stale", id="not asked"),
         pytest.param(current(stored(), THROTTLED), "stale", id="could not be asked"),
         pytest.param(current(STORE_DOWN), "stale", id="could not be read"),
-        pytest.param(current(stored(), DEAD), "broken", id="dead"),
+        pytest.param(current(stored(), INVALID), "broken", id="invalid"),
         pytest.param(current(stored(), judged(type="USER")), "broken", id="of a wrong type"),
         pytest.param(current(stored(), judged(app_id="9")), "broken", id="another app's"),
         pytest.param(current(stored(), judged(profile_id="9")), "broken", id="another Page's token"),
@@ -61,7 +61,7 @@ CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do."
         pytest.param(current(stored(blocked="scheduled-deletion"), VALID), "absent", id="about to be deleted"),
         pytest.param(current(stored(blocked="rotation-enabled"), VALID), "foreign", id="rotation enabled"),
         pytest.param(current(stored(blocked="replica"), VALID), "foreign", id="a replica"),
-        pytest.param(current(CRASH, VALID), "foreign", id="a crash of ours, not yet marked"),
+        pytest.param(current(CRASH, VALID), "foreign", id="an interrupted create, not yet marked"),
         pytest.param(current(Stored(payload(), "2", None), VALID), "foreign", id="unmarked"),
         pytest.param(current(stored(marks=marks(instance="x")), VALID), "foreign", id="another instance's"),
         pytest.param(current(stored(marks=marks(page_id="9")), VALID), "foreign", id="another Page's secret"),
@@ -77,14 +77,14 @@ CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do."
     ],
 )
 def test_served_as_read(there: Current, served: str) -> None:
-    """What was read at a place, and Meta's word on it, say what applications are served."""
+    """What was read from a target, and the verdict on its token, say what applications are served."""
     assert entry(there).served == served
 
 
 @pytest.mark.parametrize(
     ("verdict", "broken"),
     [
-        (DEAD, True),
+        (INVALID, True),
         (VALID, False),
         (UNKNOWN, False),
         (Verdict(State.INVALID, (Problem("missing-scope", "x"),)), False),
@@ -113,14 +113,14 @@ def test_only_a_fatal_problem_breaks(verdict: Verdict, broken: bool) -> None:
             id="created?",
         ),
         pytest.param(
-            current(stored(OTHER), DEAD),
+            current(stored(OTHER), INVALID),
             page(),
             Written("4", True),
             ("replaced", "verified", FETCHED, OTHER, "4", True),
             id="healed",
         ),
         pytest.param(
-            current(stored(OTHER), DEAD),
+            current(stored(OTHER), INVALID),
             page(),
             Written("4", False),
             ("replaced", "stale", FETCHED, OTHER, "4", False),
@@ -158,14 +158,14 @@ def test_only_a_fatal_problem_breaks(verdict: Verdict, broken: bool) -> None:
             current(Absent()), page(), CONFLICT, ("failed", "absent", None, None, None, None), id="create: conflict"
         ),
         pytest.param(
-            current(stored(OTHER), DEAD),
+            current(stored(OTHER), INVALID),
             page(),
             CONFLICT,
             ("failed", "broken", OTHER, None, "3", None),
             id="heal: conflict, nothing changed",
         ),
         pytest.param(
-            current(stored(OTHER), DEAD),
+            current(stored(OTHER), INVALID),
             page(),
             replace(CONFLICT, error_code="timeout", maybe_written=True),
             ("failed", "stale", OTHER, None, "3", None),
@@ -186,7 +186,7 @@ def test_only_a_fatal_problem_breaks(verdict: Verdict, broken: bool) -> None:
             id="create: proof lost",
         ),
         pytest.param(
-            current(stored(OTHER), DEAD),
+            current(stored(OTHER), INVALID),
             page(),
             ProofLost(LOST),
             ("kept", "broken", OTHER, None, "3", True),
@@ -204,15 +204,15 @@ def test_served_after_writing(there: Current, of_page: Any, outcome: Any, expect
 
 
 def test_healed_place_has_no_problem_left() -> None:
-    """What was wrong with the token that was replaced is not told of the new one."""
-    there = current(stored(OTHER), DEAD)
+    """The problems of the token that was replaced are not reported of the new one."""
+    there = current(stored(OTHER), INVALID)
     assert [problem.code for problem in entry(there).problems] == ["token-invalid"]
     assert entry(there, outcome=Written("4", True)).problems == ()
 
 
 def test_failed_write_tells_the_store_s_problem_beside_the_token_s() -> None:
-    """A heal that failed says both that the stored token is dead and why it is still there."""
-    now = entry(current(stored(OTHER), DEAD), outcome=CONFLICT)
+    """A heal that failed reports both that the stored token is invalid and why it is still there."""
+    now = entry(current(stored(OTHER), INVALID), outcome=CONFLICT)
     assert [problem.code for problem in now.problems] == ["token-invalid", "store-failed"]
     assert (now.error_code, now.reason) == ("conflict", None)
 
@@ -231,7 +231,7 @@ def test_failed_write_tells_the_store_s_problem_beside_the_token_s() -> None:
     ],
 )
 def test_lost_proof_is_meta_s_last_word_everywhere(verdict: Verdict, state: State, served: str) -> None:
-    """When the proof of a token is lost, its Page and each place that holds it say what Meta said last."""
+    """When the proof of a token is lost, its Page and each target that holds it report the last verdict."""
     old = current(stored(payload=Payload({"access_token": FETCHED.reveal()})), VALID)
     whole = of(fetched(), old, current(stored(), VALID))
     (now,) = account(whole, outcomes={KEY: ProofLost(verdict)}).pages
@@ -253,7 +253,7 @@ def test_token_written_before_its_proof_was_lost_elsewhere_is_not_verified() -> 
 def test_verified_since() -> None:
     """An entry says when Meta was last asked, whatever it said; nothing where Meta was not."""
     asked = NOW - timedelta(seconds=5)
-    assert entry(current(stored(), VALID)).verified_at == entry(current(stored(), DEAD)).verified_at == asked
+    assert entry(current(stored(), VALID)).verified_at == entry(current(stored(), INVALID)).verified_at == asked
     assert entry(current(stored(), UNKNOWN)).verified_at is None
     assert entry(current(stored(), judged(is_valid=None))).verified_at is None
     assert entry(current(Absent()), candidate=Candidate(None, UNKNOWN)).verified_at is None

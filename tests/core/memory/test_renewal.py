@@ -48,7 +48,7 @@ UNREAD = SystemUserToken("main", "messenger", None, Verdict(State.INVALID))
 NOT_JUDGED = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.UNKNOWN))
 
 
-@pytest.day.parametrize(
+@pytest.mark.parametrize(
     ("of", "last", "due"),
     [
         pytest.param(user_token(), None, True, id="near its end"),
@@ -84,7 +84,7 @@ LATER = ends(NOW + 60 * DAY)
 THROTTLED = SourceError(Problem("throttled", "Too much."))
 
 
-@pytest.day.parametrize(
+@pytest.mark.parametrize(
     ("new", "says"),
     [
         pytest.param(LATER, None, id="as good, and later"),
@@ -147,7 +147,7 @@ def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
     assert with_renewal(of, tried(HOUR, problem=None, became="abc", token="another")) == of
 
 
-@pytest.day.parametrize(
+@pytest.mark.parametrize(
     ("left", "before", "day", "reports"),
     [
         pytest.param(15 * DAY, None, None, False, id="long"),

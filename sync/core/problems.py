@@ -1,4 +1,4 @@
-"""The closed list of problems: what each means, who acts, and what that person does."""
+"""The closed list of problems: what each means, who must act, and what that person does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Owner = Literal["operator", "app-admin", "business-admin", "meta", "nobody"]
-"""Who must act. "operator": whoever runs this daemon; "nobody": it heals or passes by itself."""
+"""Who must act. "operator": whoever runs this daemon; "nobody": the problem resolves itself."""
 
 Scope = Literal["app", "system_user", "store", "page"]
 """What shares one cause of a problem: all Pages of an app, of a system user, of a store, or each Page alone."""
@@ -14,7 +14,7 @@ Scope = Literal["app", "system_user", "store", "page"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the catalogue: the sentence that is always true of the code, who acts, and the remedy."""
+    """One line of the catalogue: a sentence that is true of every case, who must act, and what that person does."""
 
     meaning: str
     owner: Owner
@@ -26,17 +26,17 @@ CATALOGUE: dict[str, Entry] = {
     "token-invalid": Entry(
         "Meta calls the token invalid.",
         "nobody",
-        "Healed as soon as a valid token can be fetched. If it stays, generate a new system user token.",
+        "It is replaced as soon as a valid token can be fetched. If this stays, generate a new system user token.",
     ),
     "token-expired": Entry(
-        "The token has reached its end.",
+        "The token has expired.",
         "nobody",
-        "Healed as soon as a valid token can be fetched. If it stays, generate a new system user token.",
+        "It is replaced as soon as a valid token can be fetched. If this stays, generate a new system user token.",
     ),
     "wrong-type": Entry(
         "The token is not a Page token.",
         "operator",
-        "Check that the id is a Page's and that the system user has a task on that Page.",
+        "Check that the id is a Page's, and that the system user has a task on that Page.",
     ),
     "wrong-app": Entry(
         "The token belongs to another app.",
@@ -45,135 +45,150 @@ CATALOGUE: dict[str, Entry] = {
     ),
     "wrong-page": Entry("The token belongs to another Page.", "operator", "Check the Page's id in the configuration."),
     "missing-scope": Entry(
-        "The token lacks a permission that checks.scopes asks for.",
+        "The token lacks a permission that checks.scopes requires.",
         "app-admin",
-        "Permissions are fixed when a system user token is made: in Business Settings > Users > System users, "
-        "generate a new token for the app with this permission ticked, and put it in place of the old one.",
+        "The permissions of a system user token are fixed when it is generated. In Business Settings > Users > System users, "
+        "generate a new token for the app with this permission selected, and replace the old token with it.",
     ),
     "expires-too-soon": Entry(
-        "The token ends sooner than checks.expires allows.",
+        "The token expires sooner than checks.expires allows.",
         "app-admin",
         "Use a system user token that does not expire, or lower checks.expires.",
     ),
     "clock-skew": Entry(
-        "This machine's clock and Meta's are too far apart to say whether the token ends too soon.",
+        "The clock skew between this machine and Meta is too large to judge when the token expires.",
         "operator",
-        "Set this machine's clock right, and keep it so by NTP (chrony, systemd-timesyncd, or the host's own).",
+        "Set this machine's clock, and keep it synchronised by NTP (chrony, systemd-timesyncd, or the host's own).",
     ),
     "data-access-expiring": Entry(
-        "The token's access to data ends soon or has ended.",
+        "The token's data access expires soon or has expired.",
         "app-admin",
-        "Generate the system user token again; system users of the app's own business have no such end.",
+        "Generate the system user token again. Data access does not expire for system users of the app's own business.",
     ),
     "no-access": Entry(
-        "The system user reaches no token of this Page.",
+        "The system user cannot get a token of this Page.",
         "business-admin",
-        "Check the Page's id: Graph does not tell a wrong one from a Page out of reach. In Business Settings > Users > "
-        "System users, assign the Page to the system user with Full control, or with Messages and Community activity; "
-        "check that the business still owns the Page and that the token has pages_show_list.",
+        "Check the Page's id: Graph gives the same error for a wrong id and for a Page without access. In Business Settings > "
+        "Users > System users, assign the Page to the system user with Full control, or with Messages and Community activity. "
+        "Check that the business still owns the Page and that the token has pages_show_list.",
     ),
     "page-not-found": Entry(
-        "Graph knows no Page by this id.", "operator", "Check the Page's id; a user name or an alias is no id."
+        "Graph knows no Page with this id.",
+        "operator",
+        "Check the Page's id. A user name or an alias is not an id.",
     ),
     "page-migrated": Entry(
         "The Page was merged into another one.",
         "operator",
-        "Put the new id, which the message names, into the configuration.",
+        "Put the new id into the configuration; the message has it.",
     ),
     "not-a-page": Entry(
-        "The id belongs to something that is no Page, such as a person.",
+        "The id belongs to something other than a Page, such as a person.",
         "operator",
-        "Find the Page's id in Business Settings > Accounts > Pages; the number in a profile's address is another one.",
+        "Find the Page's id in Business Settings > Accounts > Pages. The number in a profile's address is a different one.",
     ),
     "probe-failed": Entry(
-        "Graph refuses a call with the stored token, though Meta calls it valid.",
+        "Graph refuses a call with the stored token, although debug_token calls it valid.",
         "app-admin",
-        "Look at the app's permissions and at the system user's task on the Page; the token itself is as Meta wants it.",
+        "Check the app's permissions and the system user's task on the Page. A new token does not help.",
     ),
     "system-user-invalid": Entry(
         "The system user's token no longer works.",
         "app-admin",
-        "In Business Settings > Users > System users, generate a new token for the app and put it where "
-        "system_users.*.token points; it is read again in each cycle.",
+        "In Business Settings > Users > System users, generate a new token for the app and store it where "
+        "system_users.*.token points. It is read again in each cycle.",
+        "system_user",
     ),
     "system-user-expiring": Entry(
-        "The system user's token ends soon.",
+        "The system user's token expires soon.",
         "app-admin",
-        "Generate a new one in Business Settings > Users > System users and put it where system_users.*.token points.",
+        "Generate a new one in Business Settings > Users > System users and store it where system_users.*.token points.",
+        "system_user",
     ),
     "renewal-failed": Entry(
-        "The system user's token ends, and could not be renewed.",
+        "The system user's token expires soon and could not be renewed.",
         "app-admin",
-        "It is tried again every hour while the old one works. If it stays, generate a new token in Business Settings > Users > "
-        "System users and put it where system_users.*.token points.",
+        "It is tried again every hour while the old token works. If this stays, generate a new token in Business Settings > "
+        "Users > System users and store it where system_users.*.token points.",
+        "system_user",
     ),
     "app-secret-invalid": Entry(
         "Meta refuses the app's id and secret.",
         "operator",
-        "Compare apps.*.id and apps.*.secret with App settings > Basic; after a reset of the secret put the new one in place.",
+        "Compare apps.*.id and apps.*.secret with App settings > Basic. After a reset of the secret, store the new one.",
+        "app",
     ),
     "app-blocked": Entry(
         "Meta has blocked the app's API access.",
         "app-admin",
-        "Open the app's dashboard: its alerts say why and how to appeal.",
+        "Open the app's dashboard. Its alerts give the reason and the way to appeal.",
+        "app",
     ),
     "app-capability": Entry(
         "The app lacks the product or capability for this call.",
         "app-admin",
-        "In the app's dashboard add the use case for managing Pages or Messenger.",
+        "In the app's dashboard, add the use case for managing Pages or for Messenger.",
+        "app",
     ),
     "two-factor-required": Entry(
-        "The business that owns the Page demands two-factor authentication.",
+        "The business that owns the Page requires two-factor authentication.",
         "app-admin",
-        "In Business Settings > Security, let the system user's business satisfy the rule, or relax it for this Page.",
+        "In Business Settings > Security, make the system user's business meet the requirement, or relax it for this Page.",
     ),
     "policy-blocked": Entry(
-        "Meta has blocked this token or user for policy reasons; a new token does not help.",
+        "Meta has blocked this token or user for policy reasons.",
         "app-admin",
-        "Open Business Support Home: it names the restriction. Meta is asked again in each cycle.",
+        "Open Business Support Home, which shows the restriction. A new token does not help. Meta is asked again in each cycle.",
     ),
     "throttled": Entry(
         "Meta's rate limit is used up.",
         "nobody",
-        "Wait; the stored tokens stay as they are. Lengthen schedule.every if it recurs.",
+        "Stored tokens stay as they are until Meta answers again. If this recurs, lengthen schedule.every.",
+        "app",
     ),
     "graph-unavailable": Entry(
         "Graph could not be reached or gave no usable answer.",
         "nobody",
-        "It is asked again in the next cycle. If it lasts, check the way to graph.base_url, then Meta's status page.",
+        "Graph is asked again in the next cycle. If this lasts, check the network path to graph.base_url and Meta's status page.",
+        "app",
     ),
     "debug-unavailable": Entry(
-        "Meta would not say what the token is.",
+        "debug_token did not say what the token is.",
         "operator",
-        "Check that apps.*.id and apps.*.secret belong together. If the message speaks of the form of the call, set "
+        "Check that apps.*.id and apps.*.secret belong together. If the message is about the form of the call, set "
         "graph.token_in_url: fallback.",
+        "app",
     ),
     "unexpected-graph-error": Entry(
         "Graph gave an error that this version does not know.",
         "operator",
-        "Look the code up in Meta's error reference; if it lasts, report it with the fbtrace_id.",
+        "Look the code up in Meta's error reference. If it lasts, report it with the fbtrace_id.",
     ),
     "version-sunset": Entry(
         "Graph serves another version than graph.version asks for.",
         "operator",
         "Set graph.version to a version that Meta still serves.",
+        "app",
     ),
     "secret-foreign": Entry(
-        "The secret at this place is not ours.",
+        "The secret at this path does not belong to this instance.",
         "operator",
-        "Move it away or choose another path for this Page; it is never overwritten.",
+        "Move it away, or choose another path for this Page. It is never overwritten.",
+        "store",
     ),
     "secret-deleted": Entry(
         "The secret is scheduled for deletion.",
         "operator",
-        "If it should live, restore it: aws secretsmanager restore-secret --secret-id NAME. It is never restored by this daemon.",
+        "To keep it, restore it: aws secretsmanager restore-secret --secret-id NAME. The daemon never restores it.",
+        "store",
     ),
     "rotation-enabled": Entry(
         "A rotation by another program is enabled on the secret.",
         "operator",
-        "Switch the rotation off (aws secretsmanager cancel-rotate-secret --secret-id NAME), or let the Page's secret have another name.",
+        "Disable the rotation (aws secretsmanager cancel-rotate-secret --secret-id NAME), or choose another name for the Page's secret.",
+        "store",
     ),
-    "store-failed": Entry("The store could not do what was asked.", "operator", "See the message."),
+    "store-failed": Entry("The store could not do what was asked.", "operator", "See the message.", "store"),
 }
 """Each problem code. The list grows only together with the documentation."""
 
@@ -182,8 +197,8 @@ CATALOGUE: dict[str, Entry] = {
 class Problem:
     """One problem of one Page, token, system user or secret.
 
-    ``message`` is the particular of this case. ``owner`` and ``remedy`` come from the catalogue unless the case knows better.
-    ``graph_code``, ``graph_subcode`` and ``fbtrace_id`` are what Graph said, where it said something.
+    ``message`` is a sentence about this case. ``owner`` and ``remedy`` come from the catalogue unless the case has its own.
+    ``graph_code``, ``graph_subcode`` and ``fbtrace_id`` are from Graph's answer, where there is one.
     """
 
     code: str

@@ -49,11 +49,11 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     renews = writes and not another and task.selected_from is None
     renewals, cut = renew(task, inputs.user_tokens) if renews else ({}, False)
     warned_days, expiring = _expiring(task, inputs.user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
-    # The log of the daemon reports what expires. A single cycle, or one of selected Pages, uses up none of its reports.
-    warned_days = (
-        task.memory.warned_days if task.confirm_mass_invalid or task.selected_from is not None else warned_days
-    )
-    memory, degraded = remember(
+    # The daemon's log reports what expires and which problems last. A single cycle, or one of selected Pages, uses up
+    # none of its reports.
+    looks_once = task.confirm_mass_invalid or task.selected_from is not None
+    warned_days = task.memory.warned_days if looks_once else warned_days
+    memory, _ = remember(
         inputs,
         overwritten=_overwritten(planned, outcomes or {}),
         renewals=renewals,
@@ -77,14 +77,15 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         ),
         warnings=(*_warnings(task, planned), *_cut_short(not_begun, len(outcomes or {}), renewing=cut)),
         another_plan=another,
-        degraded=tuple(sorted(degraded)),
         alarms={name: lost.alarm for name, lost in memory.lost.items() if lost.alarm is not None},
         recovered=tuple(sorted((_alarmed(task.memory) & inputs.names) - set(memory.lost))),
         renewals=memory.renewals,
         ending=expiring,
         cut_short=cut or not_begun > 0,
     )
-    return report(planned, frame, outcomes, instance=task.instance, planned_only=not write), memory
+    known = {} if looks_once else task.memory.problems
+    built = report(planned, frame, outcomes, instance=task.instance, planned_only=not write, known=known)
+    return built, replace(memory, problems=task.memory.problems if looks_once else built.changes.open)
 
 
 def _expiring(

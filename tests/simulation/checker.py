@@ -12,9 +12,10 @@ from sync.core import marks as mark_map
 from sync.core.judge.decide import Kind
 from sync.core.memory.memory import Rhythm
 from sync.core.model import Marks, Page, StoreError, Written
+from sync.core.report.entries import PageEntry, StoreEntry
 from sync.core.report.events import events
 from sync.core.report.json import as_json
-from sync.core.report.report import PageEntry, Report, StoreEntry
+from sync.core.report.report import Report
 from sync.core.secret import fingerprint
 from sync.sandbox.world.world import World
 from sync.stores.aws.entry import PREFIX

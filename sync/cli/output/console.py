@@ -39,9 +39,10 @@ def put_report(report: Report, form: Form, *, once: str) -> None:
         _write(sys.stdout, document(report, once=once))
         return
     from sync.cli.output import table  # noqa: PLC0415 - not for JSON
+    from sync.core.report.causes import causes  # noqa: PLC0415 - not for JSON
 
     put_lines(table.lines(report))
-    for cause in table.causes(report):
+    for cause in causes(report.pages, report.user_tokens):
         put_cause(table.cause_text(cause))
     for text in report.frame.warnings:
         put(f"warning: {text}")
@@ -159,14 +160,14 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
     from rich.text import Text  # noqa: PLC0415 - for a terminal only
 
     from sync.cli.output.fit import fitted  # noqa: PLC0415 - for a terminal only
-    from sync.cli.output.table import SPARE  # noqa: PLC0415 - not for JSON
+    from sync.cli.output.table import EMPTY  # noqa: PLC0415 - not for JSON
 
     # A column that says nothing takes no room; nor does that of the store where there is one.
     values = [{line.cells[position] for line in lines} for position in range(len(columns))]
     kept = [
         position
         for position, name in enumerate(columns)
-        if not values[position] <= set(SPARE) and (name != "store" or len(values[position]) > 1)
+        if not values[position] <= set(EMPTY) and (name != "store" or len(values[position]) > 1)
     ]
     names = [columns[position] for position in kept]
     rows = [[scrub(line.cells[position]) for position in kept] for line in lines]

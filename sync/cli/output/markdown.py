@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from sync.cli.output import table
 from sync.core.redact import scrub
+from sync.core.report.causes import causes
 from sync.core.report.report import Report
 
 _ROOM = 50_000
@@ -65,18 +66,18 @@ def _table(report: Report) -> Iterator[str]:
 
 
 def _causes(report: Report) -> Iterator[str]:
-    causes = table.causes(report)
-    for cause in causes[:_CAUSES]:
+    found = causes(report.pages, report.user_tokens)
+    for cause in found[:_CAUSES]:
         head, matter, remedy = table.cause_text(cause)
         yield f"- **{inert(head)}**<br>{inert(matter)}<br>{inert(remedy)}"
-    if len(causes) > _CAUSES:
-        yield f"- and {len(causes) - _CAUSES} more; `plan --output table` has them all"
+    if len(found) > _CAUSES:
+        yield f"- and {len(found) - _CAUSES} more; `plan --output table` has them all"
     warnings = report.frame.warnings
     yield from (f"- **warning**<br>{inert(text)}" for text in warnings[:_CAUSES])
     orphans = table.orphans_text(report)
     if orphans:
         yield f"- {inert(orphans)}"
-    if causes or warnings or orphans:
+    if found or warnings or orphans:
         yield ""
 
 

@@ -1,4 +1,4 @@
-"""From the plan of a cycle, and what came of it, to the report."""
+"""Build the report from a cycle's plan and from the outcome of each write. Pure."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sync.core.judge.decide import Kind, store_problem
+from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.memory.renewal import with_renewal
 from sync.core.model import Key, State, Stored, StoreError, Verdict, Written
 from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan
 from sync.core.plan.served import Served, as_stored, serve, served_by, with_verdicts
-from sync.core.report.report import Frame, PageEntry, Report, StoreEntry
+from sync.core.report.causes import causes
+from sync.core.report.changes import changes, unseen
+from sync.core.report.entries import PageEntry, StoreEntry
+from sync.core.report.report import Frame, Report
 from sync.core.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class ProofLost:
-    """A write was not done, since the token's proof was lost before it: Meta was asked again, and this is the answer."""
+    """A write was not done: debug_token was asked again just before it, and this is the verdict that the token lost."""
 
     verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class NotBegun:
-    """A write was not begun, since shutdown was asked for before its turn; the next start decides again."""
+    """A write was not begun because of shutdown; the next start decides again."""
 
 
 Outcome = Written | StoreError | ProofLost | NotBegun
@@ -38,22 +42,27 @@ def report(
     *,
     instance: str,
     planned_only: bool | None = None,
+    known: Mapping[ProblemKey, OpenProblem] | None = None,
 ) -> Report:
-    """Account for a cycle. ``outcomes`` has an entry for each place that was to be written; None where nothing was.
+    """Return the report of a cycle. ``outcomes`` has an entry for each secret that was to be written; None where none was.
 
-    ``planned_only``: that was because nothing but a plan was asked for, which is what None means if nothing is said.
+    ``planned_only``: nothing but a plan was asked for; by default that is so where ``outcomes`` is None. ``known`` are the
+    causes of problems that were open before this cycle.
     """
+    pages = tuple(_page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages)
+    user_tokens = tuple(with_renewal(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens)
     return Report(
         frame=frame,
-        pages=tuple(_page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages),
-        user_tokens=tuple(
-            with_renewal(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens
-        ),
+        pages=pages,
+        user_tokens=user_tokens,
         orphans=plan.orphans,
         checksum=plan.checksum,
         planned=outcomes is None if planned_only is None else planned_only,
         reached=any(
             not isinstance(target.current.content, StoreError) for page in plan.pages for target in page.targets
+        ),
+        changes=changes(
+            causes(pages, user_tokens), known or {}, unseen=unseen(pages, user_tokens), now=frame.started_at
         ),
     )
 
@@ -99,7 +108,7 @@ def _store_entry(page: PagePlan, target: TargetPlan, outcome: Outcome | None, in
         case Written():
             return _after_write(page, target, outcome, before)
         case StoreError():
-            # What applications read is in doubt only where a payload was on its way; marks alone change none.
+            # Applications may read another token now only if a payload was being written; marks do not change it.
             served: Served = "stale" if outcome.maybe_written and _puts_payload(target) else before.served
             return replace(
                 before,
@@ -143,7 +152,7 @@ def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
 
 
 def _after_write(page: PagePlan, target: TargetPlan, written: Written, before: StoreEntry) -> StoreEntry:
-    """Account for an acknowledged write: what applications read now is the token of the write."""
+    """Return the entry after an acknowledged write: applications now read the token that was written."""
     write = target.action.write
     new = write is not None and write.token != target.current.token
     verdict = as_stored(page.candidate.verdict, page.page) if new else target.current.verdict

@@ -4,55 +4,60 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sync.core.judge.decide import Kind
+from sync.core.memory.problems import ProblemKey
 from sync.core.memory.renewal import Renewal
-from sync.core.model import State, SystemUserToken
+from sync.core.model import SystemUserToken
 from sync.core.problems import CATALOGUE, Problem
-from sync.core.report.report import PageEntry, Report, StoreEntry
+from sync.core.report.causes import Cause
+from sync.core.report.entries import PageEntry, StoreEntry
+from sync.core.report.json import timestamp
+from sync.core.report.report import Report
 
 EVENTS: Mapping[str, str] = {
-    "daemon_started": "The daemon begins: version, instance, number of Pages, configuration file, and when cycles run.",
-    "daemon_stopped": "The daemon has ended, as a signal told it to.",
-    "cycle_started": "A cycle begins.",
-    "cycle_finished": "A cycle has ended; its result and its summary.",
-    "cycle_warning": "Something that an operator should know changes no result yet.",
+    "daemon_started": "The daemon starts: version, instance, number of Pages, configuration file, and when cycles run.",
+    "daemon_stopped": "The daemon has stopped after a signal.",
+    "cycle_started": "A cycle starts.",
+    "cycle_finished": "A cycle has ended, with its result and its counts.",
+    "cycle_warning": "Something needs an operator's attention and does not change the result yet.",
     "page_written": "A secret was created, updated or replaced.",
-    "page_kept": "Nothing was written, since the Page's token could not be vouched for, or the stored one is as good.",
-    "page_refused": "A place is not ours to write; more than three of a store for one cause are counted in one line.",
-    "page_held": "A write was decided, and is held: by the configuration, or by the brake; more than three of a store for one reason are counted in one line.",
-    "page_lost": "A Page has lastingly been out of its system user's reach; whether its stored token works is said.",
-    "page_regained": "A Page that was lost is reached again.",
-    "brake_held": "Too many working tokens of a store would change at once; what lets exactly these through is said.",
-    "system_user_invalid": "A system user's token no longer works; its Pages are counted.",
-    "system_user_expiring": "A system user's token ends soon, or it was tried in vain to renew it.",
-    "system_user_renewed": "A system user's token was renewed; the new one is read by the next cycle.",
-    "system_user_degraded": "A system user lost many Pages at once; none of them counts as lost before an hour of it.",
-    "graph_throttled": "Meta's rate limit is used up; the Pages concerned are counted.",
-    "app_refused": "Meta refuses an app's credentials or has blocked it; the Pages concerned are counted.",
-    "store_failed": "A store could not do what was asked; the places concerned are counted.",
+    "page_refused": "Secrets are not written because another program or instance owns them, or the store blocks writes; the first line of this cause.",
+    "page_held": "Writes were decided and are held by hold, observe, the brake or another plan, with the Pages concerned.",
+    "page_lost": "A Page has been out of its system user's reach for long enough to count as lost; served says whether the stored token works.",
+    "page_regained": "A Page that was lost can be read again.",
+    "brake_held": "Too many working tokens of a store would change at once; remedy has the command that lets these writes through.",
+    "problem_started": "A cause of problems began, with the Pages concerned; causes that have an event of their own begin with that one instead.",
+    "problem_reminder": "A cause of problems still lasts; logged once a day.",
+    "problem_ended": "A cause of problems has ended; since and duration_ms say how long it lasted.",
+    "system_user_invalid": "A system user's token stopped working; the first line of this cause.",
+    "system_user_expiring": "A system user's token expires soon (logged 14, 7, 3 and 1 days before), or renewing it failed.",
+    "system_user_renewed": "A system user's token was renewed; the next cycle reads the new one.",
+    "graph_throttled": "Meta's rate limit is used up; the first line of this cause.",
+    "app_refused": "Meta refuses an app's credentials or has blocked the app; the first line of this cause.",
+    "store_failed": "A store could not do what was asked; the first line of this cause.",
 }
-"""Every event that is logged, with what it says."""
-
-_WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
-_APP_CODES = frozenset({"app-secret-invalid", "app-blocked", "app-capability"})
-_USER_TOKEN_CODES = frozenset({"system-user-invalid", "wrong-app", "wrong-type"})
-"""Problems of a system user's token with which nothing is fetched; all but the first may also be a Page's own."""
-_COUNTED = frozenset({"system-user-invalid", "throttled", *_APP_CODES})
-"""Problems with one cause for many Pages: told once, with the Pages counted, and not once a Page."""
-_OUTAGES = frozenset({"graph-unavailable", "debug-unavailable"})
-"""Problems that mostly concern all Pages: told once where they concern more than one."""
-_Counted = Mapping[tuple[str, str], Sequence[Problem]]
-"""By app and code: a problem for each Page that has it."""
-
-_NAMED = 3
-"""So many refused or held places of a store are told one by one; more of them, as after a change of ``instance``, in one line."""
-_Many = Mapping[tuple[str, Kind, str], Sequence[StoreEntry]]
-"""By store, action and cause: the places that are told in one line."""
+"""Every event that is logged, with what it means."""
 
 Level = Literal["debug", "info", "warning", "error"]
+
+_NAMED = 50
+"""A line names at most this many Pages; ``page_count`` has the number."""
+_WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
+_FIRST_LINES: Mapping[str, tuple[Level, str]] = {
+    "throttled": ("warning", "graph_throttled"),
+    "app-secret-invalid": ("error", "app_refused"),
+    "app-blocked": ("error", "app_refused"),
+    "app-capability": ("error", "app_refused"),
+    "store-failed": ("error", "store_failed"),
+    "secret-foreign": ("warning", "page_refused"),
+    "secret-deleted": ("warning", "page_refused"),
+    "rotation-enabled": ("warning", "page_refused"),
+}
+"""Causes whose first line is an event of their own, by code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,42 +70,83 @@ class Event:
 
 
 def events(report: Report) -> Iterator[Event]:
-    """Tell a report as events: causes first, each once, then Pages, then the cycle."""
-    user_tokens = {user_token.system_user: user_token.verdict.problems for user_token in report.user_tokens}
+    """Return a report as events: causes first, each once, then Pages, then the cycle."""
     for user_token in report.user_tokens:
-        yield from _user_token(user_token, report)
-    counted = _counted(report)
-    yield from _causes(counted)
-    yield from _store_failures(report)
-    many = _many(report)
-    yield from _folded(many)
+        yield from _expiring(user_token, report)
+    yield from _problems(report)
     yield from _access(report)
+    yield from _held(report)
     yield from _brake(report)
     for page in report.pages:
-        for entry in page.stores:
-            event = _target(page, entry, user_tokens.get(page.system_user, ()), counted, many)
-            if event is not None:
-                yield event
-    summary = {name: count for name, count in report.summary.items() if count}
-    level: Level = "info" if report.result == "ok" else "error" if report.result == "failed" else "warning"
-    duration = round(report.frame.duration_seconds * 1000)
+        yield from (_written(page, entry) for entry in page.stores if entry.action in _WRITTEN)
     for warning in report.frame.warnings:
         yield Event("warning", "cycle_warning", {"message": warning})
-    yield Event(
-        level,
-        "cycle_finished",
-        {"result": report.result, "duration_ms": duration, "orphans": len(report.orphans), **summary},
+    yield _finished(report)
+
+
+def _problems(report: Report) -> Iterator[Event]:
+    changes = report.changes
+    for cause in changes.began:
+        level, name = _first_line(cause)
+        yield Event(level, name, _cause_fields(cause))
+    for cause in changes.reminders:
+        level, _ = _first_line(cause)
+        yield Event(
+            level, "problem_reminder", {**_cause_fields(cause), "since": timestamp(changes.open[cause.key].since)}
+        )
+    for key, since in changes.ended.items():
+        yield Event("info", "problem_ended", _ended_fields(key, since, report.frame.started_at))
+
+
+def _first_line(cause: Cause) -> tuple[Level, str]:
+    """Return the level and the name of a cause's first line; an error wherever a stored token does not work."""
+    if cause.key.scope == "system_user":
+        return "error", "system_user_invalid"
+    level, name = _FIRST_LINES.get(cause.key.code, ("warning", "problem_started"))
+    return "error" if any(page.served == "broken" for page in cause.pages.values()) else level, name
+
+
+def _cause_fields(cause: Cause) -> dict[str, Any]:
+    pages, keys = list(cause.pages.values()), list(cause.keys)
+    apps = {page.app for page in pages} | {user_token.app for user_token in cause.user_tokens}
+    tokens = [user_token.token for user_token in cause.user_tokens if user_token.token is not None]
+    return _present(
+        {
+            **_pages(pages),
+            "app": next(iter(apps)) if len(apps) == 1 else None,
+            **_whose(cause.key),
+            "path": keys[0].path if len(keys) == 1 and cause.key.scope == "store" else None,
+            "secrets": len(keys) if len(keys) > 1 and cause.key.scope == "store" else None,
+            "served": pages[0].served if len(pages) == 1 else None,
+            "fingerprint": tokens[0].fingerprint if cause.key.scope == "system_user" and tokens else None,
+            **_problem(cause.problem),
+            "message": cause.message,
+            "remedy": cause.remedy,
+        }
     )
 
 
-def _user_token(user_token: SystemUserToken, report: Report) -> Iterator[Event]:
-    pages = sum(page.system_user == user_token.system_user for page in report.pages)
-    subject = {"system_user": user_token.system_user, "app": user_token.app, "pages": pages}
+def _ended_fields(key: ProblemKey, since: datetime, now: datetime) -> dict[str, Any]:
+    lasted = max(now - since, timedelta(0))
+    return {
+        **_whose(key),
+        "problem": key.code,
+        "message": f"Ended after {str(lasted).split('.', maxsplit=1)[0]}: {CATALOGUE[key.code].meaning}",
+        "since": timestamp(since),
+        "duration_ms": round(lasted.total_seconds() * 1000),
+    }
+
+
+def _whose(key: ProblemKey) -> dict[str, Any]:
+    name = "system_user" if key.scope == "page" else key.scope
+    return {name: key.whose, **({"error_code": key.error_code} if key.error_code else {})}
+
+
+def _expiring(user_token: SystemUserToken, report: Report) -> Iterator[Event]:
+    pages = [page for page in report.pages if page.system_user == user_token.system_user]
+    subject = {"system_user": user_token.system_user, "app": user_token.app, **_pages(pages)}
     if user_token.token is not None:
         subject["fingerprint"] = user_token.token.fingerprint
-    for problem in user_token.verdict.problems:
-        if problem.code in _USER_TOKEN_CODES:
-            yield Event("error", "system_user_invalid", {**subject, **_problem(problem)})
     tried = report.tried.get(user_token.system_user)
     if tried is not None and tried.problem is not None:
         yield Event("error", "system_user_expiring", {**subject, **_problem(tried.problem)})
@@ -126,17 +172,35 @@ def _renewed(renewal: Renewal, subject: Mapping[str, Any]) -> Event:
 
 
 def _access(report: Report) -> Iterator[Event]:
-    """Tell of Pages that are lost since this cycle, or no more; the more pressing where no stored token works."""
-    for user in report.frame.degraded:
-        pages = sum(page.system_user == user and page.fetched is State.INVALID for page in report.pages)
-        yield Event("error", "system_user_degraded", {"system_user": user, "pages": pages})
+    """Return the Pages that count as lost since this cycle, and those that no longer do."""
     for page in report.pages:
-        subject = {"page": page.name, "page_id": page.id, "system_user": page.system_user, "app": page.app}
+        subject = {**_pages([page]), "system_user": page.system_user, "app": page.app, "served": page.served}
         if page.alarm is not None and page.alarm >= report.frame.started_at:
             level: Level = "warning" if page.served == "verified" else "error"
-            yield Event(level, "page_lost", {**subject, "served": page.served, **_first(page.problems)})
+            yield Event(level, "page_lost", {**subject, **(_problem(page.problems[0]) if page.problems else {})})
         if page.name in report.frame.recovered:
-            yield Event("info", "page_regained", {**subject, "served": page.served})
+            yield Event("info", "page_regained", subject)
+
+
+def _held(report: Report) -> Iterator[Event]:
+    """Return one line for all writes of a store that are held for one reason and would be the same."""
+    held: dict[tuple[Any, ...], list[tuple[PageEntry, StoreEntry]]] = defaultdict(list)
+    for page in report.pages:
+        for entry in page.stores:
+            if entry.would is not None:
+                held[entry.key.store, entry.reason, entry.would.kind.value, entry.would.reason].append((page, entry))
+    for (store, reason, would, would_reason), found in held.items():
+        fields = {
+            **_pages([page for page, _ in found]),
+            "store": store,
+            "path": found[0][1].key.path if len(found) == 1 else None,
+            "secrets": len(found) if len(found) > 1 else None,
+            "action": Kind.HELD.value,
+            "reason": reason,
+            "would": would,
+            "would_reason": would_reason,
+        }
+        yield Event("info", "page_held", _present(fields))
 
 
 def _brake(report: Report) -> Iterator[Event]:
@@ -147,89 +211,17 @@ def _brake(report: Report) -> Iterator[Event]:
     for store, count in held.items():
         if count:
             remedy = (
-                f"Look at the plan; page-token-sync once --if-plan {report.checksum} lets exactly these through. Both want "
-                "the same --config as this daemon."
+                "Look at the plan. If these changes are wanted, run page-token-sync once --if-plan "
+                f"{report.checksum} with the same --config as this daemon."
             )
             yield Event(
                 "error", "brake_held", {"store": store, "secrets": count, "owner": "operator", "remedy": remedy}
             )
 
 
-def _counted(report: Report) -> _Counted:
-    counted: dict[tuple[str, str], list[Problem]] = defaultdict(list)
-    for page in report.pages:
-        of_page = page.problems + tuple(problem for entry in page.stores for problem in entry.problems)
-        # One cause has another trace id at each Page, and Meta may word it again.
-        for problem in {problem.code: problem for problem in reversed(of_page)}.values():
-            if problem.code in _COUNTED | _OUTAGES:
-                counted[page.app, problem.code].append(problem)
-    return {
-        (app, code): problems for (app, code), problems in counted.items() if code not in _OUTAGES or len(problems) > 1
-    }
-
-
-def _causes(counted: _Counted) -> Iterator[Event]:
-    for (app, code), problems in counted.items():
-        fields = {"app": app, "pages": len(problems), **_problem(problems[0])}
-        if code == "throttled":
-            yield Event("warning", "graph_throttled", fields)
-        elif code in _APP_CODES:
-            yield Event("error", "app_refused", fields)
-        elif code in _OUTAGES:
-            yield Event("warning", "page_kept", fields)
-
-
-def _store_failures(report: Report) -> Iterator[Event]:
-    failed: dict[tuple[str, str, Problem], list[str]] = defaultdict(list)
-    for page in report.pages:
-        for entry in page.stores:
-            for problem in entry.problems:
-                if entry.action is Kind.FAILED and problem.code == "store-failed":
-                    failed[entry.key.store, entry.error_code or "", problem].append(entry.key.path)
-    for (store, error, problem), paths in failed.items():
-        target = {"path": paths[0]} if len(paths) == 1 else {"secrets": len(paths)}
-        yield Event("error", "store_failed", {"store": store, **target, "error_code": error, **_problem(problem)})
-
-
-def _many(report: Report) -> _Many:
-    found: dict[tuple[str, Kind, str], list[StoreEntry]] = defaultdict(list)
-    for page in report.pages:
-        for entry in page.stores:
-            at = _shared(entry)
-            if at is not None:
-                found[at].append(entry)
-    return {at: entries for at, entries in found.items() if len(entries) > _NAMED}
-
-
-def _shared(entry: StoreEntry) -> tuple[str, Kind, str] | None:
-    """Return what a refused or held place may share with many others: its store, the action, and what it is due to."""
-    match entry.action:
-        case Kind.REFUSED if entry.problems:
-            return entry.key.store, entry.action, entry.problems[0].code
-        case Kind.HELD if entry.reason:
-            return entry.key.store, entry.action, entry.reason
-        case _:
-            return None
-
-
-def _folded(many: _Many) -> Iterator[Event]:
-    for (store, action, cause), entries in many.items():
-        fields = {"store": store, "secrets": len(entries), "action": action.value}
-        if action is Kind.HELD:
-            yield Event("info", "page_held", {**fields, "reason": cause})
-            continue
-        first = entries[0].problems[0]
-        if any(entry.problems[0].message != first.message for entry in entries):
-            first = replace(first, message=CATALOGUE[cause].meaning)
-        yield Event("warning", "page_refused", {**fields, **_problem(first)})
-
-
-def _target(
-    page: PageEntry, entry: StoreEntry, of_user_token: tuple[Problem, ...], counted: _Counted, many: _Many
-) -> Event | None:
+def _written(page: PageEntry, entry: StoreEntry) -> Event:
     fields = {
-        "page": page.name,
-        "page_id": page.id,
+        **_pages([page]),
         "system_user": page.system_user,
         "app": page.app,
         "store": entry.key.store,
@@ -241,29 +233,26 @@ def _target(
         "fingerprint": entry.fingerprint,
         "previous_fingerprint": entry.previous_fingerprint,
         "version": entry.version,
+        "confirmed": entry.confirmed,
     }
-    if entry.action in _WRITTEN:
-        level: Level = "warning" if entry.reason == "recreated" or entry.confirmed is False else "info"
-        return Event(level, "page_written", {**_present(fields), "confirmed": entry.confirmed})
-    if entry.action is Kind.REFUSED:
-        level = "debug" if _shared(entry) in many else "warning"
-        return Event(level, "page_refused", {**_present(fields), **_first(entry.problems)})
-    if entry.action is Kind.HELD and entry.would is not None:
-        would = _present({"would": entry.would.kind.value, "would_reason": entry.would.reason})
-        level = "debug" if _shared(entry) in many else "info"
-        return Event(level, "page_held", {**_present(fields), **would})
-    if entry.action is Kind.KEPT:
-        problems = page.problems + entry.problems
-        told = tuple(problem for problem in of_user_token if problem.code in _USER_TOKEN_CODES)
-        own = tuple(problem for problem in problems if (page.app, problem.code) not in counted and problem not in told)
-        return Event("warning" if own else "debug", "page_kept", {**_present(fields), **_first(own or problems)})
-    if entry.action is Kind.UNCHANGED:
-        return Event("debug", "page_kept", _present(fields))
-    return None
+    level: Level = "warning" if entry.reason == "recreated" or entry.confirmed is False else "info"
+    return Event(level, "page_written", _present(fields))
 
 
-def _first(problems: tuple[Problem, ...]) -> dict[str, Any]:
-    return _problem(problems[0]) if problems else {}
+def _finished(report: Report) -> Event:
+    counts = {"page_count" if name == "pages" else name: count for name, count in report.summary.items() if count}
+    duration = round(report.frame.duration_seconds * 1000)
+    level: Level = "info" if report.result == "ok" else "error" if report.result == "failed" else "warning"
+    fields = {"result": report.result, "duration_ms": duration, "orphans": len(report.orphans), **counts}
+    return Event(level, "cycle_finished", fields)
+
+
+def _pages(pages: Sequence[PageEntry]) -> dict[str, Any]:
+    """Return one Page by its name and id, and several by their names."""
+    if len(pages) == 1:
+        return {"page": pages[0].name, "page_id": pages[0].id}
+    names = list(dict.fromkeys(page.name for page in pages))
+    return {"pages": names[:_NAMED], "page_count": len(names)} if names else {}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

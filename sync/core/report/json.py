@@ -1,4 +1,4 @@
-"""The report as JSON, in the shape that is documented as format 1."""
+"""The report as JSON, in its documented shape (format 1). Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from sync.core.model import SystemUserToken, TokenFacts
 from sync.core.plan.plan import user_token_problems
 from sync.core.problems import Problem
-from sync.core.report.report import PageEntry, Report, StoreEntry
+from sync.core.report.entries import PageEntry, StoreEntry
+from sync.core.report.report import Report
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def timestamp(moment: datetime | None) -> str | None:
 
 
 def expiry_json(facts: TokenFacts | None) -> str | None:
-    """Write when a token ends; None for one that never does, or of which nothing is known."""
+    """Write when a token expires; None for one that never does or whose expiry is unknown."""
     return timestamp(facts.expires_at) if facts and isinstance(facts.expires_at, datetime) else None
 
 
@@ -93,7 +94,7 @@ def _store_json(entry: StoreEntry) -> dict[str, Any]:
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
-    """Write a problem; what Graph said stands beside it where Graph said something."""
+    """Write a problem, with the codes of Graph's answer where there is one."""
     said = {
         "graph_code": problem.graph_code,
         "graph_subcode": problem.graph_subcode,

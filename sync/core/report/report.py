@@ -1,4 +1,4 @@
-"""The one account of a cycle, which the command line, the log and everything else read."""
+"""The report of a cycle, which the command line, the log and everything else read."""
 
 from __future__ import annotations
 
@@ -8,68 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from sync.core.judge.decide import Kind, Would
+from sync.core.judge.decide import Kind
 from sync.core.memory.renewal import Renewal
-from sync.core.model import Expiry, Key, State, SystemUserToken
-from sync.core.plan.served import Served
-from sync.core.problems import Problem
+from sync.core.model import Key, State, SystemUserToken
+from sync.core.report.changes import Changes
+from sync.core.report.entries import PageEntry
 
 Result = Literal["ok", "degraded", "failed", "held"]
 
-WORST_FIRST: tuple[Served, ...] = ("broken", "absent", "foreign", "stale", "verified")
-"""The order in which a Page's places are summed up: the worst one speaks for the Page."""
-
 EXIT_CODES: Mapping[Result, int] = {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class StoreEntry:
-    """One place of one Page in the report. ``fingerprint`` is that of the token stored now; None where there is none.
-
-    ``would`` is what a held write would be; None for everything else. ``verified_at`` is when Meta last judged that token,
-    and ``judged`` whether that word counts.
-    """
-
-    key: Key
-    action: Kind
-    reason: str | None
-    would: Would | None
-    served: Served
-    verified_at: datetime | None
-    fingerprint: str | None
-    previous_fingerprint: str | None
-    version: str | None
-    confirmed: bool | None
-    problems: tuple[Problem, ...]
-    notices: tuple[Problem, ...]
-    error_code: str | None
-    judged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PageEntry:
-    """One Page in the report: verdict and problems of the fetched token, then the places.
-
-    ``alarm`` is since when the Page counts as lost to its system user, and not as out of reach for a moment.
-    """
-
-    name: str
-    id: str
-    system_user: str
-    app: str
-    fetched: State
-    verified_at: datetime | None
-    problems: tuple[Problem, ...]
-    notices: tuple[Problem, ...]
-    fingerprint: str | None
-    expires_at: Expiry | None
-    stores: tuple[StoreEntry, ...]
-    alarm: datetime | None = None
-
-    @property
-    def served(self) -> Served:
-        """The worst of the Page's places."""
-        return min((entry.served for entry in self.stores), key=WORST_FIRST.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +30,12 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What surrounds a cycle's results: whose, when, and what comes next.
+    """What surrounds a cycle's results: which instance and cycle, when, and what comes next.
 
-    ``another_plan``: what is to be done is not what a person let through, so nothing was. ``degraded`` names the system
-    users that lost many Pages at once. ``alarms`` is since when Pages count as lost, by name, and ``recovered`` names those
-    that do so no more. ``renewals`` are the last tries to renew system users' tokens, by system user, and ``ending`` names
-    those whose token's end is to be spoken of now. ``cut_short``: shutdown left something undone that was to be done.
+    ``another_plan``: the plan is not the one that a person released, so nothing was written. ``alarms`` is since when Pages
+    count as lost, by name, and ``recovered`` names those that no longer do. ``renewals`` are the last tries to renew system
+    users' tokens, by system user, and ``ending`` names those whose token's expiry is to be logged now. ``cut_short``:
+    shutdown left something undone.
     """
 
     instance: str
@@ -101,7 +48,6 @@ class Frame:
     warnings: tuple[str, ...] = ()
     next_cycle_at: datetime | None = None
     another_plan: bool = False
-    degraded: tuple[str, ...] = ()
     alarms: Mapping[str, datetime] = field(default_factory=dict)
     recovered: tuple[str, ...] = ()
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
@@ -111,7 +57,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole cycle, as a value. ``reached`` is False where not one place could be read."""
+    """A whole cycle, as a value without a token. ``reached`` is False where not one secret could be read.
+
+    ``planned``: nothing but a plan was asked for. ``changes`` is what the log reports of the causes of problems.
+    """
 
     frame: Frame
     pages: tuple[PageEntry, ...]
@@ -120,10 +69,11 @@ class Report:
     checksum: str
     planned: bool
     reached: bool
+    changes: Changes = field(default_factory=Changes)
 
     @property
     def result(self) -> Result:
-        """The cycle in one word; the exit code says the same."""
+        """The cycle in one word; the exit code follows from it."""
         entries = [entry for page in self.pages for entry in page.stores]
         judged = any(page.fetched is not State.UNKNOWN for page in self.pages) or any(entry.judged for entry in entries)
         if self.pages and not (judged and self.reached):
@@ -142,24 +92,24 @@ class Report:
 
     @property
     def tried(self) -> Mapping[str, Renewal]:
-        """The tries of this very cycle to renew system users' tokens, by system user."""
+        """The tries of this cycle to renew system users' tokens, by system user."""
         return {name: last for name, last in self.frame.renewals.items() if last.at >= self.frame.started_at}
 
     @property
     def braked(self) -> int:
-        """How many places the brake holds."""
+        """How many writes the brake holds."""
         return sum(
             entry.action is Kind.HELD and entry.reason == "brake" for page in self.pages for entry in page.stores
         )
 
     @property
     def not_begun(self) -> int:
-        """How many writes shutdown came before."""
+        """How many writes were not begun because of shutdown."""
         return sum(entry.reason == "shutdown" for page in self.pages for entry in page.stores)
 
     @property
     def exit_code(self) -> int:
-        """What a command that prints this report ends with; a plan with something to do ends with 1."""
+        """The exit code of a command that prints this report; a plan with something to do ends with 1."""
         code = EXIT_CODES[self.result]
         to_do = self.planned and any(
             entry.action in (Kind.CREATED, Kind.UPDATED, Kind.REPLACED) for page in self.pages for entry in page.stores
@@ -168,7 +118,7 @@ class Report:
 
     @property
     def summary(self) -> dict[str, int]:
-        """Pages by their worst place, actions per place, what shutdown came before if it did, and what the cycle cost."""
+        """Pages by the worst they serve, actions per secret, writes not begun if there are any, and what the cycle cost."""
         served = Counter(page.served for page in self.pages)
         actions = Counter(entry.action for page in self.pages for entry in page.stores)
         traffic = self.frame.traffic

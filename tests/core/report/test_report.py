@@ -14,7 +14,8 @@ from sync.core.model import Absent, Key, State, Stored, StoreError, SystemUserTo
 from sync.core.plan.model import PagePlan
 from sync.core.problems import Problem
 from sync.core.report.build import ProofLost
-from sync.core.report.report import EXIT_CODES, WORST_FIRST
+from sync.core.report.entries import WORST_FIRST
+from sync.core.report.report import EXIT_CODES
 from tests.support.reports import AWS, GOOD, account, of
 from tests.support.values import (
     KEY,

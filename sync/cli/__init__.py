@@ -1,1 +1,1 @@
-"""What a person types: commands parse, call one thing below, print, and return an exit code."""
+"""The command line: commands parse their options, call one thing below, print, and return an exit code."""

@@ -1,4 +1,4 @@
-"""What a shell offers behind an option: names of the configuration, and codes. A shell is never told of an error."""
+"""Shell completion: names of the configuration, and codes. An error offers nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def codes(incomplete: str) -> list[str]:
 
 
 def _names(ctx: typer.Context) -> tuple[Iterable[str], Iterable[str], Iterable[str]]:
-    """Return the names of Pages, the labels and the stores of the configuration that is meant; none where it is wrong."""
+    """Return the names of Pages, the labels and the stores of the configuration; none where it is wrong."""
     from sync.config.load import load  # noqa: PLC0415 - not for a command that is run
 
     try:

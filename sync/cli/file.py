@@ -1,4 +1,4 @@
-"""Which configuration file is meant."""
+"""Where the configuration file is."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ LOCATIONS = ("./config.yaml", "/etc/page-token-sync/config.yaml")
 
 
 def config_file(given: Path | None) -> Path:
-    """Find the configuration file: the one that is named, or the first that exists; raises ConfigErrors, which says where was looked."""
+    """Return the configuration file: the one that is named, or the first that exists. Raises ConfigErrors, with where it looked."""
     named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named is not None:
         return named
     found = next((path for path in map(Path, LOCATIONS) if path.exists()), None)
     if found is None:
         looked = f"${VARIABLE} (not set), {', '.join(LOCATIONS)}"
-        message, remedy = f"there is no configuration; looked at {looked}", "write one, or name it: --config FILE"
+        message, remedy = f"there is no configuration; looked at {looked}", "write one, or give its path: --config FILE"
         raise ConfigErrors([ConfigError(LOCATIONS[0], 1, 1, "", "unreadable-file", message, remedy)])
     return found

@@ -1,7 +1,7 @@
-"""The commands that work on a configuration, and the program's entry. What a command needs is imported in it.
+"""The program's entry, and its commands. Each command imports what it needs when it runs.
 
-Starting is most of what a short command costs: none of boto3, hvac, httpx, rich and structlog is loaded for --help,
---version, schema and validate.
+Start-up is most of the time of a short command: --help, --version, schema and validate load none of boto3, hvac,
+httpx, rich and structlog.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typer
 from sync.cli import complete
 from sync.cli.demo import play
 from sync.cli.file import LOCATIONS, VARIABLE
-from sync.cli.options import Asked, CheckOutput, LabelsOption, Output, PagesOption, PlanOutput, StoresOption
+from sync.cli.options import CheckOutput, CycleOptions, LabelsOption, Output, PagesOption, PlanOutput, StoresOption
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
 from sync.ops.process import tell_crashes_safely
 
@@ -33,23 +33,23 @@ app.command()(play.demo)
 
 
 def main() -> None:
-    """Run the command line; streams that were closed by whoever started it take what is written to them."""
+    """Run the command line. A closed stdout or stderr is replaced, so that writing to it does not fail."""
     tell_crashes_safely()
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
     try:
-        # Typer's own call would put its hook for exceptions in the place of ours.
+        # Typer's own call would replace the exception hook that tell_crashes_safely has set.
         sys.exit(typer.main.get_command(app).main(prog_name="page-token-sync", standalone_mode=False))
     except _WRONG_USAGE as wrong:
-        sys.exit(_tell_usage(wrong))
+        sys.exit(_show_usage_error(wrong))
 
 
-# UsageError: Typer 0.29.2 has it in a module of its own, and gives out only what is made of it.
+# UsageError: Typer 0.29.2 does not export it, only its subclasses.
 _WRONG_USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 
-def _tell_usage(wrong: typer.BadParameter) -> int:
-    """Return what is wrong with the command line; the form that was asked for is sought in it, since it was not understood."""
+def _show_usage_error(wrong: typer.BadParameter) -> int:
+    """Print what is wrong with the command line and return the exit code; --output is looked up in the raw arguments."""
     if not _wants_json(sys.argv[1:]):
         wrong.show()
         return wrong.exit_code
@@ -76,22 +76,28 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(
-    epilog="Exit codes: 0 all is well, 1 something needs a look or a plan has something to do, 2 wrong usage or configuration, "
-    "3 nothing could be done, 4 held for a person, 130 interrupted."
+    epilog="Exit codes: 0 every Page is verified; 1 something has a problem, or a plan has something to do; 2 wrong usage or "
+    "configuration; 3 failed; 4 writes are held for a person; 130 interrupted."
 )
 def options(
     ctx: typer.Context,
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", metavar="FILE", help=f"The configuration [default: ${VARIABLE}, {', '.join(LOCATIONS)}]."
+            "--config",
+            "-c",
+            metavar="FILE",
+            help=f"The configuration file [default: ${VARIABLE}, {', '.join(LOCATIONS)}].",
         ),
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Keep Facebook Page tokens right in Vault, OpenBao or AWS Secrets Manager. Begin with: page-token-sync demo."""
+    """Keep Facebook Page access tokens in Vault, OpenBao and AWS Secrets Manager valid and up to date.
+
+    To see how it works, with nothing configured: page-token-sync demo
+    """
     ctx.obj = config
 
 
@@ -104,15 +110,15 @@ def once(  # noqa: PLR0917 - typer gives options by name
     if_plan: Annotated[
         str | None,
         typer.Option(
-            metavar="SUM", help="Write only if the plan is still the one of this checksum, and then past the brake."
+            metavar="SUM", help="Write only if the plan still has this checksum; then the brake holds nothing."
         ),
     ] = None,
     output: Output = CommonForm.TABLE,
 ) -> None:
-    """Run one cycle, then exit; the report goes to stdout."""
+    """Run one cycle and print its report. A cycle fetches, verifies and writes the token of each Page."""
     from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
-    raise typer.Exit(cycle(_asked(ctx, output, pages, labels, stores, if_plan=if_plan), write=True))
+    raise typer.Exit(cycle(_cycle_options(ctx, output, pages, labels, stores, if_plan=if_plan), write=True))
 
 
 @app.command()
@@ -123,22 +129,25 @@ def plan(
     stores: StoresOption = None,
     output: PlanOutput = PlanForm.TABLE,
 ) -> None:
-    """Show what `once` would do and why, with a checksum; write nothing."""
+    """Show what `once` would do and why, with a checksum. Writes nothing."""
     from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
-    raise typer.Exit(cycle(_asked(ctx, output, pages, labels, stores), write=False))
+    raise typer.Exit(cycle(_cycle_options(ctx, output, pages, labels, stores), write=False))
 
 
-def _asked(ctx: typer.Context, output: Enum, *selection: list[str] | None, if_plan: str | None = None) -> Asked:
+def _cycle_options(
+    ctx: typer.Context, output: Enum, *selection: list[str] | None, if_plan: str | None = None
+) -> CycleOptions:
     pages, labels, stores = (tuple(values or ()) for values in selection)
-    return Asked(ctx.obj, Form(output.value), pages, labels, stores, if_plan)
+    return CycleOptions(ctx.obj, Form(output.value), pages, labels, stores, if_plan)
 
 
 @app.command()
 def run(ctx: typer.Context) -> None:
     """Run cycles on the schedule until SIGTERM; log to stdout.
 
-    The first cycle starts at once. SIGTERM ends it within ten seconds with exit code 0. SIGHUP changes nothing.
+    The first cycle starts immediately. SIGTERM stops the daemon within ten seconds, with exit code 0. SIGHUP is ignored:
+    restart the daemon for a new configuration.
     """
     from sync.cli.commands.cycle import daemon  # noqa: PLC0415 - see above
 
@@ -150,13 +159,15 @@ def validate(
     ctx: typer.Context,
     show: Annotated[
         bool,
-        typer.Option("--show", help="Show what applies after all defaults, with the line that each value comes from."),
+        typer.Option(
+            "--show", help="Also print every setting after defaults, with the file and line that it comes from."
+        ),
     ] = False,
     output: CheckOutput = CheckForm.TABLE,
 ) -> None:
-    """Check the configuration alone, offline: every error at once, with its place and its cure."""
+    """Check the configuration, offline. Prints every error at once, with its location and what would be right."""
     if show and output is CheckForm.GITHUB:
-        raise typer.BadParameter("--show goes with --output table or json")
+        raise typer.BadParameter("--show needs --output table or json")
     from sync.cli.commands.cycle import validate as check  # noqa: PLC0415 - see above
 
     raise typer.Exit(check(ctx.obj, Form(output.value), show=show))
@@ -166,11 +177,13 @@ def validate(
 def explain(
     code: Annotated[
         str | None,
-        typer.Argument(metavar="CODE", help="The code; without one, all are listed.", autocompletion=complete.codes),
+        typer.Argument(
+            metavar="CODE", help="The code. Without it, all codes are listed.", autocompletion=complete.codes
+        ),
     ] = None,
     output: Output = CommonForm.TABLE,
 ) -> None:
-    """Explain a code of a problem, error, event or report: what it means, who acts, what to do."""
+    """Explain a problem, event, reason or exit code. Prints what it means, who must act, and what to do."""
     from sync.cli.commands.explain import put_explained  # noqa: PLC0415 - see above
 
     raise typer.Exit(put_explained(code, Form(output.value)))
@@ -180,9 +193,9 @@ def explain(
 def schema() -> None:
     """Print the configuration's JSON Schema."""
     from sync.cli.output.console import put_json  # noqa: PLC0415 - see above
-    from sync.config.show.example import schema as whole  # noqa: PLC0415 - see above
+    from sync.config.show.example import schema as json_schema  # noqa: PLC0415 - see above
 
-    put_json(whole(), indent=2)
+    put_json(json_schema(), indent=2)
 
 
 app.command()(play.sandbox)

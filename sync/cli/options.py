@@ -1,4 +1,4 @@
-"""What commands take: the options they share."""
+"""The options that commands share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ import typer
 from sync.cli import complete
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
 
-Output = Annotated[CommonForm, typer.Option("--output", "-o", help="A table for people, or one JSON document.")]
+Output = Annotated[CommonForm, typer.Option("--output", "-o", help="Print a table, or one JSON document.")]
 PlanOutput = Annotated[
     PlanForm,
-    typer.Option("--output", "-o", help="A table, one JSON document, or Markdown for a pull request's comment."),
+    typer.Option(
+        "--output", "-o", help="Print a table, one JSON document, or Markdown for a comment on a pull request."
+    ),
 ]
 CheckOutput = Annotated[
-    CheckForm, typer.Option("--output", "-o", help="Text, one JSON document, or commands for GitHub's workflows.")
+    CheckForm,
+    typer.Option("--output", "-o", help="Print text, one JSON document, or annotations for a GitHub workflow."),
 ]
 PagesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--page",
         metavar="GLOB",
-        help="Only Pages of such names; may be repeated, each adds to the choice.",
+        help="Only Pages whose name matches. May be repeated: Pages that match any of them.",
         autocompletion=complete.pages,
     ),
 ]
@@ -34,7 +37,7 @@ LabelsOption = Annotated[
     typer.Option(
         "--label",
         metavar="K=V",
-        help="Only Pages with this label; may be repeated, each adds to the choice.",
+        help="Only Pages with this label. May be repeated: Pages that have any of them.",
         autocompletion=complete.labels,
     ),
 ]
@@ -43,15 +46,15 @@ StoresOption = Annotated[
     typer.Option(
         "--store",
         metavar="NAME",
-        help="Only this store; may be repeated, each adds to the choice.",
+        help="Only this store. May be repeated.",
         autocompletion=complete.stores,
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a cycle is asked for on the command line. ``file``: the configuration, where one is named there."""
+class CycleOptions:
+    """The options of a command that runs a cycle. ``file`` is the configuration, if --config is given."""
 
     file: Path | None
     form: Form
@@ -61,7 +64,7 @@ class Asked:
     if_plan: str | None = None
 
     def once(self) -> str:
-        """Write the command that carries this out, for a shell, with the same configuration and selection."""
+        """Return the command line of ``once`` for a shell, with the same configuration and selection."""
         given = (("--page", self.pages), ("--label", self.labels), ("--store", self.stores))
         selection = [part for option, values in given for value in values for part in (option, value)]
         config = ["--config", str(self.file)] if self.file else []

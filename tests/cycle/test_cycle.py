@@ -104,7 +104,7 @@ def test_system_user_that_died_is_told(late: bool) -> None:
         "main": State.INVALID,
         "second": State.VALID,
     }
-    assert [event.fields["pages"] for event in events(report) if event.name == "system_user_invalid"] == [1]
+    assert [event.fields["page"] for event in events(report) if event.name == "system_user_invalid"] == ["berlin"]
 
 
 def test_store_that_is_down_fails_alone() -> None:

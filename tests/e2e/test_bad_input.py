@@ -128,9 +128,9 @@ def test_a_rotated_app_secret(program: VaultProgram) -> None:
     table = program.run("once")
     assert table.code == 3
     assert _causes(table.stdout) == [
-        "problem app-secret-invalid: system user main, 5 Pages (berlin, paris, rome and 2 more)"
+        "problem app-secret-invalid: app messenger, 5 Pages (berlin, paris, rome and 2 more)"
     ]
-    assert "after a reset of the secret put the new one in place" in table.stdout
+    assert "After a reset of the secret, store the new one." in table.stdout
     program.assert_nothing_changed()
     program.secret("app_secret", new)
     healed = program.once()
@@ -203,7 +203,7 @@ def test_a_system_user_is_one_event_and_one_cause(program: VaultProgram, how: st
         program.secret("system_user_token", _foreign_user(program))
     around = ("daemon_started", "cycle_started", "cycle_finished")
     logged = [line for line in _log_of_one_cycle(program) if line["event"] not in around]
-    assert [(line["event"], line["level"], line["problem"], line["pages"]) for line in logged] == [
+    assert [(line["event"], line["level"], line["problem"], line["page_count"]) for line in logged] == [
         ("system_user_invalid", "error", problem, 5)
     ]
     table = program.run("once")
@@ -486,7 +486,7 @@ def test_one_bad_page_among_a_thousand(thousand: tuple[Rig, str]) -> None:
     assert len(lines) < 20, shown
     assert [line for line in lines if line.startswith("problem")] == [f"problem no-access: 1 Page ({bad})"]
     assert [name for name in (page["name"] for page in rig.sandbox.pages) if f"{name} " in shown] == [bad]
-    assert "999 unchanged and verified places are not listed." in shown
+    assert "999 unchanged and verified secrets are not listed." in shown
 
 
 def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -540,6 +540,6 @@ def test_a_throttled_app(program: VaultProgram) -> None:
     switch_on(program.world, "throttled-app")
     ran = program.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_KEPT_STALE)
-    assert_page_problems(ran, "throttled", "nobody", "Application request limit reached", "stored tokens stay")
+    assert_page_problems(ran, "throttled", "nobody", "Application request limit reached", "Stored tokens stay")
     assert ran.report["summary"]["graph_requests"] == 1
     program.assert_nothing_changed()

@@ -1,4 +1,4 @@
-"""Carrying out what a command asks for; each function prints its result and gives the exit code."""
+"""The commands ``once``, ``plan``, ``run`` and ``validate``: each function prints its result and returns the exit code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync.cli.file import config_file
-from sync.cli.options import Asked
+from sync.cli.options import CycleOptions
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
@@ -29,91 +29,91 @@ _CHECKSUM = "sha256:[0-9a-f]{64}"
 
 
 def validate(given: Path | None, form: Form, *, show: bool) -> int:
-    """Check whether the configuration is right, or all that is wrong with it; ``show``: with all that applies."""
+    """Check the configuration and print all errors, or what follows from it; ``show``: also every setting."""
     try:
         file = config_file(given)
-        from sync.config.load import load_with_sources  # noqa: PLC0415 - not for a file that is not there
+        from sync.config.load import load_with_sources  # noqa: PLC0415 - only if the file exists
 
         config, sources = load_with_sources(file)
-    except ConfigErrors as wrong:
-        console.put_errors(wrong, form, stream=sys.stdout)
+    except ConfigErrors as errors:
+        console.put_errors(errors, form, stream=sys.stdout)
         return 2
-    from sync.cli.commands.validate import put_right  # noqa: PLC0415 - not for a file that is wrong
+    from sync.cli.commands.validate import put_valid  # noqa: PLC0415 - only if the file is valid
 
-    put_right(config, sources if show else None, form)
+    put_valid(config, sources if show else None, form)
     return 0
 
 
 @uncollected()
-def cycle(asked: Asked, *, write: bool) -> int:
-    """Run one cycle, or only its plan, over all Pages or a selection, and print the report."""
-    if asked.if_plan is not None and not re.fullmatch(_CHECKSUM, asked.if_plan):
+def cycle(options: CycleOptions, *, write: bool) -> int:
+    """Run one cycle, or only its plan, for all Pages or a selection, and print the report."""
+    if options.if_plan is not None and not re.fullmatch(_CHECKSUM, options.if_plan):
         console.put_failure(
-            "usage", "--if-plan: not a plan's checksum; plan prints it: sha256: and 64 hex digits", asked.form
+            "usage", "--if-plan: not a checksum of a plan. `plan` prints one: sha256: and 64 hex digits.", options.form
         )
         return 2
     clock = SystemClock()
     watch_signals(clock, exit_code=INTERRUPTED)
     try:
-        config = _configuration(asked.file)
-        selection = _selection(config, asked)
-        with console.progress("asking Graph and the stores"):
-            report = _report(config, clock, selection, asked.if_plan, write=write)
-    except ConfigErrors as wrong:
-        console.put_errors(wrong, asked.form)
+        config = _configuration(options.file)
+        selection = _selection(config, options)
+        with console.progress("reading Graph and the stores"):
+            report = _report(config, clock, selection, options.if_plan, write=write)
+    except ConfigErrors as errors:
+        console.put_errors(errors, options.form)
         return 2
-    except SelectionError as nothing:
-        console.put_failure("selection", str(nothing), asked.form)
+    except SelectionError as error:
+        console.put_failure("selection", str(error), options.form)
         return 2
     except Stopping:
-        console.put_failure("interrupted", "Interrupted. What was written stays written.", asked.form)
+        console.put_failure("interrupted", "Interrupted. What was written stays written.", options.form)
         return INTERRUPTED
-    console.put_report(report, asked.form, once=asked.once())
+    console.put_report(report, options.form, once=options.once())
     return INTERRUPTED if report.frame.cut_short else report.exit_code
 
 
-def _selection(config: Config, asked: Asked) -> Selected | None:
-    """Choose the Pages that were asked for; None for all of them."""
-    if not (asked.pages or asked.labels or asked.stores):
+def _selection(config: Config, options: CycleOptions) -> Selected | None:
+    """Return the Pages that the options select; None for all."""
+    if not (options.pages or options.labels or options.stores):
         return None
-    return select(config.pages, pages=asked.pages, labels=asked.labels, stores=asked.stores)
+    return select(config.pages, pages=options.pages, labels=options.labels, stores=options.stores)
 
 
 def daemon(given: Path | None) -> int:
-    """Run cycles until a signal ends them."""
+    """Run cycles until a signal stops the daemon."""
     clock = SystemClock()
     logs: list[Log] = []
-    # A terminal that goes away ends what was started from it; a service gets SIGHUP from those who hope for a reload.
-    watch_signals(clock, exit_code=0, hangup=None if sys.stdin and sys.stdin.isatty() else lambda: _hang_up(logs))
+    # SIGHUP from a closed terminal stops the daemon as usual; a service gets it from people who expect a reload.
+    watch_signals(clock, exit_code=0, hangup=None if sys.stdin and sys.stdin.isatty() else lambda: _log_hangup(logs))
     keep_memory_private()
     try:
         config = _configuration(given)
-    except ConfigErrors as wrong:
-        console.put_errors(wrong, Form.TABLE)
+    except ConfigErrors as errors:
+        console.put_errors(errors, Form.TABLE)
         return 2
-    from sync import app, daemon  # noqa: PLC0415 - not for a file that is wrong
-    from sync.config.schedule import trigger  # noqa: PLC0415 - not for a file that is wrong
-    from sync.core.report.events import Event  # noqa: PLC0415 - not for a file that is wrong
-    from sync.ops.log import standard_log  # noqa: PLC0415 - not for a file that is wrong
+    from sync import app, daemon  # noqa: PLC0415 - only if the file is valid
+    from sync.config.schedule import trigger  # noqa: PLC0415 - only if the file is valid
+    from sync.core.report.events import Event  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.log import standard_log  # noqa: PLC0415 - only if the file is valid
 
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format)
     logs.append(log)
-    log.write(_started(config))
+    log.write(_started_event(config))
     daemon.run(app.build(config, clock=clock), trigger=trigger(config.settings.schedule), clock=clock, log=log)
     log.write(Event("info", "daemon_stopped", {}))
     return 0
 
 
-def _started(config: Config) -> Event:
-    from importlib.metadata import version  # noqa: PLC0415 - not for a file that is wrong
+def _started_event(config: Config) -> Event:
+    from importlib.metadata import version  # noqa: PLC0415 - only if the file is valid
 
-    from sync.config.schedule import in_words  # noqa: PLC0415 - not for a file that is wrong
-    from sync.core.report.events import Event  # noqa: PLC0415 - not for a file that is wrong
+    from sync.config.schedule import in_words  # noqa: PLC0415 - only if the file is valid
+    from sync.core.report.events import Event  # noqa: PLC0415 - only if the file is valid
 
     fields = {
         "version": version("page-token-sync"),
         "instance": config.settings.instance,
-        "pages": len(config.pages),
+        "page_count": len(config.pages),
         "file": str(config.files[0].absolute()),
         "next": in_words(config.settings.schedule),
     }
@@ -122,7 +122,7 @@ def _started(config: Config) -> Event:
 
 def _configuration(given: Path | None) -> Config:
     file = config_file(given)
-    from sync.config.load import load  # noqa: PLC0415 - not for a file that is not there
+    from sync.config.load import load  # noqa: PLC0415 - only if the file exists
 
     return load(file)
 
@@ -130,7 +130,7 @@ def _configuration(given: Path | None) -> Config:
 def _report(
     config: Config, clock: SystemClock, selection: Selected | None, if_plan: str | None, *, write: bool
 ) -> Report:
-    from sync.app import build  # noqa: PLC0415 - not for a file that is wrong
+    from sync.app import build  # noqa: PLC0415 - only if the file is valid
 
     silence_libraries()
     with build(config, clock=clock) as app:
@@ -141,17 +141,17 @@ def _report(
 
 
 def _log(report: Report, config: Config) -> None:
-    """Log beside a report, which tells the same, for those who want to see each place's line."""
-    from sync.core.report.events import events  # noqa: PLC0415 - only where it is asked for
-    from sync.ops.log import standard_log  # noqa: PLC0415 - only where it is asked for
+    """Log the events of a report beside it, for log.level debug."""
+    from sync.core.report.events import events  # noqa: PLC0415 - only at log.level debug
+    from sync.ops.log import standard_log  # noqa: PLC0415 - only at log.level debug
 
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format, stderr=True)
     for event in events(report):
         log.write(event, cycle=report.frame.cycle)
 
 
-def _hang_up(logs: Sequence[Log]) -> None:
-    from sync.daemon import HANGUP  # noqa: PLC0415 - only where it is needed
+def _log_hangup(logs: Sequence[Log]) -> None:
+    from sync.daemon import HANGUP  # noqa: PLC0415 - only on SIGHUP
 
     for log in logs:
         log.write(HANGUP)

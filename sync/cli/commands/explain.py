@@ -1,4 +1,4 @@
-"""What each code of this program means, who acts, and what that person does."""
+"""The ``explain`` command: what a code means, who must act, and what that person does."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sync.cli.output.codes import explanations
 from sync.cli.output.forms import Form
 from sync.cli.output.words import action_text
 
-_LIKE = 0.5
-"""How like another code a word must be to be taken for a slip of it."""
+_SIMILAR = 0.5
+"""How similar to a code a word must be to be taken for a mistyped one, from 0 to 1."""
 
 
 def put_explained(code: str | None, form: Form) -> int:
-    """Print what a code means, in each list that has it, or all of them; an unknown one is wrong usage."""
+    """Print what a code means, in each list that has it, or all codes; return the exit code (2 for an unknown code)."""
     known = list(explanations())
     found = known if code is None else [one for one in known if one.code == code.strip().lower()]
     if not found:
         names = sorted({one.code for one in known})
-        close = difflib.get_close_matches((code or "").strip().lower(), names, 1, _LIKE)
+        close = difflib.get_close_matches((code or "").strip().lower(), names, 1, _SIMILAR)
         remedy = f"did you mean {close[0]}?" if close else "page-token-sync explain lists them all"
         console.put_failure("unknown-code", f"There is no such code: {remedy}", form)
         return 2

@@ -1,4 +1,4 @@
-"""What ``validate`` prints of a configuration that is right: what follows from it, and all that applies."""
+"""What ``validate`` prints for a valid configuration: what follows from it, and on request every setting."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from sync.config.show.show import Shown, shown_pages, shown_settings
 _COLUMNS = ("key", "value", "from")
 
 
-def put_right(config: Config, sources: Sources | None, form: Form) -> None:
-    """Print that a configuration is right; with ``sources``, also every key and every Page with all that applies."""
+def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
+    """Print that a configuration is valid; with ``sources``, also every setting of it and of every Page."""
     now = datetime.now(UTC)
     runs = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in next_runs(config.settings.schedule, count=3, now=now)]
     verified = verify_every(config.settings, config.pages)
     if form is Form.JSON:
-        told = {
+        result = {
             "format": 1,
             "errors": [],
             "warnings": list(config.warnings),
             "next_runs": runs,
             "verify_interval_seconds": round(verified.total_seconds()),
         }
-        console.put_json(told if sources is None else {**told, **_shown(config, sources)})
+        console.put_json(result if sources is None else {**result, **_shown(config, sources)})
         return
-    head = f"{config.files[0]} is right: {count(len(config.pages), 'Page')}, {count(len(config.settings.stores), 'store')}."
+    head = f"{config.files[0]} is valid: {count(len(config.pages), 'Page')}, {count(len(config.settings.stores), 'store')}."
     if form is Form.GITHUB:
         file = str(config.files[0])
         console.put_commands(command("warning", text, file=file) for text in config.warnings)
@@ -47,17 +47,17 @@ def put_right(config: Config, sources: Sources | None, form: Form) -> None:
         console.put("")
     console.put(
         head,
-        f"Started now, the next cycles are at {', '.join(runs)}.",
+        f"If started now, the next cycles run at {', '.join(runs)}.",
         _verified(verified, config.settings.verify_every),
         *(f"warning: {text}" for text in config.warnings),
     )
 
 
 def _verified(effective: timedelta, wanted: timedelta) -> str:
-    told = f"Meta is asked about each stored token every {duration_text(_rounded(effective))}"
+    text = f"Each stored token is verified with debug_token every {duration_text(_rounded(effective))}"
     if effective <= wanted:
-        return f"{told}."
-    return f"{told}: so many Pages are more than the app's quota allows to verify every {duration_text(wanted)}."
+        return f"{text}."
+    return f"{text}, because the app's quota does not allow every {duration_text(wanted)} for so many Pages."
 
 
 def _rounded(interval: timedelta) -> timedelta:

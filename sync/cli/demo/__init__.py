@@ -1,1 +1,1 @@
-"""The demonstration and the sandbox command."""
+"""The ``demo`` and ``sandbox`` commands."""

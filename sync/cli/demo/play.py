@@ -1,4 +1,4 @@
-"""The commands that need no account: a Graph API to play with, and the story of this program told with it."""
+"""The commands that need no account at Meta: the demo, and a local Graph API."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from sync.cli.output.forms import CommonForm, Form
 
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the folder with configuration and secrets behind.")
+        bool, typer.Option("--keep", help="Keep the folder with the configuration and the secrets.")
     ] = False,
 ) -> None:
-    """See the whole story with nothing configured: five Pages, what goes wrong with them, and what is done about it."""
-    from sync.cli.demo.story import tell  # noqa: PLC0415 - starting is most of what a short command costs
+    """Show how it works, with nothing configured. Five made-up Pages, what goes wrong with them, and what is done about it."""
+    from sync.cli.demo.story import run  # noqa: PLC0415 - start-up is most of the time of a short command
 
-    raise typer.Exit(tell(keep=keep))
+    raise typer.Exit(run(keep=keep))
 
 
 def sandbox(  # noqa: PLR0917 - typer gives options by name
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
+        str, typer.Option(metavar="HOST:PORT", help="The address to listen on; port 0 means any free port.")
     ] = "127.0.0.1:8099",
-    pages: Annotated[int, typer.Option(min=0, max=100_000, help="How many Pages there are.")] = 5,
-    latency_ms: Annotated[float, typer.Option(min=0, help="Added to each HTTP request.")] = 0,
+    pages: Annotated[int, typer.Option(min=0, max=100_000, help="The number of Pages.")] = 5,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Delay of each answer, in milliseconds.")] = 0,
     app_quota: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Calls an hour that the app's own token has, as at Meta.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Calls per hour that the app's own token may make. Default: no limit."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="All made-up values follow from it.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same ids, tokens and secrets.")] = 0,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[:KIND][=ARG][@PAGE,PAGE][*TIMES][%PROBABILITY]",
-            help="Switch a fault on; may be repeated. An unknown name lists them all.",
+            help="Switch on a fault. May be repeated. An unknown name prints all of them.",
         ),
     ] = None,
     output: Output = CommonForm.TABLE,
 ) -> None:
-    """Start a local Graph API with faults on demand, until SIGTERM or Ctrl-C."""
-    from sync.cli.demo.playground import serve  # noqa: PLC0415 - starting is most of what a short command costs
+    """Run a local Graph API with faults on demand. All its values are made up; SIGTERM or Ctrl-C stops it."""
+    from sync.cli.demo.playground import serve  # noqa: PLC0415 - start-up is most of the time of a short command
 
     code = serve(
         listen,

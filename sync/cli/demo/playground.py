@@ -1,4 +1,4 @@
-"""A sandbox that stays until it is told to end, and how to reach it."""
+"""The ``sandbox`` command: a Graph API that runs until a signal, and how to reach it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox, start
 
 _HOW = """\
-A Graph API with made-up values listens at {url}. Ctrl-C ends it.
+A Graph API with made-up values listens on {url}. Ctrl-C stops it.
 
 Try it:
   curl -H 'Authorization: Bearer {token}' '{url}/v25.0/{page}?fields=name,access_token'
   curl -H 'Authorization: Bearer {app}|{secret}' '{url}/v25.0/debug_token?input_token={token}'
-  curl {url}/_sandbox/truth            # what is true of every Page and token
-  curl -d name=throttled-app {url}/_sandbox/faults      # a fault; -X DELETE ends it
+  curl {url}/_sandbox/truth            # the state of every Page and token
+  curl -d name=throttled-app {url}/_sandbox/faults      # switch on a fault; -X DELETE switches all off
 
-Give these to the daemon, or to your app:
+Set these for page-token-sync, or for your app:
   export META_APP_SECRET={secret}
   export META_SYSTEM_USER_TOKEN={token}
 
@@ -43,20 +43,20 @@ _LISTED = 20
 def serve(
     listen: str, *, pages: int, latency_ms: float, app_quota: int | None, seed: int, faults: list[str], form: Form
 ) -> int:
-    """Serve until a signal ends it; gives the exit code."""
+    """Serve until a signal; return the exit code."""
     clock = SystemClock()
     watch_signals(clock, exit_code=0)
     try:
         sandbox = start(listen, pages=pages, faults=faults, latency_ms=latency_ms, app_quota=app_quota, seed=seed)
-    except ValueError as wrong:
-        console.put_failure("usage", str(wrong), form)
+    except ValueError as error:
+        console.put_failure("usage", str(error), form)
         return 2
-    except OSError as taken:
-        console.put_failure("address", f"Cannot listen on {listen}: {taken.strerror or type(taken).__name__}.", form)
+    except OSError as error:
+        console.put_failure("address", f"Cannot listen on {listen}: {error.strerror or type(error).__name__}.", form)
         return 3
     with sandbox:
-        told = json.dumps(sandbox.describe()) + "\n" if form is Form.JSON else _how(sandbox)
-        sys.stdout.write(told)
+        text = json.dumps(sandbox.describe()) + "\n" if form is Form.JSON else _how(sandbox)
+        sys.stdout.write(text)
         sys.stdout.flush()
         clock.stop.wait()
     return 0
@@ -65,7 +65,7 @@ def serve(
 def _how(sandbox: Sandbox) -> str:
     listed = [f'    - {{id: "{page["id"]}", name: {page["name"]}}}' for page in sandbox.pages[:_LISTED]]
     if len(sandbox.pages) > _LISTED:
-        listed.append(f"    # and {len(sandbox.pages) - _LISTED} more: --output json has them all")
+        listed.append(f"    # and {len(sandbox.pages) - _LISTED} more; --output json lists all")
     return _HOW.format(
         url=sandbox.url,
         token=sandbox.system_user_token,

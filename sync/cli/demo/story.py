@@ -1,4 +1,4 @@
-"""The demonstration: a made-up business, what happens to it, and what this program decides each time."""
+"""The ``demo`` command: a made-up business, what happens to it, and what this program decides each time."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from sync.sandbox.http.server import Sandbox, start
 
 _NEXT = """\
 For real use:
-  1. Make a system user in Business Settings, assign your Pages to it, and generate a token for your app.
-  2. Write config.yaml: the README has it in twelve lines, for Vault, OpenBao and AWS Secrets Manager.
-  3. page-token-sync validate    the file alone, offline
-  4. page-token-sync plan        what would be done, and why; writes nothing
-  5. page-token-sync once        one cycle
-  6. page-token-sync run         cycles on the schedule, for ever
-To go on playing: page-token-sync sandbox"""
+  1. In Business Settings, create a system user, assign your Pages to it, and generate a token for your app.
+  2. Write config.yaml. The README has one of twelve lines, for Vault, OpenBao or AWS Secrets Manager.
+  3. page-token-sync validate    check the configuration, offline
+  4. page-token-sync plan        show what would be done, and why; writes nothing
+  5. page-token-sync once        run one cycle
+  6. page-token-sync run         run cycles on the schedule, continuously
+To try more: page-token-sync sandbox"""
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """One thing that happens in the world, and the cycle after it; ``write`` False shows the plan alone."""
+class Step:
+    """One event in the business, and the cycle after it; ``write`` False shows the plan alone."""
 
     title: str
-    told: str
+    text: str
     happens: Callable[[], object]
     write: bool = True
 
 
-def tell(*, keep: bool) -> int:
-    """Tell the whole story; gives the exit code. Leaves nothing behind, unless told to ``keep`` its folder."""
+def run(*, keep: bool) -> int:
+    """Run the demo and return the exit code. Deletes its folder, unless ``keep``."""
     clock = SystemClock()
     watch_signals(clock, exit_code=130)
     silence_libraries()
@@ -51,46 +51,46 @@ def tell(*, keep: bool) -> int:
             else:
                 folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="page-token-sync-demo-")))
             sandbox = undo.enter_context(start(pages=5))
-            return _tell(Stage(folder, sandbox, clock), keep=keep)
+            return _run(Demo(folder, sandbox, clock), keep=keep)
         except OSError as error:
             console.put_failure(
-                "demo", f"The demo needs a folder for its files and a port: {error.strerror}.", Form.TABLE
+                "demo", f"The demo needs a folder for its files, and a port: {error.strerror}.", Form.TABLE
             )
             return 3
         except Stopping:
             return 130
 
 
-def _tell(stage: Stage, *, keep: bool) -> int:
+def _run(demo: Demo, *, keep: bool) -> int:
     console.put(
-        "A made-up business, its Meta app and five Pages, played by a Graph API in this process; the tokens go into files "
-        "of a temporary folder. Tokens are only ever shown as fingerprints."
+        "A made-up business has a Meta app and five Facebook Pages. A local Graph API in this process plays the part of Meta, "
+        "and the Page tokens are written to files in a temporary folder. Tokens are only ever shown as fingerprints."
     )
     code = 0
-    scenes = _scenes(stage)
-    for number, scene in enumerate(scenes, 1):
-        stage.clock.check()
-        console.put_title(f"{number}/{len(scenes)}  {scene.title}")
-        console.put(scene.told)
-        scene.happens()
-        code = stage.cycle(write=scene.write)
-    console.put_title("That was it: every Page has a proven token again, and no working one was ever lost.")
+    steps = _steps(demo)
+    for number, step in enumerate(steps, 1):
+        demo.clock.check()
+        console.put_title(f"{number}/{len(steps)}  {step.title}")
+        console.put(step.text)
+        step.happens()
+        code = demo.cycle(write=step.write)
+    console.put_title("Done: every Page has a verified token again, and no working token was lost.")
     if keep:
-        console.put(f"Configuration and secrets are kept in {stage.folder}; the Graph API ends now.")
+        console.put(f"The configuration and the secrets are in {demo.folder}. The local Graph API stops now.")
     for line in _NEXT.split("\n"):
         console.put(line)
     return code
 
 
-class Stage:
-    """Where the story is played: a sandbox, and a folder with a configuration and a file store."""
+class Demo:
+    """A sandbox, and a folder with a configuration and a file store."""
 
     def __init__(self, folder: Path, sandbox: Sandbox, clock: SystemClock) -> None:
         self.folder, self.world, self.clock = folder, sandbox.world, clock
         self.secrets = folder / "secrets"
         self.secrets.mkdir(0o700)
         self._put("app_secret", sandbox.app_secret)
-        self.hand_over_token()
+        self.put_user_token()
         pages = "\n".join(f'  - {{id: "{page["id"]}", name: {page["name"]}}}' for page in sandbox.pages)
         (folder / "config.yaml").write_text(
             f"version: 1\ninstance: demo\ngraph: {{base_url: {json.dumps(sandbox.url)}}}\n"
@@ -100,7 +100,7 @@ class Stage:
         )
 
     def cycle(self, *, write: bool) -> int:
-        """Run one cycle as a command would, and show it; gives its exit code."""
+        """Run one cycle as a command would, print its report, and return its exit code."""
         console.put_title(f"$ page-token-sync {'once' if write else 'plan'}")
         with build(load(self.folder / "config.yaml"), clock=self.clock) as app:
             report = app.cycle(write=write)
@@ -108,38 +108,38 @@ class Stage:
         console.put(f"exit code {report.exit_code}")
         return report.exit_code
 
-    def hand_over_token(self) -> None:
-        """Put the system user's present token where the configuration refers to it."""
+    def put_user_token(self) -> None:
+        """Write the system user's current token to the file that the configuration refers to."""
         self._put("system_user_token", self.world.user.token)
 
     def rotate(self) -> None:
-        """Return the system user a new token; the old one goes on working."""
+        """Issue a new token to the system user; the old one keeps working."""
         self.world.rotate(self.world.user)
-        self.hand_over_token()
+        self.put_user_token()
 
     def revoke(self, name: str) -> None:
-        """Make Meta refuse every token of a Page; the next read gives a new one."""
+        """Revoke every token of a Page; the next read gives a new one."""
         self.world.revoke_page(next(page for page in self.world.pages.values() if page.name == name))
 
     def unassign(self, name: str) -> None:
-        """Take a Page away from the system user; tokens that were given out go on working."""
+        """Unassign a Page from the system user; tokens that were issued keep working."""
         self.world.unassignment_kills_page_tokens = False
         switch_on(self.world, f"unassigned@{name}")
 
     def occupy(self, name: str) -> None:
-        """End the throttle, and put a file of somebody else's where a Page's token should be."""
+        """End the throttle, and put another program's file where a Page's secret should be."""
         switch_off(self.world, "throttled-app")
         self.clear(name)
         (self.secrets / f"{name}.json").write_text('{"note": "mine"}\n')
 
     def clear(self, name: str) -> None:
-        """Remove what is stored for a Page, and what marks it as ours."""
+        """Remove a Page's secret and its marks."""
         for path in self.secrets.iterdir():
             if name in path.name:
                 path.unlink()
 
-    def heal(self, name: str) -> None:
-        """End every fault, and move the stranger's file away."""
+    def repair(self, name: str) -> None:
+        """End every fault, and remove the other program's file."""
         switch_off(self.world)
         self.clear(name)
 
@@ -149,45 +149,45 @@ class Stage:
         path.write_text(value)
 
 
-def _scenes(stage: Stage) -> list[Scene]:
+def _steps(demo: Demo) -> list[Step]:
     def nothing() -> None: ...
 
     return [
-        Scene(
-            "Nothing is stored yet", "What would be done is shown first; a plan writes nothing.", nothing, write=False
+        Step("Nothing is stored yet", "The plan shows what would be done. It writes nothing.", nothing, write=False),
+        Step(
+            "The first cycle",
+            "The token of each Page is fetched, verified with Meta's debug_token, and only then stored.",
+            nothing,
         ),
-        Scene("The first cycle", "Each token is fetched, Meta says what it is, and only then it is stored.", nothing),
-        Scene(
-            "An idle cycle", "A quarter of an hour later nothing has changed, so nothing is written at all.", nothing
-        ),
-        Scene(
+        Step("A cycle without changes", "Nothing has changed since the last cycle, so nothing is written.", nothing),
+        Step(
             "The system user gets a new token",
-            "The old tokens still work, but hang on the old system user token; so each is replaced by a proven new one.",
-            stage.rotate,
+            "The stored tokens still work, but they depend on the old system user token, so each is replaced.",
+            demo.rotate,
         ),
-        Scene(
-            "One token dies",
-            "Meta revokes rome's token. The stored one is dead and a good one can be had: it is replaced.",
-            lambda: stage.revoke("rome"),
+        Step(
+            "A token is revoked",
+            "Meta revokes the token of rome. The stored token is invalid and Graph gives a new one, so it is replaced.",
+            lambda: demo.revoke("rome"),
         ),
-        Scene(
-            "A Page is taken away",
-            "Somebody unassigns madrid from the system user. No token can be fetched; the stored one works and stays.",
-            lambda: stage.unassign("madrid"),
+        Step(
+            "A Page is unassigned",
+            "Someone unassigns madrid from the system user. Graph gives no token for it; the stored one still works and stays.",
+            lambda: demo.unassign("madrid"),
         ),
-        Scene(
+        Step(
             "Meta throttles the app",
-            "Nothing can be said of any token now. What is unknown changes nothing: no write, no alarm that a token broke.",
-            lambda: switch_on(stage.world, "throttled-app"),
+            "No token can be verified now. What is unknown changes nothing: no token is written, deleted or called broken.",
+            lambda: switch_on(demo.world, "throttled-app"),
         ),
-        Scene(
-            "A stranger's secret",
-            "The throttle ends. Somebody has put a file of their own in lisbon's place; it is not ours, so it is left alone.",
-            lambda: stage.occupy("lisbon"),
+        Step(
+            "Another program's secret",
+            "The throttle ends. Another program has written a file where the secret of lisbon should be. It is not overwritten.",
+            lambda: demo.occupy("lisbon"),
         ),
-        Scene(
-            "All is put right",
-            "madrid is assigned again and the stranger's file is moved away; one cycle brings everything in order.",
-            lambda: stage.heal("lisbon"),
+        Step(
+            "Everything is repaired",
+            "madrid is assigned again and the other program's file is removed. One cycle is enough.",
+            lambda: demo.repair("lisbon"),
         ),
     ]

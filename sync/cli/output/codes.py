@@ -23,7 +23,7 @@ class Explained:
 
 
 def explanations() -> Iterator[Explained]:
-    """Return every code of every closed list."""
+    """Yield every code of every closed list."""
     for code, entry in CATALOGUE.items():
         yield Explained("problem", code, entry.meaning, entry.owner, entry.remedy)
     yield from _words("reason", REASONS)
@@ -31,10 +31,12 @@ def explanations() -> Iterator[Explained]:
     yield from _words("served", SERVED)
     yield from _words("store failure", STORE_FAILURES)
     for code, meaning in EVENTS.items():
-        yield Explained("event", code, meaning, "see actor in the line", "See remedy in the line, where it has one.")
+        yield Explained(
+            "event", code, meaning, "the owner in the line", "Do what the line's remedy says, if it has one."
+        )
     for code, meaning in CODES.items():
-        told = "Each error says where it stands and what would be right: page-token-sync validate."
-        yield Explained("configuration error", code, meaning, "operator", told)
+        remedy = "Run page-token-sync validate: each error has its location and what would be right."
+        yield Explained("configuration error", code, meaning, "operator", remedy)
     yield from _words("failure", FAILURES)
     yield from _words("exit code", EXITS)
     results = {word.short: word for code, word in EXITS.items() if code in _WITH_RESULT}

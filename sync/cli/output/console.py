@@ -1,4 +1,4 @@
-"""What commands print: the one module that knows rich, and loads it for a terminal only."""
+"""What commands print: the only module that imports rich, and only for a terminal."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from sync.core.report.report import Report
 
 _FEW = 20
-"""So many lines of what is as it should be fit on a screen; more are summed up there, and never in a pipe."""
+"""More quiet lines than this are counted on a terminal and not listed; a pipe gets all of them."""
 
 _STYLES = {"broken": "red", "absent": "red", "foreign": "yellow", "stale": "yellow", "verified": "green"}
 
 
 def put_report(report: Report, form: Form, *, once: str) -> None:
-    """Print a cycle's report, or a plan's; ``once`` is the command that carries it out."""
+    """Print the report of a cycle or a plan; ``once`` is the command line that carries it out."""
     if form is Form.JSON:
-        from sync.core.report.json import as_json  # noqa: PLC0415 - not for a table
+        from sync.core.report.json import as_json  # noqa: PLC0415 - only for JSON
 
         put_json(as_json(report))
         return
     if form is Form.MARKDOWN:
-        from sync.cli.output.markdown import document  # noqa: PLC0415 - not for a table
+        from sync.cli.output.markdown import document  # noqa: PLC0415 - only for Markdown
 
         _write(sys.stdout, document(report, once=once))
         return
-    from sync.cli.output import table  # noqa: PLC0415 - not for JSON
-    from sync.core.report.causes import causes  # noqa: PLC0415 - not for JSON
+    from sync.cli.output import table  # noqa: PLC0415 - only for a table
+    from sync.core.report.causes import causes  # noqa: PLC0415 - only for a table
 
     put_lines(table.lines(report))
     for cause in causes(report.pages, report.user_tokens):
@@ -51,28 +51,28 @@ def put_report(report: Report, form: Form, *, once: str) -> None:
     held = table.held_text(report, once)
     if held:
         put(held[0])
-        # On a line of its own that is never wrapped, so that it can be copied.
+        # On its own line and never wrapped, so that it can be copied.
         _write(sys.stdout, f"  {scrub(held[1])}")
 
 
 def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) -> None:
-    """Print what is wrong with a configuration: JSON on stdout, text on stderr unless it is the result that was asked for."""
+    """Print the errors of a configuration: JSON on stdout; text on stderr, or on ``stream`` if the errors are the result."""
     if form is Form.JSON:
         fields = ("file", "line", "column", "path", "code", "message", "remedy")
         put_json({"format": 1, "errors": [{name: getattr(error, name) for name in fields} for error in wrong.errors]})
         return
     if form is Form.GITHUB:
-        from sync.cli.output.github import errors  # noqa: PLC0415 - for workflows only
+        from sync.cli.output.github import errors  # noqa: PLC0415 - only for GitHub
 
         _write(sys.stdout, *errors(wrong))
         return
-    told = [str(error) for error in wrong.errors]
-    told.append(f"{len(told):,} error{'' if len(told) == 1 else 's'}; nothing was done.")
-    _write(stream or sys.stderr, *(scrub(line) for text in told for line in text.split("\n")))
+    texts = [str(error) for error in wrong.errors]
+    texts.append(f"{len(texts):,} error{'' if len(texts) == 1 else 's'}; nothing was done.")
+    _write(stream or sys.stderr, *(scrub(line) for text in texts for line in text.split("\n")))
 
 
 def put_failure(code: str, message: str, form: Form) -> None:
-    """Print why a command could not be carried out, in the shape of a configuration's errors."""
+    """Print why a command failed, in the shape of a configuration's errors."""
     if form is Form.JSON:
         error = {"file": "", "line": 0, "column": 0, "path": "", "code": code, "message": message, "remedy": ""}
         put_json({"format": 1, "errors": [error]})
@@ -80,13 +80,13 @@ def put_failure(code: str, message: str, form: Form) -> None:
 
 
 def put_json(value: Any, *, indent: int | None = None) -> None:
-    """Print one JSON document, indented on a terminal and on one line in a pipe unless it is told otherwise."""
+    """Print one JSON document: indented on a terminal, on one line in a pipe unless ``indent`` is given."""
     indent = 2 if sys.stdout.isatty() else indent
     _write(sys.stdout, without_tokens(json.dumps(value, indent=indent)))
 
 
 def put(*paragraphs: str) -> None:
-    """Print paragraphs: wrapped on a terminal, a line each in a pipe."""
+    """Print paragraphs: wrapped on a terminal, one line each in a pipe."""
     console = _console(sys.stdout)
     for text in map(scrub, paragraphs):
         if console is None:
@@ -96,18 +96,18 @@ def put(*paragraphs: str) -> None:
 
 
 def put_commands(lines: Iterable[str]) -> None:
-    """Print lines that a program reads, as they are."""
+    """Print lines for another program, unchanged."""
     _write(sys.stdout, *lines)
 
 
 def put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table of texts: aligned in a pipe, and folded into the width of a terminal."""
+    """Print a table of texts: aligned in a pipe, folded to the width of a terminal."""
     safe = [tuple(map(scrub, row)) for row in rows]
     console = _console(sys.stdout)
     if console is None:
         _write(sys.stdout, *_aligned([tuple(columns), *safe]))
         return
-    from rich.text import Text  # noqa: PLC0415 - for a terminal only
+    from rich.text import Text  # noqa: PLC0415 - only for a terminal
 
     table = _empty_table(columns)
     for row in safe:
@@ -116,7 +116,7 @@ def put_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def put_title(text: str) -> None:
-    """Print a line that begins something new."""
+    """Print a heading."""
     console = _console(sys.stdout)
     if console is None:
         _write(sys.stdout, "", scrub(text))
@@ -126,13 +126,13 @@ def put_title(text: str) -> None:
 
 
 def put_cause(sentences: tuple[str, str, str]) -> None:
-    """Print a cause, its matter and its remedy indented under it."""
+    """Print a cause, with its message and its remedy indented below it."""
     head, *rest = map(scrub, sentences)
     console = _console(sys.stdout)
     if console is None:
         _write(sys.stdout, head, *(f"  {text}" for text in rest))
         return
-    from rich.padding import Padding  # noqa: PLC0415 - for a terminal only
+    from rich.padding import Padding  # noqa: PLC0415 - only for a terminal
 
     console.print(head, style="yellow" if head.startswith("notice") else "bold red")
     for text in rest:
@@ -140,8 +140,8 @@ def put_cause(sentences: tuple[str, str, str]) -> None:
 
 
 def put_lines(lines: Sequence[Line]) -> None:
-    """Print the table of a report; on a terminal what is as it should be is summed up where it would fill the screen."""
-    from sync.cli.output.table import COLUMNS  # noqa: PLC0415 - not for JSON
+    """Print the table of a report; on a terminal many quiet lines are counted and not listed."""
+    from sync.cli.output.table import COLUMNS  # noqa: PLC0415 - only for a table
 
     console = _console(sys.stdout)
     if console is None:
@@ -152,17 +152,17 @@ def put_lines(lines: Sequence[Line]) -> None:
     if shown:
         _table(console, COLUMNS, shown)
     if len(shown) < len(lines):
-        put(f"{quiet:,} unchanged and verified places are not listed.")
+        put(f"{quiet:,} unchanged and verified secrets are not listed.")
 
 
 def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> None:
-    from rich.cells import cell_len  # noqa: PLC0415 - for a terminal only
-    from rich.text import Text  # noqa: PLC0415 - for a terminal only
+    from rich.cells import cell_len  # noqa: PLC0415 - only for a terminal
+    from rich.text import Text  # noqa: PLC0415 - only for a terminal
 
-    from sync.cli.output.fit import fitted  # noqa: PLC0415 - for a terminal only
-    from sync.cli.output.table import EMPTY  # noqa: PLC0415 - not for JSON
+    from sync.cli.output.fit import fitted  # noqa: PLC0415 - only for a terminal
+    from sync.cli.output.table import EMPTY  # noqa: PLC0415 - only for a table
 
-    # A column that says nothing takes no room; nor does that of the store where there is one.
+    # An empty column is left out, and so is the store where there is only one.
     values = [{line.cells[position] for line in lines} for position in range(len(columns))]
     kept = [
         position
@@ -183,15 +183,14 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
     console.print(table, "")
     left_out = [name for position, name in enumerate(names) if position not in widths]
     if left_out:
-        told = "a wider terminal, a pipe and --output json have all"
-        console.print(f"Not shown, for want of room: {', '.join(left_out)}; {told}.")
+        console.print(f"Not shown, because the terminal is too narrow: {', '.join(left_out)}. See --output json.")
 
 
 def _empty_table(columns: Sequence[str]) -> Table:
-    from rich import box  # noqa: PLC0415 - for a terminal only
-    from rich.table import Table  # noqa: PLC0415 - for a terminal only
+    from rich import box  # noqa: PLC0415 - only for a terminal
+    from rich.table import Table  # noqa: PLC0415 - only for a terminal
 
-    # With the column of the box itself that is sync.cli.output.fit.GAP blanks between two columns.
+    # Together with the box's own column this leaves sync.cli.output.fit.GAP blanks between two columns.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -204,34 +203,34 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 @contextmanager
-def progress(doing: str) -> Iterator[None]:
-    """Show on a terminal that something is going on; nothing elsewhere."""
+def progress(text: str) -> Iterator[None]:
+    """Show a spinner on a terminal; nothing elsewhere."""
     console = _console(sys.stderr)
     if console is None:
         yield
     else:
-        with console.status(f"{doing} …"):
+        with console.status(f"{text} …"):
             yield
 
 
 def _console(stream: TextIO) -> Console | None:
-    """Return rich's console for a terminal; None for a pipe or a file, which get plain text that is never cut."""
+    """Return rich's console for a terminal; None for a pipe or a file, which get plain text that is never truncated."""
     if not stream.isatty():
         return None
-    from rich.console import Console  # noqa: PLC0415 - for a terminal only
+    from rich.console import Console  # noqa: PLC0415 - only for a terminal
 
     return Console(file=stream, markup=False, emoji=False, highlight=False, no_color=bool(os.environ.get("NO_COLOR")))
 
 
 def _write(stream: TextIO, *lines: str) -> None:
-    # A name that the reader's encoding lacks costs its characters, not the report.
+    # Characters that the encoding lacks are escaped, so that the report is still printed.
     encoding = stream.encoding or "utf-8"
     text = "".join(f"{line}\n" for line in lines)
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except BrokenPipeError:
-        # A reader that has seen enough changes neither what was done nor the exit code that tells of it.
+        # A reader that closed the pipe, such as head, changes neither what was done nor the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except OSError as error:
         sys.stderr.write(f"The result could not be written: {error.strerror}.\n")

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Form(Enum):
-    """How a result is printed; not every command knows every form."""
+    """How a result is printed; not every command has every form."""
 
     TABLE = "table"
     JSON = "json"
@@ -15,7 +15,7 @@ class Form(Enum):
 
 
 class CommonForm(Enum):
-    """The forms that every command with a result knows."""
+    """The forms of every command with a result."""
 
     TABLE = "table"
     JSON = "json"
@@ -30,7 +30,7 @@ class PlanForm(Enum):
 
 
 class CheckForm(Enum):
-    """The forms of what validate finds."""
+    """The forms of ``validate``."""
 
     TABLE = "table"
     JSON = "json"

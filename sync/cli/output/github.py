@@ -1,4 +1,4 @@
-"""What is wrong with a configuration as commands of GitHub's workflows, which put it beside the lines of a pull request.
+"""The errors of a configuration as workflow commands of GitHub, which shows them beside the lines of a pull request.
 
 The form and its escapes are those of actions/toolkit, packages/core/src/command.ts (read 2026-11-25).
 """
@@ -12,7 +12,7 @@ from sync.core.redact import scrub
 
 
 def errors(wrong: ConfigErrors) -> Iterator[str]:
-    """Return a command for each error."""
+    """Yield a workflow command for each error."""
     for error in wrong.errors:
         location = {"file": error.file, "line": str(error.line), "col": str(error.column), "title": error.code}
         at = f"{error.path}: " if error.path else ""
@@ -20,7 +20,7 @@ def errors(wrong: ConfigErrors) -> Iterator[str]:
 
 
 def command(name: str, *lines: str, **properties: str) -> str:
-    """Write one command; no text in it can end it, or begin another one."""
+    """Return one workflow command; no text in it can end it or begin another one."""
     given = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     return f"::{name} {given}::{'%0A'.join(map(_data, lines))}"
 

@@ -1,4 +1,4 @@
-"""A plan as Markdown, for a comment on a pull request: what would change, why, and how to let it through. Pure."""
+"""A plan as Markdown, for a comment on a pull request: what would change, why, and how to release it. Pure."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sync.cli.output import table
+from sync.core.judge.decide import Kind
 from sync.core.redact import scrub
 from sync.core.report.causes import causes
 from sync.core.report.report import Report
 
-_ROOM = 50_000
-"""So many characters the lines may take: a comment on GitHub holds 65,536 (its API, read 2026-11-25)."""
+_MOST = 50_000
+"""The table takes at most this many characters: a comment on GitHub holds 65,536 (its API, read 2026-11-25)."""
 _CAUSES = 20
 _LONGEST = 500
-# Whatever Markdown or GitHub could take for more than text: markup, HTML, names of people, numbers of issues.
+# All characters that Markdown or GitHub could interpret: markup, HTML, user names, issue numbers.
 _ACTIVE = re.compile(r"[\\`*_{}\[\]<>()#+!|~&@$^=\"']|(?<=[a-z]):(?=/)|(?<=www)\.", re.IGNORECASE)
-_CALLING = "@#"
+_MENTIONS = "@#"
 
 
 def document(report: Report, *, once: str) -> str:
-    """Return the document; ``once`` is the command that carries the plan out."""
+    """Return the document; ``once`` is the command line that carries the plan out."""
     return "\n".join([*_head(report), *_table(report), *_causes(report), *_tail(report, once)])
 
 
@@ -33,18 +34,17 @@ def _head(report: Report) -> Iterator[str]:
 
 def _counts(report: Report) -> str:
     counts = report.summary
-    told = [
-        f"{counts[kind]:,} {kind}"
-        for kind in ("created", "updated", "replaced", "held", "refused", "failed")
-        if counts[kind]
-    ]
-    return ", ".join(told) or "nothing to do"
+    kinds = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED, Kind.HELD, Kind.REFUSED, Kind.FAILED)
+    return (
+        ", ".join(f"{counts[kind.value]:,} {table.planned_word(kind)}" for kind in kinds if counts[kind.value])
+        or "nothing to do"
+    )
 
 
 def _table(report: Report) -> Iterator[str]:
     lines = table.lines(report)
     shown = [line for line in lines if line.notable]
-    rows, left = [], _ROOM
+    rows, left = [], _MOST
     for line in shown:
         row = f"| {' | '.join(map(inert, line.cells))} |"
         left -= len(row)
@@ -61,15 +61,15 @@ def _table(report: Report) -> Iterator[str]:
         yield ""
     still = len(lines) - len(shown)
     if still:
-        yield f"{table.count(still, 'place')} of {table.count(len(report.pages), 'Page')} {'stays' if still == 1 else 'stay'} unchanged."
+        yield f"{table.count(still, 'secret')} of {table.count(len(report.pages), 'Page')} {'stays' if still == 1 else 'stay'} unchanged."
         yield ""
 
 
 def _causes(report: Report) -> Iterator[str]:
     found = causes(report.pages, report.user_tokens)
     for cause in found[:_CAUSES]:
-        head, matter, remedy = table.cause_text(cause)
-        yield f"- **{inert(head)}**<br>{inert(matter)}<br>{inert(remedy)}"
+        head, message, remedy = table.cause_text(cause)
+        yield f"- **{inert(head)}**<br>{inert(message)}<br>{inert(remedy)}"
     if len(found) > _CAUSES:
         yield f"- and {len(found) - _CAUSES} more; `plan --output table` has them all"
     warnings = report.frame.warnings
@@ -82,22 +82,22 @@ def _causes(report: Report) -> Iterator[str]:
 
 
 def _tail(report: Report, once: str) -> Sequence[str]:
-    told = [inert(text) for text in table.summary(report)[:2]]
+    sums = [inert(text) for text in table.summary(report)[:2]]
     held = table.held_text(report, once)
     if held is None:
-        return [*told, "", "Nothing was written."]
+        return [*sums, "", "Nothing was written."]
     command = scrub(held[1])
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
-    return [*told, "", f"**{inert(held[0])}**", "", f"{fence}sh", command, fence]
+    return [*sums, "", f"**{inert(held[0])}**", "", f"{fence}sh", command, fence]
 
 
 def inert(text: str) -> str:
-    """Write text so that it is nothing but text, in a cell of a table too; what is very long is cut."""
+    """Return text that Markdown shows as it is, in a cell of a table too; very long text is truncated."""
     text = scrub(text)
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return _ACTIVE.sub(lambda found: _entity(found[0]), text)
 
 
 def _entity(character: str) -> str:
-    # The space of no width keeps what stands behind it from being a person's name or an issue's number.
-    return f"&#{ord(character)};" + ("&#8203;" if character in _CALLING else "")
+    # The zero-width space keeps the next word from being a user name or an issue number.
+    return f"&#{ord(character)};" + ("&#8203;" if character in _MENTIONS else "")

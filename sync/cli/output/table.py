@@ -91,7 +91,7 @@ def summary(report: Report) -> list[str]:
     """Return the sums of a report: Pages, secrets, traffic; for a plan also that nothing was written, and its checksum."""
     counts, traffic = report.summary, report.frame.traffic
     served = ", ".join(f"{counts[word]:,} {word}" for word in reversed(WORST_FIRST) if counts[word])
-    words = {kind: _PLANNED.get(kind, kind.value) if report.planned else kind.value for kind in Kind}
+    words = {kind: planned_word(kind) if report.planned else kind.value for kind in Kind}
     actions = ", ".join(f"{counts[kind.value]:,} {word}" for kind, word in words.items() if counts[kind.value])
     cost = f"{count(traffic.graph_requests, 'request')} to Graph, {traffic.store_requests:,} to stores"
     sums = [
@@ -99,6 +99,11 @@ def summary(report: Report) -> list[str]:
         f"Result: {report.result}, in {report.frame.duration_seconds:.1f} s with {cost}.",
     ]
     return [*sums, f"Nothing was written. Plan {report.checksum}"] if report.planned else sums
+
+
+def planned_word(kind: Kind) -> str:
+    """Return an action as a plan calls it, which has not carried it out."""
+    return _PLANNED.get(kind, kind.value)
 
 
 def held_text(report: Report, once: str) -> tuple[str, str] | None:
@@ -205,6 +210,8 @@ def _reason_kept(page: PageEntry, entry: StoreEntry) -> str:
     stored = _STORED[entry.served]
     if page.fetched is State.VALID:
         return stored
+    if page.fetched is State.UNKNOWN and entry.served == "stale":
+        return "no token could be verified"
     fetched = "Graph gave no valid token" if page.fetched is State.INVALID else "no new token could be verified"
     return f"{fetched}; {stored}"
 

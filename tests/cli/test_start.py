@@ -1,4 +1,4 @@
-"""How the program starts: quickly, and with plain words where it is used wrongly."""
+"""How the program starts: quickly, and with clear errors for wrong usage."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_help_names_every_command() -> None:
     "wrong", [["nonsense"], ["once", "--output", "yaml"], ["--no-such"], ["sandbox", "--pages", "x"], ["once", "extra"]]
 )
 def test_wrong_usage_is_exit_2(wrong: list[str]) -> None:
-    """What the command line does not know is wrong usage, told on stderr."""
+    """An unknown command, option or value is wrong usage, reported on stderr."""
     ran = run(*wrong)
 
     assert (ran.code, ran.stdout) == (2, "")
@@ -124,15 +124,15 @@ def test_wrong_usage_is_one_document_where_json_is_asked_for(wrong: list[str]) -
 
 
 def test_an_unreadable_file_is_one_document_where_json_is_asked_for(tmp_path: Path) -> None:
-    """A configuration that is not there is told in the same shape, by its name."""
+    """A configuration that does not exist is reported in the same shape, by its name."""
     ran = run("-c", "none.yaml", "once", "-o", "json", cwd=tmp_path)
     (error,) = ran.report["errors"]
 
     assert (ran.code, error["code"], error["file"]) == (2, "unreadable-file", "none.yaml")
 
 
-def test_a_missing_configuration_says_where_was_looked(tmp_path: Path) -> None:
-    """Where no configuration is found, the variable and the places that were tried are named."""
+def test_a_missing_configuration_is_reported_with_where_it_was_looked_for(tmp_path: Path) -> None:
+    """Where no configuration is found, the variable and the paths that were tried are named."""
     ran = run("once", cwd=tmp_path)
 
     assert (ran.code, ran.stdout) == (2, "")

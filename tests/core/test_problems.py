@@ -50,7 +50,7 @@ def test_list_is_closed() -> None:
 
 @pytest.mark.parametrize("code", CODES)
 def test_entry_is_complete(code: str) -> None:
-    """Each code says what it means, who acts and what that person does, in sentences."""
+    """Each code has its meaning, its owner and its remedy, in sentences."""
     entry = CATALOGUE[code]
     assert entry.owner in get_args(Owner)
     assert entry.meaning.endswith(".")
@@ -71,7 +71,7 @@ def test_case_that_knows_better_is_heard() -> None:
     assert (problem.owner, problem.remedy) == ("app-admin", "Go there.")
 
 
-def test_unknown_code_is_a_mistake_of_ours() -> None:
-    """A code that is not in the list cannot be made."""
+def test_an_unknown_code_is_an_error() -> None:
+    """A problem with a code that is not in the list cannot be made."""
     with pytest.raises(KeyError):
         Problem("surprise", "?")

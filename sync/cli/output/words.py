@@ -86,7 +86,7 @@ REASONS: Mapping[str, Word] = {
     ),
     "shutdown": Word(
         "shutdown before the write",
-        "The program was told to stop before this write began, so nothing was written. The next start decides again.",
+        "Shutdown came before this write began, so nothing was written. The next start decides again.",
     ),
 }
 """Why something is written, held or kept, by the report's word."""

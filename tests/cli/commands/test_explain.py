@@ -28,7 +28,7 @@ REPORTED = {"recreated", "repair", "heal", "rotate", "marked", "payload", "label
 
 def test_no_code_is_left_out() -> None:
     """Each word of each closed list is explained, by a sentence and by what to do."""
-    told = {(one.kind, one.code) for one in explanations()}
+    listed = {(one.kind, one.code) for one in explanations()}
 
     assert set(ACTIONS) == {kind.value for kind in Kind}
     assert set(SERVED) == set(get_args(Served))
@@ -36,11 +36,11 @@ def test_no_code_is_left_out() -> None:
     assert set(REASONS) == REPORTED | {"invalid-once", "proof-lost", "shutdown", "another-plan"}
     for result, code in EXIT_CODES.items():
         assert EXITS[str(code)].short == result
-        assert ("result", result) in told
+        assert ("result", result) in listed
     lists = {"problem": CATALOGUE, "event": EVENTS, "configuration error": CODES, "failure": FAILURES}
     for kind, codes in lists.items():
-        assert {(kind, code) for code in codes} <= told
-    assert len(told) == len(list(explanations()))
+        assert {(kind, code) for code in codes} <= listed
+    assert len(listed) == len(list(explanations()))
     for one in explanations():
         assert one.meaning.endswith("."), one
         assert one.remedy.endswith((".", "SUM.")), one
@@ -54,8 +54,8 @@ def test_every_failure_is_of_the_list() -> None:
 
 
 def test_table_words_are_short() -> None:
-    """What a reason means in a table leaves room for the other columns of a terminal."""
-    assert max(len(word.short) for word in REASONS.values()) <= 32
+    """What a reason means in a table leaves enough width for the other columns of a terminal."""
+    assert max(len(word.short) for word in REASONS.values()) <= 36
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_table_words_are_short() -> None:
     ],
 )
 def test_a_code_is_explained(code: str, says: str) -> None:
-    """Meaning, who acts and what to do are told of a code of any list."""
+    """The command prints the meaning, the owner and the remedy of a code of any list."""
     ran = run("explain", code)
 
     assert (ran.code, ran.stderr) == (0, "")
@@ -80,7 +80,7 @@ def test_a_code_is_explained(code: str, says: str) -> None:
 
 
 def test_a_word_of_two_lists_is_explained_twice() -> None:
-    """A word that means one thing of Meta and another of a store is told in both meanings, in JSON too."""
+    """A word that means one thing for Meta and another for a store has both meanings, in JSON too."""
     ran = run("explain", "throttled", "--output", "json")
 
     assert (ran.report["format"], [one["kind"] for one in ran.report["codes"]]) == (1, ["problem", "store failure"])
@@ -99,7 +99,7 @@ def test_all_codes_are_listed() -> None:
     ("code", "says"), [("no-acess", "did you mean no-access?"), ("xyzzy-42", "page-token-sync explain lists them all")]
 )
 def test_an_unknown_code_is_wrong_usage(code: str, says: str) -> None:
-    """A code that there is not is exit 2, with the nearest one where one is near."""
+    """An unknown code is exit 2, with the nearest known code if one is near."""
     ran = run("explain", code)
     assert (ran.code, ran.stdout) == (2, "")
     assert says in ran.stderr

@@ -1,4 +1,4 @@
-"""What a person chooses: some of the Pages, a plan that was seen, and a way past the brake."""
+"""What the options select: some of the Pages, a plan that a person has seen, and a way past the brake."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ def test_a_checksum_that_is_none_is_wrong_usage(wrong: str, tmp_path: Path, sand
 
 
 def test_the_brake_prints_the_command_that_goes_past_it(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Held writes are told with what they would be; the printed command, and no other, carries them out."""
+    """Held writes are printed with what they would be; the printed command carries them out."""
     rig = changed(tmp_path, sandbox)
     planned, ran = rig.run("plan"), rig.run("once")
 
-    for told in (planned, ran):
-        assert told.code == 4
-        assert told.stdout.count("brake: would be updated (payload)") == 5
+    for one in (planned, ran):
+        assert one.code == 4
+        assert one.stdout.count("brake: would be updated (payload)") == 5
     last = ran.stdout.splitlines()[-1].strip()
     assert last == planned.stdout.splitlines()[-1].strip()
     assert last.startswith(f"page-token-sync --config {rig.file} once --if-plan sha256:")
@@ -135,7 +135,7 @@ def test_a_plan_in_markdown(tmp_path: Path, sandbox: Sandbox) -> None:
     assert f"```sh\npage-token-sync --config {rig.file} once --if-plan {checksum}\n```\n" in ran.stdout
 
 
-def test_what_is_held_by_the_configuration_is_told(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_what_the_configuration_holds_is_printed(tmp_path: Path, sandbox: Sandbox) -> None:
     """Under hold and observe each line says what would be done, nothing is written, and no command is offered."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(mode="observe")

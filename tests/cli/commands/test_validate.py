@@ -1,4 +1,4 @@
-"""What validate prints: of a file that is right, of one that is wrong, and for GitHub's workflows."""
+"""What validate prints: for a valid file, for one with errors, and for GitHub's workflows."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def test_validate_tells_what_follows(tmp_path: Path, sandbox: Sandbox) -> None:
-    """A right configuration gives its Pages, the next three runs and how often Meta is asked, as text and as JSON."""
+def test_validate_prints_what_follows(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A valid configuration gives its Pages, the next three runs and the verify interval, as text and as JSON."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(schedule={"cron": "@hourly"}, verify_every="36h")
     text, document = rig.run("validate"), rig.run("validate", "--output", "json")
@@ -38,19 +38,19 @@ def test_validate_tells_what_follows(tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_validate_says_where_a_quota_is_too_small(tmp_path: Path, sandbox: Sandbox) -> None:
-    """An interval that the app's quota does not allow is told as it will be, with the reason."""
+    """An interval that the app's quota does not allow is printed as it will be, with the reason."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(verify_every="1m")
     ran = rig.run("validate")
-    assert "every 3m: so many Pages are more than the app's quota allows to verify every 1m." in ran.stdout
+    assert "every 3m, because the app's quota does not allow every 1m for so many Pages." in ran.stdout
 
 
-def test_cycle_goes_by_the_interval_that_validate_tells(tmp_path: Path, sandbox: Sandbox) -> None:
-    """How often tokens are judged is one fact, whoever tells it; a cycle by hand is followed by none."""
+def test_a_cycle_uses_the_interval_that_validate_prints(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The verify interval is the same in validate and once; once has no next cycle."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(verify_every="1m")
-    told, done = rig.run("validate", "--output", "json").report, rig.run("once", "--output", "json").report
-    assert told["verify_interval_seconds"] == done["verify_interval_seconds"] > 60
+    printed, done = rig.run("validate", "--output", "json").report, rig.run("once", "--output", "json").report
+    assert printed["verify_interval_seconds"] == done["verify_interval_seconds"] > 60
     assert done["next_cycle_at"] is None
 
 
@@ -95,8 +95,8 @@ def test_errors_for_github(tmp_path: Path) -> None:
     assert all(re.match(r"::error file=[^:,]+,line=\d+,col=\d+,title=[a-z-]+::\S", line) for line in lines)
 
 
-def test_a_right_file_for_github(tmp_path: Path, sandbox: Sandbox) -> None:
-    """A file that is right gives its warnings and one notice, all of them commands, and exit code 0."""
+def test_a_valid_file_for_github(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A valid file gives its warnings and one notice, all of them workflow commands, and exit code 0."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(graph={"base_url": "http://graph.internal", "allow_http": True})
     ran = rig.run("validate", "--output", "github")
@@ -106,7 +106,7 @@ def test_a_right_file_for_github(tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_show_is_not_for_github(tmp_path: Path) -> None:
-    """Showing all values and commands for GitHub exclude each other."""
+    """--show and --output github exclude each other."""
     assert run("validate", "--show", "--output", "github", cwd=tmp_path).code == 2
 
 
@@ -122,11 +122,11 @@ def test_show_is_not_for_github(tmp_path: Path) -> None:
     ],
 )
 def test_no_text_ends_a_command(file: str, message: str, line: str) -> None:
-    """What has a meaning in a command is escaped: percent signs, line ends, and in properties colons and commas."""
+    """Characters with a meaning in a workflow command are escaped: percent signs, line ends, in properties colons and commas."""
     wrong = ConfigErrors([ConfigError(file, 1, 2, "k", "syntax", message, "cure")])
     assert list(github.errors(wrong)) == [line]
 
 
-def test_a_command_without_texts_of_others() -> None:
-    """A command has its name, its properties and its lines."""
+def test_a_workflow_command_has_name_properties_and_lines() -> None:
+    """A workflow command has its name, its properties and its lines."""
     assert command("notice", "a", "b", file="f") == "::notice file=f::a%0Ab"

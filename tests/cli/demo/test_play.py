@@ -43,7 +43,7 @@ def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_tells_the_story_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_demo_shows_each_decision_and_leaves_nothing(tmp_path: Path) -> None:
     """The demo shows each decision with its reason, ends well, prints no token, and leaves no file."""
     begun = time.monotonic()
     done = demo(tmp_path)
@@ -80,7 +80,7 @@ def test_the_demo_can_be_kept(tmp_path: Path) -> None:
 
 
 def test_the_demo_fits_80_columns(tmp_path: Path) -> None:
-    """On a terminal of 80 columns the story is as readable as it is wide."""
+    """On a terminal of 80 columns no line of the demo is wider."""
     code, shown = on_a_terminal("demo", env={"TMPDIR": str(tmp_path)})
 
     assert code == 0
@@ -96,42 +96,42 @@ def test_a_demo_without_a_folder_says_so(tmp_path: Path) -> None:
     assert "needs a folder" in done.stderr
 
 
-def test_the_sandbox_tells_how_to_reach_it() -> None:
-    """With --output json one line has all that a client needs; SIGTERM ends the sandbox with 0."""
+def test_the_sandbox_prints_how_to_reach_it() -> None:
+    """With --output json one line has all that a client needs; SIGTERM stops the sandbox with 0."""
     with start("--pages", "7", "--output", "json") as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        page = told["pages"][6]["id"]
-        request = urllib.request.Request(f"{told['url']}/v25.0/{page}?fields=name,access_token")
-        request.add_header("Authorization", f"Bearer {told['system_user_token']}")
+        described = json.loads(process.stdout.readline())
+        page = described["pages"][6]["id"]
+        request = urllib.request.Request(f"{described['url']}/v25.0/{page}?fields=name,access_token")
+        request.add_header("Authorization", f"Bearer {described['system_user_token']}")
         with urllib.request.urlopen(request) as answer:
             assert "access_token" in json.load(answer)
         process.terminate()
         assert process.wait(10) == 0
 
-    assert set(told) == {"url", "app_id", "app_secret", "system_user_token", "pages"}
+    assert set(described) == {"url", "app_id", "app_secret", "system_user_token", "pages"}
 
 
 def test_the_sandboxs_configuration_works(tmp_path: Path) -> None:
     """The configuration that the sandbox prints is one that `once` runs with."""
     with start() as process:
         assert process.stdout is not None
-        told = ""
-        while "pages:" not in told or told.count("- {id") < 5:
-            told += process.stdout.readline()
-        variables = dict(re.findall(r"export (\w+)=(\S+)", told))
-        (tmp_path / "config.yaml").write_text(told.partition("config.yaml:\n")[2])
+        printed = ""
+        while "pages:" not in printed or printed.count("- {id") < 5:
+            printed += process.stdout.readline()
+        variables = dict(re.findall(r"export (\w+)=(\S+)", printed))
+        (tmp_path / "config.yaml").write_text(printed.partition("config.yaml:\n")[2])
         env = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
         done = subprocess.run([*PROGRAM, "once"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "curl -H" in told
+    assert "curl -H" in printed
 
 
 def test_faults_can_be_on_from_the_start() -> None:
-    """A fault that is named on the command line strikes the first call."""
+    """A fault that is named on the command line affects the first call."""
     with start("--output", "json", "--fault", "throttled-app", "--fault", "unassigned@berlin") as process:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
@@ -149,23 +149,23 @@ def test_faults_can_be_on_from_the_start() -> None:
     ],
 )
 def test_a_wrong_sandbox_is_wrong_usage(arguments: list[str], says: str) -> None:
-    """A fault, a Page or an address that is none is wrong usage, and what is known is named."""
+    """An unknown fault or Page, or a wrong address, is wrong usage, and the known names are printed."""
     with start(*arguments) as process:
-        _, told = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=20)
 
     assert process.returncode == 2
-    assert says in told
+    assert says in error
 
 
 def test_a_port_that_is_taken_is_named() -> None:
-    """Where the address cannot be had, it is named, and the command ends with 3."""
+    """An address that is in use is named, and the command ends with 3."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with start("--output", "json", "--listen", address) as process:
-            document, told = process.communicate(timeout=20)
+            document, error = process.communicate(timeout=20)
 
     assert process.returncode == 3
-    assert address in told
+    assert address in error
     assert json.loads(document)["errors"][0]["code"] == "address"
 
 
@@ -180,9 +180,9 @@ def test_an_interrupted_cycle_is_130(number: signal.Signals, tmp_path: Path, san
         while sandbox.world.calls.requests == 0:
             time.sleep(0.01)
         process.send_signal(number)
-        document, told = process.communicate(timeout=12)
+        document, error = process.communicate(timeout=12)
 
     assert process.returncode == 130
     assert json.loads(document)["errors"][0]["code"] == "interrupted"
-    assert "Traceback" not in told
+    assert "Traceback" not in error
     assert list((tmp_path / "secrets").glob("*.json")) == []

@@ -20,24 +20,24 @@ pytestmark = pytest.mark.slow
 
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 ROWS = [
-    ("berlin", "vault-prod", "failed", "the store: unreachable", "stale", "-", "-", "store-failed"),
+    ("berlin", "vault-prod", "failed", "store error: unreachable", "stale", "-", "-", "store-failed"),
     (
-        *("berlin-mitte-brunnenstrasse", "files", "replaced", "rotate: a better token is there", "verified"),
+        *("berlin-mitte-brunnenstrasse", "files", "replaced", "rotate: a better token is available", "verified"),
         *("bf3cbdb0aff5 > 0edf72f1cf72", "2027-01-01", "no-access, token-invalid"),
     ),
 ]
 
 
-def shown(room: int) -> dict[str, int]:
+def shown(available: int) -> dict[str, int]:
     """Return the columns that fit, by name, with their widths."""
-    return {COLUMNS[target]: width for target, width in fitted(COLUMNS, ROWS, room).items()}
+    return {COLUMNS[target]: width for target, width in fitted(COLUMNS, ROWS, available).items()}
 
 
-@pytest.mark.parametrize("room", range(20, 180))
-def test_no_word_but_a_name_is_broken(room: int) -> None:
+@pytest.mark.parametrize("available", range(20, 180))
+def test_no_word_but_a_name_is_broken(available: int) -> None:
     """At any width the table fits, and each column that is shown holds the longest word of its own; names alone are folded."""
-    widths = shown(max(room, 27))
-    assert sum(widths.values()) + GAP * (len(widths) - 1) <= max(room, 27)
+    widths = shown(max(available, 27))
+    assert sum(widths.values()) + GAP * (len(widths) - 1) <= max(available, 27)
     for target, name in enumerate(COLUMNS):
         longest = max(len(word) for row in ROWS for word in row[target].split())
         if name in widths and name not in ("Page", "store"):
@@ -45,7 +45,7 @@ def test_no_word_but_a_name_is_broken(room: int) -> None:
 
 
 def test_the_least_important_columns_give_way_first() -> None:
-    """The end of a token goes first, then its fingerprint; Page and problem are always there."""
+    """The expiry of a token goes first, then its fingerprint; Page and problem are always there."""
     assert list(shown(200)) == list(COLUMNS)
     assert list(shown(90)) == [name for name in COLUMNS if name != "expires"]
     assert list(shown(80)) == [name for name in COLUMNS if name not in ("expires", "token")]
@@ -53,7 +53,7 @@ def test_the_least_important_columns_give_way_first() -> None:
 
 
 def test_names_and_reasons_are_folded_before_columns_are_narrow() -> None:
-    """What room is left goes to reason and Page last, and no column is wider than what is in it."""
+    """The width that is left goes to reason and Page last, and no column is wider than its content."""
     whole = {name: max(len(row[target]) for row in ROWS) for target, name in enumerate(COLUMNS)}
     assert shown(200) == whole
     assert {name for name, width in shown(130).items() if width < whole[name]} <= {"Page", "reason"}
@@ -70,7 +70,7 @@ def test_two_stores_on_a_narrow_terminal(columns: int, tmp_path: Path, sandbox: 
     sandbox.world.rotate(sandbox.world.user)
     rig.secret("system_user_token", sandbox.system_user_token)
     switch_on(sandbox.world, "unassigned@lisbon")
-    told = rig.run("plan").stdout
+    piped = rig.run("plan").stdout
     code, terminal = on_a_terminal("--config", str(rig.file), "plan", columns=columns)
     lines = CODES.sub("", terminal).splitlines()
     table = "\n".join(lines[next(target for target, text in enumerate(lines) if text.startswith("Page  ")) :])
@@ -79,8 +79,8 @@ def test_two_stores_on_a_narrow_terminal(columns: int, tmp_path: Path, sandbox: 
     assert max(map(len, table.splitlines())) <= columns
     assert len(re.findall(r"\bstore-failed\b", table.split("problem store-failed")[0])) == 5
     assert len(re.findall(r"\b(?:verified|stale|broken)\b", table.split("\n\n")[0])) == 10
-    prints = set(re.findall(r"\b[0-9a-f]{12}\b", told))
+    prints = set(re.findall(r"\b[0-9a-f]{12}\b", piped))
     assert len(prints) == 9
     assert prints <= set(
         re.findall(r"\b[0-9a-f]{12}\b", table)
-    ) or "Not shown, for want of room: action, reason, token" in " ".join(table.split())
+    ) or "Not shown, because the terminal is too narrow: action, reason, token" in " ".join(table.split())

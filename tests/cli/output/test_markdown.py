@@ -26,7 +26,7 @@ HOSTILE = (
 
 
 def lost(message: str) -> Candidate:
-    """Return a Page that Graph refuses in these words."""
+    """Return a Page that Graph refuses with this message."""
     return Candidate(None, Verdict(State.INVALID, (Problem("no-access", message),)))
 
 
@@ -36,14 +36,14 @@ def rendered(text: str) -> str:
 
 
 def test_what_stays_is_counted() -> None:
-    """Unchanged places are a number, and only what changes or is in trouble has a line."""
+    """Unchanged secrets are counted, and only what changes or has a problem has a line."""
     new = reports.of(fetched(), current(Absent()), name="paris")
     text = document(reports.account(GOOD, new), once=ONCE)
 
     assert "| berlin |" not in text
     assert "| paris | vault | created |" in text
-    assert "1 place of 2 Pages stays unchanged." in text
-    assert text.startswith("## Plan for `acme-prod`: 1 created\n")
+    assert "1 secret of 2 Pages stays unchanged." in text
+    assert text.startswith("## Plan for `acme-prod`: 1 to create\n")
     assert text.endswith("Nothing was written.")
 
 
@@ -66,12 +66,12 @@ def test_hostile_texts_stay_in_their_cells() -> None:
         assert page.count(element) == tame.count(element), element
     for element in ("<script", "<img", "<a ", "<del", "<!--"):
         assert element not in page
-    for calling in ("@octocat", "#12 ", "://", "www."):
-        assert calling not in document(report, once=ONCE)
+    for mention in ("@octocat", "#12 ", "://", "www."):
+        assert mention not in document(report, once=ONCE)
 
 
 def test_inert_text_reads_as_it_was() -> None:
-    """What is made harmless reads as before, apart from what no text may hold."""
+    """Escaped text reads as before."""
     text = "a|b `c` <d> *e* _f_ & [g](h) \\ ~ $ ^ = \" '"
     assert unescape(inert(text)) == text
     assert (
@@ -110,6 +110,6 @@ def test_a_long_message_is_cut() -> None:
 
 
 def test_notable_lines() -> None:
-    """A stored token as good as the new one is kept and not notable; one that would be replaced is."""
+    """A stored token as good as the new one is kept, and its line is not notable."""
     kept = reports.account(reports.of(fetched(), current(stored(OTHER), judged())))
     assert [(line.cells[2], line.notable) for line in table.lines(kept)] == [("kept", False)]

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.slow
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def test_a_cause_is_told_once_for_a_thousand_pages(tmp_path: Path) -> None:
-    """A dead system user of 1,000 Pages gives 1,000 lines and its remedy once."""
+def test_a_cause_is_printed_once_for_a_thousand_pages(tmp_path: Path) -> None:
+    """An invalid system user of 1,000 Pages gives 1,000 lines and its remedy once."""
     with start(pages=1000) as many:
         many.world.kill(many.world.user)
         ran = file_rig(tmp_path, many).run("once")
@@ -45,7 +45,7 @@ def test_a_cause_is_told_once_for_a_thousand_pages(tmp_path: Path) -> None:
 
 
 def test_problems_come_first(tmp_path: Path, sandbox: Sandbox) -> None:
-    """A Page in trouble stands above those that are well, whatever its place in the configuration."""
+    """A Page with a problem comes before those without, whatever its order in the configuration."""
     rig = file_rig(tmp_path, sandbox)
     rig.run("once")
     switch_on(sandbox.world, "unassigned@lisbon")
@@ -57,7 +57,7 @@ def test_problems_come_first(tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_a_pipe_gets_plain_lines_that_are_not_cut(tmp_path: Path) -> None:
-    """In a pipe a line is a place, however long its names; no colour, no drawing, and every Page is listed."""
+    """In a pipe a line is a secret, however long its names; no colour, no drawing, and every Page is listed."""
     name = "a" + "-very-long-page-name" * 3
     with start(pages=30) as many:
         rig = file_rig(tmp_path, many)
@@ -75,7 +75,7 @@ def test_a_pipe_gets_plain_lines_that_are_not_cut(tmp_path: Path) -> None:
 
 
 def test_a_terminal_of_80_columns_is_enough(tmp_path: Path, sandbox: Sandbox) -> None:
-    """On a terminal nothing is wider than it, nothing is lost by that, and colour tells what is served."""
+    """On a terminal nothing is wider than it, no text is lost by that, and colour shows what is served."""
     rig = file_rig(tmp_path, sandbox)
     long = "a" + "-very-long-page-name" * 3
     rig.write(pages=[{"id": page["id"], "name": f"{long}{target}"} for target, page in enumerate(sandbox.pages)])
@@ -100,8 +100,8 @@ def test_no_color_is_obeyed(tmp_path: Path, sandbox: Sandbox) -> None:
     assert "verified" in shown
 
 
-def test_a_terminal_sums_up_what_is_well(tmp_path: Path) -> None:
-    """On a terminal many unchanged places are one line, and those in trouble are still listed."""
+def test_a_terminal_counts_quiet_lines(tmp_path: Path) -> None:
+    """On a terminal many unchanged secrets are one line, and those with a problem are still listed."""
     with start(pages=200) as many:
         rig = file_rig(tmp_path, many)
         rig.run("once")
@@ -109,7 +109,7 @@ def test_a_terminal_sums_up_what_is_well(tmp_path: Path) -> None:
         _, shown = on_a_terminal("--config", str(rig.file), "once")
     plain = CODES.sub("", shown)
 
-    assert "199 unchanged and verified places are not listed" in plain
+    assert "199 unchanged and verified secrets are not listed" in plain
     assert many.pages[7]["name"] in plain
     assert plain.count("\n") < 30
 
@@ -135,18 +135,18 @@ def test_a_plan_says_why_and_that_nothing_was_written(tmp_path: Path, sandbox: S
 
 
 def test_orphans_are_named(tmp_path: Path, sandbox: Sandbox) -> None:
-    """A secret of ours that no Page leads to any more is named, and changes no exit code."""
+    """A secret of this instance that no Page uses is named, and changes no exit code."""
     rig = file_rig(tmp_path, sandbox)
     rig.run("once")
     rig.write(pages=[{"id": page["id"], "name": page["name"]} for page in sandbox.pages[1:]])
     ran = rig.run("once")
 
     assert ran.code == 0
-    assert "orphans: store:berlin.json." in ran.stdout
+    assert "Orphans: store:berlin.json." in ran.stdout
 
 
-def test_only_a_renewal_of_this_cycle_is_told() -> None:
-    """One that was not read back is told as that; an earlier one, or one of which another's token came, is not told."""
+def test_only_a_renewal_of_this_cycle_is_printed() -> None:
+    """One that was not read back says so; an earlier one, or one whose token someone else replaced, is not printed."""
     now = reports.FRAME.started_at
     tried = {
         "doubted": Renewal(now, "0" * 12, Key("vault", "meta/a"), became="1" * 12, version="2", confirmed=False),
@@ -155,31 +155,31 @@ def test_only_a_renewal_of_this_cycle_is_told() -> None:
     }
     report = reports.account(reports.of(fetched(), reports.GOOD), frame=replace(reports.FRAME, renewals=tried))
     assert renewed_texts(report) == [
-        "renewed: system user doubted, 000000000000 > 111111111111, at vault:meta/a; written, but not read back in time"
+        "renewed: system user doubted, 000000000000 > 111111111111, at vault:meta/a; written, not confirmed by reading it back"
     ]
 
 
 def test_the_brake_s_text_names_store_count_and_share() -> None:
-    """It is told which stores have too many changes, how many they are, and of how many tokens; other stores are not named."""
-    dead = current(stored(OTHER), judged(is_valid=False))
+    """The text names the stores with too many changes, how many they are, and of how many tokens; no other store."""
+    invalid = current(stored(OTHER), judged(is_valid=False))
     pages = [
-        reports.of(fetched(), dead if number < 3 else reports.GOOD, reports.GOOD, name=f"p{number}")
+        reports.of(fetched(), invalid if number < 3 else reports.GOOD, reports.GOOD, name=f"p{number}")
         for number in range(4)
     ]
     held_back = [
         replace(page, targets=(replace(page.targets[0], action=hold(page.targets[0].action, "brake")), page.targets[1]))
         for page in pages[:3]
     ]
-    told, command = held_text(reports.account(*held_back, pages[3], outcomes={}), "page-token-sync once") or ("", "")
+    text, command = held_text(reports.account(*held_back, pages[3], outcomes={}), "page-token-sync once") or ("", "")
 
-    assert "holds 3 writes" in told
-    assert "Held: store vault, 3 of 4 tokens looked at (75%). Nothing else is held." in told
-    assert "brake.share and brake.min_changes" in told
+    assert "holds 3 writes" in text
+    assert "Held: store vault, 3 of 4 stored tokens (75%). Nothing else is held." in text
+    assert "brake.share and brake.min_changes" in text
     assert re.fullmatch("page-token-sync once --if-plan sha256:[0-9a-f]{64}", command)
 
 
 def test_a_reader_of_an_old_encoding_gets_the_report(tmp_path: Path, sandbox: Sandbox) -> None:
-    """Characters that the reader's encoding lacks cost themselves only."""
+    """Characters that the reader's encoding lacks are escaped, and the report is printed."""
     rig = file_rig(tmp_path, sandbox)
     rig.environment = {"PYTHONIOENCODING": "ascii"}
     rig.write(stores={"store": {"type": "file", "directory": str(tmp_path / "tökens")}})
@@ -195,7 +195,7 @@ def test_a_reader_of_an_old_encoding_gets_the_report(tmp_path: Path, sandbox: Sa
     ids=["gone", "stdout", "stderr", "full"],
 )
 def test_who_reads_the_report_changes_nothing(redirected: str, code: int, tmp_path: Path, sandbox: Sandbox) -> None:
-    """A reader that has gone away, or streams that are closed, change neither cycle nor exit code; a full disk is told."""
+    """A reader that has gone away, or streams that are closed, change neither cycle nor exit code; a full disk is reported."""
     rig = file_rig(tmp_path, sandbox)
     script = f"{shlex.join([*PROGRAM, '--config', str(rig.file)])} once {redirected}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
@@ -220,7 +220,7 @@ def test_a_report_is_one_document(tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_a_cycle_in_debug_is_logged_to_stderr(tmp_path: Path, sandbox: Sandbox) -> None:
-    """At log level debug each place has a JSON line on stderr, and stdout has the result only."""
+    """At log level debug the events are JSON lines on stderr, and stdout has the result only."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(log={"level": "debug"})
     ran = rig.run("once")
@@ -235,24 +235,24 @@ def test_no_token_is_printed(tmp_path: Path, sandbox: Sandbox) -> None:
     """No piece of a credential or a token is printed, whatever goes wrong, at debug level as well."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(log={"level": "debug"})
-    told = ""
+    printed = ""
     for fault, form in (("", "table"), ("half-json*1", "json"), ("parent-token@rome", "table"), ("dead", "json")):
         if fault:
             switch_on(sandbox.world, fault)
         ran = rig.run("once", "--output", form)
-        told += ran.stdout + ran.stderr
+        printed += ran.stdout + ran.stderr
 
-    assert len(told) > 5_000
+    assert len(printed) > 5_000
     for secret in {sandbox.app_secret, *sandbox.world.tokens}:
         for target in range(0, len(secret) - 15, 4):
-            assert secret[target : target + 16] not in told
+            assert secret[target : target + 16] not in printed
 
 
 def test_another_plan_with_nothing_left_to_write_names_no_plan() -> None:
-    """Where nothing is left to be done no checksum of nothing is offered to be let through."""
+    """Where nothing is left to write, no checksum of an empty plan is offered."""
     report = reports.account(
         reports.of(fetched(), reports.GOOD), frame=replace(reports.FRAME, another_plan=True), outcomes=None
     )
-    told, command = held_text(report, "page-token-sync once") or ("", "")
-    assert "nothing is left" in told
+    text, command = held_text(report, "page-token-sync once") or ("", "")
+    assert "nothing is left" in text
     assert command == "page-token-sync once"

@@ -201,27 +201,27 @@ def test_json_holds_no_token() -> None:
         assert secret.reveal() not in text
 
 
-def test_json_tells_ends() -> None:
-    """The ends of a Page's and a system user's token are told in UTC."""
+def test_json_has_expiries() -> None:
+    """The expiry of a Page's and a system user's token is in UTC."""
     soon = NOW + timedelta(days=9)
     user_token = SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.VALID, facts=facts(expires_at=soon)))
-    told = as_json(account(of(fetched(expires_at=soon), GOOD), user_tokens=(user_token,)))
-    assert told["pages"][0]["expires_at"] == told["system_users"][0]["expires_at"] == "2026-12-04T12:00:00Z"
+    document = as_json(account(of(fetched(expires_at=soon), GOOD), user_tokens=(user_token,)))
+    assert document["pages"][0]["expires_at"] == document["system_users"][0]["expires_at"] == "2026-12-04T12:00:00Z"
 
 
-def test_dead_system_user_is_told_with_its_pages() -> None:
-    """A system user is told with its verdict, what is wrong with it, and how many Pages it has."""
-    dead = Problem("system-user-invalid", "It died.")
+def test_invalid_system_user_is_reported_with_its_pages() -> None:
+    """A system user is reported with its verdict, its problems, and its number of Pages."""
+    invalid = Problem("system-user-invalid", "It was revoked.")
     user_tokens = (
-        SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.INVALID, (dead,))),
+        SystemUserToken("main", "messenger", USER_TOKEN, Verdict(State.INVALID, (invalid,))),
         SystemUserToken("idle", "messenger", None, Verdict(State.UNKNOWN)),
     )
-    candidate = Candidate(None, verify(SourceError(dead, scope="system_user"), page=page(), now=NOW))
-    told = as_json(account(of(candidate, GOOD), of(candidate, GOOD, name="rome"), user_tokens=user_tokens))[
+    candidate = Candidate(None, verify(SourceError(invalid, scope="system_user"), page=page(), now=NOW))
+    users = as_json(account(of(candidate, GOOD), of(candidate, GOOD, name="rome"), user_tokens=user_tokens))[
         "system_users"
     ]
-    assert [(one["name"], one["verdict"], one["pages"]) for one in told] == [
+    assert [(one["name"], one["verdict"], one["pages"]) for one in users] == [
         ("main", "invalid", 2),
         ("idle", "unknown", 0),
     ]
-    assert [problem["code"] for problem in told[0]["problems"]] == ["system-user-invalid"]
+    assert [problem["code"] for problem in users[0]["problems"]] == ["system-user-invalid"]

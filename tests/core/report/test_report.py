@@ -1,4 +1,4 @@
-"""The one account of a cycle: its result and exit code, and its counts."""
+"""The report of a cycle: its result, its exit code, and its counts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ UNKNOWN = Verdict(State.UNKNOWN)
 NO_ACCESS = Candidate(None, Verdict(State.INVALID, (Problem("no-access", "No token."),)))
 GRAPH_DOWN = Candidate(None, Verdict(State.UNKNOWN, (Problem("graph-unavailable", "Silence."),)))
 UNJUDGED = current(stored(), UNKNOWN)
-DEAD = current(stored(OTHER), judged(is_valid=False))
+BROKEN = current(stored(OTHER), judged(is_valid=False))
 FOREIGN = current(Stored(payload(), "2", None))
 DENIED = current(replace(STORE_DOWN, error_code="denied", whole=False))
 CONFLICT = StoreError("conflict", "Another writer was faster.", "Nothing to do.", owner="nobody")
@@ -60,13 +60,13 @@ def case(name: str, result: str, *pages: PagePlan, outcomes: Any = None) -> Any:
         case(
             "created, not read back", "degraded", of(fetched(), current(Absent())), outcomes={KEY: Written("1", False)}
         ),
-        case("healed", "ok", of(fetched(), DEAD), outcomes={KEY: Written("4", True)}),
+        case("healed", "ok", of(fetched(), BROKEN), outcomes={KEY: Written("4", True)}),
         case("no access, the stored token works", "degraded", of(NO_ACCESS, GOOD)),
         case("a stored token lacks a scope", "degraded", of(fetched(), current(stored(), judged(scopes=frozenset())))),
-        case("broken", "degraded", of(NO_ACCESS, DEAD)),
+        case("broken", "degraded", of(NO_ACCESS, BROKEN)),
         case("refused", "degraded", of(fetched(), FOREIGN)),
-        case("one place of two not read", "degraded", of(fetched(), GOOD, current(STORE_DOWN))),
-        case("one place of one, key denied", "failed", of(fetched(), DENIED)),
+        case("one secret of two not read", "degraded", of(fetched(), GOOD, current(STORE_DOWN))),
+        case("the only secret, key denied", "failed", of(fetched(), DENIED)),
         case(
             "the only write met another writer", "degraded", of(fetched(), current(Absent())), outcomes={KEY: CONFLICT}
         ),
@@ -80,7 +80,7 @@ def case(name: str, result: str, *pages: PagePlan, outcomes: Any = None) -> Any:
     ],
 )
 def test_result(pages: tuple[PagePlan, ...], outcomes: Any, result: str) -> None:
-    """The cycle in one word, and the exit code that says the same."""
+    """The result is one word, and the exit code follows from it."""
     whole = account(*pages, outcomes=outcomes)
     assert (whole.result, whole.exit_code) == (result, {"ok": 0, "degraded": 1, "failed": 3}[result])
 
@@ -90,8 +90,8 @@ def test_exit_codes_are_those_that_are_documented() -> None:
     assert EXIT_CODES == {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
 
 
-def test_orphans_and_ending_system_users_change_no_exit_code() -> None:
-    """What needs no hand today is told and is no failure."""
+def test_orphans_and_expiring_system_users_change_no_exit_code() -> None:
+    """Orphans and an expiring system user token are reported and do not fail the cycle."""
     ending = Verdict(State.VALID, notices=(Problem("system-user-expiring", "Soon."),), facts=facts())
     whole = account(
         of(fetched(), GOOD),
@@ -113,13 +113,13 @@ def test_orphans_and_ending_system_users_change_no_exit_code() -> None:
     ],
 )
 def test_plan_with_something_to_do_ends_with_1(there: Any, code: int) -> None:
-    """A plan says by its exit code whether there is something to do; a failed one says that it failed."""
+    """A plan with something to do ends with 1; one that failed ends with 3."""
     assert account(of(fetched(), there)).exit_code == code
 
 
 def test_plan_shows_what_would_be_done() -> None:
     """A plan is the report with the actions that a cycle would take, and with what is served before them."""
-    (one,) = account(of(fetched(), DEAD)).pages[0].stores
+    (one,) = account(of(fetched(), BROKEN)).pages[0].stores
     assert (one.action, one.reason, one.served, one.fingerprint) == (
         Kind.REPLACED,
         "heal",
@@ -128,10 +128,10 @@ def test_plan_shows_what_would_be_done() -> None:
     )
 
 
-def test_summary_counts_pages_by_their_worst_place() -> None:
-    """A Page counts once, by the worst of its places; actions count per place."""
+def test_summary_counts_pages_by_the_worst_that_they_serve() -> None:
+    """A Page counts once, by the worst that its secrets serve; actions count per secret."""
     counted = account(
-        of(fetched(), GOOD, DEAD),
+        of(fetched(), GOOD, BROKEN),
         of(fetched(), current(STORE_DOWN), current(Absent()), name="b"),
         of(fetched(), FOREIGN, current(STORE_DOWN), name="c"),
         of(fetched(), GOOD, current(STORE_DOWN), name="d"),
@@ -159,10 +159,10 @@ def test_summary_counts_pages_by_their_worst_place() -> None:
     }
 
 
-def test_worst_place_first() -> None:
+def test_worst_first() -> None:
     """Broken is worse than absent, absent than foreign, foreign than stale."""
     assert WORST_FIRST == ("broken", "absent", "foreign", "stale", "verified")
-    order = [DEAD, current(Absent()), FOREIGN, current(STORE_DOWN), GOOD]
+    order = [BROKEN, current(Absent()), FOREIGN, current(STORE_DOWN), GOOD]
     for worse, better in pairwise(order):
         (one,) = account(of(NO_ACCESS, better, worse)).pages
         assert one.served == one.stores[1].served

@@ -144,7 +144,10 @@ def _tell_trouble(event: Any, log: Sink) -> None:
         told = "A cycle was due while one was running, and is left out. Lengthen schedule.every if this recurs."
         log.write(Event("warning", "cycle_warning", {"message": told}))
     elif not isinstance(event.exception, Stopping):
-        told = f"This program made a mistake: {location_of(event.exception)}. The next cycle starts as planned."
+        told = (
+            f"Internal error (a bug in page-token-sync): {location_of(event.exception)}. Please report it with this line. "
+            "The next cycle starts as planned."
+        )
         log.write(Event("error", "cycle_finished", {"result": "failed", "message": told}))
 
 

@@ -97,6 +97,6 @@ def _last_words(kind: type[BaseException], error: BaseException | None, trace: T
         return
     lines = [f"  {Path(at.filename).name}:{at.lineno} in {at.name}" for at in traceback.extract_tb(trace)]
     told = "\n".join(
-        [f"page-token-sync made a mistake: {location_of(error)}. Please report it with these lines:", *lines]
+        [f"Internal error (a bug in page-token-sync): {location_of(error)}. Please report it with these lines:", *lines]
     )
     sys.stderr.write(told + "\n")

@@ -85,7 +85,7 @@ def test_a_crash_tells_places_and_no_text(crash: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
     assert done.returncode == 3
-    assert "page-token-sync made a mistake" in done.stderr
+    assert "Internal error (a bug in page-token-sync)" in done.stderr
     assert TOKEN[:20] not in done.stderr + done.stdout
     assert done.stdout == ""
 

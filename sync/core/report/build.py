@@ -50,7 +50,9 @@ def report(
     causes of problems that were open before this cycle.
     """
     pages = tuple(_page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages)
-    user_tokens = tuple(with_renewal(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens)
+    user_tokens = tuple(
+        with_renewal(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens
+    )
     return Report(
         frame=frame,
         pages=pages,

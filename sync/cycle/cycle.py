@@ -53,7 +53,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     # none of its reports.
     looks_once = task.confirm_mass_invalid or task.selected_from is not None
     warned_days = task.memory.warned_days if looks_once else warned_days
-    memory, _ = remember(
+    memory = remember(
         inputs,
         overwritten=_overwritten(planned, outcomes or {}),
         renewals=renewals,

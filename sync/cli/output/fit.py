@@ -9,8 +9,9 @@ GAP = 2
 
 _FOLDED = {"Page": 12, "store": 16}
 """Longer names are folded inside a word; every other word, such as a code or a fingerprint, never is."""
-_READABLE = {"reason": 20}
-"""Sentences are not folded narrower than this while another column can be left out."""
+_READABLE = 20
+"""The reason is a sentence: it gets this width before the columns of ``_DETAILS`` are shown."""
+_DETAILS = ("expires", "token")
 _LEFT_OUT = ("expires", "token", "reason", "action", "store", "served")
 """The columns that are left out on a narrow terminal, the least important first."""
 _WIDENED = ("store", "token", "problem", "Page", "reason")
@@ -29,12 +30,16 @@ def fitted(
         words = max(measure(word) for cell in cells for word in cell.split())
         full[position] = max(map(measure, cells))
         least[position] = max(measure(name), min(words, _FOLDED.get(name, words)))
-        least[position] = max(least[position], min(full[position], _READABLE.get(name, 0)))
+    readable = {
+        position: max(width, min(full[position], _READABLE)) if columns[position] == "reason" else width
+        for position, width in least.items()
+    }
     for name in _LEFT_OUT:
-        if _total(least[position] for position in shown) <= available:
+        if _total((readable if name in _DETAILS else least)[position] for position in shown) <= available:
             break
         shown = {position: other for position, other in shown.items() if other != name}
-    widths = {position: least[position] for position in shown}
+    narrow = _total(readable[position] for position in shown) > available
+    widths = {position: (least if narrow else readable)[position] for position in shown}
     left = available - _total(widths.values())
     for name in _WIDENED:
         for position in (position for position, other in shown.items() if other == name):

@@ -30,8 +30,8 @@ def remember(
     short_lists: Collection[str],
     started_at: datetime,
     now: datetime,
-) -> tuple[Memory, frozenset[str]]:
-    """Return the memory after a cycle, and the system users that lost so many Pages at once that no single loss is alarming.
+) -> Memory:
+    """Return the memory after a cycle, but for the open problems, which follow from its report.
 
     ``overwritten`` are the targets where a token that worked was overwritten. ``renewals`` are the attempts of this cycle,
     ``warned_days`` all that was reported of expiring tokens. ``short_lists`` names the system users whose list of Pages
@@ -39,14 +39,14 @@ def remember(
     """
     memory, selected = inputs.memory, inputs.force_verify
     others = {name: page for name, page in memory.lost.items() if selected and name not in inputs.names}
-    lost, degraded = access.advance(
+    lost, _ = access.advance(
         {name: page for name, page in memory.lost.items() if name not in others},
         _readings(inputs),
         skipped=inputs.skipped,
         proven=_proven(inputs, started_at),
         now=now,
     )
-    after = Memory(
+    return Memory(
         judged=_judged(inputs, now),
         lost={**others, **lost},
         tried=_tried(inputs, now),
@@ -57,7 +57,6 @@ def remember(
         short_lists={**_of_last_day(memory.short_lists, now), **dict.fromkeys(short_lists, inputs.now)},
         read_at=memory.read_at if selected else inputs.now,
     )
-    return after, degraded
 
 
 def _of_last_day(moments: Mapping[K, datetime], now: datetime) -> dict[K, datetime]:

@@ -1,4 +1,4 @@
-"""The model of Secrets Manager where boto3 sends: the whole library runs, and no socket is opened."""
+"""Connects the model of Secrets Manager to boto3: the whole library runs, and no socket is opened."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Send = Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]]]
 
 
 def response(url: str, status: int, body: dict[str, Any]) -> AWSResponse:
-    """Make what botocore makes of an answer on the wire."""
+    """Return an answer as botocore builds it from the network."""
     made = AWSResponse(url, status, {"Content-Type": "application/x-amz-json-1.1"}, None)
     made._content = json.dumps(body).encode()
     return made
 
 
 def handler(send: Send) -> Callable[..., AWSResponse]:
-    """Return what botocore calls before it sends, and whose answer it takes in place of the network's."""
+    """Return a handler that botocore calls before it sends, whose result replaces the network's answer."""
 
     def before_send(request: Any, **_: Any) -> AWSResponse:
         target = request.headers["X-Amz-Target"]
@@ -36,7 +36,7 @@ def handler(send: Send) -> Callable[..., AWSResponse]:
 
 
 def over(send: Send, name: str, settings: AwsSettings, *, clock: Clock, workers: int = 4) -> AwsStore:
-    """Make a store whose every request goes to ``send``."""
+    """Return a store whose every request goes to ``send``."""
     store = AwsStore(name, settings, clock=clock, workers=workers)
     client, answer = store._client, handler(send)
 
@@ -51,5 +51,5 @@ def over(send: Send, name: str, settings: AwsSettings, *, clock: Clock, workers:
 
 
 def plain(model: SecretsManager, owner: object = None) -> Send:
-    """Send to a model that answers at once."""
+    """Return a function that sends to a model, which answers at once."""
     return lambda operation, body: model.call(operation, body, owner=owner)

@@ -1,4 +1,4 @@
-"""boto3 as the simulation runs it: whole, but with the simulation's clock, and without doing the same work ten thousand times.
+"""boto3 for the simulation: the whole library, with the simulation's clock, and without repeating the same work.
 
 Most of a simulated life's time was botocore's, which makes each client and its thousand event handlers again. What is kept
 here from one client to the next follows from its arguments alone, so that no life learns anything of another.
@@ -19,7 +19,7 @@ from unittest import mock
 from botocore import UNSIGNED, endpoint, hooks, httpsession, signers, utils
 from dateutil import tz
 
-from tests.simulation.process import TimeOfLives
+from tests.simulation.process import SimulatedTime
 
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "simulated",
@@ -32,9 +32,9 @@ _original_takes_keywords: Callable[[Any], bool] = hooks.accepts_kwargs
 
 @contextmanager
 def aws_apart() -> Iterator[None]:
-    """Return boto3 credentials and a clock of the simulation's, and nothing of this machine's."""
+    """Run boto3 with the simulation's credentials and clock, and none of this machine's settings."""
     _whole()
-    clock = SimpleNamespace(**{**vars(time), "sleep": TimeOfLives.sleep})
+    clock = SimpleNamespace(**{**vars(time), "sleep": SimulatedTime.sleep})
     exchanged: tuple[tuple[object, str, object], ...] = (
         (endpoint, "time", clock),
         (hooks.EventAliaser, "_alias_event_name", _alias),
@@ -54,7 +54,7 @@ def aws_apart() -> Iterator[None]:
 
 @cache
 def _whole() -> None:
-    """Import all of the library before its clock is exchanged."""
+    """Import all of the library before its clock is replaced."""
     import boto3.session
 
     boto3.session.Session()
@@ -66,7 +66,7 @@ def _alias(_: hooks.EventAliaser, event_name: str) -> str:
 
 @cache
 def _alias_of(event_name: str) -> str:
-    """Ask the library itself, once for each name; its aliases are a constant."""
+    """Return the library's alias of a name; it is constant, so the library is asked once."""
     return str(_ALIASES(_ALIASER, event_name))
 
 
@@ -75,6 +75,6 @@ _ALIASER = hooks.EventAliaser(None)
 
 
 def _takes_keywords(handler: Any) -> bool:
-    """Return what the library asks of each handler; a function's own code says it many times faster than its signature."""
+    """Check whether a handler takes keywords by its code flags, which is much faster than by its signature."""
     code = getattr(handler, "__code__", None)
     return _original_takes_keywords(handler) if code is None else bool(code.co_flags & inspect.CO_VARKEYWORDS)

@@ -1,4 +1,4 @@
-"""What goes wrong in one seed, and when: services, networks, and people who mean well."""
+"""The faults of one seed and their times: services, networks, and other writers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tests.simulation.process import Life
     from tests.simulation.stage import Stage
 
-HUMAN = "a person"
-Deed = Callable[["Chaos"], None]
+PERSON = "a person"
+Fault = Callable[["Chaos"], None]
 _OF_GRAPH = (
     "throttled-app",
     "server-error",
@@ -43,7 +43,7 @@ _OF_PAGES = ("unassigned", "changing", "short-lived=7200", "missing-scope", "for
 
 
 class Chaos:
-    """Draws and does the deeds of a seed; ``calm`` takes back what can be taken back."""
+    """Draws and applies the faults of a seed; ``calm`` ends those that can be ended."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -52,38 +52,38 @@ class Chaos:
         self.world = stage.world
         self._refuse: tuple[str, float] | None = None
         self._path: str | None = None
-        self._lurking = self.chance.choice((0.0, 0.0, 0.05, 0.2))
+        self._interference = self.chance.choice((0.0, 0.0, 0.05, 0.2))
 
     def arrange(self, until: float) -> None:
-        """Set the weather, and plan what is done when."""
+        """Draw the network's faults, and plan when the others happen."""
         chance = self.chance
         if chance.random() < 0.5:
-            self._foul(self.stage.kind if self.stage.kind != "both" else chance.choice(("vault", "aws")))
+            self._make_unreliable(self.stage.kind if self.stage.kind != "both" else chance.choice(("vault", "aws")))
         if chance.random() < 0.35:
-            self._foul("graph")
-        deeds = self._deeds()
+            self._make_unreliable("graph")
+        faults = self._faults()
         for _ in range(chance.choice((0, 1, 2, 3, 5, 8))):
-            deed = chance.choice(deeds)
+            fault = chance.choice(faults)
             # Half of it hits a running cycle: these begin with each interval and take about a second.
             cycle = EVERY * chance.randint(0, int(until / EVERY) - 1)
             when = cycle + (chance.uniform(0, 2.5) if chance.random() < 0.6 else chance.uniform(0, EVERY))
-            self.simulation.at(when, lambda deed=deed: self._do(deed))
+            self.simulation.at(when, lambda fault=fault: self._do(fault))
 
-    def _do(self, deed: Deed) -> None:
-        self.simulation.note("--", deed.__name__.strip("_"))
-        deed(self)
+    def _do(self, fault: Fault) -> None:
+        self.simulation.note("--", fault.__name__.strip("_"))
+        fault(self)
 
-    def lurk(self, life: Life) -> None:
-        """Come between two calls of a write, as somebody who edits, adopts or deletes the same secret just then."""
-        if self._lurking and life.doing is not None and self.chance.random() < self._lurking:
-            self._path = life.doing.path
+    def interfere(self, life: Life) -> None:
+        """Change the same secret between two calls of a write, as a person who edits, adopts or deletes it."""
+        if self._interference and life.current_write is not None and self.chance.random() < self._interference:
+            self._path = life.current_write.path
             self._do(self.chance.choice((_revoke, *(_IN_VAULT if self.stage.kind == "vault" else _IN_AWS))))
             self._path = None
 
     def calm(self) -> None:
-        """Return back what people, not the daemon, would have to give back."""
+        """Undo what people, not the daemon, would have to undo."""
         self._refuse = None
-        self._lurking = 0.0
+        self._interference = 0.0
         self.world.app.blocked = False
         for number, user in enumerate(self.world.users.values()):
             if self.world.ailment(self.world.tokens[user.token]) is not None:
@@ -93,19 +93,19 @@ class Chaos:
             restore_page(self.world, page)
 
     def aws_refusal(self) -> str | None:
-        """Return the error that AWS answers with now, if it does."""
+        """Return the error that AWS answers with now, if there is one."""
         if self._refuse is None or self.simulation.time > self._refuse[1]:
             return None
         return self._refuse[0] if self.chance.random() < 0.6 else None
 
-    def _foul(self, service: str) -> None:
-        weather = self.stage.weather[service]
-        weather.lost_request = self.chance.choice((0.0, 0.02, 0.08))
-        weather.lost_answer = self.chance.choice((0.02, 0.05, 0.15))
-        weather.hang = self.chance.choice((0.0, 0.0, 0.01))
+    def _make_unreliable(self, service: str) -> None:
+        network_faults = self.stage.network_faults[service]
+        network_faults.lost_request = self.chance.choice((0.0, 0.02, 0.08))
+        network_faults.lost_answer = self.chance.choice((0.02, 0.05, 0.15))
+        network_faults.hang = self.chance.choice((0.0, 0.0, 0.01))
 
-    def _deeds(self) -> list[Deed]:
-        deeds: list[Deed] = [
+    def _faults(self) -> list[Fault]:
+        faults: list[Fault] = [
             _graph_fault,
             _blind,
             _page_fault,
@@ -118,14 +118,14 @@ class Chaos:
             _block,
         ]
         if self.stage.kind in ("vault", "both"):
-            deeds += [_kill_leader, _hold, _seal, _throttle, _quorum, _stumble, _expire]
-            deeds += _IN_VAULT
+            faults += [_kill_leader, _hold, _seal, _throttle, _quorum, _stumble, _expire]
+            faults += _IN_VAULT
         if self.stage.kind in ("aws", "both"):
-            deeds += [_aws_refuse, _aws_refuse, *_IN_AWS]
-        return deeds
+            faults += [_aws_refuse, _aws_refuse, *_IN_AWS]
+        return faults
 
     def later(self, longest: float, act: Callable[[], object]) -> None:
-        """Have something done within so many seconds from now."""
+        """Call ``act`` within this number of seconds from now."""
 
         def done() -> None:
             act()
@@ -133,11 +133,11 @@ class Chaos:
         self.simulation.at(self.simulation.time + self.chance.uniform(0, longest), done)
 
     def path(self) -> str:
-        """Choose the place of a Page."""
+        """Return the path of a Page's secret."""
         return self._path or self.chance.choice(self.stage.pages).targets[0].path
 
     def wide(self) -> None:
-        """Note that something at Graph concerns every Page."""
+        """Note that a fault at Graph concerns every Page."""
         self.stage.checker.scope.add("*")
 
 
@@ -151,7 +151,7 @@ def _graph_fault(chaos: Chaos) -> None:
 
 
 def _blind(chaos: Chaos) -> None:
-    """Meta answers for some tokens and not for others, just when there are new strings to be judged."""
+    """Graph answers for some tokens and not for others while there are new tokens to be verified."""
     chaos.wide()
     for page in chaos.world.pages.values():
         page.changing = chaos.chance.random() < 0.7
@@ -185,7 +185,7 @@ def _user(chaos: Chaos) -> tuple[str, str]:
 
 
 def _rotate(chaos: Chaos) -> None:
-    """The business gives its system user a new token; the operator puts it where the daemon reads it."""
+    """The business generates a new system user token, and the operator stores it where the daemon reads it."""
     name, user_id = _user(chaos)
     user = chaos.world.users[user_id]
     chaos.world.rotate(user)
@@ -247,7 +247,7 @@ def _stumble(chaos: Chaos) -> None:
 
 
 def _expire(chaos: Chaos) -> None:
-    """End every login's token, as a restore or an operator's revocation does; a token that is given is renewed."""
+    """Revoke every login's token, as a restore or an operator does; a token from the configuration stays."""
     vault = chaos.stage.vault
     for name in [name for name in vault.tokens if name not in ("root", chaos.stage.token)]:
         del vault.tokens[name]
@@ -268,24 +268,24 @@ def _vault_delete(chaos: Chaos) -> None:
     if _there(chaos, path):
         kind = chaos.chance.choice(("data", "destroy"))
         if kind == "data":
-            chaos.stage.vault.do("DELETE", f"kv/data/{path}", owner=HUMAN)
+            chaos.stage.vault.do("DELETE", f"kv/data/{path}", owner=PERSON)
         else:
             secret = chaos.stage.vault.secret(f"kv/{path}")
             versions = [secret.current] if secret is not None else []
-            chaos.stage.vault.do("POST", f"kv/destroy/{path}", {"versions": versions}, owner=HUMAN)
+            chaos.stage.vault.do("POST", f"kv/destroy/{path}", {"versions": versions}, owner=PERSON)
 
 
 def _vault_remove(chaos: Chaos) -> None:
-    chaos.stage.vault.do("DELETE", f"kv/metadata/{chaos.path()}", owner=HUMAN)
+    chaos.stage.vault.do("DELETE", f"kv/metadata/{chaos.path()}", owner=PERSON)
 
 
 def _vault_edit(chaos: Chaos) -> None:
-    """Somebody edits a value by hand: another token, one of another Page, none at all, or a key of their own beside it."""
+    """A person edits a value: another token, another Page's token, an empty one, or a further key."""
     path = chaos.path()
     secret = chaos.stage.vault.secret(f"kv/{path}")
     if secret is not None and secret.newest is not None and secret.newest.data is not None:
         data = {**secret.newest.data, **_edit(chaos)}
-        chaos.stage.vault.do("POST", f"kv/data/{path}", {"data": data}, owner=HUMAN)
+        chaos.stage.vault.do("POST", f"kv/data/{path}", {"data": data}, owner=PERSON)
 
 
 def _edit(chaos: Chaos) -> dict[str, str]:
@@ -305,20 +305,20 @@ def _vault_take(chaos: Chaos) -> None:
     path = chaos.path()
     if _there(chaos, path):
         chaos.stage.vault.do(
-            "POST", f"kv/metadata/{path}", {"custom_metadata": _marks(chaos, path, "else")}, owner=HUMAN
+            "POST", f"kv/metadata/{path}", {"custom_metadata": _marks(chaos, path, "else")}, owner=PERSON
         )
 
 
 def _vault_unmark(chaos: Chaos) -> None:
     path = chaos.path()
     if _there(chaos, path):
-        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": {}}, owner=HUMAN)
+        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": {}}, owner=PERSON)
 
 
 def _vault_plant(chaos: Chaos) -> None:
     path = chaos.path()
     if not _there(chaos, path):
-        chaos.stage.vault.do("POST", f"kv/data/{path}", {"data": {"access_token": "mine"}}, owner=HUMAN)
+        chaos.stage.vault.do("POST", f"kv/data/{path}", {"data": {"access_token": "mine"}}, owner=PERSON)
 
 
 def _vault_note(chaos: Chaos) -> None:
@@ -326,7 +326,7 @@ def _vault_note(chaos: Chaos) -> None:
     secret = chaos.stage.vault.secret(f"kv/{path}")
     if secret is not None:
         custom = {**(secret.custom or {}), "owner": "ops"}
-        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": custom}, owner=HUMAN)
+        chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": custom}, owner=PERSON)
 
 
 # Secrets Manager.
@@ -348,7 +348,9 @@ def _aws_edit(chaos: Chaos) -> None:
     text = json.dumps({**json.loads(secret.text or "{}"), **_edit(chaos)})
     version = f"by-hand-{chaos.chance.getrandbits(64):032x}"
     labels = {**secret.labels, CURRENT: version, "AWSPREVIOUS": secret.current}
-    chaos.stage.aws.put(replace(secret, versions={**secret.versions, version: Value(text)}, labels=labels), owner=HUMAN)
+    chaos.stage.aws.put(
+        replace(secret, versions={**secret.versions, version: Value(text)}, labels=labels), owner=PERSON
+    )
 
 
 def _aws_take(chaos: Chaos) -> None:
@@ -357,23 +359,23 @@ def _aws_take(chaos: Chaos) -> None:
     if secret is not None:
         instance = chaos.chance.choice(("else", None))
         marks = {PREFIX + key: value for key, value in _marks(chaos, path, "else").items()} if instance else {}
-        chaos.stage.aws.put(replace(secret, tags=marks), owner=HUMAN)
+        chaos.stage.aws.put(replace(secret, tags=marks), owner=PERSON)
 
 
 def _aws_schedule(chaos: Chaos) -> None:
     secret = chaos.stage.aws.secrets.get(chaos.path())
     if secret is None:
         return
-    chaos.stage.aws.put(replace(secret, deleted=chaos.simulation.unix()), owner=HUMAN)
+    chaos.stage.aws.put(replace(secret, deleted=chaos.simulation.unix()), owner=PERSON)
     if chaos.chance.random() < 0.5:
         name = secret.name
-        chaos.later(2 * EVERY, lambda: chaos.stage.aws.call("RestoreSecret", {"SecretId": name}, owner=HUMAN))
+        chaos.later(2 * EVERY, lambda: chaos.stage.aws.call("RestoreSecret", {"SecretId": name}, owner=PERSON))
 
 
 def _aws_rotates(chaos: Chaos) -> None:
     secret = chaos.stage.aws.secrets.get(chaos.path())
     if secret is not None:
-        chaos.stage.aws.put(replace(secret, rotates=not secret.rotates), owner=HUMAN)
+        chaos.stage.aws.put(replace(secret, rotates=not secret.rotates), owner=PERSON)
 
 
 def _aws_plant(chaos: Chaos) -> None:
@@ -381,15 +383,15 @@ def _aws_plant(chaos: Chaos) -> None:
     token = f"planted-{chaos.chance.getrandbits(64):032x}"
     text = chaos.chance.choice((None, '{"access_token": "mine"}'))
     body = {"Name": path, "ClientRequestToken": token, **({"SecretString": text} if text else {})}
-    chaos.stage.aws.call("CreateSecret", body, owner=HUMAN)
+    chaos.stage.aws.call("CreateSecret", body, owner=PERSON)
 
 
 def _aws_note(chaos: Chaos) -> None:
     body = {"SecretId": chaos.path(), "Tags": [{"Key": "owner", "Value": "ops"}]}
-    chaos.stage.aws.call("TagResource", body, owner=HUMAN)
+    chaos.stage.aws.call("TagResource", body, owner=PERSON)
 
 
-_IN_VAULT: tuple[Deed, ...] = (
+_IN_VAULT: tuple[Fault, ...] = (
     _vault_delete,
     _vault_remove,
     _vault_edit,
@@ -399,4 +401,4 @@ _IN_VAULT: tuple[Deed, ...] = (
     _vault_plant,
     _vault_note,
 )
-_IN_AWS: tuple[Deed, ...] = (_aws_edit, _aws_edit, _aws_take, _aws_schedule, _aws_rotates, _aws_plant, _aws_note)
+_IN_AWS: tuple[Fault, ...] = (_aws_edit, _aws_edit, _aws_take, _aws_schedule, _aws_rotates, _aws_plant, _aws_note)

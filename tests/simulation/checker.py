@@ -1,4 +1,4 @@
-"""What must hold after every step, over the full truth of the models: the invariants I1 to I8."""
+"""Checks the invariants I1 to I8 after every step, with full access to the models."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Current:
 
     @property
     def token(self) -> str | None:
-        """The token that applications are served."""
+        """The token that applications read."""
         value = (self.data or {}).get("access_token") if self.live else None
         return value if isinstance(value, str) and value else None
 
 
 @lru_cache(maxsize=256)
 def of_vault(secret: kv.Secret | None) -> Current | None:
-    """Read a secret of Vault's."""
+    """Convert a secret of the Vault model."""
     if secret is None:
         return None
     newest = secret.newest
@@ -68,7 +68,7 @@ def of_vault(secret: kv.Secret | None) -> Current | None:
 
 @lru_cache(maxsize=256)
 def of_aws(secret: secrets_manager.Secret | None) -> Current | None:
-    """Read a secret of Secrets Manager's."""
+    """Convert a secret of the Secrets Manager model."""
     if secret is None:
         return None
     marks = {key.removeprefix(PREFIX): value for key, value in secret.tags.items() if key.startswith(PREFIX)}
@@ -83,7 +83,7 @@ def of_aws(secret: secrets_manager.Secret | None) -> Current | None:
 
 @dataclass
 class Checker:
-    """Looks at each change and each report. ``violations`` is empty as long as everything holds."""
+    """Checks each change and each report; ``violations`` is empty as long as every invariant holds."""
 
     simulation: Simulation
     world: World
@@ -96,21 +96,21 @@ class Checker:
     scope: set[str] = field(default_factory=set)
     """The Pages, by name, that something at Graph has ever gone wrong for; "*" is all."""
     writers: dict[tuple[str, str, str], str] = field(default_factory=dict)
-    """The instance that wrote each version that one of ours wrote."""
+    """The instance that wrote each version that a daemon wrote."""
     removed: dict[tuple[str, str], float] = field(default_factory=dict)
     """When each was last removed with all its versions, whose numbers then begin again."""
     reports: int = 0
 
-    def fail(self, invariant: str, *words: object) -> None:
-        """Take down that something does not hold."""
-        line = f"{invariant} at {self.simulation.time:.4f}: " + " ".join(str(word) for word in words)
+    def fail(self, invariant: str, *answers: object) -> None:
+        """Record a violation."""
+        line = f"{invariant} at {self.simulation.time:.4f}: " + " ".join(str(word) for word in answers)
         self.simulation.note("!!", line)
         self.violations.append(line)
 
     # Changes.
 
     def changed(self, owner: object, store: str, path: str, before: Current | None, after: Current | None) -> None:
-        """Judge one change to what applications are served, or to marks."""
+        """Check one change of a secret's content or marks."""
         self.others.setdefault((store, path), []).append((self.simulation.time, owner))
         if after is None:
             self.removed[store, path] = self.simulation.time
@@ -119,8 +119,8 @@ class Checker:
         if before == after:
             return
         data = before is None or after is None or (before.version, before.data) != (after.version, after.data)
-        if owner.doing is not None and owner.doing.path == path:
-            owner.doing.changes += 1
+        if owner.current_write is not None and owner.current_write.path == path:
+            owner.current_write.changes += 1
         page = self.pages.get((store, path))
         if page is None or after is None:
             self.fail("I2", owner, "touched", store, path, "which no Page names, or removed it")
@@ -130,7 +130,7 @@ class Checker:
         else:
             self._marks(owner, store, page, path, before)
 
-    def _ours(self, owner: Life, page: Page, held: Current | None) -> bool:
+    def _is_owned(self, owner: Life, page: Page, held: Current | None) -> bool:
         if held is None:
             return True
         marks = held.marks
@@ -139,22 +139,24 @@ class Checker:
     def _data(self, owner: Life, store: str, page: Page, path: str, before: Current | None, after: Current) -> None:
         self.writers[store, path, after.version] = owner.instance
         # Vault judges a write by the version alone: whoever marks it otherwise meanwhile comes too late.
-        seen = owner.doing.seen[-1:] if owner.doing is not None else []
+        seen = owner.current_write.seen[-1:] if owner.current_write is not None else []
         states = seen or owner.states.get((store, path), [])
-        if not self._ours(owner, page, before) and not any(self._ours(owner, page, state) for state in states):
-            self.fail("I2", owner, "wrote over", store, path, "which is not ours:", _about(before))
+        if not self._is_owned(owner, page, before) and not any(self._is_owned(owner, page, state) for state in states):
+            self.fail("I2", owner, "wrote over", store, path, "which another owner has:", _about(before))
         lost = set(before.data or {}) - _NAMED if before is not None and before.live else set[str]()
         if any((before.data or {}).get(key) != (after.data or {}).get(key) for key in lost) if before else False:
             self.fail("I2", owner, "lost keys of others in", store, path)
         new, old = after.token, before.token if before is not None else None
         if new == old:
             return
-        began = owner.doing.began if owner.doing is not None else self.simulation.time
+        began = owner.current_write.began if owner.current_write is not None else self.simulation.time
         proofs = [
-            heard for heard in owner.heard.get(new or "", []) if heard.good(page.id) and heard.at >= began - PROOF
+            answer
+            for answer in owner.debug_answers.get(new or "", [])
+            if answer.good(page.id) and answer.at >= began - PROOF
         ]
         if not proofs:
-            valid = "which Meta calls valid " if old and self._valid(old) else ""
+            valid = "which is valid " if old and self._valid(old) else ""
             self.fail(
                 "I1", owner, "replaced", _fp(old), valid + "by", _fp(new), "not proven within 60 s, at", store, path
             )
@@ -165,30 +167,32 @@ class Checker:
         if self.removed.get((store, path), -1.0) > owner.begun:
             # Vault judges by the number alone, and another secret has it by now.
             return
-        last, reason = owner.last_heard(old), owner.doing.reason if owner.doing is not None else ""
+        last, reason = owner.last_answer(old), owner.current_write.reason if owner.current_write is not None else ""
         if last is None:
-            self.fail("I3", owner, "replaced", _fp(old), "of which Meta never spoke, at", store, path, reason)
+            self.fail(
+                "I3", owner, "replaced", _fp(old), "which was never judged by debug_token, at", store, path, reason
+            )
         elif reason == "heal" and last.good(page.id):
-            self.fail("I3", owner, "healed", _fp(old), "which Meta last called valid, at", store, path)
+            self.fail("I3", owner, "healed", _fp(old), "which debug_token last called valid, at", store, path)
 
     def _marks(self, owner: Life, store: str, page: Page, path: str, before: Current | None) -> None:
         seen = owner.shown.get((store, path))
         for state in (before, seen):
-            if state is None or self._ours(owner, page, state):
+            if state is None or self._is_owned(owner, page, state):
                 if state is not None:
                     return
                 continue
             if state.marks is None and self.writers.get((store, path, state.version)) == owner.instance:
                 return
-            # What a crash of ours leaves between a first write and its mark: its keys are ours, and so is its token.
+            # An interrupted creation leaves a first version without marks, with the keys and a token that this program writes.
             token = state.token
-            ours = state.marks is None and state.first and set(state.data or ()) == _NAMED
-            if ours and token is not None and self._proven(owner, page, token):
+            interrupted = state.marks is None and state.first and set(state.data or ()) == _NAMED
+            if interrupted and token is not None and self._proven(owner, page, token):
                 return
-        self.fail("I2", owner, "marked", store, path, "which is not ours:", _about(before))
+        self.fail("I2", owner, "marked", store, path, "which another owner has:", _about(before))
 
     def _proven(self, owner: Life, page: Page, token: str) -> bool:
-        last = owner.last_heard(token)
+        last = owner.last_answer(token)
         return last is not None and last.good(page.id)
 
     def _valid(self, token: str) -> bool:
@@ -198,33 +202,39 @@ class Checker:
     # Answers of a store.
 
     def answered(self, owner: Life, store: str, path: str, answer: Written | StoreError) -> None:
-        """Judge what a store says of a write, at the moment in which it says so (I4)."""
-        doing = owner.doing
-        if doing is None:
+        """Check a store's answer to a write at the moment it is given (I4)."""
+        current_write = owner.current_write
+        if current_write is None:
             return
         if isinstance(answer, StoreError):
-            if doing.changes and not answer.maybe_written:
+            if current_write.changes and not answer.maybe_written:
                 self.fail(
-                    "I4", owner, "was told that nothing was done at", store, path, answer.error_code, "though it was"
+                    "I4",
+                    owner,
+                    "got the answer that nothing was written at",
+                    store,
+                    path,
+                    answer.error_code,
+                    "though it was written",
                 )
             return
         held = self.truth(store, path)
-        meddled = self._meddled(owner, store, path, doing.began)
-        if not answer.confirmed or meddled:
+        changed_by_others = self._was_changed_by_others(owner, store, path, current_write.began)
+        if not answer.confirmed or changed_by_others:
             return
-        if held is None or held.marks is None or doing.token not in (None, held.token):
-            self.fail("I4", owner, "was told of a confirmed write at", store, path, "and there is", _about(held))
+        if held is None or held.marks is None or current_write.token not in (None, held.token):
+            self.fail("I4", owner, "got a confirmed write at", store, path, "and there is", _about(held))
 
-    def _meddled(self, owner: Life, store: str, path: str, since: float) -> bool:
-        """Check whether anybody else changed this since then."""
+    def _was_changed_by_others(self, owner: Life, store: str, path: str, since: float) -> bool:
+        """Check whether anybody else changed the secret since then."""
         return any(when >= since and other is not owner for when, other in self.others.get((store, path), []))
 
     # Reports.
 
     def reported(self, owner: Life, report: Report) -> None:
-        """Judge a report as it is given out."""
+        """Check a report as it is published."""
         self.reports += 1
-        self._silent(owner, report)
+        self._check_secrecy(owner, report)
         for page in report.pages:
             self._isolated_page(owner, page)
             for entry in page.stores:
@@ -232,24 +242,24 @@ class Checker:
                 self._isolated(owner, page, entry)
 
     def url(self, url: str) -> None:
-        """Judge an URL that goes out."""
+        """Check a URL that is requested."""
         if "EAA" in url or any(secret in url for secret in self.canaries()):
             self.fail("I6", "a secret is in an URL")
 
-    def _silent(self, owner: Life, report: Report) -> None:
+    def _check_secrecy(self, owner: Life, report: Report) -> None:
         text = json.dumps(as_json(report)) + repr([(event.name, event.fields) for event in events(report)])
         if "EAA" in text or any(secret in text for secret in self.canaries()):
-            self.fail("I6", owner, "told a secret in a report or an event")
+            self.fail("I6", owner, "showed a secret in a report or an event")
         if "Internal error" in text:
-            self.fail("I7", owner, "met a bug of its own:", text[text.index("Internal error") :][:160])
+            self.fail("I7", owner, "met an internal error:", text[text.index("Internal error") :][:160])
 
     def _served(self, owner: Life, page: PageEntry, entry: StoreEntry) -> None:
         # What another writer put there after it was read is not what the report speaks of, but what the next one will.
         token = owner.seen.get((entry.key.store, entry.key.path), {}).get(entry.fingerprint or "")
-        last = owner.last_heard(token) if token is not None else None
+        last = owner.last_answer(token) if token is not None else None
         where = f"{entry.key.store} {entry.key.path}"
         if entry.served == "broken" and token is not None and (last is None or last.good(page.id)):
-            self.fail("I3", owner, "called broken", where, _fp(token), "of which Meta last said", last)
+            self.fail("I3", owner, "called broken", where, _fp(token), "for which debug_token last answered", last)
         if entry.served != "verified":
             return
         if token is None:
@@ -257,7 +267,9 @@ class Checker:
                 "I8", owner, "called verified", entry.fingerprint, "at", where, "where it was not shown in this cycle"
             )
         elif last is None or not last.good(page.id):
-            self.fail("I8", owner, "called verified", _fp(token), "at", where, "of which Meta last said", last)
+            self.fail(
+                "I8", owner, "called verified", _fp(token), "at", where, "for which debug_token last answered", last
+            )
         elif self.simulation.time - last.at > Rhythm().stale_after.total_seconds():
             self.fail("I8", owner, "called verified", _fp(token), "at", where, "judged too long ago")
         elif owner.refused.get(token, -1.0) > last.at:
@@ -275,7 +287,7 @@ class Checker:
         store, path = entry.key.store, entry.key.path
         if store in owner.disturbed or entry.action not in (Kind.FAILED, Kind.REFUSED):
             return
-        if entry.action is Kind.FAILED and not self._meddled(owner, store, path, owner.begun - _LATEST):
+        if entry.action is Kind.FAILED and not self._was_changed_by_others(owner, store, path, owner.begun - _LATEST):
             self.fail("I7", owner, store, path, "failed with", entry.error_code, "though the store was well")
         if entry.action is Kind.REFUSED and not self.others.get((store, path)):
             self.fail("I7", owner, store, path, "was refused, though nobody ever touched it")
@@ -283,20 +295,27 @@ class Checker:
     # The end.
 
     def unlike_wanted(self, report: Report) -> Iterator[str]:
-        """Return what is not as wanted after all faults have ended, humans apart (I5)."""
+        """Return what differs from the wanted state after all faults have ended, people's secrets apart (I5)."""
         for page in report.pages:
-            told = {problem.code for problem in page.problems}
-            yield from (why for entry in page.stores for why in self._unlike_entry(report, page, entry, told))
+            codes = {problem.code for problem in page.problems}
+            yield from (why for entry in page.stores for why in self._unlike_entry(report, page, entry, codes))
             needed = any(entry.action is not Kind.REFUSED for entry in page.stores)
-            if page.fetched.value != "valid" and needed and not told <= _REMEMBERED:
-                yield f"{page.name} is {page.fetched.value}: {sorted(told)}"
+            if page.fetched.value != "valid" and needed and not codes <= _REMEMBERED:
+                yield f"{page.name} is {page.fetched.value}: {sorted(codes)}"
 
-    def _unlike_entry(self, report: Report, page: PageEntry, entry: StoreEntry, told: Collection[str]) -> Iterator[str]:
+    def _unlike_entry(
+        self, report: Report, page: PageEntry, entry: StoreEntry, codes: Collection[str]
+    ) -> Iterator[str]:
         held = self.truth(entry.key.store, entry.key.path)
         where = f"{entry.key.store} {entry.key.path}"
         if entry.action is Kind.HELD and entry.reason == "brake":
             return
-        if entry.action is Kind.KEPT and told and set(told) <= _REMEMBERED and entry.served in ("verified", "foreign"):
+        if (
+            entry.action is Kind.KEPT
+            and codes
+            and set(codes) <= _REMEMBERED
+            and entry.served in ("verified", "foreign")
+        ):
             return
         if (held is not None and held.barred) or self._is_humans(report, page, held):
             if entry.action is not Kind.REFUSED:
@@ -312,7 +331,7 @@ class Checker:
         marks = held.marks
         if marks is not None:
             return (marks.instance, marks.page_id) != (report.frame.instance, page.id)
-        # A first version of ours without marks is marked while its token works; after that it is a person's to decide.
+        # An unmarked first version of this program is marked while its token is valid; after that a person must decide.
         keys = set(held.data or ()) == _NAMED
         return not (held.first and held.live and keys and held.token is not None and self._valid(held.token))
 
@@ -330,7 +349,7 @@ def _fp(token: str | None) -> str:
 
 
 def token_in(text: str | None) -> str | None:
-    """Find the token in a value of Secrets Manager's."""
+    """Return the token in a value of Secrets Manager."""
     value = (_object(text) or {}).get("access_token")
     return value if isinstance(value, str) else None
 

@@ -1,4 +1,4 @@
-"""A daemon of the simulation: the program's own cycle, stores and Graph client, from one life to the next."""
+"""A daemon of the simulation: the program's own cycle, stores and Graph client, over several lives."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sync.graph.source import GraphSource
 from sync.sandbox.world.world import World
 from sync.stores.interface import Store
 from tests.simulation.checker import Checker
-from tests.simulation.process import Doing, Killed, Life, LifeClock, Weather
+from tests.simulation.process import CurrentWrite, Killed, Life, LifeClock, NetworkFaults
 from tests.simulation.services import GraphHttp
-from tests.simulation.time_and_turns import Actor, Simulation
+from tests.simulation.time_and_turns import Participant, Simulation
 
 EVERY = 900.0
 DAYS = timedelta(days=3)
@@ -33,25 +33,25 @@ MakeStores = Callable[[Life, LifeClock], Mapping[str, Store]]
 
 @dataclass(frozen=True)
 class Site:
-    """Where daemons run: all that they share."""
+    """What all daemons of a simulation share."""
 
     simulation: Simulation
     world: World
-    weather: Mapping[str, Weather]
+    network_faults: Mapping[str, NetworkFaults]
     checker: Checker
     stores: MakeStores
-    lurks: Callable[[Life], None]
+    interfere: Callable[[Life], None]
     credentials: Callable[[], tuple[str, Mapping[str, str]]]
     """Return the app's secret and the system users' tokens, as the files hold them now."""
 
 
 @dataclass
 class Habits:
-    """How one daemon lives. ``dies``: the chance of a death in each cycle; ``keeps``: whether it has a state file."""
+    """How one daemon lives. ``kill_chance`` is the chance of a kill in each cycle; ``keeps`` is whether it has a state file."""
 
     instance: str
     starts: float = 0.0
-    dies: float = 0.0
+    kill_chance: float = 0.0
     keeps: bool = True
     cycles: int | None = None
     ended: Callable[[Daemon, Report], bool] = lambda *_: False
@@ -59,15 +59,15 @@ class Habits:
 
 @dataclass
 class _Saved:
-    """What a state file holds, and what the simulation knows of what the memory in it rests on."""
+    """The state file's content, and what the simulation knows about it."""
 
     memory: Memory
-    heard: dict[str, Any]
+    debug_answers: dict[str, Any]
     refused: dict[str, float]
 
 
-class Watched:
-    """A store as the cycle uses it, with the checker beside it."""
+class CheckedStore:
+    """A store with the checker beside it."""
 
     def __init__(self, store: Store, life: Life, checker: Checker) -> None:
         self._store = store
@@ -90,19 +90,19 @@ class Watched:
     def _watched(
         self, key: Key, token: str | None, marks: Marks, act: Callable[[], Written | StoreError]
     ) -> Written | StoreError:
-        self._life.doing = Doing(key.path, token, marks.reason, self._life.simulation.time)
+        self._life.current_write = CurrentWrite(key.path, token, marks.reason, self._life.simulation.time)
         answer = act()
         if isinstance(answer, Written) and token is not None:
             self._life.see((key.store, key.path), token)
         self._checker.answered(self._life, key.store, key.path, answer)
         self._life.simulation.note(self._life, "wrote", key.store, key.path, marks.reason, answer)
-        self._life.doing = None
+        self._life.current_write = None
         return answer
 
 
 @dataclass
 class Daemon:
-    """One daemon, whose lives follow one another."""
+    """One daemon and its lives, one after the other."""
 
     name: str
     site: Site
@@ -113,28 +113,32 @@ class Daemon:
     last: Report | None = None
     _saved: _Saved | None = field(default=None, repr=False)
 
-    def run(self, actor: Actor) -> None:
-        """Live, die and live again, until there is nothing more to do."""
+    def run(self, participant: Participant) -> None:
+        """Run one life after the other until there is nothing more to do."""
         simulation = self.site.simulation
         while True:
             self.lives += 1
-            life = Life(simulation, f"{self.name}.{self.lives}", self.habits.instance, self.site.weather)
-            life.actor, life.lurks = actor, self.site.lurks
+            life = Life(simulation, f"{self.name}.{self.lives}", self.habits.instance, self.site.network_faults)
+            life.participant, life.interfere = participant, self.site.interfere
             try:
                 self._live(life)
             except Killed:
-                simulation.wait(actor, simulation.random.choice((0.5, 5.0, 120.0)))
+                simulation.wait(participant, simulation.random.choice((0.5, 5.0, 120.0)))
             else:
                 return
 
     def _live(self, life: Life) -> None:
         clock = LifeClock(life)
         stores = {
-            name: Watched(store, life, self.site.checker) for name, store in self.site.stores(life, clock).items()
+            name: CheckedStore(store, life, self.site.checker) for name, store in self.site.stores(life, clock).items()
         }
         memory = Memory()
         if self._saved is not None:
-            memory, life.heard, life.refused = self._saved.memory, dict(self._saved.heard), dict(self._saved.refused)
+            memory, life.debug_answers, life.refused = (
+                self._saved.memory,
+                dict(self._saved.debug_answers),
+                dict(self._saved.refused),
+            )
         while True:
             self._fate(life)
             life.begin()
@@ -143,22 +147,22 @@ class Daemon:
             self.last = report
             self.site.checker.reported(life, report)
             if life.simulation.trace is not None:
-                life.simulation.note(life, "cycle", report.result, *_told(report))
+                life.simulation.note(life, "cycle", report.result, *_summary(report))
             if self.habits.ended(self, report) or self.done == self.habits.cycles:
                 for store in stores.values():
                     store.close()
                 return
             if self.habits.keeps:
-                heard = {token: list(words) for token, words in life.heard.items()}
-                self._saved = _Saved(_through_a_file(memory), heard, dict(life.refused))
+                debug_answers = {token: list(answers) for token, answers in life.debug_answers.items()}
+                self._saved = _Saved(_through_a_file(memory), debug_answers, dict(life.refused))
             life.wait(EVERY - (life.simulation.time - self.habits.starts) % EVERY)
 
     def _fate(self, life: Life) -> None:
         chance = life.simulation.random
-        life.dies_at = None
-        if chance.random() < self.habits.dies:
+        life.killed_at = None
+        if chance.random() < self.habits.kill_chance:
             when: Literal["before", "after"] = chance.choice(("before", "after"))
-            life.dies_at = (life.calls + chance.randint(1, 45), when)
+            life.killed_at = (life.calls + chance.randint(1, 45), when)
 
     def _cycle(self, life: Life, clock: LifeClock, stores: Mapping[str, Any], memory: Memory) -> tuple[Memory, Report]:
         secret, users = self.site.credentials()
@@ -185,14 +189,14 @@ class Daemon:
 
 
 def _through_a_file(memory: Memory) -> Memory:
-    """Write and read the memory in the form that the state file has."""
+    """Write and read the memory in the form of the state file."""
     after, dropped = state.decode(json.loads(state.encode(memory, "acme")), datetime.max.replace(tzinfo=UTC) - DAYS)
     if dropped:
         raise AssertionError("the state file does not hold what was saved")
     return after
 
 
-def _told(report: Report) -> list[str]:
+def _summary(report: Report) -> list[str]:
     return [
         f"{page.name}={page.fetched.value}:"
         + ",".join(f"{entry.action.value}/{entry.reason or ''}/{entry.served}" for entry in page.stores)

@@ -18,7 +18,7 @@ _LONGEST_KEY, _LONGEST_VALUE, _MOST = 128, 512, 64
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a secret; ``data`` is gone once it is destroyed."""
+    """One version of a secret; a destroyed one has no ``data``."""
 
     data: Json | None
     created: str
@@ -27,7 +27,7 @@ class Version:
 
     @property
     def live(self) -> bool:
-        """Whether it can be read."""
+        """Whether the version can be read."""
         return not self.deletion and not self.destroyed
 
 
@@ -47,13 +47,13 @@ class Secret:
 
     @property
     def newest(self) -> Version | None:
-        """The newest version; None where there is none."""
+        """The newest version; None if there is none."""
         return self.versions.get(self.current)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An answer: status and body. ``bare``: an error or an absence, which does not tell how far the log has come."""
+class Response:
+    """An answer: status and body. ``bare`` is an error or an absence, which has no index header."""
 
     status: int
     body: Json = field(default_factory=dict)
@@ -62,32 +62,32 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a request makes of a secret: ``after`` None removes it."""
+    """What a request does to a secret: ``after`` None removes it."""
 
     after: Secret | None
 
 
-def refused(status: int, *texts: str) -> Said:
-    """Return an error as Vault does."""
-    return Said(status, {"errors": list(texts)}, bare=True)
+def refused(status: int, *texts: str) -> Response:
+    """Return an error in Vault's form."""
+    return Response(status, {"errors": list(texts)}, bare=True)
 
 
 NOTHING = refused(404)
-Outcome = tuple[Said, Change | None]
+Outcome = tuple[Response, Change | None]
 
 
-def read(secret: Secret | None) -> Said:
+def read(secret: Secret | None) -> Response:
     """Answer GET data."""
     if secret is None or secret.newest is None:
         return NOTHING
     newest = secret.newest
     body = {"data": newest.data if newest.live else None, "metadata": _of_version(secret)}
-    return Said(200 if newest.live else 404, {"data": body})
+    return Response(200 if newest.live else 404, {"data": body})
 
 
-def metadata(secret: Secret | None) -> Said:
+def metadata(secret: Secret | None) -> Response:
     """Answer GET metadata."""
-    return NOTHING if secret is None else Said(200, {"data": described(secret)})
+    return NOTHING if secret is None else Response(200, {"data": described(secret)})
 
 
 def described(secret: Secret) -> Json:
@@ -127,7 +127,7 @@ def write(secret: Secret | None, body: Json, now: str) -> Outcome:
         current=number,
         updated=now,
     )
-    return Said(200, {"data": _of_version(after)}), Change(after)
+    return Response(200, {"data": _of_version(after)}), Change(after)
 
 
 def patch(secret: Secret | None, body: Json, kind: str, now: str) -> Outcome:
@@ -135,7 +135,7 @@ def patch(secret: Secret | None, body: Json, kind: str, now: str) -> Outcome:
     if kind != MERGE:
         return refused(415, f"PATCH requires Content-Type of {MERGE}, provided {kind}"), None
     if secret is None:
-        return Said(404), None
+        return Response(404), None
     custom = dict(secret.custom or {})
     for key, value in (body.get("custom_metadata") or {}).items():
         if value is None:
@@ -145,7 +145,7 @@ def patch(secret: Secret | None, body: Json, kind: str, now: str) -> Outcome:
     wrong = _invalid(custom)
     if wrong is not None:
         return wrong, None
-    return Said(204), Change(replace(secret, custom=custom, patched=secret.patched + 1, updated=now))
+    return Response(204), Change(replace(secret, custom=custom, patched=secret.patched + 1, updated=now))
 
 
 def put_metadata(secret: Secret | None, body: Json, now: str) -> Outcome:
@@ -155,32 +155,32 @@ def put_metadata(secret: Secret | None, body: Json, now: str) -> Outcome:
     if wrong is not None:
         return wrong, None
     before = secret or Secret(created=now, updated=now)
-    return Said(204), Change(replace(before, custom=custom, patched=before.patched + 1, updated=now))
+    return Response(204), Change(replace(before, custom=custom, patched=before.patched + 1, updated=now))
 
 
 def delete(secret: Secret | None, numbers: list[int] | None, now: str) -> Outcome:
-    """Answer DELETE data (``numbers`` None: the newest) and POST delete: recoverably."""
+    """Answer DELETE data (``numbers`` None: the newest version) and POST delete, recoverably."""
     if secret is None:
-        return Said(204), None
+        return Response(204), None
     gone = set(numbers if numbers is not None else [secret.current])
     versions = {n: replace(v, deletion=now) if n in gone and v.live else v for n, v in secret.versions.items()}
-    return Said(204), Change(replace(secret, versions=versions))
+    return Response(204), Change(replace(secret, versions=versions))
 
 
 def undelete(secret: Secret | None, numbers: list[int]) -> Outcome:
     """Answer POST undelete."""
     if secret is None:
-        return Said(204), None
+        return Response(204), None
     versions = {n: replace(v, deletion="") if n in numbers else v for n, v in secret.versions.items()}
-    return Said(204), Change(replace(secret, versions=versions))
+    return Response(204), Change(replace(secret, versions=versions))
 
 
 def destroy(secret: Secret | None, numbers: list[int]) -> Outcome:
-    """Answer POST destroy: for ever. The time of an earlier deletion stays."""
+    """Answer POST destroy, which cannot be undone. The time of an earlier deletion stays."""
     if secret is None:
-        return Said(204), None
+        return Response(204), None
     versions = {n: replace(v, data=None, destroyed=True) if n in numbers else v for n, v in secret.versions.items()}
-    return Said(204), Change(replace(secret, versions=versions))
+    return Response(204), Change(replace(secret, versions=versions))
 
 
 def _of_version(secret: Secret) -> Json:
@@ -194,7 +194,7 @@ def _of_version(secret: Secret) -> Json:
     }
 
 
-def _invalid(custom: Mapping[str, str]) -> Said | None:
+def _invalid(custom: Mapping[str, str]) -> Response | None:
     if len(custom) > _MOST:
         return refused(
             400, f"1 error occurred:\n\t* payload must contain at most {_MOST} keys, provided {len(custom)}\n\n"
@@ -208,7 +208,7 @@ def _invalid(custom: Mapping[str, str]) -> Said | None:
 
 
 def _as_go_reads(value: Any) -> Any:
-    """Pass JSON through Go's one type of numbers: 123456789012345678 comes back 123456789012345680, and 1.0 as 1."""
+    """Pass JSON through Go's float64 numbers: 123456789012345678 becomes 123456789012345680, and 1.0 becomes 1."""
     match value:
         case bool() | None | str():
             return value

@@ -1,4 +1,4 @@
-"""Vault's policies, as far as the store needs them: paths with a star at the end, the longest match, deny before all."""
+"""Vault's policies, as far as the store needs them: paths with a star at the end, longest match, deny first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT: Rules = (
 
 
 def parse(text: str) -> Rules:
-    """Read a policy."""
+    """Parse a policy."""
     found: dict[str, frozenset[str]] = {}
     for rule in _RULE.finditer(text):
         caps = frozenset(part.strip().strip('"') for part in rule["caps"].split(",") if part.strip())
@@ -49,7 +49,7 @@ def allowed(policies: tuple[Rules, ...], path: str) -> frozenset[str]:
 
 @lru_cache
 def covers_below(policies: tuple[Rules, ...], prefix: str) -> bool:
-    """Check whether anything at all is allowed below a prefix, which is what lets a token see a mount."""
+    """Check whether a policy allows anything below a prefix, which lets a token see a mount."""
     return any(
         "root" in caps
         or (

@@ -1,4 +1,4 @@
-"""One life of a daemon in the simulation: its clocks, its way to the services, what it was told, and how it dies."""
+"""One life of a daemon in the simulation: its clocks, its calls to the services, the answers it got, and its kill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from sync.core.secret import fingerprint
 from sync.http import HttpError
-from tests.simulation.time_and_turns import Actor, Simulation
+from tests.simulation.time_and_turns import Participant, Simulation
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -19,12 +19,12 @@ _HERE = threading.local()
 
 
 class Killed(BaseException):
-    """The process dies here; nothing of it runs any more."""
+    """The process is killed here; none of its code runs any more."""
 
 
 @dataclass(slots=True)
-class Weather:
-    """How likely each thing is to go wrong with one call to one service."""
+class NetworkFaults:
+    """The probabilities of each fault in one call to one service."""
 
     lost_request: float = 0.0
     lost_answer: float = 0.0
@@ -32,14 +32,14 @@ class Weather:
     slow: float = 0.02
 
     @property
-    def foul(self) -> bool:
-        """Whether anything can go wrong."""
+    def unreliable(self) -> bool:
+        """Whether any fault is possible."""
         return bool(self.lost_request or self.lost_answer or self.hang)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What an answer of debug_token said of a token, when it came.
+class DebugAnswer:
+    """What debug_token answered for a token, and when.
 
     ``page`` is the id of the Page that it is for; empty where it is of another type or app.
     """
@@ -49,13 +49,13 @@ class Heard:
     page: str
 
     def good(self, page_id: str) -> bool:
-        """Whether it said that the token works for this Page."""
+        """Check whether the answer is that the token is valid for this Page."""
         return self.valid and self.page == page_id
 
 
 @dataclass(slots=True)
-class Doing:
-    """A write that a store was asked for; ``token`` None writes marks alone. ``seen`` are the states it was shown since."""
+class CurrentWrite:
+    """A write that a store was asked for; ``token`` None writes marks alone. ``seen`` are the states read since."""
 
     path: str
     token: str | None
@@ -66,29 +66,31 @@ class Doing:
 
 
 class Life:
-    """One incarnation of one daemon. ``dies_at`` is the number of the call at which it dies, and whether before or after it.
+    """One run of one daemon's process. ``killed_at`` is the number of the call at which it is killed, and whether before or after it.
 
-    ``lurks`` is told of each call of a write, just before it is carried out: where somebody else comes between.
+    ``interfere`` is called just before each call of a write is carried out, so that another writer can come between.
     """
 
-    def __init__(self, simulation: Simulation, name: str, instance: str, weather: Mapping[str, Weather]) -> None:
+    def __init__(
+        self, simulation: Simulation, name: str, instance: str, network_faults: Mapping[str, NetworkFaults]
+    ) -> None:
         self.simulation = simulation
         self.name = name
         self.instance = instance
-        self.weather = weather
-        self.actor: Actor | None = None
+        self.network_faults = network_faults
+        self.participant: Participant | None = None
         self.calls = 0
-        self.dies_at: tuple[int, Literal["before", "after"]] | None = None
-        self.dead = False
-        self.heard: dict[str, list[Heard]] = {}
+        self.killed_at: tuple[int, Literal["before", "after"]] | None = None
+        self.killed = False
+        self.debug_answers: dict[str, list[DebugAnswer]] = {}
         self.refused: dict[str, float] = {}
         self.shown: dict[tuple[str, str], Any] = {}
         self.begun = 0.0
         self.seen: dict[tuple[str, str], dict[str, str]] = {}
         self.states: dict[tuple[str, str], list[Any]] = {}
         self.disturbed: set[str] = set()
-        self.doing: Doing | None = None
-        self.lurks: Callable[[Life], None] = lambda _: None
+        self.current_write: CurrentWrite | None = None
+        self.interfere: Callable[[Life], None] = lambda _: None
         self._pending: list[tuple[tuple[str, str], Any]] = []
         self._values: list[tuple[tuple[str, str], str]] = []
 
@@ -96,49 +98,49 @@ class Life:
         return self.name
 
     def show(self, store: str, key: str, state: Any) -> None:
-        """Note what an answer shows of a secret; it counts once the answer has come."""
+        """Note what an answer shows of a secret; it counts once the answer has arrived."""
         self._pending.append(((store, key), state))
 
     def show_value(self, store: str, key: str, token: str | None) -> None:
-        """Note that an answer shows a value without saying whose it is."""
+        """Note that an answer shows a value without its owner."""
         if token:
             self._values.append(((store, key), token))
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
-        if self.dead:
+        if self.killed:
             raise Killed
-        if self.actor is None:
+        if self.participant is None:
             raise AssertionError("a life without a thread cannot wait")
-        self.simulation.wait(self.actor, seconds)
+        self.simulation.wait(self.participant, seconds)
 
     def call(self, service: str, what: str, timeout: float, carry_out: Callable[[], T]) -> T:
-        """Have a service carry something out, by way of a network; raises HttpError where no answer comes back."""
+        """Have a service carry out a call over a network; raises HttpError if no answer arrives."""
         _HERE.life = self
-        chance, weather = self.simulation.random, self.weather[service]
+        chance, network_faults = self.simulation.random, self.network_faults[service]
         self.calls += 1
-        self._die("before", what)
-        fate = chance.random() if weather.foul else 1.0
-        self.wait(_latency(chance.random(), chance.random(), weather))
-        if fate < weather.lost_request:
+        self._kill_at("before", what)
+        fate = chance.random() if network_faults.unreliable else 1.0
+        self.wait(_latency(chance.random(), chance.random(), network_faults))
+        if fate < network_faults.lost_request:
             self._disturb(service, what, "request lost")
             raise HttpError("reset", maybe_sent=True)
-        fate -= weather.lost_request
-        hangs = fate < weather.hang
+        fate -= network_faults.lost_request
+        hangs = fate < network_faults.hang
         if hangs and chance.random() < 0.5:
             self._silence(service, what, timeout)
-        if self.doing is not None:
-            self.lurks(self)
+        if self.current_write is not None:
+            self.interfere(self)
         self._pending, self._values = [], []
         answer = carry_out()
         self.simulation.note(self, what, _short(answer))
-        self._die("after", what)
+        self._kill_at("after", what)
         if hangs:
             self._silence(service, what, timeout)
         pending, values = self._pending, self._values
         self._pending, self._values = [], []
-        self.wait(_latency(chance.random(), chance.random(), weather))
-        if fate - weather.hang < weather.lost_answer:
+        self.wait(_latency(chance.random(), chance.random(), network_faults))
+        if fate - network_faults.hang < network_faults.lost_answer:
             self._disturb(service, what, "answer lost")
             raise HttpError("reset", maybe_sent=True)
         for target, token in values:
@@ -146,35 +148,35 @@ class Life:
         for target, state in pending:
             self.shown[target] = state
             self.states.setdefault(target, []).append(state)
-            if self.doing is not None and self.doing.path == target[1]:
-                self.doing.seen.append(state)
+            if self.current_write is not None and self.current_write.path == target[1]:
+                self.current_write.seen.append(state)
             if state is not None and state.token is not None:
                 self.see(target, state.token)
         return answer
 
     def see(self, target: tuple[str, str], token: str) -> None:
-        """Note that a token is known to have been at a place in this cycle."""
+        """Note that a token was in this secret during this cycle."""
         self.seen.setdefault(target, {})[fingerprint(token)] = token
 
     def begin(self) -> None:
-        """Start a cycle: what was seen in the last one is no longer what is there."""
+        """Start a cycle: clear what was seen in the last one."""
         self.begun = self.simulation.time
         self.disturbed.clear()
         self.seen.clear()
         self.states.clear()
 
     def silence(self, service: str, what: str, timeout: float) -> None:
-        """Let nothing come until the time is out."""
+        """Send no answer until the timeout is over."""
         self._silence(service, what, timeout)
 
-    def hear(self, token: str, heard: Heard) -> None:
-        """Take down what Meta said of a token."""
-        self.heard.setdefault(token, []).append(heard)
+    def record_answer(self, token: str, debug_answers: DebugAnswer) -> None:
+        """Record what debug_token answered for a token."""
+        self.debug_answers.setdefault(token, []).append(debug_answers)
 
-    def last_heard(self, token: str) -> Heard | None:
-        """Return Meta's last word on a token to this daemon."""
-        words = self.heard.get(token)
-        return words[-1] if words else None
+    def last_answer(self, token: str) -> DebugAnswer | None:
+        """Return the last answer of debug_token for a token to this daemon."""
+        answers = self.debug_answers.get(token)
+        return answers[-1] if answers else None
 
     def _silence(self, service: str, what: str, timeout: float) -> None:
         self._disturb(service, what, "hangs")
@@ -185,16 +187,16 @@ class Life:
         self.disturbed.add(service)
         self.simulation.note(self, what, how)
 
-    def _die(self, when: Literal["before", "after"], what: str) -> None:
-        if self.dead or self.dies_at == (self.calls, when):
-            if not self.dead:
-                self.simulation.note(self, "dies", when, what)
-            self.dead = True
+    def _kill_at(self, when: Literal["before", "after"], what: str) -> None:
+        if self.killed or self.killed_at == (self.calls, when):
+            if not self.killed:
+                self.simulation.note(self, "killed", when, what)
+            self.killed = True
             raise Killed
 
 
-def _latency(kind: float, length: float, weather: Weather) -> float:
-    return 0.2 + 3 * length if kind < weather.slow else 0.002 + 0.03 * length
+def _latency(kind: float, length: float, network_faults: NetworkFaults) -> float:
+    return 0.2 + 3 * length if kind < network_faults.slow else 0.002 + 0.03 * length
 
 
 def _short(answer: object) -> object:
@@ -204,14 +206,14 @@ def _short(answer: object) -> object:
 
 @dataclass
 class LifeClock:
-    """The clocks of one life. ``set_by`` is how far its wall clock is from the true one."""
+    """The clocks of one life; ``set_by`` is the wall clock's offset from the true time."""
 
     life: Life
     set_by: timedelta = field(default_factory=timedelta)
     stop: threading.Event = field(default_factory=threading.Event)
 
     def now(self) -> datetime:
-        """Return this machine's wall clock's time."""
+        """Return this machine's wall clock time."""
         return self.life.simulation.now() + self.set_by
 
     def monotonic(self) -> float:
@@ -219,24 +221,24 @@ class LifeClock:
         return self.life.simulation.time
 
     def sleep(self, seconds: float) -> None:
-        """Let others have their turn meanwhile."""
+        """Let other participants run meanwhile."""
         self.check()
         self.life.wait(max(seconds, 0.0))
 
     def check(self) -> None:
-        """Go on unless this life has ended."""
-        if self.life.dead:
+        """Raise Killed if this life has ended."""
+        if self.life.killed:
             raise Killed
 
     def order(self, items: Sequence[K]) -> Sequence[K]:
-        """Do things one after the other, in an order of the seed."""
+        """Return the items in an order drawn from the seed."""
         mixed = list(items)
         self.life.simulation.random.shuffle(mixed)
         return mixed
 
 
-class TimeOfLives:
-    """What botocore takes for the module ``time`` where it sleeps between its tries."""
+class SimulatedTime:
+    """Replaces the module ``time`` where botocore sleeps between its tries."""
 
     @staticmethod
     def sleep(seconds: float) -> None:

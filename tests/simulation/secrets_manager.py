@@ -25,7 +25,7 @@ REGION = "eu-central-1"
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One version's content; ``seen_from`` is when reads begin to show it."""
+    """One version's content; ``seen_from`` is when reads begin to return it."""
 
     text: str | None
     binary: str | None = None
@@ -34,7 +34,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Secret:
-    """One secret; ``labels`` says which version each label is on; equal only to itself."""
+    """One secret; ``labels`` has the version of each staging label; equal only to itself."""
 
     name: str
     arn: str
@@ -48,12 +48,12 @@ class Secret:
 
     @property
     def current(self) -> str | None:
-        """The version that is served."""
+        """The version with AWSCURRENT."""
         return self.labels.get(CURRENT)
 
     @property
     def text(self) -> str | None:
-        """The text that applications are served; None where there is none."""
+        """The text that applications read; None if there is none."""
         return self.versions[self.current].text if self.current is not None else None
 
     def stages(self) -> dict[str, list[str]]:
@@ -65,7 +65,7 @@ class Secret:
 
 
 class Failure(Exception):  # noqa: N818 - what AWS calls it is in its code
-    """A call that is refused, by AWS's code and words."""
+    """A call that is refused, with AWS's code and message."""
 
     def __init__(self, code: str, text: str, status: int = 400) -> None:
         super().__init__(code)
@@ -77,7 +77,7 @@ class Failure(Exception):  # noqa: N818 - what AWS calls it is in its code
 Changed = Callable[[object, str, Secret | None, Secret | None], None]
 Shown = Callable[[object, str, Secret | None], None]
 Valued = Callable[[object, str, str | None], None]
-"""Is told of a value that an answer gives: GetSecretValue shows no tags, and so does not say whose it is."""
+"""Called with each value that an answer shows; GetSecretValue shows no tags, so the owner is unknown."""
 
 
 class SecretsManager:
@@ -97,7 +97,7 @@ class SecretsManager:
         self._tokens: set[str] = set()
 
     def call(self, operation: str, body: Json, *, owner: object = None) -> tuple[int, Json]:
-        """Carry out one call; gives the HTTP status and the body."""
+        """Carry out one call; return the HTTP status and the body."""
         act = _OPERATIONS.get(operation)
         with self.lock:
             try:
@@ -108,7 +108,7 @@ class SecretsManager:
                 return failure.status, {"__type": failure.code, "Message": failure.text}
 
     def calm(self) -> None:
-        """Let lists and reads show everything as it is."""
+        """Let lists and reads show everything at once."""
         self.list_lag = self.gap = lambda: 0.0
         for name, secret in list(self.secrets.items()):
             self._listed[name] = [(self.unix(), secret)]
@@ -116,7 +116,7 @@ class SecretsManager:
             self.secrets[name] = replace(secret, versions=shown)
 
     def put(self, secret: Secret, *, owner: object = None) -> None:
-        """Make a secret what it is to be, whoever forbids it."""
+        """Store a secret whatever forbids it."""
         self._change(owner, secret.name, secret)
 
     def _change(self, owner: object, name: str, after: Secret | None) -> None:
@@ -249,7 +249,7 @@ class SecretsManager:
         return {**self._row(found), "VersionIdsToStages": found.stages()}
 
     def list(self, body: Json, owner: object) -> Json:
-        """ListSecrets: as the account was some time ago."""
+        """ListSecrets, with the account's state of some time ago."""
         size = int(body.get("MaxResults", _PAGE))
         if not 1 <= size <= _PAGE:
             raise Failure("ValidationException", "Value at 'maxResults' failed to satisfy constraint.")
@@ -286,7 +286,7 @@ class SecretsManager:
         return {}
 
     def delete(self, body: Json, owner: object) -> Json:
-        """DeleteSecret: after some days, or at once."""
+        """DeleteSecret, after some days or at once."""
         found = self._find(body)
         now = self.unix()
         force = body.get("ForceDeleteWithoutRecovery") is True
@@ -351,12 +351,12 @@ Fault = Literal["throttled", "internal"]
 
 
 def hash_of(text: str) -> int:
-    """Return a number that follows from the text alone, in every process."""
+    """Return a number that depends on the text alone, in every process."""
     return sum(ord(letter) * 31**target for target, letter in enumerate(text[-40:]))
 
 
 def _moved(labels: dict[str, str], label: str, to: str) -> dict[str, str]:
-    """Put a label on a version; AWSPREVIOUS goes to where AWSCURRENT was."""
+    """Move a label to a version; AWSPREVIOUS goes to where AWSCURRENT was."""
     before = labels.get(label)
     labels[label] = to
     if label == CURRENT and before is not None and before != to:

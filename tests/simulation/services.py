@@ -1,4 +1,4 @@
-"""The ways from a life to the models: an Http to Graph, one to Vault, and what boto3 sends by."""
+"""The connections from a life to the models: an Http to Graph, one to Vault, and boto3's transport."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sync.sandbox.api.graph import respond
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.replies import Reply, Request
 from sync.sandbox.world.world import World
-from tests.simulation.process import Heard, Life
+from tests.simulation.process import DebugAnswer, Life
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.vault import Vault
 from tests.simulation.vault_http import to_ask
 
 AWS_READ_TIMEOUT = 6.0
 Sent = Callable[[str], None]
-"""Is told each URL that goes out."""
+"""Called with each URL that is requested."""
 
 
 class GraphHttp(Http):
@@ -44,7 +44,7 @@ class GraphHttp(Http):
         timeout: float,
         limit: int = 1 << 20,
     ) -> Response:
-        """Ask the world; a fault of the sandbox's on the wire is what it would be to a client."""
+        """Send to the sandbox's world; its wire faults become what a client would see."""
         self._sent(url)
         parts = urlsplit(url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
@@ -60,11 +60,11 @@ class GraphHttp(Http):
         if reply.behaviour is not None:
             self._life.disturbed.add("graph")
             raise HttpError("reset", maybe_sent=True)
-        self._listen(asked, reply)
+        self._record_answers(asked, reply)
         return Response(reply.status, {name.lower(): value for name, value in reply.headers}, reply.body)
 
-    def _listen(self, asked: Request, reply: Reply) -> None:
-        """Take down what Graph says of tokens in this answer."""
+    def _record_answers(self, asked: Request, reply: Reply) -> None:
+        """Record what Graph answers about tokens."""
         batch = asked.form.get("batch", "")
         if reply.status != 200 or not ("debug_token" in batch or "me?" in batch):
             return
@@ -80,31 +80,31 @@ class GraphHttp(Http):
             if not isinstance(answer, dict):
                 continue
             if path == "debug_token":
-                self._hear(dict(parse_qsl(query))["input_token"], answer)
+                self._record(dict(parse_qsl(query))["input_token"], answer)
             elif (
                 path == "me" and answer.get("code") != 200 and '"code":190' in str(answer.get("body")).replace(" ", "")
             ):
                 self._life.refused[dict(parse_qsl(query))["access_token"]] = self._life.simulation.time
 
-    def _hear(self, token: str, answer: Mapping[str, Any]) -> None:
+    def _record(self, token: str, answer: Mapping[str, Any]) -> None:
         try:
             body = json.loads(answer["body"])
             if "did not match the Viewing App" in str(body.get("error")):
-                # Meta's word on a token of another app, which is none of ours whatever else it is.
-                self._life.hear(token, Heard(self._life.simulation.time, valid=False, page=""))
+                # debug_token answers so for a token of another app, which is not valid for any Page here.
+                self._life.record_answer(token, DebugAnswer(self._life.simulation.time, valid=False, page=""))
                 return
             data = body["data"]
         except (ValueError, KeyError, TypeError, AttributeError):
             return
         if answer.get("code") != 200 or not isinstance(data, dict) or "is_valid" not in data:
             return
-        ours = data.get("type") == "PAGE" and str(data.get("app_id")) == self._world.app.id
-        page = str(data.get("profile_id", "")) if ours else ""
-        self._life.hear(token, Heard(self._life.simulation.time, bool(data["is_valid"]), page))
+        own_page = data.get("type") == "PAGE" and str(data.get("app_id")) == self._world.app.id
+        page = str(data.get("profile_id", "")) if own_page else ""
+        self._life.record_answer(token, DebugAnswer(self._life.simulation.time, bool(data["is_valid"]), page))
 
 
 class VaultHttp(Http):
-    """A Vault cluster behind a balancer, as one life reaches it."""
+    """A Vault cluster behind a load balancer, as one life reaches it."""
 
     def __init__(self, life: Life, store: str, vault: Vault, sent: Sent, **settings: Any) -> None:
         super().__init__(**settings)
@@ -123,7 +123,7 @@ class VaultHttp(Http):
         timeout: float,
         limit: int = 1 << 20,
     ) -> Response:
-        """Ask a node of the balancer's choice."""
+        """Send to a node that the load balancer chooses."""
         self._sent(url)
         ask = to_ask(method, url, headers, body, self._life)
         what = f"{self._store} {method} {ask.path}"
@@ -142,7 +142,7 @@ class VaultHttp(Http):
 def aws_send(
     life: Life, store: str, model: SecretsManager, throttled: Callable[[], str | None]
 ) -> Callable[[str, dict[str, Any]], tuple[int, dict[str, Any]]]:
-    """Return what boto3's requests go by; ``throttled`` names an error that AWS gives in place of an answer."""
+    """Return the transport of boto3's requests; ``throttled`` returns an error that AWS answers instead."""
     url = "https://secretsmanager.simulated"
 
     def send(operation: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -169,7 +169,7 @@ def aws_send(
 
 @lru_cache(maxsize=256)
 def _asked(method: str, target: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Request:
-    """Read a request as the sandbox does; most of them come again in the next cycle, to the letter."""
+    """Parse a request as the sandbox does; most of them are repeated exactly in the next cycle."""
     return make_request(method, target, {name.lower(): value for name, value in headers}, body)
 
 

@@ -1,4 +1,4 @@
-"""One seed: what there is, what goes wrong and when, and how it ends."""
+"""One seed: its services and daemons, its faults and their times, and its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.simulation.chaos import Chaos
 from tests.simulation.checker import Checker, Current, of_aws, of_vault, token_in
 from tests.simulation.daemon import EVERY, Daemon, Habits, Site
 from tests.simulation.policy import parse
-from tests.simulation.process import Life, LifeClock, Weather
+from tests.simulation.process import Life, LifeClock, NetworkFaults
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.services import VaultHttp, aws_send
 from tests.simulation.time_and_turns import Simulation
@@ -74,7 +74,7 @@ class Stage:
         self.credentials = {
             name: user.token for name, user in zip(("main", "second"), self.world.users.values(), strict=False)
         }
-        self.weather = {name: Weather() for name in ("graph", "vault", "aws")}
+        self.network_faults = {name: NetworkFaults() for name in ("graph", "vault", "aws")}
         self.vault = self._vault()
         self.aws = self._aws()
         self.pages = self._pages()
@@ -93,7 +93,7 @@ class Stage:
         self.daemons = self._daemons()
 
     def run(self) -> Outcome:
-        """Let it all happen."""
+        """Run the seed to its end."""
         for daemon in self.daemons:
             self.simulation.spawn(daemon.name, daemon.run, at=daemon.habits.starts)
         self.chaos.arrange(self.calm_at)
@@ -116,7 +116,7 @@ class Stage:
         )
 
     def truth(self, store: str, path: str) -> Current | None:
-        """Return what a store holds in truth."""
+        """Return what a store really holds."""
         return of_aws(self.aws.secrets.get(path)) if store == "aws" else of_vault(self.vault.secret(f"kv/{path}"))
 
     def _vault(self) -> Vault:
@@ -220,34 +220,34 @@ class Stage:
         site = Site(
             self.simulation,
             self.world,
-            self.weather,
+            self.network_faults,
             self.checker,
             self._stores,
-            self.chaos.lurk,
+            self.chaos.interfere,
             lambda: (self.app_secret, self.credentials),
         )
-        dies = chance.choice((0.0, 0.3, 0.7))
-        first = Habits(INSTANCE, chance.uniform(0, 2), dies, keeps=chance.random() < 0.5, ended=self._ended)
+        kill_chance = chance.choice((0.0, 0.3, 0.7))
+        first = Habits(INSTANCE, chance.uniform(0, 2), kill_chance, keeps=chance.random() < 0.5, ended=self._ended)
         daemons = [Daemon("first", site, self.pages, first)]
         if chance.random() < 0.35:
-            second = Habits(INSTANCE, first.starts + chance.uniform(0, 1.5), dies, keeps=chance.random() < 0.5)
+            second = Habits(INSTANCE, first.starts + chance.uniform(0, 1.5), kill_chance, keeps=chance.random() < 0.5)
             daemons.append(Daemon("second", site, self.pages, second))
         if chance.random() < 0.2:
             once = Habits(INSTANCE, EVERY * chance.randint(1, 4) + chance.uniform(0, 3), cycles=1)
             daemons.append(Daemon("once", site, self.pages, once))
         if chance.random() < 0.15:
-            other = Habits("other", chance.uniform(0, 3), dies)
+            other = Habits("other", chance.uniform(0, 3), kill_chance)
             daemons.append(Daemon("other", site, self.pages, other))
         return daemons
 
     def _calm(self) -> None:
-        """End every fault, and give back what a person would have to give back."""
+        """End every fault, and undo what a person would have to undo."""
         self.simulation.note("-- calm")
         self.calm = True
         for daemon in self.daemons:
-            daemon.habits.dies = 0.0
-        for weather in self.weather.values():
-            weather.lost_request = weather.lost_answer = weather.hang = 0.0
+            daemon.habits.kill_chance = 0.0
+        for network_faults in self.network_faults.values():
+            network_faults.lost_request = network_faults.lost_answer = network_faults.hang = 0.0
         self.vault.calm()
         self.aws.calm()
         self.chaos.calm()
@@ -277,7 +277,7 @@ def run_seed(seed: int, *, traced: bool = False, kind: str | None = None) -> Out
 
 
 def run_one(work: tuple[int, str | None]) -> Outcome:
-    """Run one seed where nobody watches: a mistake of the simulation itself is told like a violation."""
+    """Run one seed in a worker: a failure of the simulation itself is reported like a violation."""
     seed, kind = work
     try:
         return run_seed(seed, kind=kind)

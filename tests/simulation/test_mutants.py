@@ -1,4 +1,4 @@
-"""The judge can condemn: each mistake that the program might make is found by some seed, and called by its name."""
+"""The checker detects bugs: each mutant of the program breaks its invariant in some seed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _a_fingerprint_is_the_token(patch: Patch) -> None:
     patch.setattr(Secret, "fingerprint", property(lambda self: self.reveal()))
 
 
-def _one_place_speaks_for_all(patch: Patch) -> None:
+def _one_target_fails_all(patch: Patch) -> None:
     original = VaultStore.read
 
     def read(self: VaultStore, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()) -> Mapping[Key, Any]:
@@ -104,7 +104,7 @@ def _one_place_speaks_for_all(patch: Patch) -> None:
     patch.setattr(VaultStore, "read", read)
 
 
-def _a_death_is_never_asked_about(patch: Patch) -> None:
+def _stored_tokens_are_never_probed(patch: Patch) -> None:
     patch.setattr(ask.due, "probes", lambda *_, **__: {})
 
 
@@ -127,8 +127,8 @@ MUTANTS: Sequence[tuple[str, str, Callable[[Patch], None]]] = [
     ("vault", "I8", _what_is_not_broken_is_called_verified),
     ("vault", "I2", _marks_are_not_looked_at),
     ("vault", "I6", _a_fingerprint_is_the_token),
-    ("vault", "I7", _one_place_speaks_for_all),
-    ("vault", "I5", _a_death_is_never_asked_about),
+    ("vault", "I7", _one_target_fails_all),
+    ("vault", "I5", _stored_tokens_are_never_probed),
     ("aws", "I3", _the_current_version_is_not_named),
 ]
 
@@ -136,10 +136,10 @@ MUTANTS: Sequence[tuple[str, str, Callable[[Patch], None]]] = [
 @pytest.mark.parametrize(
     ("kind", "invariant", "mistake"), MUTANTS, ids=[made.__name__.strip("_") for *_, made in MUTANTS]
 )
-def test_a_mistake_is_found(
+def test_a_mutant_is_found(
     kind: str, invariant: str, mistake: Callable[[Patch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that makes this mistake breaks the invariant that forbids it, in one of the first seeds."""
+    """A program with this bug breaks the invariant that forbids it, in one of the first seeds."""
     mistake(monkeypatch)
     for seed in SEEDS:
         if any(line.startswith(invariant) for line in run_seed(seed, kind=kind).violations):

@@ -1,4 +1,4 @@
-"""A seed is one run and no other: in this process, in the next, and whatever the order of Python's sets."""
+"""A seed always gives the same run: in this process, in the next, and whatever the order of Python's sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("seed", [3, 7, 12])
 def test_a_seed_replays_exactly(seed: int) -> None:
-    """The same seed gives the same trace to the letter, also when another has run before."""
+    """The same seed gives exactly the same trace, also after another seed."""
     first = run_seed(seed, traced=True)
     run_seed(seed + 1)
     again = run_seed(seed, traced=True)
@@ -24,9 +24,9 @@ def test_a_seed_replays_exactly(seed: int) -> None:
 
 
 def test_another_process_sees_the_same() -> None:
-    """A failing seed fails alike on another day: the order in which sets are walked plays no part."""
+    """Another process gives the same output: the iteration order of sets does not matter."""
     command = [sys.executable, "-m", "tools.simulation", "--seed", "2", "--trace"]
-    told = [
+    outputs = [
         subprocess.run(
             command,
             env={**os.environ, "PYTHONHASHSEED": number},
@@ -37,10 +37,10 @@ def test_another_process_sees_the_same() -> None:
         ).stdout
         for number in ("1", "2")
     ]
-    assert told[0] == told[1]
-    assert len(told[0].splitlines()) > 50
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0].splitlines()) > 50
 
 
 def test_another_seed_is_another_run() -> None:
-    """What is left to chance is left to the seed."""
+    """Two seeds give different traces."""
     assert run_seed(4, traced=True).trace != run_seed(5, traced=True).trace

@@ -1,8 +1,8 @@
-"""One clock and one turn for everything that happens in a simulation: whatever the seed, it happens in one order.
+"""One clock and one turn for everything in a simulation, so that a seed always gives the same order.
 
-An actor is a thread, of which exactly one runs at any time. It gives its turn away only where it waits, which is at each
-simulated call and each sleep; who is next follows from the simulated time alone. Things that need no thread of their own,
-such as a person who edits a secret or a fault that begins, are done by whoever waits when they are due.
+A participant is a thread, of which exactly one runs at any time. It passes its turn on only where it waits, which is at each
+simulated call and each sleep; the next one follows from the simulated time alone. Steps that need no thread of their own,
+such as an edit by a person or the start of a fault, are carried out by the participant that waits when they are due.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _UNIX_NOON = NOON.timestamp()
 
 
-class Over(BaseException):
-    """The simulation has ended; goes through everything up to the actor's end."""
+class SimulationEnded(BaseException):
+    """The simulation has ended; propagates up to the participant's end."""
 
 
 @dataclass(order=True, slots=True)
 class _Due:
     when: float
     number: int
-    actor: Actor | None = field(compare=False)
+    participant: Participant | None = field(compare=False)
     act: Callable[[], None] | None = field(compare=False)
 
 
-class Actor:
+class Participant:
     """One thread of the simulation; ``work`` begins when its time has come."""
 
-    def __init__(self, name: str, work: Callable[[Actor], None]) -> None:
+    def __init__(self, name: str, work: Callable[[Participant], None]) -> None:
         self.name = name
         self.work = work
         self.turn = threading.Lock()
@@ -44,7 +44,7 @@ class Actor:
 
 
 class Simulation:
-    """The queue of what is to come. ``time`` is in seconds since NOON; ``random`` decides all that is left to chance."""
+    """The queue of future steps. ``time`` is in seconds since NOON; ``random`` makes every random choice."""
 
     def __init__(self, seed: int | str, *, traced: bool = False) -> None:
         self.random = random.Random(seed)
@@ -59,63 +59,63 @@ class Simulation:
         self._main.acquire()
 
     def now(self) -> datetime:
-        """Return the true wall clock's time."""
+        """Return the true wall clock time."""
         return NOON + timedelta(seconds=self.time)
 
     def unix(self) -> float:
         """Return the true time in unix seconds."""
         return _UNIX_NOON + self.time
 
-    def note(self, *words: object) -> None:
+    def note(self, *answers: object) -> None:
         """Write a line of the trace."""
         if self.trace is not None:
-            self.trace.append(f"{self.time:12.4f} " + " ".join(str(word) for word in words))
+            self.trace.append(f"{self.time:12.4f} " + " ".join(str(word) for word in answers))
 
     def at(self, when: float, act: Callable[[], None]) -> None:
-        """Have something done at this time, in one step."""
+        """Call ``act`` at this time, in one step."""
         self._push(when, None, act)
 
-    def spawn(self, name: str, work: Callable[[Actor], None], *, at: float = 0.0) -> None:
-        """Begin an actor at this time; ``work`` is given the actor, in whose name it waits."""
-        self._push(at, Actor(name, work), None)
+    def spawn(self, name: str, work: Callable[[Participant], None], *, at: float = 0.0) -> None:
+        """Start a participant at this time; ``work`` gets the participant, with which it waits."""
+        self._push(at, Participant(name, work), None)
 
     def run(self) -> None:
-        """Let everything happen until nothing is left to come; a mistake of the simulation's own is raised."""
+        """Run until no step is left; a failure of the simulation itself is raised."""
         self._next()
         self._main.acquire()
         if self.mistakes:
             raise AssertionError("the simulation itself failed:\n" + "\n".join(self.mistakes))
 
-    def wait(self, actor: Actor, seconds: float) -> None:
-        """Let others have their turn until so much time has passed."""
+    def wait(self, participant: Participant, seconds: float) -> None:
+        """Let other participants run until this time has passed."""
         when = self.time + seconds
         while True:
             if self.over:
-                raise Over
+                raise SimulationEnded
             if not self._queue or self._queue[0].when > when:
                 self.time = when
                 self.steps += 1
                 return
             due = heapq.heappop(self._queue)
             self.time = due.when
-            if due.actor is None:
+            if due.participant is None:
                 self._do(due)
                 continue
-            self._push(when, actor, None)
-            self._hand_to(due.actor)
-            actor.turn.acquire()
+            self._push(when, participant, None)
+            self._hand_to(due.participant)
+            participant.turn.acquire()
             if self.over:
-                raise Over
+                raise SimulationEnded
             self.steps += 1
             return
 
     def end(self) -> None:
-        """End everything: every actor is told at its next turn."""
+        """End the simulation: every participant learns of it at its next turn."""
         self.over = True
 
-    def _push(self, when: float, actor: Actor | None, act: Callable[[], None] | None) -> None:
+    def _push(self, when: float, participant: Participant | None, act: Callable[[], None] | None) -> None:
         self._number += 1
-        heapq.heappush(self._queue, _Due(when, self._number, actor, act))
+        heapq.heappush(self._queue, _Due(when, self._number, participant, act))
 
     def _do(self, due: _Due) -> None:
         if due.act is None or self.over:
@@ -130,29 +130,31 @@ class Simulation:
         self.over = True
 
     def _next(self) -> None:
-        """Return the turn away for good: to the next actor, or back to ``run`` where none is left."""
+        """Pass the turn on for good: to the next participant, or back to ``run`` if none is left."""
         while self._queue:
             due = heapq.heappop(self._queue)
             if not self.over:
                 self.time = due.when
-            if due.actor is not None:
-                self._hand_to(due.actor)
+            if due.participant is not None:
+                self._hand_to(due.participant)
                 return
             self._do(due)
         self._main.release()
 
-    def _hand_to(self, actor: Actor) -> None:
-        if actor.thread is None:
-            actor.thread = threading.Thread(target=self._live, args=(actor,), name=actor.name, daemon=True)
-            actor.thread.start()
+    def _hand_to(self, participant: Participant) -> None:
+        if participant.thread is None:
+            participant.thread = threading.Thread(
+                target=self._live, args=(participant,), name=participant.name, daemon=True
+            )
+            participant.thread.start()
         else:
-            actor.turn.release()
+            participant.turn.release()
 
-    def _live(self, actor: Actor) -> None:
+    def _live(self, participant: Participant) -> None:
         try:
             if not self.over:
-                actor.work(actor)
-        except Over:
+                participant.work(participant)
+        except SimulationEnded:
             pass
         except BaseException:  # noqa: BLE001 - the turn must go on, and run() raises it
             self._failed()

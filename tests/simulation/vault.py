@@ -1,9 +1,9 @@
-"""A Vault cluster in memory: KV version 2 over a replicated log, tokens and policies, and what goes wrong in clusters.
+"""A Vault cluster in memory: KV version 2 over a replicated log, tokens, policies, and the faults of clusters.
 
-How its nodes lag, judge and forward is what three real OpenBao 2.7.2 nodes on raft did (measured 2026-11-24 and -25): a
-standby answers reads from its own copy, and judges a compare-and-set by it before it forwards the write; with
-X-Vault-Index it refuses by 429 what it has not caught up with, or asks the leader where X-Vault-Inconsistent says so; while
-there is no leader that becomes a redirect to the dead one. A commit is never lost, and an answer says how far the log is.
+Its nodes behave as three real OpenBao 2.7.2 nodes on raft did (measured 2026-11-24 and -25). A standby answers reads from its
+own copy, and judges a compare-and-set by it before it forwards the write. With X-Vault-Index it answers 429 while it has not
+caught up, or asks the leader if X-Vault-Inconsistent says so; while there is no leader that is a redirect to the stopped
+one. A commit is never lost, and an answer has the index of the log.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from tests.simulation import kv
-from tests.simulation.kv import NOTHING, Change, Json, Said, Secret, refused
+from tests.simulation.kv import NOTHING, Change, Json, Response, Secret, refused
 from tests.simulation.policy import DEFAULT, ROOT, Rules, allowed, covers_below, parse
 
 FORWARD = "forward-active-node"
@@ -30,7 +30,7 @@ _NO_LEADER = "local node not active but active cluster node not found"
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. ``path`` is unquoted and without /v1/; ``who`` is the simulation's word for the sender."""
+    """One request. ``path`` is unquoted and without /v1/; ``owner`` is who sent it."""
 
     method: str
     path: str
@@ -55,7 +55,7 @@ Silence = Literal["hang", "connect"]
 
 @dataclass(slots=True)
 class Node:
-    """One server: when each entry of the log reached it, and up to when it is cut off from the others."""
+    """One server: when each entry of the log reached it, and until when it is cut off from the others."""
 
     name: str
     reached: list[float] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Node:
 
 @dataclass(slots=True)
 class Token:
-    """What a token may do, and for how long; ``ends`` None is for ever."""
+    """What a token may do, and for how long; ``ends`` None never expires."""
 
     policies: tuple[Rules, ...]
     ttl: float = 0.0
@@ -80,8 +80,8 @@ Shown = Callable[[object, str, Secret | None], None]
 class Vault:
     """The cluster. ``unix`` gives the time, ``lag`` draws how long an entry takes to reach one standby.
 
-    ``changed`` is told of each commit to a secret, with who made it, the secret's path below its mount's name, and what it
-    was and is; ``shown`` of each secret that an answer speaks of. ``indexed`` False is a dev server: one node, no index.
+    ``changed`` is called for each commit to a secret, with who made it, the secret's mount and path, and its state before and
+    after; ``shown`` for each secret in an answer. ``indexed`` False is a dev server: one node, no index.
     """
 
     def __init__(
@@ -129,13 +129,13 @@ class Vault:
         return self._leader
 
     def kill_leader(self, *, election: float, back: float) -> None:
-        """Kill the leader: nobody writes for ``election`` seconds, and it comes back after ``back``."""
+        """Kill the leader: there is no leader for ``election`` seconds, and the node is back after ``back``."""
         now = self.unix()
         self._leader.dead_until = now + back
         self._leaderless_until = now + election
 
     def lose_quorum(self, seconds: float) -> None:
-        """Leave one node alive, which answers reads from its copy, and nothing else."""
+        """Leave one node running, which only answers reads from its copy."""
         self._leaderless_until = self.unix() + seconds
         for node in self.nodes[1:]:
             node.dead_until = self.unix() + seconds
@@ -151,7 +151,7 @@ class Vault:
             node.reached = [min(when, now) for when in node.reached]
 
     def calm(self) -> None:
-        """End everything that goes wrong."""
+        """End every fault."""
         self.sealed = self.throttled = False
         self.stumbles = None
         self._leaderless_until = 0.0
@@ -159,7 +159,7 @@ class Vault:
             node.held_until = node.dead_until = 0.0
 
     def route(self) -> Node:
-        """Choose a node as a balancer does, which does not know at once that one is dead."""
+        """Return a node as a load balancer without health checks does."""
         return self.nodes[0] if len(self.nodes) == 1 else self.random.choice(self.nodes)
 
     def _elect(self) -> None:
@@ -179,7 +179,7 @@ class Vault:
         return history[target - 1][1] if target else None
 
     def keys(self, prefix: str, *, at: int | None = None) -> list[str]:
-        """List what there is below a prefix."""
+        """List what is below a prefix."""
         return sorted(key for key in self._history if key.startswith(prefix) and self.secret(key, at=at) is not None)
 
     def _commit(self, owner: object, key: str, after: Secret | None) -> None:
@@ -198,21 +198,21 @@ class Vault:
     # Requests.
 
     def answer(self, ask: Ask, node: Node | None = None) -> Reply | Silence:
-        """Answer one request at a node, as it stands now."""
+        """Answer one request at a node with its current copy."""
         with self.lock:
             at = node or self.route()
             if at.dead_until > self.unix():
                 return "connect"
-            said = self._said(ask, at)
-            if isinstance(said, str):
-                return said
-            # A write tells of the entry that it made, wherever it came in.
-            return self._reply(said, self._commits if ask.method != "GET" else self._asked)
+            response = self._respond(ask, at)
+            if isinstance(response, str):
+                return response
+            # A write's answer has the index of its own entry, at whichever node it arrived.
+            return self._reply(response, self._commits if ask.method != "GET" else self._asked)
 
     def do(
         self, method: str, path: str, body: object = None, *, kind: str = "application/json", owner: object = None
     ) -> Json:
-        """Do as root, at the leader and beside all that goes wrong, what must succeed."""
+        """Carry out as root at the leader, despite all faults, a request that must succeed."""
         headers = {"x-vault-token": "root", "content-type": kind}
         with self.lock:
             plain, _, query = path.partition("?")
@@ -220,22 +220,26 @@ class Vault:
             ask = Ask(method, plain, asked, headers, json.dumps(body).encode() if body is not None else b"", owner)
             kept = self._leaderless_until, self._leader.dead_until, self.stumbles
             self._leaderless_until, self._leader.dead_until, self.stumbles = 0.0, 0.0, None
-            said = self._routed(ask, self._leader, self._commits, (ROOT,))
+            response = self._routed(ask, self._leader, self._commits, (ROOT,))
             self._leaderless_until, self._leader.dead_until, self.stumbles = kept
-        assert not isinstance(said, str)
-        assert said.status < 300, (method, path, said)
-        return said.body
+        assert not isinstance(response, str)
+        assert response.status < 300, (method, path, response)
+        return response.body
 
-    def _reply(self, said: Said, index: int) -> Reply:
+    def _reply(self, response: Response, index: int) -> Reply:
         headers = {"content-type": "application/json"}
-        if self.indexed and not said.bare and said.status < 500:
+        if self.indexed and not response.bare and response.status < 500:
             headers["x-vault-index"] = _index(index)
-        if said.status in (412, 429):
+        if response.status in (412, 429):
             headers["retry-after"] = "1"
-        body = b"" if said.status == 204 or (said.status == 404 and not said.body) else json.dumps(said.body).encode()
-        return Reply(said.status, headers, body)
+        body = (
+            b""
+            if response.status == 204 or (response.status == 404 and not response.body)
+            else json.dumps(response.body).encode()
+        )
+        return Reply(response.status, headers, body)
 
-    def _said(self, ask: Ask, node: Node) -> Said | Silence:
+    def _respond(self, ask: Ask, node: Node) -> Response | Silence:
         if self.sealed:
             return refused(503, "Vault is sealed")
         if self.throttled and not ask.path.startswith("sys/"):
@@ -257,8 +261,8 @@ class Vault:
                 return self._as(ask, leader)
         return self._as(ask, node)
 
-    def _as(self, ask: Ask, node: Node) -> Said | Silence:
-        """Answer at this node, for the token that comes with it."""
+    def _as(self, ask: Ask, node: Node) -> Response | Silence:
+        """Answer at this node, with the token of the request."""
         if ask.path.startswith("auth/") and ask.path.endswith("/login"):
             return self._login(ask)
         token = self._token(ask)
@@ -277,14 +281,16 @@ class Vault:
             token.uses -= 1
         return token
 
-    def _login(self, ask: Ask) -> Said:
+    def _login(self, ask: Ask) -> Response:
         body = _json(ask.body)
         found = self.logins.get((str(body.get("role_id")), str(body.get("secret_id"))))
         if found is None:
             return refused(400, "invalid role or secret ID")
         policies, ttl = found
         name = self.mint(policies, ttl=ttl)
-        return Said(200, {"auth": {"client_token": name, "lease_duration": int(ttl), "renewable": True}, "data": None})
+        return Response(
+            200, {"auth": {"client_token": name, "lease_duration": int(ttl), "renewable": True}, "data": None}
+        )
 
     def mint(self, policies: tuple[Rules, ...], *, ttl: float = 0.0, uses: int | None = None) -> str:
         """Make a token."""
@@ -296,13 +302,17 @@ class Vault:
 
     def _routed(
         self, ask: Ask, node: Node, at: int, policies: tuple[Rules, ...], token: Token | None = None
-    ) -> Said | Silence:
+    ) -> Response | Silence:
         match ask.path.split("/"):
             case ["sys", "internal", "ui", "mounts", *rest]:
                 return self._mount(rest, policies)
             case ["sys", "capabilities-self"]:
                 caps = {path: sorted(allowed(policies, path)) for path in _json(ask.body).get("paths", [])}
-                return Said(200, {**caps, "data": caps}) if _may(policies, ask.path, "update") else refused(403, DENIED)
+                return (
+                    Response(200, {**caps, "data": caps})
+                    if _may(policies, ask.path, "update")
+                    else refused(403, DENIED)
+                )
             case ["auth", "token", word] if word.endswith("-self"):
                 return self._self(ask, word, policies, token)
             case ["sys", *_] | ["auth", *_]:
@@ -312,41 +322,41 @@ class Vault:
             case _:
                 return refused(404, f'no handler for route "{ask.path}". route entry not found.')
 
-    def _mount(self, rest: list[str], policies: tuple[Rules, ...]) -> Said:
+    def _mount(self, rest: list[str], policies: tuple[Rules, ...]) -> Response:
         name = rest[0] if rest else ""
         if name not in self.mounts or not covers_below(policies, f"{name}/"):
             text = f'preflight capability check returned 403, please ensure client\'s policies grant access to path "{name}/"'
             return refused(403, text)
-        return Said(200, {"data": {"type": "kv", "options": {"version": self.mounts[name]}, "path": f"{name}/"}})
+        return Response(200, {"data": {"type": "kv", "options": {"version": self.mounts[name]}, "path": f"{name}/"}})
 
-    def _self(self, ask: Ask, word: str, policies: tuple[Rules, ...], token: Token | None) -> Said:
+    def _self(self, ask: Ask, word: str, policies: tuple[Rules, ...], token: Token | None) -> Response:
         name = ask.headers.get("x-vault-token", "")
         if not _may(policies, ask.path, "read" if word == "lookup-self" else "update") or token is None:
             return refused(403, DENIED)
         left = max(token.ends - self.unix(), 0) if token.ends is not None else 0
         match word:
             case "lookup-self":
-                return Said(200, {"data": {"id": name, "ttl": int(left), "renewable": bool(token.ttl)}})
+                return Response(200, {"data": {"id": name, "ttl": int(left), "renewable": bool(token.ttl)}})
             case "renew-self":
                 token.ends = self.unix() + token.ttl if token.ttl else None
                 auth = {"client_token": name, "lease_duration": int(token.ttl), "renewable": True}
-                return Said(200, {"auth": auth, "data": None})
+                return Response(200, {"auth": auth, "data": None})
             case _:
                 self.tokens.pop(name, None)
-                return Said(204)
+                return Response(204)
 
-    def _admin(self, ask: Ask) -> Said:
+    def _admin(self, ask: Ask) -> Response:
         body = _json(ask.body)
         match ask.path.split("/"):
             case ["sys", "mounts", name]:
                 self.mounts[name] = str((body.get("options") or {}).get("version", "2"))
-                return Said(204)
+                return Response(204)
             case ["sys", "policies", "acl", name]:
                 self.policies[name] = parse(body["policy"])
-                return Said(204)
+                return Response(204)
             case ["auth", "token", "create"]:
                 rules = tuple(self.policies[name] for name in body.get("policies", []) if name in self.policies)
-                return Said(200, {"auth": {"client_token": self.mint(rules, uses=body.get("num_uses"))}})
+                return Response(200, {"auth": {"client_token": self.mint(rules, uses=body.get("num_uses"))}})
             case _:
                 return refused(404, "no such path in the model")
 
@@ -354,7 +364,7 @@ class Vault:
 
     def _kv(
         self, ask: Ask, where: tuple[str, str, str], node: Node, at: int, policies: tuple[Rules, ...]
-    ) -> Said | Silence:
+    ) -> Response | Silence:
         mount, kind, path = where
         if (
             ask.method == "GET"
@@ -375,23 +385,23 @@ class Vault:
 
     def _written(
         self, ask: Ask, where: tuple[str, str, str], key: str, node: Node, local: Secret | None
-    ) -> Said | Silence:
+    ) -> Response | Silence:
         if node is not self._leader or self.leader is None:
             # A standby judges by its own copy first, and then forwards.
-            said, change = self._outcome(ask, where[1], local)
+            response, change = self._outcome(ask, where[1], local)
             if change is None:
-                return said
+                return response
             if self.leader is None:
                 return "hang" if self.random.random() < 0.5 else refused(500, _NO_LEADER)
         stumbles, self.stumbles = self.stumbles, None
         if stumbles == "undone":
             return refused(500, "leadership lost while committing log")
-        said, change = self._outcome(ask, where[1], self.secret(key))
+        response, change = self._outcome(ask, where[1], self.secret(key))
         if change is not None:
             self._commit(ask.owner, key, change.after)
-        if ask.method != "DELETE" and said.status < 500 and not said.bare:
+        if ask.method != "DELETE" and response.status < 500 and not response.bare:
             self.shown(ask.owner, key, self.secret(key))
-        return refused(500, "leadership lost while committing log") if stumbles == "done" else said
+        return refused(500, "leadership lost while committing log") if stumbles == "done" else response
 
     def _outcome(self, ask: Ask, kind: str, secret: Secret | None) -> kv.Outcome:
         try:
@@ -415,9 +425,9 @@ class Vault:
             case (("POST" | "PUT"), "destroy"):
                 return kv.destroy(secret, [int(number) for number in body["versions"]])
             case _:
-                return Said(204), Change(None)
+                return Response(204), Change(None)
 
-    def _listed(self, ask: Ask, where: tuple[str, str, str], at: int, policies: tuple[Rules, ...]) -> Said:
+    def _listed(self, ask: Ask, where: tuple[str, str, str], at: int, policies: tuple[Rules, ...]) -> Response:
         mount, kind, path = where
         folder = f"{path.rstrip('/')}/" if path.strip("/") else ""
         if not _may(policies, f"{mount}/{kind}/{folder}", "list" if kind == "metadata" else "scan"):
@@ -426,11 +436,11 @@ class Vault:
         found = {key.removeprefix(start): self.secret(key, at=at) for key in self.keys(start, at=at)}
         if kind == "metadata":
             names = sorted({name.partition("/")[0] + ("/" if "/" in name else "") for name in found})
-            return Said(200, {"data": {"keys": names}}) if names else NOTHING
+            return Response(200, {"data": {"keys": names}}) if names else NOTHING
         for name, secret in found.items():
             self.shown(ask.owner, start + name, secret)
         infos = {name: kv.described(secret) for name, secret in found.items() if secret is not None}
-        return Said(200, {"data": {"keys": sorted(infos), "key_info": infos} if infos else {}})
+        return Response(200, {"data": {"keys": sorted(infos), "key_info": infos} if infos else {}})
 
 
 def _needed(method: str, kind: str, secret: Secret | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The model of Vault where the store wants its HTTP: whole requests in, whole answers out, no socket."""
+"""Connects the model of Vault to the store's HTTP: whole requests in, whole answers out, no socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _split(url: str) -> tuple[str, Mapping[str, str]]:
 
 
 def to_ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None, owner: object = None) -> Ask:
-    """Make the model's request of one that was to go over the wire."""
+    """Convert an HTTP request to the model's."""
     path, query = _split(url)
     return Ask(method, path, query, {name.lower(): value for name, value in headers.items()}, body or b"", owner)
 
@@ -40,7 +40,7 @@ class VaultHttp(Http):
         timeout: float,
         limit: int = 1 << 20,
     ) -> Response:
-        """Ask the model."""
+        """Send a request to the model."""
         reply = self._vault.answer(to_ask(method, url, headers, body))
         if isinstance(reply, str):
             raise HttpError("connect" if reply == "connect" else "timeout", maybe_sent=reply == "hang")

@@ -53,4 +53,4 @@ def names(lines: list[dict[str, Any]], event: str) -> int:
 
 def names_internal_error(text: str) -> bool:
     """Check whether output says that the program met a bug of its own."""
-    return re.search("mistake|internal error|traceback", text, re.IGNORECASE) is not None
+    return re.search("internal error|traceback", text, re.IGNORECASE) is not None

@@ -1,4 +1,4 @@
-"""What holds for every test: no credentials of this machine, markers by what a test uses, and options for how much is run."""
+"""Settings of all tests: no credentials of the machine, markers by the services that a test uses, and options for its length."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import hypothesis
 import pytest
 
-# How long one example takes depends on the machine and on what else it does.
+# The time of one example depends on the machine and on its load.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
 
 SERVICES = frozenset({"bao", "raft", "cluster", "aws_server", "ministack_server", "engine"})
-"""The fixtures that start a process of somebody else's; each test that uses one is marked ``service``."""
+"""The fixtures that start an external program; each test that uses one is marked ``service``."""
 
 LONG_TIMEOUT = 4 * 3600
 """Seconds that each test may take with ``--long``."""
@@ -22,7 +22,7 @@ LONG_TIMEOUT = 4 * 3600
 _FOREIGN = ("AWS_", "VAULT_", "BAO_", "PAGE_TOKEN_SYNC_", "NO_COLOR", "FORCE_COLOR")
 
 for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
-    # The machine's own settings would change what is tested; children inherit the environment as it is here.
+    # The machine's own settings would change the tests; child processes inherit this environment.
     del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 

@@ -1,4 +1,4 @@
-"""How long 10,000 Pages take to load, against what PyYAML alone takes; ``python -m tools.config_speed`` prints it."""
+"""Measure how long 10,000 Pages take to load, relative to PyYAML alone; ``python -m tools.config_speed`` prints it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def text(pages: int) -> str:
 
 
 def ratio(*, pages: int = 10_000, rounds: int = 5) -> float:
-    """Return the whole ``load`` in times of ``yaml.load`` with CSafeLoader, each the best of several rounds, taken in turn.
+    """Return the time of ``load`` as a multiple of ``yaml.load`` with CSafeLoader, each the best of several alternating rounds.
 
-    Counted is the processor's time, so that what runs beside it on the same machine takes no part.
+    It is CPU time, so other processes on the machine have little influence.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(text(pages), encoding="utf-8")
         plain = path.read_text(encoding="utf-8")
-        theirs, ours = [], []
+        baseline, loaded = [], []
         for _ in range(rounds):
-            theirs.append(_seconds(lambda: yaml.load(plain, Loader=yaml.CSafeLoader)))
-            ours.append(_seconds(lambda: load(path)))
-        return min(ours) / min(theirs)
+            baseline.append(_seconds(lambda: yaml.load(plain, Loader=yaml.CSafeLoader)))
+            loaded.append(_seconds(lambda: load(path)))
+        return min(loaded) / min(baseline)
 
 
 def _seconds(work: Callable[[], object]) -> float:

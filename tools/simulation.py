@@ -1,4 +1,4 @@
-"""``python -m tools.simulation --seeds 0..1000``: run seeds, say which fail, and how to see one of them step by step."""
+"""``python -m tools.simulation --seeds 0..1000``: run seeds, print which fail, and how to trace one of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.simulation.seeds import seeds
 from tests.simulation.stage import Outcome, run_one, run_seed
 
 _SHOWN = 20
-_TOLD_EVERY = 60.0
+_PROGRESS_EVERY = 60.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for; 1 where an invariant did not hold."""
+    """Run the seeds; return 1 if an invariant was violated."""
     parser = argparse.ArgumentParser(prog="python -m tools.simulation", description=__doc__)
     parser.add_argument(
         "--seeds", type=seeds, default="0..1000", help="first seed and the one after the last, as 0..1000"
@@ -27,10 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--kind", choices=("vault", "aws", "both"), help="the stores, in place of the seed's own choice"
     )
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count(), help="processes")
-    asked = parser.parse_args(arguments)
-    if asked.seed is not None:
-        return _one(asked.seed, asked.kind, traced=asked.trace)
-    return _many(asked.seeds, asked.kind, asked.workers)
+    options = parser.parse_args(arguments)
+    if options.seed is not None:
+        return _one(options.seed, options.kind, traced=options.trace)
+    return _many(options.seeds, options.kind, options.workers)
 
 
 def _one(seed: int, kind: str | None, *, traced: bool) -> int:
@@ -42,9 +42,9 @@ def _one(seed: int, kind: str | None, *, traced: bool) -> int:
     return 1 if outcome.violations else 0
 
 
-def _many(asked: range, kind: str | None, workers: int) -> int:
+def _many(options: range, kind: str | None, workers: int) -> int:
     started = time.monotonic()
-    work = [(seed, kind) for seed in asked]
+    work = [(seed, kind) for seed in options]
     if workers > 1:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             return _sum_up(pool.imap_unordered(run_one, work, chunksize=8), started, len(work))
@@ -53,7 +53,7 @@ def _many(asked: range, kind: str | None, workers: int) -> int:
 
 def _sum_up(outcomes: Iterable[Outcome], started: float, wanted: int) -> int:
     done = cycles = steps = deaths = failed = slowest = 0
-    tell_at = started + _TOLD_EVERY
+    progress_at = started + _PROGRESS_EVERY
     for outcome in outcomes:
         done += 1
         cycles += outcome.cycles
@@ -65,13 +65,13 @@ def _sum_up(outcomes: Iterable[Outcome], started: float, wanted: int) -> int:
             if failed <= _SHOWN:
                 print(f"seed {outcome.seed}: {outcome.violations[0]}")
                 print(f"    python -m tools.simulation --seed {outcome.seed} --trace", flush=True)
-        if time.monotonic() > tell_at:
-            tell_at += _TOLD_EVERY
+        if time.monotonic() > progress_at:
+            progress_at += _PROGRESS_EVERY
             print(f"{done} of {wanted} seeds: {failed} failed", flush=True)
     seconds = time.monotonic() - started
     print(
         f"{done} seeds, {cycles} cycles, {steps} steps, {deaths} deaths in {seconds:.0f} s: {failed} failed; "
-        f"the slowest was as wanted in calm cycle {slowest}"
+        f"the slowest had converged in calm cycle {slowest}"
     )
     return 1 if failed else 0
 

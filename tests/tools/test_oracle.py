@@ -1,4 +1,4 @@
-"""The soak's judge finds what is wrong with a report: each lie that a report could tell is told here once."""
+"""The oracle of the soak test finds each kind of mistake in a report."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Report = dict[str, Any]
 
 
 @pytest.fixture
-def told(sandbox: Sandbox, tmp_path: Path) -> tuple[Report, History]:
-    """Return a true report of a healthy second cycle, and the truth it is to be compared with."""
+def observed(sandbox: Sandbox, tmp_path: Path) -> tuple[Report, History]:
+    """Return a correct report of a second cycle, and the history to compare it with."""
     rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets")})
     history = History()
     with build(load(rig.file), clock=SystemClock()) as app:
@@ -36,9 +36,9 @@ def told(sandbox: Sandbox, tmp_path: Path) -> tuple[Report, History]:
         return as_json(app.cycle(write=True)), history
 
 
-def test_a_true_report_has_no_difference(told: tuple[Report, History], sandbox: Sandbox) -> None:
-    """What a healthy cycle reports is what the sandbox knows."""
-    report, history = told
+def test_a_correct_report_has_no_difference(observed: tuple[Report, History], sandbox: Sandbox) -> None:
+    """The report of a cycle without a fault agrees with the sandbox."""
+    report, history = observed
     assert list(differences(report, history, app_id=sandbox.app_id)) == []
 
 
@@ -87,20 +87,22 @@ def _healed(report: Report) -> None:
     target |= {"action": "replaced", "reason": "heal", "previous_fingerprint": target["fingerprint"]}
 
 
-LIES = [_wrong_token, _wrong_stored, _broken, _stale, _failed, _no_access, _invalid, _unknown, _silent, _healed]
+MISTAKES = [_wrong_token, _wrong_stored, _broken, _stale, _failed, _no_access, _invalid, _unknown, _silent, _healed]
 
 
-@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__.strip("_"))
-def test_a_lie_is_found(told: tuple[Report, History], sandbox: Sandbox, lie: Callable[[Report], None]) -> None:
-    """Each thing that is not as the sandbox knows it is a difference."""
-    report, history = copy.deepcopy(told[0]), told[1]
-    lie(report)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__.strip("_"))
+def test_a_mistake_is_found(
+    observed: tuple[Report, History], sandbox: Sandbox, mistake: Callable[[Report], None]
+) -> None:
+    """Each statement that disagrees with the sandbox is a difference."""
+    report, history = copy.deepcopy(observed[0]), observed[1]
+    mistake(report)
     assert list(differences(report, history, app_id=sandbox.app_id))
 
 
-def test_what_the_soak_could_not_serve_is_no_lie(told: tuple[Report, History], sandbox: Sandbox) -> None:
-    """While the soak's own process stood still Graph and AWS were out of reach; nothing else is excused by that."""
-    report, history = copy.deepcopy(told[0]), History(list(told[1].moments))
+def test_a_stall_of_the_soak_test_excuses_its_own_services(observed: tuple[Report, History], sandbox: Sandbox) -> None:
+    """While the soak test itself stalls Graph and AWS are unavailable, and no other difference is excused."""
+    report, history = copy.deepcopy(observed[0]), History(list(observed[1].moments))
     start = datetime.fromisoformat(report["started_at"]).timestamp()
     history.stalled(start, start + 1)
     _unknown(report)
@@ -109,11 +111,11 @@ def test_what_the_soak_could_not_serve_is_no_lie(told: tuple[Report, History], s
     assert list(differences(report, history, app_id=sandbox.app_id))
 
 
-def test_a_long_history_is_forgotten(told: tuple[Report, History]) -> None:
-    """Only the moments of some minutes are kept, and what did not change is kept once."""
+def test_a_long_history_is_limited(observed: tuple[Report, History]) -> None:
+    """Only the moments of some minutes are kept, and unchanged tokens are shared."""
     history = History()
     for second in range(1000):
-        history.note(float(second), told[1].moments[0].truth, frozenset())
+        history.note(float(second), observed[1].moments[0].truth, frozenset())
     assert [history.moments[0].at, history.moments[-1].at, len(history.moments)] == [600.0, 999.0, 400]
     shared = {id(token) for moment in history.moments for token in moment.truth["tokens"].values()}
-    assert len(shared) == len(told[1].moments[0].truth["tokens"])
+    assert len(shared) == len(observed[1].moments[0].truth["tokens"])

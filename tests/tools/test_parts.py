@@ -1,4 +1,4 @@
-"""One command runs all that takes long, and none of its parts can fail unseen."""
+"""``make soak`` runs all parts, and its exit code shows whether one failed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tools.soak.__main__ import parts
 from tools.soak.parts import Part, run
 
 
-def test_without_a_word_everything_is_run_at_full_length() -> None:
-    """The plain command is the hour, the hundred thousand seeds and the long tests."""
+def test_without_options_every_part_is_run_at_full_length() -> None:
+    """Without options the parts are the hour, a hundred thousand seeds and the long tests."""
     hour, seeds, long = parts([])
     assert "--minutes=60" in hour.arguments
     assert "--seeds=0..100000" in seeds.arguments
@@ -17,23 +17,23 @@ def test_without_a_word_everything_is_run_at_full_length() -> None:
 
 
 def test_one_part_can_be_run_alone() -> None:
-    """What is named is run, in the order of all, and takes what was said of its length."""
+    """The chosen parts run in the usual order, with the given options."""
     assert [part.name for part in parts(["--only", "long", "--only", "hour"])] == ["hour", "long"]
     (alone,) = parts(["--only", "hour", "--minutes", "0.5", "--seed", "7", "--pages", "3", "--keep"])
     assert alone.arguments[1:] == ["tools.soak.hour", "--minutes=0.5", "--pages=3", "--seed=7", "--keep"]
 
 
 @pytest.mark.parametrize("wrong", ["1000", "5..5", "a..b", "..9", "-1..5"])
-def test_wrong_seeds_are_refused_before_the_hour(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A mistake in the second part is reported at once, and not when the first has run."""
+def test_invalid_seeds_are_refused_before_the_first_part(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An invalid option of the second part is reported before the first part runs."""
     with pytest.raises(SystemExit) as ended:
         parts([f"--seeds={wrong}"])
     assert ended.value.code == 2
     assert "as 0..1000" in capsys.readouterr().err
 
 
-def test_a_part_that_fails_stops_no_other_and_fails_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every part is run and reported with its result, and the exit code is that of the worst."""
+def test_a_failed_part_stops_no_other_and_fails_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every part is run and reported with its result, and the exit code is 1."""
     code = run(
         [
             Part("first", ["-c", "print('2 wrong'); raise SystemExit(3)"]),
@@ -48,10 +48,10 @@ def test_a_part_that_fails_stops_no_other_and_fails_the_whole(capsys: pytest.Cap
 
 
 def test_a_part_that_is_killed_has_failed() -> None:
-    """What did not come to its end has found nothing that counts."""
+    """A part that did not finish has failed."""
     assert run([Part("killed", ["-c", "import os; os.kill(os.getpid(), 9)"])]) == 1
 
 
-def test_all_parts_that_pass_end_with_nought() -> None:
-    """The exit code says that nothing was wrong."""
+def test_the_exit_code_is_0_where_all_parts_pass() -> None:
+    """The exit code is 0 if no part failed."""
     assert run([Part("fine", ["-c", "print('0 wrong')"])]) == 0

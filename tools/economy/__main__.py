@@ -1,4 +1,4 @@
-"""``python -m tools.economy [PAGES ...]``: three weeks under Meta's smallest quota, in one table; about two minutes."""
+"""``python -m tools.economy [PAGES ...]``: simulate three weeks under Meta's smallest quota, about two minutes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(pages: list[int]) -> None:
     """Print the table."""
     runs = [Simulation(count, rotations=(10,)).run(timedelta(days=DAYS)) for count in pages]
     print(f"{DAYS} days of cycles every 15 minutes, 200 calls an hour, a budget of 75 %.")
-    print("Nothing known at the start; 1 % of the stored tokens revoked each day, the")
+    print("No facts known at the start; 1 % of the stored tokens revoked each day, the")
     print("system user rotated once.")
     print()
     print(table(runs, DAYS * 24))

@@ -1,4 +1,4 @@
-"""Pages, tokens and what is known of them, for three weeks on a clock that is only counted."""
+"""The Pages and tokens of a simulated account."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ INSTANCE, APP, APP_ID, USER, USER_ID = "economy", "messenger", "123456789012345"
 
 @dataclass
 class OnePage:
-    """A Page, the token that Graph would give for it, and the stored one; ``since`` is when the stored one was revoked."""
+    """A Page, the token that Graph would return for it, and the stored one; ``invalid_since`` is when that one was revoked."""
 
     page: Page
     fetched: Secret
     stored: Secret
     stored_user_token: str
     generation: int = 0
-    since: datetime | None = None
+    invalid_since: datetime | None = None
     content: Stored | None = None
 
     def current(self) -> Stored:
-        """Return what the store holds, made once for each string."""
+        """Return the content of the store, built once for each token."""
         if (
             self.content is None
             or self.content.marks is None
@@ -42,7 +42,7 @@ class OnePage:
 
 
 class Account:
-    """All Pages under one system user. Every Page has a token stored that works, and nothing is remembered yet."""
+    """All Pages of one system user; each has a valid token stored, and nothing is remembered yet."""
 
     def __init__(self, count: int) -> None:
         self.user_token = Secret("EAAuser0")
@@ -57,21 +57,21 @@ class Account:
         return OnePage(page, token, token, self.user_token.fingerprint)
 
     def revoke(self, one: OnePage, now: datetime) -> None:
-        """Revoke the stored token; Graph gives another from now on."""
+        """Revoke the stored token; Graph returns another from now on."""
         one.generation += 1
         one.fetched = Secret(f"EAA{one.page.id}-{self.user_tokens}-{one.generation}")
-        one.since = one.since or now
+        one.invalid_since = one.invalid_since or now
 
     def rotate(self) -> None:
-        """Replace the system user's token; Graph gives other Page tokens from now on, and the stored ones still work."""
+        """Replace the system user token; Graph returns other Page tokens from now on, and the stored ones stay valid."""
         self.user_tokens += 1
         self.user_token = Secret(f"EAAuser{self.user_tokens}")
         for one in self.pages:
             one.fetched = Secret(f"EAA{one.page.id}-{self.user_tokens}-{one.generation}")
 
     def facts(self, one: OnePage, token: Secret, now: datetime) -> TokenFacts:
-        """Return the facts about one of a Page's tokens."""
-        if token == one.stored and one.since is not None and token != one.fetched:
+        """Return what ``debug_token`` answers about one of a Page's tokens."""
+        if token == one.stored and one.invalid_since is not None and token != one.fetched:
             return TokenFacts(now, is_valid=False)
         return TokenFacts(
             now,
@@ -84,15 +84,15 @@ class Account:
             expires_at=NEVER,
         )
 
-    def inputs(self, those: list[OnePage], memory: Memory, rhythm: Rhythm, now: datetime) -> Inputs:
-        """Return what a cycle sees of some of the Pages."""
+    def inputs(self, chosen: list[OnePage], memory: Memory, rhythm: Rhythm, now: datetime) -> Inputs:
+        """Return the inputs of a cycle for some of the Pages."""
         verdict = Verdict(State.VALID)
         return Inputs(
-            pages=[one.page for one in those],
+            pages=[one.page for one in chosen],
             instance=INSTANCE,
             user_tokens={USER: SystemUserToken(USER, APP, self.user_token, verdict)},
-            fetched={one.page.name: Fetched(one.fetched) for one in those},
-            current={one.page.targets[0]: one.current() for one in those},
+            fetched={one.page.name: Fetched(one.fetched) for one in chosen},
+            current={one.page.targets[0]: one.current() for one in chosen},
             memory=memory,
             rhythm=rhythm,
             now=now,

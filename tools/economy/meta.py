@@ -1,4 +1,4 @@
-"""Meta as far as an app's quota goes: an exact rolling hour, reported in whole percent."""
+"""Meta's quota of an app: an exact rolling hour, reported in whole percent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ HOUR = timedelta(hours=1)
 
 @dataclass
 class Meta:
-    """One app's quota of ``limit`` calls in any hour. Refused calls count too, and a share near zero is not reported.
+    """One app's quota of ``limit`` calls in any hour. Refused calls count too, and a use below 1 percent is not reported.
 
-    ``silent``: no share is ever reported, so that only a refusal shows the limit.
+    ``silent``: the use is never reported, so only a refusal shows it.
     """
 
     limit: int
@@ -21,10 +21,10 @@ class Meta:
     calls: deque[datetime] = field(default_factory=deque)
 
     def call(self, now: datetime) -> tuple[bool, float | None]:
-        """Make a call; return whether it was let through, and the percent that the answer reports."""
+        """Make a call; return whether it was accepted, and the percentage in the answer."""
         while self.calls and self.calls[0] <= now - HOUR:
             self.calls.popleft()
-        let_through = len(self.calls) < self.limit
+        accepted = len(self.calls) < self.limit
         self.calls.append(now)
         used = 100 * len(self.calls) // self.limit
-        return let_through, float(used) if used and not self.silent else None
+        return accepted, float(used) if used and not self.silent else None

@@ -1,8 +1,8 @@
-"""``make soak``: everything that takes long, one part after the other; each runs to its end, whatever another found.
+"""``make soak``: the tests that take hours, in parts that run one after the other, whether or not one fails.
 
-``hour`` is the daemon against a sandbox, a real OpenBao, an AWS emulator and a disk, with faults at random. ``seeds`` is the
-simulation of it over many seeds. ``long`` are the long forms of the tests of faults and of the Vault cluster.
-Ends with 1 where one part failed.
+``hour`` is the daemon against a sandbox, a real OpenBao, an AWS emulator and a disk, with faults at random. ``seeds`` is its
+simulation over many seeds. ``long`` are the long forms of the tests of faults and of the Vault cluster.
+The exit code is 1 if a part failed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _TESTS = ("tests/faults", "tests/stores/vault/test_cluster.py")
 
 
 def parts(arguments: list[str] | None = None) -> list[Part]:
-    """Read the command line: what is to be run, in order."""
+    """Read the command line and return the parts to run, in order."""
     parser = argparse.ArgumentParser(
         prog="make soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = ("hour", "seeds", "long")
-    parser.add_argument("--only", choices=names, action="append", help="this part alone; may be given again")
+    parser.add_argument("--only", choices=names, action="append", help="run this part alone; may be repeated")
     parser.add_argument("--minutes", type=float, default=60, help="of the hour: how long (60)")
     parser.add_argument("--pages", type=int, default=24, help="of the hour: how many Pages (24)")
     parser.add_argument("--seed", type=int, help="of the hour: the seed of its faults (the time)")

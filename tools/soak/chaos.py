@@ -1,4 +1,4 @@
-"""What happens to the world around the daemon, at random from one seed, each change noted with its time."""
+"""Disturb the services around the daemon, at random from one seed, and record each change with its time."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ PAGE_STATES = (
 
 @dataclass
 class Chaos:
-    """The world, the services and the daemon's credentials, with a memory of what is disturbed just now."""
+    """The sandbox, the services and the daemon's credentials, and what is disturbed at the moment."""
 
     sandbox: Sandbox
     bao: Bao
@@ -80,12 +80,12 @@ class Chaos:
     counts: dict[str, int] = field(default_factory=dict)
 
     def note(self) -> None:
-        """Remember what is true from now on."""
+        """Record the current state."""
         self.history.note(time.time(), truth(self.sandbox.world), frozenset(self.disturbed))
 
-    def strike(self) -> str:
-        """Let one thing happen, and give its name."""
-        happenings: list[Callable[[], str]] = [
+    def disturb(self) -> str:
+        """Make one random change, and return its name."""
+        disturbances: list[Callable[[], str]] = [
             self._graph_fault,
             self._graph_fault,
             self._graph_calm,
@@ -96,20 +96,20 @@ class Chaos:
             self._revoked,
             self._revoked,
             self._user_rotated,
-            self._user_dead,
-            self._human_in_vault,
+            self._user_revoked,
+            self._change_in_vault,
             self._aws_fault,
             self._aws_calm,
             self._vault_hangs,
         ]
         self.note()
-        name = self.random.choice(happenings)()
+        name = self.random.choice(disturbances)()
         self.note()
         self.counts[name.split("@")[0]] = self.counts.get(name.split("@")[0], 0) + 1
         return name
 
     def calm(self) -> None:
-        """Take everything back: what is left is a healthy world, with some work for the daemon to do."""
+        """End all disturbances, so that a daemon can repair everything."""
         world = self.sandbox.world
         self.note()
         with world.lock:
@@ -123,11 +123,11 @@ class Chaos:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the daemon has been told to leave Graph alone for longer than the soak waits."""
+        """Whether Graph has throttled the daemon for longer than the soak test waits."""
         return _FROZEN in self.disturbed
 
-    def thaw(self) -> None:
-        """Take note that a daemon was started, which knows of no such word, unless it is about to hear it."""
+    def daemon_started(self) -> None:
+        """Record that a new daemon was started, which does not know of an earlier throttling."""
         if not any(what.startswith("graph throttled") for what in self.disturbed):
             self.disturbed.discard(_FROZEN)
         self.note()
@@ -183,18 +183,18 @@ class Chaos:
         self._renew()
         return "user rotated"
 
-    def _user_dead(self) -> str:
+    def _user_revoked(self) -> str:
         with self.sandbox.world.lock:
             self.sandbox.world.kill(self.sandbox.world.user)
         self.note()
         time.sleep(self.random.uniform(0, 3))
         self._renew()
-        return "user died"
+        return "user token revoked"
 
-    def _human_in_vault(self) -> str:
+    def _change_in_vault(self) -> str:
         path = f"{self.mount}/data/meta/pages/{self._any_page().name}"
         what = self.random.choice(("deleted", "emptied", "garbled"))
-        self.disturbed.add("store vault")  # a write of ours that meets the human's is a conflict
+        self.disturbed.add("store vault")  # a write of the daemon at the same time is a conflict
         self.note()
         if what == "deleted":
             self.bao.call("DELETE", path)

@@ -1,4 +1,4 @@
-"""The daemon as ``run`` starts it, with each report written to a file as well: ``python -m tools.soak.daemon CONFIG REPORTS``."""
+"""Run the daemon as ``run`` does, and append each report to a file: ``python -m tools.soak.daemon CONFIG REPORTS``."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sync.ops.process import silence_libraries, watch_signals
 from sync.runtime.threads import SystemClock
 
 
-class Telling:
-    """An app whose reports are also appended to a file, a line each."""
+class RecordingApp:
+    """An app that also appends each report to a file, as one line."""
 
     def __init__(self, app: App, path: Path) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class Telling:
         self._app.close()
 
     def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
-        """Run a cycle and tell of it."""
+        """Run a cycle and append its report."""
         report = self._app.cycle(write=write, cycle=cycle, continuous=continuous)
         with self._path.open("a") as file:
             file.write(json.dumps(as_json(report)) + "\n")
@@ -45,7 +45,7 @@ def main() -> None:
     silence_libraries()
     watch_signals(clock, exit_code=0)
     config = load(Path(sys.argv[1]))
-    app = Telling(build(config, clock=clock), Path(sys.argv[2]))
+    app = RecordingApp(build(config, clock=clock), Path(sys.argv[2]))
     daemon.run(
         app, trigger=trigger(config.settings.schedule), clock=clock, log=Log(sys.stdout, level="info", form="json")
     )

@@ -1,7 +1,7 @@
 """An hour of the daemon against the sandbox, a real OpenBao, an AWS emulator and a disk, with faults at random.
 
-A script compares every report with the sandbox's own truth. It ends with 1 where one report was wrong, where a calm world was
-not set right within a few cycles, or where what a store holds is not what the report says.
+Every report is compared with the sandbox's truth. The exit code is 1 if a report was wrong, if the daemon did not repair
+everything within a few cycles after the faults had ended, or if a store's content differs from the report.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from tools.soak.oracle import History, differences
 CALM_EVERY = 120
 _TICK = 0.2
 _STALL = 1.0
-"""Seconds; the daemon's timeouts are twice that at the least."""
+"""Seconds; the daemon's timeouts are at least twice that."""
 
 CALM_CYCLES = 6
-"""So many cycles after all faults are gone everything must be as wanted; a store that hung is asked again only in the next."""
+"""Cycles after the end of all faults within which everything must be repaired; a store that hung is read again only in the next cycle."""
 
 
 class Soak:
-    """One run: the services, the daemon, and what was found so far."""
+    """One run: the services, the daemon, and the differences found so far."""
 
     def __init__(self, folder: Path, chaos: Chaos, config: Path) -> None:
         self.folder = folder
@@ -57,26 +57,26 @@ class Soak:
         self.daemon = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self.chaos.thaw()
+        self.chaos.daemon_started()
         with (self.folder / "daemon.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tools.soak.daemon", str(self.config), str(self.reports)], stdout=log, stderr=log
             )
 
     def kill(self) -> None:
-        """Kill the daemon where it stands, and start another."""
+        """Kill the daemon at any point, and start another."""
         self.daemon.kill()
         self.daemon.wait()
         self.restarts += 1
         self.daemon = self._start()
 
     def stop(self) -> int:
-        """End the daemon as an operator does; gives its exit code."""
+        """Stop the daemon with SIGTERM, and return its exit code."""
         self.daemon.send_signal(signal.SIGTERM)
         return self.daemon.wait(15)
 
     def read(self) -> list[dict[str, Any]]:
-        """Take the reports that came since the last time, each compared with the truth."""
+        """Return the reports since the last call, each compared with the truth."""
         reports = []
         self.chaos.note()
         while line := self._handle.readline():
@@ -95,10 +95,10 @@ class Soak:
         return reports
 
     def calm(self) -> None:
-        """Take all faults back, and see that everything is set right and that the stores hold what the report says."""
+        """End all faults, and check that everything is repaired and that the stores hold what the report says."""
         self.chaos.calm()
         if self.chaos.is_frozen:
-            self.kill()  # which forgets that Graph asked for an hour without calls
+            self.kill()  # a new daemon does not know that Graph asked for an hour without calls
         since, cycles, report = time.time() + 1, 0, None
         end = time.monotonic() + 60
         while time.monotonic() < end and cycles < CALM_CYCLES:
@@ -109,20 +109,20 @@ class Soak:
                     if report["result"] == "ok":
                         self.wrong += self._stored(report)
                         return
-        self.wrong.append(f"not set right after {cycles} calm cycles: {json.dumps(report)[:3000]}")
+        self.wrong.append(f"not repaired after {cycles} cycles without a fault: {json.dumps(report)[:3000]}")
 
     def _stored(self, report: dict[str, Any]) -> list[str]:
         wrong = []
         for page in report["pages"]:
             for target in page["stores"]:
-                stored = self._held(target)
+                stored = self._stored_fingerprint(target)
                 if stored != target["fingerprint"]:
                     wrong.append(
                         f"{target['store']} {target['path']} holds {stored}, the report says {target['fingerprint']}"
                     )
         return wrong
 
-    def _held(self, target: dict[str, Any]) -> str:
+    def _stored_fingerprint(self, target: dict[str, Any]) -> str:
         match target["store"]:
             case "vault":
                 answer = self.chaos.bao.admin("GET", f"{self.chaos.mount}/data/{target['path']}")
@@ -154,7 +154,7 @@ def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) 
         "schedule": {"every": "1s"},
         "probe_every": "1s",
         "verify_every": "20s",
-        "brake": {"share": "100%"},  # never holds: what it would hold is put right by a person, who is not here
+        "brake": {"share": "100%"},  # never holds, because there is no person who would confirm a change
         "graph": {"base_url": sandbox.url, "timeout": "2s"},
         "apps": {"messenger": {"id": sandbox.app_id, "secret": {"file": "app_secret"}}},
         "system_users": {"main": {"token": {"file": "token"}}},
@@ -170,7 +170,7 @@ def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) 
                 "type": "aws-secrets-manager",
                 "region": REGION,
                 "endpoint_url": aws_url,
-                "timeout": "20s",  # the emulator shares a busy machine, and a slow answer is no fault that was made
+                "timeout": "20s",  # the emulator shares a busy machine, and its slow answers are not a fault
                 "auth": {"profile": "soak"},
             },
             "disk": {"type": "file", "directory": "secrets"},
@@ -193,7 +193,7 @@ def _environment(folder: Path) -> None:
 
 
 def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
-    """Run for so many minutes; gives the exit code, and prints what was found as it goes."""
+    """Run for ``minutes``, print the differences as they are found, and return the exit code."""
     _environment(folder)
     logging.disable(logging.CRITICAL)  # moto logs each request
     with ExitStack() as stack:
@@ -213,11 +213,11 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
         over = threading.Event()
         stack.callback(over.set)
         threading.Thread(target=_watch_for_stalls, args=(chaos.history, over), daemon=True).start()
-        _go_on(run, minutes)
+        _run_for(run, minutes)
         code = run.stop()
         if code != 0:
             run.wrong.append(f"SIGTERM ended the daemon with {code}")
-    print(f"{json.dumps(chaos.counts)}; stood still itself {len(chaos.history.stalls)} times")
+    print(f"{json.dumps(chaos.counts)}; stalled itself {len(chaos.history.stalls)} times")
     for what in run.wrong[:50]:
         print(f"WRONG {what}")
     faults = sum(chaos.counts.values())
@@ -226,7 +226,7 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
 
 
 def _watch_for_stalls(history: History, over: threading.Event) -> None:
-    """Notice where this process, which plays Graph and AWS, stood still: its own fault, and not the daemon's."""
+    """Record when this process, which serves Graph and AWS, stalled, since that is not the daemon's fault."""
     last = time.time()
     while not over.wait(_TICK):
         now = time.time()
@@ -235,11 +235,11 @@ def _watch_for_stalls(history: History, over: threading.Event) -> None:
         last = now
 
 
-def _go_on(run: Soak, minutes: float) -> None:
-    run.calm()  # so that every Page has worked once, and is not taken for one that is being set up
-    end, next_calm, told = time.monotonic() + minutes * 60, time.monotonic() + CALM_EVERY, 0
+def _run_for(run: Soak, minutes: float) -> None:
+    run.calm()  # so that every Page has worked once, and counts as set up
+    end, next_calm, printed = time.monotonic() + minutes * 60, time.monotonic() + CALM_EVERY, 0
     while time.monotonic() < end:
-        run.chaos.strike()
+        run.chaos.disturb()
         if run.chaos.random.random() < 0.02:
             run.kill()
         time.sleep(run.chaos.random.uniform(0.1, 2.5))
@@ -249,14 +249,14 @@ def _go_on(run: Soak, minutes: float) -> None:
             next_calm = time.monotonic() + CALM_EVERY
             left = max(end - time.monotonic(), 0) / 60
             print(f"{run.seen} reports, {sum(run.chaos.counts.values())} faults, {left:.0f} minutes left", flush=True)
-        for what in run.wrong[told:]:
+        for what in run.wrong[printed:]:
             print(f"WRONG {what}", flush=True)
-        told = len(run.wrong)
+        printed = len(run.wrong)
     run.calm()
 
 
 def main() -> int:
-    """Read the command line and run."""
+    """Read the command line and run the soak test."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak.hour", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--pages", type=int, default=24)

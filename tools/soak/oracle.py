@@ -1,8 +1,8 @@
-"""The sandbox's own truth over time, and whether a report agrees with it.
+"""The sandbox's truth over time, and whether a report agrees with it.
 
-A cycle reads over some seconds while the world goes on changing, and what Meta said of a token counts for a while. So a
-report is right if each thing that it says was true at some moment between the time at which Meta said so, or the cycle's
-start, and its end; what changed is kept with the time at which it did.
+A cycle reads for some seconds while the services change, and a verdict of ``debug_token`` is used for a while. So a report
+is right if each of its statements was true at some moment between the verdict, or the start of the cycle, and its end.
+That is why each change is recorded with its time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 Json = Mapping[str, Any]
 
 _SLACK = 1.5
-"""Seconds: times in a report are whole seconds, and one more change may be under way while it ends."""
+"""Seconds: times in a report are whole seconds, and one more change may be in progress when it ends."""
 
 _WRITTEN = ("created", "updated", "replaced")
 _REFUSES_PAGE = frozenset({"no-access", "page-migrated", "not-a-page", "page-not-found", "two-factor-required"})
@@ -26,29 +26,29 @@ _OF_TOKEN = frozenset(
 
 @dataclass(frozen=True)
 class Moment:
-    """What was true from a time on: the sandbox's truth, and what disturbs the way to it or to a store."""
+    """The state from a time on: the sandbox's truth, and the disturbances of Graph and of the stores."""
 
     at: float
     truth: Json
     disturbed: frozenset[str]
 
 
-_KEPT = 400
-"""Moments; some minutes' worth, and a report is judged within seconds."""
+_MAX_MOMENTS = 400
+"""Some minutes of moments; a report is compared within seconds."""
 
 _STALLED = frozenset({"graph stalled", "store aws"})
-"""What the soak's own process serves, and so cannot serve while it stands still."""
+"""The services of the soak test's own process, which do not answer while it stalls."""
 
 
 @dataclass
 class History:
-    """The moments of the last minutes; the last one holds still. ``stalls``: from when to when the soak itself stood still."""
+    """The moments of the last minutes, the last of which still holds; ``stalls`` are the times at which the soak test itself stalled."""
 
     moments: list[Moment] = field(default_factory=list)
     stalls: list[tuple[float, float]] = field(default_factory=list)
 
     def note(self, at: float, truth: Json, disturbed: frozenset[str]) -> None:
-        """Remember a change. What is as it was before is shared with the moment before, so that hours fit into memory."""
+        """Record a change; unchanged tokens are shared with the moment before, to save memory."""
         if self.moments:
             before = self.moments[-1].truth["tokens"]
             tokens = {
@@ -56,20 +56,20 @@ class History:
             }
             truth = {**truth, "tokens": tokens}
         self.moments.append(Moment(at, truth, disturbed))
-        del self.moments[:-_KEPT]
+        del self.moments[:-_MAX_MOMENTS]
 
     def stalled(self, start: float, end: float) -> None:
-        """Remember that nothing was served meanwhile, though no fault was made."""
+        """Record that nothing was served in this time, without a fault."""
         self.stalls.append((start, end))
 
-    def during(self, report: Json, said_at: str | None = None) -> list[Moment]:
-        """Return the moments that a report may speak of, from when Meta said so if that was before the cycle.
+    def during(self, report: Json, verified_at: str | None = None) -> list[Moment]:
+        """Return the moments that a report may describe, from the verdict on if that was before the cycle.
 
-        The first one after it is among them: it was noted before the next change, and knows the tokens that were issued
-        while the cycle ran.
+        The first moment after the cycle is included: it was recorded before the next change, and has the tokens that were issued
+        during the cycle.
         """
         start, end = (datetime.fromisoformat(report[name]).timestamp() for name in ("started_at", "finished_at"))
-        start = min(start, datetime.fromisoformat(said_at).timestamp()) if said_at is not None else start
+        start = min(start, datetime.fromisoformat(verified_at).timestamp()) if verified_at is not None else start
         inside = [moment for moment in self.moments if start - _SLACK <= moment.at <= end + _SLACK]
         before = [moment for moment in self.moments if moment.at < start - _SLACK]
         after = [moment for moment in self.moments if moment.at > end + _SLACK]
@@ -80,7 +80,7 @@ class History:
 
 
 def differences(report: Json, history: History, *, app_id: str) -> Iterator[str]:
-    """Return each thing in a report that was true at no moment of its cycle."""
+    """Yield each statement of a report that was true at no moment of its cycle."""
     for page in report["pages"]:
         for what in _page(page, history.during(report, page["verified_at"])):
             yield f"{page['name']}: {what}"
@@ -97,7 +97,7 @@ def _page(page: Json, moments: list[Moment]) -> Iterator[str]:
         if codes:
             yield f"valid, with the problems {codes}"
         if not any(_valid(moment, fingerprint, page["id"]) for moment in moments):
-            yield f"the fetched token {fingerprint} is called valid, and never was"
+            yield f"the fetched token {fingerprint} is called valid, but was valid at no moment"
     elif page["fetched"] == "invalid":
         for code in codes:
             if code in _REFUSES_PAGE and not any(_refused(moment, page["id"]) for moment in moments):
@@ -105,11 +105,11 @@ def _page(page: Json, moments: list[Moment]) -> Iterator[str]:
             if code in _OF_TOKEN and not any(_faulty(moment, fingerprint, page["id"]) for moment in moments):
                 yield f"{code}, though nothing was wrong with the token {fingerprint}"
     elif not codes:
-        # Of strings that change with each read one an hour is judged, while the stored one is good.
+        # Of tokens that change with each read one an hour is verified, while the stored one is valid.
         if not fingerprint or any(target["fingerprint"] == fingerprint for target in page["stores"]):
             yield "unknown, without a reason"
     elif not any(_graph_disturbed(moment) or not _users_valid(moment) for moment in moments):
-        yield f"unknown ({codes}), though nothing stood in the way"
+        yield f"unknown ({codes}), though nothing was disturbed"
 
 
 def _target(page: Json, target: Json, moments: list[Moment], app_id: str) -> Iterator[str]:
@@ -119,15 +119,15 @@ def _target(page: Json, target: Json, moments: list[Moment], app_id: str) -> Ite
     if served == "broken" and fingerprint and not any(_broken(m, fingerprint, page["id"], app_id) for m in moments):
         yield f"broken, but the token {fingerprint} was valid all the time"
     if served == "stale" and not any(moment.disturbed or not _users_valid(moment) for moment in moments):
-        yield "stale, though nothing stood in the way"
+        yield "stale, though nothing was disturbed"
     if action == "failed" and not any(_store_disturbed(moment, target["store"]) for moment in moments):
-        yield f"failed ({target['error_code']}), though the store was well"
+        yield f"failed ({target['error_code']}), though the store was not disturbed"
     if action in _WRITTEN and not any(_valid(moment, fingerprint, page["id"]) for moment in moments):
         yield f"{action} ({target['reason']}) with the token {fingerprint}, which was never valid"
     if action == "replaced" and target["reason"] == "heal":
         before = target["previous_fingerprint"]
         if not any(_broken(moment, before, page["id"], app_id) for moment in moments):
-            yield f"healed, though the token {before} was valid all the time"
+            yield f"replaced, though the token {before} was valid all the time"
     if action == "unchanged" and fingerprint != page["fingerprint"]:
         yield f"unchanged, though {page['fingerprint']} was fetched and {fingerprint} is stored"
 

@@ -1,4 +1,4 @@
-"""Parts that run one after the other, each a process of its own, so that none changes what another one meets."""
+"""Run parts one after the other, each in its own process, so that no part affects another."""
 
 from __future__ import annotations
 

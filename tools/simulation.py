@@ -42,9 +42,9 @@ def _one(seed: int, kind: str | None, *, traced: bool) -> int:
     return 1 if outcome.violations else 0
 
 
-def _many(options: range, kind: str | None, workers: int) -> int:
+def _many(chosen: range, kind: str | None, workers: int) -> int:
     started = time.monotonic()
-    work = [(seed, kind) for seed in options]
+    work = [(seed, kind) for seed in chosen]
     if workers > 1:
         with multiprocessing.get_context("spawn").Pool(workers) as pool:
             return _sum_up(pool.imap_unordered(run_one, work, chunksize=8), started, len(work))

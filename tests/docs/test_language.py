@@ -75,7 +75,16 @@ BEGINNINGS = {
 }
 """Verbs with which no docstring begins: Return, Check whether, Write, Raise, Read say what a function does."""
 
-ALLOWED = re.compile(r"takes? place|in place|took place|foretold|MissingVaultPath|wall[- ]clock")
+ALLOWED = re.compile(
+    r"takes? place|in place|took place|foretold|MissingVaultPath|wall[- ]clock"
+    # A fault of the sandbox has this name, and a file object this method.
+    r"|(?<!id=)\"dead(=\w+|@\w+)?\"|`dead=SUBCODE`|\.tell\(\)"
+)
+
+ANY = re.compile(
+    rf"(?<![\w-])(?:{'|'.join([*NAMES, *PHRASES])})(?![\w-])" + rf'|"""(?:{"|".join(sorted(BEGINNINGS))})\b'
+)
+"""Any word or beginning that is used no more."""
 
 
 def files() -> Iterator[Path]:
@@ -89,8 +98,11 @@ def files() -> Iterator[Path]:
 
 def findings(path: Path) -> list[str]:
     """Return each line of a file with a word that is used no more."""
-    found = []
+    found: list[str] = []
     text = path.read_text(encoding="utf-8")
+    # Most files have no such word, and one search of the whole text is much faster than one a line and pattern.
+    if not ANY.search(text):
+        return found
     for number, line in enumerate(text.splitlines(), 1):
         plain = ALLOWED.sub("", line)
         for pattern, better in {**NAMES, **PHRASES}.items():
@@ -109,10 +121,13 @@ def findings(path: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in files()])
-def test_words(path: Path) -> None:
+FOLDERS = sorted({path.relative_to(ROOT).parts[0] for path in files()})
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_words(folder: str) -> None:
     """No file uses a word of the early drafts, and no docstring begins with a verb that hides what is done."""
-    assert findings(path) == []
+    assert [found for path in files() if path.relative_to(ROOT).parts[0] == folder for found in findings(path)] == []
 
 
 if __name__ == "__main__":

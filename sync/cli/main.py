@@ -20,7 +20,7 @@ from sync.cli.demo import play
 from sync.cli.file import LOCATIONS, VARIABLE
 from sync.cli.options import CheckOutput, CycleOptions, LabelsOption, Output, PagesOption, PlanOutput, StoresOption
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
-from sync.ops.process import tell_crashes_safely
+from sync.ops.process import report_crashes_safely
 
 app = typer.Typer(
     name="page-token-sync",
@@ -34,11 +34,11 @@ app.command()(play.demo)
 
 def main() -> None:
     """Run the command line. A closed stdout or stderr is replaced, so that writing to it does not fail."""
-    tell_crashes_safely()
+    report_crashes_safely()
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
     try:
-        # Typer's own call would replace the exception hook that tell_crashes_safely has set.
+        # Typer's own call would replace the exception hook that report_crashes_safely has set.
         sys.exit(typer.main.get_command(app).main(prog_name="page-token-sync", standalone_mode=False))
     except _WRONG_USAGE as wrong:
         sys.exit(_show_usage_error(wrong))

@@ -70,33 +70,33 @@ def silence_libraries() -> None:
     logging.raiseExceptions = False
 
 
-def tell_crashes_safely() -> None:
-    """Let an exception that nobody expected show its class and places, never its text, which may hold a secret.
+def report_crashes_safely() -> None:
+    """Print an unexpected exception with its class and locations, never its text, which may contain a secret.
 
-    The main thread's ends the process with exit code 3: what was asked for could not be carried out.
+    An exception in the main thread ends the process with exit code 3.
     """
     sys.excepthook = _end
-    threading.excepthook = lambda crash: _last_words(crash.exc_type, crash.exc_value, crash.exc_traceback)
+    threading.excepthook = lambda crash: _print_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
 def location_of(error: BaseException | None) -> str:
-    """Return which exception it was and where it was raised, in our code if any of it is concerned; never its text."""
+    """Return an exception's class and where it was raised, in this package's code if possible; never its text."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None else []
-    ours = [frame for frame in frames if f"{os.sep}sync{os.sep}" in frame.filename] or frames
-    where = f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
+    own = [frame for frame in frames if f"{os.sep}sync{os.sep}" in frame.filename] or frames
+    where = f" in {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
     return f"{type(error).__name__}{where}"
 
 
 def _end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    _last_words(kind, error, trace)
+    _print_crash(kind, error, trace)
     sys.exit(130 if issubclass(kind, KeyboardInterrupt) else 3)
 
 
-def _last_words(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+def _print_crash(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
     lines = [f"  {Path(at.filename).name}:{at.lineno} in {at.name}" for at in traceback.extract_tb(trace)]
-    told = "\n".join(
+    text = "\n".join(
         [f"Internal error (a bug in page-token-sync): {location_of(error)}. Please report it with these lines:", *lines]
     )
-    sys.stderr.write(told + "\n")
+    sys.stderr.write(text + "\n")

@@ -1,4 +1,4 @@
-"""What the process is to the machine: how it ends, what it says when it crashes, and who may read its memory."""
+"""The process: how it ends, what it prints when it crashes, and who may read its memory."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_process_that_does_not_end_is_ended() -> None:
-    """What is stuck leaves when the grace is over, with the code that it was given."""
+def test_a_stuck_process_ends_after_the_grace_period() -> None:
+    """A process that is stuck after SIGTERM ends when the grace period is over, with the given exit code."""
     with start(STUCK, "0", "0.2") as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
@@ -49,8 +49,8 @@ def test_a_process_that_does_not_end_is_ended() -> None:
         (signal.SIGHUP, signal.SIGTERM, 0),
     ],
 )
-def test_a_second_signal_means_now(first: signal.Signals, second: signal.Signals, code: int) -> None:
-    """The first signal asks to stop, the second one ends the process at once; a second Ctrl-C with 130."""
+def test_a_second_signal_ends_the_process_at_once(first: signal.Signals, second: signal.Signals, code: int) -> None:
+    """The first signal starts the shutdown, the second ends the process at once; after a second Ctrl-C the exit code is 130."""
     with start(STUCK, "0", "60") as process:
         process.send_signal(first)
         assert process.stdout is not None
@@ -60,7 +60,7 @@ def test_a_second_signal_means_now(first: signal.Signals, second: signal.Signals
 
 
 def test_an_ignored_hangup_stays_ignored() -> None:
-    """Under nohup SIGHUP does nothing."""
+    """A process under nohup ignores SIGHUP."""
     script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + STUCK
     with start(script, "0", "60") as process:
         process.send_signal(signal.SIGHUP)
@@ -79,9 +79,11 @@ def test_an_ignored_hangup_stays_ignored() -> None:
         "try:\n    int(secret)\nexcept ValueError as error:\n    raise RuntimeError(secret) from error",
     ],
 )
-def test_a_crash_tells_places_and_no_text(crash: str) -> None:
-    """An exception that nobody expected shows its class and places, not its text or variables, and ends with 3."""
-    script = f"from sync.ops.process import tell_crashes_safely\ntell_crashes_safely()\nsecret = '{TOKEN}'\n{crash}\n"
+def test_a_crash_shows_locations_and_no_text(crash: str) -> None:
+    """An unexpected exception is printed with its class and locations, not its text or variables, and the exit code is 3."""
+    script = (
+        f"from sync.ops.process import report_crashes_safely\nreport_crashes_safely()\nsecret = '{TOKEN}'\n{crash}\n"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
     assert done.returncode == 3
@@ -92,7 +94,7 @@ def test_a_crash_tells_places_and_no_text(crash: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="core dumps and dumpable are Linux's")
 def test_memory_is_kept_private() -> None:
-    """The daemon writes no core dump, and is not dumpable."""
+    """The process writes no core dump, and is not dumpable."""
     script = """
 import ctypes, resource
 from sync.ops.process import keep_memory_private
@@ -105,14 +107,14 @@ print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0,
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs a process namespace of its own")
-def test_process_one_hears_sigterm(tmp_path: Path) -> None:
-    """As process 1 of a container, to which the kernel passes no signal left at its default, SIGTERM still ends it."""
+def test_process_1_handles_sigterm(tmp_path: Path) -> None:
+    """SIGTERM ends the program as process 1 of a container, to which the kernel passes no signal without a handler."""
     script = STUCK.replace("threading.Event().wait()", "")
     command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", script, "0", "5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as outer:
         assert outer.stdout is not None
         if outer.stdout.readline() != "ready\n":
-            pytest.skip("a process namespace could not be had here")
+            pytest.skip("a process namespace is not available here")
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGTERM)
         assert outer.wait(10) == 0

@@ -130,7 +130,7 @@ class StateFile:
         try:
             content: Any = json.loads(data)
         except (ValueError, RecursionError):
-            return self._unused("it is not whole")
+            return self._unused("it is not complete JSON")
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             return self._unused("it has the form of another version")
         if content.get("instance") != self._instance:
@@ -140,7 +140,9 @@ class StateFile:
             return self._unused("a part of it is missing")
         memory, dropped = decode(content, self._clock.now())
         if dropped:
-            self.warning = f"{dropped:,} invalid entries of the state file {self._path} are not used. {_ASKED_AGAIN}"
+            self.warning = (
+                f"The state file {self._path} is used without its invalid entries ({dropped:,}). {_ASKED_AGAIN}"
+            )
         return memory
 
     def _unused(self, why: str) -> Memory:

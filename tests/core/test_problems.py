@@ -65,7 +65,7 @@ def test_problem_takes_who_and_remedy_from_the_catalogue(code: str) -> None:
     assert (problem.owner, problem.remedy) == (CATALOGUE[code].owner, CATALOGUE[code].remedy)
 
 
-def test_case_that_knows_better_is_heard() -> None:
+def test_owner_and_remedy_of_the_case_come_first() -> None:
     """The owner and remedy of the case replace those of the catalogue."""
     problem = Problem("secret-foreign", "A replica.", owner="app-admin", remedy="Go there.")
     assert (problem.owner, problem.remedy) == ("app-admin", "Go there.")

@@ -50,7 +50,7 @@ def test_without_write_nothing_is_written() -> None:
     assert stage.stores["vault"].writes == []
 
 
-def test_token_that_died_is_healed() -> None:
+def test_revoked_token_is_healed() -> None:
     """A stored token that Meta calls invalid is replaced by the present one, which is then verified."""
     stage = Stage("berlin", "paris")
     stage.cycle()
@@ -70,7 +70,7 @@ def test_each_string_is_asked_about_once() -> None:
     assert [len(tokens) for tokens in stage.world.asked] == [2]
 
 
-def test_stranger_s_token_is_shown_to_nobody() -> None:
+def test_token_of_another_program_is_not_sent() -> None:
     """The value in another program's secret is not sent to Meta."""
     stage = Stage("berlin")
     foreign = Secret("sk-live-somebody-elses-secret")
@@ -89,7 +89,7 @@ def test_traffic_is_counted() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the read", "during the read"])
-def test_system_user_that_died_is_told(late: bool) -> None:
+def test_invalid_system_user_token_is_reported(late: bool) -> None:
     """An invalid system user token is reported, also where only the reading of Pages shows it; the Pages keep their secrets."""
     stage = Stage("berlin", "paris", users=("main", "second"))
     stage.cycle()
@@ -167,7 +167,7 @@ def test_unconfirmed_write_is_reported_and_settled() -> None:
     assert (lines(report), report.result) == ({"vault/berlin": "unchanged/"}, "ok")
 
 
-def test_orphans_are_ours_and_of_the_whole_configuration() -> None:
+def test_orphans_carry_the_mark_and_belong_to_no_page_at_all() -> None:
     """What no Page names is an orphan if it carries our instance, in every store that is configured."""
     stage = Stage("berlin", stores=("vault",))
     stage.cycle()
@@ -259,7 +259,7 @@ def test_shutdown_leaves_what_was_written_in_memory() -> None:
     assert set(stage.memory.overwritten) == written
 
 
-def test_shutdown_while_meta_is_asked_again_is_told() -> None:
+def test_shutdown_while_meta_is_asked_again_is_reported() -> None:
     """Shutdown that comes between writes, where a proof is too old, leaves the rest undone and reports what was done."""
     stage = Stage(*(f"p{number}" for number in range(30)))
     store = stage.stores["vault"]
@@ -282,7 +282,7 @@ def _bug(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("call", ["user_tokens", "read", "debug"])
-def test_mistake_of_ours_at_graph_is_a_value(call: str) -> None:
+def test_bug_at_graph_is_a_value(call: str) -> None:
     """An exception at the source stops no store from being read; its class and line are reported, and never its text."""
     stage = Stage("berlin", stores=("vault", "aws"))
     stage.world.before = lambda at: _bug() if at == call else None
@@ -295,7 +295,7 @@ def test_mistake_of_ours_at_graph_is_a_value(call: str) -> None:
 
 
 @pytest.mark.parametrize("step", ["begin", "read", "data", "marks", "owned"])
-def test_mistake_of_ours_at_a_store_is_a_value(step: str) -> None:
+def test_bug_at_a_store_is_a_value(step: str) -> None:
     """An exception at one store fails its targets alone, or its list of orphans; its text is reported nowhere."""
     stage = Stage("berlin", stores=("vault", "aws"))
     stage.stores["vault"].before = lambda at, _: _bug() if at == step else None
@@ -308,7 +308,7 @@ def test_mistake_of_ours_at_a_store_is_a_value(step: str) -> None:
 
 
 @pytest.mark.parametrize("step", ["data", "marks", "read back"])
-def test_write_that_a_mistake_broke_off_is_in_doubt(step: str) -> None:
+def test_write_that_a_bug_interrupted_is_in_doubt(step: str) -> None:
     """Where a write ended in a bug nobody knows how far it came: stale, until the next cycle has read the store."""
     stage = Stage("berlin")
     stage.cycle()
@@ -349,7 +349,7 @@ def test_store_that_answers_too_little_fails_alone() -> None:
     assert lines(report) == {"vault/berlin": "failed/unexpected", "aws/berlin": "created/"}
 
 
-def test_source_that_answers_too_little_is_a_mistake_that_is_told() -> None:
+def test_source_that_leaves_out_a_page_is_a_reported_bug() -> None:
     """A source that leaves a Page out of its answer leaves it unknown, with the reason, and ends no cycle."""
     stage = Stage("berlin")
     stage.world.leaves_out = frozenset({"berlin"})
@@ -357,7 +357,7 @@ def test_source_that_answers_too_little_is_a_mistake_that_is_told() -> None:
     assert (page.fetched, [problem.code for problem in page.problems]) == (State.UNKNOWN, ["unexpected-graph-error"])
 
 
-def test_token_that_the_quota_has_no_room_for_is_told() -> None:
+def test_token_beyond_the_quota_is_reported() -> None:
     """A new token about which Meta was not asked is unknown, nothing is written, and the quota is named as the reason."""
     stage = Stage("berlin")
     stage.world.forgets.add(stage.world.token(stage.pages[0]))
@@ -367,7 +367,7 @@ def test_token_that_the_quota_has_no_room_for_is_told() -> None:
     assert lines(report) == {"vault/berlin": "kept/"}
 
 
-def test_place_without_a_stored_token_is_not_asked_about() -> None:
+def test_target_without_a_token_is_not_asked_about() -> None:
     """A managed secret without a token is repaired with the one that was fetched."""
     stage = Stage("berlin")
     key = stage.pages[0].targets[0]

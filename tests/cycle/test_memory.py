@@ -91,7 +91,7 @@ def test_refused_token_of_which_meta_says_nothing_is_not_called_verified() -> No
     assert (report.result, entry(report)) == ("failed", ("kept", None, "stale"))
 
 
-def test_word_of_meta_counts_until_it_is_stale() -> None:
+def test_answer_counts_until_it_is_stale() -> None:
     """While Meta cannot be asked again, its last word counts for twice the interval, and not longer."""
     stage = remembering("berlin")
     stage.world.errors["messenger"] = AWAY
@@ -149,7 +149,7 @@ def test_due_token_that_the_quota_leaves_out_is_used_itself() -> None:
     assert entry(report, 1) == ("kept", None, "verified")
 
 
-def test_token_past_its_own_end_is_verified_by_nobody() -> None:
+def test_expired_token_is_not_verified_by_an_old_answer() -> None:
     """What Meta said of a token before its end says nothing after it, however young the word is."""
     stage = Stage("berlin")
     stage.remembers, stage.changes["confirm_mass_invalid"] = True, False
@@ -223,7 +223,7 @@ def test_clock_that_is_set_back_makes_nothing_surer() -> None:
     assert [len(tokens) for tokens in stage.world.asked] == [1]
 
 
-def test_mass_of_dead_tokens_is_healed_in_the_second_cycle() -> None:
+def test_mass_of_invalid_tokens_is_healed_in_the_second_cycle() -> None:
     """The first cycle keeps them and says so, the next one heals."""
     stage = remembering(*(f"p{number}" for number in range(6)))
     for page in stage.pages:
@@ -236,7 +236,7 @@ def test_mass_of_dead_tokens_is_healed_in_the_second_cycle() -> None:
     assert {entry(second, number) for number in range(6)} == {("replaced", "heal", "verified")}
 
 
-def test_mass_of_dead_tokens_is_not_healed_on_one_word() -> None:
+def test_mass_of_invalid_tokens_is_not_healed_on_one_answer() -> None:
     """Where debug_token gives no answer in the next cycle, the answer of the one before heals nothing."""
     stage = remembering(*(f"p{number}" for number in range(6)))
     tokens = [stage.world.token(page) for page in stage.pages]
@@ -249,7 +249,7 @@ def test_mass_of_dead_tokens_is_not_healed_on_one_word() -> None:
     assert {entry(report, number) for number in range(6)} == {("kept", "invalid-once", "broken")}
 
 
-def test_mass_of_dead_tokens_is_asked_about_twice_by_a_single_cycle() -> None:
+def test_mass_of_invalid_tokens_is_asked_about_twice_by_a_single_cycle() -> None:
     """Where no cycle follows, Meta is asked again at once, and what it takes back is not replaced."""
     stage = remembering(*(f"p{number}" for number in range(6)))
     stage.changes["confirm_mass_invalid"] = True

@@ -71,7 +71,7 @@ def user_events(report: Report) -> list[Event]:
 
 
 @pytest.mark.parametrize("step", ["exchange", "debug", "read", "renew", "renewed"])
-def test_a_kill_anywhere_costs_a_token_that_nobody_had(step: str) -> None:
+def test_a_kill_at_any_step_loses_only_an_unused_token(step: str) -> None:
     """Killed before or after any step, the next start reads a token that works, and ends with a renewed one."""
     stage = Renewing()
     stage.cycle(write=False)
@@ -104,7 +104,7 @@ def test_a_kill_anywhere_costs_a_token_that_nobody_had(step: str) -> None:
     ],
     ids=lambda error: error.problem.code,
 )
-def test_a_refused_exchange_is_told_and_tried_again_in_an_hour(error: SourceError) -> None:
+def test_a_refused_exchange_is_reported_and_tried_again_in_an_hour(error: SourceError) -> None:
     """It is an error when it is tried, a problem in every report until it succeeds, and changes no result meanwhile."""
     stage = Renewing()
     stage.world.errors["exchange"] = error
@@ -123,7 +123,7 @@ def test_a_refused_exchange_is_told_and_tried_again_in_an_hour(error: SourceErro
     assert (stage.asked, as_json(stage.cycle())["system_users"][0]["problems"]) == (1, [])
 
 
-def test_a_token_that_died_is_told_as_that() -> None:
+def test_an_invalid_token_is_reported_as_invalid() -> None:
     """Where Meta calls the old token invalid it is no failed renewal."""
     stage = Renewing()
     stage.world.errors["exchange"] = SourceError(Problem("system-user-invalid", "Invalid."), scope="system_user")
@@ -147,7 +147,7 @@ def test_a_new_token_that_is_not_as_good_goes_nowhere(changes: dict[str, Any]) -
     assert (stage.kept, stage.safe.secrets[TARGET].version) == (USER_TOKEN, "7")
 
 
-def test_a_new_token_that_nobody_vouches_for_goes_nowhere() -> None:
+def test_an_unproven_new_token_is_not_stored() -> None:
     """Where Meta cannot be asked about the new token it is not used."""
     for stage in (throttled := Renewing(), forgotten := Renewing()):
         stage.cycle(write=False)
@@ -225,7 +225,7 @@ class _Losing(StoreInMemory):
         self.renew = renew  # type: ignore[method-assign]
 
 
-def test_of_two_daemons_at_once_one_writes_and_nobody_is_alarmed() -> None:
+def test_of_two_daemons_at_once_one_writes_without_a_problem() -> None:
     """The loser of the compare-and-set drops its token, says nothing, and reads the winner's in the next cycle."""
     stage = Renewing()
     theirs = stage.world.exchange()
@@ -258,7 +258,7 @@ def test_a_token_that_was_renewed_since_it_was_read_is_left() -> None:
     assert (stage.asked, stage.kept, last(stage).problem) == (1, theirs, None)
 
 
-def test_an_unconfirmed_write_is_told_as_that() -> None:
+def test_an_unconfirmed_write_is_reported_as_unconfirmed() -> None:
     """Where the new token could not be read back the renewal is a warning."""
     stage = Renewing()
     stage.safe.confirms = False
@@ -271,7 +271,7 @@ def test_an_unconfirmed_write_is_told_as_that() -> None:
     [{"write": False}, {"observe": True}, {"selected_from": frozenset({Key("vault", "x")})}, {"if_plan": "sha256:0"}],
     ids=lambda changes: next(iter(changes)),
 )
-def test_only_a_whole_cycle_that_writes_renews(changes: dict[str, Any]) -> None:
+def test_only_a_complete_cycle_that_writes_renews(changes: dict[str, Any]) -> None:
     """A plan, an observer, a selection and a plan that is no longer that one ask for no new token, and report the expiry."""
     stage = Renewing()
     report = stage.cycle(**changes)
@@ -300,7 +300,7 @@ def test_a_late_renewal_is_not_spoken_of_at_fourteen_days() -> None:
     assert seen == ["system_user_renewed"]
 
 
-def test_without_renewal_an_end_is_told_at_each_mark() -> None:
+def test_without_renewal_an_expiry_is_reported_on_each_day() -> None:
     """Over its last weeks a token is spoken of four times, and stands in every report from fourteen days on."""
     stage = Renewing(left=15 * DAY)
     stage.changes["renewal_rules"] = {}
@@ -348,7 +348,7 @@ def test_a_renewed_token_is_used_from_the_next_cycle_on() -> None:
 
 
 @pytest.mark.parametrize("call", ["exchange", "debug"])
-def test_shutdown_amid_the_exchange_is_told(call: str) -> None:
+def test_shutdown_during_the_exchange_is_reported(call: str) -> None:
     """Shutdown that comes after the writes and before a renewal is through leaves an account of them; the next start renews."""
     stage = Renewing("berlin")
 

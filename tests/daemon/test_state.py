@@ -88,7 +88,7 @@ def test_a_quota_under_an_unknown_key_is_left_out(tmp_path: Path) -> None:
     assert (one.load(), one.warning) == (FULL, "")
 
 
-def test_a_file_of_before_renewals_is_taken(tmp_path: Path) -> None:
+def test_a_file_without_later_parts_is_used(tmp_path: Path) -> None:
     """A state without what was added later says all the rest."""
     path = tmp_path / "state.json"
     state(path).save(FULL)
@@ -125,15 +125,15 @@ def test_alarmed_page_is_asked_again_after_a_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        pytest.param(b"", "not whole", id="empty"),
-        pytest.param(b'{"format":2,"instance":"acme-prod","tok', "not whole", id="truncated"),
+        pytest.param(b"", "not complete JSON", id="empty"),
+        pytest.param(b'{"format":2,"instance":"acme-prod","tok', "not complete JSON", id="truncated"),
         pytest.param(b"[]", "another version", id="no object"),
         pytest.param(b'{"format":3,"instance":"acme-prod"}', "another version", id="a later version"),
         pytest.param(b'{"format":1,"instance":"acme-prod"}', "another version", id="an earlier version"),
         pytest.param(b'{"format":2,"instance":"acme-prod"}', "a part of it is missing", id="something is missing"),
-        pytest.param(b"[" * 200_000, "not whole", id="deep"),
-        pytest.param(b"\xff\xfe\x00", "not whole", id="no text"),
-        pytest.param(b'{"format":2,"instance":"acme-prod","tokens":' + b"9" * 5000 + b"}", "not whole", id="a number without end"),
+        pytest.param(b"[" * 200_000, "not complete JSON", id="deep"),
+        pytest.param(b"\xff\xfe\x00", "not complete JSON", id="no text"),
+        pytest.param(b'{"format":2,"instance":"acme-prod","tokens":' + b"9" * 5000 + b"}", "not complete JSON", id="a number without end"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_not_used(tmp_path: Path, content: bytes, why: str) -> None:
@@ -162,7 +162,7 @@ def test_another_instance_s_file_is_neither_used_nor_touched(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("what", ["link", "folder", "pipe", "foreign"])
-def test_what_is_no_file_of_ours_is_left_alone(tmp_path: Path, what: str) -> None:
+def test_what_is_not_a_state_file_is_left_alone(tmp_path: Path, what: str) -> None:
     """A link, a folder, a pipe or another user's file is not read; the warning says what it is."""
     path = tmp_path / "state.json"
     match what:

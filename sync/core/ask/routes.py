@@ -1,7 +1,7 @@
 """Which Pages are read from the list that a system user's token gives, and which by their id; pure.
 
-The list costs a hundredth of the calls, and leaves Pages out at times, or shows what was. So each Page is read by its id once
-a day, and all of them for a day where the list showed too few.
+The list costs a hundredth of the calls, but at times it leaves Pages out or is out of date. So each Page is read by its id
+once a day, and all Pages of a system user for a day where its list showed too few.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def by_id(
 
 
 def passed(page_id: str, every: timedelta, *, since: datetime, now: datetime) -> bool:
-    """Check whether the Page's own moment of the interval lies between the two; also where ``since`` is in the future.
+    """Check whether the Page's own moment of the interval lies between the two times; True where ``since`` is in the future.
 
-    The moment follows from the Page's id, so that Pages that were all treated at once spread over the interval.
+    The moment follows from the Page's id, so that Pages that were all judged at once spread over the interval.
     """
     if since > now:
         return True

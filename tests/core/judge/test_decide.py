@@ -297,7 +297,7 @@ def test_refusal_says_why(content: Stored, code: str, words: str) -> None:
     assert words in problem.message
 
 
-def test_failure_carries_the_store_s_own_words() -> None:
+def test_failure_carries_the_message_of_the_store() -> None:
     """A place that could not be read says what the store said: message, remedy and who acts."""
     (problem,) = decided(fetched(), current(STORE_DOWN)).problems
     assert (problem.code, problem.message, problem.remedy, problem.owner) == (
@@ -313,7 +313,7 @@ def _write(action: Action) -> Any:
     return action.write
 
 
-def test_created_secret_is_whole() -> None:
+def test_created_secret_has_payload_and_marks() -> None:
     """A first write names no version, holds the fetched token, and all marks with time and reason."""
     write = _write(decided(fetched(), current(Absent()), LABELLED))
     assert (write.token, write.replaces, write.payload) == (FETCHED, None, payload())
@@ -345,7 +345,7 @@ def test_marks_alone_write_no_payload() -> None:
     assert (write.payload, write.replaces, dict(write.marks.labels)) == (None, "3", {"team": "crm"})
 
 
-def test_crash_of_ours_gets_marks_and_keeps_its_token() -> None:
+def test_interrupted_create_gets_marks_and_keeps_its_token() -> None:
     """What a crash left is marked with the fingerprint of its own token; its payload is not touched."""
     write = _write(decided(fetched(), current(UNMARKED, VALID)))
     assert (write.payload, write.token, write.replaces) == (None, OTHER, "1")

@@ -110,7 +110,7 @@ THROTTLED = SourceError(Problem("throttled", "Too much."))
         pytest.param(ends(None), "when both", id="no end is said"),
     ],
 )
-def test_what_may_take_its_place(new: TokenFacts | SourceError | None, says: str | None) -> None:
+def test_which_new_token_is_accepted(new: TokenFacts | SourceError | None, says: str | None) -> None:
     """Only a proven token of the same app, user and type, with all scopes and a later end, takes the old one's place."""
     said = objection(ends(), new)
     assert said is None if says is None else says in (said or "")
@@ -139,7 +139,7 @@ def test_a_failure_is_a_notice_while_its_token_is_in_use() -> None:
     assert with_renewal(UNREAD, tried(HOUR)) == UNREAD
 
 
-def test_the_end_of_a_token_that_was_renewed_concerns_nobody() -> None:
+def test_the_expiry_of_a_renewed_token_is_no_notice() -> None:
     """Where another token has taken its place an ending one is no notice any more, and all else that is said of it stays."""
     ending, other = Problem("system-user-expiring", "It ends."), Problem("data-access-expiring", "So does this.")
     of = replace(user_token(), verdict=replace(user_token().verdict, notices=(ending, other)))

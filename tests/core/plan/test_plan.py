@@ -90,7 +90,7 @@ def lines(whole: Plan) -> list[str]:
     return [f"{action.kind.value}/{action.reason or ''}" for action in actions]
 
 
-def test_places_of_a_page_are_decided_each_for_itself() -> None:
+def test_targets_of_a_page_are_decided_independently() -> None:
     """A target that fails, or needs nothing, changes nothing for the Page's other target."""
     assert lines(planned(observe({KEY: STORE_DOWN, AWS: Absent()}), BOTH)) == ["failed/", "created/"]
     assert lines(planned(observe({KEY: stored(), AWS: STORE_DOWN}), BOTH)) == ["unchanged/", "failed/"]
@@ -169,12 +169,12 @@ def test_stored_token(content: Any, token: Secret | None) -> None:
         pytest.param(STORE_DOWN, False, id="not read"),
     ],
 )
-def test_meta_is_shown_no_stranger_s_token(content: Any, asked: bool) -> None:
+def test_no_token_of_another_program_is_sent_to_meta(content: Any, asked: bool) -> None:
     """The content of another program's secret is sent to nobody."""
     assert needs_verdict(page(), content, INSTANCE) is asked
 
 
-def test_orphans_are_ours_named_by_no_page_and_sorted() -> None:
+def test_orphans_carry_the_mark_and_belong_to_no_page() -> None:
     """An orphan carries the instance's mark, and no Page of the configuration names its target."""
     rome, oslo = Key("vault", "meta/pages/rome"), Key("aws", "meta/pages/oslo")
     theirs = (Key("vault", "meta/pages/theirs"), marks(instance="other"))

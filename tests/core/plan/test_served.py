@@ -203,14 +203,14 @@ def test_served_after_writing(there: Current, of_page: Any, outcome: Any, expect
     assert now.previous_fingerprint == (before.fingerprint if before else None)
 
 
-def test_healed_place_has_no_problem_left() -> None:
+def test_healed_target_has_no_problem_left() -> None:
     """The problems of the token that was replaced are not reported of the new one."""
     there = current(stored(OTHER), INVALID)
     assert [problem.code for problem in entry(there).problems] == ["token-invalid"]
     assert entry(there, outcome=Written("4", True)).problems == ()
 
 
-def test_failed_write_tells_the_store_s_problem_beside_the_token_s() -> None:
+def test_failed_write_reports_the_problems_of_store_and_token() -> None:
     """A heal that failed reports both that the stored token is invalid and why it is still there."""
     now = entry(current(stored(OTHER), INVALID), outcome=CONFLICT)
     assert [problem.code for problem in now.problems] == ["token-invalid", "store-failed"]
@@ -230,7 +230,7 @@ def test_failed_write_tells_the_store_s_problem_beside_the_token_s() -> None:
         ),
     ],
 )
-def test_lost_proof_is_meta_s_last_word_everywhere(verdict: Verdict, state: State, served: str) -> None:
+def test_lost_proof_gives_the_last_verdict_everywhere(verdict: Verdict, state: State, served: str) -> None:
     """When the proof of a token is lost, its Page and each target that holds it report the last verdict."""
     old = current(stored(payload=Payload({"access_token": FETCHED.reveal()})), VALID)
     whole = of(fetched(), old, current(stored(), VALID))

@@ -59,7 +59,7 @@ def test_entry_is_complete(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_problem_takes_who_and_remedy_from_the_catalogue(code: str) -> None:
+def test_a_problem_has_owner_and_remedy_of_the_catalogue(code: str) -> None:
     """A problem names its owner and remedy though the code that made it did not."""
     problem = Problem(code, "This one.")
     assert (problem.owner, problem.remedy) == (CATALOGUE[code].owner, CATALOGUE[code].remedy)

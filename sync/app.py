@@ -1,4 +1,4 @@
-"""From a configuration to what runs it: the one module that names concrete stores and clients."""
+"""Build from a configuration what runs it: the only module that names concrete stores and clients."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from sync.stores.vault.settings import Login
 
 _GRACE = 1.0
-"""Seconds under shutdown in which another process may give the state file's lock back, after all that was written is."""
+"""Seconds that saving the state may take under shutdown: another process may hold the file's lock."""
 
 
 class App:
-    """A configuration that can run cycles. Stores keep their logins and connections between cycles; Graph's do not.
+    """A configuration that can run cycles. Stores keep logins and connections between cycles, the Graph client keeps none.
 
     Every credential is read again for each cycle, so that a rotated one needs no restart.
     """
@@ -66,7 +66,7 @@ class App:
         self.close()
 
     def close(self) -> None:
-        """Return back what the stores hold: connections, and logins of our own."""
+        """Close the stores' connections, and end the logins that they made."""
         for store in self._stores.values():
             store.close()
 
@@ -79,11 +79,11 @@ class App:
         if_plan: str | None = None,
         continuous: bool = False,
     ) -> Report:
-        """Run one cycle, over the whole configuration or a selection of it; ``write`` False stops after the plan.
+        """Run one cycle, over the whole configuration or a selection of it; without ``write`` it stops after the plan.
 
-        ``if_plan`` is the checksum of the plan that is to be carried out, past the brake, and no other. ``goes_on``: another
-        cycle of this process follows, and remembers this one. Once something is written shutdown does not pass through: what
-        was done is remembered and told.
+        ``if_plan`` is the checksum of the only plan that may be carried out; that plan is exempt from the brake.
+        ``continuous``: another cycle of this process follows, and remembers this one. Once something is written, shutdown
+        does not end the cycle before what was done is remembered and reported.
         """
         self._begun.clear()
         memory = self._memory if self._memory is not None else self._load()
@@ -113,7 +113,7 @@ class App:
         return self._state.load() if self._state is not None else Memory()
 
     def _saved(self, report: Report, memory: Memory) -> Report:
-        """Put the memory into the state file; that this does not work is told by the very cycle."""
+        """Write the memory to the state file, and add the warning to the report where that fails."""
         if self._state is None:
             return report
         with suppress(Stopping), self._late.grace(_GRACE):
@@ -146,7 +146,7 @@ class App:
 
     def _task(self, source: GraphSource, memory: Memory, selection: Selected | None, *, continuous: bool) -> Task:
         config, settings = self._config, self._config.settings
-        # What was read at the first cycle is told there; what is written is told when it is.
+        # The first cycle reports the warning of reading the file; the cycle that writes it reports that of writing.
         read = self._state.warning if self._state is not None and self._memory is None else ""
         state = (read,) if read else ()
         return Task(
@@ -191,7 +191,7 @@ class App:
     def _read_store(self, store: str, path: str, key: str) -> Secret:
         """Read one string out of a secret in a store; raises CredentialError.
 
-        Graph's credentials are read before the cycle begins its stores: what a store remembers of the last one goes first.
+        Graph's credentials are read before the cycle begins its stores, so the store must first forget the last cycle.
         """
         if store not in self._begun:
             self._begun.add(store)
@@ -292,5 +292,5 @@ class App:
 
 
 def build(config: Config, *, clock: SystemClock) -> App:
-    """Make what a configuration describes; nothing is read or reached before the first cycle."""
+    """Build what a configuration describes; nothing is read or connected before the first cycle."""
     return App(config, clock=clock)

@@ -1,4 +1,4 @@
-"""The daemon: cycles on the schedule, and its end. It owns no judgement."""
+"""The daemon: run cycles on the schedule until it is stopped."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from sync.ops.process import location_of
 from sync.runtime.threads import Clock, Stopping, SystemClock
 
 _JOB = "cycle"
-_LOOK_SECONDS = 1.0
-_PARTED = timedelta(seconds=2)
-"""A wall clock that is slewed stays within this of the monotonic one from one look to the next; one that is set does not."""
+_CHECK_SECONDS = 1.0
+_MAX_DRIFT = timedelta(seconds=2)
+"""How far the wall clock may move against the monotonic one between two checks: a slewed clock stays below, a set one does not."""
 
 
 class Cycles(Protocol):
-    """What can run cycles: an app, built from a configuration."""
+    """What can run cycles: an App, built from a configuration."""
 
     def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
-        """Run one cycle; ``goes_on``: it is not the last one of this process."""
+        """Run one cycle; ``continuous``: it is not the last one of this process."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -41,26 +41,26 @@ class Sink(Protocol):
     """Where events go."""
 
     def write(self, event: Event, *, cycle: str | None = None) -> None:
-        """Take one event."""
+        """Write one event."""
         ...
 
 
 def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> None:
-    """Run a cycle now and then whenever ``trigger`` says so, until ``clock.stop`` is set.
+    """Run a cycle at once and then at each time of ``trigger``, until ``clock.stop`` is set.
 
-    A cycle that runs when the next one is due is not joined by a second one; the next follows at the time after that.
-    Ends as soon as the running cycle has ended, which ``clock.stop`` makes it do.
+    Only one cycle runs at a time: one that becomes due meanwhile is skipped. Returns as soon as the running cycle has ended,
+    which ``clock.stop`` makes it do.
     """
     one = threading.Lock()
-    watch = WallWatch(clock)
+    watch = WallClockWatch(clock)
 
     def job() -> None:
         with one:
             watch.begun = clock.monotonic()
-            one_cycle(app, clock=clock, log=log, following=lambda: _following(scheduler))
+            one_cycle(app, clock=clock, log=log, next_run=lambda: _next_run(scheduler))
 
     scheduler = BackgroundScheduler(timezone=UTC)
-    scheduler.add_listener(lambda event: _tell_trouble(event, log), EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
+    scheduler.add_listener(lambda event: _log_failure(event, log), EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
     with app:
         scheduler.add_job(
             job,
@@ -72,9 +72,9 @@ def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> 
             max_instances=1,
         )
         scheduler.start()
-        while not clock.stop.wait(_LOOK_SECONDS):
+        while not clock.stop.wait(_CHECK_SECONDS):
             if watch.was_set():
-                watch.follow(scheduler.get_job(_JOB), trigger)
+                watch.reschedule(scheduler.get_job(_JOB), trigger)
         scheduler.shutdown(wait=False)
         # The lock is free once the running cycle has ended.
         with one:
@@ -82,11 +82,11 @@ def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> 
 
 
 def one_cycle(
-    app: Cycles, *, clock: Clock, log: Sink, following: Callable[[], datetime | None] = lambda: None
+    app: Cycles, *, clock: Clock, log: Sink, next_run: Callable[[], datetime | None] = lambda: None
 ) -> Report | None:
-    """Run one cycle, log it, and give its report; one that shutdown ends before its first write has no account.
+    """Run one cycle, log it, and return its report; None where shutdown ended it before its first write.
 
-    ``following`` gives the time of the next cycle, and is asked when this one has ended.
+    ``next_run`` returns the time of the next cycle, and is called when this one has ended.
     """
     cycle = str(ULID())
     try:
@@ -95,32 +95,32 @@ def one_cycle(
         report = app.cycle(write=True, cycle=cycle, continuous=True)
     except Stopping:
         return None
-    report = replace(report, frame=replace(report.frame, next_cycle_at=following()))
+    report = replace(report, frame=replace(report.frame, next_cycle_at=next_run()))
     for event in events(report):
         log.write(event, cycle=cycle)
     return report
 
 
-class WallWatch:
-    """Notices a wall clock that was set: APScheduler goes by it, and set back by an hour would run nothing for an hour.
+class WallClockWatch:
+    """Notices that the wall clock was set. APScheduler uses it: set back by an hour, it would run nothing for an hour.
 
     ``begun`` is when the last cycle began, by the monotonic clock.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._wall, self._monotonic = clock.now(), clock.monotonic()
+        self._wall_time, self._monotonic = clock.now(), clock.monotonic()
         self.begun = self._monotonic
 
     def was_set(self) -> bool:
-        """Check whether the wall clock was set since the last look; one that is only slewed was not."""
-        wall, monotonic = self._clock.now(), self._clock.monotonic()
-        parted = (wall - self._wall) - timedelta(seconds=monotonic - self._monotonic)
-        self._wall, self._monotonic = wall, monotonic
-        return abs(parted) > _PARTED
+        """Check whether the wall clock was set since the last check; a clock that is only slewed was not."""
+        wall_time, monotonic = self._clock.now(), self._clock.monotonic()
+        drift = (wall_time - self._wall_time) - timedelta(seconds=monotonic - self._monotonic)
+        self._wall_time, self._monotonic = wall_time, monotonic
+        return abs(drift) > _MAX_DRIFT
 
-    def follow(self, job: Any, trigger: BaseTrigger) -> None:
-        """Fit the next cycle to a wall clock that was set: an interval goes on from the last cycle, a cron looks again."""
+    def reschedule(self, job: Any, trigger: BaseTrigger) -> None:
+        """Move the next cycle after the wall clock was set: an interval counts from the last cycle, a cron from now."""
         if job is None:
             return
         if isinstance(trigger, IntervalTrigger):
@@ -130,28 +130,28 @@ class WallWatch:
             job.reschedule(trigger)
 
 
-def _following(scheduler: BackgroundScheduler) -> datetime | None:
+def _next_run(scheduler: BackgroundScheduler) -> datetime | None:
     """Return the time of the next cycle, in UTC; None once the scheduler has ended.
 
-    APScheduler 3.11 sets it under a lock that this waits for, before or while the cycle of now is begun.
+    APScheduler 3.11 sets it before or while it starts the present cycle, under a lock that this waits for.
     """
     job = scheduler.get_job(_JOB)
     return job.next_run_time.astimezone(UTC) if job is not None else None
 
 
-def _tell_trouble(event: Any, log: Sink) -> None:
+def _log_failure(event: Any, log: Sink) -> None:
     if event.code == EVENT_JOB_MAX_INSTANCES:
-        told = "A cycle was due while one was running, and is left out. Lengthen schedule.every if this recurs."
-        log.write(Event("warning", "cycle_warning", {"message": told}))
+        message = "A cycle was due while another was running, and is skipped. Lengthen schedule.every if this recurs."
+        log.write(Event("warning", "cycle_warning", {"message": message}))
     elif not isinstance(event.exception, Stopping):
-        told = (
-            f"Internal error (a bug in page-token-sync): {location_of(event.exception)}. Please report it with this line. "
-            "The next cycle starts as planned."
+        message = (
+            f"Internal error (a bug in page-token-sync): {location_of(event.exception)}. "
+            "Please report it with this line. The next cycle starts as planned."
         )
-        log.write(Event("error", "cycle_finished", {"result": "failed", "message": told}))
+        log.write(Event("error", "cycle_finished", {"result": "failed", "message": message}))
 
 
 HANGUP = Event(
     "warning", "cycle_warning", {"message": "SIGHUP changes nothing here: restart the daemon for a new configuration."}
 )
-"""Told on SIGHUP, whose default would end the daemon without a word."""
+"""Logged on SIGHUP, which by default would end the daemon without a message."""

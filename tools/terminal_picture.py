@@ -97,7 +97,7 @@ def _bad_day() -> Iterator[Path]:
         )
         world = sandbox.world
         world.revoke_page(next(page for page in world.pages.values() if page.name == "rome"))
-        world.unassignment_kills_page_tokens = False
+        world.unassignment_invalidates_page_tokens = False
         switch_on(world, "unassigned@madrid")
         for path in (folder / "secrets").iterdir():
             if "lisbon" in path.name or "paris" in path.name:

@@ -1,4 +1,4 @@
-"""The one way out by HTTP: a deadline for the whole answer, a cap on its size, no redirects, nothing logged."""
+"""All HTTP requests: one deadline for the whole answer, a limit on its size, no redirects, nothing logged."""
 
 from sync.http.client import Http, HttpError
 from sync.http.response import Kind, Response

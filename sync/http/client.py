@@ -1,8 +1,8 @@
 """One request, one answer, within one deadline.
 
-httpx's timeouts are per read, so that a slow drip passes them (encode/httpx#1450), and its client logs URLs and obeys
-the environment. So requests go straight to httpcore, the engine under httpx, with sockets of our own. No error carries
-a URL, a header or a library's words, nor a chain to an exception that does.
+httpx's timeouts are per read, so a slow drip passes them (encode/httpx#1450), and its client logs URLs and obeys the
+environment. So requests go straight to httpcore, the engine under httpx, over the sockets of ``sync.http.sockets``. No
+error carries a URL, a header or a library's text, nor a chain to an exception that does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import certifi
@@ -25,22 +25,19 @@ from sync.http.pool import HostPool
 from sync.http.response import Kind, Refused, Response, read
 from sync.http.sockets import Attempt, Backend, Cut, Stop
 
-if TYPE_CHECKING:
-    import httpx
-
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 _REPEATABLE = frozenset({"GET", "HEAD", "LIST"})
 _KEEP_ALIVE = 5.0
-"""Seconds; less than what a NAT forgets a connection after, so that no request is sent into the void."""
+"""Seconds; shorter than the time after which a NAT forgets a connection, so that no request is lost that way."""
 
 _ALWAYS = [(b"Accept-Encoding", b"identity"), (b"User-Agent", b"page-token-sync")]
 _Target = tuple[str, str, int | None, bytes, bytes]
 
 
 class HttpError(Exception):
-    """No answer was had. ``maybe_sent``: the request may have taken effect all the same."""
+    """There was no answer. ``maybe_sent``: the request may have taken effect all the same."""
 
     def __init__(self, kind: Kind, *, maybe_sent: bool) -> None:
         super().__init__(kind)
@@ -48,7 +45,7 @@ class HttpError(Exception):
         self.maybe_sent = maybe_sent
 
 
-class _Ask(NamedTuple):
+class _Request(NamedTuple):
     method: str
     url: str
     headers: Mapping[str, str]
@@ -60,8 +57,8 @@ class Http:
     """A pool of kept connections, for any number of threads.
 
     ``ca_file`` replaces the public certificate authorities. ``proxy`` is a URL, which may hold a password. The
-    environment's proxies and authorities count only with ``trust_env``. ``stop`` cuts all waiting short within half a
-    second of being set. ``transport`` takes the place of the network.
+    environment's proxies and authorities are used only with ``trust_env``. ``stop`` ends all waiting within half a second
+    of being set.
     """
 
     def __init__(
@@ -72,16 +69,14 @@ class Http:
         trust_env: bool = False,
         connections: int = 8,
         stop: Stop | None = None,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._ca_file = ca_file
         self._proxy = proxy
         self._trust_env = trust_env
         self._connections = connections
         self._stop = stop
-        self._transport = transport
-        self._makers: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}
-        self._lanes: dict[tuple[str, str, int | None, str | None], HostPool] = {}
+        self._factories: dict[tuple[str, str | None], httpcore.ConnectionPool] = {}
+        self._host_pools: dict[tuple[str, str, int | None, str | None], HostPool] = {}
         self._lock = threading.Lock()
 
     def request(
@@ -97,14 +92,14 @@ class Http:
         """Send one request and read its answer, all within ``timeout`` seconds; raises HttpError and nothing else.
 
         A redirect is an answer like any other. ``limit`` is the most bytes of a body, after decompression. A kept
-        connection that turns out to be dead before anything of an answer came is replaced, for methods that only read.
+        connection that turns out to be closed before any part of an answer came is replaced, for methods that only read.
         """
         end = time.monotonic() + timeout
-        ask = _Ask(method, url, headers, body, limit)
+        request = _Request(method, url, headers, body, limit)
         spare = self._connections if method in _REPEATABLE else 0
         while True:
             attempt = Attempt(end, self._stop)
-            answer = self._attempt(attempt, ask)
+            answer = self._attempt(attempt, request)
             if isinstance(answer, Response):
                 return answer
             if answer.kind != "reset" or attempt.fresh or attempt.received or not spare:
@@ -114,28 +109,26 @@ class Http:
     def close(self) -> None:
         """Close all connections; a later request makes new ones."""
         with self._lock:
-            lanes, self._lanes = list(self._lanes.values()), {}
-        for host_pool in lanes:
+            host_pools, self._host_pools = list(self._host_pools.values()), {}
+        for host_pool in host_pools:
             host_pool.close()
 
-    def _attempt(self, attempt: Attempt, ask: _Ask) -> Response | HttpError:
-        """Send once. The error is handed back, not raised, so that it has no chain to what caused it."""
+    def _attempt(self, attempt: Attempt, request: _Request) -> Response | HttpError:
+        """Send once. The error is returned, not raised, so that it has no chain to its cause."""
         kind: Kind
         try:
             attempt.left()
-            if self._transport is not None:
-                return self._over(self._transport, attempt, ask)
-            scheme, host, port, target, authority = _split(ask.url)
+            scheme, host, port, target, authority = _split(request.url)
             address = httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=port, target=target)
-            request = httpcore.Request(
-                ask.method,
+            outgoing = httpcore.Request(
+                request.method,
                 address,
-                headers=_headers(authority, ask),
-                content=ask.body,
+                headers=_headers(authority, request),
+                content=request.body,
                 extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt}},
             )
-            return self._lane(scheme, host, address).send(
-                request, attempt, lambda answer: read(answer.status, answer.headers, answer.stream, ask.limit)
+            return self._host_pool(scheme, host, address).send(
+                outgoing, attempt, lambda answer: read(answer.status, answer.headers, answer.stream, request.limit)
             )
         except Cut as cut:
             kind = cut.kind
@@ -151,36 +144,32 @@ class Http:
             kind = "bad-request"
         except httpcore.NetworkError:
             kind = "reset"
-        # What went out before a proxy failed was a word to the proxy.
+        # What was sent before a proxy failed was sent to the proxy alone.
         return HttpError(kind, maybe_sent=attempt.sent and kind != "proxy")
 
-    def _over(self, transport: httpx.BaseTransport, attempt: Attempt, ask: _Ask) -> Response:
-        from sync.http.transported import over  # noqa: PLC0415 - httpx takes as long to load as the rest of this program
-
-        return over(transport, attempt, ask.method, ask.url, headers=ask.headers, body=ask.body, limit=ask.limit)
-
-    def _lane(self, scheme: str, host: str, address: httpcore.URL) -> HostPool:
+    def _host_pool(self, scheme: str, host: str, address: httpcore.URL) -> HostPool:
         proxy = self._proxy.reveal() if self._proxy is not None else self._proxy_of_environment(scheme, host)
         key = (scheme, host, address.port, proxy)
-        host_pool = self._lanes.get(key)
+        host_pool = self._host_pools.get(key)
         if host_pool is not None:
             return host_pool
         with self._lock:
-            maker, origin = self._maker(scheme, proxy), address.origin
-            return self._lanes.setdefault(key, HostPool(lambda: maker.create_connection(origin), self._connections))
+            factory, origin = self._factory(scheme, proxy), address.origin
+            made = HostPool(lambda: factory.create_connection(origin), self._connections)
+            return self._host_pools.setdefault(key, made)
 
-    def _maker(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
-        """Return what makes connections, by way of the proxy if there is one."""
-        maker = self._makers.get((scheme, proxy))
-        if maker is None:
-            maker = self._makers[(scheme, proxy)] = httpcore.ConnectionPool(
-                # Reading the authorities takes longer than a request, so it is left until there is one to check.
+    def _factory(self, scheme: str, proxy: str | None) -> httpcore.ConnectionPool:
+        """Return what makes connections, through the proxy if there is one."""
+        factory = self._factories.get((scheme, proxy))
+        if factory is None:
+            factory = self._factories[(scheme, proxy)] = httpcore.ConnectionPool(
+                # Loading the authorities takes longer than a request, so it waits until there is a certificate to check.
                 ssl_context=self._tls() if scheme == "https" else None,
                 proxy=_proxy(proxy) if proxy is not None else None,
                 keepalive_expiry=_KEEP_ALIVE,
                 network_backend=Backend(),
             )
-        return maker
+        return factory
 
     def _proxy_of_environment(self, scheme: str, host: str) -> str | None:
         if not self._trust_env:
@@ -193,7 +182,7 @@ class Http:
     def _tls(self) -> ssl.SSLContext:
         try:
             if self._ca_file is None and self._trust_env:
-                import httpx  # noqa: PLC0415 - see _over
+                import httpx  # noqa: PLC0415 - it takes as long to load as the rest of this program
 
                 return httpx.create_ssl_context(trust_env=True)
             return ssl.create_default_context(cafile=self._ca_file or certifi.where())
@@ -202,7 +191,7 @@ class Http:
 
 
 def _split(url: str) -> _Target:
-    """Take an URL apart: scheme, host, port, target, and the authority for the Host header."""
+    """Return the parts of a URL: scheme, host, port, target, and the authority for the Host header."""
     path = url.find("/", url.find("//") + 2)
     scheme, host, port, authority = _origin(url if path < 0 else url[:path])
     target = "/" if path < 0 else url[path:].partition("#")[0]
@@ -217,16 +206,16 @@ def _origin(text: str) -> tuple[str, str, int | None, bytes]:
     return parts.scheme, parts.hostname, parts.port, parts.netloc.encode("ascii")
 
 
-def _headers(authority: bytes, ask: _Ask) -> list[tuple[bytes, bytes]]:
+def _headers(authority: bytes, request: _Request) -> list[tuple[bytes, bytes]]:
     lines = [(b"Host", authority), *_ALWAYS]
-    lines += [(name.encode("ascii"), value.encode("ascii")) for name, value in ask.headers.items()]
-    if ask.body is not None or ask.method in ("POST", "PUT", "PATCH"):
-        lines.append((b"Content-Length", b"%d" % len(ask.body or b"")))
+    lines += [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers.items()]
+    if request.body is not None or request.method in ("POST", "PUT", "PATCH"):
+        lines.append((b"Content-Length", b"%d" % len(request.body or b"")))
     return lines
 
 
 def _proxy(url: str) -> httpcore.Proxy:
-    import httpx  # noqa: PLC0415 - see Http._over
+    import httpx  # noqa: PLC0415 - see Http._tls
 
     try:
         proxy = httpx.Proxy(url)

@@ -1,7 +1,7 @@
-"""Connections kept for later calls.
+"""Connections that are kept for later requests.
 
-httpcore's own pool looks at every connection before and after each request, under one lock; with eight threads that
-costs as much as the requests (measured 2026-11-25). So it only makes the connections here.
+httpcore's own pool checks every connection before and after each request, under one lock. With eight threads that costs
+as much as the requests (measured 2026-11-25), so here it only makes the connections.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class HostPool:
-    """The connections to one place, at most ``most`` at a time; the last one used is the first to be used again."""
+    """The connections to one host, at most ``most`` at a time; the last one used is the first to be used again."""
 
     def __init__(self, make: Callable[[], Any], most: int) -> None:
         self._make = make
@@ -28,7 +28,7 @@ class HostPool:
         self._closed = False
 
     def send(self, request: httpcore.Request, attempt: Attempt, read: Callable[[httpcore.Response], T]) -> T:
-        """Send over a connection that is free, and give what ``read`` makes of the answer."""
+        """Send over a free connection, and return what ``read`` makes of the answer."""
         while not self._slots.acquire(timeout=min(attempt.left(), SLICE)):
             pass
         try:
@@ -40,7 +40,7 @@ class HostPool:
                 finally:
                     response.close()
             finally:
-                # A connection that could not be made calls itself idle as well as closed.
+                # A connection that could not be made reports that it is idle as well as closed.
                 if connection.is_idle() and not connection.is_closed() and not self._closed:
                     self._idle.append(connection)
                 else:
@@ -49,7 +49,7 @@ class HostPool:
             self._slots.release()
 
     def close(self) -> None:
-        """Close what is idle now, and what is in use as soon as it is not."""
+        """Close the idle connections now, and those in use as soon as they are idle."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()

@@ -1,4 +1,4 @@
-"""What comes back: an answer read whole and capped, or one of the ways in which a request fails."""
+"""Read an answer completely, up to a limit; or say in which way the request failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kind = Literal[
     "unwanted-encoding",
     "bad-request",
 ]
-"""How a request failed. "bad-request": it could not be put on the wire, as with a line break in a token."""
+"""How a request failed. "bad-request": it could not be written, for example for a line break in a token."""
 
 
 _GZIP_OR_ZLIB = 47
@@ -29,15 +29,15 @@ _GZIP_OR_ZLIB = 47
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer. Header names are in lower case; a header that came twice is joined by a comma."""
+    """A complete answer. Header names are in lower case; a header that came twice is joined by a comma."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class Refused(Exception):  # noqa: N818 - a signal inside this room
-    """A request or an answer that is gone no further with; never leaves this room."""
+class Refused(Exception):  # noqa: N818 - a signal inside this package
+    """A request or an answer that this package does not accept; never raised outside of it."""
 
     def __init__(self, kind: Kind) -> None:
         super().__init__(kind)
@@ -45,7 +45,7 @@ class Refused(Exception):  # noqa: N818 - a signal inside this room
 
 
 def read(status: int, lines: Iterable[tuple[bytes, bytes]], chunks: Any, limit: int) -> Response:
-    """Read an answer whole; raises Refused where its body is larger than ``limit``, or packed in an unknown way."""
+    """Read a complete answer; raises Refused where its body is larger than ``limit``, or in an unknown encoding."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in lines:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -74,7 +74,7 @@ def _plain(chunks: Iterable[bytes], limit: int) -> bytes:
 
 
 def _inflated(chunks: Iterable[bytes], limit: int) -> bytes:
-    """Decompress what was asked not to be compressed; never a byte beyond ``limit``, so that a bomb does not go off."""
+    """Decompress a body that should not be compressed, never beyond ``limit``, so that a compression bomb does no harm."""
     inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
     parts, size, raw = [], 0, 0
     try:

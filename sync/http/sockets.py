@@ -1,7 +1,7 @@
 """Sockets that know the deadline of the request they serve.
 
-httpcore hands whatever stands as a request's timeout to its network backend untouched. Here that is an ``Attempt``, so
-that connecting, resolving a name, TLS, sending and each read all draw on one and the same deadline, and can be stopped.
+httpcore passes a request's timeout to its network backend untouched. Here the timeout is an ``Attempt``, so that
+resolving a name, connecting, TLS, sending and each read share one deadline, and can be stopped.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ import httpcore
 T = TypeVar("T")
 
 SLICE = 0.5
-"""Seconds after which a waiting socket looks whether it has been asked to stop."""
+"""Seconds after which a waiting socket checks whether it is to stop."""
 
 _MOST_UNSENT = 1 << 16
-"""Bytes beyond which nothing is gained by sending in one."""
+"""Bytes above which it gains nothing to send them at once."""
 
 _Addresses = list[tuple[Any, Any, int, str, Any]]
 
 
 class Stop(Protocol):
-    """What asks waiting sockets to stop: an event, or what answers as one does."""
+    """What asks waiting sockets to stop: an event, or an object with its method."""
 
     def is_set(self) -> bool:
         """Check whether the thread that asks is to stop."""
         ...
 
 
-class Cut(Exception):  # noqa: N818 - a signal from a socket to the client above, never seen outside
-    """The socket ended the attempt; ``kind`` says how."""
+class Cut(Exception):  # noqa: N818 - a signal from a socket to the client, never raised outside of this package
+    """The socket ended the attempt; ``kind`` says why."""
 
     def __init__(self, kind: Literal["timeout", "stopped", "dns", "connect", "tls", "reset", "proxy"]) -> None:
         super().__init__(kind)
@@ -49,7 +49,7 @@ class Attempt:
     """One sending of one request: its deadline, and how far it got.
 
     ``fresh``: a new connection was made for it. ``sent``: a part of the request may have reached the peer.
-    ``received``: something of an answer came. ``closed``: the peer ended the connection.
+    ``received``: a part of an answer came. ``closed``: the peer closed the connection.
     """
 
     __slots__ = ("_end", "_stop", "closed", "fresh", "received", "sent")
@@ -60,7 +60,7 @@ class Attempt:
         self.fresh = self.sent = self.received = self.closed = False
 
     def left(self) -> float:
-        """Return the seconds to the deadline; raises Cut when there are none, or when asked to stop."""
+        """Return the seconds to the deadline; raises Cut when there are none, or when it is to stop."""
         if self._stop is not None and self._stop.is_set():
             raise Cut("stopped")
         left = self._end - time.monotonic()
@@ -72,8 +72,8 @@ class Attempt:
 class Stream(httpcore.NetworkStream):
     """A connected socket, plain or under TLS.
 
-    What httpcore writes piece by piece goes out in one when it begins to read: a body that follows its headers in a packet
-    of its own costs both sides a system call and a waking.
+    What httpcore writes in parts is sent at once when it begins to read: a body in a packet of its own costs both sides a
+    system call and a context switch.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -93,7 +93,7 @@ class Stream(httpcore.NetworkStream):
                 continue
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        """Send what is still to be sent, then read what is there; empty when the peer has ended the connection."""
+        """Send what is still to be sent, then read what is there; empty when the peer has closed the connection."""
         attempt: Attempt = timeout
         # A server may refuse early, answer and close: its answer counts, though not all was sent.
         if self._unsent:
@@ -111,7 +111,7 @@ class Stream(httpcore.NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: Any = None) -> None:
-        """Take a piece. httpcore goes on to read after a WriteError, since a server may refuse early and close."""
+        """Store a part to be sent. After a WriteError httpcore still reads, since a server may refuse early and close."""
         self._unsent += buffer
         if len(self._unsent) > _MOST_UNSENT:
             self._flush(timeout)
@@ -133,7 +133,7 @@ class Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
     ) -> httpcore.NetworkStream:
-        """Shake hands; what a proxy was told before does not count as sent."""
+        """Make the TLS handshake; what was sent to a proxy before does not count as sent."""
         attempt: Attempt = timeout
         if isinstance(self._sock, ssl.SSLSocket):
             self.close()
@@ -152,7 +152,7 @@ class Stream(httpcore.NetworkStream):
         return stream
 
     def get_extra_info(self, info: str) -> Any:
-        """Answer what httpcore asks: the TLS object for the protocol agreed on, and whether an idle socket has ended."""
+        """Return what httpcore asks for: the TLS object, for the protocol agreed on, and whether an idle socket was closed."""
         match info:
             case "ssl_object":
                 return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
@@ -173,7 +173,7 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 - httpcore's signature
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - httpcore's signature
     ) -> httpcore.NetworkStream:
-        """Connect to the first address that answers, none of which may use up the time of those after it."""
+        """Connect to the first address that answers; each may use only its share of the time left."""
         attempt: Attempt = timeout
         attempt.fresh = True
         addresses = _resolve(host, port, attempt)
@@ -195,7 +195,7 @@ def _ready(sock: socket.socket, event: int, seconds: float) -> bool:
 
 
 def _resolve(host: str, port: int, attempt: Attempt) -> _Addresses:
-    """Resolve in a thread of its own, since the system's resolver knows no deadline."""
+    """Resolve in a thread of its own, since the system's resolver has no deadline."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
@@ -211,7 +211,7 @@ def _resolve(host: str, port: int, attempt: Attempt) -> _Addresses:
     thread = threading.Thread(target=ask, name="sync-dns", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # the machine gives no further thread
+    except RuntimeError:  # the machine allows no further thread
         raise Cut("dns") from None
     while not found:
         thread.join(min(attempt.left(), SLICE))
@@ -221,7 +221,7 @@ def _resolve(host: str, port: int, attempt: Attempt) -> _Addresses:
 
 
 def _connect(family: int, address: Any, attempt: Attempt, *, share: int) -> socket.socket | None:
-    """Connect to one address with its share of what is left; None where that fails."""
+    """Connect to one address within its share of the time left; None where that fails."""
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError:

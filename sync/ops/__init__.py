@@ -1,1 +1,1 @@
-"""What others see of a cycle: logs."""
+"""The log, and what the process owes the machine: signals, crash reports, private memory."""

@@ -1,4 +1,4 @@
-"""Log lines: the only module that knows the logging library. Nothing that looks like a secret passes it."""
+"""Write log lines, without anything that looks like a secret. The only module that imports the logging library."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Fields = MutableMapping[str, Any]
 
 
 class Output:
-    """A stream that lines are written to whole. A reader that has gone away costs lines, never a cycle."""
+    """A stream that takes whole lines. When its reader has gone away lines are lost, but no cycle fails."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.lost = 0
 
     def msg(self, line: str) -> None:
-        """Write one line; counts it as ``lost`` where nobody takes it."""
+        """Write one line; count it as ``lost`` where the stream does not take it."""
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
@@ -49,9 +49,9 @@ class Log:
     def __init__(
         self, stream: TextIO, *, level: str = "info", form: Literal["auto", "json", "console"] = "auto"
     ) -> None:
-        """Write to ``stream`` what is at least of ``level``; ``auto`` is for people on a terminal, else JSON lines."""
+        """Write events from ``level`` on to ``stream``; ``auto`` is readable text on a terminal, else JSON lines."""
         if hasattr(stream, "reconfigure"):
-            # A line is written whatever characters the terminal's encoding lacks.
+            # Characters that the terminal's encoding lacks must not cost the line.
             stream.reconfigure(errors="backslashreplace")
         console = form == "console" or (form == "auto" and stream.isatty())
         self.output = Output(stream)
@@ -63,7 +63,7 @@ class Log:
         )
 
     def write(self, event: Event, *, cycle: str | None = None) -> None:
-        """Write one event, with the cycle that it belongs to."""
+        """Write one event, with the id of the cycle that it belongs to."""
         getattr(self._log, event.level)(event.name, **({"cycle": cycle} if cycle else {}), **event.fields)
 
 
@@ -82,7 +82,7 @@ def _harmless(_: Any, __: str, fields: Fields) -> Fields:
 
 
 def _value(value: Any, depth: int = 0) -> Any:
-    """Make a value one that can be shown: plain data with scrubbed text; of anything else only its class is told."""
+    """Return plain data that is safe to show: text is scrubbed, and any other object becomes its class name."""
     match value:
         case None | bool() | int():
             return value
@@ -105,7 +105,7 @@ def _value(value: Any, depth: int = 0) -> Any:
 
 
 def _text(text: str) -> str:
-    """Scrub first and cut then: a token that is cut in two would not be known for one."""
+    """Scrub before cutting: half a token would not be recognised as one."""
     shown = scrub(text)
     return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"
 
@@ -124,6 +124,6 @@ def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:
 
 
 def standard_log(*, level: str, form: Literal["auto", "json", "console"], stderr: bool = False) -> Log:
-    """Log to stdout, or to stderr beside a command's result, and silence what libraries log."""
+    """Return a log to stdout, or to stderr beside a command's result, and silence what libraries log."""
     silence_libraries()
     return Log(sys.stderr if stderr else sys.stdout, level=level, form=form)

@@ -1,1 +1,1 @@
-"""The clock, stopping, a bounded number of threads, and when objects are collected."""
+"""The clock, stopping, a bounded number of threads, and garbage collection."""

@@ -1,4 +1,4 @@
-"""Work that makes many objects, none of them garbage."""
+"""Garbage collection, switched off for work that makes many objects and no garbage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep the cycle collector off meanwhile: it would walk all live objects over and over, and find nothing.
+    """Switch the cycle collector off for the block: it would walk all live objects again and again, and find nothing.
 
     Measured 2026-11-25 at 1,000 Pages: an eighth of a whole process's processor time, and no more memory.
     """

@@ -12,18 +12,18 @@ from math import inf
 from typing import Protocol, TypeVar, runtime_checkable
 
 _LOOK = 0.5
-"""Seconds after which it is looked again whether shutdown was asked for."""
+"""Seconds between two checks whether shutdown was asked for."""
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class Stopping(BaseException):
-    """Shutdown was asked for; passes through everything up to the daemon."""
+    """Shutdown was asked for. As a BaseException it passes through every ``except Exception`` up to the daemon."""
 
 
 class NoThreadError(Exception):
-    """The machine gives no further thread."""
+    """The machine allows no further thread."""
 
 
 class Clock(Protocol):
@@ -47,7 +47,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks, and the one switch that asks everything to stop."""
+    """The machine's clocks, and the event that asks everything to stop."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -72,9 +72,9 @@ class SystemClock:
 
 
 class GraceClock:
-    """A clock by which a thread may finish what it has begun: there shutdown reaches it some seconds late.
+    """A clock under which a thread may finish what it has begun: shutdown reaches it some seconds late.
 
-    For sockets it stands in the place of the event that asks them to stop.
+    Sockets use it like the event that asks them to stop.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -93,7 +93,7 @@ class GraceClock:
 
     @contextmanager
     def grace(self, seconds: float) -> Iterator[None]:
-        """Let shutdown reach this thread only so long after it was asked for, until the block ends."""
+        """Delay shutdown for this thread by so many seconds, until the block ends."""
         before = self._graces.seconds
         self._graces.seconds = max(before, seconds)
         try:
@@ -123,7 +123,7 @@ class GraceClock:
         return False
 
     def _left(self) -> float:
-        """Return what is left of this thread's grace; shutdown counts from when somebody first noticed it."""
+        """Return the seconds left of this thread's grace; they count from the first check that noticed shutdown."""
         if self._asked_at is None:
             self._asked_at = self._clock.monotonic()
         return self._asked_at + self._graces.seconds - self._clock.monotonic()
@@ -135,21 +135,20 @@ class _Graces(threading.local):
 
 @runtime_checkable
 class Serial(Protocol):
-    """A clock under which nothing happens at the same time, so that what happens can be repeated."""
+    """A clock under which nothing runs at the same time, so that a run can be repeated."""
 
     def order(self, items: Sequence[K]) -> Sequence[K]:
-        """Return the order in which these are done, one after the other."""
+        """Return the items in the order in which they are done, one after the other."""
         ...
 
 
 def each(
     work: Callable[[K], V], items: Iterable[K], *, workers: int, clock: Clock, patience: float = inf
 ) -> Mapping[K, V]:
-    """Do ``work`` for each item over at most ``workers`` threads, and give the answers by item.
+    """Run ``work`` for each item over at most ``workers`` threads, and return the results by item.
 
-    ``work`` answers with values: what it raises passes through. Once shutdown is asked for no further item is begun, and
-    Stopping is raised when those have ended that were, or ``patience`` seconds have passed: what then still runs is left
-    to itself.
+    ``work`` returns values: an exception passes through. Once shutdown is asked for no further item is begun, and Stopping
+    is raised when the begun ones have ended or ``patience`` seconds have passed. Threads that still run then are abandoned.
     """
     pending = list(dict.fromkeys(items))
     done: dict[K, V] = {}
@@ -170,9 +169,9 @@ def each(
 
 
 def started(work: Callable[[], V], *, name: str) -> Future[V]:
-    """Do ``work`` in a thread of its own; the answer, or what it raises, is in the future. Raises NoThreadError.
+    """Run ``work`` in a thread of its own; the future has its result or its exception. Raises NoThreadError.
 
-    The thread is a daemon: one that is given up holds up no exit.
+    The thread is a daemon thread: one that is abandoned does not delay the exit.
     """
     future: Future[V] = Future()
 
@@ -190,11 +189,11 @@ def started(work: Callable[[], V], *, name: str) -> Future[V]:
 
 
 def _spread(one: Callable[[K], None], pending: Sequence[K], workers: int, clock: Clock, patience: float) -> None:
-    """Do ``one`` over threads; where the machine gives no thread for an item it may be left undone."""
+    """Run ``one`` over threads; where the machine allows no thread for an item, it may be left undone."""
     left, failed = iter(pending), threading.Event()
 
     def work() -> None:
-        # One iterator for all: a list's takes its step whole. A future for each item would cost more than the item.
+        # All threads share one iterator: a step of a list's iterator is atomic. A future for each item would cost more.
         try:
             for item in left:
                 if failed.is_set():
@@ -207,7 +206,7 @@ def _spread(one: Callable[[K], None], pending: Sequence[K], workers: int, clock:
     futures: list[Future[None]] = []
     count = min(workers, len(pending))
     pool = ThreadPoolExecutor(count, thread_name_prefix="sync")
-    # What cannot have a thread may still be done by one that was there before.
+    # An item without a thread of its own may still be done by an earlier thread.
     with suppress(RuntimeError):
         futures.extend(pool.submit(work) for _ in range(count))
     try:
@@ -224,7 +223,7 @@ def _spread(one: Callable[[K], None], pending: Sequence[K], workers: int, clock:
 
 
 def _waited_for(futures: Iterable[Future[None]], clock: Clock, patience: float) -> set[Future[None]]:
-    """Wait for all, or until shutdown was asked for so many seconds ago; gives those that still run then."""
+    """Wait for all, or until shutdown was asked for so many seconds ago; return those that still run then."""
     running, late = set(futures), GraceClock(clock)
     with late.grace(patience):
         while running and not late.is_set():

@@ -1,1 +1,1 @@
-"""A Graph API to play with: for trying the tool, and for testing applications."""
+"""A local Graph API: for trying the tool, and for testing applications."""

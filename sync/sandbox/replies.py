@@ -1,4 +1,4 @@
-"""Requests and replies as values, and Meta's errors in Meta's words."""
+"""Requests and replies as values, and Graph's errors with their exact messages."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back, and how.
+    """What is sent back, and how.
 
-    ``behaviour`` tells the server to misbehave while it sends; ``delay`` is seconds before it sends, ``pause`` seconds
-    between the bytes of a drip.
+    ``behaviour`` makes the server send it wrongly; ``delay`` is seconds before it sends, ``pause`` seconds between the
+    bytes of a drip.
     """
 
     status: int
@@ -46,8 +46,8 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer before it has headers of its own: JSON, or ``raw`` bytes of the content type that is named.
+class FakeAnswer:
+    """An answer before the common headers are added: JSON, or ``raw`` bytes of ``content_type``.
 
     ``value`` may be anything that JSON can say, or an error. ``headers`` are those that only this answer has.
     """
@@ -98,7 +98,7 @@ def dump(value: Any) -> bytes:
 
 
 def unsupported(method: str, node: str) -> GraphError:
-    """Return the one error by which Graph says missing, unseen and impossible alike."""
+    """Return the one error that Graph has for objects that are missing, hidden, or without this operation."""
     return GraphError(
         f"Unsupported {method.lower()} request. Object with ID '{node}' does not exist, cannot be loaded due to missing "
         f"permissions, or does not support this operation. Please read the Graph API documentation at {DOCS}",
@@ -162,7 +162,7 @@ REFUSALS: dict[str, GraphError | None] = {
     ),
     "no-role": GraphError("The user must be an administrator of the page in order to impersonate it.", 190, 492),
 }
-"""The shapes in which Graph refuses a Page's token to a caller who is not entitled to it, all of them reported by others."""
+"""The shapes in which Graph refuses a Page's token to a caller without access to it, all of them seen in public reports."""
 
 FIELD_ONLY = frozenset({"field-missing", "nonexisting-field", "impersonation", "no-role"})
-"""The refusals that speak of ``access_token`` alone: other fields of the Page are still answered."""
+"""The refusals of ``access_token`` alone: other fields of the Page are still answered."""

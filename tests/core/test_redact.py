@@ -22,7 +22,7 @@ QUOTED = "EAAGm0PX4ZCpsBAOZBtc7Kz9ZAyVhZCx1TnQ2"
 @pytest.mark.parametrize("token", [META, APP, VAULT, OPENBAO, AWS])
 @pytest.mark.parametrize("around", ["{}", "token={}&x=1", '{{"access_token":"{}"}}', "https://h/?t={}#f", "({})\n"])
 def test_tokens_of_every_kind_become_fingerprints(token: str, around: str) -> None:
-    """A token of Meta's, Vault's, OpenBao's or AWS's is shown as its fingerprint wherever it stands."""
+    """A token of Meta's, Vault's, OpenBao's or AWS's is shown as its fingerprint, whatever surrounds it."""
     shown = scrub(around.format(token))
 
     assert token not in shown
@@ -46,7 +46,7 @@ def test_app_tokens_in_urls_become_fingerprints() -> None:
         "9f86d081884c > 0edf72f1cf72",
     ],
 )
-def test_what_is_no_token_stays(text: str) -> None:
+def test_other_text_stays(text: str) -> None:
     """Checksums, cycles, paths, ids, fingerprints and names of any language are left as they are."""
     assert scrub(text) == text
 
@@ -54,8 +54,8 @@ def test_what_is_no_token_stays(text: str) -> None:
 @pytest.mark.parametrize(
     "forger", ["\n", "\r", "\x1b[2J", "\x9b31m", "\x00", "\u2028", "\u202e", "\udc80", "\ufeff", "\x7f"]
 )
-def test_characters_that_forge_become_codes(forger: str) -> None:
-    """No control, no mark of direction and no half of a character reaches a terminal or a log."""
+def test_unsafe_characters_become_codes(forger: str) -> None:
+    """No control character, direction mark or lone surrogate reaches a terminal or a log."""
     shown = scrub(f"a{forger}b")
 
     assert forger[0] not in shown
@@ -64,8 +64,8 @@ def test_characters_that_forge_become_codes(forger: str) -> None:
     shown.encode()
 
 
-def test_lines_of_our_own_stay() -> None:
-    """Text of ours that has lines keeps them, and loses its tokens all the same."""
+def test_line_breaks_of_own_text_stay() -> None:
+    """Text of this program keeps its lines and loses its tokens."""
     assert without_tokens(f"a\n{META}\nb").count("\n") == 2
     assert META not in without_tokens(f"a\n{META}\nb")
 
@@ -83,14 +83,14 @@ def test_lines_of_our_own_stay() -> None:
     ],
 )
 def test_what_looks_like_a_token_is_removed(text: str) -> None:
-    """Tokens that Graph quotes, whole, in part, or in a URL, are not shown even if nobody knew them."""
+    """Tokens that Graph quotes, complete, in part, or in a URL, are not shown even if they are unknown."""
     shown = scrub_message(text)
     assert not any(QUOTED[start : start + 12] in shown for start in range(4, len(QUOTED) - 12))
     assert "[removed]" in shown
 
 
 def test_a_known_secret_is_shown_by_its_fingerprint() -> None:
-    """A secret in play is recognised whatever it looks like."""
+    """A secret in use is recognised whatever its form."""
     secret = Secret("hunter two!")
     assert scrub_message("The token hunter two! is bad", [secret]) == f"The token [{secret.fingerprint}] is bad"
 
@@ -104,7 +104,7 @@ def test_a_known_secret_is_shown_by_its_fingerprint() -> None:
         "Error validating access token: Session has expired on Tuesday, 24-Nov-26 12:00:00 PST.",
     ],
 )
-def test_what_helps_a_person_stays(text: str) -> None:
+def test_permissions_ids_and_dates_stay(text: str) -> None:
     """Permissions, ids and dates are no secrets."""
     assert scrub_message(text) == text
 
@@ -115,14 +115,14 @@ def test_control_characters_do_not_pass() -> None:
 
 
 def test_a_long_text_is_cut() -> None:
-    """A megabyte of error is a sentence long."""
+    """A message of a megabyte becomes three hundred characters."""
     assert len(scrub_message("word " * 300_000)) == 300
 
 
 @calm
 @given(st.text(), st.text(min_size=1))
 def test_a_known_secret_is_never_shown(text: str, value: str) -> None:
-    """Whatever surrounds it, a secret that is known does not survive, unless the fingerprint spells it."""
+    """Whatever surrounds it, a known secret is not shown, unless the fingerprint happens to contain it."""
     secret = Secret(value)
     marked = f"[{secret.fingerprint}]"
     shown = scrub_message(f"{text}{value}{text}", [secret])

@@ -191,7 +191,7 @@ def test_no_cycle_is_started_during_shutdown() -> None:
 def test_a_change_of_the_wall_clock_is_detected(hours: int) -> None:
     """A jump of the wall clock against the monotonic clock is detected once."""
     clock = ShiftedClock()
-    watch = daemon.WallWatch(clock)
+    watch = daemon.WallClockWatch(clock)
     clock.set_by = timedelta(hours=hours)
 
     assert watch.was_set()
@@ -201,7 +201,7 @@ def test_a_change_of_the_wall_clock_is_detected(hours: int) -> None:
 def test_a_slewed_wall_clock_is_not_a_change() -> None:
     """A difference of one second is not a jump."""
     clock = ShiftedClock()
-    watch = daemon.WallWatch(clock)
+    watch = daemon.WallClockWatch(clock)
     clock.set_by = timedelta(seconds=1)
 
     assert not watch.was_set()

@@ -253,7 +253,7 @@ def test_credentials_are_read_again_each_cycle(rig: Rig, sandbox: Sandbox) -> No
     """A system user token that is replaced in its file is used by the next cycle, without a restart."""
     with running(rig) as daemon:
         daemon.until("cycle_finished", result="ok")
-        sandbox.world.kill(sandbox.world.user)
+        sandbox.world.invalidate(sandbox.world.user)
         daemon.until("system_user_invalid")
         sandbox.world.rotate(sandbox.world.user)
         rig.secret("system_user_token", sandbox.system_user_token)
@@ -266,7 +266,7 @@ def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) ->
     """Every line is JSON with known fields, a cause has one line per cycle, and no part of a token is logged."""
     with running(rig) as daemon:
         daemon.until("cycle_finished", result="ok")
-        for fault in ("half-json*1", "unassigned", "revoked", "dead", "throttled-app"):
+        for fault in ("half-json*1", "unassigned", "revoked", "invalid", "throttled-app"):
             switch_on(sandbox.world, fault)
             daemon.until("cycle_started")
             daemon.until("cycle_finished")

@@ -38,7 +38,7 @@ def _reset(program: VaultProgram) -> str:
     """Reset the app's secret at Meta, which invalidates all tokens of the app; returns the new secret."""
     answer = control(program.world, make_request("POST", "/_sandbox/app/reset-secret", {}, b""))
     with program.world.lock:
-        program.world.kill(program.world.user)
+        program.world.invalidate(program.world.user)
         for page in program.world.pages.values():
             program.world.revoke_page(page)
     return str(json.loads(answer.body)["app_secret"])
@@ -105,7 +105,7 @@ def test_reset_under_the_daemon(program: VaultProgram) -> None:
 def _cycle(app: App, program: VaultProgram, clock: ShiftedClock) -> Report:
     """Run one cycle, a quarter of an hour after the one before."""
     clock.ahead += timedelta(minutes=15)
-    program.world.ahead = clock.ahead.total_seconds()
+    program.world.clock_offset = clock.ahead.total_seconds()
     return app.cycle(write=True, continuous=True)
 
 

@@ -18,7 +18,7 @@ from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.control import control
 from sync.sandbox.http.server import Sandbox, start
 from sync.sandbox.http.wire import make_request
-from sync.sandbox.world.tokens import Token, token_text
+from sync.sandbox.world.tokens import FakeToken, token_text
 from tests.support.rigs.e2e import PROGRAM, Ran, Rig
 from tests.support.rigs.vault_program import (
     VaultProgram,
@@ -154,8 +154,8 @@ def test_a_wrong_system_user_token(program: VaultProgram) -> None:
 @pytest.mark.parametrize(("takes_pages", "served"), [(False, "verified"), (True, "broken")])
 def test_an_invalid_system_user_token(program: VaultProgram, takes_pages: bool, served: str) -> None:
     """Its Pages carry its problem, and stored tokens are judged by their own facts; exit 1."""
-    program.world.parent_death_kills_page_tokens = takes_pages
-    switch_on(program.world, "dead")
+    program.world.page_tokens_follow_user_token = takes_pages
+    switch_on(program.world, "invalid")
     ran = program.once()
     assert ended(ran) == (1, "degraded")
     assert_page_problems(ran, "system-user-invalid", "app-admin", "generate a new token")
@@ -187,7 +187,7 @@ def _foreign_user(program: VaultProgram) -> str:
     value = token_text("another app's")
     user = program.world.user
     with program.world.lock:
-        program.world.tokens[value] = Token(
+        program.world.tokens[value] = FakeToken(
             value, "SYSTEM_USER", program.world.other_app.id, user.id, ("pages_show_list",), 0
         )
     return value
@@ -196,9 +196,9 @@ def _foreign_user(program: VaultProgram) -> str:
 @pytest.mark.parametrize(("how", "problem"), [("invalid", "system-user-invalid"), ("another app's", "wrong-app")])
 def test_a_system_user_is_one_event_and_one_cause(program: VaultProgram, how: str, problem: str) -> None:
     """Log and table name a system user's problem once, with a count of its five Pages."""
-    program.world.parent_death_kills_page_tokens = False
+    program.world.page_tokens_follow_user_token = False
     if how == "invalid":
-        switch_on(program.world, "dead")
+        switch_on(program.world, "invalid")
     else:
         program.secret("system_user_token", _foreign_user(program))
     around = ("daemon_started", "cycle_started", "cycle_finished")
@@ -236,7 +236,7 @@ def test_another_kind_of_token_as_the_system_users(program: VaultProgram, kind: 
 
 def test_a_system_user_token_that_expires_in_five_days(program: VaultProgram) -> None:
     """A 60-day token that expires soon is reported at the system user, and changes neither result nor exit code."""
-    switch_on(program.world, f"ending={5 * 86400}")
+    switch_on(program.world, f"expiring={5 * 86400}")
     ran = program.once()
     assert ended(ran) == (0, "ok")
     user = ran.report["system_users"][0]

@@ -135,7 +135,7 @@ def test_row_5_a_token_that_is_not_proven_changes_nothing(
 ) -> None:
     """While the fetched token is invalid or unknown the secret is kept, and the stored token is judged too."""
     vault.synced()
-    vault.world.unassignment_kills_page_tokens = False
+    vault.world.unassignment_invalidates_page_tokens = False
     switch_on(vault.world, f"{fault}@paris")
     ran = vault.once()
     page, target = ran.page("paris"), ran.target("paris")
@@ -257,7 +257,7 @@ def test_row_13_a_token_of_an_earlier_system_user_token_is_rotated(vault: VaultP
         ("replaced", "rotate")
     }
     assert vault.data("paris")["access_token"] == vault.token("paris") != old
-    assert vault.world.ailment(vault.world.tokens[old]) is None
+    assert vault.world.invalid_reason(vault.world.tokens[old]) is None
 
 
 def test_row_13_a_token_that_expires_soon_is_rotated(vault: VaultProgram) -> None:
@@ -300,7 +300,7 @@ def test_an_acknowledged_secret_never_holds_a_revoked_token(vault: VaultProgram)
     """After a heal the token in the store is valid."""
     vault.synced()
     with vault.world.lock:
-        vault.world.tokens[vault.token("paris")].ailment = REVOKED
+        vault.world.tokens[vault.token("paris")].invalid_reason = REVOKED
         vault.page("paris").generation += 1
     assert vault.once().code == 0
-    assert vault.world.ailment(vault.world.tokens[vault.data("paris")["access_token"]]) is None
+    assert vault.world.invalid_reason(vault.world.tokens[vault.data("paris")["access_token"]]) is None

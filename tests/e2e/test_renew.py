@@ -50,11 +50,11 @@ class Renewing(VaultProgram):
 
     def expire_soon(self) -> None:
         """Let the token expire in ten days."""
-        switch_on(self.world, f"ending={TEN_DAYS}")
+        switch_on(self.world, f"expiring={TEN_DAYS}")
 
     def assert_works(self, token: str) -> None:
         """Assert that the token is valid."""
-        assert self.world.ailment(self.world.tokens[token]) is None
+        assert self.world.invalid_reason(self.world.tokens[token]) is None
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ class FivePages:
         world, found = self.sandbox.world, []
         for name, current in self.read().items():
             token = world.tokens.get(current.payload["access_token"]) if current else None
-            if name != "paris" and current and (token is None or world.ailment(token) is not None):
+            if name != "paris" and current and (token is None or world.invalid_reason(token) is not None):
                 found.append(name)
         return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sync.sandbox.http.server import Sandbox
-from sync.sandbox.world.business import SystemUser
+from sync.sandbox.world.business import FakeSystemUser
 from tests.support.forkserver import ForkServer, forks
 from tests.support.rigs.vault_program import VaultProgram, vault_store
 from tests.support.services.bao import Bao, bao, mount
@@ -78,7 +78,7 @@ def test_another_app_for_all_pages(forks: ForkServer, program: VaultProgram) -> 
     """If all Pages were moved to another app by mistake, the brake holds every replacement of a valid token."""
     world = program.world
     with world.lock:
-        other = SystemUser(id="9" * 15, name="of the other app", app_id=world.other_app.id)
+        other = FakeSystemUser(id="9" * 15, name="of the other app", app_id=world.other_app.id)
         other.assigned = dict(world.user.assigned)
         world.users[other.id] = other
         world.rotate(other)

@@ -1,4 +1,4 @@
-"""Answers of any form: what counts as one, and what is only noise."""
+"""Answers of any form: an object, an error, or unusable."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthChe
         (200, b'{"id":"\x00'),
     ],
 )
-def test_what_is_no_object_and_no_error_is_no_answer(status: int, text: bytes) -> None:
-    """HTML, nothing, half an answer and floods are told as such, and nothing is raised."""
+def test_anything_but_an_object_or_an_error_is_a_fault(status: int, text: bytes) -> None:
+    """HTML, an empty body, half an answer and a huge one are bad answers, and nothing is raised."""
     fault = read_answer(status, text, secrets=())
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.status) == ("bad-answer", status)
 
 
 @pytest.mark.parametrize("text", [b'{"id":"1","n":NaN}', b'{"id":"2","id":"1"}', b'{"id":"1","x":"\\ud800"}'])
-def test_odd_json_is_read_all_the_same(text: bytes) -> None:
+def test_unusual_json_is_read(text: bytes) -> None:
     """Constants, repeated keys and lone surrogates in JSON do no harm."""
     answer = read_answer(200, text, secrets=())
     assert isinstance(answer, Answer)
@@ -83,7 +83,7 @@ def test_an_error_is_read_whatever_the_status() -> None:
     ],
 )
 def test_a_trace_id_is_kept_as_it_is_or_not_at_all(trace: object, kept: str | None) -> None:
-    """The id by which Meta finds a call looks like a token; one that is, or holds, a part of a secret is not taken for it."""
+    """Meta's id of a call looks like a token; one that is, or holds, a part of a secret is dropped."""
     text = json.dumps({"error": {"code": 1, "message": "Oh.", "fbtrace_id": trace}})
     fault = read_answer(500, text, secrets=(Secret("my-own-secret-word"),))
     assert isinstance(fault, Fault)
@@ -91,7 +91,7 @@ def test_a_trace_id_is_kept_as_it_is_or_not_at_all(trace: object, kept: str | No
 
 
 def test_an_error_never_keeps_a_token() -> None:
-    """What Graph quotes is removed before anything else sees it."""
+    """A token that Graph quotes is removed before anything else sees the error."""
     token = Secret("my-own-secret-word")
     text = json.dumps({"error": {"code": 190, "message": "Malformed access token my-own-secret-word"}})
     fault = read_answer(400, text, secrets=(token,))
@@ -110,7 +110,7 @@ def test_an_error_never_keeps_a_token() -> None:
     ],
 )
 def test_a_whole_number_is_read_from_a_number_or_digits(value: object, number: int | None) -> None:
-    """Anything else is none."""
+    """Anything else is None."""
     assert whole(value) == number
 
 
@@ -126,13 +126,13 @@ ERROR = st.dictionaries(
 
 @calm
 @given(st.integers(100, 599), st.one_of(JSON, st.fixed_dictionaries({"error": st.one_of(JSON, ERROR)})))
-def test_no_json_at_all_raises(status: int, value: object) -> None:
+def test_no_json_value_raises(status: int, value: object) -> None:
     """Every value that JSON can hold is an answer or a fault."""
     assert isinstance(read_answer(status, json.dumps(value), secrets=()), Answer | Fault)
 
 
 @calm
 @given(st.binary())
-def test_no_bytes_at_all_raise(body: bytes) -> None:
+def test_no_body_raises(body: bytes) -> None:
     """Every sequence of bytes is an answer or a fault."""
     assert isinstance(read_answer(200, body, secrets=()), Answer | Fault)

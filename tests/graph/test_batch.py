@@ -1,4 +1,4 @@
-"""Batches: written as Graph takes them, and taken apart without trusting their order."""
+"""Batches: written as Graph accepts them, and split without relying on their order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NULL = Fault("null")
 
 
 def item(value: object, code: int = 200) -> dict[str, object]:
-    """Write one item of an answer."""
+    """Return one item of an answer."""
     return {"code": code, "body": json.dumps(value)}
 
 
 def read(value: object, count: int) -> list[Answer | Fault] | Fault:
-    """Read a whole answer of status 200."""
+    """Read a complete answer of status 200."""
     return read_batch(200, json.dumps(value).encode(), count, secrets=())
 
 
@@ -41,7 +41,7 @@ def test_a_batch_is_a_form_with_everything_in_the_body() -> None:
 
 
 def test_answers_come_in_the_order_of_the_items() -> None:
-    """Good items, errors, items given up and items of HTML stand side by side."""
+    """Valid items, errors, items that ran out of time and items of HTML may be in one batch."""
     value = [
         item({"id": "1", "access_token": "t"}),
         item({"error": {"code": 100, "message": "no"}}, 400),
@@ -65,8 +65,8 @@ def test_answers_come_in_the_order_of_the_items() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b" null\n"])
-def test_an_empty_answer_is_every_item_given_up(body: bytes) -> None:
-    """Nothing at all, with status 200, means that all items ran out of time."""
+def test_an_empty_answer_counts_as_every_item_timed_out(body: bytes) -> None:
+    """An empty body with status 200 means that all items ran out of time."""
     assert read_batch(200, body, 2, secrets=()) == NULL
 
 
@@ -76,8 +76,8 @@ def test_another_number_of_answers_is_no_answer(count: int) -> None:
     assert read([item({"id": "1"}), item({"id": "2"})], count) == Fault("bad-answer", 200)
 
 
-def test_an_object_in_place_of_the_array_is_the_error_of_the_whole() -> None:
-    """An error of the envelope is read as such; an object without one is no answer."""
+def test_an_object_instead_of_the_array_is_the_error_of_the_batch() -> None:
+    """An error of the envelope is read as such; an object without one is a bad answer."""
     fault = read({"error": {"message": "Too many requests in batch message", "type": "GraphBatchException"}}, 2)
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.type) == ("error", "GraphBatchException")
@@ -86,7 +86,7 @@ def test_an_object_in_place_of_the_array_is_the_error_of_the_whole() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[" * 100_000, b"[1", b"[" + b"9" * 5_000 + b"]"])
 def test_a_hostile_body_is_no_answer(body: bytes) -> None:
-    """What cannot be read fails the batch as a whole, and raises nothing."""
+    """A body that cannot be read fails the batch as a whole, and raises nothing."""
     fault = read_batch(200, body, 1, secrets=())
     assert isinstance(fault, Fault)
     assert fault.kind == "bad-answer"
@@ -120,14 +120,14 @@ REFUSED = Fault("error", 400, 100)
     ],
 )
 def test_an_answer_belongs_to_the_id_that_it_names(answers: list[Answer | Fault], placed: list[Answer | Fault]) -> None:
-    """No Page gets another's answer because of an odd order; what cannot be placed is asked again."""
+    """No Page gets another's answer because of an odd order; an answer that cannot be matched is asked for again."""
     assert by_id(answers, ["1", "2", "3"]) == placed
 
 
 @calm
 @given(st.permutations([str(number) for number in range(10)]), st.sets(st.integers(0, 9)))
 def test_no_order_gives_a_page_the_answer_of_another(order: list[str], refused: set[int]) -> None:
-    """Whatever the order and however many errors, a placed answer is that of its id."""
+    """Whatever the order and however many errors, a matched answer is that of its id."""
     ids = [str(number) for number in range(10)]
     answers = [REFUSED if target in refused else Answer({"id": got}) for target, got in enumerate(order)]
     for wanted, answer in zip(ids, by_id(answers, ids), strict=True):
@@ -135,7 +135,7 @@ def test_no_order_gives_a_page_the_answer_of_another(order: list[str], refused: 
 
 
 def test_chunks_hold_fifty_at_most() -> None:
-    """No batch is larger than Meta takes."""
+    """No batch is larger than Meta accepts."""
     pieces = chunks(range(120))
     assert [len(piece) for piece in pieces] == [50, 50, 20]
     assert [item for piece in pieces for item in piece] == list(range(120))

@@ -1,4 +1,4 @@
-"""What ``debug_token`` is asked, and how its refusals are told."""
+"""Calls of ``debug_token``, and how its refusals are reported."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def tokens_of(stage: Stage) -> list[Secret]:
 
 
 def test_each_token_gets_its_own_facts() -> None:
-    """A hundred and twenty tokens take three batches, and every one is told what it is."""
+    """A hundred and twenty tokens take three batches, and each has the facts of its own Page."""
     stage = Stage(120)
     tokens = tokens_of(stage)
     source = stage.source()
-    told = source.debug("messenger", ordinary(tokens))
+    answered = source.debug("messenger", ordinary(tokens))
     for token in tokens:
-        facts = told[token]
+        facts = answered[token]
         assert isinstance(facts, TokenFacts)
         assert (facts.is_valid, facts.type) == (True, "PAGE")
         assert facts.profile_id == stage.world.tokens[token.reveal()].page_id
@@ -54,33 +54,33 @@ def test_nothing_to_ask_sends_nothing() -> None:
 @pytest.mark.parametrize(
     "text", ["garbage", "EAAgarbage", "not a token & é", "123|abc", "x" * 2000, "a\nb", "EAA\ud800"]
 )
-def test_garbage_is_invalid_and_harms_no_other(text: str) -> None:
-    """What a store may hold goes to Meta as it is, and Meta's word on it is a fact."""
+def test_garbage_is_invalid_and_affects_no_other_token(text: str) -> None:
+    """A stored string is sent to Meta as it is, and what debug_token answers is a fact."""
     stage = Stage(2)
     tokens = [*tokens_of(stage), Secret(text)]
-    told = stage.source().debug("messenger", ordinary(tokens))
-    facts = told[Secret(text)]
+    answered = stage.source().debug("messenger", ordinary(tokens))
+    facts = answered[Secret(text)]
     assert isinstance(facts, TokenFacts)
     assert facts.is_valid is False
-    assert sum(isinstance(one, TokenFacts) and one.is_valid is True for one in told.values()) == 2
+    assert sum(isinstance(one, TokenFacts) and one.is_valid is True for one in answered.values()) == 2
 
 
-def test_a_string_of_a_megabyte_keeps_no_token_from_its_facts() -> None:
-    """What Graph may refuse for its length stands in a batch of its own."""
+def test_a_string_of_a_megabyte_affects_no_other_token() -> None:
+    """A string that Graph may refuse for its length is sent in a batch of its own."""
     stage = Stage(2)
     tokens = tokens_of(stage)
     flood = Secret("EAA" + "x" * (1 << 20))
     stage.before = lambda request: httpx.Response(413, text="<html>") if len(request.content) > 1 << 20 else None
-    told = stage.source().debug("messenger", ordinary([flood, *tokens]))
-    assert all(isinstance(told[token], TokenFacts) for token in tokens)
-    error = told[flood]
+    answered = stage.source().debug("messenger", ordinary([flood, *tokens]))
+    assert all(isinstance(answered[token], TokenFacts) for token in tokens)
+    error = answered[flood]
     assert isinstance(error, SourceError)
     assert (error.problem.code, error.state) == ("graph-unavailable", State.UNKNOWN)
 
 
 @pytest.mark.parametrize("text", ["EAA\ud800", "a\nb"])
-def test_garbage_goes_by_the_documented_form_too(text: str) -> None:
-    """A query takes any string as well."""
+def test_garbage_can_be_sent_in_the_documented_form(text: str) -> None:
+    """A query holds any string as well."""
     stage = Stage(1, token_in_url=True)
     stage.fault("debug-in-batch")
     facts = stage.source().debug("messenger", ordinary([Secret(text)]))[Secret(text)]
@@ -88,7 +88,7 @@ def test_garbage_goes_by_the_documented_form_too(text: str) -> None:
     assert facts.is_valid is False
 
 
-def test_a_revoked_token_is_invalid_with_metas_word() -> None:
+def test_a_revoked_token_is_invalid_with_metas_message() -> None:
     """The facts carry code and message."""
     stage = Stage(1)
     (token,) = tokens_of(stage)
@@ -101,18 +101,18 @@ def test_a_revoked_token_is_invalid_with_metas_word() -> None:
 
 
 def test_a_token_of_another_app_is_wrong() -> None:
-    """Meta refuses to debug it, which is an answer too: it is not ours."""
+    """Meta refuses to debug it, which is an answer too: it is another app's."""
     stage = Stage(2)
     stage.fault("foreign@berlin")
     tokens = tokens_of(stage)
-    told = stage.source().debug("messenger", ordinary(tokens))
-    errors = [one for one in told.values() if isinstance(one, SourceError)]
+    answered = stage.source().debug("messenger", ordinary(tokens))
+    errors = [one for one in answered.values() if isinstance(one, SourceError)]
     assert [(one.problem.code, one.state, one.scope) for one in errors] == [("wrong-app", State.INVALID, "page")]
 
 
 @pytest.mark.parametrize("fault", ["debug-in-batch", "batch-refused", "debug-not-allowed*2"])
-def test_a_refused_form_is_said_and_no_token_stands_in_a_url(fault: str) -> None:
-    """Without leave to use the documented form nothing can be said, which the stage checks on every URL."""
+def test_a_refused_form_is_reported_and_no_token_is_in_a_url(fault: str) -> None:
+    """Without permission for the documented form there are no facts; the stage checks every URL."""
     stage = Stage(2)
     tokens = tokens_of(stage)
     stage.fault(fault)
@@ -128,12 +128,12 @@ def test_the_documented_form_is_used_where_it_is_allowed(fault: str) -> None:
     stage = Stage(60, token_in_url=True)
     tokens = tokens_of(stage)
     stage.fault(fault)
-    told = stage.source(workers=1).debug("messenger", ordinary(tokens))
-    assert sum(isinstance(one, TokenFacts) and one.is_valid is True for one in told.values()) >= 50
+    answered = stage.source(workers=1).debug("messenger", ordinary(tokens))
+    assert sum(isinstance(one, TokenFacts) and one.is_valid is True for one in answered.values()) >= 50
     assert len([one for one in stage.seen if one.method == "POST"]) <= 2
 
 
-def test_the_documented_form_that_is_refused_too_is_said() -> None:
+def test_a_refusal_of_the_documented_form_is_reported() -> None:
     """After both forms there is nothing left to try."""
     stage = Stage(2, token_in_url=True)
     tokens = tokens_of(stage)
@@ -142,32 +142,32 @@ def test_the_documented_form_that_is_refused_too_is_said() -> None:
     assert {one.problem.code for one in errors if isinstance(one, SourceError)} == {"debug-unavailable"}
 
 
-def test_an_answer_without_facts_is_asked_once_more() -> None:
-    """What leaves out whether the token is valid decides nothing; the second answer counts."""
+def test_an_answer_without_facts_is_retried_once() -> None:
+    """An answer that does not say whether the token is valid decides nothing; the second answer counts."""
     stage = Stage(3)
     tokens = tokens_of(stage)
     stage.fault("debug-without-data*1")
-    told = stage.source().debug("messenger", ordinary(tokens))
-    assert all(isinstance(one, TokenFacts) for one in told.values())
+    answered = stage.source().debug("messenger", ordinary(tokens))
+    assert all(isinstance(one, TokenFacts) for one in answered.values())
     stage.fault("debug-without-data")
     errors = stage.source().debug("messenger", ordinary(tokens)).values()
     assert {one.problem.code for one in errors if isinstance(one, SourceError)} == {"debug-unavailable"}
     assert all(isinstance(one, SourceError) and one.state is State.UNKNOWN for one in errors)
 
 
-def test_items_that_were_given_up_are_asked_by_themselves() -> None:
-    """An item that is null is asked again in a batch of its own, never in a URL."""
+def test_items_that_timed_out_are_retried_by_themselves() -> None:
+    """A null item is sent again in a batch of its own, never in a URL."""
     stage = Stage(5)
     tokens = tokens_of(stage)
     stage.fault("null-items:debug_token*2")
-    told = stage.source().debug("messenger", ordinary(tokens))
-    assert all(isinstance(one, TokenFacts) for one in told.values())
+    answered = stage.source().debug("messenger", ordinary(tokens))
+    assert all(isinstance(one, TokenFacts) for one in answered.values())
     assert [len(items(request)) for request in stage.seen] == [5, 1, 1]
 
 
 @pytest.mark.parametrize("fault", ["null-items:debug_token", "html:debug_token", "short-array", "null-body"])
-def test_what_stays_out_is_unknown(fault: str) -> None:
-    """Nothing is concluded from answers that do not come."""
+def test_an_answer_that_never_comes_is_unknown(fault: str) -> None:
+    """A missing answer decides nothing."""
     stage = Stage(5)
     tokens = tokens_of(stage)
     stage.fault(fault)
@@ -177,8 +177,8 @@ def test_what_stays_out_is_unknown(fault: str) -> None:
     assert len(stage.seen) < 20
 
 
-def test_too_much_at_once_is_asked_in_halves() -> None:
-    """Graph's wish for less data is met until it answers."""
+def test_a_batch_that_is_too_large_is_halved() -> None:
+    """It is halved until Graph answers."""
     stage = Stage(40)
     tokens = tokens_of(stage)
 
@@ -188,12 +188,12 @@ def test_too_much_at_once_is_asked_in_halves() -> None:
         return httpx.Response(500, json={"error": {"code": 1, "message": "Please reduce the amount of data"}})
 
     stage.before = greedy
-    told = stage.source().debug("messenger", ordinary(tokens))
-    assert all(isinstance(one, TokenFacts) for one in told.values())
+    answered = stage.source().debug("messenger", ordinary(tokens))
+    assert all(isinstance(one, TokenFacts) for one in answered.values())
 
 
-def test_a_throttled_app_is_not_asked_further() -> None:
-    """The first such answer ends all debugging of this cycle."""
+def test_a_throttled_app_is_not_called_again() -> None:
+    """The first throttled answer ends all debugging of this cycle."""
     stage = Stage(300)
     tokens = tokens_of(stage)
     stage.fault("throttled-app:batch")
@@ -204,12 +204,12 @@ def test_a_throttled_app_is_not_asked_further() -> None:
     assert source.requests == 1
 
 
-def test_an_error_that_quotes_the_token_that_was_asked_about_does_not_show_it() -> None:
-    """A stored string of any form is recognised in Meta's words about it."""
+def test_an_error_that_quotes_the_debugged_token_does_not_show_it() -> None:
+    """A stored string of any form is recognised in Meta's message."""
     stage = Stage(1)
     token = Secret("stored-by-a-stranger")
     body = {"data": {"is_valid": False, "error": {"code": 190, "message": f"Malformed access token {token.reveal()}"}}}
     stage.before = lambda _: httpx.Response(200, json=[{"code": 200, "body": json.dumps(body)}])
-    told = stage.source().debug("messenger", ordinary([token]))
-    assert token.reveal() not in repr(told)
-    assert token.fingerprint in repr(told)
+    answered = stage.source().debug("messenger", ordinary([token]))
+    assert token.reveal() not in repr(answered)
+    assert token.fingerprint in repr(answered)

@@ -25,7 +25,7 @@ def said(code: int | None, subcode: int | None = None, text: str = "", status: i
 
 
 def failed(transport: str) -> Fault:
-    """Stand for a request that brought no answer."""
+    """Return the fault of a request without an answer."""
     return Fault("transport", transport=transport)
 
 
@@ -131,7 +131,7 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     "case", CASES, ids=[f"{case[0]}-{case[1].code or case[1].transport or case[1].kind}-{case[2]}" for case in CASES]
 )
 def test_an_error_means_what_its_row_says(case) -> None:
-    """Each error of Graph leads to one row, which fixes verdict, problem, reach, what is done next, and who acts."""
+    """Each error of Graph matches one row, which fixes state, problem, scope, what is done next, and the owner."""
     name, fault, where, user_token, state, problem, scope, then, owner = case
     row = classify(fault, where, user_token)
     error = row.error(fault)
@@ -159,12 +159,12 @@ def test_every_row_has_a_case() -> None:
         (Fault("no-token"), False),
     ],
 )
-def test_only_a_token_error_without_another_meaning_has_the_parent_judged_again(fault: Fault, answer: bool) -> None:
-    """A call of the app's pool is spent on the parent only where the error may be its death."""
+def test_only_an_error_that_may_blame_the_user_token_has_it_judged_again(fault: Fault, answer: bool) -> None:
+    """A call on the app's quota is spent only where the system user's token may be invalid."""
     assert blames_user_token(fault) is answer
 
 
 @pytest.mark.parametrize("kind", ["timeout", "stopped", "dns", "connect", "tls", "reset", "protocol", "too-large"])
 def test_every_failed_request_has_a_sentence(kind: str) -> None:
-    """What went wrong on the way is said without a library's words."""
+    """Each failure is explained without a library's text."""
     assert explain(failed(kind)).endswith(".")

@@ -1,4 +1,4 @@
-"""Facts of ``debug_token``, in all the types in which they have been seen."""
+"""Facts of ``debug_token``, in every type that was seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read(**data: object) -> TokenFacts:
 
 
 def test_a_page_token_is_read_in_full() -> None:
-    """The keys of a real answer of a Page token (published 2022-11)."""
+    """All keys of a real answer about a Page token are read (published 2022-11)."""
     facts = read(
         app_id="138483919580948",
         type="PAGE",
@@ -49,12 +49,12 @@ def test_a_page_token_is_read_in_full() -> None:
     )
 
 
-def test_an_empty_answer_says_nothing() -> None:
-    """What is absent is not known, and so never good."""
+def test_absent_fields_are_none() -> None:
+    """A field that is absent is unknown, so it never counts as valid."""
     assert read() == TokenFacts(asked_at=NOW)
 
 
-def test_an_invalid_token_keeps_metas_word() -> None:
+def test_an_invalid_token_keeps_metas_error() -> None:
     """The error inside the facts is kept, with its subcode under either name."""
     facts = read(is_valid=False, scopes=[], error={"code": 190, "message": "Session has expired", "subcode": 463})
     assert (facts.is_valid, facts.error) == (False, GraphErrorFacts(190, 463, "Session has expired"))
@@ -83,8 +83,8 @@ def test_an_invalid_token_keeps_metas_word() -> None:
         ([], None),
     ],
 )
-def test_an_end_is_a_time_or_never_or_not_known(value: object, expiry: object) -> None:
-    """Numbers and digits are times, 0 is no end, and anything else is not taken for either."""
+def test_an_expiry_is_a_time_or_never_or_unknown(value: object, expiry: object) -> None:
+    """Numbers and digits are times, 0 means never, and anything else is unknown."""
     assert read(expires_at=value).expires_at == expiry
     assert read(data_access_expires_at=value).data_access_expires_at == expiry
 
@@ -104,14 +104,14 @@ def test_an_end_is_a_time_or_never_or_not_known(value: object, expiry: object) -
     ],
 )
 def test_an_id_is_digits_or_a_number(value: object, name: str | None) -> None:
-    """Ids were numbers once; nothing else is one."""
+    """Ids were numbers once; no other type is an id."""
     facts = read(app_id=value, profile_id=value, user_id=value)
     assert (facts.app_id, facts.profile_id, facts.user_id) == (name, name, name)
 
 
 @pytest.mark.parametrize("value", ["true", 1, "", None, 0, []])
-def test_only_a_truth_value_says_valid(value: object) -> None:
-    """A text or a number is no word of Meta's that a token is valid or not."""
+def test_only_a_boolean_says_valid(value: object) -> None:
+    """A text or a number decides nothing."""
     assert read(is_valid=value).is_valid is None
 
 
@@ -158,7 +158,7 @@ ANYTHING = st.recursive(
 
 @calm
 @given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING))
-def test_no_types_at_all_raise(data: dict[str, object]) -> None:
-    """Whatever stands in the fields, facts come out, and valid only where it says so."""
+def test_no_type_of_a_field_raises(data: dict[str, object]) -> None:
+    """Whatever the fields hold, there are facts, and they are valid only where the answer says so."""
     facts = read_facts(data, NOW, secrets=())
     assert facts.is_valid is None or facts.is_valid is data.get("is_valid")

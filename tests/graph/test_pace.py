@@ -1,4 +1,4 @@
-"""Whether the app's quota is kept: over calls, over cycles, and after Meta said no."""
+"""The app's quota is respected: over calls, over cycles, and after a refusal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stage_with_quota(pages: int, limit: int = 200) -> Stage:
 
 
 def made_up(count: int, *, urgent: bool = False) -> list[Ask]:
-    """Ask about strings that are no tokens, which costs as much."""
+    """Return asks about strings that are no tokens, which cost as much."""
     return [Ask(Secret(f"EAA{'u' if urgent else 'o'}{number}"), urgent=urgent) for number in range(count)]
 
 
@@ -44,33 +44,33 @@ def used(stage: Stage) -> int:
     return len(quota.calls)
 
 
-def throttled(told: Mapping[Secret, TokenFacts | SourceError]) -> set[str]:
+def throttled(answered: Mapping[Secret, TokenFacts | SourceError]) -> set[str]:
     """Return the problems of those tokens that were not judged."""
-    return {one.problem.code for one in told.values() if isinstance(one, SourceError)}
+    return {one.problem.code for one in answered.values() if isinstance(one, SourceError)}
 
 
 def test_a_thousand_tokens_take_half_of_a_small_quota_and_no_more() -> None:
-    """What there is no room for is not in the answer, nothing is refused, and it is said how many wait until when."""
+    """Tokens beyond the quota's capacity are left out, nothing is refused, and the warning says how many wait until when."""
     stage = stage_with_quota(1)
     source = stage.source()
-    told = source.debug("messenger", made_up(1000))
-    assert 90 <= len(told) <= 100
-    assert all(isinstance(one, TokenFacts) for one in told.values())
-    assert list(told) == [ask.token for ask in made_up(1000)][: len(told)]
+    answered = source.debug("messenger", made_up(1000))
+    assert 90 <= len(answered) <= 100
+    assert all(isinstance(one, TokenFacts) for one in answered.values())
+    assert list(answered) == [ask.token for ask in made_up(1000)][: len(answered)]
     (warning,) = source.warnings
-    assert f"{1000 - len(told)} tokens wait to be judged until 1" in warning
+    assert f"{1000 - len(answered)} tokens wait to be judged until 1" in warning
     assert "App messenger has used 4" in warning or "App messenger has used 5" in warning
 
 
-def test_the_next_cycles_go_on_where_the_last_one_stopped() -> None:
-    """Within an hour the budget is reached and kept, by the longest waiting first."""
+def test_the_next_cycles_continue_where_the_last_one_stopped() -> None:
+    """Within an hour the budget is reached and kept, and the longest waiting tokens come first."""
     stage = stage_with_quota(1)
     left, pools, sums = made_up(1000), dict[QuotaKey, Pool](), []
     for _ in range(12):
         source = stage.source(pools=pools)
-        told = source.debug("messenger", left)
-        assert not throttled(told)
-        left = [ask for ask in left if ask.token not in told]
+        answered = source.debug("messenger", left)
+        assert not throttled(answered)
+        left = [ask for ask in left if ask.token not in answered]
         pools = dict(source.pools)
         sums.append(used(stage))
         stage.clock.advance(900)
@@ -79,20 +79,20 @@ def test_the_next_cycles_go_on_where_the_last_one_stopped() -> None:
     assert [ask.token for ask in left] == [ask.token for ask in made_up(1000)][-len(left) :]
 
 
-def test_repairs_go_on_above_the_budget_up_to_95_per_cent() -> None:
-    """What is urgent goes where the others wait."""
+def test_urgent_tokens_are_judged_above_the_budget_up_to_95_percent() -> None:
+    """Ordinary ones wait."""
     stage = stage_with_quota(1)
     for _ in range(160):
         stage.world.quotas.app.call(stage.clock.now().timestamp())  # type: ignore[union-attr]
     asks = [*made_up(100, urgent=True), *made_up(100)]
     source = stage.source(pools={QuotaKey(stage.world.app.id): Pool(80.0, NOW, ceiling=200.0, measured=True)})
-    told = source.debug("messenger", asks)
-    assert 25 <= len(told) <= 31
-    assert set(told) <= {ask.token for ask in asks[:100]}
+    answered = source.debug("messenger", asks)
+    assert 25 <= len(answered) <= 31
+    assert set(answered) <= {ask.token for ask in asks[:100]}
     assert used(stage) <= 191
 
 
-def test_a_large_quota_is_asked_side_by_side_after_one_batch() -> None:
+def test_a_large_quota_is_used_side_by_side_after_one_batch() -> None:
     """The items of the first batch show that they hardly count."""
     stage = stage_with_quota(1, limit=100_000)
     stage.world.quotas.app.calls.extend([stage.clock.now().timestamp()] * 1000)  # type: ignore[union-attr]
@@ -102,14 +102,14 @@ def test_a_large_quota_is_asked_side_by_side_after_one_batch() -> None:
     assert source.warnings == ()
 
 
-def test_a_frozen_app_is_not_asked_by_the_next_cycles_until_its_time() -> None:
-    """Neither tokens nor Pages are asked for, the message names the time, and one call tries it then."""
+def test_a_frozen_app_is_not_called_until_its_time() -> None:
+    """Neither tokens nor Pages are asked for, the message states the time, and then one call tries it."""
     stage = Stage(3)
     source = stage.source()
     source.user_tokens()
     stage.fault("throttled-app")
-    told = source.debug("messenger", made_up(2))
-    (message,) = {one.problem.message for one in told.values() if isinstance(one, SourceError)}
+    answered = source.debug("messenger", made_up(2))
+    (message,) = {one.problem.message for one in answered.values() if isinstance(one, SourceError)}
     assert "(#4) Application request limit reached" in message
     assert " UTC." in message
     pools, sent = source.pools, len(stage.seen)
@@ -133,7 +133,7 @@ def test_a_frozen_app_is_not_asked_by_the_next_cycles_until_its_time() -> None:
 
 
 def test_a_second_refusal_closes_the_app_for_longer() -> None:
-    """An hour, then two."""
+    """The first closes it for an hour, the second for two."""
     stage = Stage(1)
     stage.fault("throttled-app")
     first = stage.source()
@@ -148,8 +148,8 @@ def test_a_second_refusal_closes_the_app_for_longer() -> None:
     assert timedelta(minutes=120) <= two - NOW - timedelta(seconds=4000) <= timedelta(minutes=132)
 
 
-def test_a_full_app_lets_pages_be_read_and_system_users_be_known() -> None:
-    """From 95 percent on only the app's own token is not used, and what is remembered of a system user counts."""
+def test_a_full_app_quota_stops_only_the_apps_own_token() -> None:
+    """From 95 percent on Pages are still read, and the remembered facts of a system user count."""
     stage = Stage(3)
     facts = stage.source().user_tokens()["main"].verdict.facts
     assert facts is not None
@@ -166,8 +166,8 @@ def test_a_full_app_lets_pages_be_read_and_system_users_be_known() -> None:
     assert "Resumes at 14:1" in unknown.problems[0].message
 
 
-def test_retry_after_is_kept() -> None:
-    """A 429 without a code names its seconds."""
+def test_retry_after_is_respected() -> None:
+    """A 429 without a code states its seconds."""
     stage = Stage(1)
     stage.before = lambda _: httpx.Response(429, headers={"retry-after": "1800"}, text="")
     source = stage.source()
@@ -178,7 +178,7 @@ def test_retry_after_is_kept() -> None:
 
 
 def test_a_throttled_page_waits_for_its_minutes_and_stops_no_other() -> None:
-    """By its own quota: it is neither read nor probed until Meta's time, and the message names it."""
+    """It is neither read nor probed until Meta's time, and the message states it."""
     stage = Stage(5)
     stage.fault("throttled-page=30@berlin")
     source = stage.source()
@@ -198,8 +198,8 @@ def test_a_throttled_page_waits_for_its_minutes_and_stops_no_other() -> None:
         assert [len(items(request)) for request in stage.seen if b"debug_token" not in request.content] == [reads]
 
 
-def test_a_page_that_is_nearly_used_up_is_left_alone_too() -> None:
-    """The header of its own read closes it before Meta has to."""
+def test_a_page_whose_quota_is_nearly_used_up_is_not_read() -> None:
+    """The header of its own read closes it before Meta refuses."""
     stage = Stage(3)
     next(page for page in stage.world.pages.values() if page.name == "berlin").usage = 97
     source = stage.source()
@@ -208,8 +208,8 @@ def test_a_page_that_is_nearly_used_up_is_left_alone_too() -> None:
     assert [name for name, one in got.items() if isinstance(one, SourceError)] == ["main-berlin"]
 
 
-def test_a_business_that_is_used_up_closes_its_system_user() -> None:
-    """A header that names none of the Pages speaks of the caller."""
+def test_a_used_up_business_quota_closes_its_system_user() -> None:
+    """A header about none of the Pages is about the caller."""
     stage = Stage(25)
     source = stage.source()
     source.user_tokens()
@@ -230,7 +230,7 @@ def test_a_business_that_is_used_up_closes_its_system_user() -> None:
 
 
 def test_two_apps_have_two_quotas() -> None:
-    """What one has used holds back no other."""
+    """What one app has used limits no other."""
     stage = stage_with_quota(1)
     other = stage.world.other_app
     source = stage.source(apps=[AppCredentials("other", other.id, Secret(other.secret))])

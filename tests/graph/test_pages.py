@@ -1,4 +1,4 @@
-"""Page tokens: by list, by batch, one by one, and every way in which Graph refuses them."""
+"""Page tokens: by list, by batch, one by one, and each way in which Graph refuses them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.graph_stage import Stage, ordinary
 
 
 def fetched(got: Mapping[str, Fetched | SourceError]) -> set[str]:
-    """Return the Pages whose token came."""
+    """Return the Pages whose token was read."""
     return {name for name, one in got.items() if isinstance(one, Fetched)}
 
 
 def problems(got: Mapping[str, Fetched | SourceError]) -> dict[str, tuple[str, State, str]]:
-    """Return code, state and scope for each Page whose token did not come."""
+    """Return code, state and scope for each Page whose token was not read."""
     return {name: (one.problem.code, one.state, one.scope) for name, one in got.items() if isinstance(one, SourceError)}
 
 
@@ -50,7 +50,7 @@ def lists(stage: Stage) -> int:
 def only_pages(
     answer: Callable[[httpx.Request], httpx.Response | None],
 ) -> Callable[[httpx.Request], httpx.Response | None]:
-    """Let ``answer`` speak for batches of Page reads alone."""
+    """Answer only batches of Page reads with ``answer``."""
 
     def before(request: httpx.Request) -> httpx.Response | None:
         urls = items(request)
@@ -60,7 +60,7 @@ def only_pages(
 
 
 def test_few_pages_come_in_one_batch() -> None:
-    """Below twenty the list is not worth its call; each token is the one that Graph would give."""
+    """Below twenty Pages the list is not worth its call; each token is the one that Graph would return."""
     stage = Stage(19)
     source = stage.source()
     got = source.read(stage.pages())
@@ -74,8 +74,8 @@ def test_few_pages_come_in_one_batch() -> None:
 
 
 @pytest.mark.parametrize(("pages", "calls"), [(20, 1), (100, 1), (250, 3)])
-def test_many_pages_come_by_the_list(pages: int, calls: int) -> None:
-    """A hundred a call, by the cursor alone, and not a call more."""
+def test_many_pages_are_read_by_the_list(pages: int, calls: int) -> None:
+    """A call returns a hundred Pages, only the cursor is used, and there is no further call."""
     stage = Stage(pages)
     assert len(fetched(stage.source().read(stage.pages()))) == pages
     assert (batches(stage), lists(stage)) == ([], calls)
@@ -86,15 +86,15 @@ def test_a_thousand_idle_pages_stay_within_the_budget() -> None:
     stage = Stage(1000)
     source = stage.source(workers=8)
     got = source.read(stage.pages())
-    told = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
-    assert len(told) == 1000
+    answered = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
+    assert len(answered) == 1000
     assert source.requests <= 45
     assert (source.requests, source.calls) == (len(stage.seen), 10 + 1 + 1000)
     assert source.requests == stage.world.calls.requests
 
 
 @pytest.mark.parametrize("fault", ["listing-empty", "listing-without-tokens", "listing-hole*1", "error:accounts=100"])
-def test_what_the_list_does_not_show_is_asked_by_id(fault: str) -> None:
+def test_pages_missing_from_the_list_are_read_by_id(fault: str) -> None:
     """An empty list, rows without tokens, a hole and an error of the list prove nothing."""
     stage = Stage(130)
     stage.fault(fault)
@@ -103,8 +103,8 @@ def test_what_the_list_does_not_show_is_asked_by_id(fault: str) -> None:
     assert sum(batches(stage)) >= 30
 
 
-def test_a_list_without_end_is_given_up_when_it_costs_more_than_it_saves() -> None:
-    """A system user with thousands of Pages of which few are configured is asked for those few."""
+def test_a_long_list_ends_when_it_costs_more_than_it_saves() -> None:
+    """For a system user with thousands of Pages of which few are configured, those few are read by id."""
     stage = Stage(900)
     wanted = [page.id for page in stage.pages()][-25:]
     got = stage.source().read(stage.pages(ids=wanted))
@@ -113,7 +113,7 @@ def test_a_list_without_end_is_given_up_when_it_costs_more_than_it_saves() -> No
 
 
 def test_a_cursor_that_comes_again_ends_the_list() -> None:
-    """A list that turns in a circle is left."""
+    """A list whose cursors repeat is not read further."""
     stage = Stage(400)
 
     def circle(request: httpx.Request) -> httpx.Response | None:
@@ -136,15 +136,15 @@ def test_a_cursor_that_comes_again_ends_the_list() -> None:
         {"data": [], "paging": {"next": "https://evil"}},
     ],
 )
-def test_a_list_of_an_odd_form_is_no_list(value: object) -> None:
-    """Rows of other types are passed over, and nothing is raised."""
+def test_rows_of_an_unknown_form_are_skipped(value: object) -> None:
+    """Rows of other types are skipped, and nothing is raised."""
     stage = Stage(25)
     stage.before = lambda request: httpx.Response(200, json=value) if "me/accounts" in str(request.url) else None
     assert len(fetched(stage.source().read(stage.pages()))) == 25
 
 
 def test_the_next_url_is_never_followed() -> None:
-    """It holds the token and names any host: only our own base is asked, which the stage checks on every request."""
+    """It holds the token and could name any host; the stage checks that every request goes to the configured one."""
     stage = Stage(120)
 
     def elsewhere(request: httpx.Request) -> httpx.Response | None:
@@ -161,7 +161,7 @@ def test_the_next_url_is_never_followed() -> None:
 @pytest.mark.parametrize("refusal", REFUSALS)
 @pytest.mark.parametrize("pages", [3, 30])
 def test_every_shape_of_no_access_is_no_access(refusal: str, pages: int) -> None:
-    """A Page out of reach is told so in whatever shape it comes; the others are read; the system user stays alive."""
+    """Whatever shape the refusal has, the problem is no-access; the others are read; the system user's token stays valid."""
     stage = Stage(pages)
     stage.fault(f"unassigned={refusal}@berlin")
     source = stage.source()
@@ -175,7 +175,7 @@ def test_every_shape_of_no_access_is_no_access(refusal: str, pages: int) -> None
     [
         ("moved@berlin", "page-migrated"),
         ("person@berlin", "not-a-page"),
-        ("parent-token@berlin", "wrong-type"),
+        ("user-token@berlin", "wrong-type"),
         ("error=803@berlin", "page-not-found"),
         ("error=100/21@berlin", "page-migrated"),
         ("two-factor@berlin", "two-factor-required"),
@@ -184,7 +184,7 @@ def test_every_shape_of_no_access_is_no_access(refusal: str, pages: int) -> None
 )
 @pytest.mark.parametrize("pages", [4, 24])
 def test_a_page_that_is_refused_stops_no_other(fault: str, code: str, pages: int) -> None:
-    """Whatever is wrong with one Page, the rest come."""
+    """Whatever is wrong with one Page, the rest are read."""
     stage = Stage(pages)
     stage.fault(fault, *(["listing-empty"] if fault.startswith(("error", "two")) else []))
     got = stage.source().read(stage.pages())
@@ -204,21 +204,21 @@ def test_a_page_that_is_refused_stops_no_other(fault: str, code: str, pages: int
         ("null-items@berlin", "graph-unavailable"),
     ],
 )
-def test_a_page_of_which_nothing_can_be_said_stops_no_other(fault: str, code: str) -> None:
-    """What does not concern access leaves that Page unknown, and the rest come."""
+def test_a_page_in_an_unknown_state_stops_no_other(fault: str, code: str) -> None:
+    """An error that is not about access leaves that Page unknown, and the rest are read."""
     stage = Stage(4)
     stage.fault(fault)
     got = stage.source().read(stage.pages())
     if fault.startswith("null"):  # the single read is answered
         assert len(fetched(got)) == 4
         return
-    (told,) = problems(got).items()
-    assert told[0] == "main-berlin"
-    assert told[1][:2] == (code, State.UNKNOWN)
+    (answered,) = problems(got).items()
+    assert answered[0] == "main-berlin"
+    assert answered[1][:2] == (code, State.UNKNOWN)
 
 
 def test_the_new_id_of_a_page_that_moved_is_shown_and_not_followed() -> None:
-    """The message names it; nobody asks for it."""
+    """The message has it, and no request uses it."""
     stage = Stage(3)
     stage.fault("moved=5432109876543@berlin")
     error = stage.source().read(stage.pages())["main-berlin"]
@@ -228,7 +228,7 @@ def test_the_new_id_of_a_page_that_moved_is_shown_and_not_followed() -> None:
 
 
 def test_a_page_whose_answer_names_another_id_is_wrong() -> None:
-    """A token that comes under another id is not this Page's."""
+    """A token under another id is not this Page's."""
     stage = Stage(2)
     body = json.dumps({"id": "999", "access_token": "EAAother"})
     stage.before = only_pages(lambda _: httpx.Response(200, json=[{"code": 200, "body": body}]))
@@ -245,7 +245,7 @@ def test_a_page_whose_answer_names_another_id_is_wrong() -> None:
         ("proof-refused:batch", "app-secret-invalid", "app"),
     ],
 )
-def test_a_word_against_the_app_ends_all_its_calls(fault: str, code: str, scope: str) -> None:
+def test_an_error_of_the_app_ends_all_its_calls(fault: str, code: str, scope: str) -> None:
     """After it neither Pages nor tokens are asked for in this cycle."""
     stage = Stage(150)
     source = stage.source(workers=1)
@@ -254,13 +254,13 @@ def test_a_word_against_the_app_ends_all_its_calls(fault: str, code: str, scope:
     got = source.read(stage.pages())
     assert set(problems(got).values()) == {(code, State.UNKNOWN, scope)}
     assert len(got) == 150
-    told = source.debug("messenger", ordinary([Secret("EAAx")]))
-    assert all(isinstance(one, SourceError) and one.problem.code == code for one in told.values())
+    answered = source.debug("messenger", ordinary([Secret("EAAx")]))
+    assert all(isinstance(one, SourceError) and one.problem.code == code for one in answered.values())
     assert source.requests == 3
 
 
 @pytest.mark.parametrize("fault", ["throttled-user:batch", "throttled-pages:batch", "throttled-page:batch"])
-def test_a_word_against_the_system_user_ends_its_calls_alone(fault: str) -> None:
+def test_an_error_of_the_system_user_ends_only_its_calls(fault: str) -> None:
     """After it no Page is asked for with that token, while the app's own token is used as before."""
     stage = Stage(150)
     source = stage.source(workers=1)
@@ -271,11 +271,11 @@ def test_a_word_against_the_system_user_ends_its_calls_alone(fault: str) -> None
     assert len(got) == 150
     assert source.requests == 3
     stage.world.faults.clear()
-    told = source.debug("messenger", ordinary([Secret("EAAx")]))
-    assert all(isinstance(one, TokenFacts) for one in told.values())
+    answered = source.debug("messenger", ordinary([Secret("EAAx")]))
+    assert all(isinstance(one, TokenFacts) for one in answered.values())
 
 
-def test_a_throttled_item_ends_the_calls_too() -> None:
+def test_a_throttled_item_ends_the_calls() -> None:
     """What came before it in the same batch is kept."""
     stage = Stage(10)
     stage.fault("throttled-app:node@berlin")
@@ -286,16 +286,16 @@ def test_a_throttled_item_ends_the_calls_too() -> None:
     assert source.requests == 2
 
 
-def test_items_that_were_given_up_are_asked_singly() -> None:
-    """Only what is missing is asked again."""
+def test_items_that_timed_out_are_read_singly() -> None:
+    """Only the missing ones are read again."""
     stage = Stage(10)
     stage.fault("null-items:node@berlin,paris")
     assert len(fetched(stage.source().read(stage.pages()))) == 10
     assert (batches(stage), singles(stage)) == ([10], 2)
 
 
-def test_a_batch_that_is_empty_is_asked_singly() -> None:
-    """A whole body of nothing counts as every item given up."""
+def test_an_empty_batch_is_read_singly() -> None:
+    """An empty body means that every item ran out of time."""
     stage = Stage(4)
     source = stage.source()
     source.user_tokens()
@@ -308,7 +308,7 @@ def test_a_batch_that_is_empty_is_asked_singly() -> None:
     "fault", ["short-array*1", "html:batch*1", "server-error:batch*2", "half-json:batch*1", "cut:batch*2"]
 )
 def test_a_batch_that_failed_as_a_whole_is_sent_again(fault: str) -> None:
-    """What passes is outlasted by a few repeats, with a pause before each."""
+    """A transient failure is retried a few times, with a pause before each."""
     stage = Stage(10)
     source = stage.source()
     source.user_tokens()
@@ -320,7 +320,7 @@ def test_a_batch_that_failed_as_a_whole_is_sent_again(fault: str) -> None:
 
 @pytest.mark.parametrize("turn", [1, 2, 3])
 def test_answers_in_another_order_find_their_pages(turn: int) -> None:
-    """No Page gets another's token because Graph turned the array."""
+    """No Page gets another's token because Graph changed the order of the array."""
     stage = Stage(8)
     source = stage.source()
     source.user_tokens()
@@ -341,7 +341,7 @@ def test_answers_in_another_order_find_their_pages(turn: int) -> None:
 
 
 def test_a_refused_batch_form_falls_back_to_single_reads() -> None:
-    """Where Graph takes no batch every Page is asked by itself, and the form is not tried again and again."""
+    """Where Graph accepts no batch every Page is read by itself, and the batch is not tried again."""
     stage = Stage(120)
     source = stage.source(workers=1)
     source.user_tokens()
@@ -350,8 +350,8 @@ def test_a_refused_batch_form_falls_back_to_single_reads() -> None:
     assert (len(batches(stage)), singles(stage)) == (1, 120)
 
 
-def test_too_much_at_once_is_asked_in_halves() -> None:
-    """Graph's wish for less data is met until it answers."""
+def test_a_batch_that_is_too_large_is_halved() -> None:
+    """It is halved until Graph answers."""
     stage = Stage(19)
 
     def greedy(request: httpx.Request) -> httpx.Response | None:
@@ -370,7 +370,7 @@ def test_too_much_at_once_is_asked_in_halves() -> None:
     "fault",
     ["html", "empty-body", "null-body", "error-empty", "half-json", "redirect=https://evil.example/", "server-error"],
 )
-def test_a_graph_that_talks_nonsense_is_unavailable(fault: str) -> None:
+def test_unusable_answers_make_graph_unavailable(fault: str) -> None:
     """Whatever it sends, nothing is concluded, nothing is raised, and the tries are bounded."""
     stage = Stage(60)
     source = stage.source()
@@ -393,7 +393,7 @@ def test_a_graph_that_talks_nonsense_is_unavailable(fault: str) -> None:
     ],
 )
 def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exception], cause: str) -> None:
-    """After them nothing is sent any more, everything is unknown, and each is told the cause."""
+    """After them nothing is sent any more, everything is unknown, and each error states the cause."""
     stage = Stage(300)
 
     def down(request: httpx.Request) -> httpx.Response:
@@ -406,21 +406,21 @@ def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exce
     assert set(problems(got).values()) == {("graph-unavailable", State.UNKNOWN, "graph")}
     assert all(one.problem.message.startswith(cause) for one in got.values() if isinstance(one, SourceError))
     assert source.user_tokens()["main"].verdict.state is State.UNKNOWN
-    told = source.debug("messenger", ordinary([Secret("EAAx")]))
-    assert all(isinstance(one, SourceError) and one.scope == "graph" for one in told.values())
+    answered = source.debug("messenger", ordinary([Secret("EAAx")]))
+    assert all(isinstance(one, SourceError) and one.scope == "graph" for one in answered.values())
     assert source.requests == 3
 
 
-def test_a_graph_that_hangs_costs_a_cycle_no_more_than_its_patience() -> None:
-    """One timeout, and repeats for twice as long together; the stage hangs on through pauses of up to 2 and 4 s."""
+def test_a_graph_that_hangs_costs_a_cycle_three_timeouts() -> None:
+    """One timeout, and retries for twice as long together; the stage adds pauses of up to 2 and 4 s."""
     stage = Stage(300)
     stage.fault("hang")
     stage.source(workers=1).read(stage.pages())
     assert stage.clock.passed <= 3 * stage.settings.timeout + 6
 
 
-def test_a_failure_now_and_then_does_not_make_graph_down() -> None:
-    """Any answer in between begins the count again."""
+def test_a_failure_now_and_then_does_not_mean_that_graph_is_down() -> None:
+    """Any answer in between resets the count."""
     stage = Stage(200)
     stage.fault("listing-empty")
     count = [0]
@@ -438,7 +438,7 @@ def test_a_failure_now_and_then_does_not_make_graph_down() -> None:
 
 
 def test_another_version_is_a_warning_once() -> None:
-    """A version that was served silently is said once per cycle, and changes nothing."""
+    """A version that was served silently is reported once per cycle, and changes nothing."""
     stage = Stage(130)
     stage.fault("version=v27.0", "listing-empty")
     source = stage.source()
@@ -457,7 +457,7 @@ def test_a_version_header_cannot_forge_a_line() -> None:
 
 
 def test_an_error_that_quotes_the_token_does_not_show_it() -> None:
-    """Meta does that; neither the token nor a part of it gets through."""
+    """Meta does that; neither the token nor a part of it is shown."""
     stage = Stage(2)
     token = stage.world.user.token
 
@@ -478,8 +478,8 @@ def test_an_error_that_quotes_the_token_does_not_show_it() -> None:
     assert not any(token[start : start + 16] in shown for start in range(len(token) - 16))
 
 
-def test_a_changing_string_is_read_each_time() -> None:
-    """Every read gives what Graph gives now; whether it is written is not decided here."""
+def test_a_changing_token_is_read_each_time() -> None:
+    """Every read returns what Graph returns now; whether it is written is not decided here."""
     stage = Stage(1)
     stage.fault("changing@berlin")
     first, second = (stage.source().read(stage.pages())["main-berlin"] for _ in range(2))
@@ -495,8 +495,8 @@ def test_proofs_are_enough_where_the_app_demands_them() -> None:
     source = stage.source()
     got = source.read(stage.pages())
     assert len(fetched(got)) == 30
-    told = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
-    assert not [one for one in told.values() if isinstance(one, SourceError)]
+    answered = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
+    assert not [one for one in answered.values() if isinstance(one, SourceError)]
 
 
 def test_stopping_passes_through() -> None:
@@ -513,8 +513,8 @@ def test_stopping_passes_through() -> None:
 
 
 @pytest.mark.parametrize("pages", [5, 60])
-def test_a_page_that_is_to_be_read_alone_has_a_request_of_its_own(pages: int) -> None:
-    """Neither a list nor a batch speaks for it; the others are read as ever."""
+def test_a_page_read_individually_has_a_request_of_its_own(pages: int) -> None:
+    """Neither the list nor a batch is used for it; the others are read as usual."""
     stage = Stage(pages)
     source = stage.source()
     source.user_tokens()
@@ -526,24 +526,24 @@ def test_a_page_that_is_to_be_read_alone_has_a_request_of_its_own(pages: int) ->
     assert not any(url.partition("?")[0] in ids for request in stage.seen for url in items(request))
 
 
-def test_a_read_alone_is_refused_alone() -> None:
-    """What Graph says of the one Page is told of it."""
+def test_an_individual_read_is_refused_by_itself() -> None:
+    """The error of the one Page is reported for it alone."""
     stage = Stage(3)
     stage.fault("unassigned@berlin")
     got = stage.source().read(stage.pages(), individually=frozenset({"main-berlin"}))
     assert problems(got) == {"main-berlin": ("no-access", State.INVALID, "page")}
 
 
-def test_all_pages_may_be_read_alone() -> None:
-    """Then there is no list and no batch at all."""
+def test_all_pages_may_be_read_individually() -> None:
+    """Then there is no list and no batch."""
     stage = Stage(25)
     names = frozenset(page.name for page in stage.pages())
     assert len(fetched(stage.source().read(stage.pages(), individually=names))) == 25
     assert (lists(stage), batches(stage), singles(stage)) == (0, [], 25)
 
 
-def test_pages_that_are_to_be_read_by_their_id_are_not_looked_for_in_the_list() -> None:
-    """What no list is to speak for comes by batches, while the others come by the list as before."""
+def test_pages_to_be_read_by_id_are_not_looked_for_in_the_list() -> None:
+    """They are read by batches, and the others by the list as before."""
     stage = Stage(120)
     pages = stage.pages()
     by_id = frozenset(page.name for page in pages[:3])
@@ -556,8 +556,8 @@ def test_pages_that_are_to_be_read_by_their_id_are_not_looked_for_in_the_list() 
     assert source.short_lists == frozenset()
 
 
-def test_all_pages_by_their_id_need_no_list() -> None:
-    """Where no list is to speak for any Page, none is asked for."""
+def test_reading_all_pages_by_id_needs_no_list() -> None:
+    """The list is not requested."""
     stage = Stage(60)
     pages = stage.pages()
     got = stage.source().read(pages, by_id=frozenset(page.name for page in pages))
@@ -566,8 +566,8 @@ def test_all_pages_by_their_id_need_no_list() -> None:
 
 
 @pytest.mark.parametrize(("hidden", "short"), [(0, False), (20, False), (21, True), (100, True)])
-def test_a_list_that_shows_too_little_is_told_of(hidden: int, short: bool) -> None:
-    """A list that was read to its end and shows fewer than four fifths of the Pages is named by its system user."""
+def test_a_list_that_shows_too_few_pages_is_reported(hidden: int, short: bool) -> None:
+    """A list that was read to its end and shows fewer than four fifths of the Pages is reported with its system user."""
     stage = Stage(100)
     rows = [{"id": page.id, "access_token": page_token(stage, page.id)} for page in stage.pages()[hidden:]]
 
@@ -580,7 +580,7 @@ def test_a_list_that_shows_too_little_is_told_of(hidden: int, short: bool) -> No
     assert source.short_lists == (frozenset({"main"}) if short else frozenset())
 
 
-def test_a_list_that_is_refused_says_nothing_of_lists() -> None:
+def test_a_refused_list_is_not_a_short_list() -> None:
     """An error, or a list that breaks off, is no short list."""
     stage = Stage(100)
     stage.before = lambda request: httpx.Response(500) if "me/accounts" in request.url.path else None
@@ -590,7 +590,7 @@ def test_a_list_that_is_refused_says_nothing_of_lists() -> None:
 
 
 def page_token(stage: Stage, page_id: str) -> str:
-    """Return a Page's token as the sandbox gives it."""
+    """Return a Page's token as the sandbox has it."""
     answer = stage.source().read(stage.pages(ids=[page_id]))
     (one,) = answer.values()
     assert isinstance(one, Fetched)

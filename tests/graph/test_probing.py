@@ -1,4 +1,4 @@
-"""Page tokens that are asked who they are: on their own Pages' quotas, and never in a URL."""
+"""Probes of Page tokens: on their own Pages' quotas, and never in a URL."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tests.support.graph_stage import Stage
 
 
 def tokens_of(stage: Stage) -> dict[Secret, str]:
-    """Fetch the tokens of all Pages, and give the id of each one's Page."""
+    """Fetch the tokens of all Pages, each with the id of its Page."""
     got = stage.source().read(stage.pages())
     ids = {page.name: page.id for page in stage.pages()}
     stage.seen.clear()
     return {one.token: ids[name] for name, one in got.items() if isinstance(one, Fetched)}
 
 
-def test_living_tokens_answer_in_batches_of_fifty() -> None:
-    """Each with its own proof, which the app demands; the stage checks that none stands in a URL."""
+def test_valid_tokens_answer_in_batches_of_fifty() -> None:
+    """Each with its own proof, which the app demands; the stage checks that no token is in a URL."""
     stage = Stage(120)
     stage.fault("require-proof")
     tokens = tokens_of(stage)
@@ -42,20 +42,20 @@ def test_nothing_to_probe_sends_nothing() -> None:
     assert stage.seen == []
 
 
-@pytest.mark.parametrize("fault", ["revoked@berlin", "dead", "dead=458", "expired", "error:node=102@berlin"])
-def test_a_dead_token_is_refused(fault: str) -> None:
-    """Whatever it died of, and no other with it unless its system user died."""
+@pytest.mark.parametrize("fault", ["revoked@berlin", "invalid", "invalid=458", "expired", "error:node=102@berlin"])
+def test_an_invalid_token_is_refused(fault: str) -> None:
+    """Whatever invalidated it, no other is refused, unless the system user's token is invalid."""
     stage = Stage(3)
     tokens = tokens_of(stage)
     stage.fault(fault)
     probed = stage.source().probe("messenger", tokens)
-    dead = {page.id for page in stage.world.pages.values() if "berlin" not in fault or page.name == "berlin"}
-    assert {tokens[token] for token, answer in probed.items() if answer == "refused"} == dead
+    invalid = {page.id for page in stage.world.pages.values() if "berlin" not in fault or page.name == "berlin"}
+    assert {tokens[token] for token, answer in probed.items() if answer == "refused"} == invalid
     assert len(probed) == 3
 
 
 def test_a_token_of_another_page_is_refused() -> None:
-    """It lives, but it is not this Page's."""
+    """It is valid, but it is not this Page's."""
     stage = Stage(2)
     (first, one), (second, two) = tokens_of(stage).items()
     assert stage.source().probe("messenger", {first: two, second: two}) == {first: "refused", second: "answered"}
@@ -77,8 +77,8 @@ def test_a_token_of_another_page_is_refused() -> None:
         "error:node=4711@berlin",
     ],
 )
-def test_what_is_unclear_is_unknown_and_stops_no_other(fault: str) -> None:
-    """Only a refusal of the token itself is one."""
+def test_an_unclear_answer_is_unknown_and_stops_no_other(fault: str) -> None:
+    """Only a refusal of the token itself counts as refused."""
     stage = Stage(4)
     tokens = tokens_of(stage)
     stage.fault(fault)
@@ -90,8 +90,8 @@ def test_what_is_unclear_is_unknown_and_stops_no_other(fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["html", "cut", "hang", "null-body", "short-array", "throttled-app", "app-blocked"])
-def test_a_graph_that_does_not_answer_says_nothing_of_any_token(fault: str) -> None:
-    """All are unknown, and the tries are bounded."""
+def test_without_an_answer_every_token_is_unknown(fault: str) -> None:
+    """The tries are bounded."""
     stage = Stage(120)
     tokens = tokens_of(stage)
     stage.fault(fault)
@@ -99,8 +99,8 @@ def test_a_graph_that_does_not_answer_says_nothing_of_any_token(fault: str) -> N
     assert len(stage.seen) < 20
 
 
-def test_a_refused_batch_form_falls_back_to_a_header_each() -> None:
-    """The tokens then travel in the Authorization header, with their own proofs."""
+def test_a_refused_batch_form_falls_back_to_single_requests() -> None:
+    """The tokens are then in the Authorization header, with their own proofs."""
     stage = Stage(60)
     stage.fault("require-proof")
     tokens = tokens_of(stage)
@@ -113,8 +113,8 @@ def test_a_refused_batch_form_falls_back_to_a_header_each() -> None:
     assert len({request.headers["authorization"] for request in singles}) == 60
 
 
-def test_the_batch_goes_out_with_the_apps_own_token() -> None:
-    """So that the death of no Page's token is the whole batch's."""
+def test_the_batch_is_sent_with_the_apps_own_token() -> None:
+    """So one invalid Page token does not fail the whole batch."""
     stage = Stage(2)
     stage.fault("revoked@berlin")
     tokens = tokens_of(stage)
@@ -123,7 +123,7 @@ def test_the_batch_goes_out_with_the_apps_own_token() -> None:
     assert parse_qs(request.content.decode())["access_token"] == [f"{stage.world.app.id}|{stage.world.app.secret}"]
 
 
-def test_probes_are_no_calls_on_the_apps_quota() -> None:
+def test_probes_do_not_count_on_the_apps_quota() -> None:
     """They count for their Pages alone."""
     stage = Stage(40)
     tokens = tokens_of(stage)
@@ -133,7 +133,7 @@ def test_probes_are_no_calls_on_the_apps_quota() -> None:
 
 
 @pytest.mark.parametrize("body", [[], {}, "x", {"id": None}, {"id": True}, {"id": []}])
-def test_an_answer_without_an_id_says_nothing(body: object) -> None:
+def test_an_answer_without_an_id_is_unknown(body: object) -> None:
     """It is neither this Page's nor another's."""
     stage = Stage(1)
     tokens = tokens_of(stage)
@@ -141,8 +141,8 @@ def test_an_answer_without_an_id_says_nothing(body: object) -> None:
     assert set(stage.source().probe("messenger", tokens).values()) == {"unknown"}
 
 
-def test_a_flood_is_not_probed() -> None:
-    """What is no token by its length alone takes no company down."""
+def test_a_very_long_string_is_not_probed() -> None:
+    """A string that is too long for a token fails no batch."""
     stage = Stage(1)
     flood = Secret("EAA" + "x" * 100_000)
     tokens = {**tokens_of(stage), flood: "1"}

@@ -1,4 +1,4 @@
-"""A new token in exchange for a system user's: what Graph may do with it, and what is made of that."""
+"""The exchange of a system user's token, and each way in which it can fail."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def exchanges(stage: Stage) -> list[httpx.Request]:
 
 
 def ending(days: int = 5) -> Stage:
-    """Make a stage whose system user's token ends."""
+    """Return a stage whose system user's token expires."""
     stage = Stage()
-    stage.fault(f"ending={days * DAY}")
+    stage.fault(f"expiring={days * DAY}")
     return stage
 
 
-def test_an_answer_that_is_lost_is_asked_for_again_and_its_token_forgotten() -> None:
-    """Where the answer broke off the exchange is repeated: the token that was lost harms nobody, and the old one works on."""
+def test_a_lost_answer_is_retried_and_its_token_forgotten() -> None:
+    """Where the answer broke off the exchange is retried: the lost token does no harm, and the old one stays valid."""
     stage = ending()
     old = stage.world.user.token
     stage.fault("cut:oauth*1")
     new = stage.source().exchange("main")
     assert isinstance(new, Secret)
     assert (len(exchanges(stage)), new.reveal()) == (2, stage.world.user.token)
-    assert stage.world.ailment(stage.world.tokens[old]) is None
+    assert stage.world.invalid_reason(stage.world.tokens[old]) is None
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_and_its_token_forgotten() -> 
     ],
 )
 def test_a_refused_exchange_is_a_value(fault: str, code: str) -> None:
-    """Whatever Graph answers, it is told as what it is, and nothing is said of the old token by it."""
+    """Each refusal has its own problem, and it does not change the verdict on the old token."""
     stage = ending()
     source = stage.source()
     source.user_tokens()
@@ -80,7 +80,7 @@ def test_a_refused_exchange_is_a_value(fault: str, code: str) -> None:
     ],
 )
 def test_an_answer_without_a_usable_token_is_a_failure(body: bytes) -> None:
-    """What could not stand in a header is no token."""
+    """A text that a header cannot hold is no token."""
     stage = ending()
     stage.before = lambda request: httpx.Response(200, content=body) if "/oauth/" in str(request.url) else None
     error = stage.source().exchange("main")
@@ -90,7 +90,7 @@ def test_an_answer_without_a_usable_token_is_a_failure(body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_an_error_that_quotes_the_request_shows_none_of_it(status: int) -> None:
-    """Where Graph repeats what it was sent, as it does, neither the token nor the app's secret is told on."""
+    """Where Graph quotes the request, neither the token nor the app's secret is shown."""
     stage = ending()
 
     def quote(request: httpx.Request) -> httpx.Response | None:
@@ -106,7 +106,7 @@ def test_an_error_that_quotes_the_request_shows_none_of_it(status: int) -> None:
 
 
 def test_the_same_token_again_is_no_new_one() -> None:
-    """Where Graph gives back what it was given nothing was gained."""
+    """Where Graph returns the token that it was sent, the exchange failed."""
     stage = ending()
     same = f'{{"access_token":"{stage.world.user.token}"}}'.encode()
     stage.before = lambda request: httpx.Response(200, content=same) if "/oauth/" in str(request.url) else None
@@ -115,25 +115,25 @@ def test_the_same_token_again_is_no_new_one() -> None:
     assert error.problem.code == "renewal-failed"
 
 
-def test_a_token_that_died_meanwhile_is_judged_once_more() -> None:
-    """Where Graph refuses the old token Meta is asked about it, and what it says then is told."""
+def test_a_token_that_became_invalid_is_judged_again() -> None:
+    """Where Graph refuses the old token, debug_token is called for it, and its verdict is reported."""
     stage = ending()
     source = stage.source()
     source.user_tokens()
-    stage.fault("dead")
+    stage.fault("invalid")
     error = source.exchange("main")
     assert isinstance(error, SourceError)
     assert (error.problem.code, error.problem.graph_subcode) == ("system-user-invalid", 460)
     assert source.user_tokens()["main"].verdict.state is State.INVALID
 
 
-def test_what_cannot_be_used_is_not_exchanged() -> None:
-    """No exchange goes out with a dead token, one that could not be read, or an app whose secret could not."""
-    dead = Stage()
-    dead.fault("dead")
+def test_an_unusable_credential_is_not_exchanged() -> None:
+    """No exchange is sent with an invalid token, an unreadable token, or for an app with an unreadable secret."""
+    invalid = Stage()
+    invalid.fault("invalid")
     error = CredentialError("file /run/secrets/x: no such file")
     for stage, source in (
-        (dead, dead.source()),
+        (invalid, invalid.source()),
         (alive := Stage(), alive.source(token=error)),
         (other := Stage(), other.source(secret=error)),
     ):
@@ -141,7 +141,7 @@ def test_what_cannot_be_used_is_not_exchanged() -> None:
         assert exchanges(stage) == []
 
 
-def test_all_of_it_stands_in_the_body() -> None:
+def test_all_parameters_are_in_the_body() -> None:
     """The exchange names its grant, the app, and sixty days, in the body of one POST; no secret is in the URL or a header."""
     stage = ending()
     old = stage.world.user.token
@@ -158,14 +158,14 @@ def test_all_of_it_stands_in_the_body() -> None:
     assert not any(secret in str(request.headers) for secret in (old, stage.world.app.secret))
 
 
-def test_a_new_token_ends_later_and_the_old_one_lives_on() -> None:
-    """Meta vouches for both: the new one with sixty days, the old one with what it had."""
+def test_a_new_token_expires_later_and_the_old_one_stays_valid() -> None:
+    """debug_token confirms both: the new one with sixty days, the old one as before."""
     stage = ending()
     old, source = Secret(stage.world.user.token), stage.source()
     new = source.exchange("main")
     assert isinstance(new, Secret)
-    told = source.debug("messenger", ordinary([old, new]))
-    before, after = told[old], told[new]
+    answered = source.debug("messenger", ordinary([old, new]))
+    before, after = answered[old], answered[new]
     assert isinstance(before, TokenFacts)
     assert isinstance(after, TokenFacts)
     assert (before.is_valid, after.is_valid, after.user_id) == (True, True, before.user_id)

@@ -1,4 +1,4 @@
-"""Meta's clock, by the Date of its answers."""
+"""The skew of Meta's clock, by the Date of its answers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SECOND = timedelta(seconds=1)
         (["Fri, 31 Dec 9999 23:59:59 -2359"], 0),
     ],
 )
-def test_the_least_that_was_told_counts(dates: list[str | None], skew: int) -> None:
-    """One answer with the right time clears the clock, and a Date that is none tells nothing."""
+def test_the_smallest_skew_counts(dates: list[str | None], skew: int) -> None:
+    """One answer with the right time is enough, and a Date that cannot be read is ignored."""
     meter = SkewMeter()
     for date in dates:
         meter.record(date, NOW)

@@ -45,13 +45,13 @@ PAGES = {"type": "pages", "call_count": 97, "total_cputime": 3, "total_time": 5}
         ('{"call_count":5,"x":"' + "y" * 3_000_000 + '"}', None),
     ],
 )
-def test_what_an_app_has_used_is_read_or_says_nothing(text: str | None, used: float | None) -> None:
-    """The largest count counts; what cannot be read is not zero."""
+def test_an_apps_usage_is_read_or_unknown(text: str | None, used: float | None) -> None:
+    """The largest count is used; a header that cannot be read does not mean zero."""
     assert app_usage(text) == used
 
 
 def test_quotas_of_pages_and_businesses_are_read() -> None:
-    """Each has an id, a type, percent and minutes; an odd row spoils no other."""
+    """Each has an id, a type, percent and minutes; an odd row affects no other."""
     rows = {"1": [{**PAGES, "estimated_time_to_regain_access": 12}, 7, {}, {"call_count": 5}], "2": "x", "3": [None]}
     found = list(business_usage(json.dumps(rows)))
     assert [(quota.id, quota.type, quota.used, quota.minutes) for quota in found] == [
@@ -61,7 +61,7 @@ def test_quotas_of_pages_and_businesses_are_read() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "named"), [(15, 15), ("15", 15), (0, None), (-3, None), (None, None), ([], None)])
-def test_minutes_of_nothing_are_none_named(minutes: object, named: int | None) -> None:
+def test_zero_minutes_state_no_time(minutes: object, named: int | None) -> None:
     """Meta sends 0 also where the quota is almost used up."""
     assert regain_minutes(json.dumps({"1": [{**PAGES, "estimated_time_to_regain_access": minutes}]})) == named
 
@@ -73,14 +73,14 @@ def test_minutes_of_nothing_are_none_named(minutes: object, named: int | None) -
     ).map(json.dumps)
 )
 def test_no_header_raises(text: str) -> None:
-    """Whatever it holds."""
+    """Whatever text it holds, it is read or ignored."""
     app_usage(text)
     list(business_usage(text))
 
 
 @pytest.mark.parametrize("text", ["17%", "{broken", '{"call_count":"x"}', "y" * 60_000])
 def test_an_odd_header_changes_no_answer(text: str) -> None:
-    """Pages are read and tokens judged as if it were not there."""
+    """Pages are read and tokens judged as if the header were absent."""
     stage = Stage(3)
 
     def odd(request: httpx.Request) -> httpx.Response:

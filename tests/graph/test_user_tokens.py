@@ -1,4 +1,4 @@
-"""System users' tokens: judged once per cycle, and what their state does to their Pages."""
+"""System users' tokens: judged once per cycle, and the effect of their state on their Pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def codes(user_token: SystemUserToken) -> tuple[State, list[str], list[str]]:
     return verdict.state, [one.code for one in verdict.problems], [one.code for one in verdict.notices]
 
 
-def test_a_healthy_token_is_valid_and_asked_about_once() -> None:
+def test_a_valid_token_is_judged_once() -> None:
     """However often it is asked for, the verdict costs one call in a cycle."""
     stage = Stage()
     source = stage.source()
@@ -31,9 +31,9 @@ def test_a_healthy_token_is_valid_and_asked_about_once() -> None:
     assert (source.requests, source.calls) == (1, 1)
 
 
-@pytest.mark.parametrize("fault", ["dead", "dead=458", "expired", "dead=467"])
-def test_a_dead_token_is_found_once_and_nothing_is_fetched_with_it(fault: str) -> None:
-    """Every Page is told its system user's problem, which says nothing of the Page, and no Page is asked for."""
+@pytest.mark.parametrize("fault", ["invalid", "invalid=458", "expired", "invalid=467"])
+def test_an_invalid_token_is_found_once_and_nothing_is_read_with_it(fault: str) -> None:
+    """Every Page has its system user's problem, which says nothing of the Page, and no Page is asked for."""
     stage = Stage(100)
     stage.fault(fault)
     source = stage.source()
@@ -47,24 +47,24 @@ def test_a_dead_token_is_found_once_and_nothing_is_fetched_with_it(fault: str) -
     assert source.requests == 1
 
 
-def test_an_ending_token_is_valid_with_a_notice() -> None:
-    """Within fourteen days of its end a token is spoken of, and works."""
+def test_an_expiring_token_is_valid_with_a_notice() -> None:
+    """Within fourteen days of its expiry a token is reported, and it works."""
     stage = Stage()
-    stage.fault("ending")
+    stage.fault("expiring")
     source = stage.source()
     assert codes(source.user_tokens()["main"]) == (State.VALID, [], ["system-user-expiring"])
     assert all(isinstance(one, Fetched) for one in source.read(stage.pages()).values())
 
 
 @pytest.mark.parametrize(("left", "notices"), [(timedelta(days=14), 0), (timedelta(days=13, hours=23), 1)])
-def test_the_notice_begins_fourteen_days_before_the_end(left: timedelta, notices: int) -> None:
+def test_the_notice_begins_fourteen_days_before_it_expires(left: timedelta, notices: int) -> None:
     """The boundary is exact."""
     facts = TokenFacts(asked_at=NOW, is_valid=True, app_id="1", expires_at=NOW + left)
     assert len(judge_user_token(facts, "1", NOW).notices) == notices
 
 
 def test_a_token_of_another_app_is_wrong() -> None:
-    """Meta refuses to debug it with our app, and no Page is asked for."""
+    """Meta refuses to debug it with this app, and no Page is asked for."""
     stage = Stage()
     token = stage.world.tokens[stage.world.user.token]
     token.app_id = stage.world.other_app.id
@@ -83,19 +83,19 @@ def test_facts_of_another_app_are_wrong_too() -> None:
 
 @pytest.mark.parametrize("kind", ["PAGE", "APP"])
 def test_a_token_of_another_kind_is_wrong(kind: str) -> None:
-    """A Page's or an app's token in a system user's place is named as what it is."""
+    """A Page's or an app's token instead of a system user's is reported as such."""
     verdict = judge_user_token(TokenFacts(asked_at=NOW, is_valid=True, app_id="1", type=kind), "1", NOW)
     assert (verdict.state, [problem.code for problem in verdict.problems]) == (State.INVALID, ["wrong-type"])
     assert kind in verdict.problems[0].message
 
 
 def test_facts_without_an_app_decide_nothing() -> None:
-    """A missing field is not known, never valid."""
+    """A missing field is unknown, never valid."""
     verdict = judge_user_token(TokenFacts(asked_at=NOW, is_valid=True), "1", NOW)
     assert (verdict.state, verdict.problems[0].code) == (State.UNKNOWN, "debug-unavailable")
 
 
-def test_a_token_that_cannot_be_read_is_the_operators_business() -> None:
+def test_an_unreadable_token_is_for_the_operator() -> None:
     """The message names the reference; neither the token nor a Page is asked about."""
     stage = Stage()
     source = stage.source(token=UNREADABLE)
@@ -112,14 +112,14 @@ def test_a_token_that_cannot_be_read_is_the_operators_business() -> None:
     assert source.requests == 0
 
 
-def test_an_app_secret_that_cannot_be_read_lets_no_call_out() -> None:
-    """Nothing can be said of any token of the app."""
+def test_an_unreadable_app_secret_stops_every_call() -> None:
+    """Every token of the app is unknown."""
     stage = Stage()
     source = stage.source(secret=UNREADABLE)
     got = source.read(stage.pages())
-    told = source.debug("messenger", ordinary([Secret("EAAx")]))
+    answered = source.debug("messenger", ordinary([Secret("EAAx")]))
     assert codes(source.user_tokens()["main"]) == (State.UNKNOWN, ["app-secret-invalid"], [])
-    for error in (*got.values(), *told.values()):
+    for error in (*got.values(), *answered.values()):
         assert isinstance(error, SourceError)
         assert (error.problem.code, error.state, error.scope) == ("app-secret-invalid", State.UNKNOWN, "app")
         assert error.problem.message == str(UNREADABLE)
@@ -127,25 +127,25 @@ def test_an_app_secret_that_cannot_be_read_lets_no_call_out() -> None:
     assert source.requests == 0
 
 
-def test_a_wrong_app_secret_is_said_once_and_nothing_more_is_asked() -> None:
+def test_a_wrong_app_secret_is_reported_and_no_more_calls_are_made() -> None:
     """Meta's refusal of the app's token makes everything of that app unknown."""
     stage = Stage(60)
     source = stage.source(secret=Secret("0123456789abcdef0123456789abcdef"))
     got = source.read(stage.pages())
-    told = source.debug("messenger", ordinary([Secret("EAAx"), Secret("EAAy")]))
+    answered = source.debug("messenger", ordinary([Secret("EAAx"), Secret("EAAy")]))
     assert codes(source.user_tokens()["main"]) == (State.UNKNOWN, ["app-secret-invalid"], [])
-    for error in (*got.values(), *told.values()):
+    for error in (*got.values(), *answered.values()):
         assert isinstance(error, SourceError)
         assert (error.problem.code, error.state, error.scope) == ("app-secret-invalid", State.UNKNOWN, "app")
     assert source.requests == 1
 
 
-def test_a_token_that_dies_in_the_middle_is_judged_once_more() -> None:
-    """A Page's 190 has the system user's token judged again, once, and its Pages blame it and not themselves."""
+def test_a_token_that_becomes_invalid_in_a_cycle_is_judged_again() -> None:
+    """A Page's 190 has the system user's token judged again, once, and its Pages report that token and not themselves."""
     stage = Stage(120)
     source = stage.source()
     source.user_tokens()
-    stage.fault("dead")
+    stage.fault("invalid")
     got = source.read(stage.pages())
     assert {one.problem.code for one in got.values() if isinstance(one, SourceError)} == {"system-user-invalid"}
     assert len(got) == 120
@@ -155,8 +155,8 @@ def test_a_token_that_dies_in_the_middle_is_judged_once_more() -> None:
     assert source.requests <= 4
 
 
-def test_a_190_of_one_page_leaves_the_system_user_alive() -> None:
-    """Where the token debugs valid the Page is to blame, and all others are read."""
+def test_a_190_of_one_page_leaves_the_system_user_valid() -> None:
+    """Where debug_token calls the token valid, the Page is the cause, and all others are read."""
     stage = Stage(5)
     stage.fault("error=190@berlin", "error=190/460@paris")
     source = stage.source()
@@ -170,8 +170,8 @@ def test_a_190_of_one_page_leaves_the_system_user_alive() -> None:
     assert len([one for one in stage.seen if b"debug_token" in one.content]) == 2
 
 
-def test_a_190_of_a_page_says_nothing_while_the_system_user_cannot_be_judged() -> None:
-    """Without Meta's word on the parent nobody is blamed."""
+def test_a_190_of_a_page_decides_nothing_without_a_verdict_on_the_user_token() -> None:
+    """Neither the Page nor the system user is called invalid."""
     stage = Stage(3)
     stage.fault("debug-not-allowed", "error:node=190")
     source = stage.source()
@@ -181,8 +181,8 @@ def test_a_190_of_a_page_says_nothing_while_the_system_user_cannot_be_judged() -
 
 
 @pytest.mark.parametrize("text", ["EAA\nX-Evil: 1", "EAA\ud800", "EAAé", " "])
-def test_a_garbled_credential_is_dead_and_not_a_crash(text: str) -> None:
-    """What no header could carry goes in a body, and Meta calls it invalid."""
+def test_a_garbled_credential_is_invalid_and_not_a_crash(text: str) -> None:
+    """A string that no header could hold is sent in a body, and Meta calls it invalid."""
     stage = Stage(2)
     source = stage.source(token=Secret(text))
     got = source.read(stage.pages())
@@ -197,11 +197,11 @@ def test_a_garbled_app_secret_is_wrong_and_not_a_crash() -> None:
     assert codes(source.user_tokens()["main"]) == (State.UNKNOWN, ["app-secret-invalid"], [])
 
 
-def test_one_system_users_death_is_no_other_ones() -> None:
-    """Pages of a living system user are read, those of a dead one wait."""
+def test_an_invalid_system_user_affects_no_other() -> None:
+    """Pages of a valid system user are read, those of an invalid one wait."""
     stage = Stage(3)
     second = stage.world.add_user("Second")
-    stage.fault("dead")
+    stage.fault("invalid")
     users = [
         SystemUserCredentials("second", "messenger", Secret(second.token)),
         SystemUserCredentials("third", "messenger", UNREADABLE),
@@ -219,7 +219,7 @@ def test_one_system_users_death_is_no_other_ones() -> None:
     assert len(got) == 9
 
 
-def test_one_apps_refusal_is_no_other_ones() -> None:
+def test_a_refused_app_affects_no_other() -> None:
     """An app whose secret is wrong does not stop the Pages of another."""
     stage = Stage(3)
     second = stage.world.add_user("Second")
@@ -241,7 +241,7 @@ def test_one_apps_refusal_is_no_other_ones() -> None:
 
 
 def known(stage: Stage) -> dict[tuple[str, str], TokenFacts]:
-    """Have Meta judge the system user's token, and remember what it said."""
+    """Return the facts of the system user's token, as a cycle remembers them."""
     facts = stage.source().user_tokens()["main"].verdict.facts
     assert facts is not None
     stage.seen.clear()
@@ -250,7 +250,7 @@ def known(stage: Stage) -> dict[tuple[str, str], TokenFacts]:
 
 @pytest.mark.parametrize(("seconds", "calls"), [(0, 0), (3599, 0), (3600, 1), (-60, 1)])
 def test_a_token_that_was_valid_is_judged_again_after_an_hour(seconds: int, calls: int) -> None:
-    """Until then what is remembered of it counts; a word from the future does not."""
+    """Until then its remembered facts are used; facts from the future are not."""
     stage = Stage(3)
     remembered = known(stage)
     stage.clock.advance(seconds)
@@ -259,38 +259,38 @@ def test_a_token_that_was_valid_is_judged_again_after_an_hour(seconds: int, call
     assert source.calls == calls
 
 
-def test_a_remembered_token_that_died_is_found_by_the_first_page_that_says_so() -> None:
-    """What is remembered counts no more once a read says 190."""
+def test_a_remembered_token_that_became_invalid_is_found_by_the_first_190() -> None:
+    """The remembered facts are not used after a read answered 190."""
     stage = Stage(30)
     remembered = known(stage)
-    stage.fault("dead")
+    stage.fault("invalid")
     source = stage.source(known=remembered)
     got = source.read(stage.pages())
     assert {one.problem.code for one in got.values() if isinstance(one, SourceError)} == {"system-user-invalid"}
     assert codes(source.user_tokens()["main"]) == (State.INVALID, ["system-user-invalid"], [])
 
 
-def test_a_remembered_death_is_asked_about_in_each_cycle() -> None:
-    """So that its repair is noticed at once."""
+def test_a_remembered_invalid_token_is_judged_in_each_cycle() -> None:
+    """So its repair is noticed at once."""
     stage = Stage(3)
-    stage.fault("dead")
+    stage.fault("invalid")
     remembered = known(stage)
-    stage.world.revive(stage.world.user)
+    stage.world.restore(stage.world.user)
     source = stage.source(known=remembered)
     assert codes(source.user_tokens()["main"]) == (State.VALID, [], [])
     assert source.calls == 1
 
 
-def test_a_remembered_token_that_has_ended_meanwhile_is_judged_again() -> None:
-    """Its end was known."""
+def test_a_remembered_token_that_has_expired_is_judged_again() -> None:
+    """Its expiry was known."""
     stage = Stage(3)
-    stage.fault("ending=600")
+    stage.fault("expiring=600")
     remembered = known(stage)
     stage.clock.advance(601)
     assert codes(stage.source(known=remembered).user_tokens()["main"])[0] is State.INVALID
 
 
-def test_what_is_remembered_of_another_string_or_app_says_nothing() -> None:
+def test_facts_of_another_token_or_app_are_not_used() -> None:
     """A rotated token is judged at once."""
     stage = Stage(3)
     remembered = known(stage)

@@ -1,4 +1,4 @@
-"""The source over real sockets: Graph's bad days on the wire."""
+"""The source over real sockets, with connections that drip, hang and break off."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def pages_of(sandbox: Sandbox) -> list[Page]:
     ]
 
 
-def test_pages_and_facts_come_over_the_wire() -> None:
-    """The way of all tokens from the list to Meta's word on each."""
+def test_pages_and_facts_over_real_http() -> None:
+    """Every token is read from the list and judged by debug_token."""
     with start(pages=120) as sandbox:
         source = source_for(sandbox)
         got = source.read(pages_of(sandbox))
-        told = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
-        assert len(told) == 120
-        assert all(isinstance(one, TokenFacts) and one.is_valid is True for one in told.values())
+        answered = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
+        assert len(answered) == 120
+        assert all(isinstance(one, TokenFacts) and one.is_valid is True for one in answered.values())
         assert source.requests == sandbox.world.calls.requests
 
 
 @pytest.mark.parametrize("fault", ["drip-headers", "drip-body", "hang", "cut", "close"])
-def test_a_bad_wire_ends_in_time_with_nothing_concluded(fault: str) -> None:
+def test_a_bad_connection_ends_in_time_with_nothing_concluded(fault: str) -> None:
     """Drips, hangs and cuts cost at most three timeouts, and make nothing valid or invalid."""
     with start(pages=30) as sandbox:
         switch_on(sandbox.world, fault)

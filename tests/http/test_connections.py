@@ -16,7 +16,7 @@ import trustme
 
 from sync.core.secret import Secret
 from sync.http import Http, HttpError
-from tests.support.wire import OK, Wire, answering, reset, wire
+from tests.support.raw_server import OK, RawServer, answering, raw_server, reset
 
 TOKEN = "EAAGcanarycanarycanary"
 
@@ -36,7 +36,7 @@ def failure(http: Http, url: str, method: str = "GET", headers=None, **more) -> 
     return caught.value
 
 
-def breaks_after_one(server: Wire, sock: socket.socket, number: int) -> None:
+def breaks_after_one(server: RawServer, sock: socket.socket, number: int) -> None:
     """Answer once, and reset the connection when the next request arrives; until then it looks usable."""
     server.receive(sock, number)
     sock.sendall(OK)
@@ -44,7 +44,7 @@ def breaks_after_one(server: Wire, sock: socket.socket, number: int) -> None:
     reset(sock)
 
 
-def speaks_first(server: Wire, sock: socket.socket, number: int) -> None:
+def speaks_first(server: RawServer, sock: socket.socket, number: int) -> None:
     """Send bytes first, which are not TLS."""
     sock.sendall(b"220 mail.example ESMTP\r\n")
     server.received[number] += sock.recv(65536)
@@ -53,7 +53,7 @@ def speaks_first(server: Wire, sock: socket.socket, number: int) -> None:
 
 def test_one_connection_serves_call_after_call(http: Http) -> None:
     """Several calls use one connection."""
-    with wire(answering(OK)) as server:
+    with raw_server(answering(OK)) as server:
         for _ in range(5):
             http.request("GET", server.url, headers={}, timeout=5)
         assert len(server.received) == 1
@@ -62,13 +62,13 @@ def test_one_connection_serves_call_after_call(http: Http) -> None:
 def test_many_threads_share_few_connections() -> None:
     """Every call gets its own answer, over no more connections than allowed."""
 
-    def echo(server: Wire, sock: socket.socket, number: int) -> None:
+    def echo(server: RawServer, sock: socket.socket, number: int) -> None:
         while request := server.receive(sock, number):
             path = request.split(b" ", 2)[1]
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
 
     http = Http(connections=3)
-    with wire(echo) as server, ThreadPoolExecutor(12) as pool:
+    with raw_server(echo) as server, ThreadPoolExecutor(12) as pool:
         paths = [f"/{number}" for number in range(200)]
         answers = pool.map(lambda path: http.request("GET", server.url + path, headers={}, timeout=10), paths)
         assert [answer.body.decode() for answer in answers] == paths
@@ -77,7 +77,7 @@ def test_many_threads_share_few_connections() -> None:
 
 def test_a_read_on_a_broken_connection_is_sent_again(http: Http) -> None:
     """A read on a kept connection that was cut is sent again over a new one."""
-    with wire(breaks_after_one) as server:
+    with raw_server(breaks_after_one) as server:
         for _ in range(3):
             assert http.request("GET", server.url, headers={}, timeout=5).body == b"ok"
         assert len(server.received) == 3
@@ -85,7 +85,7 @@ def test_a_read_on_a_broken_connection_is_sent_again(http: Http) -> None:
 
 def test_a_write_on_a_broken_connection_is_not_sent_again(http: Http) -> None:
     """Whether the write took effect is unknown, so the caller gets the error."""
-    with wire(breaks_after_one) as server:
+    with raw_server(breaks_after_one) as server:
         http.request("GET", server.url, headers={}, timeout=5)
         error = failure(http, server.url, method="PUT", body=b"x")
         assert (error.kind, error.maybe_sent) == ("reset", True)
@@ -95,11 +95,11 @@ def test_a_write_on_a_broken_connection_is_not_sent_again(http: Http) -> None:
 def test_a_read_is_retried_on_one_new_connection_only(http: Http) -> None:
     """A read that fails on a new connection is not retried."""
 
-    def cut(server: Wire, sock: socket.socket, number: int) -> None:
+    def cut(server: RawServer, sock: socket.socket, number: int) -> None:
         server.receive(sock, number)
         reset(sock)
 
-    with wire(cut) as server:
+    with raw_server(cut) as server:
         assert failure(http, server.url).kind == "reset"
         assert len(server.received) == 1
 
@@ -121,7 +121,7 @@ def test_a_name_without_an_address_reports_that_nothing_was_sent(http: Http) -> 
 
 def test_a_name_is_resolved(http: Http) -> None:
     """A host may be a name, and its first address need not be the one that answers."""
-    with wire(answering(OK)) as server:
+    with raw_server(answering(OK)) as server:
         assert http.request("GET", f"http://localhost:{server.port}/", headers={}, timeout=5).body == b"ok"
 
 
@@ -154,7 +154,7 @@ def test_a_name_is_resolved(http: Http) -> None:
 )
 def test_an_invalid_request_is_refused_without_being_quoted(http: Http, url: str, headers) -> None:
     """A malformed token adds no second header, and no error shows it."""
-    with wire(answering(OK)) as server:
+    with raw_server(answering(OK)) as server:
         error = failure(http, url.replace("{port}", str(server.port)), headers=headers)
         assert (error.kind, error.maybe_sent) == ("bad-request", False)
         assert TOKEN not in repr(error)
@@ -164,7 +164,7 @@ def test_an_invalid_request_is_refused_without_being_quoted(http: Http, url: str
 
 def test_nothing_is_logged(http: Http, caplog) -> None:
     """At level debug no library logs a request."""
-    with caplog.at_level(logging.DEBUG), wire(answering(OK)) as server:
+    with caplog.at_level(logging.DEBUG), raw_server(answering(OK)) as server:
         http.request("GET", f"{server.url}/?input_token={TOKEN}", headers={"Authorization": TOKEN}, timeout=5)
         failure(http, "http://127.0.0.1:1/")
         assert caplog.records == []
@@ -187,7 +187,7 @@ def test_tls_with_a_private_authority(authority: trustme.CA, tmp_path: Path) -> 
     """A private authority is trusted where its file is configured, and the connection is kept."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     http = Http(ca_file=str(tmp_path / "ca.pem"))
-    with wire(answering(OK), tls=tls_server(authority)) as server:
+    with raw_server(answering(OK), tls=tls_server(authority)) as server:
         for _ in range(3):
             assert http.request("GET", f"https://127.0.0.1:{server.port}/", headers={}, timeout=5).body == b"ok"
         assert len(server.received) == 1
@@ -201,7 +201,7 @@ def test_a_peer_without_a_valid_certificate_receives_nothing(authority: trustme.
     http = Http(ca_file=None if case == "unknown authority" else str(tmp_path / "ca.pem"))
     name = "vault.example" if case == "wrong name" else "127.0.0.1"
     talk = speaks_first if case == "not TLS" else answering(OK)
-    with wire(talk, tls=None if case == "not TLS" else tls_server(authority, name)) as server:
+    with raw_server(talk, tls=None if case == "not TLS" else tls_server(authority, name)) as server:
         error = failure(http, f"https://127.0.0.1:{server.port}/", method="PUT", headers={"X": TOKEN}, body=b"x")
         assert (error.kind, error.maybe_sent) == ("tls", False)
         assert TOKEN.encode() not in b"".join(server.received)
@@ -221,7 +221,7 @@ ENVIRONMENT = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PR
 
 def test_the_environment_does_not_redirect_traffic(http: Http, monkeypatch, tmp_path: Path) -> None:
     """Proxies, password files and authorities of the environment are ignored by default."""
-    with wire(answering(OK)) as trap, wire(answering(OK)) as server:
+    with raw_server(answering(OK)) as trap, raw_server(answering(OK)) as server:
         for name in ENVIRONMENT:
             monkeypatch.setenv(name, trap.url)
         (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
@@ -237,7 +237,7 @@ def test_the_environment_does_not_redirect_traffic(http: Http, monkeypatch, tmp_
 def test_the_environment_is_used_where_it_is_trusted(monkeypatch) -> None:
     """With ``trust_env`` the proxy of the environment is used, and so are its exceptions."""
     http = Http(trust_env=True)
-    with wire(answering(OK)) as proxy, wire(answering(OK)) as server:
+    with raw_server(answering(OK)) as proxy, raw_server(answering(OK)) as server:
         for name in ENVIRONMENT:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -250,7 +250,7 @@ def test_the_environment_is_used_where_it_is_trusted(monkeypatch) -> None:
 
 def test_a_configured_proxy_gets_every_request_and_its_password() -> None:
     """Plain requests go to the proxy, with the proxy's own credentials."""
-    with wire(answering(OK)) as proxy:
+    with raw_server(answering(OK)) as proxy:
         http = Http(proxy=Secret(f"http://me:pa%20ss@127.0.0.1:{proxy.port}"))
         http.request("GET", "http://graph.example/x", headers={}, timeout=5)
         assert proxy.received[0].startswith(b"GET http://graph.example/x HTTP/1.1")
@@ -261,7 +261,7 @@ def test_tls_is_tunnelled_through_a_proxy(authority: trustme.CA, tmp_path: Path)
     """A proxy sees the host and its own password, never the request."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
 
-    def tunnel(server: Wire, sock: socket.socket, number: int) -> None:
+    def tunnel(server: RawServer, sock: socket.socket, number: int) -> None:
         server.receive(sock, number)
         sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         inner = tls_server(authority, "graph.example").wrap_socket(sock, server_side=True)
@@ -269,7 +269,7 @@ def test_tls_is_tunnelled_through_a_proxy(authority: trustme.CA, tmp_path: Path)
         inner.sendall(OK)
         server.over.wait()
 
-    with wire(tunnel) as proxy:
+    with raw_server(tunnel) as proxy:
         http = Http(proxy=Secret(proxy.url), ca_file=str(tmp_path / "ca.pem"))
         answer = http.request("GET", "https://graph.example/x", headers={"Authorization": TOKEN}, timeout=5)
         assert answer.body == b"ok"
@@ -289,7 +289,7 @@ def test_an_invalid_proxy_address_is_refused_without_being_quoted(address: str) 
 
 def test_a_proxy_that_refuses_a_tunnel_has_its_own_error() -> None:
     """A write that the proxy refused to forward was not sent."""
-    with wire(answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as proxy:
+    with raw_server(answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")) as proxy:
         http = Http(proxy=Secret(proxy.url))
         error = failure(http, "https://graph.example/x", method="PUT", body=b"x")
         assert (error.kind, error.maybe_sent) == ("proxy", False)
@@ -297,7 +297,7 @@ def test_a_proxy_that_refuses_a_tunnel_has_its_own_error() -> None:
 
 def test_a_closed_client_connects_again(http: Http) -> None:
     """A call after close opens a new connection."""
-    with wire(answering(OK)) as server:
+    with raw_server(answering(OK)) as server:
         http.request("GET", server.url, headers={}, timeout=5)
         http.close()
         http.request("GET", server.url, headers={}, timeout=5)
@@ -308,14 +308,14 @@ def test_a_connection_in_use_is_closed_after_its_call(http: Http) -> None:
     """Closing does not interrupt a call in progress, and its connection is closed afterwards."""
     asked, go = threading.Event(), threading.Event()
 
-    def waits(server: Wire, sock: socket.socket, number: int) -> None:
+    def waits(server: RawServer, sock: socket.socket, number: int) -> None:
         server.receive(sock, number)
         asked.set()
         go.wait(5)
         sock.sendall(OK)
         server.receive(sock, number)
 
-    with wire(waits) as server, ThreadPoolExecutor(1) as pool:
+    with raw_server(waits) as server, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(http.request, "GET", server.url, headers={}, timeout=5)
         assert asked.wait(5)
         http.close()
@@ -326,7 +326,7 @@ def test_a_connection_in_use_is_closed_after_its_call(http: Http) -> None:
 
 def test_closing_releases_everything() -> None:
     """A closed client leaves no thread and no connection."""
-    with wire(answering(OK)) as server:
+    with raw_server(answering(OK)) as server:
         for _ in range(20):
             http = Http()
             http.request("GET", f"http://localhost:{server.port}/", headers={}, timeout=5)

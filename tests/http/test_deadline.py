@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from sync.http import Http, HttpError
-from tests.support.wire import OK, Wire, wire
+from tests.support.raw_server import OK, RawServer, raw_server
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
@@ -24,35 +24,35 @@ def http() -> Iterator[Http]:
     client.close()
 
 
-def silent(server: Wire, sock: socket.socket, number: int) -> None:
+def silent(server: RawServer, sock: socket.socket, number: int) -> None:
     """Accept and do nothing."""
     server.over.wait()
 
 
-def hangs_after_the_request(server: Wire, sock: socket.socket, number: int) -> None:
+def hangs_after_the_request(server: RawServer, sock: socket.socket, number: int) -> None:
     """Read the request and do nothing."""
     server.receive(sock, number)
     server.over.wait()
 
 
-def drips_the_head(server: Wire, sock: socket.socket, number: int) -> None:
+def drips_the_head(server: RawServer, sock: socket.socket, number: int) -> None:
     """Send a head that never ends, byte by byte."""
     server.drip(sock, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000)
 
 
-def drips_the_body(server: Wire, sock: socket.socket, number: int) -> None:
+def drips_the_body(server: RawServer, sock: socket.socket, number: int) -> None:
     """Send a body byte by byte."""
     sock.sendall(HEAD)
     server.drip(sock, b"x" * 100_000)
 
 
-def stops_in_the_body(server: Wire, sock: socket.socket, number: int) -> None:
+def stops_in_the_body(server: RawServer, sock: socket.socket, number: int) -> None:
     """Send half a body."""
     sock.sendall(HEAD + b"x" * 50_000)
     server.over.wait()
 
 
-def never_gets_to_the_answer(server: Wire, sock: socket.socket, number: int) -> None:
+def never_gets_to_the_answer(server: RawServer, sock: socket.socket, number: int) -> None:
     """Send interim answers continuously."""
     while not server.over.is_set():
         sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -64,7 +64,7 @@ def never_gets_to_the_answer(server: Wire, sock: socket.socket, number: int) -> 
 )
 def test_the_whole_answer_has_one_deadline(http: Http, talk) -> None:
     """A peer that hangs or drips is cut off when the timeout of the whole call is over."""
-    with wire(talk) as server:
+    with raw_server(talk) as server:
         start = time.monotonic()
         with pytest.raises(HttpError) as caught:
             http.request("GET", server.url, headers={}, timeout=0.3)
@@ -74,7 +74,7 @@ def test_the_whole_answer_has_one_deadline(http: Http, talk) -> None:
 
 def test_a_peer_that_reads_nothing_is_cut_off(http: Http) -> None:
     """A body that cannot be sent has the same deadline."""
-    with wire(silent) as server:
+    with raw_server(silent) as server:
         start = time.monotonic()
         with pytest.raises(HttpError, match="timeout"):
             http.request("POST", server.url, headers={}, body=b"x" * (32 << 20), timeout=0.3)
@@ -103,7 +103,7 @@ def test_a_full_backlog_is_cut_off(http: Http) -> None:
 
 def test_a_hanging_tls_handshake_is_cut_off(http: Http) -> None:
     """A peer that does not answer the handshake is cut off, and the request was not sent."""
-    with wire(silent) as server:
+    with raw_server(silent) as server:
         start = time.monotonic()
         with pytest.raises(HttpError) as caught:
             http.request("PUT", f"https://127.0.0.1:{server.port}", headers={}, body=b"{}", timeout=0.3)
@@ -114,7 +114,7 @@ def test_a_hanging_tls_handshake_is_cut_off(http: Http) -> None:
 def test_waiting_for_a_free_connection_is_cut_off() -> None:
     """A pool without a free connection does not extend the deadline of a call."""
     http = Http(connections=1)
-    with wire(silent) as server:
+    with raw_server(silent) as server:
         first = threading.Thread(target=_hang, args=(http, server.url))
         first.start()
         while not server.received:
@@ -137,12 +137,12 @@ def test_stopping_cuts_a_waiting_call_short() -> None:
     stop = threading.Event()
     http = Http(stop=stop)
 
-    def asks_to_stop(server: Wire, sock: socket.socket, number: int) -> None:
+    def asks_to_stop(server: RawServer, sock: socket.socket, number: int) -> None:
         server.receive(sock, number)
         stop.set()
         server.over.wait()
 
-    with wire(asks_to_stop) as server:
+    with raw_server(asks_to_stop) as server:
         start = time.monotonic()
         with pytest.raises(HttpError) as caught:
             http.request("GET", server.url, headers={}, timeout=30)
@@ -156,14 +156,14 @@ def test_stopping_cuts_a_waiting_call_short() -> None:
 def test_a_deadline_of_one_call_does_not_apply_to_the_next(http: Http) -> None:
     """A later call on a kept connection has its own deadline."""
 
-    def slow_second(server: Wire, sock: socket.socket, number: int) -> None:
+    def slow_second(server: RawServer, sock: socket.socket, number: int) -> None:
         server.receive(sock, number)
         sock.sendall(OK)
         server.receive(sock, number)
         server.over.wait(0.6)
         sock.sendall(OK)
 
-    with wire(slow_second) as server:
+    with raw_server(slow_second) as server:
         assert http.request("GET", server.url, headers={}, timeout=0.3).body == b"ok"
         assert http.request("GET", server.url, headers={}, timeout=5).body == b"ok"
         assert len(server.received) == 1

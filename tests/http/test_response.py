@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from sync.http import Http, HttpError
-from tests.support.wire import OK, Wire, answering, once, reset, wire
+from tests.support.raw_server import OK, RawServer, answering, once, raw_server, reset
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def ok_answer(*lines: bytes, body: bytes = b"") -> bytes:
 def test_an_answer_has_header_names_in_lower_case(http: Http) -> None:
     """Status, headers and body are those that were sent; a repeated header is joined."""
     answer = b"HTTP/1.1 404 Not Found\r\nX-Index: a\r\nX-INDEX: b\r\nContent-Length: 3\r\n\r\nabc"
-    with wire(answering(answer)) as server:
+    with raw_server(answering(answer)) as server:
         response = http.request("GET", f"{server.url}/v1/x?list=true", headers={"X-Vault-Token": "t"}, timeout=5)
         assert (response.status, response.headers["x-index"], response.body) == (404, "a, b", b"abc")
         head = server.received[0].split(b"\r\n")
@@ -51,7 +51,7 @@ def test_an_answer_has_header_names_in_lower_case(http: Http) -> None:
 
 def test_a_body_is_sent_with_its_length(http: Http) -> None:
     """A body is sent unchanged; a POST without a body has length 0."""
-    with wire(answering(OK)) as server:
+    with raw_server(answering(OK)) as server:
         http.request("POST", server.url, headers={"Content-Type": "application/json"}, body=b'{"a":1}', timeout=5)
         http.request("POST", server.url, headers={}, timeout=5)
         assert server.received[0].endswith(b"Content-Length: 0\r\n\r\n")
@@ -61,7 +61,9 @@ def test_a_body_is_sent_with_its_length(http: Http) -> None:
 def test_a_gzip_bomb_is_not_unpacked(http: Http) -> None:
     """200 kB that unpack to 200 MiB are refused at the limit, before memory is used for them."""
     bomb = gzip.compress(bytes(200 << 20))
-    with wire(answering(ok_answer(b"Content-Encoding: gzip", b"Content-Length: %d" % len(bomb), body=bomb))) as server:
+    with raw_server(
+        answering(ok_answer(b"Content-Encoding: gzip", b"Content-Length: %d" % len(bomb), body=bomb))
+    ) as server:
         tracemalloc.start()
         try:
             assert failure(http, server.url).kind == "too-large"
@@ -75,7 +77,7 @@ def test_a_packed_answer_is_unpacked(http: Http, pack) -> None:
     """An answer that is compressed against the request is read as well."""
     body = pack(b"hello" * 100)
     name = b"gzip" if pack is gzip.compress else b"deflate"
-    with wire(
+    with raw_server(
         answering(ok_answer(b"Content-Encoding: " + name, b"Content-Length: %d" % len(body), body=body))
     ) as server:
         assert http.request("GET", server.url, headers={}, timeout=5).body == b"hello" * 100
@@ -94,13 +96,13 @@ def test_a_packed_answer_is_unpacked(http: Http, pack) -> None:
 def test_an_answer_that_cannot_be_unpacked_is_an_error(http: Http, encoding: bytes, body: bytes, kind: str) -> None:
     """An incomplete compressed body, or one in an unsupported encoding, is refused."""
     answer = ok_answer(b"Content-Encoding: " + encoding, b"Content-Length: %d" % len(body), body=body)
-    with wire(answering(answer)) as server:
+    with raw_server(answering(answer)) as server:
         assert failure(http, server.url).kind == kind
 
 
 def test_an_announced_gigabyte_is_not_read(http: Http) -> None:
     """A length over the limit is refused by its header alone."""
-    with wire(answering(ok_answer(b"Content-Length: 1073741824"))) as server:
+    with raw_server(answering(ok_answer(b"Content-Length: 1073741824"))) as server:
         start = time.monotonic()
         assert failure(http, server.url).kind == "too-large"
         assert time.monotonic() - start < 1
@@ -112,7 +114,7 @@ def test_an_endless_body_is_cut_off_at_the_limit(http: Http, chunked: bool) -> N
     sent = [0]
     ended = threading.Event()
 
-    def flood(server: Wire, sock: socket.socket, number: int) -> None:
+    def flood(server: RawServer, sock: socket.socket, number: int) -> None:
         server.receive(sock, number)
         sock.sendall(ok_answer(b"Transfer-Encoding: chunked") if chunked else ok_answer(b"Connection: close"))
         piece = b"10000\r\n" + bytes(0x10000) + b"\r\n" if chunked else bytes(0x10000)
@@ -123,7 +125,7 @@ def test_an_endless_body_is_cut_off_at_the_limit(http: Http, chunked: bool) -> N
         finally:
             ended.set()
 
-    with wire(flood) as server:
+    with raw_server(flood) as server:
         assert failure(http, server.url).kind == "too-large"
         assert ended.wait(5)
         assert sent[0] < 32 << 20
@@ -131,7 +133,7 @@ def test_an_endless_body_is_cut_off_at_the_limit(http: Http, chunked: bool) -> N
 
 def test_the_limit_itself_is_allowed(http: Http) -> None:
     """A body of exactly the limit is an answer, one byte more is not."""
-    with wire(answering(ok_answer(b"Content-Length: 100", body=b"x" * 100))) as server:
+    with raw_server(answering(ok_answer(b"Content-Length: 100", body=b"x" * 100))) as server:
         assert len(http.request("GET", server.url, headers={}, timeout=5, limit=100).body) == 100
         assert failure(http, server.url, limit=99).kind == "too-large"
 
@@ -139,18 +141,18 @@ def test_the_limit_itself_is_allowed(http: Http) -> None:
 def test_endless_headers_are_cut_off(http: Http) -> None:
     """Headers that do not end are cut off long before they fill the memory."""
 
-    def endless(server: Wire, sock: socket.socket, number: int) -> None:
+    def endless(server: RawServer, sock: socket.socket, number: int) -> None:
         sock.sendall(b"HTTP/1.1 200 OK\r\n")
         while not server.over.is_set():
             sock.sendall(b"X-Filler: " + b"x" * 4000 + b"\r\n")
 
-    with wire(endless) as server:
+    with raw_server(endless) as server:
         assert failure(http, server.url).kind in ("protocol", "reset")
 
 
 def test_a_header_of_three_megabytes_is_cut_off(http: Http) -> None:
     """One header line that is too long is cut off as well."""
-    with wire(once(ok_answer(b"X-App-Usage: " + b"9" * (3 << 20)))) as server:
+    with raw_server(once(ok_answer(b"X-App-Usage: " + b"9" * (3 << 20)))) as server:
         assert failure(http, server.url).kind in ("protocol", "reset")
 
 
@@ -181,7 +183,7 @@ def test_a_header_of_three_megabytes_is_cut_off(http: Http) -> None:
 )
 def test_a_malformed_answer_is_an_error(http: Http, answer: bytes, kind: str) -> None:
     """A partial answer is never returned as a complete one."""
-    with wire(once(answer)) as server:
+    with raw_server(once(answer)) as server:
         error = failure(http, server.url, method="POST")
         assert (error.kind, error.maybe_sent) == (kind, True)
 
@@ -190,12 +192,12 @@ def test_a_malformed_answer_is_an_error(http: Http, answer: bytes, kind: str) ->
 def test_a_reset_of_a_write_is_reported_and_never_repeated(http: Http, bytes_sent: int) -> None:
     """A write whose answer was lost may have taken effect, so it is not sent again."""
 
-    def cut(server: Wire, sock: socket.socket, number: int) -> None:
+    def cut(server: RawServer, sock: socket.socket, number: int) -> None:
         server.receive(sock, number)
         sock.sendall(ok_answer(b"Content-Length: 10", body=b"0123456789")[:bytes_sent])
         reset(sock)
 
-    with wire(cut) as server:
+    with raw_server(cut) as server:
         error = failure(http, server.url, method="POST", body=b"x")
         assert (error.kind, error.maybe_sent) == ("reset", True)
         assert len(server.received) == 1
@@ -203,9 +205,9 @@ def test_a_reset_of_a_write_is_reported_and_never_repeated(http: Http, bytes_sen
 
 def test_a_redirect_is_returned_and_not_followed(http: Http) -> None:
     """The address in a redirect receives no request, and so no token."""
-    with wire(answering(OK)) as elsewhere:
+    with raw_server(answering(OK)) as elsewhere:
         moved = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {elsewhere.url}/x\r\nContent-Length: 0\r\n\r\n"
-        with wire(answering(moved.encode())) as server:
+        with raw_server(answering(moved.encode())) as server:
             response = http.request("GET", server.url, headers={"X-Vault-Token": "t"}, timeout=5)
             assert (response.status, response.headers["location"]) == (307, f"{elsewhere.url}/x")
         assert elsewhere.received == []

@@ -187,7 +187,7 @@ def test_the_daemon_shows_no_secret_in_its_log_or_arguments(rig: Rig, sandbox: S
     """Some cycles of ``run`` at level debug, with Pages failing in many ways, log no part of a secret."""
     with daemon(rig) as (log, output):
         for number, fault in enumerate(
-            ("revoked@paris", "null-items%0.5", "unassigned@rome", "server-error%0.3", "dead")
+            ("revoked@paris", "null-items%0.5", "unassigned@rome", "server-error%0.3", "invalid")
         ):
             wait_for_cycles(log, number + 1)
             switch_on(sandbox.world, fault)

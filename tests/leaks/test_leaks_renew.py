@@ -41,7 +41,7 @@ def test_a_renewal_leaks_no_token(bao: Bao, mount: str, sandbox: Sandbox, tmp_pa
         state={"file": str(tmp_path / "lib" / "state.json")},
         system_users={"main": {"token": reference, "renew_before": "14d"}},
     )
-    switch_on(sandbox.world, "ending=864000")
+    switch_on(sandbox.world, "expiring=864000")
     if fault:
         switch_on(sandbox.world, fault)
     for ran in (rig.once(), rig.once()):

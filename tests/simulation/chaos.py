@@ -86,7 +86,7 @@ class Chaos:
         self._interference = 0.0
         self.world.app.blocked = False
         for number, user in enumerate(self.world.users.values()):
-            if self.world.ailment(self.world.tokens[user.token]) is not None:
+            if self.world.invalid_reason(self.world.tokens[user.token]) is not None:
                 self.world.rotate(user)
             self.stage.credentials[list(self.stage.credentials)[number]] = user.token
         for page in self.world.pages.values():
@@ -196,7 +196,7 @@ def _kill_user(chaos: Chaos) -> None:
     name, user_id = _user(chaos)
     user = chaos.world.users[user_id]
     chaos.stage.checker.scope.add(name)
-    chaos.world.kill(user)
+    chaos.world.invalidate(user)
 
     def renew() -> None:
         chaos.world.rotate(user)

@@ -197,7 +197,7 @@ class Checker:
 
     def _valid(self, token: str) -> bool:
         known = self.world.tokens.get(token)
-        return known is not None and self.world.ailment(known) is None
+        return known is not None and self.world.invalid_reason(known) is None
 
     # Answers of a store.
 

@@ -13,12 +13,12 @@ from sync.core.payload import PayloadTemplate
 from sync.core.secret import CredentialError, Secret
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSettings, GraphSource
-from sync.http import Http
 from sync.sandbox.api.graph import respond
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.world.world import World, make_world
 from tests.support.clock import FakeClock
+from tests.support.transport_http import TransportHttp
 
 BASE = "https://graph.example"
 NO_POOLS: Mapping[QuotaKey, Pool] = {}
@@ -73,7 +73,7 @@ class Stage:
         own_app = AppCredentials("messenger", self.world.app.id, secret or Secret(self.world.app.secret))
         own_user = SystemUserCredentials("main", "messenger", token or Secret(self.world.user.token))
         return GraphSource(
-            http=Http(transport=httpx.MockTransport(self._answer)),
+            http=TransportHttp(httpx.MockTransport(self._answer)),
             settings=self.settings,
             apps=[own_app, *apps],
             system_users=[own_user, *users],

@@ -12,7 +12,7 @@ from pathlib import Path
 from sync.sandbox.api.states import restore_page, switch_off, switch_on
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.http.truth import truth
-from sync.sandbox.world.business import Page
+from sync.sandbox.world.business import FakePage
 from tests.support.services.aws import Aws
 from tests.support.services.bao import Bao
 from tools.soak.oracle import History
@@ -56,7 +56,7 @@ PAGE_STATES = (
     "person",
     "foreign",
     "other-page",
-    "parent-token",
+    "user-token",
     "short-lived",
     "missing-scope",
     "changing",
@@ -132,7 +132,7 @@ class Chaos:
             self.disturbed.discard(_FROZEN)
         self.note()
 
-    def _any_page(self) -> Page:
+    def _any_page(self) -> FakePage:
         return self.random.choice(list(self.sandbox.world.pages.values()))
 
     def _graph_fault(self) -> str:
@@ -185,7 +185,7 @@ class Chaos:
 
     def _user_revoked(self) -> str:
         with self.sandbox.world.lock:
-            self.sandbox.world.kill(self.sandbox.world.user)
+            self.sandbox.world.invalidate(self.sandbox.world.user)
         self.note()
         time.sleep(self.random.uniform(0, 3))
         self._renew()

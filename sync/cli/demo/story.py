@@ -123,7 +123,7 @@ class Demo:
 
     def unassign(self, name: str) -> None:
         """Unassign a Page from the system user; tokens that were issued keep working."""
-        self.world.unassignment_kills_page_tokens = False
+        self.world.unassignment_invalidates_page_tokens = False
         switch_on(self.world, f"unassigned@{name}")
 
     def occupy(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Who is calling: the token of a request, its proof, and Meta's word on both."""
+"""Authenticate a request: its token, its proof, and Graph's errors about them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sync.sandbox.replies import (
     GraphError,
     Request,
 )
-from sync.sandbox.world.business import App
-from sync.sandbox.world.tokens import Token, letters
+from sync.sandbox.world.business import FakeApp
+from sync.sandbox.world.tokens import FakeToken, letters
 from sync.sandbox.world.world import World
 
 _PROOF_LIFE = 300
@@ -30,21 +30,21 @@ _TOKEN = re.compile(r"[A-Za-z0-9|_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A caller whose token is good: ``token`` is None where it called with the app's own token."""
+class FakeCaller:
+    """A caller whose token is valid; ``token`` is None for the app's own token."""
 
-    app: App
+    app: FakeApp
     text: str = field(repr=False)
-    token: Token | None
+    token: FakeToken | None
 
 
-def app_token(app: App) -> str:
-    """Return the app token that ``oauth/access_token`` hands out; ``ID|SECRET`` is as good."""
+def app_token(app: FakeApp) -> str:
+    """Return the app token that ``oauth/access_token`` returns; ``ID|SECRET`` is equivalent."""
     return f"{app.id}|{letters(27, 'app token', app.id, app.secret)}"
 
 
 def token_text_of(request: Request) -> str | None:
-    """Find the token of a request: query, form, then the header in both of its spellings; None where there is none."""
+    """Return the token of a request: from query, form, or header (``Bearer`` or ``OAuth``); None where there is none."""
     named = request.params.get("access_token")
     if named:
         return named
@@ -59,8 +59,8 @@ def proof(secret: str, token: str, at: str | None = None) -> str:
     return hmac.new(secret.encode(), message.encode(), hashlib.sha256).hexdigest()
 
 
-def find(world: World, text: str) -> tuple[App, Token | None] | str:
-    """Look a token up: its app and what was issued (None for an app token), or Meta's word for garbage."""
+def find(world: World, text: str) -> tuple[FakeApp, FakeToken | None] | str:
+    """Return the app of a token and the issued token (None for an app token), or Graph's message for text that is no token."""
     token = world.tokens.get(text)
     if token is not None:
         app = world.app_of(token.app_id)
@@ -74,8 +74,8 @@ def find(world: World, text: str) -> tuple[App, Token | None] | str:
     return NOT_DECRYPTED if text.startswith("EAA") and text.isalnum() else CANNOT_PARSE
 
 
-def authenticate(world: World, request: Request, text: str, *, secret_shown: bool = False) -> Caller | GraphError:
-    """Judge the token and the proof that came with it; who has shown the app's secret need not prove to know it."""
+def authenticate(world: World, request: Request, text: str, *, secret_shown: bool = False) -> FakeCaller | GraphError:
+    """Check a token and its proof; with ``secret_shown`` the request held the app's secret and needs no proof."""
     found = find(world, text)
     if isinstance(found, str):
         unparsable = found == CANNOT_PARSE
@@ -85,15 +85,17 @@ def authenticate(world: World, request: Request, text: str, *, secret_shown: boo
     app, token = found
     if app.blocked:
         return APP_BLOCKED
-    ailment = world.ailment(token) if token is not None else None
-    if ailment is not None:
-        return GraphError(ailment.message, 190, ailment.subcode)
+    invalid_reason = world.invalid_reason(token) if token is not None else None
+    if invalid_reason is not None:
+        return GraphError(invalid_reason.message, 190, invalid_reason.subcode)
     needed = world.require_proof and token is not None and not secret_shown
     refused = _check_proof(world, request.params, app, text, needed=needed)
-    return refused or Caller(app, text, token)
+    return refused or FakeCaller(app, text, token)
 
 
-def _check_proof(world: World, params: Mapping[str, str], app: App, text: str, *, needed: bool) -> GraphError | None:
+def _check_proof(
+    world: World, params: Mapping[str, str], app: FakeApp, text: str, *, needed: bool
+) -> GraphError | None:
     given, at = params.get("appsecret_proof"), params.get("appsecret_time")
     if given is None:
         return PROOF_REQUIRED if needed else None

@@ -1,4 +1,4 @@
-"""Batches: up to fifty calls in one request, each answered by itself."""
+"""Batches: up to fifty calls in one request, each with its own answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from sync.sandbox.replies import Answer, GraphError, Json, Reply, Request
+from sync.sandbox.replies import FakeAnswer, GraphError, Json, Reply, Request
 from sync.sandbox.world.faults import draw
 from sync.sandbox.world.world import World
 
@@ -40,8 +40,8 @@ def parse_batch(request: Request) -> list[Json] | GraphError:
 
 def answer_batch(
     world: World, request: Request, items: list[Json], version: str, call: Callable[[Request], Reply | None]
-) -> Answer:
-    """Answer each item through ``call``; the whole is 200 whatever became of them."""
+) -> FakeAnswer:
+    """Answer each item through ``call``; the status of the whole is always 200."""
     with_headers = request.params.get("include_headers") not in ("false", "0")
     answers: list[Json | None] = []
     spoilt, delay = None, 0.0
@@ -56,12 +56,12 @@ def answer_batch(
     if draw(world, "short-array", "batch") is not None:
         del answers[-1:]
     if spoilt is None:
-        return Answer(200, answers, delay=delay)
-    return Answer(200, answers, behaviour=spoilt.behaviour, delay=delay, pause=spoilt.pause)
+        return FakeAnswer(200, answers, delay=delay)
+    return FakeAnswer(200, answers, behaviour=spoilt.behaviour, delay=delay, pause=spoilt.pause)
 
 
 def _item(request: Request, item: Json, version: str) -> Request:
-    """Make the call that an item stands for: what it does not name itself it has from the envelope."""
+    """Return the request of an item; parameters that it lacks come from the envelope."""
     path, _, query = item["relative_url"].partition("?")
     own_query, form = _parsed(query), _parsed(str(item.get("body") or ""))
     outer = request.params

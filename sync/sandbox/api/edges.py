@@ -8,13 +8,13 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from sync.sandbox.api.auth import Caller
+from sync.sandbox.api.auth import FakeCaller
 from sync.sandbox.api.fields import parse_fields
 from sync.sandbox.api.nodes import PAGE_FIELDS, own_id, page_row, user_of
 from sync.sandbox.replies import NO_USER, GraphError, Json, Request, nonexisting_field, unsupported
-from sync.sandbox.world.business import Page, SystemUser
+from sync.sandbox.world.business import FakePage, FakeSystemUser
 from sync.sandbox.world.faults import draw
-from sync.sandbox.world.tokens import Token
+from sync.sandbox.world.tokens import FakeToken
 from sync.sandbox.world.world import World
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 100
@@ -28,18 +28,20 @@ LISTED_FIELDS = frozenset({*PAGE_FIELDS, "tasks", "permitted_tasks"})
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """One listing that was asked for, by the system user who may have it."""
+    """One requested list, and the system user who may read it."""
 
     world: World
     request: Request
-    token: Token
-    user: SystemUser
+    token: FakeToken
+    user: FakeSystemUser
     edge: str
     version: str
 
 
-def read_edge(world: World, request: Request, caller: Caller, path: tuple[str, str], version: str) -> Json | GraphError:
-    """Answer ``/{id}/{edge}``; the two edges that list Pages belong to the system user who calls, and to no other."""
+def read_edge(
+    world: World, request: Request, caller: FakeCaller, path: tuple[str, str], version: str
+) -> Json | GraphError:
+    """Answer ``/{id}/{edge}``; the two edges that list Pages belong to the system user who calls, and to nobody else."""
     node, edge = own_id(caller) if path[0] == "me" else path[0], path[1]
     if not node:
         return NO_USER
@@ -83,7 +85,7 @@ def _answer(listing: _Listing, asked: tuple[str, ...]) -> Json | GraphError:
     return answer
 
 
-def _visible(listing: _Listing) -> list[Page]:
+def _visible(listing: _Listing) -> list[FakePage]:
     """Return the listed Pages; since v17.0 ``accounts`` leaves out a business's Pages without ``business_management``."""
     pages = listing.world.pages
     seen = [pages[page_id] for page_id in listing.user.assigned if page_id in pages]
@@ -93,7 +95,7 @@ def _visible(listing: _Listing) -> list[Page]:
     return sorted(seen, key=lambda page: page.id)
 
 
-def _row(listing: _Listing, page: Page, names: tuple[str, ...], *, bare: bool) -> Json:
+def _row(listing: _Listing, page: FakePage, names: tuple[str, ...], *, bare: bool) -> Json:
     row = page_row(listing.world, page)
     row["tasks"] = row["permitted_tasks"] = list(listing.user.assigned[page.id])
     if listing.edge == "accounts" and "access_token" in names and not bare:
@@ -105,12 +107,12 @@ def _limit(text: str | None) -> int:
     return min(int(text), MAX_LIMIT) if text and _LIMIT.fullmatch(text) else DEFAULT_LIMIT
 
 
-def _cursor(page: Page) -> str:
+def _cursor(page: FakePage) -> str:
     return base64.urlsafe_b64encode(page.id.encode()).decode()
 
 
-def _start(pages: list[Page], after: str | None) -> int | None:
-    """Find where the next rows begin; a cursor whose Page has gone meanwhile still has its place in the order."""
+def _start(pages: list[FakePage], after: str | None) -> int | None:
+    """Return where the next rows begin; the cursor of a Page that was removed meanwhile keeps its position."""
     if not after:
         return 0
     try:
@@ -125,7 +127,7 @@ def _start(pages: list[Page], after: str | None) -> int | None:
 
 
 def _next(listing: _Listing, limit: int, after: str) -> str:
-    """Return the URL of the next rows, with the token in clear as Graph's has it."""
+    """Return the URL of the next rows, with the token in clear text, as Graph's has it."""
     host = listing.request.headers.get("host")
     base = f"http://{host}" if host else "https://graph.facebook.com"
     kept = {name: value for name, value in listing.request.params.items() if name in {"fields", "summary"}}

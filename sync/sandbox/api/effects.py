@@ -1,44 +1,44 @@
-"""What a fault on the wire does to the answer that it strikes."""
+"""How an injected fault changes an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from sync.sandbox.replies import APP_BLOCKED, NOT_THE_APP, PROOF_WRONG, Answer, GraphError, unsupported
-from sync.sandbox.world.faults import Fault
+from sync.sandbox.replies import APP_BLOCKED, NOT_THE_APP, PROOF_WRONG, FakeAnswer, GraphError, unsupported
+from sync.sandbox.world.faults import InjectedFault
 from sync.sandbox.world.quota import app_refused, page_refused
-from sync.sandbox.world.tokens import death
+from sync.sandbox.world.tokens import invalidated
 
-Effect = Callable[[Fault, str], Answer | GraphError]
+Effect = Callable[[InjectedFault, str], FakeAnswer | GraphError]
 
 _HTML = b"<!DOCTYPE html>\n<html><head><title>Error</title></head><body>Sorry, something went wrong.</body></html>\n"
 
 
-def _page_throttle(fault: Fault, page: str) -> Answer:
+def _page_throttle(fault: InjectedFault, page: str) -> FakeAnswer:
     return page_refused(page or "0", 100, int(fault.argument or 15))
 
 
-def _app_throttle(_fault: Fault, _page: str) -> Answer:
+def _app_throttle(_fault: InjectedFault, _page: str) -> FakeAnswer:
     return app_refused(100)
 
 
-def _server_error(fault: Fault, _page: str) -> GraphError:
+def _server_error(fault: InjectedFault, _page: str) -> GraphError:
     status = int(fault.argument or 500)
     text = "An unexpected error has occurred. Please retry your request later."
     return GraphError(text, 2, status=status, is_transient=True)
 
 
-def _html(fault: Fault, _page: str) -> Answer:
-    return Answer(int(fault.argument or 502), raw=_HTML, content_type="text/html; charset=utf-8")
+def _html(fault: InjectedFault, _page: str) -> FakeAnswer:
+    return FakeAnswer(int(fault.argument or 502), raw=_HTML, content_type="text/html; charset=utf-8")
 
 
-def _redirect(fault: Fault, _page: str) -> Answer:
+def _redirect(fault: InjectedFault, _page: str) -> FakeAnswer:
     where = fault.argument or "/redirected"
-    return Answer(302, raw=b"", headers=(("Location", where),), content_type="text/html; charset=utf-8")
+    return FakeAnswer(302, raw=b"", headers=(("Location", where),), content_type="text/html; charset=utf-8")
 
 
-def _any_error(fault: Fault, _page: str) -> GraphError:
+def _any_error(fault: InjectedFault, _page: str) -> GraphError:
     code, _, subcode = (fault.argument or "-1").partition("/")
     return GraphError(f"(#{code}) An error on demand", int(code), int(subcode) if subcode else None)
 
@@ -48,7 +48,7 @@ def _says(error: GraphError) -> Effect:
 
 
 def _sends(status: int, raw: bytes) -> Effect:
-    return lambda _fault, _page: Answer(status, raw=raw)
+    return lambda _fault, _page: FakeAnswer(status, raw=raw)
 
 
 ANSWERS: dict[str, Effect] = {
@@ -75,18 +75,18 @@ ANSWERS: dict[str, Effect] = {
         GraphError("Two factor authentication required.", 415, 2859009, status=400, is_transient=False)
     ),
     "policy": _says(GraphError("The action attempted has been deemed abusive or is otherwise disallowed", 368)),
-    "checkpoint": _says(GraphError(death(459).message, 190, 459)),
+    "checkpoint": _says(GraphError(invalidated(459).message, 190, 459)),
     "proof-refused": _says(PROOF_WRONG),
     "debug-not-allowed": _says(NOT_THE_APP),
     "debug-without-data": _sends(200, b'{"data":{}}'),
 }
-"""Faults that take the place of the answer: the call has no effect, only its count goes up."""
+"""Faults that replace the answer: the call is counted and has no other effect."""
 
 CONFINED = {"debug-not-allowed": "debug_token", "debug-without-data": "debug_token", "debug-in-batch": "debug_token"}
-"""Faults that make sense for one kind of call only, and so are confined to it unless told otherwise."""
+"""Faults that apply to one kind of call only, unless another kind is given."""
 
 WIRE = ("drip-headers", "drip-body", "cut", "close", "hang", "slow", "version")
-"""Faults that let the call take effect and spoil how its answer is sent."""
+"""Faults that let the call take effect, and change how its answer is sent."""
 
 BATCH = ("null-items", "short-array", "debug-in-batch", "batch-refused")
 OF_CALLS = frozenset((*ANSWERS, *WIRE))
@@ -97,8 +97,8 @@ BATCH_REFUSED = unsupported("post", "")
 DEBUG_NOT_IN_BATCH = unsupported("get", "debug_token")
 
 
-def spoil(answer: Answer, fault: Fault | None) -> Answer:
-    """Let a wire fault change how an answer is sent; arguments of ``slow`` and the drips are milliseconds."""
+def spoil(answer: FakeAnswer, fault: InjectedFault | None) -> FakeAnswer:
+    """Apply a fault of ``WIRE`` to an answer; arguments of ``slow`` and of the drips are milliseconds."""
     if fault is None:
         return answer
     match fault.name:
@@ -114,8 +114,8 @@ def spoil(answer: Answer, fault: Fault | None) -> Answer:
             return answer
 
 
-def check(fault: Fault) -> None:
-    """Raise ValueError where the fault could not do what its argument says."""
+def check(fault: InjectedFault) -> None:
+    """Raise ValueError where the fault's argument has no meaning."""
     if fault.name in ANSWERS:
         ANSWERS[fault.name](fault, "")
-    spoil(Answer(200), fault)
+    spoil(FakeAnswer(200), fault)

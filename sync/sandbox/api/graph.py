@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from sync.sandbox.api import effects
-from sync.sandbox.api.auth import Caller, authenticate, token_text_of
+from sync.sandbox.api.auth import FakeCaller, authenticate, token_text_of
 from sync.sandbox.api.batch import answer_batch, parse_batch
 from sync.sandbox.api.debug import debug_token
 from sync.sandbox.api.edges import read_edge
@@ -15,7 +15,7 @@ from sync.sandbox.api.oauth import oauth
 from sync.sandbox.replies import (
     NO_TOKEN,
     NO_USER,
-    Answer,
+    FakeAnswer,
     GraphError,
     Json,
     Reply,
@@ -73,7 +73,7 @@ def _batch(world: World, request: Request, version: str) -> Reply:
     if app and app.used(world.time()) >= _ALL:
         return _reply(world, request, version, app_refused(app.used(world.time())))
     caller = authenticate(world, request, text) if text is not None else NO_TOKEN
-    items = parse_batch(request) if isinstance(caller, Caller) else caller
+    items = parse_batch(request) if isinstance(caller, FakeCaller) else caller
     if isinstance(items, GraphError):
         return _reply(world, request, version, items)
     answer = answer_batch(world, request, items, version, lambda item: _item(world, item))
@@ -101,13 +101,13 @@ def _call(world: World, request: Request, *, item: bool) -> Reply:
     if item and draw(world, "debug-in-batch", kind, (page,), item=True) is not None:
         return _reply(world, request, version, effects.DEBUG_NOT_IN_BATCH)
     answer = _count(world, request, page) or _route(world, request, version, parts)
-    if isinstance(answer, Answer):
+    if isinstance(answer, FakeAnswer):
         return _reply(world, request, version, answer, page)
-    whole = answer if isinstance(answer, GraphError) else Answer(200, answer)
+    whole = answer if isinstance(answer, GraphError) else FakeAnswer(200, answer)
     return _reply(world, request, version, effects.spoil(_answer(whole), fault), page)
 
 
-def _count(world: World, request: Request, page: str) -> Answer | None:
+def _count(world: World, request: Request, page: str) -> FakeAnswer | None:
     """Count a call on the quota of its kind of token; an answer where that is used up."""
     text, now, quotas = token_text_of(request), world.time(), world.quotas
     if _of_app(world, text):
@@ -121,7 +121,7 @@ def _count(world: World, request: Request, page: str) -> Answer | None:
 
 
 def _of_app(world: World, text: str | None) -> bool:
-    """Check whether a call is made with the app's own token."""
+    """Check whether a text is the app's own token."""
     return text is not None and text not in world.tokens and text.partition("|")[0] == world.app.id
 
 
@@ -147,7 +147,7 @@ def _kind(parts: list[str], request: Request) -> str:
 
 
 def _page_of(world: World, parts: list[str], request: Request) -> str:
-    """Return the Page that a call is about, so that faults of Pages know it; empty where it is about none."""
+    """Return the id of the Page that a call is about, for faults of Pages; empty where it is about none."""
     text = request.params.get("input_token", "") if parts == ["debug_token"] else token_text_of(request) or ""
     named = parts[0] if parts and parts[0] not in ("me", "debug_token") else ""
     token = world.tokens.get(text)
@@ -172,7 +172,7 @@ def _route(world: World, request: Request, version: str | None, parts: list[str]
     return caller if isinstance(caller, GraphError) else _read(world, request, version, parts, caller)
 
 
-def _read(world: World, request: Request, version: str, parts: list[str], caller: Caller) -> Json | GraphError:
+def _read(world: World, request: Request, version: str, parts: list[str], caller: FakeCaller) -> Json | GraphError:
     match parts:
         case []:
             return read_ids(world, request, caller) if request.params.get("ids") else unsupported("get", "")
@@ -186,11 +186,11 @@ def _read(world: World, request: Request, version: str, parts: list[str], caller
             return unknown_path("/" + "/".join(parts))
 
 
-def _answer(what: Answer | GraphError) -> Answer:
-    return Answer(what.status, what) if isinstance(what, GraphError) else what
+def _answer(what: FakeAnswer | GraphError) -> FakeAnswer:
+    return FakeAnswer(what.status, what) if isinstance(what, GraphError) else what
 
 
-def _reply(world: World, request: Request, version: str | None, what: Answer | GraphError, page: str = "") -> Reply:
+def _reply(world: World, request: Request, version: str | None, what: FakeAnswer | GraphError, page: str = "") -> Reply:
     answer = _answer(what)
     trace = "A" + letters(22, "trace", world.seed, world.calls.requests, world.calls.calls)
     own = dict(answer.headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sync.sandbox.api.auth import Caller
+from sync.sandbox.api.auth import FakeCaller
 from sync.sandbox.api.fields import parse_fields
 from sync.sandbox.replies import (
     FIELD_ONLY,
@@ -14,7 +14,7 @@ from sync.sandbox.replies import (
     nonexisting_field,
     unsupported,
 )
-from sync.sandbox.world.business import Page, SystemUser
+from sync.sandbox.world.business import FakePage, FakeSystemUser
 from sync.sandbox.world.world import World
 
 MAX_IDS = 50
@@ -42,7 +42,7 @@ _EDGES = {
 }
 
 
-def read_node(world: World, request: Request, caller: Caller, node: str) -> Json | GraphError:
+def read_node(world: World, request: Request, caller: FakeCaller, node: str) -> Json | GraphError:
     """Answer ``/{id}`` and ``/me``."""
     asked = parse_fields(request.params.get("fields"))
     if isinstance(asked, GraphError):
@@ -69,8 +69,8 @@ def read_node(world: World, request: Request, caller: Caller, node: str) -> Json
     return answer if isinstance(answer, GraphError) else {**answer, **_metadata(request, kind)}
 
 
-def read_ids(world: World, request: Request, caller: Caller) -> Json | GraphError:
-    """Answer ``/?ids=``: an object by id, which one bad id spoils for all."""
+def read_ids(world: World, request: Request, caller: FakeCaller) -> Json | GraphError:
+    """Answer ``/?ids=``: an object by id; one bad id fails the whole call."""
     ids = [part.strip() for part in request.params.get("ids", "").split(",") if part.strip()]
     if len(ids) > MAX_IDS:
         return GraphError(f"(#100) Too many IDs. Maximum: {MAX_IDS}. Provided: {len(ids)}.")
@@ -83,19 +83,19 @@ def read_ids(world: World, request: Request, caller: Caller) -> Json | GraphErro
     return answers
 
 
-def own_id(caller: Caller) -> str:
+def own_id(caller: FakeCaller) -> str:
     """Return who ``me`` is: the Page of a Page token, else the system user; empty for an app token."""
     return "" if caller.token is None else caller.token.page_id or caller.token.user_id
 
 
-def user_of(world: World, caller: Caller) -> SystemUser | None:
+def user_of(world: World, caller: FakeCaller) -> FakeSystemUser | None:
     """Return the system user who calls with a token of its own."""
     token = caller.token
     return world.users.get(token.user_id) if token is not None and token.type == "SYSTEM_USER" else None
 
 
-def page_row(world: World, page: Page) -> Json:
-    """Return what a Page says of itself to those who may read it, without its token."""
+def page_row(world: World, page: FakePage) -> Json:
+    """Return the fields of a Page, without its token."""
     return {
         "about": f"Acme in {page.name}",
         "business": {"id": world.business_id, "name": "Acme"} if page.in_business else None,
@@ -112,7 +112,9 @@ def page_row(world: World, page: Page) -> Json:
     }
 
 
-def _page(world: World, request: Request, caller: Caller, page: Page, asked: tuple[str, ...]) -> Json | GraphError:
+def _page(
+    world: World, request: Request, caller: FakeCaller, page: FakePage, asked: tuple[str, ...]
+) -> Json | GraphError:
     if page.kind == "user":
         row = {"name": page.name, "first_name": page.name, "last_name": "Doe", "id": page.id}
         return _plain(asked, row, _USER_FIELDS, "User")
@@ -141,8 +143,8 @@ def _page(world: World, request: Request, caller: Caller, page: Page, asked: tup
     return {**answer, "id": page.id}
 
 
-def refusal_of(world: World, caller: Caller, page: Page) -> str | None:
-    """Return in which shape this caller is refused this Page's token; None where it is entitled."""
+def refusal_of(world: World, caller: FakeCaller, page: FakePage) -> str | None:
+    """Return the shape in which this caller is refused this Page's token; None where it may have it."""
     token = caller.token
     if token is None:
         return "public-content"

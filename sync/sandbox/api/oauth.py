@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sync.sandbox.api.auth import app_token, authenticate, token_text_of
 from sync.sandbox.replies import APP_BLOCKED, APP_UNKNOWN, NO_TOKEN, GraphError, Json, Request
-from sync.sandbox.world.business import App
+from sync.sandbox.world.business import FakeApp
 from sync.sandbox.world.tokens import REVOKED
 from sync.sandbox.world.world import World
 
@@ -26,7 +26,7 @@ def oauth(world: World, request: Request, what: str) -> Json | GraphError:
     return GraphError("Missing redirect_uri parameter.", 191)
 
 
-def _client(world: World, request: Request) -> App | GraphError:
+def _client(world: World, request: Request) -> FakeApp | GraphError:
     client = request.params.get("client_id")
     if not client:
         return GraphError("Missing client_id parameter.", 101)
@@ -40,7 +40,7 @@ def _client(world: World, request: Request) -> App | GraphError:
     return app
 
 
-def _exchange(world: World, request: Request, app: App) -> Json | GraphError:
+def _exchange(world: World, request: Request, app: FakeApp) -> Json | GraphError:
     text = request.params.get("fb_exchange_token")
     if not text:
         return GraphError("fb_exchange_token parameter not specified", 1)
@@ -56,7 +56,7 @@ def _exchange(world: World, request: Request, app: App) -> Json | GraphError:
     return {**answer, "expires_in": SIXTY_DAYS} if ending else answer
 
 
-def _revoke(world: World, request: Request, app: App) -> Json | GraphError:
+def _revoke(world: World, request: Request, app: FakeApp) -> Json | GraphError:
     text = token_text_of(request)
     if text is None:
         return NO_TOKEN
@@ -66,5 +66,5 @@ def _revoke(world: World, request: Request, app: App) -> Json | GraphError:
     token = world.tokens.get(request.params.get("revoke_token", ""))
     if token is None or token.app_id != app.id or caller.app.id != app.id:
         return GraphError("(#100) Invalid parameter: revoke_token")
-    token.ailment = REVOKED
+    token.invalid_reason = REVOKED
     return {"success": "true"}

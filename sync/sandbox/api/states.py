@@ -1,4 +1,4 @@
-"""Faults that change the world rather than one answer, and the switch for faults of every sort."""
+"""Faults that change the world instead of one answer, and functions to switch any fault on and off."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from sync.sandbox.api import effects
 from sync.sandbox.replies import REFUSALS
-from sync.sandbox.world.business import TASKS, Gives, Page
-from sync.sandbox.world.faults import KINDS, Fault
+from sync.sandbox.world.business import TASKS, FakePage, Gives
+from sync.sandbox.world.faults import KINDS, InjectedFault
 from sync.sandbox.world.tokens import digits
 from sync.sandbox.world.world import World
 
@@ -18,7 +18,7 @@ _SPELLING = re.compile(
 )
 
 
-def _unassigned(world: World, page: Page, argument: str) -> None:
+def _unassigned(world: World, page: FakePage, argument: str) -> None:
     shape = argument or "field-missing"
     if shape not in REFUSALS:
         raise ValueError(f"unknown shape {shape!r}; known are {', '.join(REFUSALS)}")
@@ -27,51 +27,51 @@ def _unassigned(world: World, page: Page, argument: str) -> None:
         user.assigned.pop(page.id, None)
 
 
-def _moved(world: World, page: Page, argument: str) -> None:
+def _moved(world: World, page: FakePage, argument: str) -> None:
     page.migrated_to = argument or digits("moved", world.seed, page.id)
 
 
-def _gives(what: Gives) -> Callable[[World, Page, str], None]:
-    def give(_world: World, page: Page, _argument: str) -> None:
+def _gives(what: Gives) -> Callable[[World, FakePage, str], None]:
+    def give(_world: World, page: FakePage, _argument: str) -> None:
         page.gives = what
 
     return give
 
 
-def _person(_world: World, page: Page, _argument: str) -> None:
+def _person(_world: World, page: FakePage, _argument: str) -> None:
     page.kind = "user"
 
 
-def _deleted(_world: World, page: Page, _argument: str) -> None:
+def _deleted(_world: World, page: FakePage, _argument: str) -> None:
     page.deleted = True
 
 
-def _unpublished(_world: World, page: Page, _argument: str) -> None:
+def _unpublished(_world: World, page: FakePage, _argument: str) -> None:
     page.published = False
 
 
-def _changing(_world: World, page: Page, _argument: str) -> None:
+def _changing(_world: World, page: FakePage, _argument: str) -> None:
     page.changing = True
 
 
-def _short_lived(_world: World, page: Page, argument: str) -> None:
+def _short_lived(_world: World, page: FakePage, argument: str) -> None:
     page.lifetime = int(argument or 3600)
     page.generation += 1
 
 
-def _missing_scope(_world: World, page: Page, argument: str) -> None:
+def _missing_scope(_world: World, page: FakePage, argument: str) -> None:
     page.lacking |= {argument or "pages_messaging"}
 
 
-def _untargeted(_world: World, page: Page, argument: str) -> None:
+def _untargeted(_world: World, page: FakePage, argument: str) -> None:
     page.untargeted |= {argument or "pages_messaging"}
 
 
-def _revoked(world: World, page: Page, _argument: str) -> None:
+def _revoked(world: World, page: FakePage, _argument: str) -> None:
     world.revoke_page(page)
 
 
-PAGES: dict[str, Callable[[World, Page, str], None]] = {
+PAGES: dict[str, Callable[[World, FakePage, str], None]] = {
     "unassigned": _unassigned,
     "moved": _moved,
     "deleted": _deleted,
@@ -79,7 +79,7 @@ PAGES: dict[str, Callable[[World, Page, str], None]] = {
     "person": _person,
     "foreign": _gives("foreign"),
     "other-page": _gives("other-page"),
-    "parent-token": _gives("parent"),
+    "user-token": _gives("user-token"),
     "changing": _changing,
     "short-lived": _short_lived,
     "missing-scope": _missing_scope,
@@ -89,15 +89,15 @@ PAGES: dict[str, Callable[[World, Page, str], None]] = {
 """What may be done to a Page, by name; each lasts until the Page is restored."""
 
 
-def _dead(world: World, argument: str) -> None:
-    world.kill(world.user, int(argument or 460))
+def _invalid(world: World, argument: str) -> None:
+    world.invalidate(world.user, int(argument or 460))
 
 
 def _expired(world: World, argument: str) -> None:
     world.tokens[world.user.token].expires_at = int(world.time()) - int(argument or 60)
 
 
-def _ending(world: World, argument: str) -> None:
+def _expiring(world: World, argument: str) -> None:
     world.tokens[world.user.token].expires_at = int(world.time()) + int(argument or 86400)
 
 
@@ -106,9 +106,9 @@ def _require_proof(world: World, _argument: str) -> None:
 
 
 USERS: dict[str, Callable[[World, str], None]] = {
-    "dead": _dead,
+    "invalid": _invalid,
     "expired": _expired,
-    "ending": _ending,
+    "expiring": _expiring,
     "require-proof": _require_proof,
 }
 """What may be done to the system user's token and to the app."""
@@ -117,7 +117,7 @@ NAMES = (*effects.ANSWERS, *effects.WIRE, *effects.BATCH, *effects.LISTING, *PAG
 """Every fault there is."""
 
 
-def restore_page(world: World, page: Page) -> None:
+def restore_page(world: World, page: FakePage) -> None:
     """Make a Page healthy and assigned again; what was revoked stays revoked."""
     if page.lifetime is not None:
         page.generation += 1
@@ -128,19 +128,19 @@ def restore_page(world: World, page: Page) -> None:
         user.assigned.setdefault(page.id, TASKS)
 
 
-def parse_fault(text: str) -> Fault:
+def parse_fault(text: str) -> InjectedFault:
     """Read ``NAME[:KIND][=ARGUMENT][@PAGE,PAGE][*TIMES][%PROBABILITY]``; raises ValueError, which says what is wrong."""
     found = _SPELLING.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not NAME[:KIND][=ARGUMENT][@PAGE,PAGE][*TIMES][%PROBABILITY]")
     pages = frozenset(part for part in (found["pages"] or "").split(",") if part)
     times = int(found["times"]) if found["times"] else None
-    return Fault(
+    return InjectedFault(
         found["name"], found["argument"] or "", pages, found["kind"] or "", times, float(found["probability"] or 1)
     )
 
 
-def switch_on(world: World, fault: Fault | str) -> Fault:
+def switch_on(world: World, fault: InjectedFault | str) -> InjectedFault:
     """Switch a fault on; Pages may be named by id or name. Raises ValueError where something is unknown."""
     fault = parse_fault(fault) if isinstance(fault, str) else fault
     if fault.name not in NAMES:
@@ -161,7 +161,7 @@ def switch_on(world: World, fault: Fault | str) -> Fault:
 
 
 def switch_off(world: World, name: str | None = None) -> None:
-    """Switch off the faults of this name, or all: Pages that they changed are restored, a dead system user lives again."""
+    """Switch off the faults of this name, or all: Pages that they changed are restored, an invalid system user token becomes valid again."""
     with world.lock:
         gone = [fault for fault in world.faults if name in (None, fault.name)]
         for fault in gone:
@@ -172,10 +172,10 @@ def switch_off(world: World, name: str | None = None) -> None:
             elif fault.name == "require-proof":
                 world.require_proof = False
             elif fault.name in USERS:
-                world.revive(world.user)
+                world.restore(world.user)
 
 
-def find_page(world: World, named: str) -> Page:
+def find_page(world: World, named: str) -> FakePage:
     """Find a Page by id or name; raises ValueError."""
     page = world.pages.get(named) or next((page for page in world.pages.values() if page.name == named), None)
     if page is None:

@@ -1,4 +1,4 @@
-"""``/_sandbox/...``: a few calls to change the world, switch faults, and ask for the truth."""
+"""``/_sandbox/...``: calls to change the world, switch faults, and read its state."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from sync.sandbox.api.states import NAMES, PAGES, find_page, restore_page, switch_off, switch_on
 from sync.sandbox.http.truth import truth
 from sync.sandbox.replies import Json, Reply, Request
-from sync.sandbox.world.business import TASKS, Calls, Page, SystemUser
-from sync.sandbox.world.faults import Fault
-from sync.sandbox.world.quota import Quotas, Rolling
+from sync.sandbox.world.business import TASKS, Calls, FakePage, FakeSystemUser
+from sync.sandbox.world.faults import InjectedFault
+from sync.sandbox.world.quota import FakeQuotas, Rolling
 from sync.sandbox.world.tokens import REVOKED, letters
 from sync.sandbox.world.world import World
 
@@ -19,7 +19,7 @@ PREFIX = "/_sandbox"
 
 
 def control(world: World, request: Request) -> Reply:
-    """Answer one call of the control endpoint; a mistake is a 400 or 404 whose text says what would be right."""
+    """Answer one call of the control endpoint; an invalid call is a 400 or 404 whose text says what is valid."""
     parts = [part for part in request.path.removeprefix(PREFIX).split("/") if part]
     try:
         with world.lock:
@@ -40,7 +40,7 @@ def _do(world: World, method: str, parts: list[str], params: dict[str, str]) -> 
         case "DELETE" if parts[:1] == ["faults"]:
             switch_off(world, parts[1] if parts[1:] else None)
         case "DELETE" if parts == ["quota"]:
-            world.quotas = Quotas()
+            world.quotas = FakeQuotas()
         case _:
             return None
     return _show(world, parts[:1])
@@ -71,7 +71,7 @@ def _change(world: World, parts: list[str], params: dict[str, str]) -> Json | No
         case ["app", action]:
             return _app(world, action)
         case ["clock"]:
-            world.ahead += float(params.get("advance", "0"))
+            world.clock_offset += float(params.get("advance", "0"))
             return {"now": world.time()}
         case ["usage"]:
             return _usage(world, params)
@@ -86,7 +86,7 @@ def _calls(world: World) -> Json:
     return {"requests": calls.requests, "calls": calls.calls, "endpoints": dict(sorted(calls.endpoints.items()))}
 
 
-def _fault(fault: Fault) -> Json:
+def _fault(fault: InjectedFault) -> Json:
     return {
         "name": fault.name,
         "argument": fault.argument,
@@ -97,9 +97,9 @@ def _fault(fault: Fault) -> Json:
     }
 
 
-def _read_fault(params: dict[str, str]) -> Fault:
+def _read_fault(params: dict[str, str]) -> InjectedFault:
     pages = _as_json(params, "pages", [], '["rome"], a JSON list of names or ids')
-    return Fault(
+    return InjectedFault(
         name=params.get("name", ""),
         argument=params.get("argument", ""),
         pages=frozenset(str(page) for page in pages),
@@ -118,7 +118,7 @@ _PAGE_ACTIONS = {
 }
 
 
-def _page(world: World, page: Page, action: str, params: dict[str, str]) -> Json:
+def _page(world: World, page: FakePage, action: str, params: dict[str, str]) -> Json:
     argument = params.get("argument", params.get("shape", params.get("to", "")))
     if action == "restore":
         restore_page(world, page)
@@ -128,11 +128,11 @@ def _page(world: World, page: Page, action: str, params: dict[str, str]) -> Json
         page.generation += 1
     else:
         _known(PAGES, _PAGE_ACTIONS.get(action, action))(world, page, argument)
-    told: Json = truth(world)["pages"][page.id]
-    return told
+    shown: Json = truth(world)["pages"][page.id]
+    return shown
 
 
-def _user(world: World, user: SystemUser, action: str, params: dict[str, str]) -> Json:
+def _user(world: World, user: FakeSystemUser, action: str, params: dict[str, str]) -> Json:
     old = user.token
     match action:
         case "rotate":
@@ -140,15 +140,15 @@ def _user(world: World, user: SystemUser, action: str, params: dict[str, str]) -
             named = _names(scopes) if scopes is not None else None
             world.rotate(user, expires_in=int(seconds) if seconds else None, scopes=named)
             if params.get("revoke_old") in ("true", "1"):
-                world.tokens[old].ailment = REVOKED
+                world.tokens[old].invalid_reason = REVOKED
         case "revoke":
-            world.tokens[old].ailment = REVOKED
+            world.tokens[old].invalid_reason = REVOKED
         case "kill":
-            world.kill(user, int(params.get("subcode", "460")))
+            world.invalidate(user, int(params.get("subcode", "460")))
         case "expire":
             world.tokens[old].expires_at = int(world.time()) + int(params.get("seconds", "-60"))
         case "revive":
-            world.revive(user)
+            world.restore(user)
         case _:
             raise ValueError("known are rotate, revoke, kill, expire, revive")
     return {"id": user.id, "system_user_token": user.token}
@@ -166,7 +166,7 @@ def _app(world: World, action: str) -> Json:
 
 
 def _usage(world: World, params: dict[str, str]) -> Json:
-    """Set the percent that the usage headers tell: ``app``, and ``pages`` as an object by id or name."""
+    """Set the percent that the usage headers report: ``app``, and ``pages`` as an object by id or name."""
     world.app_usage = int(params.get("app", str(world.app_usage)))
     for named, used in _as_json(params, "pages", {}, '{"rome": 76}, a JSON object of percent by name or id').items():
         find_page(world, named).usage = int(used)
@@ -174,7 +174,7 @@ def _usage(world: World, params: dict[str, str]) -> Json:
 
 
 def _quota(world: World, params: dict[str, str]) -> Json:
-    """Let calls be counted and refused: ``app`` calls an hour for the app's own token, ``page`` calls a day for each Page."""
+    """Count and refuse calls: ``app`` calls an hour for the app's own token, ``page`` calls a day for each Page."""
     if "app" in params:
         world.quotas.app = Rolling(_positive(params["app"]))
     if "page" in params:
@@ -184,7 +184,7 @@ def _quota(world: World, params: dict[str, str]) -> Json:
 
 
 def _as_json(params: dict[str, str], name: str, without: Any, wanted: str) -> Any:
-    """Read a parameter as JSON of the kind of ``without``, which is what it is where it is left out, empty or null."""
+    """Read a parameter as JSON of the kind of ``without``, or return ``without`` where it is left out, empty or null."""
     text = params.get(name) or "null"
     try:
         value = json.loads(text)
@@ -210,7 +210,9 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(str(name) for name in listed if name)
 
 
-def _known(actions: dict[str, Callable[[World, Page, str], None]], name: str) -> Callable[[World, Page, str], None]:
+def _known(
+    actions: dict[str, Callable[[World, FakePage, str], None]], name: str
+) -> Callable[[World, FakePage, str], None]:
     if name not in actions:
         raise ValueError(f"unknown action {name!r}; known are assign, restore, rotate, {', '.join(actions)}")
     return actions[name]

@@ -22,7 +22,7 @@ _LENGTH = re.compile(r"[0-9]{1,9}")
 
 
 Log = Callable[[str], None]
-"""Takes one line per request: method, endpoint, status. No id, query or token is ever in it."""
+"""Is called with one line per request: method, endpoint, status. No id, query or token is ever in it."""
 
 
 class Server:
@@ -53,7 +53,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening, drop what is open, and wait for the thread; closing twice is no fault."""
+        """Stop listening, drop what is open, and wait for the thread; closing twice is allowed."""
         if self._loop.is_closed():
             return
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
@@ -137,7 +137,7 @@ class Server:
 
 
 async def _drip(writer: asyncio.StreamWriter, data: bytes, pause: float) -> None:
-    """Send a byte at a time, each well within any timeout of a single read."""
+    """Send one byte at a time, each well within the timeout of a single read."""
     for position in range(len(data)):
         writer.write(data[position : position + 1])
         await writer.drain()
@@ -149,12 +149,12 @@ def _plain(status: int) -> Reply:
 
 
 def serve(world: World, listen: str = "127.0.0.1:0", *, latency_ms: float = 0, log: Log | None = None) -> Server:
-    """Serve a world from a thread; raises OSError where the address cannot be had, ValueError where it is none."""
+    """Serve a world from a thread; raises OSError where the address is not available, ValueError where it is invalid."""
     return Server(world, listen, latency_ms=latency_ms, log=log)
 
 
 class Sandbox:
-    """A world and the server before it, with what a client must know; all values are made up."""
+    """A world and its server, with the credentials that a client needs; all values are made up."""
 
     def __init__(self, world: World, server: Server) -> None:
         self.world = world
@@ -165,7 +165,7 @@ class Sandbox:
 
     @property
     def system_user_token(self) -> str:
-        """The system user's present token."""
+        """The system user's current token."""
         return self.world.user.token
 
     @property
@@ -207,9 +207,8 @@ def start(
 ) -> Sandbox:
     """Start a sandbox; ``faults`` are as on the command line, ``latency_ms`` is added to each HTTP request.
 
-    ``app_quota`` is how many calls an hour the app's own token has; None for as many as are made.
-
-    Raises ValueError where a fault is unknown, OSError where the address cannot be had.
+    ``app_quota`` is the number of calls an hour for the app's own token; None for no limit. Raises ValueError where a
+    fault is unknown, OSError where the address is not available.
     """
     world = make_world(pages=pages, seed=seed, now=now)
     world.quotas.app = Rolling(app_quota) if app_quota is not None else None

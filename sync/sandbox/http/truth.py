@@ -1,19 +1,19 @@
-"""The truth about a world, for scripts that compare a report with it; tokens are named by fingerprint only."""
+"""The state of a world, for scripts that compare a report with it; tokens appear as fingerprints only."""
 
 from __future__ import annotations
 
-from sync.sandbox.api.auth import Caller
+from sync.sandbox.api.auth import FakeCaller
 from sync.sandbox.api.nodes import refusal_of
 from sync.sandbox.replies import Json
-from sync.sandbox.world.business import Page, SystemUser
-from sync.sandbox.world.tokens import Token, fingerprint
+from sync.sandbox.world.business import FakePage, FakeSystemUser
+from sync.sandbox.world.tokens import FakeToken, fingerprint
 from sync.sandbox.world.world import World
 
 
 def truth(world: World) -> Json:
-    """Return what every Page would give now (``fingerprint`` None where the next read makes a new string), to each system user, and what every token that was issued is worth now.
+    """Return which token each Page has for each system user now, and whether every issued token is valid.
 
-    Faults of the wire do not count: it is what a client would find that is answered in the end.
+    ``fingerprint`` is None where the next read creates a new token. Faults of single answers are ignored.
     """
     with world.lock:
         return {
@@ -26,18 +26,18 @@ def truth(world: World) -> Json:
         }
 
 
-def _user(world: World, user: SystemUser) -> Json:
-    ailment = world.ailment(world.tokens[user.token])
+def _user(world: World, user: FakeSystemUser) -> Json:
+    invalid_reason = world.invalid_reason(world.tokens[user.token])
     return {
         "name": user.name,
         "fingerprint": fingerprint(user.token),
-        "valid": ailment is None,
-        "why": ailment.why if ailment is not None else None,
+        "valid": invalid_reason is None,
+        "why": invalid_reason.why if invalid_reason is not None else None,
         "assigned": sorted(user.assigned),
     }
 
 
-def _page(world: World, page: Page) -> Json:
+def _page(world: World, page: FakePage) -> Json:
     return {
         "name": page.name,
         "kind": page.kind,
@@ -46,7 +46,7 @@ def _page(world: World, page: Page) -> Json:
     }
 
 
-def _fetch(world: World, page: Page, user: SystemUser) -> Json:
+def _fetch(world: World, page: FakePage, user: FakeSystemUser) -> Json:
     why = _why_not(world, page, user)
     if why is not None:
         return {"fetchable": False, "why": why, "fingerprint": None}
@@ -55,31 +55,33 @@ def _fetch(world: World, page: Page, user: SystemUser) -> Json:
     return {"fetchable": True, "why": None, "fingerprint": None if fresh else fingerprint(token.value)}
 
 
-def _why_not(world: World, page: Page, user: SystemUser) -> str | None:
-    parent = world.tokens[user.token]
-    app = world.app_of(parent.app_id)
+def _why_not(world: World, page: FakePage, user: FakeSystemUser) -> str | None:
+    user_token = world.tokens[user.token]
+    app = world.app_of(user_token.app_id)
     if app is None or app.blocked:
         return "app-blocked"
-    if world.ailment(parent) is not None:
+    if world.invalid_reason(user_token) is not None:
         return "system-user-invalid"
     if page.kind != "page":
         return "not-a-page"
     if page.deleted or page.migrated_to is not None:
         return "deleted" if page.deleted else "migrated"
-    return "not-entitled" if refusal_of(world, Caller(app, parent.value, parent), page) is not None else None
+    return (
+        "not-entitled" if refusal_of(world, FakeCaller(app, user_token.value, user_token), page) is not None else None
+    )
 
 
-def _token(world: World, token: Token) -> Json:
-    ailment, page = world.ailment(token), world.pages.get(token.page_id or "")
+def _token(world: World, token: FakeToken) -> Json:
+    invalid_reason, page = world.invalid_reason(token), world.pages.get(token.page_id or "")
     return {
         "type": token.type,
-        "valid": ailment is None,
-        "why": ailment.why if ailment is not None else None,
-        "subcode": ailment.subcode if ailment is not None else None,
+        "valid": invalid_reason is None,
+        "why": invalid_reason.why if invalid_reason is not None else None,
+        "subcode": invalid_reason.subcode if invalid_reason is not None else None,
         "app_id": token.app_id,
         "page_id": token.page_id,
         "user_id": token.user_id,
-        "parent": fingerprint(token.parent) if token.parent is not None else None,
+        "derived_from": fingerprint(token.derived_from) if token.derived_from is not None else None,
         "scopes": list(world.scopes_of(token)),
         "untargeted": sorted(page.untargeted) if page is not None else [],
         "expires_at": token.expires_at,

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as the sandbox speaks it: bytes to requests, replies to bytes."""
+"""The part of HTTP/1.1 that the sandbox supports: parse requests, format replies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(rb'name="([^"]*)"')
 
 
 def parse_head(head: bytes) -> tuple[str, str, dict[str, str]] | None:
-    """Read method, target and headers (names in lower case); None where it is no HTTP/1.x. An old 1.0 asks to close."""
+    """Read method, target and headers (names in lower case); None where it is not HTTP/1.x. HTTP/1.0 closes the connection."""
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version
@@ -28,7 +28,7 @@ def parse_head(head: bytes) -> tuple[str, str, dict[str, str]] | None:
 
 
 def make_request(method: str, target: str, headers: Mapping[str, str], body: bytes) -> Request:
-    """Make the request that ``respond`` takes; ``target`` is path and query as they stand in the request line."""
+    """Return the request that ``respond`` takes; ``target`` is path and query as in the request line."""
     path, _, query = target.partition("?")
     return Request(
         method=method.upper(),

@@ -1,1 +1,1 @@
-"""What exists in the sandbox: businesses, Pages, tokens, quotas, faults."""
+"""What exists in the sandbox: apps, system users, Pages, tokens, quotas, faults."""

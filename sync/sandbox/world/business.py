@@ -1,4 +1,4 @@
-"""Whom the world is made of: apps, system users, Pages, and the count of what was asked."""
+"""Apps, system users and Pages, and the count of calls."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SCOPES = (
 )
 TASKS = ("MANAGE", "CREATE_CONTENT", "MODERATE", "MESSAGING", "ADVERTISE", "ANALYZE")
 
-Gives = Literal["own", "parent", "other-page", "foreign"]
+Gives = Literal["own", "user-token", "other-page", "foreign"]
 
 
 @dataclass(slots=True)
-class App:
-    """An app of Meta; ``blocked`` refuses every call of its tokens."""
+class FakeApp:
+    """An app; ``blocked`` refuses every call with its tokens."""
 
     id: str
     secret: str = field(repr=False)
@@ -28,8 +28,8 @@ class App:
 
 
 @dataclass(slots=True)
-class SystemUser:
-    """A system user: ``token`` is the text it was last given, ``assigned`` the Pages it may act for, with its tasks."""
+class FakeSystemUser:
+    """A system user: ``token`` is its latest token, ``assigned`` the Pages that it may act for, with its tasks."""
 
     id: str
     name: str
@@ -40,11 +40,11 @@ class SystemUser:
 
 
 @dataclass(slots=True)
-class Page:
-    """A Page, or a person under an id that somebody took for a Page's.
+class FakePage:
+    """A Page, or a person under an id that was taken for a Page's.
 
-    ``refusal`` is the shape of the answer where the caller is not entitled. ``gives`` is whose token a read hands out.
-    ``changing`` makes every read give another, valid, string; ``lifetime`` gives its tokens that many seconds.
+    ``refusal`` is the shape of the answer for a caller without access. ``gives`` is whose token a read returns.
+    ``changing`` makes every read return another, valid, token; ``lifetime`` is the lifetime of its tokens in seconds.
     ``lacking`` scopes are missing from its tokens; ``untargeted`` ones are granted for another Page only.
     """
 
@@ -68,7 +68,7 @@ class Page:
 
 @dataclass(slots=True)
 class Calls:
-    """What was asked so far: HTTP requests, calls as Meta counts them (each item of a batch is one), calls by endpoint."""
+    """The calls so far: HTTP requests, calls as Meta counts them (each item of a batch is one), calls by endpoint."""
 
     requests: int = 0
     calls: int = 0

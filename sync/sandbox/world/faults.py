@@ -1,4 +1,4 @@
-"""Faults on demand: what they are called, whom they meet, and how often."""
+"""Injected faults: which calls they apply to, and how often."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 KINDS = ("node", "ids", "accounts", "assigned_pages", "edge", "debug_token", "oauth", "batch")
-"""The kinds of call that a fault may be confined to."""
+"""The kinds of call that a fault may be limited to."""
 
 
 @dataclass(slots=True)
-class Fault:
+class InjectedFault:
     """One fault that lasts until it is switched off.
 
     ``pages`` empty means all calls, else only reads of, and tokens of, these Pages. ``kind`` empty means any call.
-    ``times`` None is without end. ``probability`` is of each call that it could meet.
+    ``times`` None means without limit. ``probability`` applies to each call that the fault could change.
     """
 
     name: str
@@ -28,21 +28,21 @@ class Fault:
 
     @property
     def narrow(self) -> bool:
-        """Whether it is meant for single calls, so that in a batch it meets items and not the whole."""
+        """Whether it applies to single calls, so that in a batch it changes items and not the whole."""
         return bool(self.pages) or self.kind not in ("", "batch")
 
 
-class Stage(Protocol):
-    """What faults need of the world."""
+class FaultHost(Protocol):
+    """The part of the world that faults need."""
 
-    faults: list[Fault]
+    faults: list[InjectedFault]
     random: random.Random
 
 
 def draw(
-    world: Stage, names: str | frozenset[str], kind: str, pages: Iterable[str] = (), *, item: bool = False
-) -> Fault | None:
-    """Take the first fault of these names that strikes this call now; its ``times`` goes down."""
+    world: FaultHost, names: str | frozenset[str], kind: str, pages: Iterable[str] = (), *, item: bool = False
+) -> InjectedFault | None:
+    """Return the first fault of these names that applies to this call now, and lower its ``times``."""
     if not world.faults:
         return None
     wanted = {names} if isinstance(names, str) else names
@@ -52,13 +52,13 @@ def draw(
     return None
 
 
-def _meets(fault: Fault, kind: str, pages: Iterable[str], *, item: bool) -> bool:
+def _meets(fault: InjectedFault, kind: str, pages: Iterable[str], *, item: bool) -> bool:
     if item and not fault.narrow:
         return False
     return fault.kind in ("", kind) and (not fault.pages or not fault.pages.isdisjoint(pages))
 
 
-def _strikes(world: Stage, fault: Fault) -> bool:
+def _strikes(world: FaultHost, fault: InjectedFault) -> bool:
     if fault.times == 0 or (fault.probability < 1 and world.random.random() >= fault.probability):
         return False
     if fault.times is not None:

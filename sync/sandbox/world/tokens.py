@@ -1,4 +1,4 @@
-"""Made-up tokens, ids and what may ail a token; every value follows from a seed."""
+"""Made-up tokens and ids, and why a token is invalid; every value follows from a seed."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def digits(*parts: object) -> str:
 
 
 def fingerprint(value: str) -> str:
-    """Return the first 12 hex digits of the SHA-256, the only form in which the sandbox names a token."""
+    """Return the first 12 hex digits of the SHA-256, the only form in which the sandbox shows a token."""
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
-class Ailment:
-    """Why Meta calls a token invalid: always code 190, with a subcode where Meta gives one; ``why`` is the sandbox's word."""
+class InvalidReason:
+    """Why a token is invalid: always code 190, with a subcode where Meta has one; ``why`` is the sandbox's own term."""
 
     message: str
     subcode: int | None
@@ -47,11 +47,11 @@ class Ailment:
 
 
 @dataclass(slots=True)
-class Token:
+class FakeToken:
     """One token that this world issued. Times are unix seconds, 0 is never.
 
-    ``page_id`` is None for a system user's own token; ``parent`` is the text of the token that a Page token was read with.
-    ``ailment`` is its own revocation; what its parent or Page does to it is for the world to say.
+    ``page_id`` is None for a system user's token; ``derived_from`` is the text of the token that a Page token was read with.
+    ``invalid_reason`` is its own revocation; the world adds what follows from its Page and from that other token.
     """
 
     value: str = field(repr=False)
@@ -62,21 +62,21 @@ class Token:
     issued_at: int
     expires_at: int = 0
     page_id: str | None = None
-    parent: str | None = field(default=None, repr=False)
-    ailment: Ailment | None = None
+    derived_from: str | None = field(default=None, repr=False)
+    invalid_reason: InvalidReason | None = None
 
 
-REVOKED = Ailment(
+REVOKED = InvalidReason(
     "Error validating access token: The session was invalidated explicitly using an API call.", 466, "revoked"
 )
-UNASSIGNED = Ailment(
+UNASSIGNED = InvalidReason(
     "Error validating access token: The user must be an administrator of the page in order to impersonate it.",
     492,
     "unassigned",
 )
-PAGE_DELETED = Ailment("This Page access token belongs to a Page that has been deleted.", None, "page-deleted")
+PAGE_DELETED = InvalidReason("This Page access token belongs to a Page that has been deleted.", None, "page-deleted")
 
-_DEATHS: dict[int, str] = {
+_MESSAGES: dict[int, str] = {
     458: "The user has not authorized application.",
     459: "The user is enrolled in a blocking, logged-in checkpoint",
     460: "The session has been invalidated because the user changed their password or Facebook has changed the "
@@ -89,15 +89,15 @@ _DEATHS: dict[int, str] = {
 }
 
 
-def death(subcode: int) -> Ailment:
-    """Return what Meta says of a token that died by this subcode of 190."""
-    text = _DEATHS.get(subcode, "The session is no longer valid.")
-    return Ailment(f"Error validating access token: {text}", subcode, "dead")
+def invalidated(subcode: int) -> InvalidReason:
+    """Return the reason with this subcode of 190, and Meta's message for it."""
+    text = _MESSAGES.get(subcode, "The session is no longer valid.")
+    return InvalidReason(f"Error validating access token: {text}", subcode, "invalidated")
 
 
-def expired(at: int, now: float) -> Ailment:
-    """Return what Meta says of a token whose end was at ``at``, in Meta's own way to write times."""
+def expired(at: int, now: float) -> InvalidReason:
+    """Return the reason of a token that expired at ``at``, with times as Meta writes them."""
     end, current = (time.strftime("%A, %d-%b-%y %H:%M:%S PST", time.gmtime(t - 8 * 3600)) for t in (at, now))
-    return Ailment(
+    return InvalidReason(
         f"Error validating access token: Session has expired on {end}. The current time is {current}.", 463, "expired"
     )

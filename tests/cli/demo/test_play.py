@@ -144,7 +144,7 @@ def test_faults_can_be_on_from_the_start() -> None:
     ("arguments", "says"),
     [
         (["--fault", "nonsense"], "throttled-app"),
-        (["--fault", "dead@nobody"], "nobody"),
+        (["--fault", "invalid@nobody"], "nobody"),
         (["--listen", "x"], "HOST:PORT"),
     ],
 )

@@ -34,7 +34,7 @@ CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def test_a_cause_is_printed_once_for_a_thousand_pages(tmp_path: Path) -> None:
     """An invalid system user of 1,000 Pages gives 1,000 lines and its remedy once."""
     with start(pages=1000) as many:
-        many.world.kill(many.world.user)
+        many.world.invalidate(many.world.user)
         ran = file_rig(tmp_path, many).run("once")
 
     assert ran.code == 3
@@ -236,7 +236,7 @@ def test_no_token_is_printed(tmp_path: Path, sandbox: Sandbox) -> None:
     rig = file_rig(tmp_path, sandbox)
     rig.write(log={"level": "debug"})
     printed = ""
-    for fault, form in (("", "table"), ("half-json*1", "json"), ("parent-token@rome", "table"), ("dead", "json")):
+    for fault, form in (("", "table"), ("half-json*1", "json"), ("user-token@rome", "table"), ("invalid", "json")):
         if fault:
             switch_on(sandbox.world, fault)
         ran = rig.run("once", "--output", form)

@@ -49,21 +49,21 @@ def asks(ordinary: int, urgent: int = 0) -> list[Ask]:
     ]
 
 
-def test_while_nothing_was_told_one_batch_goes_at_a_time() -> None:
-    """There is no limit but the look at Meta's word after each batch."""
+def test_without_any_report_one_batch_is_sent_at_a_time() -> None:
+    """There is no other limit: the report is read after each batch."""
     assert at(Pool()) == Allowance(None, None, BATCH)
     assert at(pool(90, ago=HOUR)) == Allowance(None, None, BATCH)
 
 
-def test_below_half_of_an_unknown_quota_nothing_is_held_back() -> None:
+def test_below_half_of_an_unknown_quota_there_is_no_limit() -> None:
     """Its size is learnt by one batch."""
     found = at(Pool(10.0, NOW))
     assert (found.ordinary, found.at_once) == (None, BATCH)
 
 
 @pytest.mark.parametrize("used", [0.0, 10.0, 30.0, 49.0])
-def test_below_half_ordinary_calls_go_up_to_half_at_once(used: float) -> None:
-    """They are held back by nothing but the half."""
+def test_below_half_ordinary_calls_are_allowed_up_to_half(used: float) -> None:
+    """There is no other limit on them."""
     assert at(pool(used)).ordinary == int((50 - used) * 2)
 
 
@@ -75,7 +75,7 @@ def test_what_is_left_up_to_the_budget_is_spread_over_an_hour() -> None:
 
 
 def test_after_that_hour_what_leaves_metas_count_is_used_again() -> None:
-    """As long as half or more was in use within the last hour the level stays at the budget."""
+    """While half or more was in use within the last hour, the level stays at the budget."""
     pressed = pool(60.0, busy_from=NOW - 2 * HOUR, busy_at=NOW - 15 * MINUTE)
     assert at(pressed).ordinary == 30
     calm = pool(60.0, busy_from=NOW - 3 * HOUR, busy_at=NOW - 61 * MINUTE)
@@ -83,16 +83,16 @@ def test_after_that_hour_what_leaves_metas_count_is_used_again() -> None:
 
 
 @pytest.mark.parametrize("used", [75.0, 80.0, 94.0])
-def test_from_the_budget_on_only_what_is_urgent_goes(used: float) -> None:
-    """Repairs go on up to 95 percent, and it is said when the others follow."""
+def test_above_the_budget_only_urgent_calls_are_allowed(used: float) -> None:
+    """They are allowed up to 95 percent, and the allowance says when the others resume."""
     found = at(pool(used))
     assert (found.ordinary, found.urgent) == (0, int((95 - used) * 2))
     assert found.next_allowed_at == NOW + HOUR * (1 - 75 / used)
 
 
 @pytest.mark.parametrize("used", [95.0, 99.0, 100.0, 140.0])
-def test_from_95_per_cent_nothing_goes_until_much_has_left_the_count(used: float) -> None:
-    """Not even what is urgent; then a single call looks."""
+def test_from_95_percent_nothing_is_allowed_until_much_has_left_the_count(used: float) -> None:
+    """Not even urgent calls; then a single call reads the next report."""
     full = pool(used)
     found = at(full)
     assert (found.ordinary, found.urgent, found.at_once) == (0, 0, 0)
@@ -101,26 +101,26 @@ def test_from_95_per_cent_nothing_goes_until_much_has_left_the_count(used: float
     assert at(full, found.next_allowed_at + MINUTE).at_once == 1
 
 
-def test_an_old_word_is_looked_at_again_before_much_is_asked() -> None:
-    """What was told a quarter of an hour ago may still be so, since all calls of a minute leave the count together."""
+def test_an_old_report_is_checked_before_much_is_asked() -> None:
+    """A report of a quarter of an hour ago may still hold, since all calls of a minute leave the count together."""
     assert at(pool(74.0, ago=15 * MINUTE)).at_once == 1
     assert at(pool(35.0, ago=15 * MINUTE)).at_once == 40
 
 
-def test_what_is_not_told_ages_to_nothing_over_the_window() -> None:
-    """The percent of the last word go down by the minute."""
+def test_a_report_ages_to_zero_over_the_window() -> None:
+    """Its percent decrease by the minute."""
     assert [at(pool(60.0, ago=n * 15 * MINUTE)).ordinary for n in (0, 1, 2, 3)] == [0, 10, 40, 70]
 
 
-def test_no_more_than_half_of_the_room_goes_before_the_next_look() -> None:
-    """A quota that is smaller than it seems is not run into."""
+def test_at_most_half_of_the_capacity_is_used_before_the_next_report() -> None:
+    """So a quota that is smaller than was learnt is not exceeded."""
     assert at(pool(5.0)).at_once == 90
     assert at(pool(92.0)).at_once == 6
 
 
 @pytest.mark.parametrize(("first", "last", "calls"), [(10, 35, 50), (0, 25, 50), (10, 12, 50), (40, 90, 10_000)])
 def test_the_size_of_a_quota_is_learnt_from_a_rise(first: float, last: float, calls: int) -> None:
-    """So many calls for so many percent; a larger rise moves what was believed further."""
+    """So many calls for so many percent; a larger rise changes the estimate more."""
     found = record_usage(record_usage(Pool(), first, 1, NOW), last, calls, NOW + MINUTE / 2)
     truth = 100 * calls / (last - first)
     assert found.measured
@@ -130,8 +130,8 @@ def test_the_size_of_a_quota_is_learnt_from_a_rise(first: float, last: float, ca
         assert abs(found.ceiling - truth) < abs(LEAST_CEILING - truth) / 2 + 5
 
 
-def test_single_calls_teach_the_size_in_the_end() -> None:
-    """The headers of a batch's items tell of each call, cut off to whole percent."""
+def test_the_size_is_learnt_from_single_calls() -> None:
+    """The headers of a batch's items report each call, cut off to whole percent."""
     found, made = Pool(), 0
     for made in range(1, 101):
         found = record_usage(found, float(made * 100 // 400), 1, NOW)
@@ -139,40 +139,40 @@ def test_single_calls_teach_the_size_in_the_end() -> None:
     assert 360 < found.ceiling < 440
 
 
-def test_a_rise_over_more_than_a_minute_teaches_nothing() -> None:
-    """Calls that left the count meanwhile are told by nobody."""
+def test_a_rise_over_more_than_a_minute_is_not_used() -> None:
+    """Calls that left the count meanwhile are not reported."""
     found = record_usage(record_usage(Pool(), 10.0, 1, NOW), 40.0, 500, NOW + 2 * MINUTE)
     assert (found.ceiling, found.measured, found.used) == (None, False, 40.0)
 
 
-def test_many_calls_without_a_rise_say_that_the_quota_is_large() -> None:
-    """Then many batches go side by side."""
+def test_many_calls_without_a_rise_show_a_large_quota() -> None:
+    """Then many batches are sent side by side."""
     found = record_usage(record_usage(Pool(), 1.0, 1, NOW), 1.0, 50, NOW)
     assert (found.ceiling, found.measured) == (2500.0, False)
     assert at(found).at_once > 1000
 
 
 def test_a_measured_size_counts_more_than_a_guess() -> None:
-    """The first rise brings a large guess down at once where it is large."""
+    """The first large rise lowers a large guess at once."""
     found = record_usage(record_usage(record_usage(Pool(), 1.0, 1, NOW), 1.0, 50, NOW), 40.0, 78, NOW)
     assert found.ceiling is not None
     assert found.ceiling < 1200
 
 
-def test_an_answer_that_was_overtaken_lowers_nothing() -> None:
-    """Side by side an earlier word may come later."""
+def test_an_overtaken_answer_does_not_lower_the_use() -> None:
+    """Side by side an earlier report may arrive later."""
     found = record_usage(record_usage(pool(10.0), 40.0, 50, NOW), 30.0, 50, NOW)
     assert found.used == 40.0
     assert record_usage(found, 30.0, 1, NOW + 2 * MINUTE).used == 30.0
 
 
-def test_no_header_is_not_nothing() -> None:
-    """The last word stays."""
+def test_a_missing_header_does_not_mean_zero() -> None:
+    """The last report is kept."""
     found = record_usage(pool(80.0, ago=MINUTE), None, 5, NOW)
     assert (found.used, found.reported_at, found.counted) == (80.0, NOW - MINUTE, 5)
 
 
-def test_what_is_planned_on_the_size_does_not_follow_each_answer() -> None:
+def test_the_planned_rate_does_not_follow_each_answer() -> None:
     """It changes where the size is off by more than a seventh."""
     assert calls_per_hour(None, BUDGET) == calls_per_hour(Pool(), BUDGET) == 150
     near = record_usage(record_usage(Pool(), 0.0, 1, NOW), 27.0, 50, NOW)
@@ -187,7 +187,7 @@ def test_what_is_planned_on_the_size_does_not_follow_each_answer() -> None:
 @pytest.mark.parametrize("freezes", [0, 1, 2, 3, 9])
 @pytest.mark.parametrize("jitter", [0.0, 1.0])
 def test_a_throttled_app_waits_an_hour_then_twice_as_long_up_to_four(freezes: int, jitter: float) -> None:
-    """A tenth of jitter at most comes to it."""
+    """At most a tenth of jitter is added."""
     found = freeze(Pool(freezes=freezes), "backoff", None, NOW, jitter)
     hours = min(2**freezes, 4) * (1 + jitter / 10)
     assert frozen_until(found, NOW) == NOW + timedelta(hours=hours)
@@ -197,8 +197,8 @@ def test_a_throttled_app_waits_an_hour_then_twice_as_long_up_to_four(freezes: in
 @pytest.mark.parametrize(
     ("minutes", "waits"), [(None, 5), (0, 5), (1, 5), (15, 15), (180, 180), (1440, 1440), (99_999, 1440)]
 )
-def test_the_time_that_meta_names_is_kept(minutes: int | None, waits: int) -> None:
-    """Nothing named means five minutes, and no freeze is longer than a day."""
+def test_the_time_that_meta_states_is_respected(minutes: int | None, waits: int) -> None:
+    """Without a time it is five minutes, and no freeze is longer than a day."""
     wait = timedelta(minutes=minutes) if minutes is not None else None
     assert freeze(Pool(), "stated", wait, NOW, 0.0).frozen_until == NOW + waits * MINUTE
     assert freeze(Pool(), "stated", wait, NOW, 1.0).frozen_until == NOW + min(waits * 1.1, 1440) * MINUTE
@@ -210,7 +210,7 @@ def test_several_refusals_at_once_are_one_freeze() -> None:
     assert freeze(once, "backoff", None, NOW + MINUTE, 0.0) == once
 
 
-def test_a_freeze_is_left_by_one_call_and_then_a_quarter_of_the_rate() -> None:
+def test_after_a_freeze_comes_one_call_and_then_a_quarter_of_the_rate() -> None:
     """For an hour, urgent calls too; after it the freeze is forgotten."""
     frozen = freeze(pool(30.0), "backoff", None, NOW, 0.0)
     then = NOW + HOUR
@@ -226,8 +226,8 @@ def test_a_freeze_is_left_by_one_call_and_then_a_quarter_of_the_rate() -> None:
     assert at(over, then + HOUR).ordinary == 96
 
 
-def test_a_refusal_while_thawing_is_a_longer_freeze() -> None:
-    """Twice in a row is answered by twice the time."""
+def test_a_refusal_right_after_a_freeze_is_a_longer_freeze() -> None:
+    """Two in a row double the time."""
     frozen = freeze(pool(30.0), "backoff", None, NOW, 0.0)
     again = freeze(frozen, "backoff", None, NOW + HOUR, 0.0)
     assert again.frozen_until == NOW + 3 * HOUR
@@ -236,22 +236,22 @@ def test_a_refusal_while_thawing_is_a_longer_freeze() -> None:
 
 
 def test_a_clock_that_is_set_back_freezes_nothing_for_days() -> None:
-    """An end further off than any freeze counts no more; a word from the future counts as made now."""
+    """An end further off than any freeze is ignored; a report from the future counts as made now."""
     frozen = freeze(Pool(), "backoff", None, NOW, 0.0)
     assert frozen_until(frozen, NOW - timedelta(days=3)) is None
     assert at(pool(80.0), NOW - timedelta(days=3)).ordinary == 0
 
 
 def test_closed_quotas_are_kept_while_they_matter() -> None:
-    """A Page's quota is forgotten two hours after it opened, and one that was never closed is not kept at all."""
+    """A Page's quota is forgotten two hours after it opened, and one that was never closed is not kept."""
     frozen = freeze(Pool(), "stated", 10 * MINUTE, NOW, 0.0)
     assert is_worth_keeping(frozen, NOW + HOUR)
     assert not is_worth_keeping(frozen, NOW + 3 * HOUR)
     assert not is_worth_keeping(Pool(), NOW)
 
 
-def test_what_is_chosen_keeps_its_order_and_passes_over_what_must_wait() -> None:
-    """Ordinary asks wait where only urgent ones may go, and never go before them."""
+def test_choosing_keeps_the_order_and_skips_what_must_wait() -> None:
+    """Ordinary asks wait where only urgent ones are allowed, and never come before them."""
     wanted = asks(5, urgent=3)
     assert Allowance(2, 4, 50).choose(wanted) == wanted[:3]
     assert Allowance(4, 9, 50).choose(wanted) == wanted[:4]
@@ -283,16 +283,16 @@ def test_another_text_is_no_key(text: str) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(
-    st.lists(st.tuples(st.integers(0, 3600), st.sampled_from(["told", "silent", "throttle"]), st.integers(0, 150))),
+    st.lists(st.tuples(st.integers(0, 3600), st.sampled_from(["reported", "silent", "throttle"]), st.integers(0, 150))),
     st.floats(0.05, 1.0),
 )
-def test_whatever_meta_says_there_is_an_answer(said: list[tuple[int, str, int]], budget: float) -> None:
+def test_every_sequence_of_reports_has_an_allowance(said: list[tuple[int, str, int]], budget: float) -> None:
     """Nothing raises, no number is negative, and ordinary calls are never allowed where urgent ones are not."""
     now, found = NOW, Pool()
     for seconds, kind, number in said:
         now += timedelta(seconds=seconds)
         found = {
-            "told": lambda: record_usage(found, float(number), number, now),  # noqa: B023 - called at once
+            "reported": lambda: record_usage(found, float(number), number, now),  # noqa: B023 - called at once
             "silent": lambda: record_usage(found, None, number, now),  # noqa: B023 - called at once
             "throttle": lambda: freeze(found, "backoff", None, now, 0.5),  # noqa: B023 - called at once
         }[kind]()

@@ -56,8 +56,8 @@ def test_a_wrong_app_secret_is_an_invalid_signature(world):
 @pytest.mark.parametrize(
     ("fault", "subcode", "text"),
     [
-        ("dead", 460, "changed their password"),
-        ("dead=467", 467, "logged out"),
+        ("invalid", 460, "changed their password"),
+        ("invalid=467", 467, "logged out"),
         ("expired", 463, "Session has expired on"),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_renewal_returns_a_new_token_and_the_old_one_stays_valid(world):
     assert answer.json == {"access_token": world.user.token, "token_type": "bearer", "expires_in": 5183944}
     assert world.user.token != old
     assert [ask(world, "/me", token=token).status for token in (old, world.user.token)] == [200, 200]
-    world.ahead = 5183945
+    world.clock_offset = 5183945
     assert [ask(world, "/me", token=token).status for token in (old, world.user.token)] == [200, 400]
     assert ask(world, "/oauth/access_token", form={**form, "fb_exchange_token": world.user.token}).json["error"][
         "code"

@@ -66,7 +66,7 @@ def test_a_malformed_token_is_an_answer_and_not_an_error(world, garbage, message
 
 @pytest.mark.parametrize(
     ("fault", "subcode"),
-    [("revoked", 466), ("unassigned", 492), ("deleted", None), ("dead=460", 460), ("expired", 463)],
+    [("revoked", 466), ("unassigned", 492), ("deleted", None), ("invalid=460", 460), ("expired", 463)],
 )
 def test_an_invalid_token_keeps_its_app_and_has_a_cause(world, fault, subcode):
     """A token that was issued keeps its ``app_id``; the cause is in ``error``, and its scopes are empty."""
@@ -151,13 +151,13 @@ def test_a_short_lived_token_expires(world):
     switch_on(world, "short-lived=3600@berlin")
     token = fetched(world)
     assert debug(world, token).json["data"]["expires_at"] == int(NOON) + 3600
-    world.ahead = 3601
+    world.clock_offset = 3601
     assert debug(world, token).json["data"]["error"]["subcode"] == 463
     assert debug(world, fetched(world)).json["data"]["is_valid"] is True
 
 
 @pytest.mark.parametrize(
-    ("fault", "key", "wrong"), [("other-page", "profile_id", True), ("parent-token", "type", "SYSTEM_USER")]
+    ("fault", "key", "wrong"), [("other-page", "profile_id", True), ("user-token", "type", "SYSTEM_USER")]
 )
 def test_a_read_may_return_the_wrong_token(world, fault, key, wrong):
     """A read can return another Page's token or the system user token; only ``debug_token`` shows it."""

@@ -66,7 +66,7 @@ def test_two_reads_return_the_same_token_unless_it_is_changing(world):
     three, four = (ask(world, target, token=world.user.token).json["access_token"] for _ in range(2))
     assert one == two
     assert len({one, three, four}) == 3
-    assert all(world.ailment(world.tokens[text]) is None for text in (one, three, four))
+    assert all(world.invalid_reason(world.tokens[text]) is None for text in (one, three, four))
 
 
 @pytest.mark.parametrize(

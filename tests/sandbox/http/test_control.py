@@ -134,7 +134,7 @@ def test_a_system_user_is_rotated(sandbox, client):
     assert client.get("/truth").json()["tokens"][fingerprint(second)]["why"] == "revoked"
 
 
-@pytest.mark.parametrize(("action", "why"), [("kill", "dead"), ("expire", "expired"), ("revoke", "revoked")])
+@pytest.mark.parametrize(("action", "why"), [("kill", "invalidated"), ("expire", "expired"), ("revoke", "revoked")])
 def test_a_system_user_is_made_invalid_and_revived(sandbox, client, action, why):
     """Its Page tokens become invalid and valid with it."""
     token = token_of(sandbox)

@@ -160,7 +160,7 @@ def test_the_access_log_shows_no_id_query_or_token():
         ("policy", (400, 368, None)),
         ("checkpoint", (400, 190, 459)),
         ("proof-refused", (400, 100, None)),
-        ("dead", (400, 190, 460)),
+        ("invalid", (400, 190, 460)),
         ("expired", (400, 190, 463)),
         ("moved", (400, 21, None)),
         ("person", (400, 100, None)),

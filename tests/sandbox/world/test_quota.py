@@ -46,9 +46,9 @@ def test_the_window_rolls(world):
     for _ in range(4):
         debug(world)
     assert debug(world).status == 403
-    world.ahead = 3599
+    world.clock_offset = 3599
     assert debug(world).status == 403
-    world.ahead = 3600
+    world.clock_offset = 3600
     assert debug(world).status == 200
     assert used(debug(world)) == 75
 
@@ -88,7 +88,7 @@ def test_reads_of_a_page_use_the_pages_quota(world):
     first, second, *_ = world.pages
     for _ in range(2):
         assert ask(world, f"/v25.0/{first}?fields=access_token", token=world.user.token).status == 200
-    world.ahead = 3600
+    world.clock_offset = 3600
     answer = ask(world, f"/v25.0/{first}?fields=access_token", token=world.user.token)
     (row,) = json.loads(answer.headers["X-Business-Use-Case-Usage"])[first]
     assert (answer.status, answer.json["error"]["code"]) == (400, 80001)

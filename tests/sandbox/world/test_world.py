@@ -37,13 +37,13 @@ def test_ids_have_fifteen_digits_and_names_are_unique():
 @pytest.mark.parametrize("kills", [True, False])
 def test_a_revoked_system_user_token_may_invalidate_its_page_tokens(world, kills):
     """Meta does not document it, so the sandbox has a setting for both."""
-    world.parent_death_kills_page_tokens = kills
+    world.page_tokens_follow_user_token = kills
     token = world.tokens[read(world)]
     old = world.tokens[world.user.token]
     world.rotate(world.user)
-    assert world.ailment(token) is None
-    old.ailment = REVOKED
-    assert (world.ailment(token) is None) is not kills
+    assert world.invalid_reason(token) is None
+    old.invalid_reason = REVOKED
+    assert (world.invalid_reason(token) is None) is not kills
 
 
 @pytest.mark.parametrize("inherits", [True, False])
@@ -65,9 +65,9 @@ def test_a_revoked_page_token_is_replaced_by_the_next_read(world):
     """Only that Page's tokens become invalid."""
     first, second = read(world), read(world, 1)
     switch_on(world, "revoked@berlin")
-    assert world.ailment(world.tokens[first]) == REVOKED
-    assert world.ailment(world.tokens[second]) is None
-    assert world.ailment(world.tokens[read(world)]) is None
+    assert world.invalid_reason(world.tokens[first]) == REVOKED
+    assert world.invalid_reason(world.tokens[second]) is None
+    assert world.invalid_reason(world.tokens[read(world)]) is None
 
 
 def test_the_truth_shows_fingerprints_and_no_tokens(world):
@@ -85,7 +85,7 @@ def test_the_truth_shows_fingerprints_and_no_tokens(world):
         ("person", "not-a-page"),
         ("moved", "migrated"),
         ("deleted", "deleted"),
-        ("dead", "system-user-invalid"),
+        ("invalid", "system-user-invalid"),
         ("expired", "system-user-invalid"),
     ],
 )
@@ -98,7 +98,7 @@ def test_the_truth_has_the_reason_why_a_page_cannot_be_read(world, fault, why):
     assert fetch == {"fetchable": False, "why": why, "fingerprint": None}
     page = next(iter(world.pages))
     assert "access_token" not in ask(world, f"/{page}?fields=access_token", token=world.user.token).json
-    assert known["tokens"][fingerprint(token)]["valid"] is (world.ailment(world.tokens[token]) is None)
+    assert known["tokens"][fingerprint(token)]["valid"] is (world.invalid_reason(world.tokens[token]) is None)
 
 
 def test_the_truth_predicts_the_next_read(world):
@@ -121,14 +121,14 @@ def test_switching_faults_off_restores_the_state(world):
         "short-lived",
         "changing",
         "missing-scope",
-        "dead",
+        "invalid",
     ):
         switch_on(world, name)
     switch_off(world)
     fetches = [page["system_users"][world.user.id] for page in truth(world)["pages"].values()]
     assert all(fetch["fetchable"] and fetch["fingerprint"] for fetch in fetches)
     token = world.tokens[read(world)]
-    assert (token.app_id, token.expires_at, world.ailment(token)) == (world.app.id, 0, None)
+    assert (token.app_id, token.expires_at, world.invalid_reason(token)) == (world.app.id, 0, None)
     assert "pages_messaging" in world.scopes_of(token)
     restore_page(world, next(iter(world.pages.values())))
 
@@ -152,7 +152,7 @@ def test_a_fault_is_parsed_from_one_line():
         ("html=x", "invalid literal"),
         ("slow=x", "invalid literal"),
         ("error=x", "invalid literal"),
-        ("dead=x", "invalid literal"),
+        ("invalid=x", "invalid literal"),
     ],
 )
 def test_an_invalid_fault_is_refused_with_a_message(world, text, message):

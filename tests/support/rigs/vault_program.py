@@ -10,7 +10,7 @@ from sync.app import build
 from sync.config.load import load
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox
-from sync.sandbox.world.business import Page
+from sync.sandbox.world.business import FakePage
 from tests.support.rigs.e2e import Ran, Rig, codes
 from tests.support.services.bao import Bao
 
@@ -44,7 +44,7 @@ class VaultProgram(Rig):
         """The Pages' ids by name."""
         return {page["name"]: page["id"] for page in self.sandbox.pages}
 
-    def page(self, name: str) -> Page:
+    def page(self, name: str) -> FakePage:
         """Return a Page of the sandbox."""
         return self.world.pages[self.ids[name]]
 

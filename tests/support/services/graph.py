@@ -35,7 +35,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def world() -> World:
-    """Return a healthy world of five Pages whose clock stands still; ``world.ahead`` moves it."""
+    """Return a healthy world of five Pages whose clock stands still; ``world.clock_offset`` moves it."""
     return make_world(pages=5, now=lambda: NOON)
 
 

@@ -14,7 +14,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @dataclass
-class Wire:
+class RawServer:
     """A server: ``received`` is what each connection sent, in the order of the connections."""
 
     port: int
@@ -59,10 +59,12 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wire(talk: Callable[[Wire, socket.socket, int], None], *, tls: ssl.SSLContext | None = None) -> Iterator[Wire]:
+def raw_server(
+    talk: Callable[[RawServer, socket.socket, int], None], *, tls: ssl.SSLContext | None = None
+) -> Iterator[RawServer]:
     """Serve ``talk`` on a free port, each connection in a thread; its number counts from 0."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Wire(listener.getsockname()[1])
+    server = RawServer(listener.getsockname()[1])
     opened: list[socket.socket] = []
 
     def serve(sock: socket.socket, number: int) -> None:
@@ -91,20 +93,20 @@ def wire(talk: Callable[[Wire, socket.socket, int], None], *, tls: ssl.SSLContex
                 sock.close()
 
 
-def answering(answer: bytes) -> Callable[[Wire, socket.socket, int], None]:
+def answering(answer: bytes) -> Callable[[RawServer, socket.socket, int], None]:
     """Answer each request with the same bytes and keep the connection."""
 
-    def talk(server: Wire, sock: socket.socket, number: int) -> None:
+    def talk(server: RawServer, sock: socket.socket, number: int) -> None:
         while server.receive(sock, number):
             sock.sendall(answer)
 
     return talk
 
 
-def once(answer: bytes) -> Callable[[Wire, socket.socket, int], None]:
+def once(answer: bytes) -> Callable[[RawServer, socket.socket, int], None]:
     """Answer one request and end the connection."""
 
-    def talk(server: Wire, sock: socket.socket, number: int) -> None:
+    def talk(server: RawServer, sock: socket.socket, number: int) -> None:
         server.receive(sock, number)
         sock.sendall(answer)
         sock.shutdown(socket.SHUT_RDWR)

@@ -153,7 +153,11 @@ def _further(settings: Settings, main: Path, reader: Reader, resolver: Resolver)
         if not files:
             reader.report(
                 Finding(
-                    0, ("pages_from", index), "no-files", "no file matches", "check the pattern, and that it is mounted"
+                    0,
+                    ("pages_from", index),
+                    "no-files",
+                    "no file matches",
+                    "check the pattern, and that the folder is mounted",
                 )
             )
         for file in files:

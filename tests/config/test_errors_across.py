@@ -44,7 +44,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:21: defaults.stores[0]: no store of this name [unknown-name]",
-            "known here: vault",
+            "known: vault",
         ],
         id="unknown-default-store",
     ),
@@ -53,7 +53,7 @@ ROWS = [
         {},
         [
             "config.yaml:9:51: pages[0].stores: empty [bad-value]",
-            "The stores that hold this Page's token.",
+            "The stores to write this Page's token to.",
         ],
         id="no-stores",
     ),
@@ -61,8 +61,8 @@ ROWS = [
         with_(" main: {", " other: {token: {env: OTHER}}\n  main: {"),
         {},
         [
-            "config.yaml:10:5: pages[0]: it is not said which system user reaches this Page [choice-needed]",
-            "write system_user here or in the defaults",
+            "config.yaml:10:5: pages[0]: several system users are configured, and none is chosen for this Page [choice-needed]",
+            "write system_user here or under defaults",
         ],
         id="choice-user",
     ),
@@ -70,8 +70,8 @@ ROWS = [
         with_(" vault: {", " disk: {type: file, directory: d}\n  vault: {"),
         {},
         [
-            "config.yaml:10:5: pages[0]: it is not said which stores hold this Page's token [choice-needed]",
-            "write stores here or in the defaults",
+            "config.yaml:10:5: pages[0]: several stores are configured, and none is chosen for this Page [choice-needed]",
+            "write stores here or under defaults",
         ],
         id="choice-store",
     ),
@@ -79,7 +79,7 @@ ROWS = [
         with_("  messenger: {", '  other: {id: "1", secret: {env: O}}\n  messenger: {'),
         {},
         [
-            "config.yaml:6:9: system_users.main: it is not said which app the token belongs to [choice-needed]",
+            "config.yaml:6:9: system_users.main: several apps are configured, and none is chosen for this token [choice-needed]",
             "write app: NAME",
         ],
         id="choice-app",
@@ -89,7 +89,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:21: pages[1].name: another Page has this name (the first is at config.yaml:9:5) [duplicate-name]",
-            "change one of the two names",
+            "rename one of the two",
         ],
         id="duplicate-name",
     ),
@@ -115,8 +115,8 @@ ROWS = [
         with_("type: vault", "type: vault, path: meta/token") + '  - {id: "2"}\n',
         {},
         [
-            "config.yaml:10:5: pages[1]: leads to the same place in vault as another Page (the first is at config.yaml:9:5) [duplicate-target]",
-            "let the store's path hold {name}, or change this Page's stores",
+            "config.yaml:10:5: pages[1]: leads to the same secret in vault as another Page (the first is at config.yaml:9:5) [duplicate-target]",
+            "use {name} in the store's path, or change this Page's stores",
         ],
         id="duplicate-target",
     ),
@@ -135,7 +135,7 @@ ROWS = [
         ).replace(", name: berlin", ", stores: [vault, v2]"),
         {},
         [
-            "config.yaml:10:5: pages[0]: leads to the same place in the stores vault and v2 [duplicate-target]",
+            "config.yaml:10:5: pages[0]: leads to the same secret in the stores vault and v2 [duplicate-target]",
             "change the path of one of the two, or this Page's stores",
         ],
         id="two stores that meet at one Page",
@@ -144,7 +144,7 @@ ROWS = [
         with_("  vault: {", "  v2: " + V + "\n  vault: {").replace("name: berlin", "name: berlin, stores: [vault]"),
         {},
         [
-            "config.yaml:8:10: stores.vault: leads to the same place as the store v2 (the first is at config.yaml:7:7) [duplicate-target]",
+            "config.yaml:8:10: stores.vault: leads to the same secrets as the store v2 (the first is at config.yaml:7:7) [duplicate-target]",
             "remove one of the two, or give it another path",
         ],
         id="duplicate-store",
@@ -156,7 +156,7 @@ ROWS = [
         ).replace("name: berlin", "name: berlin, stores: [vault, two]"),
         {},
         [
-            "config.yaml:8:8: stores.two: leads to the same place as the store vault (the first is at config.yaml:7:10) [duplicate-target]",
+            "config.yaml:8:8: stores.two: leads to the same secrets as the store vault (the first is at config.yaml:7:10) [duplicate-target]",
             "remove one of the two, or give it another path",
         ],
         id="duplicate-file-place",
@@ -166,7 +166,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:14: pages_from[0]: no file matches [no-files]",
-            "check the pattern, and that it is mounted",
+            "check the pattern, and that the folder is mounted",
         ],
         id="glob-nothing",
     ),
@@ -174,8 +174,8 @@ ROWS = [
         GOOD + "pages_from: [more.yaml]\n",
         {"more": '- {id: "2", payload: {a: "{token}"}}\n'},
         [
-            "more.yaml:1:13: [0].payload: this version knows no key payload here [unknown-key]",
-            "known here: hold, id, labels, name, stores, system_user",
+            "more.yaml:1:13: [0].payload: unknown key payload [unknown-key]",
+            "known: hold, id, labels, name, stores, system_user",
         ],
         id="file-key",
     ),
@@ -192,7 +192,7 @@ ROWS = [
         GOOD + "pages_from: [more.yaml]\n",
         {"more": "pages: []\n"},
         [
-            "more.yaml:1:1: a mapping, where a list is wanted [wrong-type]",
+            "more.yaml:1:1: a mapping, where a list is expected [wrong-type]",
             "see config.example.yaml",
         ],
         id="file-mapping",
@@ -204,7 +204,7 @@ ROWS = [
             "more.yaml:1:7: [0].id: without quotes YAML reads this as a number without its leading zeros [altered-id]",
             'put it in quotes: id: "101010101010101"',
             "more.yaml:2:19: [1].name: another Page has this name (the first is at config.yaml:9:5) [duplicate-name]",
-            "change one of the two names",
+            "rename one of the two",
         ],
         id="file-id",
     ),
@@ -213,7 +213,7 @@ ROWS = [
         {"more": '- {id: "2"\n'},
         [
             "more.yaml:2:1: not valid YAML at this point [syntax]",
-            "look for a missing quote, colon or bracket, or wrong indentation, here or just above",
+            "check for a missing quote, colon or bracket, or wrong indentation, here or just above",
         ],
         id="file-syntax",
     ),

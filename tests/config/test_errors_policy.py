@@ -8,41 +8,41 @@ import pytest
 
 from tests.support.config_files import GOOD, errors, loaded, with_
 
-SHARE = ["not a share [bad-share]", "write a whole number and the percent sign: 30% (and not 0.3)"]
-WHOLE = "So many changes at the least; fewer are never held. A whole number from 1."
-STATE = "name a file of its own, such as /var/lib/page-token-sync/state.json"
+SHARE = ["not a percentage [bad-share]", "write an integer and the percent sign: 30% (not 0.3)"]
+WHOLE = "The minimum number of changes before the brake applies. An integer, at least 1."
+STATE = "use a separate file, such as /var/lib/page-token-sync/state.json"
 STORED = "{store: disk, path: main, key: token}"
 DISK = '\n  disk: {type: file, directory: out, name: "{name}.json"}\npages:'
 
 ROWS = [
-    pytest.param("mode: observ", ["mode: not one of the values that are allowed here [bad-value]", "write 'sync' or 'observe'"], id="mode"),
-    pytest.param("mode: off", ["mode: not one of the values that are allowed here [bad-value]", "write 'sync' or 'observe'"], id="mode-off"),
+    pytest.param("mode: observ", ["mode: not one of the allowed values [bad-value]", "write 'sync' or 'observe'"], id="mode"),
+    pytest.param("mode: off", ["mode: not one of the allowed values [bad-value]", "write 'sync' or 'observe'"], id="mode-off"),
     pytest.param("probe_every: 0s", ["probe_every: shorter than a second [bad-duration]", "write at least 1s"], id="alive-nothing"),
     pytest.param("verify_every: 999ms", ["verify_every: shorter than a second [bad-duration]", "write at least 1s"], id="verify-short"),
-    pytest.param("verify_every: 24", ["verify_every: not a duration [bad-duration]", "write a whole number and a unit: 500ms, 90s, 15m, 24h or 7d"], id="verify-number"),
-    pytest.param("verify_every: 4000d", ["verify_every: longer than ten years [bad-duration]", "3650d is the most"], id="verify-long"),
+    pytest.param("verify_every: 24", ["verify_every: not a duration [bad-duration]", "write an integer and a unit: 500ms, 90s, 15m, 24h or 7d"], id="verify-number"),
+    pytest.param("verify_every: 4000d", ["verify_every: longer than ten years [bad-duration]", "the maximum is 3650d"], id="verify-long"),
     pytest.param("brake: {share: 0.3}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-float"),
     pytest.param("brake: {share: 30}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-number"),
     pytest.param('brake: {share: "-1%"}', [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-negative"),
     pytest.param("brake: {share: 3.5%}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-part"),
     pytest.param("brake: {share: true}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-true"),
-    pytest.param("brake: {share: 101%}", ["brake.share: more than the whole [bad-share]", "100% is the most"], id="share-much"),
-    pytest.param("brake: {min_changes: 0}", ["brake.min_changes: too small [bad-value]", "1 is the least"], id="at-least-0"),
-    pytest.param("brake: {min_changes: true}", ["brake.min_changes: true or false, where a whole number is wanted [wrong-type]", WHOLE], id="at-least-true"),
-    pytest.param('brake: {min_changes: "3"}', ["brake.min_changes: text, where a whole number is wanted [wrong-type]", WHOLE], id="at-least-text"),
-    pytest.param("brake: {min_chances: 3}", ["brake.min_chances: this version knows no key min_chances here [unknown-key]", "did you mean min_changes?"], id="brake-key"),
-    pytest.param("graph: {budget: 0%}", ["graph.budget: a budget of nothing: stored tokens would never be judged again [bad-share]", "write at least 1%"], id="budget-nothing"),
-    pytest.param("graph: {budget: 95%}", ["graph.budget: above 94%: from 95% of Meta's reported usage on nothing is asked [bad-share]", "94% is the most"], id="budget-much"),
-    pytest.param("graph: {budget: 120%}", ["graph.budget: above 94%: from 95% of Meta's reported usage on nothing is asked [bad-share]", "94% is the most"], id="budget-above-all"),
+    pytest.param("brake: {share: 101%}", ["brake.share: more than 100% [bad-share]", "the maximum is 100%"], id="share-much"),
+    pytest.param("brake: {min_changes: 0}", ["brake.min_changes: too small [bad-value]", "the minimum is 1"], id="at-least-0"),
+    pytest.param("brake: {min_changes: true}", ["brake.min_changes: true or false, where an integer is expected [wrong-type]", WHOLE], id="at-least-true"),
+    pytest.param('brake: {min_changes: "3"}', ["brake.min_changes: text, where an integer is expected [wrong-type]", WHOLE], id="at-least-text"),
+    pytest.param("brake: {min_chances: 3}", ["brake.min_chances: unknown key min_chances [unknown-key]", "did you mean min_changes?"], id="brake-key"),
+    pytest.param("graph: {budget: 0%}", ["graph.budget: zero: stored tokens would never be verified again [bad-share]", "write at least 1%"], id="budget-nothing"),
+    pytest.param("graph: {budget: 95%}", ["graph.budget: above 94%: no call is made from 95% of the usage that Meta reports [bad-share]", "the maximum is 94%"], id="budget-much"),
+    pytest.param("graph: {budget: 120%}", ["graph.budget: above 94%: no call is made from 95% of the usage that Meta reports [bad-share]", "the maximum is 94%"], id="budget-above-all"),
     pytest.param("graph: {budget: 0.75}", [f"graph.budget: {SHARE[0]}", SHARE[1]], id="budget-float"),
-    pytest.param("defaults: {hold: yes please}", ["defaults.hold: text, where true or false is wanted [wrong-type]", "true: Pages are read and judged, and nothing is written for them."], id="hold"),
-    pytest.param("state: {file: config.yaml}", ["state.file: this is a file of the configuration itself [bad-state-file]", STATE], id="state-config"),
-    pytest.param("state: {file: ./more.yaml}\npages_from: [more.yaml]", ["state.file: this is a file of the configuration itself [bad-state-file]", STATE], id="state-further"),
+    pytest.param("defaults: {hold: yes please}", ["defaults.hold: text, where true or false is expected [wrong-type]", "true: read and verify Pages, write nothing for them."], id="hold"),
+    pytest.param("state: {file: config.yaml}", ["state.file: this file belongs to the configuration [bad-state-file]", STATE], id="state-config"),
+    pytest.param("state: {file: ./more.yaml}\npages_from: [more.yaml]", ["state.file: this file belongs to the configuration [bad-state-file]", STATE], id="state-further"),
     pytest.param("state: {file: app}", ["state.file: a credential or certificate is read from this file [bad-state-file]", STATE], id="state-secret"),
     pytest.param("graph: {ca_file: ca.pem}\nstate: {file: ../x/../config/ca.pem}", ["state.file: a credential or certificate is read from this file [bad-state-file]", STATE], id="state-ca"),
-    pytest.param("state: {file: .}", ["state.file: a folder, where a file is wanted [bad-state-file]", STATE], id="state-folder"),
-    pytest.param("state: {}", ["state.file: file is missing [missing-key]", "The file, from the folder of the configuration file, in a folder that this program may write to. It holds verdicts by fingerprint, and no secret."], id="state-empty"),
-    pytest.param("state: state.json", ["state: text, where a mapping is wanted [wrong-type]", "Where verdicts are remembered across restarts; without it each start asks again."], id="state-text"),
+    pytest.param("state: {file: .}", ["state.file: a directory, where a file is expected [bad-state-file]", STATE], id="state-folder"),
+    pytest.param("state: {}", ["state.file: file is missing [missing-key]", "The file, relative to the folder of the configuration file, in a folder that this program may write to. It contains results by fingerprint, and no secret."], id="state-empty"),
+    pytest.param("state: state.json", ["state: text, where a mapping is expected [wrong-type]", "Where results are remembered across restarts. Without it each start verifies every token again."], id="state-text"),
 ]  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_a_renewal_needs_a_store(tmp_path: Path) -> None:
     """A token is only renewed where its reference names a store, since nothing else takes the new one."""
     (found,) = errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, renew_before: 14d}"))
     assert found.splitlines() == [
-        "config.yaml:5:45: system_users.main.renew_before: the new token has nowhere to go: token is no {store: ...} reference [renewal-needs-store]",
+        "config.yaml:5:45: system_users.main.renew_before: the new token could not be written: token is not a {store: ...} reference [renewal-needs-store]",
         "    write token: {store: STORE, path: PATH, key: KEY}, or renew_before: never",
     ]
     assert (
@@ -69,7 +69,7 @@ def test_a_renewal_needs_a_store(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("renew_before", "says"),
-    [("60d", "as long as such a token lives"), ("59m", "too late to renew"), ("14", "not a duration")],
+    [("60d", "not shorter than the lifetime of such a token"), ("59m", "too short to renew"), ("14", "not a duration")],
 )
 def test_a_senseless_renewal_is_refused(tmp_path: Path, renew_before: str, says: str) -> None:
     """A renewal that would come in each cycle, or too late to matter, is refused."""
@@ -94,8 +94,8 @@ def test_a_credential_is_not_a_page_s_secret(tmp_path: Path) -> None:
     text = with_("token: {env: TOKEN}", "token: {store: disk, path: berlin.json, key: token}").replace("\npages:", DISK)
     (found,) = errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [disk]"))
     assert found.splitlines() == [
-        "config.yaml:5:17: system_users.main.token: leads to the secret of a Page (the first is at config.yaml:10:5) [duplicate-target]",
-        "    keep this credential in a place of its own",
+        "config.yaml:5:17: system_users.main.token: refers to the secret of a Page (the first is at config.yaml:10:5) [duplicate-target]",
+        "    keep this credential in a separate secret",
     ]
     assert errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [vault]")) == []
 
@@ -106,7 +106,7 @@ def test_a_token_is_renewed_by_one(tmp_path: Path) -> None:
     text = text.replace("name: berlin", "name: berlin, stores: [vault], system_user: main")
     twice = text.replace("\nstores:", f"\n  other: {{token: {STORED}}}\nstores:")
     (found,) = errors(tmp_path, twice)
-    assert "system_users.other.token: another system user has this token, and one of them renews it" in found
+    assert "system_users.other.token: another system user has the same token, and one of them renews it" in found
     assert "(the first is at config.yaml:5:17) [duplicate-target]" in found
     assert errors(tmp_path, twice.replace("renew_before: 14d", "renew_before: never")) == []
 

@@ -25,7 +25,7 @@ ROWS = [
         with_("type: vault", "type: valt"),
         {},
         [
-            "config.yaml:7:17: stores.vault.type: no type that this version knows [bad-value]",
+            "config.yaml:7:17: stores.vault.type: unknown type [bad-value]",
             "did you mean vault?",
         ],
         id="type-unknown",
@@ -34,7 +34,7 @@ ROWS = [
         with_("type: vault", "type: [vault]"),
         {},
         [
-            "config.yaml:7:17: stores.vault.type: a list, where text is wanted [wrong-type]",
+            "config.yaml:7:17: stores.vault.type: a list, where text is expected [wrong-type]",
             "one of vault, aws-secrets-manager, file",
         ],
         id="type-odd",
@@ -43,7 +43,7 @@ ROWS = [
         with_(V, "vault"),
         {},
         [
-            "config.yaml:7:10: stores.vault: text, where a mapping is wanted [wrong-type]",
+            "config.yaml:7:10: stores.vault: text, where a mapping is expected [wrong-type]",
             "see stores in config.example.yaml",
         ],
         id="store-text",
@@ -52,8 +52,8 @@ ROWS = [
         with_("method: token, token: {file: vault}", "method: cert"),
         {},
         [
-            "config.yaml:7:70: stores.vault.auth.method: no method that this version knows [bad-value]",
-            "known here: approle, aws, jwt, kubernetes, token",
+            "config.yaml:7:70: stores.vault.auth.method: unknown method [bad-value]",
+            "known: approle, aws, jwt, kubernetes, token",
         ],
         id="method-unknown",
     ),
@@ -61,7 +61,7 @@ ROWS = [
         GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, replicas: [us-east-1, eu-central-1]}"),
         {},
         [
-            "config.yaml:7:70: stores.vault.replicas: the store's own region stands among its replicas [bad-value]",
+            "config.yaml:7:70: stores.vault.replicas: the store's own region is in its replicas [bad-value]",
             "name other regions only",
         ],
         id="replica-at-home",
@@ -73,7 +73,7 @@ ROWS = [
         ),
         {},
         [
-            "config.yaml:7:70: stores.vault.replicas: a region stands twice among the replicas [bad-value]",
+            "config.yaml:7:70: stores.vault.replicas: a region occurs twice in the replicas [bad-value]",
             "name each region once",
         ],
         id="replica-twice",
@@ -82,7 +82,7 @@ ROWS = [
         GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, replicas: [US]}"),
         {},
         [
-            "config.yaml:7:71: stores.vault.replicas[0].region: not of the form that is wanted here [bad-value]",
+            "config.yaml:7:71: stores.vault.replicas[0].region: not in the expected format [bad-value]",
             "it must match ^[a-z0-9-]{1,64}$",
         ],
         id="replica-odd",
@@ -91,8 +91,8 @@ ROWS = [
         GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, auth: {external_id: {env: X}}}"),
         {},
         [
-            "config.yaml:7:80: stores.vault.auth.external_id: an external id is given and no role to assume with it [missing-key]",
-            "write role_arn, or take it away",
+            "config.yaml:7:80: stores.vault.auth.external_id: external_id is set without role_arn [missing-key]",
+            "add role_arn, or remove external_id",
         ],
         id="external-id-alone",
     ),
@@ -102,7 +102,7 @@ ROWS = [
         ),
         {},
         [
-            "config.yaml:7:77: stores.vault.auth.role_arn: not of the form that is wanted here [bad-value]",
+            "config.yaml:7:77: stores.vault.auth.role_arn: not in the expected format [bad-value]",
             "it must match ^arn:aws[a-z-]*:iam::[0-9]{1,12}:role/[A-Za-z0-9_+=,.@/-]{1,576}$",
         ],
         id="no-role",
@@ -120,7 +120,7 @@ ROWS = [
         with_("https://vault:8200", "https://me:canary@vault:8200"),
         {},
         [
-            "config.yaml:7:33: stores.vault.address: a user name or password stands in the address [secret-in-file]",
+            "config.yaml:7:33: stores.vault.address: the address contains a user name or password [secret-in-file]",
             "remove everything up to the @",
         ],
         id="address-user",
@@ -147,8 +147,8 @@ ROWS = [
         with_("https://vault:8200", "http://vault:8200"),
         {},
         [
-            "config.yaml:7:33: stores.vault.address: plain http to another machine would show secrets to the network [plain-http]",
-            "write https://, or put allow_http: true beside it where the network is trusted",
+            "config.yaml:7:33: stores.vault.address: plain http to another machine would expose secrets to the network [plain-http]",
+            "write https://, or add allow_http: true beside it if the network is trusted",
         ],
         id="plain-http",
     ),
@@ -156,8 +156,8 @@ ROWS = [
         with_("https://vault:8200", "http://localhost.evil:8200"),
         {},
         [
-            "config.yaml:7:33: stores.vault.address: plain http to another machine would show secrets to the network [plain-http]",
-            "write https://, or put allow_http: true beside it where the network is trusted",
+            "config.yaml:7:33: stores.vault.address: plain http to another machine would expose secrets to the network [plain-http]",
+            "write https://, or add allow_http: true beside it if the network is trusted",
         ],
         id="plain-http-evil",
     ),
@@ -165,8 +165,8 @@ ROWS = [
         GOOD + 'graph: {base_url: "http://10.0.0.1"}\n',
         {},
         [
-            "config.yaml:10:19: graph.base_url: plain http to another machine would show secrets to the network [plain-http]",
-            "write https://, or put allow_http: true beside it where the network is trusted",
+            "config.yaml:10:19: graph.base_url: plain http to another machine would expose secrets to the network [plain-http]",
+            "write https://, or add allow_http: true beside it if the network is trusted",
         ],
         id="plain-http-graph",
     ),
@@ -174,8 +174,8 @@ ROWS = [
         GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, endpoint_url: "http://moto:5000"}'),
         {},
         [
-            "config.yaml:7:74: stores.vault.endpoint_url: plain http to another machine would show secrets to the network [plain-http]",
-            "write https://, or put allow_http: true beside it where the network is trusted",
+            "config.yaml:7:74: stores.vault.endpoint_url: plain http to another machine would expose secrets to the network [plain-http]",
+            "write https://, or add allow_http: true beside it if the network is trusted",
         ],
         id="plain-http-aws",
     ),
@@ -183,7 +183,7 @@ ROWS = [
         with_("type: vault", 'type: vault, path: "meta/../{name}"'),
         {},
         [
-            "config.yaml:7:30: stores.vault.path: not a path for a secret: a segment of it is . or .. [bad-path]",
+            "config.yaml:7:30: stores.vault.path: not a path for a secret: it has a segment . or .. [bad-path]",
             "write it like meta/pages/{name}",
         ],
         id="path-dots",
@@ -210,7 +210,7 @@ ROWS = [
         with_("type: vault", 'type: vault, path: "meta//{name}"'),
         {},
         [
-            "config.yaml:7:30: stores.vault.path: not a path for a secret: a segment of it is empty [bad-path]",
+            "config.yaml:7:30: stores.vault.path: not a path for a secret: it has an empty segment [bad-path]",
             "write it like meta/pages/{name}",
         ],
         id="path-empty",
@@ -220,7 +220,7 @@ ROWS = [
         {},
         [
             "config.yaml:7:30: stores.vault.path: unknown placeholder {nam}; did you mean {name}? Known are {name} {id} {app} {app_id} {system_user} {instance} [bad-template]",
-            "write {{ and }} for braces that are meant",
+            "write {{ and }} for literal braces",
         ],
         id="path-placeholder",
     ),
@@ -229,7 +229,7 @@ ROWS = [
         {},
         [
             "config.yaml:7:30: stores.vault.path: unknown placeholder {token}; known are {name} {id} {app} {app_id} {system_user} {instance} [bad-template]",
-            "write {{ and }} for braces that are meant",
+            "write {{ and }} for literal braces",
         ],
         id="path-token",
     ),
@@ -238,7 +238,7 @@ ROWS = [
         {},
         [
             "config.yaml:7:30: stores.vault.path: an unpaired '{' at character 6; write '{{' for a brace [bad-template]",
-            "write {{ and }} for braces that are meant",
+            "write {{ and }} for literal braces",
         ],
         id="path-brace",
     ),
@@ -246,7 +246,7 @@ ROWS = [
         GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, name: "meta pages/{name}"}'),
         {},
         [
-            "config.yaml:7:66: stores.vault.name: not a name for a secret of AWS: it holds characters other than letters, digits and / _ + = . @ - [bad-path]",
+            "config.yaml:7:66: stores.vault.name: not a name for a secret in AWS: it contains characters other than letters, digits and / _ + = . @ - [bad-path]",
             "write it like meta/pages/{name}",
         ],
         id="aws-name",
@@ -255,7 +255,7 @@ ROWS = [
         GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, tags: {"a*": b}}'),
         {},
         [
-            "config.yaml:7:73: stores.vault.tags.?: no tag of AWS: it holds characters other than letters, digits, spaces and _ . : / = + - @ [label-limit]",
+            "config.yaml:7:73: stores.vault.tags.?: not a tag in AWS: it contains characters other than letters, digits, spaces and _ . : / = + - @ [label-limit]",
             "shorten or change it",
         ],
         id="aws-tag",
@@ -264,8 +264,8 @@ ROWS = [
         GOOD.replace(V, '{type: aws-secrets-manager, region: eu-central-1, tags: {"aws:x": b}}'),
         {},
         [
-            "config.yaml:7:67: stores.vault.tags.aws:x: a tag's name begins with a reserved prefix [label-limit]",
-            "aws: is Amazon's and page-token-sync: is ours",
+            "config.yaml:7:67: stores.vault.tags.aws:x: the name of the tag begins with a reserved prefix [label-limit]",
+            "aws: is reserved by AWS, and page-token-sync: by this program",
         ],
         id="aws-tag-prefix",
     ),
@@ -274,7 +274,7 @@ ROWS = [
         {},
         [
             "config.yaml:7:10: stores.vault.region: region is missing [missing-key]",
-            "The region.",
+            "The region of the secrets.",
         ],
         id="aws-region",
     ),
@@ -282,8 +282,8 @@ ROWS = [
         GOOD.replace(V, '{type: file, directory: d, name: ".{name}"}'),
         {},
         [
-            "config.yaml:7:43: stores.vault.name: a hidden name: those are our own notes beside the secrets [bad-path]",
-            "begin the name with another character than a dot",
+            "config.yaml:7:43: stores.vault.name: a name that begins with a dot, which is reserved for the marks of secrets [bad-path]",
+            "begin the name with another character",
         ],
         id="hidden-file",
     ),
@@ -291,8 +291,8 @@ ROWS = [
         GOOD + 'defaults: {payload: {a: "{id}"}}\n',
         {},
         [
-            "config.yaml:10:21: defaults.payload: no {token} in it: an application could not read the token [bad-template]",
-            'write "{token}" for one of the values',
+            "config.yaml:10:21: defaults.payload: the payload has no {token}, so that no application could read the token [bad-template]",
+            'write "{token}" as one of the values',
         ],
         id="payload-no-token",
     ),
@@ -300,7 +300,7 @@ ROWS = [
         GOOD + 'defaults: {payload: {a: "{token}", b: 1}}\n',
         {},
         [
-            "config.yaml:10:39: defaults.payload.b: without quotes this is a number, which YAML or a template can alter [altered-value]",
+            "config.yaml:10:39: defaults.payload.b: a number without quotes, which YAML or a template can change [altered-value]",
             "put it in quotes",
         ],
         id="payload-number",
@@ -310,7 +310,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:39: defaults.payload.b: unknown placeholder {page}; known are {name} {id} {app} {app_id} {system_user} {instance} {token} [bad-template]",
-            "write {{ and }} for braces that are meant",
+            "write {{ and }} for literal braces",
         ],
         id="payload-placeholder",
     ),
@@ -318,8 +318,8 @@ ROWS = [
         GOOD + 'defaults: {payload: ["{token}"]}\n',
         {},
         [
-            "config.yaml:10:21: defaults.payload: a list, where text or a mapping is wanted [wrong-type]",
-            "What applications read: a mapping of names to texts, or one text. Knows what paths know, and {token}.",
+            "config.yaml:10:21: defaults.payload: a list, where text or a mapping is expected [wrong-type]",
+            "What applications read: a mapping of names to texts, or one text. Placeholders: those of paths, and {token}.",
         ],
         id="payload-list",
     ),
@@ -327,7 +327,7 @@ ROWS = [
         GOOD + 'defaults: {payload: "{token}"}\n',
         {},
         [
-            "config.yaml:10:21: defaults.payload: one text cannot be stored in vault: Vault holds JSON objects [raw-payload]",
+            "config.yaml:10:21: defaults.payload: raw text cannot be stored in vault: Vault holds JSON objects [raw-payload]",
             "write a mapping of names to texts",
         ],
         id="payload-raw",
@@ -336,8 +336,8 @@ ROWS = [
         with_("name: berlin", 'name: berlin, labels: {team: ""}'),
         {},
         [
-            "config.yaml:9:58: pages[0].labels.team: a label that custom_metadata of Vault does not hold: its value is empty [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:9:58: pages[0].labels.team: not possible in Vault's custom_metadata: its value is empty [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="vault-label-empty",
     ),
@@ -345,8 +345,8 @@ ROWS = [
         with_("name: berlin", f"name: berlin, labels: {{team: {'x' * 513}}}"),
         {},
         [
-            "config.yaml:9:58: pages[0].labels.team: a label that custom_metadata of Vault does not hold: its value is longer than 512 bytes [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:9:58: pages[0].labels.team: not possible in Vault's custom_metadata: its value is longer than 512 bytes [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="vault-label-long",
     ),
@@ -354,8 +354,8 @@ ROWS = [
         with_("name: berlin", f"name: berlin, labels: {{{'k' * 123}: x}}"),
         {},
         [
-            "config.yaml:9:177: pages[0].labels.?: a label that custom_metadata of Vault does not hold: its name is longer than 122 bytes [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:9:177: pages[0].labels.?: not possible in Vault's custom_metadata: its name is longer than 122 bytes [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="vault-label-key",
     ),
@@ -363,8 +363,8 @@ ROWS = [
         with_("name: berlin", "name: berlin, labels: {" + ", ".join(f"k{i}: x" for i in range(55)) + "}"),
         {},
         [
-            "config.yaml:9:51: pages[0].labels: more than 54 labels, which is what custom_metadata of Vault leaves room for [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:9:51: pages[0].labels: more than 54 labels, which is the limit of Vault's custom_metadata [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="vault-label-many",
     ),
@@ -372,8 +372,8 @@ ROWS = [
         GOOD + 'defaults: {labels: {team: "a\\tb"}}\n',
         {},
         [
-            "config.yaml:10:27: defaults.labels.team: a label that custom_metadata of Vault does not hold: it holds a character that cannot be printed [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:10:27: defaults.labels.team: not possible in Vault's custom_metadata: it contains a character that cannot be printed [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="vault-label-default",
     ),
@@ -383,8 +383,8 @@ ROWS = [
         ),
         {},
         [
-            "config.yaml:9:58: pages[0].labels.team: a label that is no tag of AWS: it holds characters other than letters, digits, spaces and _ . : / = + - @ [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:9:58: pages[0].labels.team: not possible as a tag in AWS: it contains characters other than letters, digits, spaces and _ . : / = + - @ [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="aws-label",
     ),
@@ -394,8 +394,8 @@ ROWS = [
         ),
         {},
         [
-            "config.yaml:9:58: pages[0].labels.team: a label that is no tag of AWS: its value is longer than 256 characters [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:9:58: pages[0].labels.team: not possible as a tag in AWS: its value is longer than 256 characters [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="aws-label-long",
     ),
@@ -405,8 +405,8 @@ ROWS = [
         ),
         {},
         [
-            "config.yaml:9:161: pages[0].labels.?: a label that is no tag of AWS: its name, with our prefix before it, is empty or longer than 128 characters [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:9:161: pages[0].labels.?: not possible as a tag in AWS: its name, including the prefix, is empty or longer than 128 characters [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="aws-label-key",
     ),
@@ -416,8 +416,8 @@ ROWS = [
         ),
         {},
         [
-            "config.yaml:9:51: pages[0].labels: more than 40 labels and tags together, which is what AWS leaves room for [label-limit]",
-            "change it, or leave vault out of the stores",
+            "config.yaml:9:51: pages[0].labels: more than 40 labels and tags together, which is the limit of AWS [label-limit]",
+            "change it, or remove vault from the stores",
         ],
         id="aws-label-many",
     ),

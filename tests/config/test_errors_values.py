@@ -16,7 +16,7 @@ ROWS = [
         with_('"101010101010101"', "101010101010101"),
         {},
         [
-            "config.yaml:9:10: pages[0].id: without quotes this is a number, which YAML or a template can alter [altered-id]",
+            "config.yaml:9:10: pages[0].id: a number without quotes, which YAML or a template can change [altered-id]",
             'put it in quotes: id: "101010101010101"',
         ],
         id="id-number",
@@ -70,7 +70,7 @@ ROWS = [
         with_('"101010101010101"', '"1.01010101010101e+14"'),
         {},
         [
-            "config.yaml:9:10: pages[0].id: a number in floating-point form: a template has turned the id into a number and lost its last digits [altered-id]",
+            "config.yaml:9:10: pages[0].id: a floating-point number: a template turned the id into a number and lost its last digits [altered-id]",
             'quote the id in the values file too, and write {{ .id | quote }} in a Helm template: id: "101010101010101"',
         ],
         id="id-helm-quoted",
@@ -79,7 +79,7 @@ ROWS = [
         with_('"101010101010101"', "~"),
         {},
         [
-            "config.yaml:9:10: pages[0].id: nothing, where an id is wanted [wrong-type]",
+            "config.yaml:9:10: pages[0].id: nothing, where an id is expected [wrong-type]",
             'put it in quotes: id: "101010101010101"',
         ],
         id="id-null",
@@ -97,8 +97,8 @@ ROWS = [
         with_('"101010101010101"', "berlin"),
         {},
         [
-            "config.yaml:9:10: pages[0].id: not an id of Graph's [bad-value]",
-            'an id is digits only, in quotes: "101010101010101"',
+            "config.yaml:9:10: pages[0].id: not a Graph id [bad-value]",
+            'write digits only, in quotes: "101010101010101"',
         ],
         id="id-word",
     ),
@@ -106,7 +106,7 @@ ROWS = [
         with_('"123456789012345"', "123456789012345"),
         {},
         [
-            "config.yaml:3:19: apps.messenger.id: without quotes this is a number, which YAML or a template can alter [altered-id]",
+            "config.yaml:3:19: apps.messenger.id: a number without quotes, which YAML or a template can change [altered-id]",
             'put it in quotes: id: "101010101010101"',
         ],
         id="app-id-number",
@@ -134,7 +134,7 @@ ROWS = [
         {},
         [
             "config.yaml:9:35: pages[0].name: not a name [bad-name]",
-            "use small letters, digits, '.', '_' and '-', at most 63, the first a letter or digit",
+            "use at most 63 lower-case letters, digits, '.', '_' and '-'; the first is a letter or digit",
         ],
         id="name-bad",
     ),
@@ -143,7 +143,7 @@ ROWS = [
         {},
         [
             "config.yaml:3:3: apps.Messenger: not a name [bad-name]",
-            "use small letters, digits, '.', '_' and '-', at most 63, the first a letter or digit",
+            "use at most 63 lower-case letters, digits, '.', '_' and '-'; the first is a letter or digit",
         ],
         id="app-name-bad",
     ),
@@ -152,7 +152,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:19: schedule.every: not a duration [bad-duration]",
-            "write a whole number and a unit: 500ms, 90s, 15m, 24h or 7d",
+            "write an integer and a unit: 500ms, 90s, 15m, 24h or 7d",
         ],
         id="duration-no-unit",
     ),
@@ -161,7 +161,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:19: schedule.every: not a duration [bad-duration]",
-            "write a whole number and a unit: 500ms, 90s, 15m, 24h or 7d",
+            "write an integer and a unit: 500ms, 90s, 15m, 24h or 7d",
         ],
         id="duration-word",
     ),
@@ -169,7 +169,7 @@ ROWS = [
         GOOD + "schedule: {every: 0s}\n",
         {},
         [
-            "config.yaml:10:19: schedule.every: a duration of nothing [bad-duration]",
+            "config.yaml:10:19: schedule.every: zero [bad-duration]",
             "write at least 1ms",
         ],
         id="duration-zero",
@@ -179,7 +179,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:19: schedule.every: longer than ten years [bad-duration]",
-            "3650d is the most",
+            "the maximum is 3650d",
         ],
         id="duration-long",
     ),
@@ -187,7 +187,7 @@ ROWS = [
         GOOD + "schedule: {every: 15m, jitter: 15m}\n",
         {},
         [
-            "config.yaml:10:32: schedule.jitter: as long as every or longer, so that cycles would be left out [bad-schedule]",
+            "config.yaml:10:32: schedule.jitter: not shorter than every, so that cycles would be skipped [bad-schedule]",
             "write less than every, which is 15m",
         ],
         id="jitter",
@@ -196,7 +196,7 @@ ROWS = [
         GOOD + "schedule: {jitter: 1h}\n",
         {},
         [
-            "config.yaml:10:20: schedule.jitter: as long as every or longer, so that cycles would be left out [bad-schedule]",
+            "config.yaml:10:20: schedule.jitter: not shorter than every, so that cycles would be skipped [bad-schedule]",
             "write less than every, which is 15m",
         ],
         id="jitter-of-the-default",
@@ -205,7 +205,7 @@ ROWS = [
         GOOD + 'schedule: {every: 15m, cron: "@hourly"}\n',
         {},
         [
-            "config.yaml:10:11: schedule: every and cron contradict each other [bad-schedule]",
+            "config.yaml:10:11: schedule: every and cron exclude each other [bad-schedule]",
             "keep one of the two",
         ],
         id="every-and-cron",
@@ -214,7 +214,7 @@ ROWS = [
         GOOD + "schedule: {timezone: Europe/Berlin}\n",
         {},
         [
-            "config.yaml:10:11: schedule: timezone counts only with cron [bad-schedule]",
+            "config.yaml:10:11: schedule: timezone applies only with cron [bad-schedule]",
             "remove timezone, or write cron instead of every",
         ],
         id="timezone-alone",
@@ -223,7 +223,7 @@ ROWS = [
         GOOD + 'schedule: {cron: "61 * * * *"}\n',
         {},
         [
-            "config.yaml:10:18: schedule.cron: the minute is not within 0 to 59, or its range runs backwards [bad-cron]",
+            "config.yaml:10:18: schedule.cron: the minute is not within 0 to 59, or its range is reversed [bad-cron]",
             'write five fields as in crontab(5), such as "*/15 * * * *", or @hourly',
         ],
         id="cron",
@@ -232,8 +232,8 @@ ROWS = [
         GOOD + 'schedule: {cron: "@hourly", timezone: Berlin}\n',
         {},
         [
-            "config.yaml:10:39: schedule.timezone: not a time zone that is known here [bad-timezone]",
-            "write a name of the IANA list, such as Europe/Berlin",
+            "config.yaml:10:39: schedule.timezone: unknown time zone [bad-timezone]",
+            "write an IANA name, such as Europe/Berlin",
         ],
         id="timezone",
     ),
@@ -241,8 +241,8 @@ ROWS = [
         with_(REF, "EAABsbCS1iHgBAZAcanary"),
         {},
         [
-            "config.yaml:5:17: system_users.main.token: a reference to a secret is wanted here, and not the secret itself [secret-in-file]",
-            "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
+            "config.yaml:5:17: system_users.main.token: a value in place of a reference to a secret [secret-in-file]",
+            "store the secret in a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
         ],
         id="secret-string",
     ),
@@ -250,8 +250,8 @@ ROWS = [
         with_(REF, "12345678"),
         {},
         [
-            "config.yaml:5:17: system_users.main.token: a reference to a secret is wanted here, and not the secret itself [secret-in-file]",
-            "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
+            "config.yaml:5:17: system_users.main.token: a value in place of a reference to a secret [secret-in-file]",
+            "store the secret in a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
         ],
         id="secret-number",
     ),
@@ -260,7 +260,7 @@ ROWS = [
         {},
         [
             "config.yaml:5:17: system_users.main.token: not a reference to a secret [bad-reference]",
-            "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
+            "store the secret in a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
         ],
         id="secret-as-key",
     ),
@@ -268,8 +268,8 @@ ROWS = [
         with_(REF, "{env: EAABsbCS1iHgBAZAcanaryEAABsbCS1iHgBAZAcanary}"),
         {},
         [
-            "config.yaml:5:23: system_users.main.token.env: this looks like a secret, and not like the name of a place where one is found [secret-in-file]",
-            "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
+            "config.yaml:5:23: system_users.main.token.env: this looks like a secret, not like the name of a variable, file or key [secret-in-file]",
+            "store the secret in a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
         ],
         id="secret-in-env",
     ),
@@ -277,8 +277,8 @@ ROWS = [
         with_(REF, "~"),
         {},
         [
-            "config.yaml:5:17: system_users.main.token: a reference to a secret is missing [bad-reference]",
-            "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
+            "config.yaml:5:17: system_users.main.token: the reference to a secret is missing [bad-reference]",
+            "store the secret in a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
         ],
         id="reference-null",
     ),
@@ -287,7 +287,7 @@ ROWS = [
         {},
         [
             "config.yaml:5:17: system_users.main.token: not a reference to a secret [bad-reference]",
-            "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
+            "store the secret in a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}",
         ],
         id="reference-two",
     ),
@@ -304,8 +304,8 @@ ROWS = [
         with_("{file: vault}", "{store: vault, path: a/b, key: c}"),
         {},
         [
-            "config.yaml:7:84: stores.vault.auth.token: to read this secret the store needs this very secret [reference-loop]",
-            "keep a store's own credentials in a file or a variable",
+            "config.yaml:7:84: stores.vault.auth.token: the store needs this secret before it can read it [reference-loop]",
+            "keep the credentials of a store in a file or variable",
         ],
         id="reference-loop",
     ),
@@ -313,7 +313,7 @@ ROWS = [
         with_(REF, '{env: "A B"}'),
         {},
         [
-            "config.yaml:5:23: system_users.main.token.env: not of the form that is wanted here [bad-value]",
+            "config.yaml:5:23: system_users.main.token.env: not in the expected format [bad-value]",
             "it must match ^[A-Za-z_][A-Za-z0-9_]{0,127}$",
         ],
         id="reference-env-name",
@@ -325,7 +325,7 @@ ROWS = [
             "config.yaml:5:17: system_users.main.token.path: path is missing [missing-key]",
             "The secret's path or name in the store, without placeholders.",
             "config.yaml:5:17: system_users.main.token.key: key is missing [missing-key]",
-            "The name in the secret's JSON object.",
+            "The key in the secret's JSON object.",
         ],
         id="reference-store-incomplete",
     ),

@@ -99,11 +99,11 @@ def test_hostile(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (GOOD.encode("utf-16"), "config.yaml:1:1: not UTF-8 at this point [not-utf8]"),
+        (GOOD.encode("utf-16"), "config.yaml:1:1: not UTF-8 [not-utf8]"),
         (GOOD.encode("utf-16-le"), "config.yaml:1:2: the character U+0000 is not allowed here [forbidden-character]"),
-        (b"a: \xe4\nb: \xff", "config.yaml:1:4: not UTF-8 at this point [not-utf8]"),
-        (b"\xed\xa0\x80", "config.yaml:1:1: not UTF-8 at this point [not-utf8]"),
-        (b"", "config.yaml:1:1: the file holds nothing [empty-file]"),
+        (b"a: \xe4\nb: \xff", "config.yaml:1:4: not UTF-8 [not-utf8]"),
+        (b"\xed\xa0\x80", "config.yaml:1:1: not UTF-8 [not-utf8]"),
+        (b"", "config.yaml:1:1: the file is empty [empty-file]"),
     ],
 )
 def test_encodings(tmp_path: Path, data: bytes, expected: str) -> None:

@@ -127,10 +127,10 @@ def test_warnings(tmp_path: Path) -> None:
     config = loaded(tmp_path, text.replace("berlin", "shop-berlin"))
     assert isinstance(config.settings.stores["vault"], AwsConfig)
     assert config.warnings == (
-        "stores.vault.endpoint_url: secrets travel over plain http, as allow_http allows",
+        "stores.vault.endpoint_url: secrets are sent over plain http, as allow_http allows",
         (
-            "stores.vault: 1 names end in a hyphen and six characters, as Amazon's own suffix does "
-            "(meta/pages/shop-berlin): name them in policies by the full ARN"
+            "stores.vault: 1 names end in a hyphen and six characters, like the suffix that AWS adds to an ARN "
+            "(meta/pages/shop-berlin): use the full ARN in policies"
         ),
     )
 

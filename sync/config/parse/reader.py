@@ -56,10 +56,10 @@ class Reader:
                 data = stream.read(self._left + 1)
         except (OSError, ValueError) as error:
             cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-            self._refuse(file, "unreadable-file", f"cannot be read: {cause}", "check the path and its rights")
+            self._refuse(file, "unreadable-file", f"cannot be read: {cause}", "check the path and its permissions")
             return None
         if len(data) > self._left:
-            self._refuse(file, "too-large", "the files are larger than 16 MiB together", "use several instances")
+            self._refuse(file, "too-large", "the files are larger than 16 MiB in total", "use several instances")
             return None
         self._left -= len(data)
         try:
@@ -67,7 +67,7 @@ class Reader:
         except UnicodeDecodeError as error:
             before = data[: error.start].decode("utf-8")
             at = position(before, len(before))
-            self._refuse(file, "not-utf8", "not UTF-8 at this point", "save the file as UTF-8", at=at)
+            self._refuse(file, "not-utf8", "not UTF-8", "save the file as UTF-8", at=at)
             return None
 
     def _refuse(self, file: str, code: str, message: str, remedy: str, *, at: Location = (1, 1)) -> None:
@@ -88,9 +88,9 @@ class Reader:
             key=lambda error: (order[error.file], error.line, error.column),
         )
         if more:
-            last, message = errors[-1], "more errors follow, and are not shown"
+            last, message = errors[-1], "there are more errors than are shown"
             errors.append(
-                ConfigError(last.file, last.line, last.column, "", "too-many-errors", message, "mend these first")
+                ConfigError(last.file, last.line, last.column, "", "too-many-errors", message, "fix these first")
             )
         if errors:
             raise ConfigErrors(errors)

@@ -30,7 +30,7 @@ def nearest(name: str, known: Iterable[str], *, show: Callable[[str], str] = sho
     if close:
         return f"did you mean {close[0]}?"
     line = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - a line's worth
-    return f"known here: {line}" if line else "none is configured"
+    return f"known: {line}" if line else "none is configured"
 
 
 def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding | None:
@@ -50,7 +50,7 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
         return _unchosen(error["ctx"], path, value, field_at(model, loc), document)
     field = field_at(model, loc)
     if error["type"] == "union_tag_not_found":
-        message = f"{_kind(value)}, where text or a mapping is wanted"
+        message = f"{_kind(value)}, where text or a mapping is expected"
         return Finding(document, path, "wrong-type", message, _described(field, path))
     code, message, remedy = _refused(error, path, value, field)
     return Finding(document, path, code, message, remedy)
@@ -98,24 +98,22 @@ def _unknown(path: KeyPath, part: type[ConfigModel] | None, document: int) -> Fi
     known = part.model_fields if part else {}
     renamed = _RENAMED.get(name)
     remedy = f"did you mean {renamed}?" if renamed in known else nearest(name, known)
-    what = f"key {name}" if _WORD.fullmatch(name) and shown(name) == name else "such key"
-    return Finding(document, path, "unknown-key", f"this version knows no {what} here", remedy, key=True)
+    message = f"unknown key {name}" if _WORD.fullmatch(name) and shown(name) == name else "unknown key"
+    return Finding(document, path, "unknown-key", message, remedy, key=True)
 
 
 def _unchosen(context: Mapping[str, str], path: KeyPath, value: Any, field: FieldInfo | None, document: int) -> Finding:
     if not isinstance(value, Mapping):
         return Finding(
-            document, path, "wrong-type", f"{_kind(value)}, where a mapping is wanted", _described(field, path)
+            document, path, "wrong-type", f"{_kind(value)}, where a mapping is expected", _described(field, path)
         )
     key, choice = context["key"], f"one of {context['words']}"
     word, path = value.get(key, _ABSENT), (*path, key)
     if word is _ABSENT:
         return Finding(document, path, "missing-key", f"{key} is missing", choice)
     if not isinstance(word, str):
-        return Finding(document, path, "wrong-type", f"{_kind(word)}, where text is wanted", choice)
-    return Finding(
-        document, path, "bad-value", f"no {key} that this version knows", nearest(word, context["words"].split(", "))
-    )
+        return Finding(document, path, "wrong-type", f"{_kind(word)}, where text is expected", choice)
+    return Finding(document, path, "bad-value", f"unknown {key}", nearest(word, context["words"].split(", ")))
 
 
 _RENAMED = {"alive_every": "probe_every", "refresh": "renew_before", "at_least": "min_changes"}
@@ -128,12 +126,12 @@ def _described(field: FieldInfo | None, path: KeyPath) -> str:
     )
 
 
-_WANTED = {
+_EXPECTED = {
     "bool_type": "true or false",
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "tuple_type": "a list",
-    "int_type": "a whole number",
+    "int_type": "an integer",
 }
 
 
@@ -143,24 +141,24 @@ def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | 
     match error["type"]:
         case code if code in CODES:
             return code, context["message"], context["remedy"]
-        case kind if kind in _WANTED:
-            return "wrong-type", f"{_kind(value)}, where {_WANTED[kind]} is wanted", described
+        case kind if kind in _EXPECTED:
+            return "wrong-type", f"{_kind(value)}, where {_EXPECTED[kind]} is expected", described
         case "missing":
             return "missing-key", f"{path[-1]} is missing", described
         case "string_type" | "path_type":
             return _no_text(path, value)
         case "literal_error":
-            return "bad-value", "not one of the values that are allowed here", f"write {context['expected']}"
+            return "bad-value", "not one of the allowed values", f"write {context['expected']}"
         case "string_pattern_mismatch":
-            return "bad-value", "not of the form that is wanted here", f"it must match {context['pattern']}"
+            return "bad-value", "not in the expected format", f"it must match {context['pattern']}"
         case "greater_than_equal":
-            return "bad-value", "too small", f"{context['ge']} is the least"
+            return "bad-value", "too small", f"the minimum is {context['ge']}"
         case "string_too_short" | "too_short":
             return "bad-value", "empty", described
         case "string_too_long" | "too_long":
-            return "bad-value", f"too long: the most is {context['max_length']}", described
+            return "bad-value", f"too long: the maximum is {context['max_length']}", described
         case _:
-            return "bad-value", "not a value that is allowed here", described
+            return "bad-value", "not an allowed value", described
 
 
 def _no_text(path: KeyPath, value: Any) -> tuple[str, str, str]:
@@ -171,10 +169,14 @@ def _no_text(path: KeyPath, value: Any) -> tuple[str, str, str]:
     if isinstance(value, bool):
         return code, "without quotes YAML reads this as true or false", remedy
     if isinstance(value, int):
-        return code, "without quotes this is a number, which YAML or a template can alter", remedy
+        return code, "a number without quotes, which YAML or a template can change", remedy
     if value is None and code == "altered-id":
-        return "wrong-type", "nothing, where an id is wanted", remedy
-    return "wrong-type", f"{_kind(value)}, where text is wanted", "write text, in quotes where YAML could misread it"
+        return "wrong-type", "nothing, where an id is expected", remedy
+    return (
+        "wrong-type",
+        f"{_kind(value)}, where text is expected",
+        "write text, in quotes where YAML would read it as something else",
+    )
 
 
 def _kind(value: Any) -> str:

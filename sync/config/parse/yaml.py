@@ -98,7 +98,7 @@ def parse(text: str) -> tuple[Any, list[Flaw]]:
     except yaml.YAMLError as error:
         builder.flaws.append(_syntax(error, text))
     if whole and builder.value is _NO_KEY:
-        builder.flaws.append(Flaw(1, 1, (), "empty-file", "the file holds nothing", "see config.example.yaml"))
+        builder.flaws.append(Flaw(1, 1, (), "empty-file", "the file is empty", "see config.example.yaml"))
         whole = False
     if not whole:
         return Unreadable(), builder.flaws
@@ -123,10 +123,10 @@ def _syntax(error: yaml.YAMLError, text: str) -> Flaw:
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     # libyaml 0.2.5 counts characters, and has several texts for a tab.
     if mark and text[mark.index : mark.index + 1] == "\t":
-        return Flaw(line, column, (), "syntax", "a tab stands here, and YAML allows none in indentation",
-                    "indent by blanks")  # fmt: skip
+        return Flaw(line, column, (), "syntax", "a tab: YAML allows no tabs in indentation",
+                    "indent with spaces")  # fmt: skip
     return Flaw(line, column, (), "syntax", "not valid YAML at this point",
-                "look for a missing quote, colon or bracket, or wrong indentation, here or just above")  # fmt: skip
+                "check for a missing quote, colon or bracket, or wrong indentation, here or just above")  # fmt: skip
 
 
 class _Builder:
@@ -168,20 +168,20 @@ class _Builder:
 
     def _rare(self, event: Any) -> None:
         if isinstance(event, AliasEvent):
-            self._flaw(event, "alias", "aliases are not allowed", "write the value out")
+            self._flaw(event, "alias", "aliases are not allowed", "write the value itself")
             if type(self._into) is dict and self._key is _NO_KEY:
                 self._key = Unreadable()
             else:
                 self._put(Unreadable(), event)
         elif isinstance(event, DocumentStartEvent) and self.value is not _NO_KEY:
-            self._flaw(event, "second-document", "a second YAML document begins here", "keep one document per file")
+            self._flaw(event, "second-document", "a second YAML document starts here", "keep one document per file")
             raise _Stop
 
     def _put(self, value: Any, event: Any) -> None:
         self._left -= 1
         if self._left < 0:
             self._flaw(event, "too-many-values", f"more than {MAX_VALUES:,} values in one file",
-                       "spread the Pages over several files (pages_from), or over several instances")  # fmt: skip
+                       "split the Pages into several files (pages_from) or several instances")  # fmt: skip
             raise _Stop
         into = self._into
         if type(into) is dict:
@@ -194,18 +194,18 @@ class _Builder:
 
     def _odd_key(self, key: Any, event: Any) -> Any:
         if key == "<<":
-            self._flaw(event, "merge-key", "merge keys are not allowed", "write the keys out")
+            self._flaw(event, "merge-key", "merge keys are not allowed", "write the keys themselves")
         elif type(key) is str:
-            self._flaw(event, "duplicate-key", "this key stands twice in one mapping", "remove one of the two", key=key)
+            self._flaw(event, "duplicate-key", "duplicate key", "remove one of the two", key=key)
         elif not isinstance(key, Unreadable):
-            self._flaw(event, "bad-key", "a key must be text, and YAML reads this one as something else", "quote it")
+            self._flaw(event, "bad-key", "YAML reads this key as something other than text", "put it in quotes")
         return Unreadable()
 
     def _open(self, event: Any, value: Any) -> None:
         self._refuse_decoration(event)
         if type(self._into) is dict and self._key is _NO_KEY:
-            self._flaw(event, "bad-key", "a list or mapping stands where a key is expected",
-                       "quote it: braces and brackets have a meaning in YAML")  # fmt: skip
+            self._flaw(event, "bad-key", "a list or mapping in place of a key",
+                       "put it in quotes: braces and brackets have a meaning in YAML")  # fmt: skip
             self._stack.append((self._into, _Complex()))
         else:
             part = len(self._into) if type(self._into) is list else self._key
@@ -213,8 +213,8 @@ class _Builder:
             self._put(value, event)
         self._into, self._key = value, _NO_KEY
         if len(self._stack) > MAX_DEPTH:
-            self._flaw(event, "too-deep", f"more than {MAX_DEPTH} lists and mappings inside each other",
-                       "look for a bracket or brace that is not closed")  # fmt: skip
+            self._flaw(event, "too-deep", f"more than {MAX_DEPTH} levels of lists and mappings",
+                       "check for a bracket or brace that is not closed")  # fmt: skip
             raise _Stop
 
     def _scalar(self, event: Any) -> Any:
@@ -224,21 +224,25 @@ class _Builder:
         if event.tag is None and not event.style:
             return plain(event.value)
         if _FORBIDDEN.search(event.value):
-            self._flaw(event, "forbidden-character", "an escape gives a character that is not allowed", "remove it")
+            self._flaw(
+                event, "forbidden-character", "an escape stands for a character that is not allowed", "remove it"
+            )
             return Unreadable()
         return event.value
 
     def _refuse_decoration(self, event: Any) -> bool:
         if event.anchor is not None:
-            self._flaw(event, "alias", "anchors are not allowed", "write the value out wherever it is needed")
+            self._flaw(event, "alias", "anchors are not allowed", "repeat the value wherever it is needed")
         foreign = event.tag is not None and event.tag != _TAGS[type(event)]
         if foreign:
-            self._flaw(event, "tag", "YAML tags are not allowed", "remove the tag; quote the value where text is meant")
+            self._flaw(
+                event, "tag", "YAML tags are not allowed", "remove the tag; put the value in quotes if it is text"
+            )
         return not foreign
 
     def _flaw(self, event: Any, code: str, message: str, remedy: str, *, key: str | None = None) -> None:
         if len(self.flaws) >= MAX_ERRORS:
-            code, message, remedy = "too-many-errors", "more errors follow, and are not shown", "mend these first"
+            code, message, remedy = "too-many-errors", "there are more errors than are shown", "fix these first"
         path = [part for _, part in self._stack[1:]]
         last = len(self._into) if type(self._into) is list else self._key if key is None else key
         if last is not _NO_KEY:

@@ -51,7 +51,7 @@ class AllNames(NamedTuple):
 def check_settings(settings: Settings, given: Collection[str], names: AllNames, report: Report) -> list[str]:
     """Report what is wrong between the parts of the main file; give warnings."""
     if "pages" not in given and "pages_from" not in given:
-        remedy = "list the Pages here, or name further files in pages_from"
+        remedy = "list the Pages here, or name more files in pages_from"
         report(Finding(0, ("pages",), "missing-key", "pages is missing", remedy))
     warnings = [*_jitter(settings.schedule, report), *_plain_http(settings, report)]
     _system_users(settings, names.apps, report)
@@ -78,10 +78,10 @@ def _jitter(schedule: Schedule, report: Report) -> Iterator[str]:
     if not schedule.jitter:
         return
     if schedule.every is not None and schedule.jitter >= schedule.every:
-        report(Finding(0, ("schedule", "jitter"), "bad-schedule", "as long as every or longer, so that cycles would be left out",
+        report(Finding(0, ("schedule", "jitter"), "bad-schedule", "not shorter than every, so that cycles would be skipped",
                        f"write less than every, which is {duration_text(schedule.every)}"))  # fmt: skip
     elif schedule.cron is not None and schedule.jitter.total_seconds() >= interval_seconds(schedule):
-        yield "schedule.jitter: as long as the time between two runs of cron or longer, so that cycles are left out"
+        yield "schedule.jitter: not shorter than the time between two runs of cron, so that cycles are skipped"
 
 
 def _plain_http(settings: Settings, report: Report) -> Iterator[str]:
@@ -94,10 +94,10 @@ def _plain_http(settings: Settings, report: Report) -> Iterator[str]:
         if address is None or not is_plain_http(address):
             continue
         if service.allow_http:
-            yield f"{'.'.join(map(str, path))}: secrets travel over plain http, as allow_http allows"
+            yield f"{'.'.join(map(str, path))}: secrets are sent over plain http, as allow_http allows"
         else:
-            report(Finding(0, path, "plain-http", "plain http to another machine would show secrets to the network",
-                           "write https://, or put allow_http: true beside it where the network is trusted"))  # fmt: skip
+            report(Finding(0, path, "plain-http", "plain http to another machine would expose secrets to the network",
+                           "write https://, or add allow_http: true beside it if the network is trusted"))  # fmt: skip
 
 
 def _system_users(settings: Settings, apps: Names, report: Report) -> None:
@@ -107,17 +107,23 @@ def _system_users(settings: Settings, apps: Names, report: Report) -> None:
         path: KeyPath = ("system_users", name)
         first = tokens.setdefault(str(user.token), path)
         if first is not path and str(user.token) in renewed:
-            report(Finding(0, (*path, "token"), "duplicate-target", "another system user has this token, and one of them renews it",
-                           "give each a token of its own, or take renew_before away", first=(0, (*first, "token"))))  # fmt: skip
+            report(Finding(0, (*path, "token"), "duplicate-target", "another system user has the same token, and one of them renews it",
+                           "give each its own token, or remove renew_before", first=(0, (*first, "token"))))  # fmt: skip
         if user.app is None and apps.known is not None and apps.only() is None:
             report(
-                Finding(0, path, "choice-needed", "it is not said which app the token belongs to", "write app: NAME")
+                Finding(
+                    0,
+                    path,
+                    "choice-needed",
+                    "several apps are configured, and none is chosen for this token",
+                    "write app: NAME",
+                )
             )
         remedy = apps.fault(user.app) if user.app else None
         if remedy:
             report(Finding(0, (*path, "app"), "unknown-name", "no app of this name", remedy))
         if not isinstance(user.renew_before, Never) and not isinstance(user.token, StoreReference):
-            report(Finding(0, (*path, "renew_before"), "renewal-needs-store", "the new token has nowhere to go: token is no {store: ...} reference",
+            report(Finding(0, (*path, "renew_before"), "renewal-needs-store", "the new token could not be written: token is not a {store: ...} reference",
                            "write token: {store: STORE, path: PATH, key: KEY}, or renew_before: never"))  # fmt: skip
 
 
@@ -127,7 +133,7 @@ def _stores(stores: Mapping[str, StoreConfig], report: Report) -> None:
         path: KeyPath = ("stores", name)
         first = targets.setdefault(target(store.root(), store.template), path)
         if first is not path:
-            report(Finding(0, path, "duplicate-target", f"leads to the same place as the store {first[1]}",
+            report(Finding(0, path, "duplicate-target", f"leads to the same secrets as the store {first[1]}",
                            "remove one of the two, or give it another path", first=(0, first)))  # fmt: skip
         for fault in store.faults():
             report(Finding(0, (*path, *fault.path), fault.code, fault.message, fault.remedy))
@@ -146,8 +152,8 @@ def _references(settings: Settings, names: Names, report: Report) -> None:
     for name, needed in needs.items():
         for other, path in needed.items():
             if name == other or _reaches(needs, other, name):
-                report(Finding(0, path, "reference-loop", "to read this secret the store needs this very secret",
-                               "keep a store's own credentials in a file or a variable"))  # fmt: skip
+                report(Finding(0, path, "reference-loop", "the store needs this secret before it can read it",
+                               "keep the credentials of a store in a file or variable"))  # fmt: skip
 
 
 def _reaches(needs: Mapping[str, Mapping[str, Any]], start: str, goal: str) -> bool:
@@ -167,7 +173,7 @@ def check_state(settings: Settings, base: Path, files: Sequence[Path], report: R
     """Report a state file that would overwrite a file of the configuration or a credential, or lies among a store's secrets."""
     fault = _state_fault(settings, base, files)
     if fault:
-        remedy = "name a file of its own, such as /var/lib/page-token-sync/state.json"
+        remedy = "use a separate file, such as /var/lib/page-token-sync/state.json"
         report(Finding(0, ("state", "file"), "bad-state-file", fault, remedy))
 
 
@@ -176,14 +182,14 @@ def _state_fault(settings: Settings, base: Path, files: Sequence[Path]) -> str |
         return None
     real = os.path.realpath(settings.state.file)
     if Path(real).is_dir():
-        return "a folder, where a file is wanted"
+        return "a directory, where a file is expected"
     if real in {os.path.realpath(file) for file in files}:
-        return "this is a file of the configuration itself"
+        return "this file belongs to the configuration"
     if real in {os.path.realpath(file) for file in _needed(settings, base)}:
         return "a credential or certificate is read from this file"
     for name, store in settings.stores.items():
         if store.contains(Path(real)):
-            return f"it lies in the directory of the store {name}"
+            return f"it is in the directory of the store {name}"
     return None
 
 

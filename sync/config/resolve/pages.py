@@ -88,8 +88,8 @@ class Resolver:
             if isinstance(reference, StoreReference) and reference.store in self._roots:
                 page = self._targets.get(target(self._roots[reference.store], reference.path))
                 if page is not None:
-                    self._wrong((0, path), (), "duplicate-target", "leads to the secret of a Page",
-                                "keep this credential in a place of its own", first=page[0])  # fmt: skip
+                    self._wrong((0, path), (), "duplicate-target", "refers to the secret of a Page",
+                                "keep this credential in a separate secret", first=page[0])  # fmt: skip
 
     def _wrong(self, at: At, key: KeyPath, code: str, *texts: str, first: At | None = None) -> None:
         message, remedy = texts
@@ -103,9 +103,7 @@ class Resolver:
             return False
         first = self._names.setdefault(name, at)
         if first is not at:
-            key, remedy = (
-                ("name", "change one of the two names") if entry.name else ("id", "give one of the two a name")
-            )
+            key, remedy = ("name", "rename one of the two") if entry.name else ("id", "give one of the two a name")
             self._wrong(at, (key,), "duplicate-name", "another Page has this name", remedy, first=first)
         return first is at
 
@@ -116,8 +114,8 @@ class Resolver:
         name = entry.system_user or self.settings.defaults.system_user or self._only_user
         if name is None:
             if self.names.users.known is not None:
-                self._wrong(at, (), "choice-needed", "it is not said which system user reaches this Page",
-                            "write system_user here or in the defaults")  # fmt: skip
+                self._wrong(at, (), "choice-needed", "several system users are configured, and none is chosen for this Page",
+                            "write system_user here or under defaults")  # fmt: skip
             return None
         return (
             name if self._exists(self.names.users, name, self._origin(at, entry.system_user, "system_user")) else None
@@ -128,8 +126,8 @@ class Resolver:
         names = entry.stores or self.settings.defaults.stores or ((only,) if only else None)
         if names is None:
             if self.names.stores.known is not None:
-                self._wrong(at, (), "choice-needed", "it is not said which stores hold this Page's token",
-                            "write stores here or in the defaults")  # fmt: skip
+                self._wrong(at, (), "choice-needed", "several stores are configured, and none is chosen for this Page",
+                            "write stores here or under defaults")  # fmt: skip
             return None
         document, path = self._origin(at, entry.stores, "stores")
         found: dict[str, At] = {}
@@ -160,7 +158,7 @@ class Resolver:
         if isinstance(payload, str) and store is not None and not store.holds_text:
             own = isinstance(entry, PageEntry) and entry.payload
             self._wrong(self._origin(at, own, "payload"), (), "raw-payload",
-                        f"one text cannot be stored in {name}: Vault holds JSON objects", "write a mapping of names to texts")  # fmt: skip
+                        f"raw text cannot be stored in {name}: Vault holds JSON objects", "write a mapping of names to texts")  # fmt: skip
         defaults = self.settings.defaults.labels
         if store is None or not (defaults or entry.labels):
             return
@@ -171,7 +169,7 @@ class Resolver:
                 () if key is None else (key,),
                 "label-limit",
                 fault,
-                f"change it, or leave {name} out of the stores",
+                f"change it, or remove {name} from the stores",
             )
 
     def _target(self, at: At, name: str, values: Mapping[str, str]) -> Key:
@@ -182,10 +180,10 @@ class Resolver:
         here = target(self._roots[name], path)
         first, other = self._targets.setdefault(here, (at, name))
         if first is not at:
-            self._wrong(at, (), "duplicate-target", f"leads to the same place in {name} as another Page",
-                        "let the store's path hold {name}, or change this Page's stores", first=first)  # fmt: skip
+            self._wrong(at, (), "duplicate-target", f"leads to the same secret in {name} as another Page",
+                        "use {name} in the store's path, or change this Page's stores", first=first)  # fmt: skip
         elif other != name and not self._same_templates(other, name):  # which is told of the stores themselves
-            self._wrong(at, (), "duplicate-target", f"leads to the same place in the stores {other} and {name}",
+            self._wrong(at, (), "duplicate-target", f"leads to the same secret in the stores {other} and {name}",
                         "change the path of one of the two, or this Page's stores")  # fmt: skip
         fault = store.path_fault(path)
         if fault:

@@ -61,27 +61,27 @@ def _bytes(reference: AnyReference, path: Path) -> bytes:
         raise CredentialError(f"{reference}: {_cause(error)}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise CredentialError(f"{reference}: no regular file; name the file that holds the secret")
+        raise CredentialError(f"{reference}: not a regular file; name the file that contains the secret")
     with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
         try:
             data = stream.read(MAX_BYTES + 1)
         except OSError as error:
             raise CredentialError(f"{reference}: {_cause(error)}") from None
     if len(data) > MAX_BYTES:
-        raise CredentialError(f"{reference}: larger than 64 KiB; name the file that holds the secret alone")
+        raise CredentialError(f"{reference}: larger than 64 KiB; name a file that contains only the secret")
     return data
 
 
 def _cause(error: OSError | ValueError) -> str:
     match error:
         case FileNotFoundError():
-            return "there is no such file; check the path, and that it is mounted"
+            return "no such file; check the path, and that it is mounted"
         case PermissionError():
-            return "may not be read; give this program's user the right to read it"
+            return "permission denied; let the user of this program read it"
         case OSError():
             return f"cannot be read ({error.strerror or type(error).__name__}); check the path"
         case _:
-            return "no usable path; check it"
+            return "not a usable path; check it"
 
 
 def _text(reference: AnyReference, data: bytes) -> str:

@@ -36,12 +36,12 @@ def select(
     """
     for pattern in pages:
         if not any(_is_named(page, pattern) for page in everything):
-            raise SelectionError(f"--page {pattern}: no Page has such a name; {nearest(pattern, _names(everything))}")
+            raise SelectionError(f"--page {pattern}: no Page has this name; {nearest(pattern, _names(everything))}")
     wanted = [_label(text, everything) for text in labels]
     targets = dict.fromkeys(key.store for page in everything for key in page.targets)
     for store in stores:
         if store not in targets:
-            raise SelectionError(f"--store {store}: no Page has such a store; {nearest(store, targets)}")
+            raise SelectionError(f"--store {store}: no Page has this store; {nearest(store, targets)}")
     chosen = tuple(
         page if not stores else replace(page, targets=tuple(key for key in page.targets if key.store in stores))
         for page in everything
@@ -70,7 +70,7 @@ def _label(text: str, everything: Sequence[Page]) -> tuple[str, str]:
         f"{key}={value}" for page in everything for key, value in page.labels.items()
     )
     if text not in known:
-        raise SelectionError(f"--label {text}: no Page has such a label; {nearest(text, known, show=_shown_label)}")
+        raise SelectionError(f"--label {text}: no Page has this label; {nearest(text, known, show=_shown_label)}")
     return key, value
 
 
@@ -83,4 +83,4 @@ def _nothing(everything: Sequence[Page], **given: Sequence[str]) -> str:
     if not everything:
         return "The configuration lists no Pages, so there is nothing to select from."
     told = " and ".join(f"--{kind[:-1]} {' or '.join(values)}" for kind, values in given.items() if values)
-    return f"Nothing is selected: no Page fulfils {told} together, though each of them matches something."
+    return f"Nothing is selected: no Page matches {told} together, although each of them alone matches a Page."

@@ -45,7 +45,7 @@ def parse_cron(text: str) -> Cron:
     """Read an expression; raises CronError."""
     fields = _NICKNAMES.get(text.strip().lower(), text).lower().split()
     if len(fields) != 5:  # noqa: PLR2004 - minute, hour, day, month and weekday
-        raise CronError("not five fields, and no word such as @hourly")
+        raise CronError("neither five fields nor a word such as @hourly")
     minute, hour, day, month, weekday = fields
     cron = Cron(
         minutes=_field("minute", minute, 0, 59),
@@ -57,7 +57,7 @@ def parse_cron(text: str) -> Cron:
         any_hour=hour.startswith("*"),
     )
     if not cron.either and not any(day <= _LONGEST_MONTH[month - 1] for month in cron.months for day in cron.days):
-        raise CronError("the day of the month comes in none of the months")
+        raise CronError("none of the months has this day")
     return cron
 
 
@@ -66,14 +66,14 @@ def _field(name: str, text: str, least: int, most: int, words: tuple[str, ...] =
     for item in text.split(","):
         match = _ITEM.fullmatch(item)
         if match is None:
-            raise CronError(f"the {name} cannot be read")
+            raise CronError(f"the {name} is invalid")
         star, first, last, step = match.groups()
         start = least if star else _number(name, first, least, words)
         end = most if star or (step and last is None) else start if last is None else _number(name, last, least, words)
         if not least <= start <= end <= most:
-            raise CronError(f"the {name} is not within {least} to {most}, or its range runs backwards")
+            raise CronError(f"the {name} is not within {least} to {most}, or its range is reversed")
         if step == "0" or (step and int(step) == 0):
-            raise CronError(f"the {name} has a step of nothing")
+            raise CronError(f"the {name} has a step of zero")
         values.update(range(start, end + 1, int(step or 1)))
     return frozenset(values)
 
@@ -82,5 +82,5 @@ def _number(name: str, text: str, least: int, words: tuple[str, ...]) -> int:
     if text.isdigit():
         return int(text)
     if text not in words:
-        raise CronError(f"the {name} has a word that is none of its names")
+        raise CronError(f"the {name} has an unknown name")
     return words.index(text) + (least if name == "month" else 0)

@@ -19,21 +19,21 @@ class NetworkConfig(ConfigModel):
     proxy: Annotated[
         Reference | None,
         Field(
-            description="A reference to the address of an HTTP proxy, which may hold a password.",
+            description="A reference to the URL of an HTTP proxy, which may contain a password.",
             examples=[{"env": "PROXY_URL"}],
         ),
     ] = None
     ca_file: Annotated[
         FilePath | None,
         Field(
-            description="A file of CA certificates in PEM form to trust instead of the usual ones, read again in each cycle.",
+            description="A PEM file of CA certificates to trust instead of the default ones. Read again in each cycle.",
             examples=["/etc/ssl/internal-ca.pem"],
         ),
     ] = None
     trust_env: Annotated[
-        bool, Field(description="Whether proxies of the environment (HTTPS_PROXY and so on) are used.")
+        bool, Field(description="Whether to use the proxies of the environment (HTTPS_PROXY and so on).")
     ] = False
     allow_http: Annotated[
         bool,
-        Field(description="Allows plain http to an address that is not this machine's. Warned about at each start."),
+        Field(description="Allow plain http to an address of another machine. Each start warns about it."),
     ] = False

@@ -19,13 +19,13 @@ class ChecksConfig(ConfigModel):
         tuple[Text, ...] | None,
         Field(
             strict=False,
-            description="Permissions that the token must have for its Page; [pages_messaging] if nothing is said.",
+            description="Permissions that the token must have for its Page. Default: [pages_messaging].",
         ),
     ] = None
     expires: Annotated[
         Expires | None,
         Field(
-            description="The least life that must be left; a token without an end always passes. never: nothing else will do. 7d if nothing is said."
+            description="The minimum time until the token expires. A token that never expires always passes; never: only such a token passes. Default: 7d."
         ),
     ] = None
 
@@ -42,12 +42,16 @@ _LARGEST_PAYLOAD = 60_000
 def _has_token(value: str | dict[str, str]) -> str | dict[str, str]:
     texts = [value] if isinstance(value, str) else list(value.values())
     if sum(len(text.encode()) for text in (*texts, *(value if isinstance(value, dict) else ()))) > _LARGEST_PAYLOAD:
-        wrong("bad-value", "a payload larger than 60,000 bytes", "AWS holds 65,536 bytes in a secret, token included")
+        wrong(
+            "bad-value",
+            "the payload is larger than 60,000 bytes",
+            "AWS allows 65,536 bytes in a secret, including the token",
+        )
     if not any("\0" in fill(text, {**dict.fromkeys(PLACEHOLDERS, ""), "token": "\0"}) for text in texts):
         wrong(
             "bad-template",
-            "no {token} in it: an application could not read the token",
-            'write "{token}" for one of the values',
+            "the payload has no {token}, so that no application could read the token",
+            'write "{token}" as one of the values',
         )
     return value
 
@@ -63,53 +67,49 @@ class FilePage(ConfigModel):
     """A Page as a further file may list it."""
 
     id: Annotated[GraphId, Field(description="The Page's id, in quotes.")]
-    name: Annotated[Name | None, Field(description="The Page's name here; its id if nothing is said. Unique.")] = None
+    name: Annotated[Name | None, Field(description="The Page's unique name in this program. Default: its id.")] = None
     labels: Annotated[
-        dict[str, str] | None, Field(description="Labels beside those of the defaults; a Page's own win.")
+        dict[str, str] | None, Field(description="Labels in addition to those of defaults, which they override.")
     ] = None
     stores: Annotated[
         tuple[Name, ...] | None,
-        Field(strict=False, min_length=1, description="The stores that hold this Page's token."),
+        Field(strict=False, min_length=1, description="The stores to write this Page's token to."),
     ] = None
-    system_user: Annotated[Name | None, Field(description="The system user that reaches this Page.")] = None
-    hold: Annotated[bool | None, Field(description="true: this Page is read and judged, and nothing is written.")] = (
-        None
-    )
+    system_user: Annotated[Name | None, Field(description="The system user that has access to this Page.")] = None
+    hold: Annotated[bool | None, Field(description="true: read and verify this Page, write nothing for it.")] = None
 
 
 class PageEntry(FilePage):
     """A Page as the main file lists it: every key of the defaults may stand here too."""
 
     checks: Annotated[ChecksConfig | None, Field(description="Checks of this Page's token.")] = None
-    payload: Annotated[Payload | None, Field(description="This Page's payload, instead of that of the defaults.")] = (
-        None
-    )
+    payload: Annotated[Payload | None, Field(description="This Page's payload, instead of the one of defaults.")] = None
 
 
 class Defaults(ConfigModel):
-    """What applies to every Page that does not say otherwise."""
+    """Defaults of every Page; a Page can override each."""
 
     system_user: Annotated[
-        Name | None, Field(description="May be left out when there is only one.", examples=["main"])
+        Name | None, Field(description="Optional if there is only one system user.", examples=["main"])
     ] = None
     stores: Annotated[
         tuple[Name, ...] | None,
         Field(
             strict=False,
             min_length=1,
-            description="The stores that hold the tokens; may be left out when there is only one.",
+            description="The stores to write the tokens to. Optional if there is only one store.",
         ),
     ] = None
-    checks: Annotated[ChecksConfig, Field(description="What a token must fulfil beyond being valid.")] = ChecksConfig()
+    checks: Annotated[ChecksConfig, Field(description="What a token must have in addition to being valid.")] = (
+        ChecksConfig()
+    )
     payload: Annotated[
         Payload,
         Field(
-            description="What applications read: a mapping of names to texts, or one text. Knows what paths know, and {token}."
+            description="What applications read: a mapping of names to texts, or one text. Placeholders: those of paths, and {token}."
         ),
     ] = Field(default_factory=lambda: {"access_token": "{token}", "page_id": "{id}", "app_id": "{app_id}"})
-    labels: Annotated[
-        dict[str, str], Field(description="Labels that every secret carries, within the limits of its store.")
-    ] = Field(default_factory=dict)
-    hold: Annotated[bool, Field(description="true: Pages are read and judged, and nothing is written for them.")] = (
-        False
+    labels: Annotated[dict[str, str], Field(description="Labels on every secret, within the limits of its store.")] = (
+        Field(default_factory=dict)
     )
+    hold: Annotated[bool, Field(description="true: read and verify Pages, write nothing for them.")] = False

@@ -16,14 +16,12 @@ from sync.config.schema.types import ConfigModel, PlainPath, Text, wrong
 def _no_secret(value: str) -> str:
     """Refuse what is rather a secret than the name of one: names are shown, and a long run of letters is no name."""
     if "/" not in value and re.search(r"[A-Za-z0-9]{32}", value):
-        wrong(
-            "secret-in-file", "this looks like a secret, and not like the name of a place where one is found", _REMEDY
-        )
+        wrong("secret-in-file", "this looks like a secret, not like the name of a variable, file or key", _REMEDY)
     return value
 
 
 _REMEDY = (
-    "put the secret into a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}"
+    "store the secret in a file or variable and write {file: PATH}, {env: NAME} or {store: STORE, path: PATH, key: KEY}"
 )
 
 
@@ -47,8 +45,8 @@ class FileReference(ConfigModel):
         Text,
         AfterValidator(_no_secret),
         Field(
-            description="The file's path, from the folder of the configuration file. UTF-8, at most 64 KiB; one newline "
-            "at the end is cut; empty is an error."
+            description="The path of the file, relative to the folder of the configuration file. UTF-8, at most 64 KiB; one newline "
+            "at the end is removed; an empty file is an error."
         ),
     ]
 
@@ -61,7 +59,7 @@ class StoreReference(ConfigModel):
 
     store: Annotated[str, Field(description="The store's name.")]
     path: Annotated[PlainPath, Field(description="The secret's path or name in the store, without placeholders.")]
-    key: Annotated[Text, AfterValidator(_no_secret), Field(description="The name in the secret's JSON object.")]
+    key: Annotated[Text, AfterValidator(_no_secret), Field(description="The key in the secret's JSON object.")]
 
     def __str__(self) -> str:
         return f"{{store: {self.store}, path: {self.path}, key: {self.key}}}"
@@ -74,9 +72,9 @@ def _reference(value: Any) -> Any:
     if isinstance(value, ConfigModel):
         return value
     if value is None:
-        wrong("bad-reference", "a reference to a secret is missing", _REMEDY)
+        wrong("bad-reference", "the reference to a secret is missing", _REMEDY)
     if not isinstance(value, dict):
-        wrong("secret-in-file", "a reference to a secret is wanted here, and not the secret itself", _REMEDY)
+        wrong("secret-in-file", "a value in place of a reference to a secret", _REMEDY)
     kinds = [kind for kind in _REFERENCES if kind in value]
     allowed = set(_REFERENCES[kinds[0]].model_fields) if len(kinds) == 1 else set()
     if len(kinds) != 1 or set(value) - allowed:

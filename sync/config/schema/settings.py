@@ -48,9 +48,7 @@ def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        wrong(
-            "bad-timezone", "not a time zone that is known here", "write a name of the IANA list, such as Europe/Berlin"
-        )
+        wrong("bad-timezone", "unknown time zone", "write an IANA name, such as Europe/Berlin")
     return value
 
 
@@ -59,21 +57,21 @@ class Schedule(ConfigModel):
 
     every: Annotated[
         PositiveDuration | None,
-        Field(description="The time from the start of one cycle to the next; 15m without cron."),
+        Field(description="The time from the start of one cycle to the start of the next. Default without cron: 15m."),
     ] = None
     cron: Annotated[
         str | None,
         AfterValidator(lambda value: value if value is None else _cron(value)),
         Field(
-            description="Instead of every: five fields with the meaning of crontab(5), or @hourly and the like; 0 and 7 are Sunday.",
+            description="Instead of every: five fields as in crontab(5), or a word such as @hourly; 0 and 7 are Sunday.",
             examples=["*/15 * * * *"],
         ),
     ] = None
     timezone: Annotated[
-        str, AfterValidator(_timezone), Field(description="The time zone that cron counts in, by its IANA name.")
+        str, AfterValidator(_timezone), Field(description="The time zone of cron, by its IANA name.")
     ] = "UTC"
     jitter: Annotated[
-        Duration, Field(description="Each cycle starts later by a random time up to this; never earlier.")
+        Duration, Field(description="The maximum of the random delay of each cycle; a cycle never starts early.")
     ] = timedelta(0)
 
     @model_validator(mode="before")
@@ -82,35 +80,37 @@ class Schedule(ConfigModel):
         if not isinstance(value, dict):
             return value
         if value.get("every") is not None and value.get("cron") is not None:
-            wrong("bad-schedule", "every and cron contradict each other", "keep one of the two")
+            wrong("bad-schedule", "every and cron exclude each other", "keep one of the two")
         if value.get("timezone") is not None and value.get("cron") is None:
-            wrong("bad-schedule", "timezone counts only with cron", "remove timezone, or write cron instead of every")
+            wrong("bad-schedule", "timezone applies only with cron", "remove timezone, or write cron instead of every")
         return value if value.get("cron") is not None or value.get("every") is not None else {**value, "every": "15m"}
 
 
 class GraphConfig(NetworkConfig):
-    """How Meta's Graph API is reached."""
+    """The connection to Meta's Graph API."""
 
     address_key: ClassVar[str] = "base_url"
 
-    version: Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]$", description="Graph's version.")] = "v25.0"
-    base_url: Annotated[Address, Field(description="Graph's address; the sandbox is at http://127.0.0.1:8099.")] = (
-        "https://graph.facebook.com"
+    version: Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]$", description="The version of the Graph API.")] = (
+        "v25.0"
     )
-    timeout: Annotated[PositiveDuration, Field(description="The longest that one answer may take as a whole.")] = (
-        timedelta(seconds=60)
-    )
+    base_url: Annotated[
+        Address, Field(description="The address of the Graph API; the sandbox is at http://127.0.0.1:8099.")
+    ] = "https://graph.facebook.com"
+    timeout: Annotated[
+        PositiveDuration, Field(description="The timeout of one whole call, including a slow answer.")
+    ] = timedelta(seconds=60)
     budget: Annotated[
         Budget,
         Field(
-            description="The share of Meta's reported usage above which only repairs are asked for; at most 94%, since "
-            "nothing is asked from 95% on."
+            description="The share of the quota, as Meta reports it, above which only calls for repairs are made. At most 94%: "
+            "from 95% on no call is made."
         ),
     ] = 0.75
     token_in_url: Annotated[
         Literal["never", "fallback"],
         Field(
-            description="fallback: allows debug_token's documented form with the token in the URL if the other is refused."
+            description="fallback: use the documented form of debug_token, with the token in the URL, if the form with the token in the body is refused."
         ),
     ] = "never"  # noqa: S105 - a word of the configuration, no token
 
@@ -126,14 +126,14 @@ class SystemUserConfig(ConfigModel):
     """A system user of the business that owns the Pages."""
 
     app: Annotated[
-        Name | None, Field(description="The app that the token belongs to; may be left out when there is one.")
+        Name | None, Field(description="The app that the token belongs to. Optional if there is only one app.")
     ] = None
-    token: Annotated[Reference, Field(description="A reference to the system user's token.")]
+    token: Annotated[Reference, Field(description="A reference to the system user token.")]
     renew_before: Annotated[
         RenewBefore,
         Field(
-            description="How long before its end a token that ends is renewed, such as 14d; the token must be a {store: ...} "
-            "reference, since the new one is written there."
+            description="How long before it expires a token is renewed, such as 14d. The token must be a {store: ...} reference: "
+            "the new one is written there."
         ),
     ] = NEVER
 
@@ -143,10 +143,12 @@ class BrakeConfig(ConfigModel):
 
     share: Annotated[
         Share,
-        Field(description="Held where more than this share of a store's stored tokens would change within 24 hours."),
+        Field(
+            description="Hold replacements if more than this share of a store's tokens would change within 24 hours."
+        ),
     ] = 0.3
     min_changes: Annotated[
-        int, Field(ge=1, description="So many changes at the least; fewer are never held. A whole number from 1.")
+        int, Field(ge=1, description="The minimum number of changes before the brake applies. An integer, at least 1.")
     ] = 3
 
 
@@ -156,17 +158,17 @@ class StateConfig(ConfigModel):
     file: Annotated[
         FilePath,
         Field(
-            description="The file, from the folder of the configuration file, in a folder that this program may write "
-            "to. It holds verdicts by fingerprint, and no secret."
+            description="The file, relative to the folder of the configuration file, in a folder that this program may write to. "
+            "It contains results by fingerprint, and no secret."
         ),
     ]
 
 
 class LogConfig(ConfigModel):
-    """What is logged, and how."""
+    """The logs."""
 
     level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="The least level that is logged.")
+        Literal["debug", "info", "warning", "error"], Field(description="The lowest level that is logged.")
     ] = "info"
     format: Annotated[
         Literal["auto", "json", "console"], Field(description="auto: console on a terminal, JSON lines elsewhere.")
@@ -175,62 +177,69 @@ class LogConfig(ConfigModel):
 
 def _version(value: Any) -> Any:
     if isinstance(value, bool):
-        wrong("bad-value", "not one of the values that are allowed here", "write 1")
+        wrong("bad-value", "not one of the allowed values", "write 1")
     return value
 
 
 class Settings(ConfigModel):
     """The whole configuration file."""
 
-    version: Annotated[Literal[1], BeforeValidator(_version), Field(description="The version of this file's form.")] = 1
+    version: Annotated[
+        Literal[1], BeforeValidator(_version), Field(description="The version of this file's format.")
+    ] = 1
     instance: Annotated[
-        Name, Field(description="The owner's mark on every secret: two instances never touch each other's secrets.")
+        Name,
+        Field(
+            description="The name of this installation, marked on every secret: two instances never touch each other's secrets."
+        ),
     ]
     mode: Annotated[
         Literal["sync", "observe"],
-        Field(description="observe: everything is read and judged, and nothing is written."),
+        Field(description="observe: read and verify everything, write nothing."),
     ] = "sync"
     schedule: Annotated[Schedule, Field(description="When cycles run.")] = Schedule(every=timedelta(minutes=15))
-    graph: Annotated[GraphConfig, Field(description="How Meta's Graph API is reached.")] = GraphConfig()
-    apps: Annotated[dict[Name, AppConfig], Field(min_length=1, description="Meta apps, by a name of your choice.")]
+    graph: Annotated[GraphConfig, Field(description="The connection to Meta's Graph API.")] = GraphConfig()
+    apps: Annotated[
+        dict[Name, AppConfig], Field(min_length=1, description="Meta apps, each under a name that you choose.")
+    ]
     system_users: Annotated[
-        dict[Name, SystemUserConfig], Field(min_length=1, description="System users, by a name of your choice.")
+        dict[Name, SystemUserConfig],
+        Field(min_length=1, description="System users, each under a name that you choose."),
     ]
     stores: Annotated[
-        dict[Name, Store], Field(min_length=1, description="Where the tokens go, by a name of your choice.")
+        dict[Name, Store],
+        Field(min_length=1, description="Stores to write the tokens to, each under a name that you choose."),
     ]
-    defaults: Annotated[Defaults, Field(description="What applies to every Page that does not say otherwise.")] = (
-        Defaults()
-    )
+    defaults: Annotated[Defaults, Field(description="Defaults of every Page; a Page can override each.")] = Defaults()
     probe_every: Annotated[
         Interval,
         Field(
-            description="Each stored token is used once so often, on its Page's own quota; one that is refused is judged at once."
+            description="How often each stored token is probed with GET /me, on the Page's own quota. A token that is refused is verified at once."
         ),
     ] = timedelta(minutes=15)
     verify_every: Annotated[
         Interval,
         Field(
-            description="Meta is asked so often what a stored token is, the oldest word first; less often where the app's quota "
-            "does not allow it. A word counts for twice that time."
+            description="How often each stored token is verified with debug_token, the oldest result first; less often if the app's quota "
+            "does not allow it. A result is valid for twice that time."
         ),
     ] = timedelta(hours=24)
     brake: Annotated[
-        BrakeConfig, Field(description="When a cycle's replacements of working tokens wait for a person.")
+        BrakeConfig, Field(description="When the replacement of valid tokens is held until an operator confirms it.")
     ] = BrakeConfig()
     state: Annotated[
         StateConfig | None,
         Field(
-            description="Where verdicts are remembered across restarts; without it each start asks again.",
+            description="Where results are remembered across restarts. Without it each start verifies every token again.",
             examples=[{"file": "/var/lib/page-token-sync/state.json"}],
         ),
     ] = None
-    log: Annotated[LogConfig, Field(description="What is logged, and how.")] = LogConfig()
+    log: Annotated[LogConfig, Field(description="The logs.")] = LogConfig()
     pages: Annotated[
         tuple[PageEntry, ...],
         Field(
             strict=False,
-            description="The Pages, a list: each with its id, and every key of the defaults may stand on one too.",
+            description="The list of Pages: each has an id, and may have every key of defaults.",
         ),
     ] = ()
     pages_from: Annotated[
@@ -238,6 +247,6 @@ class Settings(ConfigModel):
         Field(
             strict=False,
             max_length=1000,
-            description="Patterns of further files, from the folder of this one; each file is a list of Pages with id, name, labels, stores, system_user and hold only.",
+            description="Patterns of more files, relative to the folder of this one. Each file is a list of Pages with id, name, labels, stores, system_user and hold only.",
         ),
     ] = ()

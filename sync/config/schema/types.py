@@ -47,7 +47,7 @@ def _name(value: str) -> str:
         wrong(
             "bad-name",
             "not a name",
-            "use small letters, digits, '.', '_' and '-', at most 63, the first a letter or digit",
+            "use at most 63 lower-case letters, digits, '.', '_' and '-'; the first is a letter or digit",
         )
     return value
 
@@ -58,10 +58,10 @@ def _graph_id(value: str) -> str:
     if re.fullmatch(r"[0-9.]+[eE][-+]?[0-9]+", value):
         wrong(
             "altered-id",
-            "a number in floating-point form: a template has turned the id into a number and lost its last digits",
+            "a floating-point number: a template turned the id into a number and lost its last digits",
             'quote the id in the values file too, and write {{ .id | quote }} in a Helm template: id: "101010101010101"',
         )
-    wrong("bad-value", "not an id of Graph's", 'an id is digits only, in quotes: "101010101010101"')
+    wrong("bad-value", "not a Graph id", 'write digits only, in quotes: "101010101010101"')
 
 
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})]
@@ -76,7 +76,7 @@ def _address(value: str) -> str:
     except ValueError:
         wrong("bad-address", "not an address", "write https://HOST or https://HOST:PORT")
     if parts.username is not None or parts.password is not None:
-        wrong("secret-in-file", "a user name or password stands in the address", "remove everything up to the @")
+        wrong("secret-in-file", "the address contains a user name or password", "remove everything up to the @")
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\\]", value):
         wrong("bad-address", "not an http or https address", "write https://HOST or https://HOST:PORT")
     if parts.query or parts.fragment or "?" in value or "#" in value:
@@ -124,17 +124,17 @@ def path_fault(path: str) -> str | None:
         return "it ends with a slash"
     segments = path.split("/")
     if "" in segments:
-        return "a segment of it is empty"
+        return "it has an empty segment"
     if not {".", ".."}.isdisjoint(segments):
-        return "a segment of it is . or .."
-    return None if path.isprintable() else "it holds a character that cannot be printed"
+        return "it has a segment . or .."
+    return None if path.isprintable() else "it contains a character that cannot be printed"
 
 
 def _secret_path(value: str) -> str:
     try:
         fault = path_fault(fill(value, dict.fromkeys(PLACEHOLDERS, "x")))
     except TemplateError as error:
-        wrong("bad-template", str(error), "write {{ and }} for braces that are meant")
+        wrong("bad-template", str(error), "write {{ and }} for literal braces")
     if fault:
         wrong("bad-path", f"not a path for a secret: {fault}", "write it like meta/pages/{name}")
     return value
@@ -144,7 +144,7 @@ def _payload_text(value: str) -> str:
     try:
         fill(value, dict.fromkeys((*PLACEHOLDERS, "token"), "x"))
     except TemplateError as error:
-        wrong("bad-template", str(error), "write {{ and }} for braces that are meant")
+        wrong("bad-template", str(error), "write {{ and }} for literal braces")
     return value
 
 
@@ -175,10 +175,10 @@ def _duration(value: object) -> object:
         return value
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        wrong("bad-duration", "not a duration", "write a whole number and a unit: 500ms, 90s, 15m, 24h or 7d")
+        wrong("bad-duration", "not a duration", "write an integer and a unit: 500ms, 90s, 15m, 24h or 7d")
     duration = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
     if duration > _LONGEST:
-        wrong("bad-duration", "longer than ten years", "3650d is the most")
+        wrong("bad-duration", "longer than ten years", "the maximum is 3650d")
     return duration
 
 
@@ -195,7 +195,7 @@ def duration_text(value: timedelta | Never) -> str:
 
 def _positive(value: timedelta) -> timedelta:
     if not value:
-        wrong("bad-duration", "a duration of nothing", "write at least 1ms")
+        wrong("bad-duration", "zero", "write at least 1ms")
     return value
 
 
@@ -212,11 +212,11 @@ def _renew_before(value: timedelta | Never) -> timedelta | Never:
     if isinstance(value, Never):
         return value
     if value < timedelta(hours=1):
-        wrong("bad-duration", "too late to renew a token in time", "write at least 1h, such as 14d; or never")
+        wrong("bad-duration", "too short to renew a token in time", "write at least 1h, such as 14d; or never")
     if value >= _LIFE:
         wrong(
             "bad-duration",
-            "as long as such a token lives: it would be renewed in each cycle",
+            "not shorter than the lifetime of such a token, which would be renewed in each cycle",
             "write less than 60d, such as 14d; or never",
         )
     return value
@@ -251,13 +251,13 @@ def _share(value: object) -> object:
         return value
     match = _SHARE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        wrong("bad-share", "not a share", "write a whole number and the percent sign: 30% (and not 0.3)")
+        wrong("bad-share", "not a percentage", "write an integer and the percent sign: 30% (not 0.3)")
     return int(match[1]) / 100
 
 
 def _of_the_whole(value: float) -> float:
     if value > _WHOLE:
-        wrong("bad-share", "more than the whole", "100% is the most")
+        wrong("bad-share", "more than 100%", "the maximum is 100%")
     return value
 
 
@@ -268,9 +268,9 @@ def share_text(value: float) -> str:
 
 def _budget(value: float) -> float:
     if not value:
-        wrong("bad-share", "a budget of nothing: stored tokens would never be judged again", "write at least 1%")
+        wrong("bad-share", "zero: stored tokens would never be verified again", "write at least 1%")
     if value > _MOST_OF_BUDGET:
-        wrong("bad-share", "above 94%: from 95% of Meta's reported usage on nothing is asked", "94% is the most")
+        wrong("bad-share", "above 94%: no call is made from 95% of the usage that Meta reports", "the maximum is 94%")
     return value
 
 

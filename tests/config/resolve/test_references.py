@@ -62,7 +62,7 @@ def test_file(tmp_path: Path, data: bytes, value: str) -> None:
         (CANARY.encode() + b"\xff", "{file: secret}: not UTF-8 text; write the file again"),
         (
             CANARY.encode() * 3000,
-            "{file: secret}: larger than 64 KiB; name the file that holds the secret alone",
+            "{file: secret}: larger than 64 KiB; name a file that contains only the secret",
         ),
     ],
 )
@@ -79,14 +79,14 @@ def test_no_regular_file(tmp_path: Path) -> None:
         text = refusal(FileReference(file=name), tmp_path)
         assert text.startswith(f"{{file: {name}}}: ")
     assert refusal(FileReference(file="pipe"), tmp_path) == (
-        "{file: pipe}: no regular file; name the file that holds the secret"
+        "{file: pipe}: not a regular file; name the file that contains the secret"
     )
 
 
 def test_missing_file(tmp_path: Path) -> None:
     """A file that is not there is named as it stands in the configuration."""
     assert refusal(FileReference(file="run/secret"), tmp_path) == (
-        "{file: run/secret}: there is no such file; check the path, and that it is mounted"
+        "{file: run/secret}: no such file; check the path, and that it is mounted"
     )
 
 

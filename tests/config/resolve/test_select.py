@@ -66,17 +66,17 @@ def test_a_store_cuts_the_places(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"pages": ["pariss"]}, "--page pariss: no Page has such a name; did you mean paris?"),
-        ({"pages": ["paris", "x*"]}, "--page x*: no Page has such a name; known here: 4, berlin, paris, parma"),
-        ({"pages": ["Paris"]}, "--page Paris: no Page has such a name; did you mean paris?"),
-        ({"pages": [""]}, "--page : no Page has such a name; known here: 4, berlin, paris, parma"),
+        ({"pages": ["pariss"]}, "--page pariss: no Page has this name; did you mean paris?"),
+        ({"pages": ["paris", "x*"]}, "--page x*: no Page has this name; known: 4, berlin, paris, parma"),
+        ({"pages": ["Paris"]}, "--page Paris: no Page has this name; did you mean paris?"),
+        ({"pages": [""]}, "--page : no Page has this name; known: 4, berlin, paris, parma"),
         ({"labels": ["team"]}, "--label team: not of the form KEY=VALUE, such as team=crm"),
         ({"labels": ["=crm"]}, "--label =crm: not of the form KEY=VALUE, such as team=crm"),
-        ({"labels": ["team=cmr"]}, "--label team=cmr: no Page has such a label; did you mean team=crm?"),
-        ({"stores": ["valt"]}, "--store valt: no Page has such a store; did you mean vault?"),
+        ({"labels": ["team=cmr"]}, "--label team=cmr: no Page has this label; did you mean team=crm?"),
+        ({"stores": ["valt"]}, "--store valt: no Page has this store; did you mean vault?"),
         (
             {"pages": ["berlin"], "stores": ["disk"]},
-            "Nothing is selected: no Page fulfils --page berlin and --store disk together, though each of them matches something.",
+            "Nothing is selected: no Page matches --page berlin and --store disk together, although each of them alone matches a Page.",
         ),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_selection_that_matches_nothing_says_what_exists(tmp_path: Path, given
 
 def test_a_label_s_name_is_shown(tmp_path: Path) -> None:
     """Labels that exist are shown as KEY=VALUE where none is near."""
-    with pytest.raises(SelectionError, match=r"known here: team=\?, team=crm, tier=gold, tier=tin"):
+    with pytest.raises(SelectionError, match=r"known: team=\?, team=crm, tier=gold, tier=tin"):
         select(pages(tmp_path), labels=["zzz=q"])
 
 

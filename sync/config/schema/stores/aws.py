@@ -27,15 +27,16 @@ _ARN_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
 def _with_role(value: Any, info: ValidationInfo) -> Any:
     """Refuse what only assuming a role would use, where no role is to be assumed."""
     if value is not None and "role_arn" in info.data and info.data["role_arn"] is None:
-        wrong("missing-key", "an external id is given and no role to assume with it", "write role_arn, or take it away")
+        wrong("missing-key", "external_id is set without role_arn", "add role_arn, or remove external_id")
     return value
 
 
 class AwsAuth(ConfigModel):
-    """Which credentials are used."""
+    """The credentials."""
 
     profile: Annotated[
-        Text | None, Field(description="A profile of AWS's shared configuration; else boto3's usual chain.")
+        Text | None,
+        Field(description="A profile of the AWS configuration files. Default: the credentials chain of boto3."),
     ] = None
     role_arn: Annotated[
         str | None,
@@ -49,7 +50,7 @@ class AwsAuth(ConfigModel):
         Reference | None,
         AfterValidator(_with_role),
         Field(
-            description="A reference to the external id that the role's trust policy demands.",
+            description="A reference to the external id that the role's trust policy requires.",
             examples=[{"env": "AWS_EXTERNAL_ID"}],
         ),
     ] = None
@@ -63,7 +64,7 @@ class ReplicaConfig(ConfigModel):
 
     region: Annotated[str, Field(pattern=_REGION, description="The replica's region.")]
     kms_key: Annotated[
-        Text | None, Field(description="The KMS key of that region for the replica; else Amazon's own.")
+        Text | None, Field(description="The KMS key for the replica, in its region. Default: the key of AWS.")
     ] = None
 
 
@@ -79,16 +80,18 @@ def _replica(value: Any) -> Any:
 def _replicas(value: tuple[ReplicaConfig, ...], info: ValidationInfo) -> tuple[ReplicaConfig, ...]:
     regions = [replica.region for replica in value]
     if len(regions) != len(set(regions)):
-        wrong("bad-value", "a region stands twice among the replicas", "name each region once")
+        wrong("bad-value", "a region occurs twice in the replicas", "name each region once")
     if info.data.get("region") in regions:
-        wrong("bad-value", "the store's own region stands among its replicas", "name other regions only")
+        wrong("bad-value", "the store's own region is in its replicas", "name other regions only")
     return value
 
 
 def _tag_key(value: str) -> str:
     if value.lower().startswith(("aws:", "page-token-sync:")):
         wrong(
-            "label-limit", "a tag's name begins with a reserved prefix", "aws: is Amazon's and page-token-sync: is ours"
+            "label-limit",
+            "the name of the tag begins with a reserved prefix",
+            "aws: is reserved by AWS, and page-token-sync: by this program",
         )
     return value
 
@@ -110,32 +113,34 @@ class AwsConfig(StoreConfig, NetworkConfig):
     )
 
     type: Annotated[Literal["aws-secrets-manager"], Field(description=TYPE_TEXT)]
-    region: Annotated[str, Field(pattern=_REGION, description="The region.", examples=["eu-central-1"])]
+    region: Annotated[str, Field(pattern=_REGION, description="The region of the secrets.", examples=["eu-central-1"])]
     name: Annotated[PathTemplate, Field(description=f"The secret's name. {PLACEHOLDERS_TEXT}")] = "meta/pages/{name}"
     kms_key: Annotated[
         Text | None,
-        Field(description="The KMS key for secrets that are created; else Amazon's own. Nothing is re-encrypted."),
+        Field(
+            description="The KMS key for new secrets. Default: the key of AWS. Existing secrets are not encrypted again."
+        ),
     ] = None
     replicas: Annotated[
         tuple[Annotated[ReplicaConfig, BeforeValidator(_replica), WithJsonSchema(_REPLICA_SCHEMA)], ...],
         Field(
             strict=False,
             max_length=64,
-            description="Regions that a secret is replicated to when it is created: names, or {region: NAME, kms_key: KEY}. "
-            "What differs later is warned about, and not changed.",
+            description="Regions to replicate a new secret to: names, or {region: NAME, kms_key: KEY}. "
+            "A later difference is reported, and not changed.",
             examples=[["us-east-1"]],
         ),
         AfterValidator(_replicas),
     ] = ()
     tags: Annotated[
         dict[Annotated[str, AfterValidator(_tag_key)], str],
-        Field(description="Tags beside our own, set when a secret is created or its marks are written."),
+        Field(description="Tags in addition to the marks, set when a secret is created or its marks are written."),
     ] = Field(default_factory=dict)
     endpoint_url: Annotated[
         Address | None,
-        Field(description="Another address than Amazon's, for emulators.", examples=["http://127.0.0.1:5000"]),
+        Field(description="An address other than that of AWS, for emulators.", examples=["http://127.0.0.1:5000"]),
     ] = None
-    auth: Annotated[AwsAuth, Field(description="Which credentials are used; else boto3's usual chain.")] = AwsAuth()
+    auth: Annotated[AwsAuth, Field(description="The credentials. Default: the credentials chain of boto3.")] = AwsAuth()
     timeout: Timeout = timedelta(seconds=30)
 
     def root(self) -> tuple[str, ...]:
@@ -147,21 +152,21 @@ class AwsConfig(StoreConfig, NetworkConfig):
         """Return a name and tags that AWS would refuse."""
         fault = _name_fault(self.filled())
         if fault:
-            yield Fault(("name",), "bad-path", f"not a name for a secret of AWS: {fault}",
+            yield Fault(("name",), "bad-path", f"not a name for a secret in AWS: {fault}",
                         "write it like meta/pages/{name}")  # fmt: skip
         for key, value in self.tags.items():
             fault = _tag_fault(key, value)
             if fault:
-                yield Fault(("tags", key), "label-limit", f"no tag of AWS: {fault}", "shorten or change it")
+                yield Fault(("tags", key), "label-limit", f"not a tag in AWS: {fault}", "shorten or change it")
 
     def label_faults(self, labels: Mapping[str, str]) -> Iterator[tuple[str | None, str]]:
         """Return labels that are no tags, or too many beside the tags of the store."""
         if len(labels) + len(self.tags) + MARKS > _TAGS:
-            yield None, f"more than {_TAGS - MARKS} labels and tags together, which is what AWS leaves room for"
+            yield None, f"more than {_TAGS - MARKS} labels and tags together, which is the limit of AWS"
         for key, value in labels.items():
             fault = _tag_fault("page-token-sync:label." + key, value) if key else "its name is empty"
             if fault:
-                yield key, f"a label that is no tag of AWS: {fault}"
+                yield key, f"not possible as a tag in AWS: {fault}"
 
     def path_fault(self, path: str) -> str | None:
         """Return whether a name is too long."""
@@ -172,22 +177,22 @@ class AwsConfig(StoreConfig, NetworkConfig):
         names = [path for path in paths if _ARN_SUFFIX.search(path)]
         if names:
             yield (
-                f"{len(names)} names end in a hyphen and six characters, as Amazon's own suffix does "
-                f"({names[0]}): name them in policies by the full ARN"
+                f"{len(names)} names end in a hyphen and six characters, like the suffix that AWS adds to an ARN "
+                f"({names[0]}): use the full ARN in policies"
             )
 
 
 def _tag_fault(key: str, value: str) -> str | None:
     if not 1 <= len(key) <= _KEY:
-        return f"its name, with our prefix before it, is empty or longer than {_KEY} characters"
+        return f"its name, including the prefix, is empty or longer than {_KEY} characters"
     if len(value) > _VALUE:
         return f"its value is longer than {_VALUE} characters"
     if not all(char in "_.:/=+-@" or unicodedata.category(char)[0] in "LZN" for char in key + value):
-        return "it holds characters other than letters, digits, spaces and _ . : / = + - @"
+        return "it contains characters other than letters, digits, spaces and _ . : / = + - @"
     return None
 
 
 def _name_fault(name: str) -> str | None:
     if not _NAME.fullmatch(name):
-        return "it holds characters other than letters, digits and / _ + = . @ -"
+        return "it contains characters other than letters, digits and / _ + = . @ -"
     return f"it is longer than {_NAME_LENGTH} characters" if len(name) > _NAME_LENGTH else None

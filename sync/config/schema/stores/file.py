@@ -20,8 +20,12 @@ class FileConfig(StoreConfig):
     example: ClassVar = ("disk", {"type": "file", "directory": "./secrets"})
 
     type: Annotated[Literal["file"], Field(description=TYPE_TEXT)]
-    directory: Annotated[FilePath, Field(description="The directory, from the folder of the configuration file.")]
-    name: Annotated[PathTemplate, Field(description=f"The file's name in it. {PLACEHOLDERS_TEXT}")] = "{name}.json"
+    directory: Annotated[
+        FilePath, Field(description="The directory, relative to the folder of the configuration file.")
+    ]
+    name: Annotated[PathTemplate, Field(description=f"The name of a secret's file in it. {PLACEHOLDERS_TEXT}")] = (
+        "{name}.json"
+    )
     timeout: Timeout = timedelta(seconds=30)
 
     def root(self) -> tuple[str, ...]:
@@ -31,8 +35,8 @@ class FileConfig(StoreConfig):
     def faults(self) -> Iterator[Fault]:
         """Return a name that begins with a dot: the store keeps its marks in such files."""
         if any(part.startswith(".") for part in self.filled().split("/")):
-            yield Fault(("name",), "bad-path", "a hidden name: those are our own notes beside the secrets",
-                        "begin the name with another character than a dot")  # fmt: skip
+            yield Fault(("name",), "bad-path", "a name that begins with a dot, which is reserved for the marks of secrets",
+                        "begin the name with another character")  # fmt: skip
 
     def contains(self, file: Path) -> bool:
         """Check whether a file lies in the directory."""

@@ -18,12 +18,12 @@ from sync.core.payload import PLACEHOLDERS, fill
 MARKS = len(to_map(Marks(instance="", page_id="", app_id="", fingerprint="")))
 """How many marks every secret may carry beside its labels."""
 
-PLACEHOLDERS_TEXT = "Knows {name} {id} {app} {app_id} {system_user} {instance}; {{ is a brace."
+PLACEHOLDERS_TEXT = "Placeholders: {name} {id} {app} {app_id} {system_user} {instance}; {{ is a brace."
 TYPE_TEXT = "The kind of store: vault, aws-secrets-manager or file."
 Timeout = Annotated[
     PositiveDuration,
     Field(
-        description="The longest that one call may take as a whole. A store that timed out is not asked again in that cycle."
+        description="The timeout of one whole call, including a slow answer. A store that timed out is not called again in that cycle."
     ),
 ]
 

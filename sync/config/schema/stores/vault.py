@@ -21,7 +21,7 @@ _KEYS, _KEY, _VALUE = 64, 128, 512
 _LoginNamespace = Annotated[
     Namespace | None,
     Field(
-        description="The namespace of the login, where it is not the store's; empty for the root.",
+        description="The namespace of the login, if it is not that of the store; empty for the root.",
         examples=["admin"],
     ),
 ]
@@ -74,16 +74,17 @@ class AwsIamAuth(ConfigModel):
     region: Annotated[
         Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] | None,
         Field(
-            description="The region whose STS is asked, where Vault's sts_endpoint is not the global one.",
+            description="The region of STS, if Vault's sts_endpoint is not the global one.",
             examples=["eu-central-1"],
         ),
     ] = None
     header_value: Annotated[
         Annotated[str, Field(pattern=r"^[!-~]{1,512}$")] | None,
-        Field(description="What Vault wants in X-Vault-AWS-IAM-Server-ID.", examples=["vault.internal"]),
+        Field(description="The value of X-Vault-AWS-IAM-Server-ID that Vault requires.", examples=["vault.internal"]),
     ] = None
     profile: Annotated[
-        Text | None, Field(description="A profile of AWS's shared configuration; else boto3's usual chain.")
+        Text | None,
+        Field(description="A profile of the AWS configuration files. Default: the credentials chain of boto3."),
     ] = None
     mount: Annotated[PlainPath, Field(description="Where the AWS method is mounted.")] = "aws"
     namespace: _LoginNamespace = None
@@ -115,9 +116,7 @@ class VaultConfig(StoreConfig, NetworkConfig):
 
     type: Annotated[Literal["vault"], Field(description=TYPE_TEXT)]
     address: Annotated[Address, Field(description="The server's address.")]
-    namespace: Annotated[
-        PlainPath | None, Field(description="The namespace that the mount is in.", examples=["team-a"])
-    ] = None
+    namespace: Annotated[PlainPath | None, Field(description="The namespace of the mount.", examples=["team-a"])] = None
     mount: Annotated[PlainPath, Field(description="Where the KV version 2 engine is mounted.")] = "secret"
     path: Annotated[PathTemplate, Field(description=f"The secret's path in the mount. {PLACEHOLDERS_TEXT}")] = (
         "meta/pages/{name}"
@@ -139,11 +138,11 @@ class VaultConfig(StoreConfig, NetworkConfig):
     def label_faults(self, labels: Mapping[str, str]) -> Iterator[tuple[str | None, str]]:
         """Return labels that custom_metadata does not hold, or too many for it."""
         if len(labels) + MARKS > _KEYS:
-            yield None, f"more than {_KEYS - MARKS} labels, which is what custom_metadata of Vault leaves room for"
+            yield None, f"more than {_KEYS - MARKS} labels, which is the limit of Vault's custom_metadata"
         for key, value in labels.items():
             fault = _label_fault("label." + key, value) if key else "its name is empty"
             if fault:
-                yield key, f"a label that custom_metadata of Vault does not hold: {fault}"
+                yield key, f"not possible in Vault's custom_metadata: {fault}"
 
 
 def _label_fault(key: str, value: str) -> str | None:
@@ -153,4 +152,4 @@ def _label_fault(key: str, value: str) -> str | None:
         return "its value is empty"
     if len(value.encode()) > _VALUE:
         return f"its value is longer than {_VALUE} bytes"
-    return None if (key + value).isprintable() else "it holds a character that cannot be printed"
+    return None if (key + value).isprintable() else "it contains a character that cannot be printed"

@@ -1,1 +1,1 @@
-"""From YAML text to a checked configuration, with a place for each error."""
+"""The configuration: reads the files, and returns a checked configuration or every error with its location."""

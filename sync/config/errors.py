@@ -1,4 +1,4 @@
-"""What can be wrong with a configuration: the closed list of codes, and errors with their places."""
+"""The closed list of codes of configuration errors, and errors with their locations."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
-"""The way to a value: names of keys and indices of lists, from the top of its file."""
+"""The path of a value: names of keys and indices of lists, from the top of its file."""
 
 MAX_ERRORS = 1000
-"""How many errors are shown; a file that holds more is no configuration."""
+"""The maximum number of errors that are shown."""
 
 CODES: dict[str, str] = {
     "unreadable-file": "The file cannot be read.",
@@ -58,15 +58,15 @@ CODES: dict[str, str] = {
     "label-limit": "A label or tag exceeds a limit of the store.",
     "raw-payload": "A payload is one text, and the store holds JSON objects only.",
 }
-"""Every code of a configuration error, with the sentence that is always true of it."""
+"""Every code of a configuration error, with its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An error whose place is still to be looked up: the number of its file, and the key's path in it.
+    """An error whose location is still to be looked up: the number of its file, and the key's path in it.
 
-    ``key``: the key itself is meant and not its value. ``first`` is where its counterpart stands, such as the other of
-    two equal names.
+    ``key``: the error is about the key itself, not about its value. ``first`` is the location of the counterpart, such as the
+    first of two equal names.
     """
 
     document: int
@@ -84,10 +84,10 @@ _SHOWN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}|[A-Za-z0-9_][A-Za-z0-9_./:-]{0,2
 
 @dataclass(frozen=True, slots=True)
 class ConfigError:
-    """One error: where it stands, what is wrong, and what would be right.
+    """One error: its location, what is wrong, and what would be right.
 
-    ``line`` and ``column`` count from 1. ``path`` is the key's, such as ``pages[1].id``, and empty where the file as a
-    whole is meant. No text holds a value of the file that could be a secret.
+    ``line`` and ``column`` count from 1. ``path`` is the path of the key, such as ``pages[1].id``; it is empty if the error is
+    about the whole file. No text contains a value of the file that could be a secret.
     """
 
     file: str
@@ -103,8 +103,8 @@ class ConfigError:
         return f"{self.file}:{self.line}:{self.column}: {at}{self.message} [{self.code}]\n    {self.remedy}"
 
 
-class ConfigErrors(Exception):  # noqa: N818 - it holds many
-    """A configuration is not usable; ``errors`` are all that was found, by file and line."""
+class ConfigErrors(Exception):  # noqa: N818 - it has many errors
+    """The configuration is not usable; ``errors`` are all errors, sorted by file and line."""
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         self.errors = tuple(errors)
@@ -112,12 +112,12 @@ class ConfigErrors(Exception):  # noqa: N818 - it holds many
 
 
 def shown(name: str) -> str:
-    """Return a key or name as it may be shown: ``?`` where it could be a secret that stands in the wrong place."""
+    """Return a key or name if it may be shown, or ``?`` if it could be a misplaced secret."""
     return name if _SHOWN.fullmatch(name) and not _LONG_RUN.search(name) else "?"
 
 
 def path_text(path: KeyPath) -> str:
-    """Write a key path as ``pages[1].id``, its keys as ``shown``."""
+    """Return a key path as ``pages[1].id``, with keys that could be secrets hidden."""
     text = ""
     for part in path:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""From a file's path to a checked configuration, or to all that is wrong with it at once."""
+"""Load a configuration: from the path of a file to a checked configuration, or to all its errors at once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sync.config.errors import Finding, KeyPath
-from sync.config.parse.reader import Document, Reader, further
+from sync.config.parse.reader import Document, FileReader, further
 from sync.config.parse.translate import details_of, finding
 from sync.config.parse.yaml import Unreadable
 from sync.config.resolve.check import check_settings, check_state, names_of
-from sync.config.resolve.pages import At, Resolver
+from sync.config.resolve.pages import Origin, PageResolver
 from sync.config.schema.pages import FilePage
 from sync.config.schema.settings import Settings
 from sync.core.model import Page
@@ -23,11 +23,11 @@ from sync.runtime.garbage import uncollected
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration that is whole and right.
+    """A complete and valid configuration.
 
-    In ``settings`` every system user has its app, and paths of files are absolute; its Pages are left out, since ``pages``
-    have every default applied and every template but the token filled in. ``warnings`` are sentences to show at each start.
-    ``base`` is the folder that files in references count from. ``files`` are all files that were read, the main one first.
+    In ``settings`` every system user has its app, and paths of files are absolute. Its ``pages`` are empty: the Pages here have
+    every default applied, and every placeholder but the token filled in. ``warnings`` are sentences to show at each start.
+    ``base`` is the folder that references to files are relative to. ``files`` are all files that were read, the main one first.
     """
 
     base: Path
@@ -38,7 +38,7 @@ class Config:
 
 
 _FILE_PAGES: TypeAdapter[tuple[FilePage, ...]] = TypeAdapter(tuple[FilePage, ...])
-# Stands in for sections that are wrong, so that the rest can be judged; nothing is made of it.
+# Replaces invalid sections, so that the rest can be checked; the result is discarded.
 _STAND_IN: Mapping[str, Any] = {
     "instance": "unknown",
     "apps": {"unknown": {"id": "0", "secret": {"env": "UNKNOWN"}}},
@@ -48,30 +48,30 @@ _STAND_IN: Mapping[str, Any] = {
 
 
 _BY_ENTRY = (("apps",), ("system_users",), ("stores",), ("pages",), ("graph",), ("defaults",), ("log",), ("brake",))
-"""Sections of which one entry can be left out and the rest still be judged."""
+"""Sections of which one invalid entry can be left out, so that the rest can still be checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a configuration was made of: its files, the main one first, and where in them each of its Pages is listed."""
+    """The sources of a configuration: its files, the main one first, and the location of each Page in them."""
 
     documents: tuple[Document, ...]
-    entries: tuple[At, ...]
+    entries: tuple[Origin, ...]
 
 
 def load(path: Path) -> Config:
-    """Read the file and all that it names; raises ConfigErrors with every error of all files."""
+    """Read the file and all files that it names; raises ConfigErrors with every error of all files."""
     return load_with_sources(path)[0]
 
 
 def load_with_sources(path: Path) -> tuple[Config, Sources]:
-    """Do as ``load`` does, and give what the configuration was made of beside it."""
+    """Read as ``load`` does, and return the sources too."""
     with uncollected():
         return _load(path)
 
 
 def _load(path: Path) -> tuple[Config, Sources]:
-    reader = Reader()
+    reader = FileReader()
     reader.read(path)
     raw = reader.documents[0].value
     base = path.parent.absolute()
@@ -81,7 +81,7 @@ def _load(path: Path) -> tuple[Config, Sources]:
     raw = raw if isinstance(raw, dict) else {}
     names = names_of(raw)
     warnings = check_settings(settings, raw, names, reader.report)
-    resolver = Resolver(settings, names, reader.report)
+    resolver = PageResolver(settings, names, reader.report)
     for index, entry in zip(listed, settings.pages, strict=True):
         resolver.add((0, ("pages", index)), entry)
     files = [path, *_further(settings, path, reader, resolver)]
@@ -102,7 +102,7 @@ def _load(path: Path) -> tuple[Config, Sources]:
 
 
 def _completed(settings: Settings) -> Settings:
-    """Return each system user's app, and leave out the Pages, which are held with all defaults applied."""
+    """Return the settings with the app of each system user filled in, and without the Pages."""
     only = next(iter(settings.apps))
     users = {
         name: user if user.app else user.model_copy(update={"app": only})
@@ -111,8 +111,8 @@ def _completed(settings: Settings) -> Settings:
     return settings.model_copy(update={"system_users": users, "pages": ()})
 
 
-def _settings(raw: Any, base: Path, reader: Reader) -> tuple[Settings, list[int]]:
-    """Validate the main file; where parts of it are wrong, give the rest, with the indices of the Pages that are left."""
+def _settings(raw: Any, base: Path, reader: FileReader) -> tuple[Settings, list[int]]:
+    """Validate the main file; if parts of it are invalid, return the rest, with the indices of the Pages that are left."""
     context = {"base": base}
     try:
         settings = Settings.model_validate(raw, context=context)
@@ -134,7 +134,7 @@ def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any
         entries = rest.get(section)
         if isinstance(entries, dict):
             rest[section] = {name: entry for name, entry in entries.items() if (section, name) not in wrong}
-    # A choice of the defaults that is wrong is made somehow, so that no Page is told to make it.
+    # An invalid choice in defaults is replaced by any valid one, so that no error asks each Page to make it.
     for key, section in (("system_user", "system_users"), ("stores", "stores")):
         if ("defaults", key) in wrong and isinstance(raw.get(section), dict) and raw[section]:
             name = next(iter(raw[section]))
@@ -147,7 +147,7 @@ def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any
     return {**rest, "pages": [pages[index] for index in listed]}, listed
 
 
-def _further(settings: Settings, main: Path, reader: Reader, resolver: Resolver) -> list[Path]:
+def _further(settings: Settings, main: Path, reader: FileReader, resolver: PageResolver) -> list[Path]:
     read: list[Path] = []
     for index, (_, files) in enumerate(further(settings.pages_from, main)):
         if not files:
@@ -168,7 +168,7 @@ def _further(settings: Settings, main: Path, reader: Reader, resolver: Resolver)
     return read
 
 
-def _file_pages(reader: Reader, document: int) -> list[tuple[At, FilePage]]:
+def _file_pages(reader: FileReader, document: int) -> list[tuple[Origin, FilePage]]:
     raw = reader.documents[document].value
     if isinstance(raw, Unreadable):
         return []

@@ -1,4 +1,4 @@
-"""When cycles run, as APScheduler wants it."""
+"""The schedule of cycles, as triggers of APScheduler, times and words."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def trigger(schedule: Schedule) -> BaseTrigger:
-    """Return APScheduler's trigger, with the jitter, which only ever delays (read in the source of APScheduler 3.11.3)."""
-    # Imported here, so that what only reads a configuration starts without APScheduler.
+    """Return APScheduler's trigger. Its jitter only delays (read in the source of APScheduler 3.11.3)."""
+    # Imported here, so that commands that only read a configuration start without APScheduler.
     if schedule.cron is not None:
         from sync.config.schema.crontab import CrontabTrigger  # noqa: PLC0415 - see above
 
@@ -32,7 +32,7 @@ def trigger(schedule: Schedule) -> BaseTrigger:
 
 
 def in_words(schedule: Schedule) -> str:
-    """Return when cycles run, for whoever reads that a daemon has started."""
+    """Return the schedule in words, for the first log line of the daemon."""
     if schedule.cron is None:
         rhythm = f"every {duration_text(_every(schedule))}"
     else:
@@ -42,7 +42,7 @@ def in_words(schedule: Schedule) -> str:
 
 
 def next_runs(schedule: Schedule, *, count: int, now: datetime) -> list[datetime]:
-    """Return the next runs after a moment, without jitter; an interval counts from that moment."""
+    """Return the next runs after ``now``, without jitter; an interval starts at ``now``."""
     if schedule.cron is None:
         return [now + _every(schedule) * number for number in range(1, count + 1)]
     steady = trigger(schedule.model_copy(update={"jitter": timedelta(0)}))
@@ -59,14 +59,14 @@ def interval_seconds(schedule: Schedule, *, now: datetime | None = None) -> int:
     if schedule.cron is None:
         return max(1, round(_every(schedule).total_seconds()))
     first, second = next_runs(schedule, count=2, now=now or datetime.now(UTC))
-    # Not by the difference of the two, which is by the wall clock where both are in one zone.
+    # The difference of the two would be that of the wall clock, since both are in one time zone.
     return max(1, round(second.timestamp() - first.timestamp()))
 
 
 def verify_every(settings: Settings, pages: Sequence[Page], pools: Mapping[QuotaKey, Pool] | None = None) -> timedelta:
-    """Return the time in which every stored token is judged: the wanted one, or what the slowest app's quota allows.
+    """Return the time in which every stored token is verified: the configured one, or what the slowest app's quota allows.
 
-    ``pools``: what is known of the quotas; nothing if nothing is said, and then the least that Meta allows is counted on.
+    ``pools`` is what is known of the quotas. Without it the minimum that Meta allows is assumed.
     """
     pools = pools or {}
     counts = Counter(page.app_id for page in pages)

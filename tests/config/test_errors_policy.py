@@ -17,7 +17,7 @@ DISK = '\n  disk: {type: file, directory: out, name: "{name}.json"}\npages:'
 ROWS = [
     pytest.param("mode: observ", ["mode: not one of the allowed values [bad-value]", "write 'sync' or 'observe'"], id="mode"),
     pytest.param("mode: off", ["mode: not one of the allowed values [bad-value]", "write 'sync' or 'observe'"], id="mode-off"),
-    pytest.param("probe_every: 0s", ["probe_every: shorter than a second [bad-duration]", "write at least 1s"], id="alive-nothing"),
+    pytest.param("probe_every: 0s", ["probe_every: shorter than a second [bad-duration]", "write at least 1s"], id="probe-zero"),
     pytest.param("verify_every: 999ms", ["verify_every: shorter than a second [bad-duration]", "write at least 1s"], id="verify-short"),
     pytest.param("verify_every: 24", ["verify_every: not a duration [bad-duration]", "write an integer and a unit: 500ms, 90s, 15m, 24h or 7d"], id="verify-number"),
     pytest.param("verify_every: 4000d", ["verify_every: longer than ten years [bad-duration]", "the maximum is 3650d"], id="verify-long"),
@@ -27,10 +27,12 @@ ROWS = [
     pytest.param("brake: {share: 3.5%}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-part"),
     pytest.param("brake: {share: true}", [f"brake.share: {SHARE[0]}", SHARE[1]], id="share-true"),
     pytest.param("brake: {share: 101%}", ["brake.share: more than 100% [bad-share]", "the maximum is 100%"], id="share-much"),
-    pytest.param("brake: {min_changes: 0}", ["brake.min_changes: too small [bad-value]", "the minimum is 1"], id="at-least-0"),
-    pytest.param("brake: {min_changes: true}", ["brake.min_changes: true or false, where an integer is expected [wrong-type]", WHOLE], id="at-least-true"),
-    pytest.param('brake: {min_changes: "3"}', ["brake.min_changes: text, where an integer is expected [wrong-type]", WHOLE], id="at-least-text"),
+    pytest.param("brake: {min_changes: 0}", ["brake.min_changes: too small [bad-value]", "the minimum is 1"], id="min_changes-0"),
+    pytest.param("brake: {min_changes: true}", ["brake.min_changes: true or false, where an integer is expected [wrong-type]", WHOLE], id="min_changes-true"),
+    pytest.param('brake: {min_changes: "3"}', ["brake.min_changes: text, where an integer is expected [wrong-type]", WHOLE], id="min_changes-text"),
     pytest.param("brake: {min_chances: 3}", ["brake.min_chances: unknown key min_chances [unknown-key]", "did you mean min_changes?"], id="brake-key"),
+    pytest.param("alive_every: 15m", ["alive_every: unknown key alive_every [unknown-key]", "did you mean probe_every?"], id="old-probe_every"),
+    pytest.param("brake: {at_least: 3}", ["brake.at_least: unknown key at_least [unknown-key]", "did you mean min_changes?"], id="old-min_changes"),
     pytest.param("graph: {budget: 0%}", ["graph.budget: zero: stored tokens would never be verified again [bad-share]", "write at least 1%"], id="budget-nothing"),
     pytest.param("graph: {budget: 95%}", ["graph.budget: above 94%: no call is made from 95% of the usage that Meta reports [bad-share]", "the maximum is 94%"], id="budget-much"),
     pytest.param("graph: {budget: 120%}", ["graph.budget: above 94%: no call is made from 95% of the usage that Meta reports [bad-share]", "the maximum is 94%"], id="budget-above-all"),
@@ -65,6 +67,15 @@ def test_a_renewal_needs_a_store(tmp_path: Path) -> None:
     assert (
         errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, renew_before: never}")) == []
     )
+
+
+def test_the_old_key_of_renewal_is_recognised(tmp_path: Path) -> None:
+    """The old name of renew_before leads to the present one."""
+    (found,) = errors(tmp_path, with_("token: {env: TOKEN}", "token: {env: TOKEN}, refresh: never"))
+    assert found.splitlines() == [
+        "config.yaml:5:31: system_users.main.refresh: unknown key refresh [unknown-key]",
+        "    did you mean renew_before?",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,7 @@ ROWS = [
         GOOD + 'defaults: {payload: "{token}"}\n',
         {},
         [
-            "config.yaml:10:21: defaults.payload: raw text cannot be stored in vault: Vault holds JSON objects [raw-payload]",
+            "config.yaml:10:21: defaults.payload: raw text cannot be stored in vault, which holds JSON objects only [raw-payload]",
             "write a mapping of names to texts",
         ],
         id="payload-raw",

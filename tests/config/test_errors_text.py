@@ -236,7 +236,7 @@ ROWS = [
             "config.yaml:1:1: system_users: system_users is missing [missing-key]",
             "System users, each under a name that you choose.",
             "config.yaml:1:1: stores: stores is missing [missing-key]",
-            "Stores to write the tokens to, each under a name that you choose.",
+            "Stores to write the tokens to, each under a name that you choose. Types: vault, aws-secrets-manager, file.",
             "config.yaml:1:1: pages: pages is missing [missing-key]",
             "list the Pages here, or name more files in pages_from",
         ],

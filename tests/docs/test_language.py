@@ -77,6 +77,8 @@ BEGINNINGS = {
 
 ALLOWED = re.compile(
     r"takes? place|in place|took place|foretold|MissingVaultPath|wall[- ]clock"
+    # Old keys of the configuration, with the present name on the same line.
+    r"|\"(?:alive_every|brake: {at_least|at_least)[\": ].*?(?:probe_every|min_changes)"
     # A fault of the sandbox has this name, and a file object this method.
     r"|(?<!id=)\"dead(=\w+|@\w+)?\"|`dead=SUBCODE`|\.tell\(\)"
 )

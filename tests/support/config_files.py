@@ -1,4 +1,4 @@
-"""What the tests of the configuration share: a small valid file, and its errors as a person sees them."""
+"""A small valid configuration for tests, and its errors as a person sees them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def loaded(folder: Path, text: str | bytes, **others: str) -> Config:
 
 
 def errors(folder: Path, text: str | bytes, **others: str) -> list[str]:
-    """Return every error of the files in full, without the folder; an empty list where there is none."""
+    """Return the full text of every error of the files, without the folder."""
     try:
         loaded(folder, text, **others)
     except ConfigErrors as found:
@@ -38,7 +38,7 @@ def errors(folder: Path, text: str | bytes, **others: str) -> list[str]:
 
 
 def with_(old: str, new: str) -> str:
-    """Return the valid file with one piece of it changed."""
+    """Return the valid file with one part replaced."""
     if old not in GOOD:
         raise ValueError(old)
     return GOOD.replace(old, new)

@@ -1,1 +1,1 @@
-"""From YAML text to values, with the location of each."""
+"""From the text of the files to plain values, and from pydantic's errors to errors with a location."""

@@ -1,4 +1,4 @@
-"""Where keys and values stand in a text: looked up by reading it again, and only when there is an error to place."""
+"""Find the locations of keys and values, by reading the text again; only done when there is something to locate."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ Location = tuple[int, int]
 
 
 def locations(text: str, wanted: Collection[KeyPath]) -> Mapping[KeyPath, tuple[Location, Location]]:
-    """Find where keys and values stand: for each path the place of its key, and of its value.
+    """Return for each path the locations of its key and of its value.
 
-    The key's place of a list's item or of the whole is its value's. Only for text that ``parse`` has read to its end.
+    An item of a list and the whole have no key: both locations are that of the value. The text must be one that ``parse`` has
+    read to its end.
     """
     found: dict[KeyPath, tuple[Location, Location]] = {}
     left = set(wanted)
@@ -39,7 +40,7 @@ def locations(text: str, wanted: Collection[KeyPath]) -> Mapping[KeyPath, tuple[
 
 
 def _walk(text: str) -> Iterator[tuple[KeyPath, Location | None, Location]]:
-    """Return path, key's place and own place of every value; the path of what stands in a key's place is cut off."""
+    """Yield the path, the location of the key and the location of every value; a list or mapping used as a key has no path."""
     path: list[Any] = []
     key: Location | None = None
     for event in events(text):

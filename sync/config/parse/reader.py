@@ -1,4 +1,4 @@
-"""Reading the files of a configuration, and giving their errors places."""
+"""Read the files of a configuration, and look up the locations of their errors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MAX_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file: its name as errors show it, its text, and the plain values in it."""
+    """One file: its name in errors, its text, and the plain values in it."""
 
     file: str
     text: str
     value: Any
 
 
-class Reader:
-    """Reads files within the common limit, and keeps what is wrong with them until all is known."""
+class FileReader:
+    """Reads files up to a limit of bytes in total, and collects their errors."""
 
     def __init__(self) -> None:
         self.documents: list[Document] = []
@@ -34,7 +34,7 @@ class Reader:
         self._left = MAX_BYTES
 
     def read(self, path: Path) -> int:
-        """Read one file and give its number; its value is Unreadable where it cannot be used at all."""
+        """Read one file and return its number; its value is Unreadable if nothing of the file can be used."""
         file = str(path)
         text = self._text(path, file)
         value, flaws = parse(text) if text is not None else (Unreadable(), [])
@@ -74,14 +74,14 @@ class Reader:
         self.errors.append(ConfigError(file, *at, "", code, message, remedy))
 
     def report(self, finding: Finding | None) -> None:
-        """Keep an error; the same one is kept once. Raises ConfigErrors when there are more than anyone reads."""
+        """Add an error, the same one only once. Raises ConfigErrors when there are MAX_ERRORS."""
         if finding is not None and finding not in self.findings:
             if len(self.findings) + len(self.errors) >= MAX_ERRORS:
                 self.finish(more=True)
             self.findings[finding] = None
 
     def finish(self, *, more: bool = False) -> None:
-        """Raise ConfigErrors if anything was wrong; ``more`` says that not all of it is known."""
+        """Raise ConfigErrors if there are errors; ``more``: there may be more of them."""
         order = {document.file: number for number, document in enumerate(self.documents)}
         errors = sorted(
             [*self.errors, *_placed(self.documents, self.findings)],
@@ -97,7 +97,7 @@ class Reader:
 
 
 def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]:
-    """Find the files that each pattern matches, sorted; the main file is none of them, and a file counts once."""
+    """Return the files that each pattern matches, sorted, each file once and without the main file."""
     seen = {main.resolve()}
     found = []
     for pattern in patterns:

@@ -1,4 +1,4 @@
-"""What YAML 1.1 makes of text that stands without quotes."""
+"""Read text without quotes as YAML 1.1 does, and recognise where that changes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """Unquoted text that YAML, or another program that reads it, turns into something else; ``kind`` says into what."""
+    """Text without quotes that YAML, or another program that reads it, changes into ``kind``."""
 
     kind: str
 
@@ -24,7 +24,7 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(["", "~", *_cases("null")], None),
 }
 _NUMBER_START = frozenset("0123456789+-.")
-_LONGEST = 200  # What is longer is no number that anyone wrote, and not worth a pattern's time.
+_LONGEST = 200  # Longer text is not a number, and would cost the patterns time.
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _KINDS = (
     (re.compile(r"[-+]?0[0-7_]*[0-7][0-7_]*"), "an octal number"),
@@ -43,7 +43,7 @@ _KINDS = (
 
 
 def plain(text: str) -> Any:
-    """Read unquoted text: a whole number in its usual form, true, false, null, text, or Altered."""
+    """Return the value of text without quotes: an integer in its usual form, a boolean, None, text, or Altered."""
     if text[:1] not in _NUMBER_START:
         return _WORDS.get(text, text)
     if len(text) > _LONGEST:

@@ -1,4 +1,4 @@
-"""From pydantic's errors to ours: what is wrong and what would be right, without the value."""
+"""Translate pydantic's errors into findings: what is wrong and what would be right, without the value."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _ABSENT: Any = object()
 
 
 def nearest(name: str, known: Iterable[str], *, show: Callable[[str], str] = shown) -> str:
-    """Return which known name is meant, or else which are known; the given name itself is not repeated."""
+    """Return a hint with the nearest known name, or with all known names; it does not repeat the given name."""
     names = sorted(show(one) for one in known)
     close = difflib.get_close_matches(name, names, 1)
     if close:
         return f"did you mean {close[0]}?"
-    line = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - a line's worth
+    line = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")  # noqa: PLR2004 - about a line
     return f"known: {line}" if line else "none is configured"
 
 
 def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding | None:
-    """Translate one error; None where the value was refused before, when the text was read."""
+    """Translate one error; None if the value was already refused when the text was read."""
     loc = error["loc"]
     path = _path(loc)
     if path[-1:] == ("[key]",):
@@ -57,23 +57,23 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
 
 
 def details_of(error: ValidationError, raw: Any, validate: Callable[[Any], object]) -> list[ErrorDetails]:
-    """Return pydantic's errors; of very many only the first, found by validating the first values again.
+    """Return pydantic's errors; if there are very many only the first ones, from validating the first values again.
 
-    Each of them costs more than the value that it is about: a hostile file of a million would take minutes.
+    An error costs more time and memory than the value that it is about: a hostile file can lead to a million errors.
     """
     if error.error_count() <= MAX_ERRORS:
         return error.errors(include_url=False, include_input=False)
     try:
         validate(_first(raw, [10 * MAX_ERRORS]))
     except ValidationError as part:
-        # What is missing may only have been cut off.
+        # A key that is missing now may have been cut off.
         details = part.errors(include_url=False, include_input=False)
         return [one for one in details if one["type"] != "missing" or _value(raw, _path(one["loc"])) is _ABSENT]
     return error.errors(include_url=False, include_input=False)
 
 
 def _first(value: Any, left: list[int]) -> Any:
-    """Return the first values in the order of the file; at most MAX_DEPTH deep."""
+    """Return the first values in the order of the file; MAX_DEPTH bounds the recursion."""
     left[0] -= 1
     if isinstance(value, dict):
         return {key: _first(inner, left) for key, inner in value.items() if left[0] > 0}
@@ -117,7 +117,7 @@ def _unchosen(context: Mapping[str, str], path: KeyPath, value: Any, field: Fiel
 
 
 _RENAMED = {"alive_every": "probe_every", "refresh": "renew_before", "at_least": "min_changes"}
-"""Keys of early drafts, which no similarity would lead to their names of today."""
+"""Old names of keys that are not similar to their present names."""
 
 
 def _described(field: FieldInfo | None, path: KeyPath) -> str:
@@ -187,13 +187,13 @@ def _kind(value: Any) -> str:
 
 
 def model_at(annotation: Any, loc: Loc) -> type[ConfigModel] | None:
-    """Find the model that describes the value at a place of pydantic's; None where none does."""
+    """Return the model of the value at a location of pydantic; None if the value has none."""
     found = _walk(annotation, loc)
     return found if isinstance(found, type) and issubclass(found, ConfigModel) else None
 
 
 def field_at(annotation: Any, loc: Loc) -> FieldInfo | None:
-    """Find the field at a place of pydantic's; None where the place is no field."""
+    """Return the field at a location of pydantic; None if the location is not a field."""
     if not loc:
         return None
     part = model_at(annotation, loc[:-1])
@@ -220,7 +220,7 @@ def _walk(annotation: Any, loc: Loc) -> Any:
 
 
 def _bare(annotation: Any) -> Any:
-    """Take away Annotated, and None from a union of one kind and None."""
+    """Return an annotation without Annotated, and without None if one type is left then."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]

@@ -1,7 +1,7 @@
-"""From the text of a YAML file to plain values, refusing what YAML makes of text behind a reader's back.
+"""Read the text of a YAML file into plain values, and refuse what YAML changes or hides: aliases, tags, duplicate keys.
 
-Built from libyaml's events: that is half the work of nodes (0.05 s against 0.1 s for 10,000 Pages, measured 2026-11-25), it
-needs no recursion, and a limit is met before memory is spent.
+Built from libyaml's events: they take half the time of nodes (0.05 s against 0.1 s for 10,000 Pages, measured 2026-11-25),
+need no recursion, and let a limit apply before memory is used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sync.config.parse.scalars import plain
 
 MAX_DEPTH = 32
 MAX_VALUES = 500_000
-"""Values of one file; more than 100,000 Pages."""
+"""The maximum number of values in one file; enough for more than 100,000 Pages."""
 
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]"
@@ -41,7 +41,7 @@ _TAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something in the text itself that is not allowed; ``line`` and ``column`` count from 1."""
+    """An error in the text itself; ``line`` and ``column`` count from 1."""
 
     line: int
     column: int
@@ -52,15 +52,15 @@ class Flaw:
 
 
 class Unreadable:
-    """Stands where a value was refused, so that it is not complained about again."""
+    """Replaces a value that was refused, so that no second error is reported about it."""
 
 
 class _Complex(Unreadable):
-    """Stands for a list or mapping in a key's place."""
+    """Replaces a key that is a list or mapping."""
 
 
-class _Stop(Exception):  # noqa: N818 - no error, and seen by nobody
-    """The rest of the file is not worth reading."""
+class _Stop(Exception):  # noqa: N818 - control flow of this module
+    """Ends the reading of a file after an error that makes the rest useless."""
 
 
 _NO_KEY: Any = object()
@@ -79,7 +79,7 @@ def events(text: str) -> Iterator[Any]:
 def parse(text: str) -> tuple[Any, list[Flaw]]:
     """Read one document into dicts, lists and scalars; what is refused is in the flaws, and Unreadable in the value.
 
-    The whole is Unreadable where the file could not be read to its end.
+    The whole value is Unreadable if the file could not be read to its end.
     """
     found = _FORBIDDEN.search(text)
     if found:
@@ -106,7 +106,7 @@ def parse(text: str) -> tuple[Any, list[Flaw]]:
 
 
 def _cleaned(value: Any) -> Any:
-    """Drop what stands under refused keys, and a mapping that has no others; MAX_DEPTH bounds the recursion."""
+    """Remove refused keys, and mappings that have no other key; MAX_DEPTH bounds the recursion."""
     if isinstance(value, dict):
         kept = {key: _cleaned(inner) for key, inner in value.items() if isinstance(key, str)}
         return kept or (Unreadable() if value else kept)
@@ -114,7 +114,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def position(text: str, index: int) -> tuple[int, int]:
-    """Return line and column of a character, from 1."""
+    """Return the line and column of a character, from 1."""
     return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 
@@ -130,7 +130,7 @@ def _syntax(error: yaml.YAMLError, text: str) -> Flaw:
 
 
 class _Builder:
-    """Puts values together event by event; a stack instead of recursion."""
+    """Builds values from events, with a stack instead of recursion."""
 
     def __init__(self, *, escapes: bool) -> None:
         self.value: Any = _NO_KEY
@@ -142,7 +142,7 @@ class _Builder:
         self._left = MAX_VALUES
 
     def read(self, events: Iterator[Any]) -> None:
-        """Take all events; what stands in nearly every file comes first and is written out, for speed."""
+        """Read all events. The usual ones come first and are handled inline, for speed."""
         for event in events:
             kind = type(event)
             if kind is ScalarEvent:
@@ -218,7 +218,7 @@ class _Builder:
             raise _Stop
 
     def _scalar(self, event: Any) -> Any:
-        """Read a scalar that has an anchor or a tag, or may have escapes."""
+        """Read a scalar with an anchor or a tag, or with possible escapes."""
         if not self._refuse_decoration(event):
             return Unreadable()
         if event.tag is None and not event.style:

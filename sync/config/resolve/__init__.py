@@ -1,1 +1,1 @@
-"""From the models to what a cycle works on: Pages, references, limits, selections."""
+"""From the models to what a cycle works on: Pages, references, selections."""

@@ -1,4 +1,4 @@
-"""What the settings must fulfil together: names that exist, no plain http, no loops, no two stores in one place."""
+"""Check the settings against each other: known names, no plain http, no loops, no two stores with the same secrets."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ Report = Callable[[Finding], None]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of one kind that the file gives, whether or not what stands under them is right.
+    """The names of one section of the file, including those of invalid entries.
 
-    ``known`` is None where the whole section is unusable, so that nothing is said of names at all.
+    ``known`` is None if the whole section is unusable; then names are not checked.
     """
 
     word: str
     known: Collection[str] | None
 
     def only(self) -> str | None:
-        """Return the one name where there is just one."""
+        """Return the name if there is only one."""
         return next(iter(self.known)) if self.known is not None and len(self.known) == 1 else None
 
     def fault(self, name: str) -> str | None:
-        """Return what may be meant by a name that is not known; None where it is known."""
+        """Return a hint for an unknown name; None if the name is known."""
         return None if self.known is None or name in self.known else nearest(name, self.known)
 
 
 class AllNames(NamedTuple):
-    """The names of the three kinds."""
+    """The names of apps, system users and stores."""
 
     apps: Names
     users: Names
@@ -49,7 +49,7 @@ class AllNames(NamedTuple):
 
 
 def check_settings(settings: Settings, given: Collection[str], names: AllNames, report: Report) -> list[str]:
-    """Report what is wrong between the parts of the main file; give warnings."""
+    """Report contradictions between parts of the main file; return warnings."""
     if "pages" not in given and "pages_from" not in given:
         remedy = "list the Pages here, or name more files in pages_from"
         report(Finding(0, ("pages",), "missing-key", "pages is missing", remedy))
@@ -66,7 +66,7 @@ def _named(raw: Mapping[str, Any], section: str) -> Collection[str] | None:
 
 
 def names_of(raw: Mapping[str, Any]) -> AllNames:
-    """Return the names that stand in the plain values of the main file."""
+    """Return the names in the plain values of the main file."""
     return AllNames(
         Names("app", _named(raw, "apps")),
         Names("system user", _named(raw, "system_users")),
@@ -170,7 +170,7 @@ def _reaches(needs: Mapping[str, Mapping[str, Any]], start: str, goal: str) -> b
 
 
 def check_state(settings: Settings, base: Path, files: Sequence[Path], report: Report) -> None:
-    """Report a state file that would overwrite a file of the configuration or a credential, or lies among a store's secrets."""
+    """Report a state file that would overwrite another file of the configuration, or is in the directory of a store."""
     fault = _state_fault(settings, base, files)
     if fault:
         remedy = "use a separate file, such as /var/lib/page-token-sync/state.json"

@@ -1,4 +1,4 @@
-"""Reading a secret where a reference says, again at each use; the only place of this room that sees secrets."""
+"""Read the secret of a reference, again at each use; the only module of this package that sees secrets."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MAX_BYTES = 64 * 1024
 
 
 def source(reference: AnyReference, *, base: Path, read_store: ReadStore) -> SecretSource:
-    """Return what reads the secret again at each call; nothing is read now.
+    """Return a function that reads the secret again at each call; nothing is read now.
 
-    ``base`` is the folder that relative files count from. What is read raises CredentialError, whose text names the
-    reference, the cause and the cure, and never what was read.
+    ``base`` is the folder that files are relative to. The function raises CredentialError, whose text has the reference, the
+    cause and the remedy, and never what was read.
     """
 
     def read() -> Secret:
@@ -54,8 +54,8 @@ def _env(reference: AnyReference, name: str) -> Secret:
 
 def _bytes(reference: AnyReference, path: Path) -> bytes:
     try:
-        # Without waiting, since opening a pipe would wait for a writer for ever. Links are followed: a Secret of
-        # Kubernetes is one.
+        # O_NONBLOCK, since opening a pipe would wait for a writer without limit. Links are followed: a Secret of
+        # Kubernetes is mounted as one.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         raise CredentialError(f"{reference}: {_cause(error)}") from None

@@ -1,4 +1,4 @@
-"""A selection of the configuration's Pages, as the command line words it. Pure."""
+"""Select Pages of the configuration by the options of the command line. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sync.core.model import Key, Page
 
 
 class SelectionError(Exception):
-    """A selection matches nothing, or is none; the text is a sentence for a person, with what exists."""
+    """A selection matches nothing or is invalid; the text is for a person, and lists what exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The Pages that were chosen, each with its places in the chosen stores only, and at least one of them.
+    """The selected Pages, at least one, each with its targets in the selected stores only.
 
-    ``named`` are the places of the whole configuration: what is ours and not among them is an orphan, chosen or not.
+    ``named`` are the targets of the whole configuration: a secret of this instance that is not among them is an orphan.
     """
 
     pages: tuple[Page, ...]
@@ -29,10 +29,10 @@ class Selected:
 def select(
     everything: Sequence[Page], *, pages: Sequence[str] = (), labels: Sequence[str] = (), stores: Sequence[str] = ()
 ) -> Selected:
-    """Choose Pages by patterns of their names, by labels of the form KEY=VALUE, and by stores; raises SelectionError.
+    """Select Pages by patterns of their names, by labels as KEY=VALUE, and by stores; raises SelectionError.
 
-    The values of one kind are alternatives, the kinds must hold together, and one without values chooses all. A Page's id
-    counts as its name too. Each value must match something, so that a misspelt one is not lost among others.
+    A Page must match one value of each option that is given. A Page's id matches like its name. Each value must match a Page,
+    so that a misspelt one is noticed.
     """
     for pattern in pages:
         if not any(_is_named(page, pattern) for page in everything):
@@ -82,5 +82,5 @@ def _shown_label(text: str) -> str:
 def _nothing(everything: Sequence[Page], **given: Sequence[str]) -> str:
     if not everything:
         return "The configuration lists no Pages, so there is nothing to select from."
-    told = " and ".join(f"--{kind[:-1]} {' or '.join(values)}" for kind, values in given.items() if values)
-    return f"Nothing is selected: no Page matches {told} together, although each of them alone matches a Page."
+    given_options = " and ".join(f"--{kind[:-1]} {' or '.join(values)}" for kind, values in given.items() if values)
+    return f"Nothing is selected: no Page matches {given_options} together, although each of them alone matches a Page."

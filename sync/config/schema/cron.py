@@ -1,4 +1,4 @@
-"""Cron expressions with the meaning of crontab(5)."""
+"""Read cron expressions as crontab(5) defines them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class CronError(ValueError):
-    """The text is no cron expression; the message says which field is wrong and quotes nothing."""
+    """The text is not a cron expression; the message has the field that is wrong, and quotes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
     """The values of each field; ``weekdays`` count from Sunday, 0.
 
-    ``either``: neither of the fields for days begins with a star, so that crontab(5) runs where one of them matches;
-    otherwise both must. ``any_hour``: the hour begins with a star, so that it is no fixed time of the day.
+    ``either``: neither of the two fields for days begins with a star, so that one of them must match as in crontab(5);
+    otherwise both must. ``any_hour``: the hour begins with a star, so that it is not a fixed time of the day.
     """
 
     minutes: frozenset[int]
@@ -42,7 +42,7 @@ class Cron:
 
 
 def parse_cron(text: str) -> Cron:
-    """Read an expression; raises CronError."""
+    """Return the values of an expression; raises CronError."""
     fields = _NICKNAMES.get(text.strip().lower(), text).lower().split()
     if len(fields) != 5:  # noqa: PLR2004 - minute, hour, day, month and weekday
         raise CronError("neither five fields nor a word such as @hourly")

@@ -1,4 +1,4 @@
-"""A trigger of APScheduler with the meaning of crontab(5); imported only where cycles are scheduled."""
+"""A trigger of APScheduler that follows crontab(5); imported only when cycles are scheduled."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 class CrontabTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
-    """Fires as cron(8) does, later by up to ``jitter``.
+    """Fires as cron(8) does, delayed by up to ``jitter``.
 
-    APScheduler 3.11 numbers weekdays from Monday, so they are given by name; it demands day of the month and weekday both,
-    where crontab(5) is content with either if both are restricted, so that then two triggers are joined. In the hour that
-    a change of the clock repeats, a fixed hour fires once; in one that is left out, it fires an hour later by the clock.
+    APScheduler 3.11 numbers weekdays from Monday, so they are passed by name. It requires day of the month and weekday to match
+    both; crontab(5) requires only one of them if both are restricted, so two triggers are joined then. In the hour that summer
+    time repeats, a fixed hour fires once; in the hour that it skips, a fixed hour fires an hour later.
     """
 
     __slots__ = ("_cron", "_jitter", "_steady")
@@ -47,13 +47,13 @@ class CrontabTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no
         following: datetime = self._steady.get_next_fire_time(previous_fire_time, now)
         while not self._cron.any_hour and _repeated(following):
             following = self._steady.get_next_fire_time(following, following)
-        # In UTC, since the sum of a time and a delay is by the wall clock elsewhere.
+        # In UTC: in another time zone the delay would be added to the wall clock.
         later: datetime = self._apply_jitter(following.astimezone(UTC), self._jitter, now)
         return later.astimezone(following.tzinfo)
 
 
 def _repeated(moment: datetime) -> bool:
-    """Tell whether the clock has shown this time before, an hour ago."""
+    """Check whether the clock shows this time for the second time."""
     return moment.fold == 1 and moment.utcoffset() != moment.replace(fold=0).utcoffset()
 
 

@@ -1,4 +1,4 @@
-"""The keys of everything that is reached over a network."""
+"""The keys of every service that is called over a network."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sync.config.schema.types import ConfigModel, FilePath
 
 
 class NetworkConfig(ConfigModel):
-    """How a service is reached over a network."""
+    """The connection to a service."""
 
     address_key: ClassVar[str]
-    """The key with the service's address."""
+    """The key of the service's address."""
 
     proxy: Annotated[
         Reference | None,

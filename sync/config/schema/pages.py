@@ -1,4 +1,4 @@
-"""The keys of a Page, and those that all Pages share."""
+"""The keys of a Page, and their defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sync.core.payload import PLACEHOLDERS, fill
 
 
 class ChecksConfig(ConfigModel):
-    """What a token must fulfil beyond being valid; a key that a Page leaves out is taken from the defaults."""
+    """What a token must have in addition to being valid. A key that a Page leaves out has the value of defaults."""
 
     scopes: Annotated[
         tuple[Text, ...] | None,
@@ -64,7 +64,7 @@ Payload = Annotated[
 
 
 class FilePage(ConfigModel):
-    """A Page as a further file may list it."""
+    """A Page in one of the files of pages_from."""
 
     id: Annotated[GraphId, Field(description="The Page's id, in quotes.")]
     name: Annotated[Name | None, Field(description="The Page's unique name in this program. Default: its id.")] = None
@@ -80,7 +80,7 @@ class FilePage(ConfigModel):
 
 
 class PageEntry(FilePage):
-    """A Page as the main file lists it: every key of the defaults may stand here too."""
+    """A Page in the main file: it may have every key of defaults."""
 
     checks: Annotated[ChecksConfig | None, Field(description="Checks of this Page's token.")] = None
     payload: Annotated[Payload | None, Field(description="This Page's payload, instead of the one of defaults.")] = None

@@ -1,4 +1,4 @@
-"""References to secrets: where the configuration says that a secret is found, and never the secret itself."""
+"""References to secrets: where a secret is read from. The configuration never contains the secret itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sync.config.schema.types import ConfigModel, PlainPath, Text, wrong
 
 
 def _no_secret(value: str) -> str:
-    """Refuse what is rather a secret than the name of one: names are shown, and a long run of letters is no name."""
+    """Refuse text that looks like a secret rather than a name: names are shown in messages."""
     if "/" not in value and re.search(r"[A-Za-z0-9]{32}", value):
         wrong("secret-in-file", "this looks like a secret, not like the name of a variable, file or key", _REMEDY)
     return value
@@ -95,11 +95,11 @@ Reference = Annotated[
     Discriminator(_reference_kind),
     BeforeValidator(_reference),
 ]
-"""Where a secret is found; never the secret itself."""
+"""Where a secret is read from; never the secret itself."""
 
 
 def models_in(value: Any, path: KeyPath = (), *, skip: Collection[str] = ()) -> Iterator[tuple[KeyPath, ConfigModel]]:
-    """Return every part inside a value, itself included, with its path; what stands under the keys of ``skip`` is left out."""
+    """Yield every model inside a value, itself included, with its path; the keys of ``skip`` are left out."""
     if isinstance(value, ConfigModel):
         yield path, value
         for key in type(value).model_fields:

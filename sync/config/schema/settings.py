@@ -1,4 +1,4 @@
-"""All keys of the configuration: the one source of validation, of the JSON Schema and of the example's comments."""
+"""All keys of the configuration: validation, the JSON Schema and the comments of the example follow from them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from sync.config.schema.choices import words
 from sync.config.schema.cron import CronError, parse_cron
 from sync.config.schema.network import NetworkConfig
 from sync.config.schema.pages import Defaults, PageEntry
 from sync.config.schema.references import Reference
-from sync.config.schema.stores.kinds import Store
+from sync.config.schema.stores.kinds import AnyStore, Store
 from sync.config.schema.types import (
     Address,
     Budget,
@@ -53,7 +54,7 @@ def _timezone(value: str) -> str:
 
 
 class Schedule(ConfigModel):
-    """When cycles run: at an interval, or by the clock."""
+    """When cycles run: at an interval, or at the times of a cron expression."""
 
     every: Annotated[
         PositiveDuration | None,
@@ -139,7 +140,7 @@ class SystemUserConfig(ConfigModel):
 
 
 class BrakeConfig(ConfigModel):
-    """What holds the replacement of tokens that still work when too many of a store would change at once."""
+    """The brake: it holds the replacement of valid tokens if too many of a store would change at once."""
 
     share: Annotated[
         Share,
@@ -153,7 +154,7 @@ class BrakeConfig(ConfigModel):
 
 
 class StateConfig(ConfigModel):
-    """What is remembered from one start to the next."""
+    """The file that results are remembered in across restarts."""
 
     file: Annotated[
         FilePath,
@@ -208,7 +209,10 @@ class Settings(ConfigModel):
     ]
     stores: Annotated[
         dict[Name, Store],
-        Field(min_length=1, description="Stores to write the tokens to, each under a name that you choose."),
+        Field(
+            min_length=1,
+            description=f"Stores to write the tokens to, each under a name that you choose. Types: {', '.join(words(AnyStore, 'type'))}.",
+        ),
     ]
     defaults: Annotated[Defaults, Field(description="Defaults of every Page; a Page can override each.")] = Defaults()
     probe_every: Annotated[

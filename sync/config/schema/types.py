@@ -32,12 +32,12 @@ NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 
 
 def wrong(code: str, message: str, remedy: str) -> NoReturn:
-    """Refuse a value with a code of the closed list; neither sentence may hold the value."""
+    """Raise pydantic's error with a code of the closed list; neither sentence may contain the value."""
     raise PydanticCustomError(code, "refused", {"message": message, "remedy": remedy})
 
 
 class ConfigModel(BaseModel):
-    """What all parts of the configuration have in common: no unknown keys, nothing converted, nothing changed later."""
+    """The base of all models: no unknown keys, no conversion of types, no change after validation."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
@@ -89,9 +89,9 @@ Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "stri
 
 
 def is_plain_http(address: str) -> bool:
-    """Tell whether secrets sent to this address could be read on a network: http, and not to this machine.
+    """Check whether secrets sent to this address could be read on a network: http, and not to this machine.
 
-    Judged by the literal host, since a name other than ``localhost`` can be made to lead anywhere.
+    Only the literal host counts: a name other than ``localhost`` may resolve to any address.
     """
     parts = urlsplit(address)
     if parts.scheme != "http":
@@ -113,11 +113,11 @@ FilePath = Annotated[
     AfterValidator(_from_folder),
     WithJsonSchema({"type": "string", "minLength": 1}),
 ]
-"""A path of the file system; made absolute from the folder of the main configuration file."""
+"""A path of the file system, made absolute, relative to the folder of the main configuration file."""
 
 
 def path_fault(path: str) -> str | None:
-    """Return what keeps a secret's path or name from being safe, None where nothing does."""
+    """Return why a secret's path or name is not safe; None if it is safe."""
     if path.startswith("/"):
         return "it begins with a slash"
     if path.endswith("/"):
@@ -161,7 +161,7 @@ PlainPath = Annotated[
     AfterValidator(lambda value: value.strip("/")),
     AfterValidator(lambda value: _secret_path(value.replace("{", "{{").replace("}", "}}")) and value),
 ]
-"""A path without placeholders; slashes around it are dropped, as Vault's own documentation writes both forms."""
+"""A path without placeholders; slashes around it are removed, since Vault's documentation uses both forms."""
 PayloadText = Annotated[str, StringConstraints(max_length=60_000), AfterValidator(_payload_text)]
 
 
@@ -183,7 +183,7 @@ def _duration(value: object) -> object:
 
 
 def duration_text(value: timedelta | Never) -> str:
-    """Write a duration as the configuration does, in the largest unit that leaves a whole number."""
+    """Return a duration as the configuration writes it, in the largest unit that gives an integer."""
     if isinstance(value, Never):
         return "never"
     for unit in ("d", "h", "m", "s"):
@@ -205,7 +205,7 @@ def _second(value: timedelta) -> timedelta:
     return value
 
 
-_LIFE = timedelta(days=60)  # of a system user's token that ends (Meta's guide of system users, read 2026-11-24)
+_LIFE = timedelta(days=60)  # of a system user token that expires (Meta's guide of system users, read 2026-11-24)
 
 
 def _renew_before(value: timedelta | Never) -> timedelta | Never:
@@ -239,7 +239,7 @@ Expires = Annotated[
     WithJsonSchema(_EXPIRES_SCHEMA),
 ]
 RenewBefore = Annotated[Expires, AfterValidator(_renew_before), WithJsonSchema(_EXPIRES_SCHEMA)]
-"""How long before its end a token is renewed, or NEVER."""
+"""How long before it expires a token is renewed, or NEVER."""
 
 
 _SHARE = re.compile(r"(0|[1-9][0-9]{0,2})%")
@@ -262,7 +262,7 @@ def _of_the_whole(value: float) -> float:
 
 
 def share_text(value: float) -> str:
-    """Write a share as the configuration does."""
+    """Return a share as the configuration writes it."""
     return f"{round(100 * value)}%"
 
 

@@ -1,1 +1,1 @@
-"""The configuration as a person reads it: the example, the schema, the effective values."""
+"""The configuration for people and editors: the example, the JSON Schema, the values in force."""

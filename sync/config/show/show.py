@@ -1,4 +1,4 @@
-"""What applies after all defaults, key by key, and the file and line that each value comes from."""
+"""The values in force after all defaults, key by key, each with the file and line that it comes from."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from sync.config.errors import KeyPath
 from sync.config.load import Config, Sources
 from sync.config.parse.locations import Location, locations
-from sync.config.resolve.pages import At
+from sync.config.resolve.pages import Origin
 from sync.config.schema.types import duration_text
 from sync.core.model import Checks, Page
 from sync.core.secret import Secret
 
 _REFERENCES: tuple[frozenset[str], ...] = tuple(map(frozenset, ({"env"}, {"file"}, {"store", "path", "key"})))
 _FREE = ("payload", "labels", "tags", "header_value")
-"""Keys whose values are anybody's texts; what could be a secret that stands there in the wrong place is not shown."""
+"""Keys with free text; a value that could be a misplaced secret is not shown."""
 _SECRET_LIKE = re.compile(r"[A-Za-z0-9]{25}")
 _HIDDEN = "?"
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One key with the value that applies, as JSON would hold it. ``file`` and ``line`` are None for a default."""
+    """One key with the value in force, as in JSON. ``file`` and ``line`` are None for a default."""
 
     key: str
     value: Any
@@ -34,14 +34,14 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class ShownPage:
-    """One Page with all that applies to it."""
+    """One Page with all its values."""
 
     name: str
     values: tuple[Shown, ...]
 
 
 def shown_settings(config: Config, sources: Sources) -> list[Shown]:
-    """Return every key but the Pages', in the order of the models; a reference is one value, and never what it refers to."""
+    """Return every key except those of Pages, in the order of the models; a reference is one value, and not resolved."""
     values = config.settings.model_dump(mode="json", exclude={"pages"})
     _choose_only(values)
     leaves = list(_leaves(values, ()))
@@ -50,30 +50,30 @@ def shown_settings(config: Config, sources: Sources) -> list[Shown]:
 
 
 def shown_pages(config: Config, sources: Sources) -> list[ShownPage]:
-    """Return every Page with what applies to it: its own word, else that of the defaults, else of the program."""
+    """Return every Page with its values: its own, else those of defaults, else those of the program."""
     wanted: dict[int, set[KeyPath]] = {0: set()}
-    origins = [list(_origins(page, at)) for page, at in zip(config.pages, sources.entries, strict=True)]
-    for document, path in (at for of_page in origins for _, _, ats in of_page for at in ats):
+    origins = [list(_origins(page, origin)) for page, origin in zip(config.pages, sources.entries, strict=True)]
+    for document, path in (one for of_page in origins for _, _, possible in of_page for one in possible):
         wanted.setdefault(document, set()).add(path)
     found = {document: locations(sources.documents[document].text, paths) for document, paths in wanted.items()}
 
-    def told(key: str, value: Any, ats: Iterable[At]) -> Shown:
-        for document, path in ats:
+    def located(key: str, value: Any, origins: Iterable[Origin]) -> Shown:
+        for document, path in origins:
             if path in found[document]:
                 return _shown(key, _safe((key,), value), sources, document, found[document][path])
         return Shown(key, _safe((key,), value))
 
     return [
-        ShownPage(page.name, tuple(told(key, value, ats) for key, value, ats in of_page))
+        ShownPage(page.name, tuple(located(key, value, possible) for key, value, possible in of_page))
         for page, of_page in zip(config.pages, origins, strict=True)
     ]
 
 
-def _origins(page: Page, at: At) -> Iterator[tuple[str, Any, list[At]]]:
-    """Return each key of a Page with its value, and the places where it may stand, the first that is there counting."""
-    document, path = at
+def _origins(page: Page, origin: Origin) -> Iterator[tuple[str, Any, list[Origin]]]:
+    """Yield each key of a Page with its value, and its possible origins; the first that exists counts."""
+    document, path = origin
 
-    def either(*keys: str) -> list[At]:
+    def either(*keys: str) -> list[Origin]:
         return [(document, (*path, *keys)), (0, ("defaults", *keys))]
 
     yield "id", page.id, [(document, (*path, "id"))]
@@ -93,7 +93,7 @@ def _origins(page: Page, at: At) -> Iterator[tuple[str, Any, list[At]]]:
 
 
 def _choose_only(values: dict[str, Any]) -> None:
-    """Put what is taken where nothing is said into the place of what is not said."""
+    """Replace values that are not configured by those that apply then."""
     defaults = values["defaults"]
     for key, section in (("system_user", "system_users"), ("stores", "stores")):
         if defaults[key] is None and len(values[section]) == 1:

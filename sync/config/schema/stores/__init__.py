@@ -1,1 +1,1 @@
-"""Each kind of store as the configuration sees it; ``kinds`` is the list of them."""
+"""The configuration of each kind of store; ``kinds`` lists them."""

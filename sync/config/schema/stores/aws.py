@@ -25,7 +25,7 @@ _ARN_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
 
 
 def _with_role(value: Any, info: ValidationInfo) -> Any:
-    """Refuse what only assuming a role would use, where no role is to be assumed."""
+    """Refuse a key that has no effect without role_arn."""
     if value is not None and "role_arn" in info.data and info.data["role_arn"] is None:
         wrong("missing-key", "external_id is set without role_arn", "add role_arn, or remove external_id")
     return value
@@ -160,7 +160,7 @@ class AwsConfig(StoreConfig, NetworkConfig):
                 yield Fault(("tags", key), "label-limit", f"not a tag in AWS: {fault}", "shorten or change it")
 
     def label_faults(self, labels: Mapping[str, str]) -> Iterator[tuple[str | None, str]]:
-        """Return labels that are no tags, or too many beside the tags of the store."""
+        """Return labels that cannot be tags, or are too many together with the tags of the store."""
         if len(labels) + len(self.tags) + MARKS > _TAGS:
             yield None, f"more than {_TAGS - MARKS} labels and tags together, which is the limit of AWS"
         for key, value in labels.items():
@@ -169,11 +169,11 @@ class AwsConfig(StoreConfig, NetworkConfig):
                 yield key, f"not possible as a tag in AWS: {fault}"
 
     def path_fault(self, path: str) -> str | None:
-        """Return whether a name is too long."""
+        """Return that a name is too long."""
         return f"longer than {_NAME_LENGTH} characters" if len(path) > _NAME_LENGTH else None
 
     def warnings(self, paths: Sequence[str]) -> Iterator[str]:
-        """Warn about names that end as AWS's own suffix of an ARN does, so that a partial ARN finds the wrong secret."""
+        """Warn about names that end like the suffix of an ARN: a partial ARN would find the wrong secret."""
         names = [path for path in paths if _ARN_SUFFIX.search(path)]
         if names:
             yield (

@@ -33,7 +33,7 @@ class FileConfig(StoreConfig):
         return ("file", f"{os.path.realpath(self.directory)}/")
 
     def faults(self) -> Iterator[Fault]:
-        """Return a name that begins with a dot: the store keeps its marks in such files."""
+        """Refuse a name that begins with a dot: the store keeps the marks of secrets in such files."""
         if any(part.startswith(".") for part in self.filled().split("/")):
             yield Fault(("name",), "bad-path", "a name that begins with a dot, which is reserved for the marks of secrets",
                         "begin the name with another character")  # fmt: skip

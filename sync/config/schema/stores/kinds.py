@@ -1,4 +1,4 @@
-"""Every kind of store that a configuration can name: a new kind is added here, and to ``sync.app``, which makes it."""
+"""The kinds of store. A new kind is added here, and to ``sync.app``, which constructs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every kind of store declares about itself, so that no other module of the configuration knows the kinds."""
+"""The base of every kind of store; the rest of the configuration uses nothing else of a kind."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sync.core.model import Marks
 from sync.core.payload import PLACEHOLDERS, fill
 
 MARKS = len(to_map(Marks(instance="", page_id="", app_id="", fingerprint="")))
-"""How many marks every secret may carry beside its labels."""
+"""The number of marks that a secret may have in addition to its labels."""
 
 PLACEHOLDERS_TEXT = "Placeholders: {name} {id} {app} {app_id} {system_user} {instance}; {{ is a brace."
-TYPE_TEXT = "The kind of store: vault, aws-secrets-manager or file."
+TYPE_TEXT = "The kind of store."
 Timeout = Annotated[
     PositiveDuration,
     Field(
@@ -29,7 +29,7 @@ Timeout = Annotated[
 
 
 class Fault(NamedTuple):
-    """A value that the store would refuse: its path below the store's own, the error's code, what is wrong, what would be right."""
+    """A value that the store would refuse: its path inside the store's entry, and the code, message and remedy of the error."""
 
     path: KeyPath
     code: str
@@ -38,13 +38,13 @@ class Fault(NamedTuple):
 
 
 class StoreConfig(ConfigModel):
-    """One kind of store: its keys, what makes two stores the same, and the limits that are checked before anything is sent.
+    """One kind of store: its keys, its address and its limits, which are checked before anything is sent.
 
-    Each kind has a ``type`` of one word, and ``timeout``.
+    Each kind has a ``type``, a Literal of one word, and a ``timeout``.
     """
 
     template_key: ClassVar[str] = "name"
-    """The key with the template of a secret's path or name."""
+    """The key of the template of a secret's path or name."""
     holds_text: ClassVar[bool] = True
     """Whether a secret may be one text instead of a JSON object."""
     example: ClassVar[tuple[str, Mapping[str, Any]]]
@@ -58,21 +58,21 @@ class StoreConfig(ConfigModel):
 
     @abstractmethod
     def root(self) -> tuple[str, ...]:
-        """Return what identifies the secrets of a store together with a path: the same for two stores that hold the same secrets.
+        """Return the address of all secrets of the store: two stores with the same root have the same secrets.
 
-        A path is joined to the last part.
+        A path is appended to the last element.
         """
 
     def faults(self) -> Iterable[Fault]:
-        """Return what the store would refuse of its own keys."""
+        """Return the errors in the keys of the store itself."""
         return ()
 
     def label_faults(self, labels: Mapping[str, str]) -> Iterable[tuple[str | None, str]]:  # noqa: ARG002 - for kinds with limits
-        """Return each label that the store would refuse, None for their number, with what is wrong."""
+        """Return each label that the store would refuse, with what is wrong; None stands for their number."""
         return ()
 
     def path_fault(self, path: str) -> str | None:  # noqa: ARG002 - for kinds with limits
-        """Return why the store would refuse a Page's path, which only its length can be the cause of; None where it would not."""
+        """Return why the store would refuse the path of a Page's secret; None if it would not."""
         return None
 
     def warnings(self, paths: Sequence[str]) -> Iterable[str]:  # noqa: ARG002 - for kinds with something to warn about
@@ -80,7 +80,7 @@ class StoreConfig(ConfigModel):
         return ()
 
     def contains(self, file: Path) -> bool:  # noqa: ARG002 - for kinds on this machine
-        """Check whether a file lies among the secrets of the store."""
+        """Check whether a file is inside the store."""
         return False
 
     def filled(self) -> str:
@@ -89,5 +89,5 @@ class StoreConfig(ConfigModel):
 
 
 def target(root: tuple[str, ...], path: str) -> tuple[str, ...]:
-    """Return what identifies one secret, from the ``root`` of its store and its path there."""
+    """Return the address of one secret, from the ``root`` of its store and its path."""
     return (*root[:-1], root[-1] + path)

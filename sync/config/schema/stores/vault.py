@@ -1,4 +1,4 @@
-"""The keys and limits of the store in Vault or OpenBao, and of each way to log in there."""
+"""The keys and limits of the store in Vault or OpenBao, and the keys of each way to log in."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class VaultConfig(StoreConfig, NetworkConfig):
         return ("vault", self.address.lower(), self.namespace or "", self.mount, "")
 
     def label_faults(self, labels: Mapping[str, str]) -> Iterator[tuple[str | None, str]]:
-        """Return labels that custom_metadata does not hold, or too many for it."""
+        """Return labels that are not possible in custom_metadata, or are too many."""
         if len(labels) + MARKS > _KEYS:
             yield None, f"more than {_KEYS - MARKS} labels, which is the limit of Vault's custom_metadata"
         for key, value in labels.items():

@@ -1,4 +1,4 @@
-"""What is wrong with the keys that say how much is done, how often, and what is remembered."""
+"""Errors in the keys of limits, intervals, shares and the state file."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ ROWS = [
 
 @pytest.mark.parametrize(("lines", "expected"), ROWS)
 def test_errors(tmp_path: Path, lines: str, expected: list[str]) -> None:
-    """A senseless number, share, interval or file is refused with the cause and the cure."""
+    """An invalid number, share, interval or file is refused with its cause and its remedy."""
     folder = tmp_path / "config"
     folder.mkdir()
     (found,) = errors(folder, f"{GOOD}{lines}\n", more='- {id: "2"}\n')
     assert [found.splitlines()[0].partition(" ")[2], found.splitlines()[1].strip()] == expected
 
 
-def test_a_renewal_needs_a_store(tmp_path: Path) -> None:
-    """A token is only renewed where its reference names a store, since nothing else takes the new one."""
+def test_renewal_needs_a_store(tmp_path: Path) -> None:
+    """renew_before requires a {store: ...} reference, since the new token is written there."""
     (found,) = errors(tmp_path, with_("main: {token: {env: TOKEN}}", "main: {token: {env: TOKEN}, renew_before: 14d}"))
     assert found.splitlines() == [
         "config.yaml:5:45: system_users.main.renew_before: the new token could not be written: token is not a {store: ...} reference [renewal-needs-store]",
@@ -69,8 +69,8 @@ def test_a_renewal_needs_a_store(tmp_path: Path) -> None:
     )
 
 
-def test_the_old_key_of_renewal_is_recognised(tmp_path: Path) -> None:
-    """The old name of renew_before leads to the present one."""
+def test_old_key_of_renew_before(tmp_path: Path) -> None:
+    """The error about refresh, the old name of renew_before, suggests the present name."""
     (found,) = errors(tmp_path, with_("token: {env: TOKEN}", "token: {env: TOKEN}, refresh: never"))
     assert found.splitlines() == [
         "config.yaml:5:31: system_users.main.refresh: unknown key refresh [unknown-key]",
@@ -82,8 +82,8 @@ def test_the_old_key_of_renewal_is_recognised(tmp_path: Path) -> None:
     ("renew_before", "says"),
     [("60d", "not shorter than the lifetime of such a token"), ("59m", "too short to renew"), ("14", "not a duration")],
 )
-def test_a_senseless_renewal_is_refused(tmp_path: Path, renew_before: str, says: str) -> None:
-    """A renewal that would come in each cycle, or too late to matter, is refused."""
+def test_renew_before_out_of_range_is_refused(tmp_path: Path, renew_before: str, says: str) -> None:
+    """A renew_before that would renew in each cycle, or too late, is refused."""
     text = with_("token: {env: TOKEN}", f"token: {STORED}, renew_before: {renew_before}").replace("\npages:", DISK)
     text = text.replace("name: berlin", "name: berlin, stores: [vault]")
     (found,) = errors(tmp_path, text)
@@ -91,8 +91,8 @@ def test_a_senseless_renewal_is_refused(tmp_path: Path, renew_before: str, says:
     assert says in found
 
 
-def test_a_store_may_hold_a_system_user_s_token(tmp_path: Path) -> None:
-    """The token of a system user may lie in a store; the store's own credentials may not lie in it."""
+def test_system_user_token_in_a_store(tmp_path: Path) -> None:
+    """The token of a system user may be in a store; the credentials of a store may not be in the store itself."""
     text = with_("token: {env: TOKEN}", f"token: {STORED}, renew_before: 14d").replace("\npages:", DISK)
     text = text.replace("name: berlin", "name: berlin, stores: [vault]")
     assert errors(tmp_path, text) == []
@@ -100,8 +100,8 @@ def test_a_store_may_hold_a_system_user_s_token(tmp_path: Path) -> None:
     assert "[reference-loop]" in errors(tmp_path, looped)[0]
 
 
-def test_a_credential_is_not_a_page_s_secret(tmp_path: Path) -> None:
-    """A credential may not be read from the place that a Page's token is written to."""
+def test_credential_in_the_secret_of_a_page_is_refused(tmp_path: Path) -> None:
+    """A credential may not be read from the secret that a Page's token is written to."""
     text = with_("token: {env: TOKEN}", "token: {store: disk, path: berlin.json, key: token}").replace("\npages:", DISK)
     (found,) = errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [disk]"))
     assert found.splitlines() == [
@@ -111,8 +111,8 @@ def test_a_credential_is_not_a_page_s_secret(tmp_path: Path) -> None:
     assert errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [vault]")) == []
 
 
-def test_a_token_is_renewed_by_one(tmp_path: Path) -> None:
-    """Two system users may share a token's place only where nobody renews it."""
+def test_shared_token_is_not_renewed(tmp_path: Path) -> None:
+    """Two system users may share a token only if neither renews it."""
     text = with_("token: {env: TOKEN}", f"token: {STORED}, renew_before: 14d").replace("\npages:", DISK)
     text = text.replace("name: berlin", "name: berlin, stores: [vault], system_user: main")
     twice = text.replace("\nstores:", f"\n  other: {{token: {STORED}}}\nstores:")
@@ -122,8 +122,8 @@ def test_a_token_is_renewed_by_one(tmp_path: Path) -> None:
     assert errors(tmp_path, twice.replace("renew_before: 14d", "renew_before: never")) == []
 
 
-def test_the_state_file_stays_out_of_a_store(tmp_path: Path) -> None:
-    """The state file may not lie among a file store's secrets, nor be reached there by a link."""
+def test_state_file_in_a_store_is_refused(tmp_path: Path) -> None:
+    """The state file may not be in the directory of a file store, even through a link."""
     text = GOOD.replace("\npages:", DISK).replace("name: berlin", "name: berlin, stores: [disk]")
     assert "[bad-state-file]" in errors(tmp_path, f"{text}state: {{file: out/state.json}}\n")[0]
     (tmp_path / "out").mkdir()
@@ -133,7 +133,7 @@ def test_the_state_file_stays_out_of_a_store(tmp_path: Path) -> None:
 
 
 def test_defaults(tmp_path: Path) -> None:
-    """What is not said is as documented."""
+    """Keys that are left out have the documented defaults."""
     settings = loaded(tmp_path, GOOD).settings
     assert (settings.mode, settings.state, settings.graph.budget) == ("sync", None, 0.75)
     assert (settings.probe_every.total_seconds(), settings.verify_every.total_seconds()) == (900, 86400)
@@ -141,7 +141,7 @@ def test_defaults(tmp_path: Path) -> None:
 
 
 def test_values(tmp_path: Path) -> None:
-    """What is said is taken: shares as numbers from 0 to 1, the state file from the configuration's folder."""
+    """Configured values are used: shares as numbers from 0 to 1, the state file relative to the configuration's folder."""
     text = f"{GOOD}mode: observe\nbrake: {{share: 0%, min_changes: 1}}\ngraph: {{budget: 94%}}\nstate: {{file: a/state.json}}\n"
     settings = loaded(tmp_path, f"{text}probe_every: 2d\nverify_every: 1s\n").settings
     assert (settings.mode, settings.brake.share, settings.brake.min_changes, settings.graph.budget) == (
@@ -155,8 +155,8 @@ def test_values(tmp_path: Path) -> None:
     assert settings.probe_every > settings.verify_every
 
 
-def test_hold_on_a_page_wins(tmp_path: Path) -> None:
-    """Hold applies from the defaults to Pages of all files, and a Page's own word wins, also with false."""
+def test_hold_of_a_page_overrides_the_default(tmp_path: Path) -> None:
+    """The default of hold applies to Pages of all files, and a Page's own value wins, false included."""
     text = f'{GOOD}  - {{id: "2", hold: false}}\npages_from: [more.yaml]\ndefaults: {{hold: true}}\n'
     pages = loaded(tmp_path, text, more='- {id: "3", hold: false}\n- {id: "4"}\n').pages
     assert {page.name: page.hold for page in pages} == {"berlin": True, "2": False, "3": False, "4": True}

@@ -1,4 +1,4 @@
-"""What is wrong with stores, payloads and labels."""
+"""Errors in stores, payloads and labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.config_files import GOOD, errors, with_
 
 V = '{type: vault, address: "https://vault:8200", auth: {method: token, token: {file: vault}}}'
-"""Pieces of the good file."""
+"""Parts of the valid file."""
 
 ROWS = [
     pytest.param(
@@ -426,6 +426,6 @@ ROWS = [
 
 @pytest.mark.parametrize(("text", "others", "expected"), ROWS)
 def test_errors(tmp_path: Path, text: str, others: dict[str, str], expected: list[str]) -> None:
-    """What a store could not hold is named in full, with its place and the cure."""
+    """Every value that a store would refuse is reported with its location, its cause and its remedy."""
     found = [line for error in errors(tmp_path, text, **others) for line in error.split("\n    ")]
     assert found == expected

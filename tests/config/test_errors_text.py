@@ -1,4 +1,4 @@
-"""What is wrong with the text of a file, and with its keys."""
+"""Errors in the text of a file, and in its keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.config_files import GOOD, errors, with_
 
 P = '- {id: "101010101010101", name: berlin}'
-"""Pieces of the good file."""
+"""Parts of the valid file."""
 
 ROWS = [
     pytest.param(
@@ -319,6 +319,6 @@ ROWS = [
 
 @pytest.mark.parametrize(("text", "others", "expected"), ROWS)
 def test_errors(tmp_path: Path, text: str, others: dict[str, str], expected: list[str]) -> None:
-    """Text and keys that are refused are named in full, with their place and the cure."""
+    """Every refused text or key is reported with its location, its cause and its remedy."""
     found = [line for error in errors(tmp_path, text, **others) for line in error.split("\n    ")]
     assert found == expected

@@ -1,4 +1,4 @@
-"""What is wrong with single values: ids, durations, schedules and references."""
+"""Errors in single values: ids, durations, schedules and references."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.support.config_files import GOOD, errors, with_
 
 REF = "{env: TOKEN}"
-"""Pieces of the good file."""
+"""Parts of the valid file."""
 
 ROWS = [
     pytest.param(
@@ -334,6 +334,6 @@ ROWS = [
 
 @pytest.mark.parametrize(("text", "others", "expected"), ROWS)
 def test_errors(tmp_path: Path, text: str, others: dict[str, str], expected: list[str]) -> None:
-    """Values that are refused are named in full, with their place and the cure."""
+    """Every refused value is reported with its location, its cause and its remedy."""
     found = [line for error in errors(tmp_path, text, **others) for line in error.split("\n    ")]
     assert found == expected

@@ -1,4 +1,4 @@
-"""Files that are made to hurt, and secrets in places where they do not belong."""
+"""Hostile files, and misplaced secrets."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ CODES = {
     "anchors": "too-many-errors",
     "documents": "second-document",
 }
-"""The code that each must be refused with, beside others."""
-MOST = 128
-"""MiB of memory more than a small right file takes; the text alone of what is allowed is 16 MiB."""
+"""A code that each must be refused with."""
+MAX_MIB = 128
+"""MiB of memory in addition to what a small valid file needs; the text alone may have 16 MiB."""
 CODE = """
 import sys, time
 from pathlib import Path
@@ -70,18 +70,18 @@ def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
 
 load(Path(sys.argv[1]))
-usual, begin = peak(), time.process_time()
+before, begin = peak(), time.process_time()
 try:
     load(Path(sys.argv[2]))
 except ConfigErrors as found:
     codes = {error.code for error in found.errors}
-    print(sys.argv[3] in codes, len(found.errors) <= 1001, time.process_time() - begin < 10, peak() - usual)
+    print(sys.argv[3] in codes, len(found.errors) <= 1001, time.process_time() - begin < 10, peak() - before)
 """
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_hostile(tmp_path: Path, name: str) -> None:
-    """A hostile file is refused in under ten seconds of work and MOST, with a bounded number of errors and no traceback."""
+    """A hostile file is refused within ten seconds of processor time and MAX_MIB, with a bounded number of errors and no traceback."""
     (tmp_path / "good.yaml").write_text(GOOD, encoding="utf-8")
     (tmp_path / "config.yaml").write_text(FILES[name], encoding="utf-8")
     done = subprocess.run(
@@ -91,9 +91,9 @@ def test_hostile(tmp_path: Path, name: str) -> None:
         check=False,
     )
     assert done.stderr == ""
-    *well, more = done.stdout.split()
-    assert well == ["True"] * 3
-    assert int(more) < MOST
+    *passed, more = done.stdout.split()
+    assert passed == ["True"] * 3
+    assert int(more) < MAX_MIB
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_hostile(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_encodings(tmp_path: Path, data: bytes, expected: str) -> None:
-    """Only UTF-8 is read, and the place of what is not is named."""
+    """Only UTF-8 is read, and the error has the location of the first invalid byte."""
     (found,) = errors(tmp_path, data)
     assert found.splitlines()[0] == expected
 
 
 CANARY = "EAABsbCS1iHgBAcanaryZAZBq7Xo0f8fF1k2m3n4p5q6r7s8t9u0"
 HEX = "0123456789abcdef0123456789abcdef"
-PLACES = [
+REPLACEMENTS = [
     ("instance: acme", "instance: {}"),
     ("instance: acme", "{}: acme"),
     ("instance: acme", "instance: acme\n{}"),
@@ -162,7 +162,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize("canary", [CANARY, HEX])
-@pytest.mark.parametrize(("old", "new"), PLACES)
+@pytest.mark.parametrize(("old", "new"), REPLACEMENTS)
 def test_canary(tmp_path: Path, old: str, new: str, canary: str) -> None:
     """No error repeats a secret, wherever it was pasted."""
     found = errors(tmp_path, with_(old, new.replace("{}", canary).replace("{{", "{").replace("}}", "}")))
@@ -188,7 +188,7 @@ _TOKENS = st.sampled_from(
     put=st.lists(st.one_of(_TOKENS, st.text(max_size=3)), max_size=8).map("".join),
 )
 def test_fuzz(tmp_path: Path, cut: int, gone: int, put: str) -> None:
-    """A good file with anything put into it anywhere loads, or gives errors with places inside the file."""
+    """A valid file with anything inserted anywhere loads, or has errors with locations inside the file."""
     text = GOOD[:cut] + put + GOOD[cut + gone :]
     data = text.encode("utf-8", "surrogatepass")
     for error in errors(tmp_path, data):
@@ -222,7 +222,7 @@ _VALUES = st.recursive(
     )
 )  # fmt: skip
 def test_fuzz_values(tmp_path: Path, sections: dict[str, object]) -> None:
-    """Any value under any key gives errors and nothing else."""
+    """Any value under any key leads to ConfigErrors, and to no other exception."""
     import json
 
     text = "\n".join(f"{key}: {json.dumps(value)}" for key, value in sections.items())

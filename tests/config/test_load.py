@@ -1,4 +1,4 @@
-"""What a right configuration becomes."""
+"""What a valid configuration is loaded into."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AWS = "{type: aws-secrets-manager, region: eu-central-1}"
 
 
 def test_minimal(tmp_path: Path) -> None:
-    """A file of nine lines is enough, and gets every default."""
+    """A file of nine lines is enough, and has every default."""
     config = loaded(tmp_path, GOOD)
     (page,) = config.pages
     settings = config.settings
@@ -49,7 +49,7 @@ def test_minimal(tmp_path: Path) -> None:
 
 
 def test_defaults_and_pages(tmp_path: Path) -> None:
-    """What a Page says wins over the defaults: checks and labels key by key, stores and payload as a whole."""
+    """A Page overrides the defaults: checks and labels key by key, stores and payload as a whole."""
     text = GOOD.replace("  vault:", f"  aws: {AWS}\n  vault:").replace(
         "name: berlin",
         'name: berlin, stores: [aws], checks: {expires: never}, labels: {team: crm}, payload: "{token}"',
@@ -66,14 +66,14 @@ def test_defaults_and_pages(tmp_path: Path) -> None:
 
 
 def test_templates(tmp_path: Path) -> None:
-    """Paths know every placeholder, and doubled braces are braces."""
+    """Paths may have every placeholder, and doubled braces are literal braces."""
     path = "{{{instance}}}/{app}/{app_id}/{system_user}/{id}-{name}"
     config = loaded(tmp_path, with_("type: vault", f'type: vault, path: "{path}"'))
     assert config.pages[0].targets[0].path == "{acme}/messenger/123456789012345/main/101010101010101-berlin"
 
 
 def test_further_files(tmp_path: Path) -> None:
-    """Further files are found beside the main one, in order, once each, and never the main one itself."""
+    """Files of pages_from are read in order, each once, and never the main file."""
     config = loaded(
         tmp_path,
         GOOD + 'pages_from: ["*.yaml"]\n',
@@ -84,8 +84,8 @@ def test_further_files(tmp_path: Path) -> None:
     assert [file.name for file in config.files] == ["config.yaml", "a.yaml", "b.yaml"]
 
 
-def test_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative paths count from the configuration's folder, wherever the program was started."""
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths are relative to the configuration's folder, not to the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "inner").mkdir()
     text = GOOD.replace(VAULT, "{type: file, directory: ./secrets}") + "graph: {ca_file: ca.pem}\n"
@@ -99,7 +99,7 @@ def test_paths_count_from_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_logins(tmp_path: Path) -> None:
-    """A Kubernetes login finds its token where Kubernetes puts it, and a namespace may be the root."""
+    """A Kubernetes login reads the token that Kubernetes mounts, and its namespace may be the root."""
     text = with_("method: token, token: {file: vault}", 'method: kubernetes, role: r, namespace: ""')
     vault = loaded(tmp_path, text).settings.stores["vault"]
     assert isinstance(vault, VaultConfig)
@@ -110,19 +110,19 @@ def test_logins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1:1", "127.9.9.9", "[::1]:1", "LOCALHOST"])
 def test_plain_http_to_this_machine(tmp_path: Path, host: str) -> None:
-    """Plain http to loopback needs no leave and no warning."""
+    """Plain http to loopback is allowed without a warning."""
     assert loaded(tmp_path, with_("https://vault:8200", f"http://{host}")).warnings == ()
 
 
 @pytest.mark.parametrize("host", ["localhost.evil", "127.0.0.1.evil", "0.0.0.0", "[::2]", "127.1", "evil#@localhost"])
 def test_plain_http_elsewhere(tmp_path: Path, host: str) -> None:
-    """A host that only looks like this machine is another machine."""
+    """Plain http to a host that only looks like loopback is refused."""
     (found,) = errors(tmp_path, with_("https://vault:8200", f"http://{host}"))
     assert "[plain-http]" in found or "[bad-address]" in found or "[secret-in-file]" in found
 
 
 def test_warnings(tmp_path: Path) -> None:
-    """What is allowed but risky is said at each start: plain http, and names that end as an ARN does."""
+    """Allowed risks are warnings: plain http, and names that end like an ARN."""
     text = GOOD.replace(VAULT, AWS.replace("}", ', allow_http: true, endpoint_url: "http://moto:5000"}'))
     config = loaded(tmp_path, text.replace("berlin", "shop-berlin"))
     assert isinstance(config.settings.stores["vault"], AwsConfig)
@@ -145,12 +145,12 @@ def test_one_page_for_two_users(tmp_path: Path) -> None:
 
 
 def test_byte_order_mark(tmp_path: Path) -> None:
-    """A byte order mark before the text does no harm."""
+    """A byte order mark before the text is ignored."""
     assert loaded(tmp_path, b"\xef\xbb\xbf" + GOOD.encode()).pages
 
 
 def test_all_files_at_once(tmp_path: Path) -> None:
-    """Errors of all files come at once, the main file's first, each file's from top to bottom."""
+    """The errors of all files are reported at once, those of the main file first, by line."""
     found = errors(
         tmp_path,
         with_("instance: acme", "instance: Acme") + "pages_from: [more.yaml, nothing]\nmoed: sync\n",
@@ -169,8 +169,8 @@ def test_unreadable(tmp_path: Path, path: str) -> None:
     assert [error.code for error in found.value.errors] == ["unreadable-file"]
 
 
-@pytest.mark.parametrize(("jitter", "told"), [("4m", False), ("5m", True)])
-def test_a_jitter_as_long_as_cron_s_interval_is_warned_of(jitter: str, told: bool, tmp_path: Path) -> None:
-    """A jitter that outlasts the time to the next run leaves cycles out, which is not refused, since cron's times differ."""
+@pytest.mark.parametrize(("jitter", "warned"), [("4m", False), ("5m", True)])
+def test_long_jitter_with_cron_is_a_warning(jitter: str, warned: bool, tmp_path: Path) -> None:
+    """A jitter that is not shorter than the time to the next run is a warning, not an error, since the intervals of cron differ."""
     config = loaded(tmp_path, GOOD + f'schedule: {{cron: "*/5 * * * *", jitter: {jitter}}}\n')
-    assert [text.split(":")[0] for text in config.warnings] == (["schedule.jitter"] if told else [])
+    assert [text.split(":")[0] for text in config.warnings] == (["schedule.jitter"] if warned else [])

@@ -46,7 +46,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("cron", "now", "expected"), ROWS)
 def test_cron(cron: str, now: str, expected: list[str]) -> None:
-    """Expressions mean what crontab(5) says, through changes of the clock."""
+    """Expressions have the meaning of crontab(5), including at changes of summer time."""
     schedule = Schedule(cron=cron, timezone="Europe/Berlin")
     start = datetime.fromisoformat(now).replace(tzinfo=ZoneInfo("Europe/Berlin"))
     runs = next_runs(schedule, count=len(expected), now=start)
@@ -77,14 +77,14 @@ def test_cron(cron: str, now: str, expected: list[str]) -> None:
     ],
 )
 def test_cron_refused(cron: str, message: str) -> None:
-    """What crontab(5) does not know, or would never run, is refused."""
+    """An expression that crontab(5) does not allow, or that never runs, is refused."""
     with pytest.raises(CronError) as refused:
         parse_cron(cron)
     assert str(refused.value) == message
 
 
 def test_interval() -> None:
-    """An interval runs at its distance from the moment that is asked about."""
+    """The next runs of an interval follow from the time that is passed."""
     schedule = Schedule(every="90s")
     now = datetime(2026, 11, 25, tzinfo=UTC)
     assert next_runs(schedule, count=2, now=now) == [now + timedelta(seconds=90), now + timedelta(seconds=180)]
@@ -92,8 +92,8 @@ def test_interval() -> None:
     assert trigger(schedule).get_next_fire_time(now, now) == now + timedelta(seconds=90)
 
 
-def test_usual_interval() -> None:
-    """Where nothing is said cycles run every quarter of an hour."""
+def test_default_interval() -> None:
+    """The default interval is 15 minutes."""
     assert interval_seconds(Schedule()) == 900
 
 
@@ -111,7 +111,7 @@ def test_interval_of_cron() -> None:
 
 @pytest.mark.parametrize("schedule", [Schedule(every="15m", jitter="1m"), Schedule(cron="0 * * * *", jitter="1m")])
 def test_jitter(schedule: Schedule) -> None:
-    """Jitter delays by no more than it says, and never lets a cycle come early."""
+    """Jitter delays a cycle by no more than its value, and never makes it early."""
     now = datetime(2026, 11, 25, 10, tzinfo=UTC)
     steady = schedule.model_copy(update={"jitter": timedelta(0)})
     due = trigger(steady).get_next_fire_time(now, now)
@@ -127,6 +127,6 @@ def test_jitter(schedule: Schedule) -> None:
         ({"cron": "0 6 * * *", "timezone": "Europe/Berlin"}, "a cycle now, then by cron '0 6 * * *' in Europe/Berlin"),
     ],
 )
-def test_a_schedule_in_words(keys: dict[str, str], words: str) -> None:
-    """What a daemon says at its start of when it works."""
+def test_schedule_in_words(keys: dict[str, str], words: str) -> None:
+    """The schedule in words names interval or cron expression, time zone and jitter."""
     assert in_words(Schedule.model_validate(keys)) == words

@@ -1,4 +1,4 @@
-"""Reading secrets where references say."""
+"""Reading the secrets of references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CANARY = "EAABcanary0123456789canary"
 
 
 def no_store(store: str, path: str, key: str) -> Secret:
-    """Stand for stores where none is to be asked."""
+    """Fail if a store is read."""
     raise AssertionError((store, path, key))
 
 
@@ -25,7 +25,7 @@ def reading(reference: AnyReference, base: Path) -> Secret:
 
 
 def refusal(reference: AnyReference, base: Path) -> str:
-    """Return the text with which a reference is refused."""
+    """Return the message of the error when a reference is read."""
     with pytest.raises(CredentialError) as refused:
         reading(reference, base)
     assert CANARY not in str(refused.value)
@@ -67,7 +67,7 @@ def test_file(tmp_path: Path, data: bytes, value: str) -> None:
     ],
 )
 def test_bad_file(tmp_path: Path, data: bytes, message: str) -> None:
-    """A file that holds no usable secret is refused without its content."""
+    """A file without a usable secret is refused, and its content is not shown."""
     (tmp_path / "secret").write_bytes(data)
     assert refusal(FileReference(file="secret"), tmp_path) == message
 
@@ -84,14 +84,14 @@ def test_no_regular_file(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """A file that is not there is named as it stands in the configuration."""
+    """The error about a missing file has the path as the configuration writes it."""
     assert refusal(FileReference(file="run/secret"), tmp_path) == (
         "{file: run/secret}: no such file; check the path, and that it is mounted"
     )
 
 
 def test_path_too_long(tmp_path: Path) -> None:
-    """A path that the system refuses is refused in words, too."""
+    """A path that the system refuses is an error in words too."""
     name = "a b" * 100
     assert refusal(FileReference(file=name), tmp_path).endswith("cannot be read (File name too long); check the path")
 
@@ -111,7 +111,7 @@ def test_symlink_swapped(tmp_path: Path) -> None:
 
 
 def test_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable is read when the secret is wanted; missing, empty and undecodable ones are refused."""
+    """A variable is read when the secret is needed; a missing, empty or undecodable one is refused."""
     read = source(EnvReference(env="TEST_TOKEN"), base=tmp_path, read_store=no_store)
     monkeypatch.delenv("TEST_TOKEN", raising=False)
     assert refusal(EnvReference(env="TEST_TOKEN"), tmp_path) == (
@@ -130,7 +130,7 @@ def test_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_store(tmp_path: Path) -> None:
-    """A store's secret is asked of the store, and its refusal passes through."""
+    """A secret in a store is read by the store, and the error of the store is passed on."""
     asked: list[tuple[str, str, str]] = []
 
     def read_store(store: str, path: str, key: str) -> Secret:

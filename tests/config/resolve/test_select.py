@@ -1,4 +1,4 @@
-"""What a selection chooses, and what it says where it chooses nothing."""
+"""What a selection matches, and its error if it matches nothing."""
 
 from __future__ import annotations
 
@@ -46,15 +46,13 @@ def pages(folder: Path) -> tuple[Page, ...]:
         ({}, ["berlin", "paris", "parma", "4"]),
     ],
 )
-def test_values_are_alternatives_and_kinds_hold_together(
-    tmp_path: Path, given: Mapping[str, Any], expected: list[str]
-) -> None:
-    """Values of one option widen the choice, further options narrow it, and the order is the configuration's."""
+def test_one_value_of_each_option_must_match(tmp_path: Path, given: Mapping[str, Any], expected: list[str]) -> None:
+    """A Page must match one value of each option, and the order is that of the configuration."""
     assert [page.name for page in select(pages(tmp_path), **given).pages] == expected
 
 
-def test_a_store_cuts_the_places(tmp_path: Path) -> None:
-    """Where a store is chosen, only its places are left of a Page, and the whole configuration's stay named."""
+def test_store_limits_the_targets(tmp_path: Path) -> None:
+    """With --store a Page keeps only its targets in that store, and ``named`` has those of the whole configuration."""
     everything = pages(tmp_path)
     selected = select(everything, pages=["paris"], stores=["disk"])
 
@@ -80,20 +78,20 @@ def test_a_store_cuts_the_places(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_selection_that_matches_nothing_says_what_exists(tmp_path: Path, given: Mapping[str, Any], says: str) -> None:
-    """A value that matches nothing is refused with the nearest that exists, also beside others that match."""
+def test_value_without_match_is_refused(tmp_path: Path, given: Mapping[str, Any], says: str) -> None:
+    """A value that matches nothing is refused with the nearest known value, even if other values match."""
     with pytest.raises(SelectionError) as refused:
         select(pages(tmp_path), **given)
     assert str(refused.value) == says
 
 
-def test_a_label_s_name_is_shown(tmp_path: Path) -> None:
-    """Labels that exist are shown as KEY=VALUE where none is near."""
+def test_known_labels_are_shown(tmp_path: Path) -> None:
+    """All labels are shown as KEY=VALUE if none is similar."""
     with pytest.raises(SelectionError, match=r"known: team=\?, team=crm, tier=gold, tier=tin"):
         select(pages(tmp_path), labels=["zzz=q"])
 
 
 def test_no_pages() -> None:
-    """A configuration without Pages has nothing to select from."""
+    """A selection from a configuration without Pages is refused."""
     with pytest.raises(SelectionError, match="lists no Pages"):
         select(())

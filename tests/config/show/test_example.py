@@ -1,4 +1,4 @@
-"""The schema and the example are the models' own words."""
+"""The JSON Schema and the example follow from the models."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 def test_example_is_current() -> None:
-    """config.example.yaml is what the models say; python -m sync.config.show.example writes it."""
+    """config.example.yaml is what python -m sync.config.show.example prints."""
     assert (ROOT / "config.example.yaml").read_text(encoding="utf-8") == example()
 
 
 def test_example_loads() -> None:
-    """config.example.yaml is a right configuration without warnings."""
+    """config.example.yaml is a valid configuration without warnings."""
     config = load(ROOT / "config.example.yaml")
     assert [page.name for page in config.pages] == ["berlin", "paris"]
     assert config.warnings == ()
@@ -56,7 +56,7 @@ def test_example_uncommented(tmp_path: Path) -> None:
 
 
 def test_schema_accepts() -> None:
-    """The schema accepts the example, and a file of the least that is needed."""
+    """The schema accepts the example and a minimal file."""
     for text in (example(), GOOD):
         assert list(validator().iter_errors(yaml.safe_load(text))) == []
 
@@ -87,14 +87,14 @@ def keys(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_every_key_is_described() -> None:
-    """Every key has a description, and every part too."""
+    """Every key and every model has a description."""
     assert [key for key, value in keys(schema()) if not (value.get("description") or "$ref" in value)] == []
     assert [name for name, part in schema()["$defs"].items() if not part.get("description")] == []
     assert json.dumps(schema())
 
 
-def test_every_default_of_the_schema_is_one_that_the_file_may_hold() -> None:
-    """An editor that puts a default of the schema into a file writes what the schema itself accepts."""
+def test_schema_accepts_its_defaults() -> None:
+    """The schema accepts each of its own defaults."""
     whole = schema()
     wrong = [
         key
@@ -106,12 +106,12 @@ def test_every_default_of_the_schema_is_one_that_the_file_may_hold() -> None:
 
 
 def test_codes() -> None:
-    """Each code of an error is a word of the closed list, whose sentences end with a full stop."""
+    """Codes are in lower case, and their meanings end with a full stop."""
     assert all(code == code.lower() and sentence.endswith(".") for code, sentence in CODES.items())
 
 
-def test_every_code_is_raised() -> None:
-    """Every code of the closed list stands in a test of this folder, so none is a promise only."""
+def test_every_code_is_covered() -> None:
+    """A test of this folder covers every code of the closed list."""
     texts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "config").rglob("test_*.py"))
     assert [code for code in CODES if code not in texts] == []
 

@@ -1,4 +1,4 @@
-"""What applies after all defaults, and where it comes from."""
+"""The values in force after all defaults, and where they come from."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LONG = "x" * 30
 
 
 def shown(folder: Path, text: str, **others: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return all settings, and all that applies to each Page as PAGE KEY, each as value and FILE:LINE or default."""
+    """Return all settings, and all values of Pages under PAGE KEY, each as value and FILE:LINE or default."""
     loaded(folder, text, **others)
     config, sources = load_with_sources(folder / "config.yaml")
 
-    def told(values: Any, before: str = "") -> dict[str, Any]:
+    def located(values: Any, before: str = "") -> dict[str, Any]:
         return {
             f"{before}{one.key}": (one.value, f"{Path(one.file).name}:{one.line}" if one.file else "default")
             for one in values
@@ -27,12 +27,12 @@ def shown(folder: Path, text: str, **others: str) -> tuple[dict[str, Any], dict[
 
     pages: dict[str, Any] = {}
     for page in shown_pages(config, sources):
-        pages |= told(page.values, f"{page.name} ")
-    return told(shown_settings(config, sources)), pages
+        pages |= located(page.values, f"{page.name} ")
+    return located(shown_settings(config, sources)), pages
 
 
-def test_what_is_said_has_its_line(tmp_path: Path) -> None:
-    """A key that stands in the file has its line, and one that does not is a default."""
+def test_configured_keys_have_their_line(tmp_path: Path) -> None:
+    """A key of the file is shown with its line, and any other key as a default."""
     settings, _ = shown(tmp_path, f"{GOOD}graph:\n  budget: 50%\nbrake: {{min_changes: 7}}\n")
 
     assert settings["instance"] == ("acme", "config.yaml:1")
@@ -45,13 +45,13 @@ def test_what_is_said_has_its_line(tmp_path: Path) -> None:
 
 
 def test_every_key_is_shown(tmp_path: Path) -> None:
-    """No key of the models is left out but the Pages, which have a list of their own."""
+    """Every key of the models is shown, except pages, which have their own list."""
     settings, _ = shown(tmp_path, GOOD)
     assert {key.split(".")[0] for key in settings} == set(Settings.model_fields) - {"pages"}
 
 
-def test_what_is_left_out_is_what_is_taken(tmp_path: Path) -> None:
-    """Where one thing is all there is to choose, it is what applies; checks that nobody gives are the usual ones."""
+def test_implied_choices_are_shown(tmp_path: Path) -> None:
+    """A choice that is left out is shown as the only possible one, and checks as their defaults."""
     settings, _ = shown(tmp_path, GOOD)
 
     assert settings["defaults.system_user"] == ("main", "default")
@@ -61,8 +61,8 @@ def test_what_is_left_out_is_what_is_taken(tmp_path: Path) -> None:
     assert settings["defaults.checks.expires"] == ("7d", "default")
 
 
-def test_a_page_has_its_own_word_or_that_of_the_defaults(tmp_path: Path) -> None:
-    """Each value of a Page comes from the Page, from the defaults, or from nobody; further files have their own lines."""
+def test_values_of_pages_have_their_line(tmp_path: Path) -> None:
+    """Each value of a Page is shown with the line of the Page, that of defaults, or as a default."""
     text = f"""{GOOD}pages_from: [more.yaml]
 defaults:
   labels: {{team: crm, tier: gold}}
@@ -83,11 +83,11 @@ defaults:
     assert pages["2 labels.tier"] == ("gold", "config.yaml:12")
 
 
-def test_a_payload_is_shown_with_a_hole_for_the_token(tmp_path: Path) -> None:
-    """A payload shows what is filled in, and {token} where the token will stand, as one text or by name."""
+def test_payload_is_shown_without_token(tmp_path: Path) -> None:
+    """A payload is shown with its placeholders filled in, except {token}."""
     text = GOOD.replace("name: berlin", 'name: berlin, payload: {a: "x {token} {name}"}')
     _, pages = shown(tmp_path, text)
-    assert {key: told for key, told in pages.items() if "payload" in key} == {
+    assert {key: value for key, value in pages.items() if "payload" in key} == {
         "berlin payload.a": ("x {token} berlin", "config.yaml:9")
     }
 
@@ -97,7 +97,7 @@ def test_a_payload_is_shown_with_a_hole_for_the_token(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_shown(tmp_path: Path) -> None:
-    """References are shown as such, whatever they refer to; a free text that could be a secret is not shown."""
+    """References are shown and not resolved; free text that could be a secret is hidden."""
     (tmp_path / "app").write_text("sekrit")
     text = f"{GOOD}defaults: {{labels: {{a: {LONG}}}, payload: {{t: '{{token}}', k: {LONG}}}}}\n"
     settings, pages = shown(tmp_path, text)
@@ -110,8 +110,8 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
     assert "sekrit" not in repr((settings, pages))
 
 
-def test_the_slowest_app_sets_the_interval(tmp_path: Path) -> None:
-    """Where an app has more Pages than its quota lets be verified in time, the interval is as long as they take."""
+def test_slowest_app_sets_the_interval(tmp_path: Path) -> None:
+    """If an app's quota is too small to verify all its Pages in time, the interval is as long as needed."""
     few = loaded(tmp_path, GOOD)
     assert verify_every(few.settings, few.pages) == few.settings.verify_every
 

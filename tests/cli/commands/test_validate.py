@@ -90,7 +90,8 @@ def test_errors_for_github(tmp_path: Path) -> None:
     assert (ran.code, ran.stderr) == (2, "")
     assert lines[0].startswith("::error file=config.yaml,line=1,col=")
     assert (
-        "::error file=config.yaml,line=1,col=11,title=bad-name::instance: not a name%0Ause small letters" in ran.stdout
+        "::error file=config.yaml,line=1,col=11,title=bad-name::instance: not a name%0Ause at most 63 lower-case letters"
+        in ran.stdout
     )
     assert all(re.match(r"::error file=[^:,]+,line=\d+,col=\d+,title=[a-z-]+::\S", line) for line in lines)
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools.bench.programs import WrongError
+from tools.bench.programs import UnexpectedResultError
 from tools.bench.rounds import Rounds
 from tools.bench.services import openbao
 from tools.bench.table import comparison, verdicts
@@ -83,7 +83,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="page-token-sync-bench-") as home, openbao(Path(home)) as bao:
             return 0 if bench(Rounds(Path(home), bao, options.runs, progress), options) else 1
-    except WrongError as error:
+    except UnexpectedResultError as error:
         sys.stderr.write(f"no result: {error}\n")
         return 2
 

@@ -25,7 +25,12 @@ class ProblemKey:
 
 @dataclass(frozen=True, slots=True)
 class OpenProblem:
-    """Since when a cause lasts, and when it was last logged."""
+    """Since when a cause lasts, and when it was last logged; ``pages`` and ``broken`` are what was logged then.
+
+    ``broken``: a stored token of a Page concerned did not work.
+    """
 
     since: datetime
     reported_at: datetime
+    pages: int = 0
+    broken: bool = False

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sync.core.judge.decide import Kind
 from sync.core.memory.problems import ProblemKey
 from sync.core.memory.renewal import Renewal
-from sync.core.model import SystemUserToken
+from sync.core.model import State, SystemUserToken
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.report.causes import Cause
 from sync.core.report.entries import PageEntry, StoreEntry
@@ -31,7 +31,7 @@ EVENTS: Mapping[str, str] = {
     "page_regained": "A Page that was lost can be read again.",
     "brake_held": "Too many working tokens of a store would change at once; remedy has the command that lets these writes through.",
     "problem_started": "A cause of problems began, with the Pages concerned; causes that have an event of their own begin with that one instead.",
-    "problem_reminder": "A cause of problems still lasts; logged once a day.",
+    "problem_reminder": "A cause of problems still lasts; logged once a day, and when it has become worse: a token stopped working, or twice as many Pages.",
     "problem_ended": "A cause of problems has ended; since and duration_ms say how long it lasted.",
     "system_user_invalid": "A system user's token stopped working; the first line of this cause.",
     "system_user_expiring": "A system user's token expires soon (logged 14, 7, 3 and 1 days before), or renewing it failed.",
@@ -100,7 +100,9 @@ def _problems(report: Report) -> Iterator[Event]:
 
 def _first_line(cause: Cause) -> tuple[Level, str]:
     """Return the level and the name of a cause's first line; an error wherever a stored token does not work."""
-    if cause.key.scope == "system_user":
+    # What is unknown of a system user's token, such as after an error of Graph's, does not say that it is invalid.
+    invalid = any(user_token.verdict.state is State.INVALID for user_token in cause.user_tokens)
+    if invalid or cause.key.code == "system-user-invalid":
         return "error", "system_user_invalid"
     level, name = _FIRST_LINES.get(cause.key.code, ("warning", "problem_started"))
     return "error" if any(page.served == "broken" for page in cause.pages.values()) else level, name

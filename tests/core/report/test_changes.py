@@ -20,7 +20,7 @@ from sync.core.report.build import report
 from sync.core.report.events import Event, events
 from sync.core.report.report import Report
 from tests.support.reports import FRAME, GOOD, MAIN, of
-from tests.support.values import INSTANCE, NOW, STORE_DOWN, USER_TOKEN, current, fetched, page, payload
+from tests.support.values import INSTANCE, NOW, STORE_DOWN, USER_TOKEN, current, fetched, judged, page, payload, stored
 
 NO_ACCESS = Problem("no-access", "No token.")
 INVALID = Problem("system-user-invalid", "It was revoked.")
@@ -189,3 +189,30 @@ def test_a_notice_is_no_cause_in_the_log() -> None:
     expiring = replace(MAIN, verdict=replace(MAIN.verdict, notices=(Problem("system-user-expiring", "Soon."),)))
     assert watch.cycle(*two(fetched()), user_token=expiring) == []
     assert watch.open == {}
+
+
+def test_a_cause_that_becomes_worse_is_logged_again() -> None:
+    """Twice as many Pages, or a stored token that stops working, are logged before the day is over."""
+    watch = Watch()
+    assert watch.cycle(of(LOST, GOOD), of(fetched(), GOOD, name="rome")) == [("problem_started", "no-access")]
+    assert watch.cycle(*two(LOST)) == [("problem_reminder", "no-access")]
+    assert watch.cycle(*two(LOST)) == []
+    broken = watch.cycle(*two(LOST, current(stored(), judged(is_valid=False))))
+    assert ("problem_reminder", "no-access") in broken
+    assert watch.cycle(*two(LOST, current(stored(), judged(is_valid=False)))) == []
+
+
+def test_a_failed_write_has_not_ended_while_no_write_is_tried() -> None:
+    """Where Graph gives no token nothing is written, so that a store that refused a write may refuse the next one too."""
+    watch = Watch()
+    watch.cycle(*two(fetched(), current(STORE_DOWN)))
+    assert ("problem_ended", "store-failed") not in watch.cycle(*two(GRAPH_DOWN))
+    assert ("problem_ended", "store-failed") in watch.cycle(*two(fetched()))
+
+
+def test_what_is_unknown_of_a_system_user_is_not_called_invalid() -> None:
+    """An error of Graph's about a system user's token is a problem, and does not say that the token stopped working."""
+    watch = Watch()
+    odd = Verdict(State.UNKNOWN, (Problem("unexpected-graph-error", "Code 99."),))
+    (began,) = watch.cycle(*two(fetched()), user_token=replace(MAIN, verdict=odd))
+    assert began == ("problem_started", "unexpected-graph-error")

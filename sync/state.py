@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory
@@ -111,11 +111,12 @@ class StateFile:
         """Replace the file, completely or not at all; another instance's file is left alone."""
         if self._foreign:
             return
-        data = encode(memory, self._instance)
         try:
+            data = encode(memory, self._instance)
             with _locked(self._path.parent, self._clock) as folder:
                 disk.put(folder, self._path.name, data)
-        except (OSError, disk.RefusedError, disk.LockedError) as error:
+        except (OSError, ValueError, disk.RefusedError, disk.LockedError) as error:
+            # A ValueError is text that cannot be written as JSON. What a cycle has done is reported all the same.
             self.warning = f"The state file {self._path} is not written: {_words(error)}."
         else:
             self.warning = ""
@@ -128,14 +129,15 @@ class StateFile:
 
     def _parsed(self, data: bytes) -> Memory:
         try:
-            content: Any = json.loads(data)
-        except (ValueError, RecursionError):
+            # Refuses half a surrogate, which could be read and never be written again.
+            content: Any = from_json(data)
+        except ValueError:
             return self._unused("it is not complete JSON")
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            return self._unused("it has the form of another version")
-        if content.get("instance") != self._instance:
+        if isinstance(content, dict) and content.get("instance", self._instance) != self._instance:
             self._foreign = True
             return self._unused("it is another instance's, and is left alone")
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            return self._unused("it has the form of another version")
         if not content.keys() >= _REQUIRED:
             return self._unused("a part of it is missing")
         memory, dropped = decode(content, self._clock.now())

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sync.core.memory.memory import Judged, Memory, Rhythm, fresh, token_id
-from sync.core.model import Answers, AppToken, Fetched, Key, Page, Probe, Stored, TokenFacts
+from sync.core.model import (
+    Absent,
+    Answers,
+    AppToken,
+    Fetched,
+    Key,
+    Page,
+    Probe,
+    Stored,
+    StoreError,
+    TokenFacts,
+)
 from sync.core.plan.observation import Observation, needs_verdict, stored_token
 from sync.core.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredTokens:
+    """The tokens in the targets that are the instance's, with what holds them, and from what they were found."""
+
+    pages: Sequence[Page]
+    current: Mapping[Key, Stored | Absent | StoreError]
+    tokens: Mapping[Key, tuple[Stored, Secret]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +56,15 @@ class Inputs(Observation):
     answers: Answers = field(default_factory=dict)
     probes: Mapping[AppToken, Probe] = field(default_factory=dict)
 
-    _found: Mapping[Key, tuple[Stored, Secret]] = field(init=False, repr=False, compare=False)
+    _found: _StoredTokens | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Found once: each rule for what is due looks at the stored tokens.
-        found = {key: at for page in self.pages for key in page.targets if (at := self._find(page, key)) is not None}
-        object.__setattr__(self, "_found", found)
+        # Found once in a cycle: each rule for what is due looks at the stored tokens, and asking replaces the value often.
+        if self._found is None or self._found.pages is not self.pages or self._found.current is not self.current:
+            found = {
+                key: at for page in self.pages for key in page.targets if (at := self._find(page, key)) is not None
+            }
+            object.__setattr__(self, "_found", _StoredTokens(self.pages, self.current, found))
 
     def _find(self, page: Page, key: Key) -> tuple[Stored, Secret] | None:
         content = self.current[key]
@@ -62,7 +85,8 @@ class Inputs(Observation):
 
     def stored(self, page: Page) -> Iterator[tuple[Stored, Secret]]:
         """Return the tokens in those targets of a Page that are the instance's, with what holds them."""
-        return (self._found[key] for key in page.targets if key in self._found)
+        tokens = self._found.tokens if self._found is not None else {}
+        return (tokens[key] for key in page.targets if key in tokens)
 
     def tokens(self) -> Iterator[tuple[Page, Secret]]:
         """Return every token that is judged, some of them several times: the fetched ones and the stored ones."""

@@ -186,8 +186,8 @@ class AwsReader:
             answers |= batch
         return {**answers, **self._individually([*individual, *(key for key in valued if key not in answers)], raw)}
 
-    def _uncertain(self, keys: Sequence[Key], listing: Mapping[str, Entry]) -> Sequence[Key]:
-        """Return the keys for which the listing, which may lag by minutes, does not suffice.
+    def _uncertain(self, keys: Sequence[Key], listing: Mapping[str, Entry]) -> Mapping[Key, None]:
+        """Return, in order, the keys for which the listing, which may lag by minutes, does not suffice.
 
         These are the secrets that this process just wrote and the listing does not show yet, and those that it shows
         without a value. Secrets that it shows as missing, foreign or blocked are included only while they are few: many of
@@ -197,11 +197,11 @@ class AwsReader:
         doubted = {key for key, row in rows.items() if row is None or row.marks is None or row.blocked in _REVERSIBLE}
         if len(doubted) > _FEW:
             doubted.clear()
-        return [
-            key
+        return {
+            key: None
             for key, row in rows.items()
             if self.recent.row_is_stale(key.path, row) or key in doubted or _without_value(row)
-        ]
+        }
 
     def _batch(
         self, keys: Sequence[Key], listing: Mapping[str, Entry], raw: frozenset[Key]

@@ -200,7 +200,7 @@ def test_what_is_optional_comes_last() -> None:
     of = replace(of, fetched={"p0": Fetched(another), "p1": Fetched(FETCHED)})
     assert [token for token, _ in asked(of)] == [FETCHED, another]
     current[KEY] = stored(OTHER, marks=marks(OTHER, page_id=pages[0].id, system_user_fingerprint="earlier"))
-    assert [token for token, _ in asked(replace(of, current=current))] == [another, FETCHED]
+    assert [token for token, _ in asked(replace(of, current=dict(current)))] == [another, FETCHED]
 
 
 def test_changing_tokens_cost_one_call_an_hour() -> None:

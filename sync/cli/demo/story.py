@@ -21,7 +21,7 @@ from sync.sandbox.http.server import Sandbox, start
 _NEXT = """\
 For real use:
   1. In Business Settings, create a system user, assign your Pages to it, and generate a token for your app.
-  2. Write config.yaml. The README has one of twelve lines, for Vault, OpenBao or AWS Secrets Manager.
+  2. Write config.yaml. The README has one of ten lines, for Vault, OpenBao or AWS Secrets Manager.
   3. page-token-sync validate    check the configuration, offline
   4. page-token-sync plan        show what would be done, and why; writes nothing
   5. page-token-sync once        run one cycle

@@ -95,9 +95,9 @@ def _lacking_scopes(facts: TokenFacts, page: Page) -> Iterator[Problem]:
     for scope in page.checks.scopes:
         targets = facts.granular_scopes.get(scope) if scope.startswith("pages_") else None
         if scope not in scopes:
-            yield Problem("missing-scope", f"It lacks the permission {scope}.")
+            yield Problem("missing-scope", f"The token lacks the permission {scope}.")
         elif targets is not None and page.id not in targets:
-            yield Problem("missing-scope", f"Its permission {scope} covers other Pages, not {page.id}.")
+            yield Problem("missing-scope", f"The token's permission {scope} covers other Pages, not {page.id}.")
 
 
 def _expiring(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[Problem]:

@@ -32,7 +32,7 @@ def explanations() -> Iterator[Explained]:
     yield from _words("store failure", STORE_FAILURES)
     for code, meaning in EVENTS.items():
         yield Explained(
-            "event", code, meaning, "the owner in the line", "Do what the line's remedy says, if it has one."
+            "event", code, meaning, "the owner in the line, if any", "Do what the line's remedy says, if it has one."
         )
     for code, meaning in CODES.items():
         remedy = "Run page-token-sync validate: each error has its location and what would be right."

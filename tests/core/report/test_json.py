@@ -42,7 +42,7 @@ def whole_report() -> Report:
 
 def test_json_is_exactly_what_is_documented() -> None:
     """The JSON of a report has these keys, in this order, with these values."""
-    problem = Problem("missing-scope", "It lacks the permission pages_messaging.")
+    problem = Problem("missing-scope", "The token lacks the permission pages_messaging.")
     target = {"would": None, "previous_fingerprint": None, "notices": [], "error_code": None}
     assert as_json(whole_report()) == {
         "format": 1,

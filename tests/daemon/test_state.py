@@ -196,6 +196,17 @@ def test_disk_that_takes_nothing_is_a_warning(tmp_path: Path) -> None:
     assert "ENOTDIR" in one.warning or "EEXIST" in one.warning
 
 
+def test_text_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    """Half a character in what somebody else said ends no cycle: the earlier file stays, and a warning says so."""
+    path = tmp_path / "state.json"
+    state(path).save(FULL)
+    before = path.read_bytes()
+    one = state(path)
+    one.save(replace(FULL, lost={"rome": Lost(Problem("no-access", "\ud800"), NOW, NOW)}))
+    assert "is not written" in one.warning
+    assert path.read_bytes() == before
+
+
 def test_writer_waits_for_the_lock_of_another_process(tmp_path: Path) -> None:
     """Two processes do not write at the same moment; one that waits without success reports it."""
     one = StateFile(tmp_path / "state.json", "acme-prod", clock=LeapingClock())

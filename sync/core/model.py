@@ -264,6 +264,10 @@ class StoreError:
     maybe_written: bool = False
 
 
+WriteKind = Literal["create", "update", "mark"]
+"""What a write does to a secret: create it, write a new payload over the one that is stored, or write the marks alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A write that the store acknowledged. ``confirmed`` is False where it could not be read back in time."""

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from ulid import ULID
 
 from sync.core.ask.remember import remember
 from sync.core.memory.memory import Memory, join_answers
 from sync.core.memory.renewal import Renewal, expiry_warnings, is_renewed_in_time
-from sync.core.model import Key, StoreError, SystemUserToken, Written
+from sync.core.model import Key, StoreError, SystemUserToken, WriteKind, Written
 from sync.core.plan.guards import is_counted
 from sync.core.plan.model import targets
-from sync.core.plan.plan import Plan, Policy, plan, withheld
+from sync.core.plan.plan import Plan, Policy, plan, refused, withheld, writes
 from sync.core.report.build import NotBegun, Outcome, report
 from sync.core.report.report import Frame, Report, Traffic
 from sync.cycle.apply import apply
 from sync.cycle.ask import ask
 from sync.cycle.observe import observe
 from sync.cycle.renew import renew
-from sync.cycle.task import Task
+from sync.cycle.task import Task, attempt, store_bug
 
 
 def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | None = None) -> tuple[Report, Memory]:
@@ -33,20 +34,22 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     """
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
-    writes = write and not task.observe
-    inputs = ask(task, observe(task, writes=writes))
+    may_write = write and not task.observe
+    inputs = ask(task, observe(task, writes=may_write))
     planned = plan(
         inputs,
         now=task.clock.now(),
         policy=Policy(task.observe, task.brake, task.memory.overwritten, released=if_plan is not None),
         named=task.selected_from,
     )
+    if not write or if_plan is not None:
+        planned = refused(planned, _refusals(task, planned))
     another = if_plan is not None and planned.checksum != if_plan
     planned = withheld(planned) if another else planned
-    outcomes, answers = apply(task, planned, inputs.answers) if writes and not another else (None, {})
+    outcomes, answers = apply(task, planned, inputs.answers) if may_write and not another else (None, {})
     inputs = replace(inputs, answers=join_answers(inputs.answers, answers)) if answers else inputs
     not_begun = sum(isinstance(outcome, NotBegun) for outcome in (outcomes or {}).values())
-    renews = writes and not another and task.selected_from is None
+    renews = may_write and not another and task.selected_from is None
     renewals, cut = renew(task, inputs.user_tokens) if renews else ({}, False)
     warned_days, expiring = _expiring(task, inputs.user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
     # The daemon's log reports what expires and which problems last. A single cycle, or one of selected Pages, uses up
@@ -86,6 +89,23 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     known = {} if looks_once else task.memory.problems
     built = report(planned, frame, outcomes, instance=task.instance, planned_only=not write, known=known)
     return built, replace(memory, problems=task.memory.problems if looks_once else built.changes.open)
+
+
+def _refusals(task: Task, planned: Plan) -> Mapping[Key, StoreError]:
+    """Ask each store which of the planned writes it would refuse; a store that cannot tell refuses none."""
+    by_store: dict[str, dict[Key, WriteKind]] = {}
+    for _, target in writes(planned):
+        if target.action.write is not None:
+            by_store.setdefault(target.key.store, {})[target.key] = target.action.write.kind
+    found: dict[Key, StoreError] = {}
+    for name, of_store in by_store.items():
+        refusals = attempt(partial(task.stores[name].would_refuse, of_store), partial(_unasked, of_store))
+        found.update({key: error for key, error in refusals.items() if key in of_store})
+    return found
+
+
+def _unasked(of_store: Mapping[Key, WriteKind], where: str) -> Mapping[Key, StoreError]:
+    return {key: store_bug(key.store, where) for key in of_store}
 
 
 def _expiring(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
 
 
@@ -71,6 +71,14 @@ class Store(Protocol):
 
         This is for a credential that the configuration says to renew. It creates nothing: a secret that is absent, deleted,
         blocked, or at another version than ``replaces`` is a "conflict". If the payload is stored already, that is success.
+        """
+        ...
+
+    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
+        """Return which of these writes the store would refuse for want of a right, found out without a write.
+
+        A key that is not in the answer may be refused all the same: the answer is empty where the store cannot tell, and
+        where it could not be asked. A cycle calls this at most once, after ``read``, for a plan that a person looks at.
         """
         ...
 

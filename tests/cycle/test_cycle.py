@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -374,3 +375,56 @@ def test_target_without_a_token_is_not_asked_about() -> None:
     stage.stores["vault"].secrets[key] = stored(payload=None, version="1", marks=marks(page_id="100"))
     stage.stores["vault"].versions[key] = [payload()]
     assert lines(stage.cycle()) == {"vault/berlin": "replaced/repair"}
+
+
+DENIED = StoreError("denied", "The policy does not allow it.", "Grant it.")
+
+
+def test_plan_says_what_the_store_would_refuse() -> None:
+    """A plan tries the rights: what the store would refuse is failed in it, and nothing is written."""
+    stage = Stage("berlin", "paris", "rome")
+    store = stage.stores["vault"]
+    store.refuses = {page.targets[0]: DENIED for page in stage.pages[:2]}
+    report = stage.cycle(write=False)
+    assert lines(report) == {
+        "vault/berlin": "failed/denied",
+        "vault/paris": "failed/denied",
+        "vault/rome": "created/",
+    }
+    (entry,) = report.pages[0].stores
+    assert (entry.served, entry.confirmed, [problem.remedy for problem in entry.problems]) == (
+        "absent",
+        None,
+        ["Grant it."],
+    )
+    assert (report.exit_code, store.writes) == (1, [])
+    assert [dict(tried) for tried in store.tried] == [dict.fromkeys((p.targets[0] for p in stage.pages), "create")]
+
+
+def test_rights_are_tried_for_what_a_plan_would_write_alone() -> None:
+    """The store learns which writes create, which put a payload and which put marks; a plan without writes asks nothing."""
+    stage = Stage("berlin", "paris", "rome")
+    stage.cycle()
+    assert stage.stores["vault"].tried == []
+    stage.cycle(write=False)
+    assert stage.stores["vault"].tried == []
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
+    stage.world.generation += 1
+    stage.pages[1] = replace(stage.pages[1], labels={"team": "crm"})
+    stage.cycle(write=False)
+    berlin, paris, _ = (page.targets[0] for page in stage.pages)
+    assert [dict(tried) for tried in stage.stores["vault"].tried] == [{berlin: "update", paris: "mark"}]
+
+
+def test_bug_while_the_rights_are_tried_is_confined_to_the_store() -> None:
+    """An unexpected exception of one store makes its planned writes failed; the other store's plan stands."""
+    stage = Stage("berlin", stores=("vault", "aws"))
+
+    def bug(step: str, _: Key | None) -> None:
+        if step == "would refuse":
+            raise ValueError(SECRET_TEXT)
+
+    stage.stores["aws"].before = bug
+    report = stage.cycle(write=False)
+    assert lines(report) == {"vault/berlin": "created/", "aws/berlin": "failed/unexpected"}
+    assert SECRET_TEXT not in json.dumps(as_json(report))

@@ -26,6 +26,7 @@ from sync.core.model import (
     TokenFacts,
     Verdict,
     Version,
+    WriteKind,
     Written,
 )
 from sync.core.payload import Payload, PayloadTemplate
@@ -204,6 +205,8 @@ class StoreInMemory:
         self.writes: list[tuple[str, Key]] = []
         self.down: StoreError | None = None
         self.down_at: dict[Key, StoreError] = {}
+        self.refuses: dict[Key, StoreError] = {}
+        self.tried: list[Mapping[Key, WriteKind]] = []
         self.confirms = True
         self.forgets: frozenset[Key] = frozenset()
         self.before: Callable[[str, Key | None], None] = lambda _, __: None
@@ -273,6 +276,12 @@ class StoreInMemory:
             self.secrets[key] = replace(now, payload=payload, version=f"{now.version}+", first=False)
         self._step("renewed", key)
         return Written(self.secrets[key].version, self.confirms)
+
+    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
+        """Return what ``refuses`` names of these writes."""
+        self._step("would refuse")
+        self.tried.append(writes)
+        return {key: error for key, error in self.refuses.items() if key in writes}
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List what carries our mark and this instance."""

@@ -8,7 +8,20 @@ from enum import Enum
 from typing import assert_never
 
 from sync.core.judge.verify import expires_within
-from sync.core.model import Absent, Key, Marks, Never, Page, State, Stored, StoreError, Verdict, Version
+from sync.core.model import (
+    Absent,
+    Key,
+    Marks,
+    Never,
+    Page,
+    State,
+    Stored,
+    StoreError,
+    StoreErrorCode,
+    Verdict,
+    Version,
+    WriteKind,
+)
 from sync.core.payload import Payload
 from sync.core.problems import Problem
 from sync.core.secret import Secret
@@ -39,6 +52,13 @@ class Write:
     marks: Marks
     replaces: Version | None
 
+    @property
+    def kind(self) -> WriteKind:
+        """What the write does to the secret."""
+        if self.payload is None:
+            return "mark"
+        return "create" if self.replaces is None else "update"
+
 
 @dataclass(frozen=True, slots=True)
 class Would:
@@ -52,7 +72,7 @@ class Would:
 class Action:
     """A decision for one target. ``reason`` is of the report's closed list; ``problems`` are those of the target itself.
 
-    ``would`` is set exactly where the kind is HELD.
+    ``would`` is set exactly where the kind is HELD, ``error_code`` exactly where it is FAILED.
     """
 
     kind: Kind
@@ -60,6 +80,7 @@ class Action:
     write: Write | None = None
     problems: tuple[Problem, ...] = ()
     would: Would | None = None
+    error_code: StoreErrorCode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +118,7 @@ def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, current
     content = current.content
     match content:
         case StoreError():
-            return Action(Kind.FAILED, problems=(store_problem(content),))
+            return failed(content)
         case Absent():
             return case.create(replaces=None)
         case Stored():
@@ -200,6 +221,11 @@ def blocked_problem(content: Stored, key: Key) -> Problem | None:
             )
         case _:
             assert_never(content.blocked)
+
+
+def failed(error: StoreError) -> Action:
+    """Return the action where a store could not be read, or would refuse the write."""
+    return Action(Kind.FAILED, problems=(store_problem(error),), error_code=error.error_code)
 
 
 def store_problem(error: StoreError) -> Problem:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sync.core.judge.decide import Action, Candidate, Current, Kind, decide
+from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, failed
 from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
 from sync.core.model import (
@@ -135,6 +135,17 @@ def checksum(plans: Sequence[PagePlan]) -> str:
             what = f"{done.kind.value}\t{done.reason or ''}\t{content.version}"
             lines.append(f"{target.key.store}\t{target.key.path}\t{what}\t{_content(page.page)}")
     return "sha256:" + hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def refused(planned: Plan, refusals: Mapping[Key, StoreError]) -> Plan:
+    """Return the plan with the writes that a store would refuse as failed ones."""
+
+    def action(_: PagePlan, target: TargetPlan) -> Action:
+        error = refusals.get(target.key)
+        return target.action if error is None else failed(error)
+
+    pages = _changed(planned.pages, action)
+    return replace(planned, pages=pages, checksum=checksum(pages))
 
 
 def withheld(planned: Plan) -> Plan:

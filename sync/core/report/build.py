@@ -134,7 +134,6 @@ def _puts_payload(target: TargetPlan) -> bool:
 def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
     content, verdict, action = target.current.content, target.current.verdict, target.action
     of_token = verdict.problems if target.current.token is not None else ()
-    error = content.error_code if isinstance(content, StoreError) else None
     return StoreEntry(
         key=target.key,
         action=action.kind,
@@ -145,10 +144,10 @@ def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
         fingerprint=target.current.token.fingerprint if target.current.token else None,
         previous_fingerprint=None,
         version=content.version or None if isinstance(content, Stored) else None,
-        confirmed=None if error else True,
+        confirmed=None if action.kind is Kind.FAILED else True,
         problems=action.problems + of_token,
         notices=verdict.notices,
-        error_code=error,
+        error_code=action.error_code,
         judged=target.current.token is not None and _judged_at(verdict) is not None,
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
@@ -72,6 +72,10 @@ class AwsStore:
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
         """Make a new version current; no tag is changed."""
         return self._writer.renew(key, payload, replaces)
+
+    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
+        """Return nothing: this store does not tell before a write."""
+        return {}
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the secrets below the prefix whose tags carry this instance."""

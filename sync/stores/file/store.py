@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
@@ -161,6 +161,10 @@ class FileStore:
         if state.marks is not None and _same_marks(state.marks, marks):
             return Written(state.version, confirmed=True)
         return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)
+
+    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
+        """Return nothing: this store does not tell before a write."""
+        return {}
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the files whose marks carry this instance."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from math import inf
 from pathlib import Path
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
@@ -104,6 +104,10 @@ class VaultStore:
             return CONFLICT
         self._reader.wrote(key.path)
         return self._writer.write(key.path, payload, None, int(replaces), self._end())
+
+    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
+        """Return nothing: this store does not tell before a write."""
+        return {}
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the secrets of this instance below the prefix."""

@@ -92,7 +92,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
 
 
 def _refusals(task: Task, planned: Plan) -> Mapping[Key, StoreError]:
-    """Ask each store which of the planned writes it would refuse; a store that cannot tell refuses none."""
+    """Ask each store which of the planned writes it would refuse; a store that cannot find out refuses none."""
     by_store: dict[str, dict[Key, WriteKind]] = {}
     for _, target in writes(planned):
         if target.action.write is not None:

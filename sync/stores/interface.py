@@ -77,7 +77,7 @@ class Store(Protocol):
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
         """Return which of these writes the store would refuse for want of a right, found out without a write.
 
-        A key that is not in the answer may be refused all the same: the answer is empty where the store cannot tell, and
+        A key that is not in the answer may be refused all the same: the answer is empty where the store cannot find out, and
         where it could not be asked. A cycle calls this at most once, after ``read``, for a plan that a person looks at.
         """
         ...

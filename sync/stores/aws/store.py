@@ -74,7 +74,7 @@ class AwsStore:
         return self._writer.renew(key, payload, replaces)
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
-        """Return nothing: this store does not tell before a write."""
+        """Return nothing: this store cannot find it out before a write."""
         return {}
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:

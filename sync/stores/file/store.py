@@ -163,7 +163,7 @@ class FileStore:
         return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
-        """Return nothing: this store does not tell before a write."""
+        """Return nothing: this store cannot find it out before a write."""
         return {}
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:

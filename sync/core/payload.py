@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any, NoReturn
 
+from sync.core.json_text import JsonText, dump, encodable, members, same
 from sync.core.secret import Secret, fingerprint
 
 PLACEHOLDERS = ("name", "id", "app", "app_id", "system_user", "instance")
@@ -52,12 +53,16 @@ def fixed_part(template: str) -> str:
 
 
 class Payload:
-    """A payload as it is stored: a JSON object, or raw text. It holds tokens, so it is never printed."""
+    """A payload as it is stored: a JSON object, or raw text. It holds tokens, so it is never printed.
 
-    __slots__ = ("_value",)
+    ``source`` is the text of an object that other tools wrote too: what is not changed in it stays byte for byte.
+    """
 
-    def __init__(self, value: Mapping[str, Any] | str) -> None:
+    __slots__ = ("_source", "_value")
+
+    def __init__(self, value: Mapping[str, Any] | str, *, source: str | None = None) -> None:
         self._value = value if isinstance(value, str) else dict(value)
+        self._source = source
 
     def reveal(self) -> dict[str, Any] | str:
         """Return the content itself; for the stores that put it on a wire, and no others."""
@@ -75,16 +80,41 @@ class Payload:
 
     def renewed(self, name: str, secret: Secret) -> Payload:
         """Return the same JSON object with another text under one name; all others stay, and their order."""
-        return Payload({**self._value, name: secret.reveal()} if isinstance(self._value, dict) else self._value)
+        return self.changed({name: secret.reveal()})
+
+    def changed(self, texts: Mapping[str, str]) -> Payload:
+        """Return the same JSON object with these texts under these names; raw text is returned as it is."""
+        if isinstance(self._value, str):
+            return self
+        if self._source is None:
+            return Payload({**self._value, **texts})
+        found = members(self._source) or ()
+        parts, at = [], 0
+        for member in found:
+            if member.name in texts:
+                parts += [self._source[at : member.start], dump(texts[member.name])]
+                at = member.end
+        missing = [f"{dump(name)}:{dump(text)}" for name, text in texts.items() if name not in self._value]
+        end = found[-1].end if found else self._source.index("{") + 1
+        parts.append(self._source[at:end])
+        if missing:
+            parts.append(("," if found else "") + ",".join(missing))
+        return Payload({**self._value, **texts}, source="".join([*parts, self._source[end:]]))
 
     def text(self) -> str:
-        """Return the one text form: raw text as it is, an object as compact JSON in its own order."""
+        """Return the one text form: raw text as it is, an object as its source, or as compact JSON in its own order."""
         if isinstance(self._value, str):
             return self._value
-        return json.dumps(self._value, ensure_ascii=False, separators=(",", ":"))
+        return self._source if self._source is not None else dump(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Payload) and self._value == other._value
+        if not isinstance(other, Payload) or type(self._value) is not type(other._value):
+            return False
+        if isinstance(self._value, str):
+            return self._value == other._value
+        if self._source is None is other._source and all(isinstance(value, str) for value in self._value.values()):
+            return self._value == other._value
+        return self.keys == other.keys and same(self.text(), other.text())
 
     def __hash__(self) -> int:
         # By the names alone: equal objects may hold them in another order.
@@ -100,19 +130,32 @@ class Payload:
 def parse_text(text: str, *, raw: bool) -> Payload | None:
     """Read a payload's text form; None where an object is wanted and the text is not one.
 
-    ``raw`` keeps any text as raw text. Constants, deep nesting and huge numbers in a hostile text count as unreadable.
+    ``raw`` keeps any text as raw text. Whatever JSON allows is read, of any depth and with numbers of any size.
     """
     if raw:
         return Payload(text)
+    plain = _plain(text)
+    if plain is not None:
+        return Payload(plain)
+    found = members(text)
+    if found is None:
+        return None
+    value = {member.name: _value(text[member.start : member.end]) for member in found}
+    return Payload(value, source=None if dump(value) == text else encodable(text))
+
+
+def _plain(text: str) -> dict[str, str] | None:
+    """Return the object where all its values are texts, and it is in the form in which this program writes one."""
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return Payload(value) if isinstance(value, dict) else None
+    plain = isinstance(value, dict) and all(isinstance(one, str) for one in value.values()) and dump(value) == text
+    return value if plain else None
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON, and no store would take it back")
+def _value(text: str) -> str | JsonText:
+    return json.loads(text) if text.startswith('"') else JsonText(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +197,8 @@ class PayloadTemplate:
         """Return the payload with the token; names in ``over`` that the template does not have are carried over."""
         if isinstance(self.fields, str):
             return Payload(self.fields.replace(_TOKEN, token.reveal()))
-        carried = over.reveal() if over is not None else {}
-        kept = {} if isinstance(carried, str) else carried
-        return Payload({**kept, **{name: text.replace(_TOKEN, token.reveal()) for name, text in self.fields.items()}})
+        texts = {name: text.replace(_TOKEN, token.reveal()) for name, text in self.fields.items()}
+        return Payload(texts) if over is None or isinstance(over.reveal(), str) else over.changed(texts)
 
     def token_in(self, payload: Payload | None, *, marked: str | None = None) -> Secret | None:
         """Find the token in a stored payload; None where there is none.

@@ -191,6 +191,56 @@ def test_text_that_is_no_object_is_unreadable(text: str) -> None:
     assert parse_text(text, raw=True) == Payload(text)
 
 
+FOREIGN = [
+    '{"price": 12345678901234567.123456789, "n": 1e400, "t": "old"}',
+    '{"t":"old","a":-0.0,"b":-0,"c":1E5,"d":1.10,"e":123456789012345678901234567890}',
+    '{"z":1,"t":"old","a":{"y":1.0,"x":[1e-400]}}',
+    '{"dup":1,"dup":2,"t":"old","nested":{"a":1,"a":2}}',
+    '{"t":"old","\\u00fc":"\\u00fc\\/","half":"\\ud800"}',
+    '{\n  "t" : "old" ,\n  "a" : [ 1, 2 ]\n}\n',
+    '{"deep":' + "[" * 20_000 + "]" * 20_000 + ',"t":"old"}',
+    '{"long":' + "9" * 5000 + ',"t":"old"}',
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN, ids=lambda text: text[:20])
+def test_what_others_wrote_stays_byte_for_byte(text: str) -> None:
+    """A write changes the named values of an object, and no other byte: numbers, escapes, duplicates, order and depth stay."""
+    stored = parse_text(text, raw=False)
+    assert stored is not None
+    assert stored.text() == text
+    wanted = PayloadTemplate.parse({"t": "{token}"}, {})
+    assert (
+        wanted.render(FETCHED, over=stored).text() == stored.renewed("t", FETCHED).text() == text.replace("old", TOKEN)
+    )
+    assert wanted.render(Secret("old"), over=stored) == stored
+    assert wanted.render(FETCHED, over=stored) != stored
+    assert parse_text(wanted.render(FETCHED, over=stored).text(), raw=False) == wanted.render(FETCHED, over=stored)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("{ }", f'{{"t":"{TOKEN}","i":"101" }}'),
+        ('{"a": 1e400}', f'{{"a": 1e400,"t":"{TOKEN}","i":"101"}}'),
+        ('{"i": 7.0, "a": 1}\n', f'{{"i": "101", "a": 1,"t":"{TOKEN}"}}\n'),
+        ('{"t": "one", "t": "two"}', f'{{"t": "{TOKEN}", "t": "{TOKEN}","i":"101"}}'),
+    ],
+)
+def test_names_of_the_template_are_set_in_the_text_of_others(text: str, after: str) -> None:
+    """A name that is missing is appended, and one that is there is set, each time that it is there."""
+    stored = parse_text(text, raw=False)
+    rendered = PayloadTemplate.parse({"t": "{token}", "i": "{id}"}, VALUES).render(FETCHED, over=stored)
+    assert rendered.text() == after
+    assert rendered != stored
+
+
+def test_true_is_not_one() -> None:
+    """Values that are equal in Python alone make payloads different."""
+    assert Payload({"a": 1}) != Payload({"a": True})
+    assert Payload({"a": 1}) != Payload({"a": 1.0})
+
+
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.integers() | st.none(), max_size=4))
 def test_text_form_is_read_back(content: dict[str, Any]) -> None:
     """A payload's text is compact JSON that gives the same payload again."""

@@ -15,7 +15,7 @@ import pytest
 
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Written
-from sync.core.payload import Payload
+from sync.core.payload import Payload, PayloadTemplate
 from sync.core.secret import Secret
 from sync.stores.interface import Store
 
@@ -30,6 +30,8 @@ class Rig(Protocol):
     """The store's name in the configuration, as in every Key."""
     counted: bool
     """Whether the store sends requests to a service."""
+    exact_numbers: bool
+    """Whether the service keeps the text of a number."""
     canaries: Sequence[str]
     """Secrets with which the stores log in; no StoreError may show one."""
     odd_names: Sequence[str]
@@ -55,6 +57,14 @@ class Rig(Protocol):
 
     def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
         """Store something as another tool or daemon does; ``marks`` as core.marks names them."""
+        ...
+
+    def plant_text(self, key: Key, text: str, marks: Mapping[str, str]) -> None:
+        """Store a payload given as JSON, with marks, as another tool does."""
+        ...
+
+    def numbers(self, key: Key) -> Mapping[str, str]:
+        """Return the stored payload as its other readers get it, each number as its text."""
         ...
 
     def unreadable(self, key: Key) -> frozenset[Key]:
@@ -453,6 +463,26 @@ class StoreContract:
         written(store.write(key, payload(**theirs), marks(), replaces=found.version))
         assert stored(rig.make_store(), key).payload == payload(**theirs)
 
+    def test_numbers_of_others_keep_their_text(self, rig: Rig, store: Store) -> None:
+        """A number that a parser would round, overflow or write in another way is the same after a write.
+
+        OpenBao serves 64-bit floats, whatever was stored (seen with 2.7.2): there it is the number that it serves.
+        """
+        key = rig.key("a")
+        numbers = {"price": "12345678901234567.123456789", "zero": "-0.0", "e": "1E5", "ten": "1.10"}
+        numbers |= {"huge": "1e400" if rig.exact_numbers else "1e300"}
+        text = ",".join(f'"{name}":{number}' for name, number in numbers.items())
+        rig.plant_text(key, f'{{{text},"access_token":"old"}}', mark_map.present(marks()))
+        before = rig.numbers(key)
+        assert not rig.exact_numbers or before == {**numbers, "access_token": "old"}
+        found = stored(store, key)
+        assert found.payload is not None
+        template = PayloadTemplate.parse({"access_token": "{token}"}, {})
+        wanted = template.render(Secret(CANARY), over=found.payload)
+        written(store.write(key, wanted, marks(), replaces=found.version))
+        assert rig.numbers(key) == {**before, "access_token": CANARY}
+        assert stored(rig.make_store(), key).payload == wanted
+
     def test_odd_names(self, rig: Rig, store: Store) -> None:
         """Unusual but legal names are separate secrets."""
         keys = [rig.key(name) for name in rig.odd_names]
@@ -687,8 +717,30 @@ class StoreContract:
             assert not [secret for secret in (CANARY, *rig.canaries) if secret in text]
 
 
+class TextRig(Rig, Protocol):
+    """A rig of a store that keeps the text of a payload."""
+
+    def text(self, key: Key) -> str:
+        """Return the stored text as other readers get it."""
+        ...
+
+
 class RawTextContract:
     """What holds for a store of raw text."""
+
+    def test_text_of_others_stays_byte_for_byte(self, rig: TextRig) -> None:
+        """A write changes the token in an object, and no other byte of it."""
+        store, key = rig.make_store(), rig.key("a")
+        text = '{\n "n" : 1e400 , "n" : -0,\t"\\u00fc\\/":"\\ud800", "z":{"b":1.0,"a":[]}, "access_token" : "old", "ü":"\u2028"}\n'
+        rig.plant_text(key, text, mark_map.present(marks()))
+        found = stored(store, key)
+        assert found.payload is not None
+        wanted = PayloadTemplate.parse({"access_token": "{token}"}, {}).render(Secret(CANARY), over=found.payload)
+        answer = written(store.write(key, wanted, marks(), replaces=found.version))
+        assert rig.text(key) == text.replace("old", CANARY)
+        assert stored(rig.make_store(), key).payload == wanted
+        written(store.renew(key, wanted.renewed("access_token", Secret("new")), replaces=answer.version))
+        assert rig.text(key) == text.replace("old", "new")
 
     def test_raw_text(self, rig: Rig) -> None:
         """Raw text is kept exactly, JSON or not, and is not an object."""

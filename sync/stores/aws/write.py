@@ -20,7 +20,6 @@ from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.settings import AwsSettings
 from sync.stores.aws.tags import AwsTags
 from sync.stores.aws.versions import AwsVersions, PendingWrite, client_request_token, conflict
-from sync.stores.text import wire_text
 
 _LIMIT = 65_536
 """Bytes of UTF-8 in one secret value (AWS's quota)."""
@@ -47,7 +46,7 @@ class AwsWriter:
 
     def write(self, key: Key, payload: Payload, marks: Marks, replaces: Version | None) -> Written | StoreError:
         """Create a secret, or replace the version that was decided on."""
-        answer = self._write(PendingWrite(key, payload, wire_text(payload)), marks, replaces)
+        answer = self._write(PendingWrite(key, payload, payload.text()), marks, replaces)
         self._reader.recent.record(key.path, answer, marks)
         return answer
 
@@ -59,7 +58,7 @@ class AwsWriter:
 
     def renew(self, key: Key, payload: Payload, replaces: Version) -> Written | StoreError:
         """Replace the value of a secret that may belong to someone else; its tags stay as they are."""
-        pending = PendingWrite(key, payload, wire_text(payload))
+        pending = PendingWrite(key, payload, payload.text())
         found = self._described(key, pending)
         if not isinstance(found, Entry):
             return found or conflict(key, "was deleted")

@@ -24,7 +24,6 @@ from sync.core.payload import Payload
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
 from sync.stores.file.layout import Sidecar, State, load, marked, marked_name, save_marks, sweep
-from sync.stores.text import wire_text
 
 T = TypeVar("T")
 
@@ -109,7 +108,7 @@ class FileStore:
 
     def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
         """Write the file and its marks, in the order that the module's docstring explains."""
-        data = wire_text(payload).encode()
+        data = payload.text().encode()
 
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)
@@ -141,7 +140,7 @@ class FileStore:
 
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
         """Write the file alone; a marks file beside it stays as it is."""
-        data = wire_text(payload).encode()
+        data = payload.text().encode()
 
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)

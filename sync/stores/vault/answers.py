@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Literal
 
+from sync.core.json_text import MOST_ELEMENTS
 from sync.core.model import StoreError, StoreErrorCode
 
 Again = Literal["never", "soon", "no-leader", "throttled", "connect"]
@@ -28,6 +29,7 @@ class Call:
     content_type: str = "application/json"
     namespace: str | None = None
     limit: int = 1 << 20
+    elements: int = MOST_ELEMENTS
 
     @property
     def writes(self) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
+from sync.core.json_text import dump, fits, load
 from sync.core.model import StoreError
 from sync.core.secret import Secret
 from sync.http import Http, HttpError, Response
@@ -98,7 +99,7 @@ class Wire:
                 call.method,
                 self._base + call.path,
                 headers=self._headers(call, token, index, forwards=forwards),
-                body=None if call.body is None else json.dumps(call.body).encode(),
+                body=None if call.body is None else dump(call.body).encode(),
                 timeout=left,
                 limit=call.limit,
             )
@@ -106,7 +107,7 @@ class Wire:
             self._clock.check()
             return _lost(call, failure)
         self._remember(response.headers.get("x-vault-index"))
-        answer = _parsed(response)
+        answer = _parsed(call, response)
         if (
             isinstance(answer, Answer)
             and answer.status == HTTPStatus.BAD_REQUEST
@@ -194,12 +195,12 @@ def _position(index: str) -> tuple[str, int]:
         return "unknown", 0
 
 
-def _parsed(response: Response) -> Answer | Trouble:
+def _parsed(call: Call, response: Response) -> Answer | Trouble:
     body = response.body.strip()
     if not body:
         return Answer(response.status)
     try:
-        value = json.loads(body)
+        value = load(body) if fits(body, most=call.elements) else None
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict):

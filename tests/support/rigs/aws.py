@@ -22,6 +22,7 @@ class AwsRig:
 
     name = "aws"
     counted = True
+    exact_numbers = True
     canaries = (SECRET_KEY, ACCESS_KEY)
     odd_names = ("a.b", "shop-berlin", "x@y", "a+b=c", "team/berlin", "team/paris", "-", "_", "n" * 400)
     refused_paths = ("meta/../up", "meta//x", "a b", "Zürich", "", "arn:aws:secretsmanager:x", "x" * 513, "a/")
@@ -64,6 +65,18 @@ class AwsRig:
     def plant(self, key: Key, payload: Mapping[str, Any], marks: Mapping[str, str] | None = None) -> None:
         """Create a secret as another person does."""
         self.client.create_secret(Name=key.path, SecretString=json.dumps(payload), Tags=self.tags(marks or {}))
+
+    def plant_text(self, key: Key, text: str, marks: Mapping[str, str]) -> None:
+        """Create a secret with this value."""
+        self.client.create_secret(Name=key.path, SecretString=text, Tags=self.tags(marks))
+
+    def text(self, key: Key) -> str:
+        """Return the value that applications read."""
+        return str(self.client.get_secret_value(SecretId=key.path, VersionStage="AWSCURRENT")["SecretString"])
+
+    def numbers(self, key: Key) -> Mapping[str, str]:
+        """Return the value with its numbers as texts."""
+        return dict(json.loads(self.text(key), parse_float=str, parse_int=str))
 
     def plant_empty(self, key: Key, marks: Mapping[str, str] | None = None) -> None:
         """Create a secret without a value, as Terraform does."""

@@ -20,6 +20,7 @@ class FileRig:
 
     name = "disk"
     counted = False
+    exact_numbers = True
     canaries = ()
     odd_names = ("a b", "Zürich", "x" * 200, "team/berlin", "team/paris", ".hidden", "-rf", "a'b\"c")
     refused_paths = ("../up", "a/../b", "/etc/passwd", "a//b", "", ".", "a/", ".x.page-token-sync", "a\0b")
@@ -49,6 +50,19 @@ class FileRig:
         (self.directory / key.path).write_text(json.dumps(payload))
         if marks is not None:
             self._sidecar(key).write_text(json.dumps({"marks": dict(marks)}))
+
+    def plant_text(self, key: Key, text: str, marks: Mapping[str, str]) -> None:
+        """Write a file of this text, and marks beside it."""
+        self.plant(key, {}, marks)
+        (self.directory / key.path).write_text(text)
+
+    def text(self, key: Key) -> str:
+        """Read the file."""
+        return (self.directory / key.path).read_text()
+
+    def numbers(self, key: Key) -> Mapping[str, str]:
+        """Read the file with its numbers as texts."""
+        return dict(json.loads(self.text(key), parse_float=str, parse_int=str))
 
     def unreadable(self, key: Key) -> frozenset[Key]:
         """Write bytes that are not JSON."""

@@ -48,6 +48,7 @@ class VaultRig:
 
     name = "vault"
     counted = True
+    exact_numbers = False
     odd_names = (
         "a b",
         "a%2Fb",
@@ -98,6 +99,15 @@ class VaultRig:
         self.bao.admin("POST", self.at("data", key), {"data": payload})
         if marks:
             self.bao.admin("POST", self.at("metadata", key), {"custom_metadata": marks})
+
+    def plant_text(self, key: Key, text: str, marks: Mapping[str, str]) -> None:
+        """Write data given as JSON."""
+        self.bao.admin("POST", self.at("data", key), f'{{"data":{text}}}'.encode())
+        self.bao.admin("POST", self.at("metadata", key), {"custom_metadata": marks})
+
+    def numbers(self, key: Key) -> Mapping[str, str]:
+        """Return the data as it is served."""
+        return {name: str(value) for name, value in self.bao.admin("GET", self.at("data", key))["data"]["data"].items()}
 
     def plant_empty(self, key: Key, marks: Mapping[str, str] | None = None) -> None:
         """Write metadata alone."""

@@ -47,18 +47,21 @@ class Bao:
     def call(
         self, method: str, path: str, body: object = None, *, token: str | None = None, kind: str = "application/json"
     ) -> tuple[int, Any]:
-        """Call the server as root or with ``token``; returns the status and the parsed body, {} without one."""
+        """Call the server as root or with ``token``; returns the status and the parsed body, {} without one.
+
+        A body of bytes is sent as it is; numbers with a fraction or an exponent are answered as their texts.
+        """
         request = urllib.request.Request(
             f"{self.url}/v1/{path}",
             method=method,
-            data=None if body is None else json.dumps(body).encode(),
+            data=body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode(),
             headers={"X-Vault-Token": token or self.root, "Content-Type": kind},
         )
         if self.namespace:
             request.add_header("X-Vault-Namespace", self.namespace)
         try:
             with urllib.request.urlopen(request, timeout=30, context=self._tls()) as answer:
-                return answer.status, json.loads(answer.read() or b"{}")
+                return answer.status, json.loads(answer.read() or b"{}", parse_float=str)
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"{}")
 

@@ -105,6 +105,13 @@ CATALOGUE: dict[str, Entry] = {
         "Generate a new one in Business Settings > Users > System users and store it where system_users.*.token points.",
         "system_user",
     ),
+    "not-a-system-user": Entry(
+        "The token under system_users is a person's, and not a system user's.",
+        "app-admin",
+        "Generate a token in Business Settings > Users > System users and store it where system_users.*.token points. A "
+        "person's token stops working when that person changes the password or leaves the business.",
+        "system_user",
+    ),
     "renewal-failed": Entry(
         "The system user's token expires soon and could not be renewed.",
         "app-admin",
@@ -186,6 +193,12 @@ CATALOGUE: dict[str, Entry] = {
         "A rotation by another program is enabled on the secret.",
         "operator",
         "Disable the rotation (aws secretsmanager cancel-rotate-secret --secret-id NAME), or choose another name for the Page's secret.",
+        "store",
+    ),
+    "foreign-write": Entry(
+        "Somebody else wrote a token over a secret of this instance.",
+        "operator",
+        "Find out what writes to this secret, and stop it. The token stays while it works and is the system user's.",
         "store",
     ),
     "store-failed": Entry("The store could not do what was asked.", "operator", "See the message.", "store"),

@@ -19,6 +19,10 @@ _NOT_USER_TYPES = ("PAGE", "APP")
 """Types of tokens that are pasted by mistake instead of a system user's; with them every Page would look unreachable."""
 
 
+_PERSON = "USER"
+"""The type of a person's token: Pages can be read with it, and it stops working with the person's password or role."""
+
+
 def judge_user_token(facts: TokenFacts | SourceError, app_id: str, now: datetime) -> Verdict:
     """Judge a system user's token by the facts that ``debug_token`` returned."""
     if isinstance(facts, SourceError):
@@ -46,6 +50,9 @@ def judge_user_token(facts: TokenFacts | SourceError, app_id: str, now: datetime
     if isinstance(expires, datetime) and expires < now + EXPIRING:
         message = f"The system user's token expires at {expires:%Y-%m-%d %H:%M} UTC."
         notices = (Problem("system-user-expiring", message),)
+    if facts.type == _PERSON:
+        message = "The token is of type USER: it hangs on a person's account."
+        notices = (*notices, Problem("not-a-system-user", message))
     return Verdict(State.VALID, notices=notices, facts=facts)
 
 

@@ -25,6 +25,7 @@ CODES = [
     "probe-failed",
     "system-user-invalid",
     "system-user-expiring",
+    "not-a-system-user",
     "renewal-failed",
     "app-secret-invalid",
     "app-blocked",
@@ -39,6 +40,7 @@ CODES = [
     "secret-foreign",
     "secret-deleted",
     "rotation-enabled",
+    "foreign-write",
     "store-failed",
 ]
 

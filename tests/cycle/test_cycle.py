@@ -428,3 +428,43 @@ def test_bug_while_the_rights_are_tried_is_confined_to_the_store() -> None:
     report = stage.cycle(write=False)
     assert lines(report) == {"vault/berlin": "created/", "aws/berlin": "failed/unexpected"}
     assert SECRET_TEXT not in json.dumps(as_json(report))
+
+
+def test_older_token_that_somebody_else_wrote_is_reported_once_and_claimed_by_nobody() -> None:
+    """A working token of the same Page that somebody wrote stays, with a notice that has its version, and without an origin."""
+    stage = Stage("berlin", "paris")
+    stage.cycle()
+    older = stage.world.token(stage.pages[0])
+    stage.world.generation += 1
+    stage.cycle()
+    key, store = stage.pages[0].targets[0], stage.stores["vault"]
+    stage.world.invalid.add(older)
+    stage.cycle()
+    assert store.secrets[key].version == "2"
+    stage.world.invalid.clear()
+    store.secrets[key] = replace(store.secrets[key], payload=stage.pages[0].payload.render(older), version="7")
+    store.versions[key] += [stage.pages[0].payload.render(older)] * 5
+    report = stage.cycle()
+    (entry,) = report.pages[0].stores
+    assert (entry.action, entry.reason, entry.served) == (Kind.UPDATED, "marks", "verified")
+    assert [(notice.code, "Version 7" in notice.message) for notice in entry.notices] == [("foreign-write", True)]
+    found = store.secrets[key].marks
+    assert found is not None
+    assert (found.fingerprint, found.system_user_id, found.system_user_fingerprint) == (older.fingerprint, None, None)
+    (entry,) = stage.cycle().pages[0].stores
+    assert (entry.action, entry.notices) == (Kind.KEPT, ())
+
+
+def test_weaker_tokens_wait_for_a_person() -> None:
+    """A new system user token with fewer permissions replaces nothing: held, weaker, exit code 4, until --if-plan lets it through."""
+    stage = Stage("berlin", "paris")
+    both = frozenset({"pages_messaging", "pages_manage_metadata"})
+    stage.world.scopes = {stage.world.token(page): both for page in stage.pages}
+    stage.cycle()
+    stage.world.generation += 1
+    stage.world.user_token = Secret("EAAanother-parent")
+    report = stage.cycle()
+    assert (set(lines(report).values()), report.result, report.exit_code) == ({"held/weaker"}, "held", 4)
+    assert {page.served for page in report.pages} == {"verified"}
+    report = stage.cycle(if_plan=report.checksum)
+    assert (set(lines(report).values()), report.exit_code) == ({"replaced/rotate"}, 0)

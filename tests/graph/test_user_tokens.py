@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -298,3 +299,13 @@ def test_facts_of_another_token_or_app_are_not_used() -> None:
     source = stage.source(known=remembered)
     source.user_tokens()
     assert source.calls == 1
+
+
+@pytest.mark.parametrize(("kind", "codes_"), [("USER", ["not-a-system-user"]), ("SYSTEM_USER", []), (None, [])])
+def test_a_person_s_token_works_with_a_notice(kind: str | None, codes_: list[str]) -> None:
+    """A person's token is used like a system user's, and reported: it stops working with that person."""
+    facts = TokenFacts(asked_at=NOW, is_valid=True, app_id="1", type=kind)
+    verdict = judge_user_token(facts, "1", NOW)
+    assert (verdict.state, [notice.code for notice in verdict.notices]) == (State.VALID, codes_)
+    expiring = replace(facts, expires_at=NOW + timedelta(days=1))
+    assert [notice.code for notice in judge_user_token(expiring, "1", NOW).notices] == ["system-user-expiring", *codes_]

@@ -60,6 +60,8 @@ class World:
     """Pages left out of an answer, which is against the protocol."""
     owners: dict[Secret, str] = field(default_factory=dict)
     ends: dict[Secret, datetime] = field(default_factory=dict)
+    scopes: dict[Secret, frozenset[str]] = field(default_factory=dict)
+    """What the permissions of tokens are that have others than pages_messaging."""
     errors: dict[str, SourceError] = field(default_factory=dict)
     before: Callable[[str], None] = lambda _: None
     """Called with the name of each call before it is answered: where a test breaks in."""
@@ -92,7 +94,8 @@ class World:
         if token in self.invalid or token not in self.owners:
             return TokenFacts(self.clock.now(), is_valid=False)
         ends = self.ends.get(token, NEVER)
-        return facts(asked_at=self.clock.now(), profile_id=self.owners[token], expires_at=ends)
+        scopes = self.scopes.get(token, frozenset({"pages_messaging"}))
+        return facts(asked_at=self.clock.now(), profile_id=self.owners[token], expires_at=ends, scopes=scopes)
 
     def user_facts(self, **changes: Any) -> TokenFacts:
         """Return the facts of a valid system user token."""

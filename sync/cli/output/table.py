@@ -117,13 +117,20 @@ def held_text(report: Report, once: str) -> tuple[str, str] | None:
     if report.frame.another_plan:
         why = "The plan is no longer the one that --if-plan names, so nothing was written. Look at the plan above."
         return f"{why} If these changes are wanted, run:", release
-    if not report.braked:
+    reasons = []
+    if report.braked:
+        reasons.append(
+            f"The brake holds {count(report.braked, 'write')} over tokens that still work, because brake.share and "
+            f"brake.min_changes do not allow so many within 24 hours. {_braked(report)}"
+        )
+    if report.weaker:
+        reasons.append(
+            f"{count(report.weaker, 'write')} would put a weaker token over one that still works: the new token lacks a "
+            "permission that the stored one has, or expires sooner."
+        )
+    if not reasons:
         return None
-    why = (
-        f"The brake holds {count(report.braked, 'write')} over tokens that still work, because brake.share and "
-        f"brake.min_changes do not allow so many within 24 hours. {_braked(report)} Nothing else is held."
-    )
-    return f"{why} If these changes are wanted, run:", release
+    return f"{' '.join(reasons)} Nothing else is held. If these changes are wanted, run:", release
 
 
 def _braked(report: Report) -> str:
@@ -203,7 +210,8 @@ def _would(entry: StoreEntry) -> str | None:
     would = entry.would
     if would is None:
         return None
-    return f"would be {would.kind.value}" + (f" ({would.reason})" if would.reason else "")
+    text = f"would be {would.kind.value}" + (f" ({would.reason})" if would.reason else "")
+    return f"{text}, but the new token {' and '.join(would.loses)}" if would.loses else text
 
 
 def _reason_kept(page: PageEntry, entry: StoreEntry) -> str:

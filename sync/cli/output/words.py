@@ -45,7 +45,8 @@ REASONS: Mapping[str, Word] = {
     ),
     "rotate": Word(
         "a better token is available",
-        "The stored token works, but lacks a required permission, expires soon, or came from an earlier system user token.",
+        "The stored token works, but lacks a required permission, expires soon, came from an earlier system user token, or hangs "
+        "on somebody else than the system user.",
     ),
     "marked": Word(
         "a write was cut off before its mark",
@@ -70,6 +71,12 @@ REASONS: Mapping[str, Word] = {
         "too many would change at once",
         "More working tokens of this store would be replaced within 24 hours than brake.share and brake.min_changes allow.",
         "Look at the plan. If the changes are wanted, run the command that the report prints: once --if-plan SUM.",
+    ),
+    "weaker": Word(
+        "the new token is weaker",
+        "A better token is due, but it lacks a permission for the Page that the stored one has, or expires sooner.",
+        "Look at the plan. Generate the system user token with the permissions that are missing, or, if the loss is wanted, "
+        "run the command that the report prints: once --if-plan SUM.",
     ),
     "invalid-once": Word(
         "waiting for a second confirmation",
@@ -109,7 +116,7 @@ ACTIONS: Mapping[str, Word] = {
     "held": Word(
         "",
         "A write is due and is held; the reason says why, and would says what it would be.",
-        "See the reason: hold, observe, brake or another-plan.",
+        "See the reason: hold, observe, brake, weaker or another-plan.",
     ),
     "failed": Word(
         "",
@@ -163,7 +170,7 @@ EXITS: Mapping[str, Word] = {
     ),
     "4": Word(
         "held",
-        "The brake held writes, or the plan is no longer the one that --if-plan names.",
+        "The brake held writes, new tokens are weaker than the stored ones, or the plan is no longer the one that --if-plan names.",
         "Look at page-token-sync plan. If the changes are wanted, run once --if-plan SUM.",
     ),
     "130": Word("interrupted", "The command was interrupted. What was written stays written."),

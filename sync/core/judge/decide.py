@@ -62,10 +62,11 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Would:
-    """What a held write would be."""
+    """What a held write would be; ``loses`` is what applications would lose by it."""
 
     kind: Kind
     reason: str | None
+    loses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,28 @@ def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | Non
     return None
 
 
+def foreign_write(
+    content: Stored | Absent | StoreError, token: Secret | None, fetched: Secret | None, *, page: Page, instance: str
+) -> Problem | None:
+    """Return a notice where somebody else wrote the token that this Page's secret of this instance holds.
+
+    The marks name the token that this instance wrote, and the fetched one may be its own after a write that was interrupted
+    before the marks.
+    """
+    if not isinstance(content, Stored) or token is None or token == fetched or content.blocked is not None:
+        return None
+    marks = content.marks
+    if marks is None or foreign_problem(content, page, instance) is not None:
+        return None
+    if marks.fingerprint in ("", token.fingerprint):
+        return None
+    return Problem(
+        "foreign-write",
+        f"Version {content.version} of the secret holds the token {token.fingerprint}, and this instance wrote "
+        f"{marks.fingerprint}.",
+    )
+
+
 def blocked_problem(content: Stored, key: Key) -> Problem | None:
     """Return why this secret of AWS must not be written, whoever owns it; None where it may be."""
     match content.blocked:
@@ -241,7 +264,8 @@ def _adopted(case: _Case, content: Stored) -> Action:
         return Action(Kind.REFUSED, problems=(foreign,) if foreign else ())
     if case.token is None or proven is None:
         return Action(Kind.KEPT)
-    marks = case.stamped(case.marks(case.current.token), "marked")
+    marks = case.marks(case.current.token)
+    marks = case.stamped(marks if case.current.token == case.token else _without_origin(marks), "marked")
     return Action(Kind.UPDATED, "marked", Write(case.current.token, None, marks, content.version))
 
 
@@ -273,7 +297,7 @@ def _managed(case: _Case, content: Stored) -> Action:
 def _of_same_token(case: _Case, token: Secret, stored: Marks | None) -> Marks:
     """Return the marks wanted beside a token that stays; where its origin is unknown now, the stored marks keep theirs."""
     wanted = case.marks(token, stored.hold if stored else None)
-    if stored is None:
+    if stored is None or stored.fingerprint != token.fingerprint:
         return wanted
     return replace(
         wanted,
@@ -295,18 +319,31 @@ def _other_token(case: _Case, fetched: Secret, stored: Secret, content: Stored) 
         return Action(Kind.KEPT)
     if verdict.state is State.INVALID:
         return _replaced(case, fetched, content, "heal")
-    if _better(case, content.marks):
+    # Marks that name another token were not written with this one: by somebody else's write, or by a kill between data and
+    # marks. What they claim of an origin is not this token's.
+    marks = content.marks if content.marks.fingerprint == stored.fingerprint else _without_origin(content.marks)
+    if _better(case, marks):
         return _replaced(case, fetched, content, "rotate")
-    # The token that works stays, and so does the origin in its marks. A process that is killed between data and marks
-    # leaves the fingerprint of the token before it.
-    marks = replace(content.marks, app_id=case.page.app_id, fingerprint=stored.fingerprint, labels=case.page.labels)
+    # The token that works stays.
+    marks = replace(marks, app_id=case.page.app_id, fingerprint=stored.fingerprint, labels=case.page.labels)
     return _brought_up_to_date(case, stored, marks, content) or Action(Kind.KEPT)
+
+
+def _without_origin(marks: Marks) -> Marks:
+    return replace(marks, system_user_id=None, system_user_fingerprint=None)
+
+
+def is_of_another_user(candidate: Candidate, stored: Verdict) -> bool:
+    """Check whether a stored token hangs on somebody else than the system user, and the fetched one on the system user."""
+    wanted = candidate.system_user_id
+    new, old = (verdict.facts.user_id if verdict.facts else None for verdict in (candidate.verdict, stored))
+    return wanted is not None and new == wanted and old not in (None, wanted)
 
 
 def _better(case: _Case, marks: Marks) -> bool:
     """Check whether the fetched token is worth a rotation though the stored one works."""
     stored, candidate = case.current.verdict, case.candidate
-    if any(problem.code == "missing-scope" for problem in stored.problems):
+    if any(problem.code == "missing-scope" for problem in stored.problems) or is_of_another_user(candidate, stored):
         return True
     if (
         marks.system_user_fingerprint is not None

@@ -53,6 +53,29 @@ def expires_within(expires_at: Expiry | None, life: timedelta | Never, now: date
     return isinstance(life, Never) or expires_at < now + life
 
 
+def losses(stored: TokenFacts, fetched: TokenFacts, *, page_id: str) -> tuple[str, ...]:
+    """Return what a Page's applications would lose with the fetched token: permissions for this Page, and time until it expires.
+
+    What is not known of the stored token cannot be lost; what is not known of the fetched one is not counted on.
+    """
+    scopes = [scope for scope in sorted(stored.scopes or ()) if _covers(stored, scope, page_id)]
+    lacking = [scope for scope in scopes if not _covers(fetched, scope, page_id)]
+    old, new = stored.expires_at, fetched.expires_at
+    sooner = isinstance(new, datetime) and old is not None and (isinstance(old, Never) or new < old)
+    return (
+        *([f"lacks {', '.join(lacking)}"] if lacking else []),
+        *([f"expires at {new:%Y-%m-%dT%H:%MZ}"] if sooner else []),
+    )
+
+
+def _covers(facts: TokenFacts, scope: str, page_id: str) -> bool:
+    """Check whether a token has a permission for a Page; ids of a permission that is not about Pages are those of other things."""
+    if scope not in (facts.scopes or ()):
+        return False
+    targets = facts.granular_scopes.get(scope)
+    return targets is None or (page_id in targets if scope.startswith("pages_") else bool(targets))
+
+
 def _unknown(facts: TokenFacts, field: str) -> Verdict:
     message = f"debug_token's answer has no {field}, so the token cannot be judged."
     return Verdict(State.UNKNOWN, (Problem("debug-unavailable", message, owner="meta"),), facts=facts)

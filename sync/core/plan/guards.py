@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from sync.core.judge.decide import Action, Current, Kind, Would
+from sync.core.judge.decide import Action, Current, Kind, Would, is_of_another_user
+from sync.core.judge.verify import losses
 from sync.core.model import AppToken, Key, Page, State, Stored
 from sync.core.plan.model import PagePlan, TargetPlan, targets
 
@@ -34,9 +35,18 @@ def configured_hold(action: Action, *, page: Page, observe: bool) -> Action:
     return hold(action, "hold" if page.hold else "observe")
 
 
-def hold(action: Action, reason: str) -> Action:
+def held_if_weaker(page: PagePlan, target: TargetPlan) -> Action:
+    """Hold a rotation by which applications would lose something: a permission for the Page, or time until the token expires."""
+    action, stored, fetched = target.action, target.current.verdict.facts, page.candidate.verdict.facts
+    if action.write is None or action.reason != "rotate" or stored is None or fetched is None:
+        return action
+    lost = losses(stored, fetched, page_id=page.page.id)
+    return hold(action, "weaker", lost) if lost else action
+
+
+def hold(action: Action, reason: str, loses: tuple[str, ...] = ()) -> Action:
     """Return a write as one that is held, with what it would be."""
-    return Action(Kind.HELD, reason, problems=action.problems, would=Would(action.kind, action.reason))
+    return Action(Kind.HELD, reason, problems=action.problems, would=Would(action.kind, action.reason, loses))
 
 
 def unread_targets(plans: Sequence[PagePlan], named: Collection[Key] | None) -> Mapping[str, int]:
@@ -117,7 +127,14 @@ def _is_called_invalid(current: Current) -> bool:
 def _same_origin(page: PagePlan, target: TargetPlan) -> bool:
     content, user = target.current.content, page.candidate.system_user_id
     marks = content.marks if isinstance(content, Stored) else None
-    return marks is not None and user is not None and (marks.system_user_id, marks.app_id) == (user, page.page.app_id)
+    if marks is None or user is None or target.current.token is None:
+        return False
+    # Marks that name another token say nothing about the origin of this one.
+    return (marks.fingerprint, marks.system_user_id, marks.app_id) == (
+        target.current.token.fingerprint,
+        user,
+        page.page.app_id,
+    ) and not is_of_another_user(page.candidate, target.current.verdict)
 
 
 def _by_store(plans: Sequence[PagePlan]) -> Mapping[str, list[tuple[PagePlan, TargetPlan]]]:

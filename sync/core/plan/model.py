@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from sync.core.judge.decide import Action, Candidate, Current
 from sync.core.model import Key, Page
+from sync.core.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class TargetPlan:
-    """One target of one Page: what it holds, and what is to be done."""
+    """One target of one Page: what it holds, and what is to be done. ``notices`` are about the target and change no result."""
 
     key: Key
     current: Current
     action: Action
+    notices: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, failed
+from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, failed, foreign_write
 from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
 from sync.core.model import (
@@ -25,6 +25,7 @@ from sync.core.plan.guards import (
     Brake,
     braked,
     configured_hold,
+    held_if_weaker,
     hold,
     kept_until_confirmed,
     unconfirmed,
@@ -106,6 +107,7 @@ def _held_back(
     plans = _changed(plans, lambda page, target: configured_hold(target.action, page=page.page, observe=policy.observe))
     if policy.released:
         return plans
+    plans = _changed(plans, held_if_weaker)
     holding = braked(plans, brake=policy.brake, overwritten=policy.overwritten, now=now, unread=unread)
     return _changed(plans, lambda _, target: hold(target.action, "brake") if target.key in holding else target.action)
 
@@ -195,7 +197,8 @@ def _target(page: Page, key: Key, candidate: Candidate, observed: Observation, n
         for when in judging_times(now, observed.skew)
     )
     agreed = all((other.kind, other.reason) == (action.kind, action.reason) for other in others)
-    return TargetPlan(key, current, action if agreed else Action(Kind.KEPT))
+    notice = foreign_write(content, token, candidate.token, page=page, instance=observed.instance)
+    return TargetPlan(key, current, action if agreed else Action(Kind.KEPT), () if notice is None else (notice,))
 
 
 def _verdict(page: Page, token: Secret, observed: Observation, *, now: datetime, stored: bool = False) -> Verdict:

@@ -146,7 +146,7 @@ def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
         version=content.version or None if isinstance(content, Stored) else None,
         confirmed=None if action.kind is Kind.FAILED else True,
         problems=action.problems + of_token,
-        notices=verdict.notices,
+        notices=target.notices + verdict.notices,
         error_code=action.error_code,
         judged=target.current.token is not None and _judged_at(verdict) is not None,
     )
@@ -169,7 +169,7 @@ def _after_write(page: PagePlan, target: TargetPlan, written: Written, before: S
         version=written.version,
         confirmed=written.confirmed,
         problems=verdict.problems,
-        notices=verdict.notices,
+        notices=target.notices + verdict.notices,
     )
 
 

@@ -26,7 +26,7 @@ EVENTS: Mapping[str, str] = {
     "cycle_warning": "Something needs an operator's attention and does not change the result yet.",
     "page_written": "A secret was created, updated or replaced.",
     "page_refused": "Secrets are not written because another program or instance owns them, or the store blocks writes; the first line of this cause.",
-    "page_held": "Writes were decided and are held by hold, observe, the brake or another plan, with the Pages concerned.",
+    "page_held": "Writes were decided and are held by hold, observe, the brake, a weaker token or another plan, with the Pages concerned.",
     "page_lost": "A Page has been out of its system user's reach for long enough to count as lost; served says whether the stored token works.",
     "page_regained": "A Page that was lost can be read again.",
     "brake_held": "Too many working tokens of a store would change at once; remedy has the command that lets these writes through.",

@@ -78,7 +78,7 @@ class Report:
         judged = any(page.fetched is not State.UNKNOWN for page in self.pages) or any(entry.judged for entry in entries)
         if self.pages and not (judged and self.reached):
             return "failed"
-        if self.frame.another_plan or self.braked:
+        if self.frame.another_plan or self.braked or self.weaker:
             return "held"
         healthy = (
             not self.frame.cut_short
@@ -98,9 +98,15 @@ class Report:
     @property
     def braked(self) -> int:
         """How many writes the brake holds."""
-        return sum(
-            entry.action is Kind.HELD and entry.reason == "brake" for page in self.pages for entry in page.stores
-        )
+        return self._held("brake")
+
+    @property
+    def weaker(self) -> int:
+        """How many writes are held because applications would lose something by them."""
+        return self._held("weaker")
+
+    def _held(self, reason: str) -> int:
+        return sum(entry.action is Kind.HELD and entry.reason == reason for page in self.pages for entry in page.stores)
 
     @property
     def not_begun(self) -> int:

@@ -7,20 +7,25 @@ from typing import Any
 
 import pytest
 
-from sync.core.judge.decide import Action, Candidate, Current, Kind, is_interrupted_create
-from sync.core.judge.verify import verify
+from sync.core.judge.decide import Action, Candidate, Current, Kind, foreign_write, is_interrupted_create
+from sync.core.judge.verify import losses, verify
 from sync.core.model import NEVER, Absent, Checks, Page, SourceError, State, Stored, Verdict
 from sync.core.payload import Payload
 from sync.core.problems import Problem
+from sync.core.secret import Secret
 from tests.support.values import (
     FETCHED,
+    INSTANCE,
     KEY,
     NOW,
     OTHER,
+    PAGE_ID,
     STORE_DOWN,
+    USER_TOKEN_FINGERPRINT,
     WEEK,
     current,
     decided,
+    facts,
     fetched,
     judged,
     marks,
@@ -244,6 +249,31 @@ ROWS = [
         current(stored(OTHER, marks=marks(OTHER)), VALID),
     ),
     case(
+        "13: hangs on somebody else than the system user",
+        "replaced/rotate",
+        fetched(),
+        current(stored(OTHER), judged(user_id="9")),
+    ),
+    case(
+        "15: hangs on somebody else, and so does the new one",
+        "kept",
+        fetched(user_id="9"),
+        current(stored(OTHER), judged(user_id="9")),
+    ),
+    case("15: its user_id is absent", "kept", fetched(), current(stored(OTHER), judged(user_id=None))),
+    case(
+        "15: hangs on somebody, and the system user's id is not known",
+        "kept",
+        Candidate(FETCHED, VALID, USER_TOKEN_FINGERPRINT, None),
+        current(stored(OTHER), judged(user_id="9")),
+    ),
+    case(
+        "14: somebody else's token over the instance's, of an earlier parent by the marks",
+        "updated/marks",
+        fetched(),
+        current(stored(OTHER, marks=marks(system_user_fingerprint="b")), VALID),
+    ),
+    case(
         "14: as good, a field has another value",
         "updated/payload",
         fetched(),
@@ -346,9 +376,12 @@ def test_marks_alone_write_no_payload() -> None:
 
 
 def test_interrupted_create_gets_marks_and_keeps_its_token() -> None:
-    """What a crash left is marked with the fingerprint of its own token; its payload is not touched."""
+    """What a crash left is marked with the fingerprint of its own token, and an origin only where it is the fetched one."""
     write = _write(decided(fetched(), current(UNMARKED, VALID)))
     assert (write.payload, write.token, write.replaces) == (None, OTHER, "1")
+    unknown = {"system_user_id": None, "system_user_fingerprint": None}
+    assert write.marks == marks(OTHER, written_at="2026-11-25T12:00:00Z", reason="marked", **unknown)
+    write = _write(decided(fetched(OTHER), current(UNMARKED, VALID)))
     assert write.marks == marks(OTHER, written_at="2026-11-25T12:00:00Z", reason="marked")
 
 
@@ -365,6 +398,107 @@ def test_token_that_stays_keeps_its_origin() -> None:
     write = _write(decided(fetched(), there))
     assert (write.token, write.payload) == (OTHER, payload(OTHER))
     assert (write.marks.system_user_id, write.marks.system_user_fingerprint, write.marks.hold) == ("55", None, "x")
+
+
+@pytest.mark.parametrize("changes", [{}, {"labels": {"team": "crm"}}, {"fingerprint": ""}])
+def test_marks_claim_no_origin_of_a_token_that_somebody_else_wrote(changes: dict[str, Any]) -> None:
+    """A token that the marks do not name gets its own fingerprint in them, and neither system user nor its token."""
+    write = _write(decided(fetched(), current(stored(OTHER, marks=marks(**changes)), VALID)))
+    assert (write.token, write.payload, write.marks.fingerprint) == (OTHER, None, OTHER.fingerprint)
+    assert (write.marks.system_user_id, write.marks.system_user_fingerprint) == (None, None)
+
+
+def test_marks_claim_the_origin_of_a_token_that_was_fetched() -> None:
+    """A token that somebody else wrote and that Graph returned now has the present origin."""
+    write = _write(decided(fetched(), current(stored(marks=marks(OTHER, system_user_fingerprint="b")), VALID)))
+    assert write.marks == marks(written_at="2026-11-25T12:00:00Z", reason="marks")
+
+
+def test_origin_of_another_token_is_not_kept_where_the_present_one_is_unknown() -> None:
+    """Where nothing is known of the system user, marks that name another token pass on nothing of its origin."""
+    write = _write(decided(Candidate(FETCHED, VALID), current(stored(marks=marks(OTHER)), VALID)))
+    assert (write.marks.fingerprint, write.marks.system_user_id) == (FETCHED.fingerprint, None)
+
+
+FOREIGN = [
+    pytest.param(stored(OTHER, marks=marks()), FETCHED, True, id="another token than the marks name"),
+    pytest.param(stored(OTHER, marks=marks()), None, True, id="nothing fetched"),
+    pytest.param(stored(OTHER), FETCHED, False, id="the token that the marks name"),
+    pytest.param(stored(marks=marks(OTHER)), FETCHED, False, id="the fetched token"),
+    pytest.param(stored(OTHER, marks=marks(fingerprint="")), FETCHED, False, id="marks that name no token"),
+    pytest.param(stored(OTHER, marks=marks(instance="other")), FETCHED, False, id="another instance's"),
+    pytest.param(stored(OTHER, marks=marks(page_id="9")), FETCHED, False, id="another Page's"),
+    pytest.param(stored(OTHER, marks=marks(), blocked="rotation-enabled"), FETCHED, False, id="rotation enabled"),
+    pytest.param(UNMARKED, FETCHED, False, id="unmarked"),
+    pytest.param(stored(payload=None), FETCHED, False, id="unreadable"),
+    pytest.param(Absent(), FETCHED, False, id="absent"),
+]
+
+
+@pytest.mark.parametrize(("content", "token", "expected"), FOREIGN)
+def test_foreign_write(content: Stored | Absent, token: Secret | None, expected: bool) -> None:
+    """A token in a secret of this instance that neither the marks name nor Graph returned was written by somebody else."""
+    found = current(content)
+    notice = foreign_write(content, found.token, token, page=page(), instance=INSTANCE)
+    assert (notice is not None) == expected
+    if notice is not None:
+        assert notice.code == "foreign-write"
+        assert "Version 3" in notice.message
+        assert OTHER.fingerprint in notice.message
+
+
+LATER, SOONER = NOW + 9 * WEEK, NOW + 8 * WEEK
+BOTH = frozenset({"pages_messaging", "pages_manage_metadata"})
+HERE, ELSEWHERE = frozenset({PAGE_ID}), frozenset({"9"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "loses"),
+    [
+        pytest.param({}, {}, [], id="the same"),
+        pytest.param({"scopes": BOTH}, {}, ["pages_manage_metadata"], id="lacks a scope"),
+        pytest.param({}, {"scopes": BOTH}, [], id="has one more"),
+        pytest.param({"scopes": None}, {}, [], id="nothing known of the stored one's scopes"),
+        pytest.param({}, {"scopes": None}, ["pages_messaging"], id="nothing known of the new one's scopes"),
+        pytest.param(
+            {}, {"granular_scopes": {"pages_messaging": ELSEWHERE}}, ["pages_messaging"], id="other Pages only"
+        ),
+        pytest.param({}, {"granular_scopes": {"pages_messaging": HERE}}, [], id="this Page, and was for all"),
+        pytest.param(
+            {"granular_scopes": {"pages_messaging": HERE | ELSEWHERE}},
+            {"granular_scopes": {"pages_messaging": HERE}},
+            [],
+            id="fewer other Pages",
+        ),
+        pytest.param({"granular_scopes": {"pages_messaging": ELSEWHERE}}, {"scopes": frozenset()}, [], id="had no use"),
+        pytest.param(
+            {"scopes": frozenset({"instagram_basic"})},
+            {"scopes": frozenset({"instagram_basic"}), "granular_scopes": {"instagram_basic": frozenset()}},
+            ["instagram_basic"],
+            id="for nothing at all",
+        ),
+        pytest.param(
+            {"scopes": frozenset({"instagram_basic"})},
+            {"scopes": frozenset({"instagram_basic"}), "granular_scopes": {"instagram_basic": ELSEWHERE}},
+            [],
+            id="other ids than Pages'",
+        ),
+        pytest.param({}, {"expires_at": LATER}, ["2027-01-27"], id="expires, and the stored one never"),
+        pytest.param({"expires_at": LATER}, {"expires_at": SOONER}, ["2027-01-20"], id="expires sooner"),
+        pytest.param({"expires_at": SOONER}, {"expires_at": LATER}, [], id="expires later"),
+        pytest.param({"expires_at": SOONER}, {"expires_at": SOONER}, [], id="expires at the same time"),
+        pytest.param({"expires_at": SOONER}, {}, [], id="never expires"),
+        pytest.param({"expires_at": None}, {"expires_at": SOONER}, [], id="nothing known of the stored one's expiry"),
+        pytest.param(
+            {"scopes": BOTH}, {"expires_at": LATER}, ["pages_manage_metadata", "2027-01-27"], id="scope and expiry"
+        ),
+    ],
+)
+def test_what_a_replacement_loses(old: dict[str, Any], new: dict[str, Any], loses: list[str]) -> None:
+    """A new token is weaker where it lacks a permission for the Page that the stored one has, or expires sooner."""
+    found = losses(facts(**old), facts(**new), page_id=PAGE_ID)
+    assert len(found) == len(loses)
+    assert all(word in text for word, text in zip(loses, found, strict=True))
 
 
 def test_moved_name_is_no_repair() -> None:

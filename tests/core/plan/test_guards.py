@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from sync.core.model import Absent, Fetched, Key, Page, State, Stored, SystemUserToken, TokenFacts, Verdict
+from sync.core.model import NEVER, Absent, Fetched, Key, Page, State, Stored, SystemUserToken, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.plan.guards import Brake
 from sync.core.plan.model import targets
 from sync.core.plan.observation import Observation
 from sync.core.plan.plan import Plan, Policy, plan
 from sync.core.secret import Secret
-from tests.support.values import APP_ID, INSTANCE, NOW, USER_ID, USER_TOKEN, facts, marks, page
+from tests.support.values import APP_ID, INSTANCE, NOW, USER_ID, USER_TOKEN, WEEK, facts, marks, page
 
 HOUR = timedelta(hours=1)
 INVALID = {"is_valid": False}
@@ -222,3 +222,56 @@ def test_share_and_number_are_those_of_the_configuration() -> None:
     assert done(stage.plan(Policy(brake=Brake(0.1, 2))))[:2] == [BRAKED] * 2
     assert done(stage.plan(Policy(brake=Brake(0.2, 2))))[:2] == [HEAL] * 2
     assert done(stage.plan(Policy(brake=Brake(0.0, 1))))[:2] == [BRAKED] * 2
+
+
+WEAKER = "held/weaker replaced/rotate"
+
+
+def test_rotation_to_a_weaker_token_is_held() -> None:
+    """A new token that lacks what the stored one has waits for a person, under a new system user token too."""
+    stage = Stage(9).under(9, system_user_fingerprint="earlier")
+    stage.old_ones(4, scopes=frozenset({"pages_messaging", "pages_manage_metadata"}))
+    planned = stage.plan()
+    assert done(planned) == [WEAKER] * 4 + ["replaced/rotate"] * 5
+    assert {target.action.would.loses for _, target in targets(planned.pages) if target.action.would} == {
+        ("lacks pages_manage_metadata",)
+    }
+
+
+def test_weaker_rotation_that_a_person_let_through_is_written() -> None:
+    """The plan has one checksum, held or let through; let through, the weaker token replaces the stored one."""
+    stage = Stage(2).under(2, system_user_fingerprint="earlier").old_ones(2, expires_at=NEVER)
+    for number in range(2):
+        token = stage.facts["messenger", new(number)]
+        stage.facts["messenger", new(number)] = replace(token, expires_at=NOW + 8 * WEEK)
+    assert done(stage.plan()) == [WEAKER] * 2
+    released = stage.plan(Policy(released=True))
+    assert done(released) == ["replaced/rotate"] * 2
+    assert released.checksum == stage.plan().checksum
+
+
+def test_heal_of_a_stronger_token_is_not_held() -> None:
+    """A token that debug_token calls invalid gives its applications nothing, whatever it was allowed to do."""
+    stage = Stage(9).old_ones(1, **INVALID, scopes=frozenset({"pages_messaging", "ads_read"}))
+    assert done(stage.plan())[0] == HEAL
+
+
+def test_configuration_holds_a_weaker_write_first() -> None:
+    """A Page on hold says so, whatever its new token lacks."""
+    stage = Stage(1, hold=True).under(1, system_user_fingerprint="earlier")
+    stage.old_ones(1, scopes=frozenset({"pages_messaging", "ads_read"}))
+    assert done(stage.plan()) == ["held/hold replaced/rotate"]
+
+
+@pytest.mark.parametrize(
+    ("of_marks", "said"),
+    [
+        pytest.param({"fingerprint": "another"}, {"user_id": "9"}, id="a person's token, which the marks do not name"),
+        pytest.param({}, {"user_id": "9"}, id="a person's token, which the marks name"),
+        pytest.param({"fingerprint": "another"}, {"scopes": frozenset()}, id="a token that the marks do not name"),
+    ],
+)
+def test_brake_counts_a_rotation_from_a_token_of_another_origin(of_marks: dict[str, Any], said: dict[str, Any]) -> None:
+    """Marks that once were the system user's do not make the rotation from somebody else's token ordinary work."""
+    stage = Stage(9).under(9, **of_marks).old_ones(9, **said)
+    assert done(stage.plan()) == ["held/brake replaced/rotate"] * 9

@@ -13,7 +13,7 @@ from sync.graph.batch import SIZE, chunks
 from sync.graph.caller import Caller
 from sync.graph.client import Client
 from sync.graph.errors import Fault, classify
-from sync.graph.facts import read_facts
+from sync.graph.facts import absent_field, read_facts
 from sync.graph.quotas import Quotas
 from sync.runtime.threads import Clock, each
 
@@ -151,8 +151,13 @@ class Debugger:
         if isinstance(answer, Fault):
             return answer
         data = answer.value.get("data")
-        facts = read_facts(data, self._clock.now(), secrets=(token,)) if isinstance(data, dict) else None
-        return Fault("no-facts") if facts is None or facts.is_valid is None else facts
+        if not isinstance(data, dict):
+            return Fault("no-facts")
+        facts = read_facts(data, self._clock.now(), secrets=(token,))
+        absent = absent_field(facts)
+        if absent is None:
+            return facts
+        return Fault("no-facts" if absent == "is_valid" else "partial-facts", text=absent)
 
 
 def _form_refused(fault: Fault) -> bool:

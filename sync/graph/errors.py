@@ -28,11 +28,12 @@ Kind = Literal[
     "user-token",
     "other-page",
     "no-facts",
+    "partial-facts",
     "no-new-token",
 ]
 """What came instead of an answer. "error": Graph's error envelope. "null": an item that ran out of time in a batch.
 "bad-answer": not JSON, or JSON of no known form. "down": Graph was not called any more. From "no-token" on: an answer of
-status 200 without what was asked for."""
+status 200 without what was asked for; ``text`` of "partial-facts" names the absent field."""
 
 Then = Literal["give-up", "retry", "halve", "singly", "close-app", "close-user", "close-page", "other-form"]
 """What to do in this cycle. "close-app": no further call of this app; "close-user" and "close-page": none of this system
@@ -235,6 +236,7 @@ TABLE: tuple[Row, ...] = (
     Row("page-not-reached", "no-access", State.INVALID, where=_PAGE, codes={100, 10, *range(200, 300)}),
     Row("call-malformed", "unexpected-graph-error", where=_PAGE, codes={104, 2500}),
     Row("facts-left-out", "debug-unavailable", owner="meta", kind="no-facts"),
+    Row("facts-partial", "debug-unavailable", owner="meta", kind="partial-facts"),
     Row("anything-else", "unexpected-graph-error", kind=None),
 )
 """First match wins; the last row matches everything."""
@@ -282,6 +284,8 @@ def explain(fault: Fault) -> str:
             return _TRANSPORT.get(fault.transport, _NOT_HTTP)
         case "down" if fault.transport:
             return f"{_TRANSPORT.get(fault.transport, _NOT_HTTP)} {_KINDS['down']}"
+        case "partial-facts":
+            return f"debug_token's answer has no usable {fault.text}, so the token cannot be judged."
         case "bad-answer" if fault.retry_after is not None or _too_many(fault):
             return f"Graph asks to wait (HTTP {fault.status})."
         case "bad-answer":

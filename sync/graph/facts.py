@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,10 @@ from sync.core.model import NEVER, Expiry, GraphErrorFacts, TokenFacts
 from sync.core.secret import Secret
 from sync.graph.answers import message_text, whole
 
-_LONGEST_ID = 40
+_ID = re.compile(r"[0-9A-Za-z_.:-]{1,40}")
+_NAME = re.compile(r"[0-9A-Za-z_.:-]{1,100}")
+"""The form of Meta's names of types and permissions; far longer than any of them."""
+_LARGEST_ID = 10**40
 _LAST_SECOND = 253_402_300_799
 """The end of the year 9999, beyond which Python has no datetime."""
 
@@ -18,19 +22,21 @@ _LAST_SECOND = 253_402_300_799
 def read_facts(data: Mapping[str, Any], asked_at: datetime, *, secrets: Iterable[Secret]) -> TokenFacts:
     """Read the object ``data``. A field that is absent or of a wrong type is None, so it never counts as valid.
 
+    A name that is not of the form of Meta's names counts as absent: it would be shown, and kept in the state file.
     Ids were numbers until 2017 and are strings today; times may be either. ``expires_at`` 0 means that it never expires.
     """
     scopes = data.get("scopes")
-    kind = data.get("type")
     valid = data.get("is_valid")
     return TokenFacts(
         asked_at=asked_at,
         is_valid=valid if isinstance(valid, bool) else None,
-        type=kind if isinstance(kind, str) else None,
+        type=_name(data.get("type")),
         app_id=_id(data.get("app_id")),
         profile_id=_id(data.get("profile_id")),
         user_id=_id(data.get("user_id")),
-        scopes=frozenset(scope for scope in scopes if isinstance(scope, str)) if isinstance(scopes, list) else None,
+        scopes=frozenset(name for scope in scopes if (name := _name(scope)) is not None)
+        if isinstance(scopes, list)
+        else None,
         granular_scopes=_granular(data.get("granular_scopes")),
         expires_at=_expiry(data.get("expires_at")),
         data_access_expires_at=_expiry(data.get("data_access_expires_at")),
@@ -39,10 +45,29 @@ def read_facts(data: Mapping[str, Any], asked_at: datetime, *, secrets: Iterable
     )
 
 
+def absent_field(facts: TokenFacts) -> str | None:
+    """Return the field without which the facts are not a whole answer; None where nothing is absent.
+
+    An invalid token needs no other field, and an app's own token is of the wrong type whatever the others are.
+    """
+    if facts.is_valid is None:
+        return "is_valid"
+    if not facts.is_valid or facts.type == "APP":
+        return None
+    of_page = ("profile_id",) if facts.type == "PAGE" else ()
+    return next(
+        (name for name in ("type", "app_id", *of_page, "scopes", "expires_at") if getattr(facts, name) is None), None
+    )
+
+
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+
+
 def _id(value: Any) -> str | None:
     if isinstance(value, str):
-        return value if 0 < len(value) <= _LONGEST_ID else None
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**_LONGEST_ID:
+        return value if _ID.fullmatch(value) else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST_ID:
         return str(value)
     return None
 
@@ -62,9 +87,10 @@ def _granular(value: Any) -> dict[str, frozenset[str] | None]:
     """Read which ids each scope is restricted to; null or absent ``target_ids`` mean all (measured 2026-08-17)."""
     found: dict[str, frozenset[str] | None] = {}
     for row in value if isinstance(value, list) else ():
-        if not isinstance(row, dict) or not isinstance(row.get("scope"), str):
+        scope = _name(row.get("scope")) if isinstance(row, dict) else None
+        if scope is None:
             continue
-        scope, targets = row["scope"], row.get("target_ids")
+        targets = row.get("target_ids")
         if targets is None or (scope in found and found[scope] is None):
             found[scope] = None
         else:

@@ -18,7 +18,8 @@ APP, BUSINESS = "x-app-usage", "x-business-use-case-usage"
 
 _LONGEST = 20_000
 _MOST = 1000.0
-_PERCENT = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,4})?)\s?%?")
+"""A larger number is read as this one: a quota that is used up many times over is full."""
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s?%?")
 _COUNTS = ("call_count", "total_cputime", "total_time", "call_volume", "cpu_time")
 
 
@@ -73,7 +74,7 @@ def _largest(value: dict[str, Any]) -> float | None:
 def _number(value: Any) -> float | None:
     if isinstance(value, str):
         found = _PERCENT.fullmatch(value.strip())
-        value = float(found[1]) if found is not None else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        value = min(float(found[1]), _MOST) if found is not None else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         return None
-    return float(value) if 0 <= value <= _MOST else None
+    return float(min(value, _MOST))

@@ -213,3 +213,74 @@ def test_an_error_that_quotes_the_debugged_token_does_not_show_it() -> None:
     answered = stage.source().debug("messenger", ordinary([token]))
     assert token.reveal() not in repr(answered)
     assert token.fingerprint in repr(answered)
+
+
+WHOLE = {
+    "is_valid": True,
+    "type": "PAGE",
+    "app_id": "1",
+    "profile_id": "2",
+    "scopes": ["pages_messaging"],
+    "expires_at": 0,
+    "user_id": "3",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "absent"),
+    [
+        pytest.param({"type": None}, "type", id="type"),
+        pytest.param({"type": "PAGE\ud800"}, "type", id="type with half a surrogate"),
+        pytest.param({"type": "P" * 5000}, "type", id="type that is endless"),
+        pytest.param({"app_id": None}, "app_id", id="app_id"),
+        pytest.param({"profile_id": None}, "profile_id", id="profile_id"),
+        pytest.param({"profile_id": "\ud800"}, "profile_id", id="profile_id that is no id"),
+        pytest.param({"scopes": None}, "scopes", id="scopes"),
+        pytest.param({"scopes": "pages_messaging"}, "scopes", id="scopes of another type"),
+        pytest.param({"expires_at": None}, "expires_at", id="expires_at"),
+        pytest.param({"expires_at": "soon"}, "expires_at", id="expires_at of another type"),
+        pytest.param({"type": "SYSTEM_USER", "app_id": None}, "app_id", id="app_id of a system user token"),
+        pytest.param({"type": "SYSTEM_USER", "expires_at": None}, "expires_at", id="expires_at of a system user token"),
+        pytest.param({"type": "USER", "scopes": None}, "scopes", id="scopes of a person's token"),
+    ],
+)
+def test_a_partial_answer_is_no_answer(changes: dict[str, object], absent: str) -> None:
+    """Where a field is absent that the judgement needs, the error names it and is Meta's, and nothing is known."""
+    stage = Stage(1)
+    data = {name: value for name, value in {**WHOLE, **changes}.items() if value is not None}
+    stage.before = lambda _: httpx.Response(200, json=[{"code": 200, "body": json.dumps({"data": data})}])
+    source = stage.source()
+    error = source.debug("messenger", ordinary([Secret("EAAx")]))[Secret("EAAx")]
+    assert isinstance(error, SourceError)
+    assert (error.problem.code, error.state, error.problem.owner) == ("debug-unavailable", State.UNKNOWN, "meta")
+    assert absent in error.problem.message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({"is_valid": False}, id="invalid"),
+        pytest.param({**WHOLE, "type": "SYSTEM_USER", "profile_id": None}, id="of a system user"),
+        pytest.param({"is_valid": True, "type": "APP"}, id="of an app"),
+        pytest.param({**WHOLE, "user_id": None}, id="without a user"),
+    ],
+)
+def test_an_answer_with_all_that_decides_is_whole(data: dict[str, object]) -> None:
+    """An answer needs only the fields on which the judgement of its kind of token depends."""
+    stage = Stage(1)
+    stage.before = lambda _: httpx.Response(200, json=[{"code": 200, "body": json.dumps({"data": data})}])
+    facts = stage.source().debug("messenger", ordinary([Secret("EAAx")]))[Secret("EAAx")]
+    assert isinstance(facts, TokenFacts)
+
+
+def test_partial_answers_cost_one_call_each() -> None:
+    """Fifty partial answers are not asked for again within the cycle."""
+    stage = Stage(1)
+    data = {name: value for name, value in WHOLE.items() if name != "type"}
+    stage.before = lambda request: httpx.Response(
+        200, json=[{"code": 200, "body": json.dumps({"data": data})} for _ in items(request)]
+    )
+    source = stage.source()
+    answered = source.debug("messenger", ordinary([Secret(f"EAA{number}") for number in range(50)]))
+    assert len(answered) == 50
+    assert (source.requests, source.calls) == (1, 50)

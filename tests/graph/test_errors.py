@@ -121,6 +121,7 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("call-malformed", said(104), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
     ("call-malformed", said(2500, text="Unknown path components: /me"), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
     ("facts-left-out", Fault("no-facts", 200), "debug", VALID, UNKNOWN, "debug-unavailable", "page", "give-up", "meta"),
+    ("facts-partial", Fault("partial-facts", text="type"), "debug", VALID, UNKNOWN, "debug-unavailable", "page", "give-up", "meta"),
     ("anything-else", said(12345), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
     ("anything-else", said(190, 460), "batch", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
     ("anything-else", said(300), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),

@@ -35,18 +35,22 @@ PAGES = {"type": "pages", "call_count": 97, "total_cputime": 3, "total_time": 5}
         ("true", None),
         ("{broken", None),
         ("[" * 5000, None),
-        ("9" * 5000, None),
+        ("9" * 5000, 1000.0),
         ('{"call_count":NaN}', None),
         ('{"call_count":Infinity}', None),
         ('{"call_count":-1}', None),
         ('{"call_count":true}', None),
-        ('{"call_count":1e99}', None),
+        ('{"call_count":1e99}', 1000.0),
+        ('{"call_count": 1855, "total_time": 3}', 1000.0),
+        ('{"call_count": "1855%"}', 1000.0),
+        ("12345%", 1000.0),
+        ('{"call_count":' + "9" * 400 + "}", 1000.0),
         ('{"call_count":{}}', None),
         ('{"call_count":5,"x":"' + "y" * 3_000_000 + '"}', None),
     ],
 )
 def test_an_apps_usage_is_read_or_unknown(text: str | None, used: float | None) -> None:
-    """The largest count is used; a header that cannot be read does not mean zero."""
+    """The largest count is used, however large; a header that cannot be read does not mean zero."""
     assert app_usage(text) == used
 
 

@@ -19,6 +19,7 @@ LEAST_CEILING = 200.0
 """Calls an hour that Meta allows an app with a single user; assumed until its answers show another number."""
 FULL_SPEED = 50.0
 """Percent of use below which nothing is spread over time."""
+_WHOLE = 100.0
 FULL = 95.0
 """Percent of use from which nothing is asked at all."""
 BATCH = 50
@@ -281,6 +282,9 @@ def _learnt(pool: Pool, used: float, calls: int, now: datetime) -> Pool:
     be off by half a percent, so it counts for less; and up to that much more may have been used when counting began.
     """
     counted = pool.counted + calls
+    if used > _WHOLE:
+        # Others have used the quota up many times over, so that the rise shows nothing of its size.
+        return replace(pool, base=None, counted=0)
     if pool.base is None or _age(pool, now) > _FRESH or used < pool.base - _CUT_OFF:
         return replace(pool, base=used + _CUT_OFF, counted=0)
     rise = used - pool.base

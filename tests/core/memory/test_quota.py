@@ -303,3 +303,12 @@ def test_every_sequence_of_reports_has_an_allowance(said: list[tuple[int, str, i
         if allowed.urgent is not None and allowed.urgent == 0:
             assert allowed.ordinary == 0 or allowed.at_once == 0
         found = record_asks(found, allowed.choose(asks(60, urgent=2)), budget, now)
+
+
+def test_use_above_the_whole_quota_is_full_and_teaches_nothing() -> None:
+    """A report of far more than 100 percent stops all calls, and the quota's size stays what was learnt."""
+    known = Pool(10.0, NOW, ceiling=200.0, measured=True, base=10.0)
+    pool = record_usage(known, 1000.0, 1, NOW + timedelta(seconds=5))
+    allowed = allowance(pool, 0.75, NOW + timedelta(seconds=5))
+    assert (allowed.ordinary, allowed.urgent) == (0, 0)
+    assert (pool.ceiling, pool.steady) == (200.0, 200.0)

@@ -7,10 +7,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from sync.core.judge.decide import is_repair
 from sync.core.judge.verify import verify
 from sync.core.model import Answers, AppToken, Ask, Key, SourceError, State, StoreError, TokenFacts, Verdict, Written
 from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan, writes
+from sync.core.problems import Problem
 from sync.core.report.build import NotBegun, Outcome, ProofLost
 from sync.core.secret import Secret
 from sync.cycle.ask import debug
@@ -33,6 +35,14 @@ _UNANSWERED = StoreError(
     "Nothing to do: the next start finds out.",
     owner="nobody",
     maybe_written=True,
+)
+
+_NOT_ASKED = SourceError(
+    Problem(
+        "throttled",
+        "Meta was not asked about the token again just before the write, to keep within the quota of the app. The write waits.",
+    ),
+    scope="app",
 )
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -117,8 +127,10 @@ def _prove_again(
         if not now - older_than <= proofs.get((page.page.app, token), _NEVER) <= now
     ]
     asks: dict[str, dict[Secret, Ask]] = {}
-    for page, _, token in aged:
-        asks.setdefault(page.page.app, {})[token] = Ask(token, urgent=True)
+    for page, target, token in aged:
+        of_app = asks.setdefault(page.page.app, {})
+        urgent = is_repair(target.action) or (token in of_app and of_app[token].urgent)
+        of_app[token] = Ask(token, urgent=urgent)
     answers: NewAnswers = {}
     for app, of_app in asks.items():
         answers.update(debug(task, app, list(of_app.values())))
@@ -126,7 +138,7 @@ def _prove_again(
     lost: dict[Key, Verdict] = {}
     for page, target, token in aged:
         stored = token != page.candidate.token
-        answer = answers.get((page.page.app, token))
+        answer = answers.get((page.page.app, token), _NOT_ASKED)
         verdict = verify(answer, page=page.page, now=task.clock.now(), stored=stored)
         if verdict.state is State.VALID and verdict.facts is not None:
             proofs[page.page.app, token] = verdict.facts.asked_at

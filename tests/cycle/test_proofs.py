@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from sync.core.judge.decide import Kind
 from sync.core.model import Key, SourceError, State
+from sync.core.payload import Payload, PayloadTemplate
+from sync.core.plan.guards import Brake
 from sync.core.problems import Problem
 from sync.cycle.apply import PROOF_AGE
 from tests.support.clock import SequentialClock
 from tests.support.fakes import Stage
+from tests.support.values import APP_ID, DEFAULT_TEMPLATE
 
 
 def pause(stage: Stage, seconds: float, then: Callable[[], None] = lambda: None) -> None:
@@ -75,14 +79,61 @@ def test_token_revoked_right_after_its_write_is_broken_in_the_next_cycle() -> No
 
 
 def test_proof_that_cannot_be_had_again_keeps_what_is_stored() -> None:
-    """Where Meta cannot be asked again nothing is written, and the report says unknown."""
+    """Where Meta cannot be asked again nothing is written; what it answered before counts, and the secret has the problem."""
     stage = Stage("berlin")
     down = SourceError(Problem("graph-unavailable", "Silence."), scope="graph")
     pause(stage, 61, lambda: stage.world.errors.update(messenger=down))
     report = stage.cycle()
     (page,) = report.pages
-    assert (page.fetched, page.stores[0].reason) == (State.UNKNOWN, "proof-lost")
+    assert (page.fetched, page.stores[0].reason, page.stores[0].served) == (State.VALID, "proof-lost", "absent")
+    assert [problem.code for problem in page.stores[0].problems] == ["graph-unavailable"]
     assert stage.stores["vault"].writes == []
+
+
+def test_template_that_changes_without_room_in_the_quota_makes_nothing_stale() -> None:
+    """Where the quota allows no proof the writes wait, in one store; what is verified stays so, and so does the other store."""
+    stage = Stage("berlin", "paris", "rome", stores=("vault", "aws"))
+    stage.remembers, stage.changes["confirm_mass_invalid"] = True, False
+    stage.cycle()
+    stage.world.quota = 0
+    payload = PayloadTemplate.parse({**DEFAULT_TEMPLATE, "team": "crm"}, {"id": "x", "app_id": APP_ID})
+    for key in stage.stores["aws"].secrets:
+        found = stage.stores["aws"].secrets[key]
+        value = found.payload.reveal() if found.payload is not None else None
+        assert isinstance(value, dict)
+        stage.stores["aws"].secrets[key] = replace(found, payload=Payload({**value, "team": "crm", "page_id": "x"}))
+    stage.pages = [replace(page, payload=payload) for page in stage.pages]
+    stage.clock.passed = 900
+    report = stage.cycle(brake=Brake(1.0, 1))
+    assert {page.fetched for page in report.pages} == {State.VALID}
+    found = {
+        (entry.key.store, entry.action, entry.reason, entry.served) for page in report.pages for entry in page.stores
+    }
+    assert found == {
+        ("vault", Kind.KEPT, "proof-lost", "verified"),
+        ("aws", Kind.UNCHANGED, None, "verified"),
+    }
+    assert {tuple(notice.code for notice in page.stores[0].notices) for page in report.pages} == {("throttled",)}
+    assert (report.result, report.exit_code) == ("ok", 0)
+    stage.world.quota = None
+    stage.clock.passed = 1800
+    report = stage.cycle(brake=Brake(1.0, 1))
+    assert {page.stores[0].reason for page in report.pages} == {"payload"}
+
+
+def test_only_repairs_are_proven_from_the_reserve() -> None:
+    """The proof of a write is urgent where a secret is missing or broken, and not where only its template changed."""
+    stage = Stage("berlin", "paris", "rome")
+    stage.remembers, stage.changes["confirm_mass_invalid"] = True, False
+    stage.cycle()
+    changed = PayloadTemplate.parse({**DEFAULT_TEMPLATE, "team": "crm"}, {"id": "101", "app_id": APP_ID})
+    stage.pages[1] = replace(stage.pages[1], payload=changed)
+    stage.stores["vault"].secrets.pop(stage.pages[0].targets[0])
+    stage.stores["vault"].versions.clear()
+    stage.world.quota = 0
+    stage.clock.passed = 900
+    report = stage.cycle()
+    assert [page.stores[0].action for page in report.pages] == [Kind.CREATED, Kind.KEPT, Kind.UNCHANGED]
 
 
 def test_proof_that_ages_while_others_are_written_is_asked_for_again() -> None:

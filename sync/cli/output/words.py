@@ -83,8 +83,9 @@ REASONS: Mapping[str, Word] = {
         "debug_token calls so many tokens of this store invalid at once that it must say so twice before they are replaced.",
     ),
     "proof-lost": Word(
-        "the new token failed re-verification",
-        "debug_token was asked again just before the write and no longer called the new token valid, so nothing was written.",
+        "the token was not confirmed again",
+        "debug_token was to confirm the token once more just before the write and did not, so nothing was written. "
+        "The next cycle decides again.",
     ),
     "another-plan": Word(
         "--if-plan names another plan",

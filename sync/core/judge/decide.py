@@ -84,6 +84,11 @@ class Action:
     error_code: StoreErrorCode | None = None
 
 
+def is_repair(action: Action) -> bool:
+    """Check whether applications have no working token until this write: its proof may use the reserve of the quota."""
+    return action.kind is Kind.CREATED or action.reason in ("heal", "repair")
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """The fetched token and its verdict. ``token`` is None where none was fetched, and then the verdict is not valid.

@@ -22,7 +22,11 @@ from sync.core.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class ProofLost:
-    """A write was not done: debug_token was asked again just before it, and this is the verdict that the token lost."""
+    """A write was not done: debug_token was asked again just before it and did not confirm the token.
+
+    ``verdict`` is what the token has lost its old one to. An unknown one says why there was no answer; then the old one
+    counts as long as it did before.
+    """
 
     verdict: Verdict
 
@@ -97,7 +101,7 @@ def _lost(plan: PagePlan, outcomes: Mapping[Key, Outcome]) -> Mapping[Secret, Ve
     lost: dict[Secret, Verdict] = {}
     for target in plan.targets:
         outcome, write = outcomes.get(target.key), target.action.write
-        if isinstance(outcome, ProofLost) and write is not None:
+        if isinstance(outcome, ProofLost) and write is not None and outcome.verdict.state is State.INVALID:
             lost[write.token] = outcome.verdict
     return lost
 
@@ -122,7 +126,14 @@ def _store_entry(page: PagePlan, target: TargetPlan, outcome: Outcome | None, in
                 error_code=outcome.error_code,
             )
         case ProofLost():
-            return replace(before, action=Kind.KEPT, reason="proof-lost")
+            kept = replace(before, action=Kind.KEPT, reason="proof-lost")
+            if outcome.verdict.state is State.INVALID:
+                return kept
+            # What is verified stays so while the write waits; elsewhere the lack of an answer is a problem.
+            why = outcome.verdict.problems
+            if before.served == "verified":
+                return replace(kept, notices=(*before.notices, *why))
+            return replace(kept, problems=(*before.problems, *why))
         case NotBegun():
             return replace(before, action=Kind.KEPT, reason="shutdown")
 

@@ -221,7 +221,7 @@ def test_failed_write_reports_the_problems_of_store_and_token() -> None:
     ("verdict", "state", "served"),
     [
         pytest.param(LOST, State.INVALID, "broken", id="Meta refuses it now"),
-        pytest.param(THROTTLED, State.UNKNOWN, "stale", id="Meta cannot be asked now"),
+        pytest.param(THROTTLED, State.VALID, "verified", id="Meta cannot be asked now"),
         pytest.param(
             verify(facts(scopes=frozenset()), page=page(), now=NOW),
             State.INVALID,
@@ -231,11 +231,11 @@ def test_failed_write_reports_the_problems_of_store_and_token() -> None:
     ],
 )
 def test_lost_proof_gives_the_last_verdict_everywhere(verdict: Verdict, state: State, served: str) -> None:
-    """When the proof of a token is lost, its Page and each target that holds it report the last verdict."""
+    """When the proof of a token is lost, its Page and each target that holds it report the last answer of debug_token."""
     old = current(stored(payload=Payload({"access_token": FETCHED.reveal()})), VALID)
     whole = of(fetched(), old, current(stored(), VALID))
     (now,) = account(whole, outcomes={KEY: ProofLost(verdict)}).pages
-    assert (now.fetched, now.problems) == (state, verdict.problems)
+    assert (now.fetched, now.problems) == (state, verdict.problems if state is State.INVALID else ())
     assert [(one.key, one.action, one.reason, one.served) for one in now.stores] == [
         (KEY, Kind.KEPT, "proof-lost", served),
         (AWS, Kind.UNCHANGED, None, served),

@@ -72,6 +72,14 @@ CATALOGUE: dict[str, Entry] = {
         "Users > System users, assign the Page to the system user with Full control, or with Messages and Community activity. "
         "Check that the business still owns the Page and that the token has pages_show_list.",
     ),
+    "missing-permission": Entry(
+        "The system user token lacks a permission that Graph demands.",
+        "app-admin",
+        "The permissions of a system user token are fixed when it is generated. In Business Settings > Users > System users, "
+        "generate a new token for the app with this permission selected, and replace the old token with it. The new token is "
+        "read in the next cycle.",
+        "system_user",
+    ),
     "page-not-found": Entry(
         "Graph knows no Page with this id.",
         "operator",
@@ -119,6 +127,13 @@ CATALOGUE: dict[str, Entry] = {
         "Users > System users and store it where system_users.*.token points.",
         "system_user",
     ),
+    "credential-unavailable": Entry(
+        "A credential for Meta cannot be read, or is not shaped like one.",
+        "operator",
+        "Put the credential where its reference points, without quotes, blanks or line breaks. It is read again in each cycle; "
+        "Meta is not asked with it before.",
+        "system_user",
+    ),
     "app-secret-invalid": Entry(
         "Meta refuses the app's id and secret.",
         "operator",
@@ -137,6 +152,19 @@ CATALOGUE: dict[str, Entry] = {
         "In the app's dashboard, add the use case for managing Pages or for Messenger.",
         "app",
     ),
+    "app-misconfigured": Entry(
+        "A setting of the app forbids calls from a server.",
+        "app-admin",
+        'Open App settings > Advanced in the app\'s dashboard. Under App authentication, switch "Native or desktop app" off.',
+        "app",
+    ),
+    "address-not-allowed": Entry(
+        "The app does not allow calls from this machine's IP address.",
+        "app-admin",
+        "Open App settings > Advanced in the app's dashboard. Add the public IP address of this machine, or of its NAT gateway, "
+        "to the Server IP allowlist, or empty the list.",
+        "app",
+    ),
     "two-factor-required": Entry(
         "The business that owns the Page requires two-factor authentication.",
         "app-admin",
@@ -146,6 +174,7 @@ CATALOGUE: dict[str, Entry] = {
         "Meta has blocked this token or user for policy reasons.",
         "app-admin",
         "Open Business Support Home, which shows the restriction. A new token does not help. Meta is asked again in each cycle.",
+        "system_user",
     ),
     "throttled": Entry(
         "Meta's rate limit is used up.",
@@ -172,9 +201,9 @@ CATALOGUE: dict[str, Entry] = {
         "Look the code up in Meta's error reference. If it lasts, report it with the fbtrace_id.",
     ),
     "version-sunset": Entry(
-        "Graph serves another version than graph.version asks for.",
+        "Graph does not know the version in graph.version.",
         "operator",
-        "Set graph.version to a version that Meta still serves.",
+        "Set graph.version to a version of Meta's changelog, such as v25.0, and check graph.base_url.",
         "app",
     ),
     "secret-foreign": Entry(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 
 class Secret:
@@ -52,7 +52,24 @@ SecretSource = Callable[[], Secret]
 
 
 class CredentialError(Exception):
-    """A credential could not be read: the text names the reference and the cause, never a value."""
+    """A credential could not be read: the text names the reference and the cause, never a value.
+
+    ``remedy`` is what the operator does where the credential itself is not the cause, but the store that holds it.
+    """
+
+    def __init__(self, text: str, remedy: str = "") -> None:
+        super().__init__(text)
+        self.remedy = remedy
+
+
+_LONGEST_TOKEN = 4096
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Check whether a value can be a token: printable ASCII without blanks, of at most 4,096 characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TOKEN:
+        return False
+    return value.isascii() and value.isprintable() and " " not in value
 
 
 def fingerprint(value: str) -> str:

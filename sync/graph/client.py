@@ -100,7 +100,7 @@ class Client:
                 return got
             self._record_usage(caller, got.headers, calls=int(where == "debug"), pages=pages)
             answer = read_answer(got.status, got.body, secrets=secrets, retry_after=got.headers.get("retry-after"))
-            return _with_regain(answer, got)
+            return self._completed(answer, got)
 
         return self._with_retries(once, where)
 
@@ -120,7 +120,7 @@ class Client:
                 return got
             self._record_usage(caller, got.headers, calls=0, pages=())
             answer = read_answer(got.status, got.body, secrets=secrets, retry_after=got.headers.get("retry-after"))
-            return _with_regain(answer, got)
+            return self._completed(answer, got)
 
         return self._with_retries(once, where)
 
@@ -159,7 +159,7 @@ class Client:
             if where == "debug" and APP in got.headers:
                 self._reports_outside.add(caller.app_id)
             self._record_usage(caller, got.headers, calls=0 if reported else each * count, pages=pages)
-            return _with_regain(answers, got)
+            return self._completed(answers, got)
 
         return self._with_retries(once, where)
 
@@ -219,19 +219,19 @@ class Client:
                 self._last = fault.transport
         return fault
 
+    def _completed(self, answer: T | Fault, response: Response) -> T | Fault:
+        """Return a Fault with the address, and with the minutes until the quota opens again where the headers state them."""
+        if not isinstance(answer, Fault):
+            return answer
+        regain = regain_minutes(response.headers[BUSINESS]) if BUSINESS in response.headers else None
+        return replace(answer, regain=regain, address=self._base.rstrip("/"))
+
     def _check_version(self, response: Response) -> None:
         served = response.headers.get("facebook-api-version", "")
         if not served or served == self.settings.version:
             return
         shown = served if served.replace(".", "").isalnum() and len(served) <= 10 else "another version"  # noqa: PLR2004 - longer than any version
         self._stats.warn(f"Graph served {shown} where graph.version asks for {self.settings.version}.")
-
-
-def _with_regain(answer: T | Fault, response: Response) -> T | Fault:
-    """Return a Fault with the minutes until the quota opens again, where the headers state them."""
-    if not isinstance(answer, Fault) or BUSINESS not in response.headers:
-        return answer
-    return replace(answer, regain=regain_minutes(response.headers[BUSINESS]))
 
 
 def _secret_params(params: Mapping[str, str]) -> tuple[Secret, ...]:

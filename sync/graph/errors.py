@@ -1,6 +1,6 @@
 """What each of Graph's errors means for a Page, a system user or an app: one closed table, read from the top.
 
-Collected from Meta's error references and from dated answers that others published, as of 2026-11-24. A text is matched
+Collected from Meta's error references and from dated answers that others published, as of 2026-12-01. A text is matched
 only where code and subcode do not decide; server calls without ``locale`` are answered in English.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Literal
 
+from sync.core.judge.verify import BLOCKED_SUBCODES
 from sync.core.model import SourceError, State
 from sync.core.problems import Owner, Problem
 
@@ -25,6 +26,7 @@ Kind = Literal[
     "null",
     "bad-answer",
     "no-token",
+    "malformed-token",
     "user-token",
     "other-page",
     "no-facts",
@@ -47,7 +49,9 @@ Reach = Literal["page", "system_user", "app", "graph"]
 class Fault:
     """Why there is no answer. ``text`` holds no token; ``transport`` is the kind of a failed HTTP request.
 
-    ``retry_after`` is in seconds. ``regain`` is the minutes until a full quota opens again, where Graph states them.
+    ``user_text`` is what Graph wants a person to be shown, where it says that. ``retry_after`` is in seconds. ``regain`` is
+    the minutes until a full quota opens again, where Graph states them. ``address`` is what was called, with the version.
+    ``lacks`` names the permissions that the system user token lacks by this error; see ``permissions.py``.
     """
 
     kind: Kind
@@ -61,11 +65,17 @@ class Fault:
     fbtrace_id: str | None = None
     transport: str = ""
     regain: int | None = None
+    user_text: str = ""
+    address: str = ""
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: what it matches (None: anything), and what that means."""
+    """One line of the table: what it matches (None: anything), and what that means.
+
+    ``note`` begins the message; ``{lacks}`` and ``{address}`` in it are the fault's.
+    """
 
     name: str
     problem: str
@@ -80,6 +90,7 @@ class Row:
     texts: tuple[str, ...] = ()
     when: Callable[[Fault], bool] | None = None
     user_token: State | None = None
+    note: str = ""
 
     def matches(self, fault: Fault, where: Where, user_token: State) -> bool:
         """Check whether this is the row of ``fault``; ``user_token`` is the state of the system user's token."""
@@ -88,17 +99,20 @@ class Row:
             and self.kind in (None, fault.kind)
             and (self.codes is None or (fault.code is not None and fault.code in self.codes))
             and (self.subcodes is None or (fault.subcode is not None and fault.subcode in self.subcodes))
-            and (not self.texts or any(text in fault.text for text in self.texts))
+            and (not self.texts or any(text.lower() in fault.text.lower() for text in self.texts))
             and (self.user_token is None or self.user_token is user_token)
             and (self.when is None or self.when(fault))
         )
 
     def error(self, fault: Fault) -> SourceError:
         """Return the error of the Page, the token or the system user that the fault is about."""
-        problem = Problem(self.problem, explain(fault), self.owner, "", fault.code, fault.subcode, fault.fbtrace_id)
+        note = self.note.format(lacks=fault.lacks, address=fault.address or "graph.version")
+        message = " ".join(part for part in (note, explain(fault)) if part)
+        problem = Problem(self.problem, message, self.owner, "", fault.code, fault.subcode, fault.fbtrace_id)
         return SourceError(problem, self.state, self.scope)
 
 
+_APP_REFUSED = "Meta refuses the app's own token, which is made of apps.*.id and apps.*.secret."
 _PAGE: tuple[Where, ...] = ("page",)
 _DEBUG: tuple[Where, ...] = ("debug",)
 _TOKEN_INVALID = frozenset({190, 102, 452})
@@ -112,8 +126,16 @@ def _too_many(fault: Fault) -> bool:
     return fault.code is None and (fault.status == 429 or fault.retry_after is not None)  # noqa: PLR2004 - HTTP's own number
 
 
+def _form_not_taken(fault: Fault) -> bool:
+    return fault.code == 2500 or (fault.code, fault.subcode) == (100, 33)  # noqa: PLR2004 - Graph's codes
+
+
 def _cannot_be_sent(fault: Fault) -> bool:
     return fault.transport in ("bad-request", "ca-file", "proxy")
+
+
+def _found_no_graph(fault: Fault) -> bool:
+    return fault.transport in ("dns", "tls")
 
 
 TABLE: tuple[Row, ...] = (
@@ -125,7 +147,24 @@ TABLE: tuple[Row, ...] = (
         kind="transport",
         when=_cannot_be_sent,
     ),
+    Row(
+        "graph-not-found",
+        "graph-unavailable",
+        scope="graph",
+        then="retry",
+        owner="operator",
+        kind="transport",
+        when=_found_no_graph,
+    ),
     Row("no-answer", "graph-unavailable", scope="graph", then="retry", kind="transport"),
+    Row(
+        "graph-down-not-found",
+        "graph-unavailable",
+        scope="graph",
+        owner="operator",
+        kind="down",
+        when=_found_no_graph,
+    ),
     Row("graph-down", "graph-unavailable", scope="graph", kind="down"),
     Row("item-given-up", "graph-unavailable", then="singly", kind="null"),
     Row("batch-malformed", "unexpected-graph-error", when=lambda fault: fault.type == "GraphBatchException"),
@@ -135,7 +174,7 @@ TABLE: tuple[Row, ...] = (
     Row("unusual-volume", "throttled", scope="app", then="close-app", owner="operator", codes={613}),
     Row("page-throttled", "throttled", then="close-page", codes=range(80000, 80015)),
     Row("viewer-without-permission", "no-access", State.INVALID, where=_PAGE, codes={1}, subcodes={2853006}),
-    Row("app-unknown", "app-secret-invalid", scope="app", then="close-app", codes={101}),
+    Row("app-unknown", "app-secret-invalid", scope="app", then="close-app", codes={101}, note=_APP_REFUSED),
     Row(
         "app-not-validated",
         "app-secret-invalid",
@@ -143,9 +182,26 @@ TABLE: tuple[Row, ...] = (
         then="close-app",
         codes={190, 1},
         texts=("Error validating application", "Error validating client secret"),
+        note=_APP_REFUSED,
     ),
-    Row("app-token-refused", "app-secret-invalid", scope="app", then="close-app", where=_DEBUG, codes={190}),
-    Row("proof-refused", "app-secret-invalid", scope="app", then="close-app", codes={100}, texts=("appsecret_proof",)),
+    Row(
+        "app-token-refused",
+        "app-secret-invalid",
+        scope="app",
+        then="close-app",
+        where=_DEBUG,
+        codes={190},
+        note=_APP_REFUSED,
+    ),
+    Row(
+        "proof-refused",
+        "app-secret-invalid",
+        scope="app",
+        then="close-app",
+        codes={100},
+        texts=("appsecret_proof",),
+        note="Meta refuses the proof that is made with apps.*.secret.",
+    ),
     Row(
         "token-of-another-app",
         "wrong-app",
@@ -163,21 +219,45 @@ TABLE: tuple[Row, ...] = (
         codes={100},
         texts=("must provide an app access token",),
     ),
+    # Every path that is called here exists in each version that Graph knows.
+    Row(
+        "version-unknown",
+        "version-sunset",
+        scope="app",
+        then="close-app",
+        codes={2500},
+        texts=("Unknown path components",),
+        note="Graph does not know the version that it is called with ({address}).",
+    ),
+    Row("address-refused", "address-not-allowed", scope="app", then="close-app", codes={5}),
+    Row("app-type-refused", "app-misconfigured", scope="app", then="close-app", codes={15}),
+    Row(
+        "app-not-active",
+        "graph-unavailable",
+        scope="app",
+        then="close-app",
+        owner="meta",
+        codes={200},
+        texts=("non-active app", "temporarily disabled"),
+    ),
+    Row(
+        "no-token-arrived",
+        "unexpected-graph-error",
+        scope="app",
+        then="close-app",
+        codes={200},
+        texts=("Provide valid app ID",),
+        note="Graph received no token: something between here and Graph may remove it.",
+    ),
     Row(
         "debug-not-in-a-batch",
         "debug-unavailable",
         scope="app",
         then="other-form",
         where=_DEBUG,
-        when=lambda fault: fault.code == 2500 or (fault.code, fault.subcode) == (100, 33),  # noqa: PLR2004 - Graph's codes
+        when=_form_not_taken,
     ),
-    Row(
-        "batch-not-taken",
-        "unexpected-graph-error",
-        then="other-form",
-        where=("batch",),
-        when=lambda fault: fault.code == 2500 or (fault.code, fault.subcode) == (100, 33),  # noqa: PLR2004 - Graph's codes
-    ),
+    Row("batch-not-taken", "unexpected-graph-error", then="other-form", where=("batch",), when=_form_not_taken),
     Row(
         "app-blocked",
         "app-blocked",
@@ -195,10 +275,19 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("transient", "graph-unavailable", then="retry", kind=None, when=_transient),
     Row("token-refused", "token-invalid", State.INVALID, where=("probe",), codes=_TOKEN_INVALID),
-    Row("capability-missing", "app-capability", where=_PAGE, codes={3}),
+    Row("capability-missing", "app-capability", scope="app", where=("page", "debug", "batch", "probe"), codes={3}),
+    Row(
+        "permission-missing",
+        "missing-permission",
+        State.INVALID,
+        where=_PAGE,
+        when=lambda fault: bool(fault.lacks),
+        note="The system user token lacks the permission {lacks}.",
+    ),
     Row("two-factor", "two-factor-required", State.INVALID, where=_PAGE, codes={415}),
+    Row("two-factor-elsewhere", "two-factor-required", codes={415}),
     Row("action-blocked", "policy-blocked", codes={368}),
-    Row("person-blocked", "policy-blocked", scope="system_user", codes={190}, subcodes={459, 464, 490}),
+    Row("person-blocked", "policy-blocked", scope="system_user", codes={190}, subcodes=BLOCKED_SUBCODES),
     Row("no-role-on-page", "no-access", State.INVALID, where=_PAGE, codes={190}, subcodes={492}),
     Row("wrong-kind-of-token", "unexpected-graph-error", where=_PAGE, codes={190}, subcodes={2069032}),
     Row(
@@ -220,6 +309,7 @@ TABLE: tuple[Row, ...] = (
         user_token=State.UNKNOWN,
     ),
     Row("token-left-out", "no-access", State.INVALID, kind="no-token"),
+    Row("token-malformed", "no-access", State.INVALID, owner="meta", kind="malformed-token"),
     Row("user-token-returned", "wrong-type", State.INVALID, kind="user-token"),
     Row("token-of-another-page", "wrong-page", State.INVALID, kind="other-page"),
     Row(
@@ -254,7 +344,7 @@ def blames_user_token(fault: Fault, where: Where = "page") -> bool:
 
 _TRANSPORT = {
     "timeout": "Graph did not answer within graph.timeout.",
-    "dns": "The host name in graph.base_url has no address.",
+    "dns": "The host name in graph.base_url has no address: DNS does not know it, or cannot be reached.",
     "connect": "The connection to Graph failed.",
     "tls": "Graph's certificate is not trusted, or TLS failed.",
     "ca-file": "The file of certificate authorities for Graph cannot be used.",
@@ -268,6 +358,8 @@ _KINDS = {
     "down": "Graph is not called any more in this cycle, after three failed requests in a row.",
     "null": "Graph ran out of time for this part of a batch.",
     "no-token": "Graph answered for the Page without a token.",
+    "malformed-token": "Graph answered for the Page with a text that cannot be a token: it is not printable ASCII without "
+    "blanks of at most 4,096 characters.",
     "user-token": "Graph returned the system user's own token instead of a Page token.",
     "other-page": "Graph answered for another id than was requested.",
     "no-new-token": "Graph answered the exchange without a new token.",
@@ -276,10 +368,10 @@ _KINDS = {
 
 
 def explain(fault: Fault) -> str:
-    """Return a sentence about what happened, with Graph's message where there is one."""
+    """Return a sentence about what happened, with what Graph wants a person to be shown, or else its message."""
     match fault.kind:
         case "error":
-            return f"Graph says: {fault.text or 'an error without a message'}"
+            return f"Graph says: {fault.user_text or fault.text or 'an error without a message'}"
         case "transport":
             return _TRANSPORT.get(fault.transport, _NOT_HTTP)
         case "down" if fault.transport:

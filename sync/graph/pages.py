@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sync.core.model import Fetched, SourceError, State, Verdict
-from sync.core.secret import Secret
+from sync.core.secret import Secret, is_token
 from sync.graph.answers import Answer
 from sync.graph.batch import SIZE, by_id, chunks
 from sync.graph.caller import Caller
 from sync.graph.client import Client
 from sync.graph.errors import Fault, Row, Where, blames_user_token, classify
+from sync.graph.permissions import with_lacking_permissions
 from sync.graph.quotas import Quotas
 from sync.runtime.threads import Clock, each
 
@@ -56,6 +57,7 @@ class PageReader:
         self._judge_again = judge_again
         self._workers = workers
         self._batch_refused = False
+        self._halves_refused = False
         self.list_was_short = False
         """Whether the list was read to its end and showed fewer than four fifths of the Pages that were looked for in it."""
 
@@ -112,7 +114,7 @@ class PageReader:
         return {
             page_id: Fetched(Secret(token))
             for page_id, token in tokens.items()
-            if page_id in wanted and isinstance(token, str) and token and token != self._caller.token.reveal()
+            if page_id in wanted and is_token(token) and token != self._caller.token.reveal()
         }
 
     def _batch(self, ids: tuple[str, ...]) -> FetchedById:
@@ -128,17 +130,25 @@ class PageReader:
         return {page_id: self._item(page_id, answer) for page_id, answer in zip(ids, by_id(got, ids), strict=True)}
 
     def _after_failed_batch(self, ids: tuple[str, ...], fault: Fault) -> FetchedById:
-        """Continue after a batch that failed as a whole: one by one, unless the system user or Graph is the cause."""
+        """Continue after a batch that failed as a whole: one by one, unless the system user or Graph is the cause.
+
+        Where the first Page alone has the same error, the form of a batch is not the cause, and no other Page is asked about.
+        """
         row = self._row("batch", fault)
-        if row.then == "halve" and len(ids) > 1:
+        if row.then == "halve" and len(ids) > 1 and not self._halves_refused:
             middle = len(ids) // 2
             return {**self._batch(ids[:middle]), **self._batch(ids[middle:])}
+        self._halves_refused |= row.then == "halve"
         if row.then == "singly":
             return {page_id: self._retry(page_id, row.error(fault)) for page_id in ids}
         if row.then in ("close-app", "close-page", "retry") or row.scope != "page":
             return dict.fromkeys(ids, self._error_of_row(row, fault))
+        first = self._token(ids[0], self._get(ids[0]))
+        if isinstance(first, Fault) and (first.code, first.subcode) == (fault.code, fault.subcode):
+            return {page_id: self._error("page", first, page_id) for page_id in ids}
         self._batch_refused = True
-        return {page_id: self._single(page_id) for page_id in ids}
+        found = first if isinstance(first, Fetched) else self._error("page", first, ids[0])
+        return {ids[0]: found, **{page_id: self._single(page_id) for page_id in ids[1:]}}
 
     def _item(self, page_id: str, answer: Answer | Fault) -> Fetched | SourceError:
         got = self._token(page_id, answer)
@@ -156,26 +166,29 @@ class PageReader:
         blocked = self._blocked(page_id)
         if blocked is not None:
             return blocked
-        got = self._token(page_id, self._client.get(self._caller, page_id, _FIELDS, "page", pages=(page_id,)))
+        got = self._token(page_id, self._get(page_id))
         return got if isinstance(got, Fetched) else self._error("page", got, page_id)
+
+    def _get(self, page_id: str) -> Answer | Fault:
+        return self._client.get(self._caller, page_id, _FIELDS, "page", pages=(page_id,))
 
     def _token(self, page_id: str, answer: Answer | Fault) -> Fetched | Fault:
         if isinstance(answer, Fault):
-            return answer
+            facts = self._judged().facts
+            return with_lacking_permissions(answer, facts.scopes if facts is not None else None)
         if str(answer.value.get("id", page_id)) != page_id:
             return Fault("other-page")
         token = answer.value.get("access_token")
         if not isinstance(token, str) or not token:
             return Fault("no-token")
+        if not is_token(token):
+            return Fault("malformed-token")
         return Fault("user-token") if token == self._caller.token.reveal() else Fetched(Secret(token))
 
     def _blocked(self, page_id: str = "") -> SourceError | None:
         """Return why nothing more is asked with this token, or about this Page: app closed, throttled, or token invalid."""
         blocked = self._quotas.blocked(self._caller, page_id)
-        if blocked is not None:
-            return blocked
-        verdict = self._judged()
-        return invalid_user_token(verdict) if verdict.state is State.INVALID else None
+        return blocked if blocked is not None else refused_user_token(self._judged())
 
     def _row(self, where: Where, fault: Fault) -> Row:
         state = self._judge_again().state if blames_user_token(fault) else State.UNKNOWN
@@ -192,6 +205,12 @@ class PageReader:
 
     def _error(self, where: Where, fault: Fault, page_id: str = "") -> SourceError:
         return self._error_of_row(self._row(where, fault), fault, page_id)
+
+
+def refused_user_token(verdict: Verdict) -> SourceError | None:
+    """Return why nothing is read with a system user's token: it is invalid, or Meta has blocked its user; None where it may be used."""
+    blocked = any(problem.code == "policy-blocked" for problem in verdict.problems)
+    return invalid_user_token(verdict) if blocked or verdict.state is State.INVALID else None
 
 
 def invalid_user_token(verdict: Verdict) -> SourceError:

@@ -20,8 +20,8 @@ Probes = dict[Secret, Probe]
 _LONGEST = 2048
 """Characters above which a string is not probed: it may fail the batch of the others. ``debug_token`` decides about it."""
 
-_CLOSING = ("throttled", "app-blocked")
-"""Problems of one token that close more than the token. A refused proof is not one: the token may be of another app."""
+_ONLY_OF_THE_TOKEN = "app-secret-invalid"  # noqa: S105 - a problem code
+"""A problem that closes the app elsewhere: a refused proof may only mean that the token is of another app."""
 
 
 class Prober:
@@ -91,6 +91,6 @@ class Prober:
                 return "unknown"
             return "answered" if str(answered_id) == page_id else "refused"
         row = classify(answer, "probe")
-        if row.problem in _CLOSING:
+        if row.then.startswith("close-") and row.problem != _ONLY_OF_THE_TOKEN:
             self._quotas.record_fault(self._caller, row, answer, page_id)
         return "refused" if row.name == "token-refused" else "unknown"

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sync.core.model import SourceError, State, Verdict
-from sync.core.secret import Secret
+from sync.core.secret import Secret, is_token
 from sync.graph.answers import Answer
 from sync.graph.caller import Caller
 from sync.graph.client import Client
 from sync.graph.errors import Fault, blames_user_token, classify
 from sync.graph.quotas import Quotas
-
-_LONGEST = 4096
 
 
 def exchange(
@@ -42,16 +40,9 @@ def exchange(
     }
     got = client.post(caller, "oauth/access_token", form, "renew")
     if isinstance(got, Answer):
-        new = _token(got.value.get("access_token"))
-        if new is not None and new != caller.token:
-            return new
+        text = got.value.get("access_token")
+        if is_token(text) and text != caller.token.reveal():
+            return Secret(text)
         got = Fault("no-new-token")
     state = judge_again().state if blames_user_token(got, "renew") else State.UNKNOWN
     return quotas.record_fault(caller, classify(got, "renew", state), got)
-
-
-def _token(value: object) -> Secret | None:
-    """Return a text that a header can hold as a token; None for anything else."""
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-        return None
-    return Secret(value) if 0 < len(value) <= _LONGEST and " " not in value else None

@@ -11,14 +11,14 @@ from types import MappingProxyType
 
 from sync.core.judge.skew import skew_warning
 from sync.core.memory.quota import Pool, QuotaKey
-from sync.core.model import Ask, Fetched, Page, Probe, SourceError, State, SystemUserToken, TokenFacts, Verdict
+from sync.core.model import Ask, Fetched, Page, Probe, SourceError, SystemUserToken, TokenFacts, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
 from sync.graph.caller import Caller, prove
 from sync.graph.client import Client, GraphSettings
 from sync.graph.debugging import Debugger
 from sync.graph.interface import AppCredentials, SystemUserCredentials
-from sync.graph.pages import PageReader, invalid_user_token
+from sync.graph.pages import PageReader, invalid_user_token, refused_user_token
 from sync.graph.probing import Prober
 from sync.graph.quotas import Quotas, limit_reached
 from sync.graph.renewing import exchange
@@ -205,7 +205,10 @@ class GraphSource:
         if closed is not None:
             return closed
         app, token = self._apps[user_token.app], user_token.token
-        if token is None or user_token.verdict.state is State.INVALID or isinstance(app.secret, CredentialError):
+        refused = refused_user_token(user_token.verdict)
+        if refused is not None:
+            return refused
+        if token is None or isinstance(app.secret, CredentialError):
             return invalid_user_token(user_token.verdict)
         return Caller(app.name, app.id, token, prove(token, app.secret), user_token.system_user)
 
@@ -247,8 +250,9 @@ class GraphSource:
 
 
 def _unreadable(error: CredentialError) -> SourceError:
-    remedy = "Put the secret of App settings > Basic where apps.*.secret points; a file is read again in each cycle."
-    return SourceError(Problem("app-secret-invalid", str(error), "operator", remedy), scope="app")
+    remedy = "Put the secret of App settings > Basic where apps.*.secret points; it is read again in each cycle."
+    message = f"The app secret cannot be read: {error}."
+    return SourceError(Problem("credential-unavailable", message, "operator", error.remedy or remedy), scope="app")
 
 
 def _proxy_unreadable(error: CredentialError) -> SourceError:

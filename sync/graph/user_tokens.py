@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from sync.core.judge.verify import is_policy_block
 from sync.core.memory.renewal import WARN_DAYS
-from sync.core.model import SourceError, State, TokenFacts, Verdict
+from sync.core.model import GraphErrorFacts, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
 
@@ -28,13 +29,12 @@ def judge_user_token(facts: TokenFacts | SourceError, app_id: str, now: datetime
     if isinstance(facts, SourceError):
         return Verdict(facts.state, (facts.problem,))
     if facts.is_valid is False:
-        error = facts.error
-        message = error.message if error is not None and error.message else "Meta calls the token invalid."
-        codes = (error.code, error.subcode) if error is not None else (None, None)
-        return Verdict(State.INVALID, (Problem("system-user-invalid", message, "", "", *codes),), facts=facts)
+        return _invalid(facts)
     if facts.app_id is None or facts.is_valid is None:
         return Verdict(
-            State.UNKNOWN, (Problem("debug-unavailable", "Meta did not name the token's app."),), facts=facts
+            State.UNKNOWN,
+            (Problem("debug-unavailable", "Meta did not name the app of the system user token."),),
+            facts=facts,
         )
     if facts.app_id != app_id:
         message = f"The system user's token belongs to app {facts.app_id}, not to {app_id}."
@@ -79,6 +79,22 @@ def is_young(facts: TokenFacts, now: datetime) -> bool:
 
 
 def unreadable_token(error: CredentialError) -> Verdict:
-    """Return the verdict of a system user's token that could not be read."""
-    remedy = "Put the token where system_users.*.token points; a file is read again in each cycle."
-    return Verdict(State.INVALID, (Problem("system-user-invalid", str(error), "operator", remedy),))
+    """Return the verdict of a system user's token that could not be read: nothing is known of it."""
+    remedy = error.remedy or "Put the token where system_users.*.token points; it is read again in each cycle."
+    message = f"The system user token cannot be read: {error}."
+    return Verdict(State.UNKNOWN, (Problem("credential-unavailable", message, "operator", remedy),))
+
+
+def _invalid(facts: TokenFacts) -> Verdict:
+    """Return the verdict of a token that Meta calls invalid; of a user whom Meta has blocked, it says nothing of the token."""
+    error = facts.error or GraphErrorFacts()
+    text = f" Meta says: {error.message}" if error.message else ""
+    if is_policy_block(error):
+        message = f"Meta has blocked the system user, and does not accept its token.{text}"
+        return Verdict(
+            State.UNKNOWN, (Problem("policy-blocked", message, "", "", error.code, error.subcode),), facts=facts
+        )
+    message = f"Meta calls the system user token invalid.{text}"
+    return Verdict(
+        State.INVALID, (Problem("system-user-invalid", message, "", "", error.code, error.subcode),), facts=facts
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sync.core.model import State
@@ -35,8 +37,10 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("request-not-sendable", failed("proxy"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
     ("request-not-sendable", failed("bad-request"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
     ("no-answer", failed("timeout"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
-    ("no-answer", failed("dns"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
-    ("no-answer", failed("tls"), "batch", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
+    ("no-answer", failed("connect"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
+    ("graph-not-found", failed("dns"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "operator"),
+    ("graph-not-found", failed("tls"), "batch", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "operator"),
+    ("graph-down-not-found", Fault("down", transport="dns"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
     ("graph-down", Fault("down"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "nobody"),
     ("item-given-up", Fault("null"), "page", VALID, UNKNOWN, "graph-unavailable", "page", "singly", "nobody"),
     ("batch-malformed", said(None, text="Too many requests in batch message", type="GraphBatchException"), "batch", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
@@ -60,7 +64,18 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("token-of-another-app", said(100, text="(#100) The App_id in the input_token did not match the Viewing App"), "debug", VALID, INVALID, "wrong-app", "page", "give-up", "operator"),
     ("caller-may-not-debug", said(100, text=MAY_NOT_DEBUG), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
     ("debug-not-in-a-batch", said(100, 33, UNSUPPORTED), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
-    ("debug-not-in-a-batch", said(2500, text="Unknown path components"), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
+    ("version-unknown", said(2500, text="Unknown path components: /debug_token"), "debug", VALID, UNKNOWN, "version-sunset", "app", "close-app", "operator"),
+    ("version-unknown", said(2500, text="(#2500) Unknown path components: /1"), "page", VALID, UNKNOWN, "version-sunset", "app", "close-app", "operator"),
+    ("version-unknown", said(2500, text="Unknown path components: /"), "batch", VALID, UNKNOWN, "version-sunset", "app", "close-app", "operator"),
+    ("version-unknown", said(2500, text="Unknown path components: /me"), "probe", VALID, UNKNOWN, "version-sunset", "app", "close-app", "operator"),
+    ("version-unknown", said(2500, text="Unknown path components: /oauth/access_token"), "renew", VALID, UNKNOWN, "version-sunset", "app", "close-app", "operator"),
+    ("address-refused", said(5, text="(#5) This IP can't make requests for that application."), "debug", VALID, UNKNOWN, "address-not-allowed", "app", "close-app", "app-admin"),
+    ("address-refused", said(5), "page", VALID, UNKNOWN, "address-not-allowed", "app", "close-app", "app-admin"),
+    ("app-type-refused", said(15, text="(#15) This method cannot be called with a client token or an app secret embedded in a client"), "debug", VALID, UNKNOWN, "app-misconfigured", "app", "close-app", "app-admin"),
+    ("app-not-active", said(200, text="(#200) API calls from non-active apps are not permitted"), "page", VALID, UNKNOWN, "graph-unavailable", "app", "close-app", "meta"),
+    ("app-not-active", said(200, text="Access to this data is temporarily disabled for non-active apps or apps that have not recently accessed this data type."), "debug", VALID, UNKNOWN, "graph-unavailable", "app", "close-app", "meta"),
+    ("no-token-arrived", said(200, text="(#200) Provide valid app ID"), "page", VALID, UNKNOWN, "unexpected-graph-error", "app", "close-app", "operator"),
+    ("debug-not-in-a-batch", said(2500, text="An active access token must be used"), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
     ("batch-not-taken", said(100, 33, UNSUPPORTED), "batch", VALID, UNKNOWN, "unexpected-graph-error", "page", "other-form", "operator"),
     ("app-blocked", said(200, text="API access blocked."), "page", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app-admin"),
     ("app-blocked", said(200, text="API access deactivated."), "debug", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app-admin"),
@@ -72,7 +87,12 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("transient", said(190, status=500), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
     ("transient", Fault("bad-answer", 200), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
     ("transient", Fault("bad-answer", 302), "debug", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
-    ("capability-missing", said(3), "page", VALID, UNKNOWN, "app-capability", "page", "give-up", "app-admin"),
+    ("capability-missing", said(3), "page", VALID, UNKNOWN, "app-capability", "app", "give-up", "app-admin"),
+    ("capability-missing", said(3), "debug", VALID, UNKNOWN, "app-capability", "app", "give-up", "app-admin"),
+    ("permission-missing", replace(said(283, text="(#283) Requires pages_read_engagement permission"), lacks="pages_read_engagement"), "page", VALID, INVALID, "missing-permission", "page", "give-up", "app-admin"),
+    ("permission-missing", replace(said(190, text="Any of the permission(s) must be granted before impersonating"), lacks="a_b"), "page", VALID, INVALID, "missing-permission", "page", "give-up", "app-admin"),
+    ("two-factor-elsewhere", said(415, 2859009), "debug", VALID, UNKNOWN, "two-factor-required", "page", "give-up", "app-admin"),
+    ("two-factor-elsewhere", said(415), "renew", VALID, UNKNOWN, "two-factor-required", "page", "give-up", "app-admin"),
     ("two-factor", said(415, 2859009), "page", VALID, INVALID, "two-factor-required", "page", "give-up", "app-admin"),
     ("two-factor", said(415, 1404120), "page", VALID, INVALID, "two-factor-required", "page", "give-up", "app-admin"),
     ("action-blocked", said(368), "page", VALID, UNKNOWN, "policy-blocked", "page", "give-up", "app-admin"),
@@ -107,6 +127,7 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("person-blocked", said(190, 459), "renew", INVALID, UNKNOWN, "policy-blocked", "system_user", "give-up", "app-admin"),
     ("app-throttled", said(4), "renew", VALID, UNKNOWN, "throttled", "app", "close-app", "nobody"),
     ("token-left-out", Fault("no-token", 200), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
+    ("token-malformed", Fault("malformed-token", 200), "page", VALID, INVALID, "no-access", "page", "give-up", "meta"),
     ("user-token-returned", Fault("user-token", 200), "page", VALID, INVALID, "wrong-type", "page", "give-up", "operator"),
     ("token-of-another-page", Fault("other-page", 200), "page", VALID, INVALID, "wrong-page", "page", "give-up", "operator"),
     ("person", said(100, text=USER), "page", VALID, INVALID, "not-a-page", "page", "give-up", "operator"),
@@ -119,7 +140,7 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("page-not-reached", said(200, text="(#200) Permissions error", status=403), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
     ("page-not-reached", said(299), "page", VALID, INVALID, "no-access", "page", "give-up", "business-admin"),
     ("call-malformed", said(104), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
-    ("call-malformed", said(2500, text="Unknown path components: /me"), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
+    ("call-malformed", said(2500, text='Syntax error "Expected end of string"'), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
     ("facts-left-out", Fault("no-facts", 200), "debug", VALID, UNKNOWN, "debug-unavailable", "page", "give-up", "meta"),
     ("facts-partial", Fault("partial-facts", text="type"), "debug", VALID, UNKNOWN, "debug-unavailable", "page", "give-up", "meta"),
     ("anything-else", said(12345), "page", VALID, UNKNOWN, "unexpected-graph-error", "page", "give-up", "operator"),
@@ -139,7 +160,25 @@ def test_an_error_means_what_its_row_says(case) -> None:
     assert (row.name, row.then) == (name, then)
     assert (error.state, error.problem.code, error.scope, error.problem.owner) == (state, problem, scope, owner)
     assert error.problem.message
+    assert "{" not in error.problem.message
     assert (error.problem.graph_code, error.problem.graph_subcode) == (fault.code, fault.subcode)
+
+
+def test_what_graph_wants_a_person_to_be_shown_is_shown() -> None:
+    """The title and the text for a person replace the developer's message, and each is there once."""
+    fault = said(
+        190, 460, SESSION, error_user_title="Action required", error_user_msg="Log in at business.facebook.com."
+    )
+    assert explain(fault) == "Graph says: Action required: Log in at business.facebook.com."
+    assert explain(said(10, error_user_msg="Title. Text", error_user_title="Title.")) == "Graph says: Title. Text"
+    assert explain(said(10, error_user_title="Title alone")) == "Graph says: Title alone"
+    assert explain(said(10, text="Message", error_user_msg=17, error_user_title="")) == "Graph says: Message"
+
+
+def test_texts_for_a_person_hold_no_token() -> None:
+    """A token that Graph quotes in them is removed, and so are line breaks."""
+    text = "Log in\nwith EAAB" + "x1" * 40
+    assert explain(said(10, error_user_msg=text)) == "Graph says: Log in with [removed]"
 
 
 def test_every_row_has_a_case() -> None:

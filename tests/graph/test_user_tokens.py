@@ -102,12 +102,10 @@ def test_an_unreadable_token_is_for_the_operator() -> None:
     source = stage.source(token=UNREADABLE)
     got = source.read(stage.pages())
     user_token = source.user_tokens()["main"]
-    assert codes(user_token) == (State.INVALID, ["system-user-invalid"], [])
+    assert codes(user_token) == (State.UNKNOWN, ["credential-unavailable"], [])
     assert user_token.token is None
-    assert (user_token.verdict.problems[0].owner, user_token.verdict.problems[0].message) == (
-        "operator",
-        str(UNREADABLE),
-    )
+    assert user_token.verdict.problems[0].owner == "operator"
+    assert user_token.verdict.problems[0].message == f"The system user token cannot be read: {UNREADABLE}."
     assert "Put the token where" in user_token.verdict.problems[0].remedy
     assert all(isinstance(one, SourceError) and one.state is State.UNKNOWN for one in got.values())
     assert source.requests == 0
@@ -119,11 +117,11 @@ def test_an_unreadable_app_secret_stops_every_call() -> None:
     source = stage.source(secret=UNREADABLE)
     got = source.read(stage.pages())
     answered = source.debug("messenger", ordinary([Secret("EAAx")]))
-    assert codes(source.user_tokens()["main"]) == (State.UNKNOWN, ["app-secret-invalid"], [])
+    assert codes(source.user_tokens()["main"]) == (State.UNKNOWN, ["credential-unavailable"], [])
     for error in (*got.values(), *answered.values()):
         assert isinstance(error, SourceError)
-        assert (error.problem.code, error.state, error.scope) == ("app-secret-invalid", State.UNKNOWN, "app")
-        assert error.problem.message == str(UNREADABLE)
+        assert (error.problem.code, error.state, error.scope) == ("credential-unavailable", State.UNKNOWN, "app")
+        assert error.problem.message == f"The app secret cannot be read: {UNREADABLE}."
         assert "Put the secret" in error.problem.remedy
     assert source.requests == 0
 
@@ -212,7 +210,7 @@ def test_an_invalid_system_user_affects_no_other() -> None:
     assert {name: one.verdict.state for name, one in source.user_tokens().items()} == {
         "main": State.INVALID,
         "second": State.VALID,
-        "third": State.INVALID,
+        "third": State.UNKNOWN,
     }
     assert {name for name, one in got.items() if isinstance(one, Fetched)} == {
         page.name for page in stage.pages("second")

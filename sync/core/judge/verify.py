@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sync.core.model import NEVER, Checks, Expiry, Never, Page, SourceError, State, TokenFacts, Verdict
+from sync.core.model import NEVER, Checks, Expiry, GraphErrorFacts, Never, Page, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
 
 FATAL = frozenset({"token-invalid", "token-expired", "wrong-type", "wrong-app", "wrong-page"})
 """Problems with which no application can use a stored token; the others only call for a better token."""
 
 _EXPIRED_SUBCODE = 463
+_POLICY_CODE = 368
+BLOCKED_SUBCODES = frozenset({459, 464, 490})
+"""Subcodes of 190 that block a user, and so every token of that user, old or new."""
 
 
 def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime, stored: bool = False) -> Verdict:
@@ -76,6 +79,11 @@ def _covers(facts: TokenFacts, scope: str, page_id: str) -> bool:
     return targets is None or (page_id in targets if scope.startswith("pages_") else bool(targets))
 
 
+def is_policy_block(error: GraphErrorFacts) -> bool:
+    """Check whether Meta refuses the user behind a token, so that a new token would not help."""
+    return error.code == _POLICY_CODE or error.subcode in BLOCKED_SUBCODES
+
+
 def _unknown(facts: TokenFacts, field: str) -> Verdict:
     message = f"debug_token's answer has no {field}, so the token cannot be judged."
     return Verdict(State.UNKNOWN, (Problem("debug-unavailable", message, owner="meta"),), facts=facts)
@@ -83,6 +91,9 @@ def _unknown(facts: TokenFacts, field: str) -> Verdict:
 
 def _refused(facts: TokenFacts, now: datetime) -> Problem:
     error = facts.error
+    if error is not None and is_policy_block(error):
+        message = f"Meta has blocked the user behind the token, and does not accept it. Meta says: {error.message}"
+        return Problem("policy-blocked", message, graph_code=error.code, graph_subcode=error.subcode)
     ended = isinstance(facts.expires_at, datetime) and facts.expires_at <= now
     expired = ended or (error is not None and error.subcode == _EXPIRED_SUBCODE)
     said = f" Meta says: {error.message}" if error and error.message else ""

@@ -22,7 +22,7 @@ from sync.core.model import Key, Never, Stored, StoreError
 from sync.core.payload import fixed_part
 from sync.core.plan.guards import Brake
 from sync.core.report.report import Report
-from sync.core.secret import CredentialError, Secret, SecretSource
+from sync.core.secret import CredentialError, Secret, SecretSource, is_credential
 from sync.cycle import Task, run
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
@@ -54,6 +54,7 @@ class App:
             name: self._store(name, settings) for name, settings in config.settings.stores.items()
         }
         self._begun: set[str] = set()
+        self._writes = False
         state = config.settings.state
         self._late = GraceClock(clock)
         self._state = StateFile(state.file, config.settings.instance, clock=self._late) if state is not None else None
@@ -85,7 +86,8 @@ class App:
         ``continuous``: another cycle of this process follows, and remembers this one. Once something is written, shutdown
         does not end the cycle before what was done is remembered and reported.
         """
-        self._begun.clear()
+        self._begun = set()
+        self._writes = write and self._config.settings.mode == "sync"
         memory = self._memory if self._memory is not None else self._load()
         graph = self._config.settings.graph
         proxy = self._read(graph.proxy) if graph.proxy is not None else None
@@ -97,7 +99,6 @@ class App:
         )
         try:
             source = self._graph(http, memory, proxy_error=proxy if isinstance(proxy, CredentialError) else None)
-            self._begun.update(self._stores)  # the cycle itself begins every store
             with uncollected():
                 report, self._memory = run(
                     self._task(source, memory, selection, continuous=continuous),
@@ -134,7 +135,8 @@ class App:
                 token_in_url=graph.token_in_url == "fallback",  # noqa: S105 - a policy, no password
             ),
             apps=[
-                AppCredentials(name, app.id, self._read(app.secret)) for name, app in self._config.settings.apps.items()
+                AppCredentials(name, app.id, self._read_meta(app.secret))
+                for name, app in self._config.settings.apps.items()
             ],
             system_users=self._system_users(),
             clock=self._clock,
@@ -163,6 +165,7 @@ class App:
             confirm_mass_invalid=not continuous,
             selected_from=None if selection is None else selection.named,
             renewal_rules=self._renewal_rules(),
+            begun=self._begun,
             warnings=(*config.warnings, *state),
         )
 
@@ -175,7 +178,7 @@ class App:
 
     def _system_users(self) -> list[SystemUserCredentials]:
         return [
-            SystemUserCredentials(name, user.app or "", self._read(user.token))
+            SystemUserCredentials(name, user.app or "", self._read_meta(user.token))
             for name, user in self._config.settings.system_users.items()
         ]
 
@@ -188,6 +191,15 @@ class App:
         except CredentialError as error:
             return error
 
+    def _read_meta(self, reference: Reference) -> Secret | CredentialError:
+        """Read a credential of Meta's; one that is not shaped like a token is never sent."""
+        found = self._read(reference)
+        if isinstance(found, Secret) and not is_credential(found.reveal()):
+            return CredentialError(
+                f"{reference}: not shaped like a token: characters that no token has; write it again"
+            )
+        return found
+
     def _read_store(self, store: str, path: str, key: str) -> Secret:
         """Read one string out of a secret in a store; raises CredentialError.
 
@@ -195,15 +207,25 @@ class App:
         """
         if store not in self._begun:
             self._begun.add(store)
-            self._stores[store].begin(writes=False)
+            self._stores[store].begin(writes=self._writes)
+        where = f"{{store: {store}, path: {path}, key: {key}}}"
         found = self._stores[store].read([Key(store, path)])[Key(store, path)]
         if isinstance(found, StoreError):
-            raise CredentialError(f"store {store}, path {path}: {found.message}")
+            raise self._store_failed(where, store, found)
         value = found.payload.reveal() if isinstance(found, Stored) and found.payload is not None else None
         text = value.get(key) if isinstance(value, dict) else None
-        if not isinstance(text, str) or not text:
-            raise CredentialError(f"store {store}, path {path}: there is no text under the key {key}")
+        if not isinstance(text, str) or not text.strip():
+            raise CredentialError(f"{where}: there is no text under this key; write the credential there")
         return Secret(text)
+
+    def _store_failed(self, where: str, store: str, error: StoreError) -> CredentialError:
+        """Return the error of a credential whose store failed; what the store's own problem reports is not repeated."""
+        holds_pages = any(target.store == store for page in self._config.pages for target in page.targets)
+        if error.whole and holds_pages:
+            remedy = f"Resolve the problem of store {store}. The credential is read again in each cycle."
+            return CredentialError(f"{where}: store {store} failed ({error.error_code})", remedy)
+        message = error.message.rstrip(".")
+        return CredentialError(f"{where}: store {store} failed ({error.error_code}): {message}", error.remedy)
 
     def _optional(self, reference: Reference | None) -> SecretSource | None:
         return self._source(reference) if reference is not None else None

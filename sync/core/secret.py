@@ -72,6 +72,11 @@ def is_token(value: object) -> TypeGuard[str]:
     return value.isascii() and value.isprintable() and " " not in value
 
 
+def is_credential(value: str) -> bool:
+    """Check whether a text can be a token or an app secret of Meta's, which hold no quotes and no braces."""
+    return is_token(value) and not set(value) & set("\"'`{}")
+
+
 def fingerprint(value: str) -> str:
     """Return the only form in which a token is ever shown: 12 hex digits."""
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]

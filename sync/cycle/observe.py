@@ -33,7 +33,7 @@ def observe(task: Task, *, writes: bool) -> Inputs:
 
     used = {key.store for page in task.pages for key in page.targets}
     failed = {
-        name: attempt(partial(_begin, store, writes=writes), partial(store_bug, name))
+        name: attempt(partial(_begin, task, store, writes=writes), partial(store_bug, name))
         for name, store in task.stores.items()
     }
     each(read, [None, *sorted(used)], workers=len(used) + 1, clock=task.clock)
@@ -75,8 +75,11 @@ def _read_graph(
     return attempt(read, failed)
 
 
-def _begin(store: Store, *, writes: bool) -> StoreError | None:
-    store.begin(writes=writes)
+def _begin(task: Task, store: Store, *, writes: bool) -> StoreError | None:
+    """Begin a store, once a cycle: beginning it again would wait again for a store that does not answer."""
+    if store.name not in task.begun:
+        task.begun.add(store.name)
+        store.begin(writes=writes)
     return None
 
 

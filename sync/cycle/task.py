@@ -29,6 +29,7 @@ class Task:
     and the memory of other Pages stays as it is. ``observe``: nothing is written, whatever is decided.
     ``confirm_mass_invalid``: no later cycle of this process can confirm that a mass of tokens is invalid, so that this one
     asks again at once. ``renewal_rules`` are by system user: whose token is to be renewed before it expires.
+    ``begun`` are the stores that have begun this cycle, since a credential was read from them.
     """
 
     instance: str
@@ -45,6 +46,7 @@ class Task:
     selected_from: frozenset[Key] | None = None
     renewal_rules: Mapping[str, RenewalRule] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    begun: set[str] = field(default_factory=set)
 
 
 def attempt(work: Callable[[], T], failed: Callable[[str], T]) -> T:

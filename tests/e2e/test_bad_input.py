@@ -96,7 +96,7 @@ def test_an_app_secret_that_cannot_be_read(program: VaultProgram, how: str, said
         _app(program, {"env": UNSET})
     ran = program.once()
     assert ended(ran) == (3, "failed")
-    assert_page_problems(ran, "app-secret-invalid", "operator", said, where, "apps.*.secret")
+    assert_page_problems(ran, "credential-unavailable", "operator", said, where, "apps.*.secret")
     assert actions(ran) == ALL_KEPT_STALE
     assert ran.report["summary"]["graph_requests"] == 0
     program.assert_nothing_changed()
@@ -115,7 +115,7 @@ def test_a_system_user_token_that_cannot_be_read(program: VaultProgram, how: str
         _user(program, {"env": UNSET})
     ran = program.once()
     assert ended(ran) == (1, "degraded")
-    assert_page_problems(ran, "system-user-invalid", "operator", said, where, "system_users.*.token")
+    assert_page_problems(ran, "credential-unavailable", "operator", said, where, "system_users.*.token")
     assert "generate" not in ran.report["system_users"][0]["problems"][0]["remedy"]
     assert actions(ran) == ALL_KEPT_VERIFIED
     program.assert_nothing_changed()

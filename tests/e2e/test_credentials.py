@@ -44,5 +44,5 @@ def test_a_store_that_is_back_gives_its_credential_at_once(
         program.secret("vault_token", bao.root)
         healed = app.cycle(write=True)
     assert refused.result == "failed"
-    assert [problem.code for problem in refused.pages[0].problems] == ["system-user-invalid"]
+    assert [problem.code for problem in refused.pages[0].problems] == ["credential-unavailable"]
     assert healed.result == "ok"

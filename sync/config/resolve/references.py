@@ -16,6 +16,8 @@ ReadStore: TypeAlias = Callable[[str, str, str], Secret]
 """Reads store, path and key; raises CredentialError."""
 
 MAX_BYTES = 64 * 1024
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+_NO_SHAPE = "not shaped like a token or secret"
 
 
 def source(reference: AnyReference, *, base: Path, read_store: ReadStore) -> SecretSource:
@@ -28,18 +30,34 @@ def source(reference: AnyReference, *, base: Path, read_store: ReadStore) -> Sec
     def read() -> Secret:
         match reference:
             case EnvReference(env=name):
-                return _env(reference, name)
+                text = _env(reference, name)
             case FileReference(file=file):
-                return Secret(_text(reference, _bytes(reference, base / file)))
+                text = _text(reference, _bytes(reference, base / file))
             case StoreReference(store=store, path=path, key=key):
-                return read_store(store, path, key)
+                text = _bare(reference, read_store(store, path, key).reveal())
             case _:
                 assert_never(reference)
+        return Secret(text)
 
     return read
 
 
-def _env(reference: AnyReference, name: str) -> Secret:
+def _bare(reference: AnyReference, text: str) -> str:
+    """Return a credential without one line break at its end; raises CredentialError where more is around it.
+
+    Whoever pastes a token with quotes or a blank would otherwise read that the service refuses it.
+    """
+    text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+    if text != text.strip():
+        raise CredentialError(f"{reference}: {_NO_SHAPE}: blanks or line breaks around it; write it without them")
+    if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
+        raise CredentialError(f"{reference}: {_NO_SHAPE}: quotes around it; write it without them")
+    if not text.isprintable():
+        raise CredentialError(f"{reference}: {_NO_SHAPE}: a line break or control character in it; write it again")
+    return text
+
+
+def _env(reference: AnyReference, name: str) -> str:
     value = os.environ.get(name)
     if value is None:
         raise CredentialError(f"{reference}: the variable is not set; set it where this program is started")
@@ -49,7 +67,7 @@ def _env(reference: AnyReference, name: str) -> Secret:
         raise CredentialError(f"{reference}: the variable is not UTF-8 text; set it again") from None
     if not value.strip():
         raise CredentialError(f"{reference}: the variable is empty; set it where this program is started")
-    return Secret(value)
+    return _bare(reference, value)
 
 
 def _bytes(reference: AnyReference, path: Path) -> bytes:
@@ -89,7 +107,6 @@ def _text(reference: AnyReference, data: bytes) -> str:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise CredentialError(f"{reference}: not UTF-8 text; write the file again") from None
-    text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
     if not text.strip():
         raise CredentialError(f"{reference}: the file is empty; write the secret into it")
-    return text
+    return _bare(reference, text)

@@ -12,6 +12,9 @@ from sync.config.schema.references import EnvReference, FileReference, StoreRefe
 from sync.core.secret import CredentialError, Secret
 
 CANARY = "EAABcanary0123456789canary"
+AROUND = "{file: secret}: not shaped like a token or secret: blanks or line breaks around it; write it without them"
+QUOTED = "{file: secret}: not shaped like a token or secret: quotes around it; write it without them"
+BROKEN = "{file: secret}: not shaped like a token or secret: a line break or control character in it; write it again"
 
 
 def no_store(store: str, path: str, key: str) -> Secret:
@@ -39,9 +42,8 @@ def refusal(reference: AnyReference, base: Path) -> str:
         (b"secret", "secret"),
         (b"secret\n", "secret"),
         (b"secret\r\n", "secret"),
-        (b"secret\n\n", "secret\n"),
-        (b" secret ", " secret "),
-        (b"secret\r", "secret\r"),
+        (b"it's", "it's"),
+        (b"two words", "two words"),
         (b"\xef\xbb\xbfsecret", "secret"),
         ("gehe\u00efm".encode(), "gehe\u00efm"),
         (b"x" * 65536, "x" * 65536),
@@ -60,6 +62,18 @@ def test_file(tmp_path: Path, data: bytes, value: str) -> None:
         (b"\n", "{file: secret}: the file is empty; write the secret into it"),
         (b" \r\n", "{file: secret}: the file is empty; write the secret into it"),
         (CANARY.encode() + b"\xff", "{file: secret}: not UTF-8 text; write the file again"),
+        (CANARY.encode() + b"\n\n", AROUND),
+        (b" " + CANARY.encode() + b"\n", AROUND),
+        (CANARY.encode() + b" \n", AROUND),
+        (CANARY.encode() + b"\r", AROUND),
+        (b"\n" + CANARY.encode(), AROUND),
+        (CANARY.encode() + b"\xc2\xa0", AROUND),
+        (b'"' + CANARY.encode() + b'"\n', QUOTED),
+        (b"'" + CANARY.encode() + b"'", QUOTED),
+        (b"`" + CANARY.encode() + b"`", QUOTED),
+        (f"\u201c{CANARY}\u201d".encode(), QUOTED),
+        (f"{CANARY}\n{CANARY}".encode(), BROKEN),
+        (f"{CANARY}\0{CANARY}".encode(), BROKEN),
         (
             CANARY.encode() * 3000,
             "{file: secret}: larger than 64 KiB; name a file that contains only the secret",
@@ -127,6 +141,29 @@ def test_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setenv("TEST_TOKEN", CANARY)
     assert read().reveal() == CANARY
+
+
+@pytest.mark.parametrize("kind", ["env", "store"])
+def test_a_variable_and_a_store_are_treated_like_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """One line break at the end is removed; quotes, blanks and further line breaks are refused, without the value."""
+    value = ""
+
+    def read_store(store: str, path: str, key: str) -> Secret:
+        return Secret(value)
+
+    env, stored = EnvReference(env="TEST_TOKEN"), StoreReference(store="vault", path="meta/user", key="token")
+    read = source(env if kind == "env" else stored, base=tmp_path, read_store=read_store)
+    for value in (CANARY, CANARY + "\n", CANARY + "\r\n"):
+        monkeypatch.setenv("TEST_TOKEN", value)
+        assert read().reveal() == CANARY
+    for value in (f'"{CANARY}"', f"{CANARY} ", f"\t{CANARY}", f"{CANARY}\n\n", f"{CANARY}\n{CANARY}"):
+        monkeypatch.setenv("TEST_TOKEN", value)
+        with pytest.raises(CredentialError, match="not shaped like a token") as refused:
+            read()
+        assert CANARY not in str(refused.value)
+        assert ("TEST_TOKEN" if kind == "env" else "meta/user") in str(refused.value)
 
 
 def test_store(tmp_path: Path) -> None:

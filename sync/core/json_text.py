@@ -50,9 +50,14 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def decoder() -> json.JSONDecoder:
+    """Return what parses JSON as ``load`` does."""
+    return json.JSONDecoder(parse_float=JsonText, parse_int=_integer, parse_constant=_no_constant)
+
+
 def load(text: str | bytes) -> Any:
     """Parse JSON; a fraction, an exponent or a long integer is a JsonText. Raises ValueError or RecursionError."""
-    return json.loads(text, parse_float=JsonText, parse_int=_integer, parse_constant=_no_constant)
+    return decoder().decode(text if isinstance(text, str) else text.decode())
 
 
 def dump(value: Any) -> str:

@@ -22,7 +22,7 @@ import httpcore
 
 from sync.core.secret import Secret
 from sync.http.pool import HostPool
-from sync.http.response import Kind, Refused, Response, read
+from sync.http.response import Kind, Refused, Response, Sink, read
 from sync.http.sockets import Attempt, Backend, Cut, Stop
 
 for _name in ("httpx", "httpcore"):
@@ -51,6 +51,7 @@ class _Request(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | None
     limit: int
+    sink: Sink | None
 
 
 class Http:
@@ -88,14 +89,16 @@ class Http:
         body: bytes | None = None,
         timeout: float,
         limit: int = 1 << 20,
+        sink: Sink | None = None,
     ) -> Response:
         """Send one request and read its answer, all within ``timeout`` seconds; raises HttpError and nothing else.
 
         A redirect is an answer like any other. ``limit`` is the most bytes of a body, after decompression. A kept
         connection that turns out to be closed before any part of an answer came is replaced, for methods that only read.
+        The body of a 200 goes to the ``sink`` in parts, if there is one, and is refused where that raises ValueError.
         """
         end = time.monotonic() + timeout
-        request = _Request(method, url, headers, body, limit)
+        request = _Request(method, url, headers, body, limit, sink)
         spare = self._connections if method in _REPEATABLE else 0
         while True:
             attempt = Attempt(end, self._stop)
@@ -128,7 +131,9 @@ class Http:
                 extensions={"timeout": {"connect": attempt, "read": attempt, "write": attempt}},
             )
             return self._host_pool(scheme, host, address).send(
-                outgoing, attempt, lambda answer: read(answer.status, answer.headers, answer.stream, request.limit)
+                outgoing,
+                attempt,
+                lambda answer: read(answer.status, answer.headers, answer.stream, request.limit, request.sink),
             )
         except Cut as cut:
             kind = cut.kind

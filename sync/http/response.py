@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Literal
 
 Kind = Literal[
@@ -24,6 +25,7 @@ Kind = Literal[
 """How a request failed. "bad-request": it could not be written, for example for a line break in a token."""
 
 
+Sink = Callable[[bytes], None]
 _GZIP_OR_ZLIB = 47
 
 
@@ -44,8 +46,13 @@ class Refused(Exception):  # noqa: N818 - a signal inside this package
         self.kind = kind
 
 
-def read(status: int, lines: Iterable[tuple[bytes, bytes]], chunks: Any, limit: int) -> Response:
-    """Read a complete answer; raises Refused where its body is larger than ``limit``, or in an unknown encoding."""
+def read(
+    status: int, lines: Iterable[tuple[bytes, bytes]], chunks: Any, limit: int, sink: Sink | None = None
+) -> Response:
+    """Read a complete answer; raises Refused where its body is larger than ``limit``, or in an unknown encoding.
+
+    A body with status 200 goes to the ``sink`` in parts where there is one, and is refused where that raises ValueError.
+    """
     headers: dict[str, str] = {}
     for raw_name, raw_value in lines:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -55,28 +62,34 @@ def read(status: int, lines: Iterable[tuple[bytes, bytes]], chunks: Any, limit: 
         raise Refused("too-large")
     match headers.get("content-encoding", "").strip().lower():
         case "" | "identity":
-            body = _plain(chunks, limit)
+            parts = _plain(chunks, limit)
         case "gzip" | "x-gzip" | "deflate":
-            body = _inflated(chunks, limit)
+            parts = _inflated(chunks, limit)
         case _:
             raise Refused("unwanted-encoding")
-    return Response(status, headers, body)
+    if sink is None or status != HTTPStatus.OK:
+        return Response(status, headers, b"".join(parts))
+    try:
+        for part in parts:
+            sink(part)
+    except ValueError:
+        raise Refused("too-large") from None
+    return Response(status, headers, b"")
 
 
-def _plain(chunks: Iterable[bytes], limit: int) -> bytes:
-    parts, size = [], 0
+def _plain(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    size = 0
     for chunk in chunks:
         size += len(chunk)
         if size > limit:
             raise Refused("too-large")
-        parts.append(chunk)
-    return b"".join(parts)
+        yield chunk
 
 
-def _inflated(chunks: Iterable[bytes], limit: int) -> bytes:
+def _inflated(chunks: Iterable[bytes], limit: int) -> Iterator[bytes]:
     """Decompress a body that should not be compressed, never beyond ``limit``, so that a compression bomb does no harm."""
     inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
-    parts, size, raw = [], 0, 0
+    size, raw = 0, 0
     try:
         for chunk in chunks:
             raw += len(chunk)
@@ -84,9 +97,8 @@ def _inflated(chunks: Iterable[bytes], limit: int) -> bytes:
             size += len(part)
             if max(size, raw) > limit:
                 raise Refused("too-large")
-            parts.append(part)
+            yield part
     except zlib.error:
         raise Refused("protocol") from None
     if raw and not inflater.eof:
         raise Refused("protocol")
-    return b"".join(parts)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Literal
 
-from sync.core.json_text import MOST_ELEMENTS
 from sync.core.model import StoreError, StoreErrorCode
 
 Again = Literal["never", "soon", "no-leader", "throttled", "connect"]
@@ -19,7 +18,10 @@ Again = Literal["never", "soon", "no-leader", "throttled", "connect"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. ``path`` is quoted and without /v1/; errors name it as ``shown``, and its capability as ``needs``."""
+    """One request. ``path`` is quoted and without /v1/; errors name it as ``shown``, and its capability as ``needs``.
+
+    The data of a detailed ``listing`` is the Info of each name.
+    """
 
     method: str
     path: str
@@ -29,7 +31,7 @@ class Call:
     content_type: str = "application/json"
     namespace: str | None = None
     limit: int = 1 << 20
-    elements: int = MOST_ELEMENTS
+    listing: bool = False
 
     @property
     def writes(self) -> bool:

@@ -190,12 +190,9 @@ class Engine:
         if isinstance(found, Trouble) or found.status != HTTPStatus.OK:
             self._detailed = False
             return None
-        infos = found.data.get("key_info", {})
-        if not isinstance(infos, dict):
-            self._detailed = False
-            return None
+        infos: Mapping[str, kv.Info | None] = found.data["key_info"]
         start = f"{folder}/" if folder else ""
-        return {f"{start}{name}": kv.info(info) for name, info in infos.items() if isinstance(info, dict) and info}
+        return {f"{start}{name}": info for name, info in infos.items()}
 
     def _walked(self, folder: str, end: float) -> dict[str, kv.Info | None] | StoreError:
         """List folder by folder; a folder that does not exist is empty."""

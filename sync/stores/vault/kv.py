@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
@@ -16,8 +16,10 @@ from sync.core.model import Absent, Marks, Stored
 from sync.core.payload import Payload
 from sync.stores.vault.answers import Answer, Call
 
-_LISTING = 64 << 20
-"""Bytes of the longest listing read: about 70,000 secrets in OpenBao's detailed form."""
+_LONG = 6 << 20
+"""Bytes of the longest list of names, and of capabilities: 100,000 names of 60 characters."""
+_DETAILED = 256 << 20
+"""Bytes of the longest detailed listing, which is read in parts: 100,000 secrets with ten versions each."""
 
 _MERGE = "application/merge-patch+json"
 
@@ -167,16 +169,16 @@ class Calls:
 
     def folder(self, folder: str) -> Call:
         """List one folder; "" is the mount itself."""
-        return self._list("metadata", folder, "list")
+        return self._list("metadata", folder, "list", _LONG)
 
     def detailed(self, folder: str) -> Call:
         """List a folder, all folders below it and all metadata in one request; OpenBao has this, Vault does not."""
-        return self._list("detailed-metadata", folder, "scan")
+        return replace(self._list("detailed-metadata", folder, "scan", _DETAILED), listing=True)
 
     def capabilities(self, paths: Sequence[str]) -> Call:
         """Ask for the token's capabilities on the data and the metadata of these secrets."""
         body = {"paths": [self.shown(kind, path) for path in paths for kind in ("data", "metadata")]}
-        return Call("POST", "sys/capabilities-self", "update", "sys/capabilities-self", body=body, limit=_LISTING)
+        return Call("POST", "sys/capabilities-self", "update", "sys/capabilities-self", body=body, limit=_LONG)
 
     def shown(self, kind: str, path: str) -> str:
         """Return the path of an endpoint as a policy has it."""
@@ -189,7 +191,7 @@ class Calls:
     def _at(self, kind: str, path: str, needs: str) -> tuple[str, str, str]:
         return f"{self._mount}/{kind}/{quoted(path)}", needs, self.shown(kind, path)
 
-    def _list(self, kind: str, folder: str, needs: str) -> Call:
+    def _list(self, kind: str, folder: str, needs: str, limit: int) -> Call:
         where = quote(folder.strip("/"), errors="replace")
         path = f"{self._mount}/{kind}/{where}/" if where else f"{self._mount}/{kind}/"
-        return Call("GET", f"{path}?{needs}=true", needs, self.shown(kind, folder), limit=_LISTING)
+        return Call("GET", f"{path}?{needs}=true", needs, self.shown(kind, folder), limit=limit)

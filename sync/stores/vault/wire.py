@@ -18,6 +18,7 @@ from sync.core.secret import Secret
 from sync.http import Http, HttpError, Response
 from sync.runtime.threads import Clock
 from sync.stores.vault.answers import Again, Answer, Call, Trouble, error, judge
+from sync.stores.vault.listing import DetailedListing
 from sync.stores.vault.settings import VaultSettings
 
 _FORWARD = "forward-active-node"
@@ -94,6 +95,7 @@ class Wire:
         with self._lock:
             self.requests += 1
             index, forwards = self._index, self._forwards
+        listing = DetailedListing() if call.listing else None
         try:
             response = self._http().request(
                 call.method,
@@ -102,12 +104,13 @@ class Wire:
                 body=None if call.body is None else dump(call.body).encode(),
                 timeout=left,
                 limit=call.limit,
+                sink=listing.feed if listing is not None else None,
             )
         except HttpError as failure:
             self._clock.check()
             return _lost(call, failure)
         self._remember(response.headers.get("x-vault-index"))
-        answer = _parsed(call, response)
+        answer = _parsed(response, listing)
         if (
             isinstance(answer, Answer)
             and answer.status == HTTPStatus.BAD_REQUEST
@@ -195,12 +198,17 @@ def _position(index: str) -> tuple[str, int]:
         return "unknown", 0
 
 
-def _parsed(call: Call, response: Response) -> Answer | Trouble:
+def _parsed(response: Response, listing: DetailedListing | None = None) -> Answer | Trouble:
+    if listing is not None and response.status == HTTPStatus.OK:
+        try:
+            return Answer(response.status, {"data": {"key_info": listing.finish()}})
+        except ValueError:
+            return Trouble(error("unreadable", whole=False))
     body = response.body.strip()
     if not body:
         return Answer(response.status)
     try:
-        value = load(body) if fits(body, most=call.elements) else None
+        value = load(body) if fits(body) else None
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict):

@@ -103,13 +103,23 @@ def _comparable(text: str) -> Any:
     )
 
 
-def fits(body: bytes, *, most: int = MOST_ELEMENTS) -> bool:
-    """Check whether an answer has at most ``most`` values, before it is parsed."""
-    return _elements(body) <= most or _elements(_STRINGS.sub(b'""', body)) <= most
+def fits(body: bytes | str) -> bool:
+    """Check whether an answer has at most MOST_ELEMENTS values, before it is parsed."""
+    data = body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass")
+    if elements(data) <= MOST_ELEMENTS:
+        return True
+    found = at = 0
+    for text in _STRINGS.finditer(data):
+        found += elements(data, at, text.start())
+        at = text.end()
+        if found > MOST_ELEMENTS:
+            return False
+    return found + elements(data, at) <= MOST_ELEMENTS
 
 
-def _elements(body: bytes) -> int:
-    return body.count(b",") + body.count(b"[") + body.count(b"{")
+def elements(body: bytes, start: int = 0, end: int | None = None) -> int:
+    """Return at least the number of values in a text, those of JSON inside its strings included."""
+    return sum(body.count(mark, start, end) for mark in (b",", b"[", b"{"))
 
 
 class Member(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sync.core.json_text import fits
 from sync.core.redact import scrub_message
 from sync.core.secret import Secret
 from sync.graph.errors import Fault
@@ -29,9 +30,10 @@ class NotJson(ValueError):  # noqa: N818 - the name states the finding
 
 
 def read_json(text: bytes | str) -> Any:
-    """Read JSON; raises NotJson for any text that the parser fails on, such as deep nesting and huge numbers."""
+    """Read JSON; raises NotJson for any text that the parser fails on, such as deep nesting, huge numbers and too many values."""
     try:
-        return json.loads(text)
+        if fits(text):
+            return json.loads(text)
     except (ValueError, RecursionError):
         pass
     raise NotJson

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote_plus, urlencode
 
+from sync.core.json_text import elements
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, NotJson, read_answer, read_json
 from sync.graph.errors import Fault
@@ -23,6 +24,8 @@ RecordHeaders = Callable[[Mapping[str, str]], None]
 
 SIZE = 50
 """The most items that Meta accepts."""
+_MOST_ELEMENTS = 500_000
+"""Most values in all answers of a batch together: more ids do not fit into the longest batch that is read."""
 _NULL = Fault("null")
 _REFUSED = 400
 _QUOTED = {code: quote_plus(chr(code)) for code in range(128)}
@@ -63,7 +66,7 @@ def read_batch(
     if body.strip() in (b"", b"null") and status < _REFUSED and retry_after is None:
         return _NULL
     try:
-        value = read_json(body)
+        value = read_json(body) if elements(body) <= _MOST_ELEMENTS else None
     except NotJson:
         value = None
     if not isinstance(value, list):

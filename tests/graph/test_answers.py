@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, read_answer, whole
+from sync.graph.batch import read_batch
 from sync.graph.errors import Fault
 
 calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -43,6 +44,19 @@ def test_anything_but_an_object_or_an_error_is_a_fault(status: int, text: bytes)
     fault = read_answer(status, text, secrets=())
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.status) == ("bad-answer", status)
+
+
+def test_answer_of_too_many_values_is_a_fault() -> None:
+    """An answer whose parsed form would fill the memory is none, alone and as the items of a batch together."""
+    many = '{"data":[' + "[]," * 250_000 + "0]}"
+    for text in (many, many.encode()):
+        fault = read_answer(200, text, secrets=())
+        assert isinstance(fault, Fault)
+        assert fault.kind == "bad-answer"
+    some = '{"data":[' + "[]," * 20_000 + "0]}"
+    assert isinstance(read_answer(200, some, secrets=()), Answer)
+    items = json.dumps([{"code": 200, "body": some}] * 50).encode()
+    assert isinstance(read_batch(200, items, 50, secrets=()), Fault)
 
 
 @pytest.mark.parametrize("text", [b'{"id":"1","n":NaN}', b'{"id":"2","id":"1"}', b'{"id":"1","x":"\\ud800"}'])

@@ -22,6 +22,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
+from sync.core.json_text import fits
 from sync.stores.aws.errors import AbortedError
 
 T = TypeVar("T")
@@ -118,11 +119,13 @@ def _attach(connection: Any) -> None:
 
 
 def _stream(answer: Any, connection: Any) -> Iterator[bytes]:
-    """Yield the body in pieces as they arrive; botocore's own reader waits for full pieces, and for an endless line."""
-    size = 0
+    """Yield the whole body once it is known to fit; botocore's own reader waits for full pieces, and for an endless line."""
+    body = bytearray()
     while piece := answer.read1(_CHUNK):
-        size += len(piece)
-        if size > _MOST:
-            connection.close()
-            raise AbortedError
-        yield piece
+        body += piece
+        if len(body) > _MOST:
+            break
+    if len(body) > _MOST or not fits(bytes(body)):
+        connection.close()
+        raise AbortedError
+    yield bytes(body)

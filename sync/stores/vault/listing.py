@@ -73,6 +73,6 @@ class DetailedListing:
 
     def _keep(self, name: str, value: object) -> None:
         if not isinstance(value, dict) or name in self._infos:
-            raise ValueError("not metadata")  # noqa: TRY004 - one exception for all that is not a listing
+            raise ValueError("not metadata")
         if value:  # a folder has none
             self._infos[name] = info(value)

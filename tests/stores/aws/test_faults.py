@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -93,6 +94,23 @@ def test_endless_answer(rig: AwsRig, aws: Aws, attack: str) -> None:
     aws.fault("CreateSecret", lambda call: call.forward() and call.reply(b" " * (9 << 20)), times=9)
     assert written(store.write(rig.key("a"), payload(), marks(), replaces=None))
     assert aws.calls["CreateSecret"] == 1
+
+
+@pytest.mark.parametrize("part", [b"[],", b'{"":0},', b'"x",', b"1,"])
+def test_answer_of_too_many_values(rig: AwsRig, aws: Aws, part: bytes) -> None:
+    """An answer of 7 MiB of small values costs less than 32 MiB, and is an error of the whole store."""
+    store = rig.make_store()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    store.begin()
+    body = b'{"SecretList":[' + part * ((7 << 20) // len(part)) + b"null]}"
+    aws.fault("ListSecrets", lambda call: call.reply(body), times=9)
+    tracemalloc.start()
+    try:
+        assert failed(one(store, rig.key("a")), "unexpected").whole
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 << 20
 
 
 def test_endless_answer_of_sts(rig: AwsRig, aws: Aws) -> None:

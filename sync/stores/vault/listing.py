@@ -24,7 +24,7 @@ _NAME = re.compile(r'[\s,]*(?:("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*|\})')
 
 
 class DetailedListing:
-    """Takes the parts of an answer in turn; raises ValueError where they are not of a listing."""
+    """The secrets of one listing, whose parts are fed in turn; ValueError is raised where they are not of a listing."""
 
     def __init__(self) -> None:
         self._infos: dict[str, Info | None] = {}
@@ -34,7 +34,7 @@ class DetailedListing:
         self._decode = decoder().raw_decode
 
     def feed(self, part: bytes) -> None:
-        """Take the next part."""
+        """Read the next part."""
         if self._ended:
             return
         self._text += self._utf8.decode(part)

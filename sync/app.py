@@ -24,6 +24,7 @@ from sync.core.plan.guards import Brake
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource, is_credential
 from sync.cycle import Task, run
+from sync.cycle.task import attempt
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
@@ -117,11 +118,18 @@ class App:
         """Write the memory to the state file, and add the warning to the report where that fails."""
         if self._state is None:
             return report
+        state = self._state
+
+        def save() -> str:
+            state.save(memory)
+            return state.warning
+
+        warning = state.warning
         with suppress(Stopping), self._late.grace(_GRACE):
-            self._state.save(memory)
-        if not self._state.warning:
+            warning = attempt(save, lambda where: f"The state file is not written. Internal error: {where}.")
+        if not warning:
             return report
-        warnings = (*report.frame.warnings, self._state.warning)
+        warnings = (*report.frame.warnings, warning)
         return replace(report, frame=replace(report.frame, warnings=tuple(dict.fromkeys(warnings))))
 
     def _graph(self, http: Http, memory: Memory, *, proxy_error: CredentialError | None) -> GraphSource:

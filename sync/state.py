@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -55,8 +56,9 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     "graph_subcode": _CODE,
 }
 """The limits of numbers, by the name of their field."""
-_ANY_YEAR = frozenset({"expires_at", "data_access_expires_at", "issued_at"})
-"""The moments that Meta names of a token."""
+_ANY_YEAR = frozenset({"expires_at", "data_access_expires_at", "issued_at", "last_seen", "probed_at"})
+"""The moments that Meta names of a token, and those of which one in the future, after a clock was set back, counts as now."""
+_LONGEST = timedelta(days=3660)
 _ASKED_AGAIN = "Meta is asked again for what is missing."
 _REQUIRED = frozenset({"tokens", "lost", "tried", "overwritten", "pools"})
 
@@ -116,7 +118,7 @@ class StateFile:
             with _locked(self._path.parent, self._clock) as folder:
                 disk.put(folder, self._path.name, data)
         except (OSError, ValueError, disk.RefusedError, disk.LockedError) as error:
-            # A ValueError is text that cannot be written as JSON. What a cycle has done is reported all the same.
+            # What a cycle has done is reported all the same.
             self.warning = f"The state file {self._path} is not written: {_words(error)}."
         else:
             self.warning = ""
@@ -174,7 +176,12 @@ def encode(memory: Memory, instance: str) -> bytes:
         "read_at": memory.read_at,
         "problems": [_Problem(key, lasting) for key, lasting in memory.problems.items()],
     }
-    return _adapter(Any).dump_json(content)
+    try:
+        return _adapter(Any).dump_json(content)
+    except ValueError:
+        # Half a surrogate in a text of somebody else's, which UTF-8 cannot hold: it costs that character, and no entry.
+        text = json.dumps(_adapter(Any).dump_python(content, mode="json"), ensure_ascii=False)
+        return text.encode("utf-8", "replace")
 
 
 def decode(content: Mapping[str, Any], now: datetime) -> tuple[Memory, int]:
@@ -258,6 +265,8 @@ def _is_sound(value: Any, now: datetime, name: str = "") -> bool:
     """
     if isinstance(value, datetime):
         return value.utcoffset() == _NO_OFFSET and (name in _ANY_YEAR or value <= now + _FUTURE)
+    if isinstance(value, timedelta):
+        return timedelta(0) <= value <= _LONGEST
     if isinstance(value, int | float):
         least, most = _LIMITS.get(name, _COUNT)
         return least <= value <= most

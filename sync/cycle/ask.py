@@ -24,7 +24,7 @@ def ask(task: Task, inputs: Inputs) -> Inputs:
     """Ask Meta what is due, and return the inputs with what is then known of each token."""
     asks = due.asks(inputs)
     inputs = _probe(task, inputs, due.probes(inputs, task.probe_every, exclude=_tokens(asks)))
-    if "refused" in inputs.probes.values():
+    if "refused" in inputs.probes.values() or not _tokens(asks).isdisjoint(inputs.probes):
         asks = due.asks(inputs)
     inputs = _debug(task, inputs, asks)
     inputs = _probe_unanswered(task, inputs)
@@ -62,8 +62,7 @@ def _debug(task: Task, inputs: Inputs, asks: Mapping[str, Sequence[Ask]]) -> Inp
 
 def _probe_unanswered(task: Task, inputs: Inputs) -> Inputs:
     """Probe what the app's quota did not allow to be asked about: a probe counts on the quota of the token's own Page."""
-    answered = {*inputs.answers, *inputs.probes}
-    return _probe(task, inputs, due.probes(inputs, task.probe_every, exclude=answered))
+    return _probe(task, inputs, due.probes(inputs, task.probe_every, exclude=inputs.answers.keys()))
 
 
 def _debug_urgent(task: Task, inputs: Inputs) -> Inputs:

@@ -65,6 +65,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         short_lists=task.source.short_lists,
         started_at=started_at,
         now=task.clock.now(),
+        monotonic=task.clock.monotonic(),
     )
     frame = Frame(
         instance=task.instance,

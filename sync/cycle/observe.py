@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from sync.core.ask.inputs import Inputs
 from sync.core.ask.routes import by_id
 from sync.core.memory import access
-from sync.core.model import Absent, Fetched, Key, Marks, Page, SourceError, Stored, StoreError, SystemUserToken
+from sync.core.memory.access import Lost
+from sync.core.model import Absent, Fetched, Key, Marks, SourceError, Stored, StoreError, SystemUserToken
 from sync.cycle.task import Task, attempt, graph_bug, store_bug
 from sync.runtime.threads import each
 from sync.stores.interface import Store
+
+
+@dataclass(frozen=True, slots=True)
+class _GraphRead:
+    """What was read of Graph; ``listed`` are those of the alarmed Pages that the list of Pages shows."""
+
+    user_tokens: Mapping[str, SystemUserToken]
+    fetched: Mapping[str, Fetched | SourceError]
+    individually: frozenset[str] = frozenset()
+    skipped: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
 
 
 def observe(task: Task, *, writes: bool) -> Inputs:
@@ -20,14 +33,12 @@ def observe(task: Task, *, writes: bool) -> Inputs:
     force_verify = task.selected_from is not None
     lost = {} if force_verify else task.memory.lost
     now = task.clock.now()
-    skipped, individually = access.left_out(lost, now), access.to_read_individually(lost, now)
-    graph: list[tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]] = []
+    graph: list[_GraphRead] = []
     current: dict[Key, Stored | Absent | StoreError] = {}
 
     def read(store: str | None) -> None:
         if store is None:
-            pages = [page for page in task.pages if page.name not in skipped]
-            graph.append(_read_graph(task, pages, individually, now))
+            graph.append(_read_graph(task, lost, now))
         else:
             current.update(_read_store(task, task.stores[store], failed[store]))
 
@@ -37,7 +48,7 @@ def observe(task: Task, *, writes: bool) -> Inputs:
         for name, store in task.stores.items()
     }
     each(read, [None, *sorted(used)], workers=len(used) + 1, clock=task.clock)
-    user_tokens, fetched = graph[0]
+    of_graph = graph[0]
     read_at = task.clock.now()
     names = sorted(set(task.stores))
     # Before the tokens are judged, so that a store whose list is slow makes no proof older.
@@ -45,8 +56,8 @@ def observe(task: Task, *, writes: bool) -> Inputs:
     return Inputs(
         pages=task.pages,
         instance=task.instance,
-        user_tokens=user_tokens,
-        fetched={**skipped, **fetched},
+        user_tokens=of_graph.user_tokens,
+        fetched=of_graph.fetched,
         current=current,
         owned=owned,
         memory=task.memory,
@@ -54,23 +65,39 @@ def observe(task: Task, *, writes: bool) -> Inputs:
         now=read_at,
         force_verify=force_verify,
         writes=not task.observe,
-        individually=individually,
-        skipped=frozenset(skipped),
+        individually=of_graph.individually,
+        skipped=of_graph.skipped,
+        listed=of_graph.listed,
     )
 
 
-def _read_graph(
-    task: Task, pages: Sequence[Page], individually: frozenset[str], now: datetime
-) -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
-    def failed(where: str) -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
-        return {}, {page.name: graph_bug(where) for page in pages}
+def _read_graph(task: Task, lost: Mapping[str, Lost], now: datetime) -> _GraphRead:
+    """Read the system users' tokens and the Pages, without the alarmed ones whose time has not come.
 
-    def read() -> tuple[Mapping[str, SystemUserToken], Mapping[str, Fetched | SourceError]]:
-        memory = task.memory
+    One of these that the list of Pages shows for the first time since it was lost was assigned again, and is read at once.
+    """
+
+    def failed(where: str) -> _GraphRead:
+        return _GraphRead({}, {page.name: graph_bug(where) for page in task.pages})
+
+    def read() -> _GraphRead:
+        source, memory = task.source, task.memory
+        user_tokens = source.user_tokens() if lost else {}
+        read_as = {page.name: access.read_as(page, user_tokens.get(page.system_user)) for page in task.pages}
+        skipped = access.left_out(lost, read_as=read_as, monotonic=task.clock.monotonic())
+        pages = [page for page in task.pages if page.name not in skipped]
+        watched = [page for page in task.pages if page.name in skipped]
+        individually = access.to_read_individually(lost, now)
         singly = by_id(pages, short_lists=memory.short_lists, read_at=memory.read_at, now=now)
-        fetched = task.source.read(pages, individually=individually, by_id=singly)
+        found = source.read(pages, individually=individually, by_id=singly, watched=watched)
+        listed = frozenset(page.name for page in watched if page.name in found)
+        fetched = {page.name: found[page.name] for page in pages}
+        assigned = [page for page in watched if page.name in listed and not lost[page.name].listed]
+        if assigned:
+            fetched.update(source.read(assigned, by_id=frozenset(page.name for page in assigned)))
+        skipped = {name: error for name, error in skipped.items() if name not in fetched}
         # After the Pages: reading them may have shown that a system user's token is invalid.
-        return task.source.user_tokens(), {page.name: fetched[page.name] for page in pages}
+        return _GraphRead(source.user_tokens(), {**skipped, **fetched}, individually, frozenset(skipped), listed)
 
     return attempt(read, failed)
 

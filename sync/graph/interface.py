@@ -71,9 +71,16 @@ class Source(Protocol):
         ...
 
     def read(
-        self, pages: Sequence[Page], *, individually: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
+        self,
+        pages: Sequence[Page],
+        *,
+        individually: frozenset[str] = frozenset(),
+        by_id: frozenset[str] = frozenset(),
+        watched: Sequence[Page] = (),
     ) -> Mapping[str, Fetched | SourceError]:
         """Return each Page's token, by the Page's name; every Page asked for is in the answer.
+
+        Pages in ``watched`` are only looked for in the list, and are in the answer where that shows them.
 
         Calls ``user_tokens`` itself where that has not been done. Pages that the list of Pages does not show are read by id;
         an empty list proves nothing. A fetched token is a string that is still to be verified. ``individually`` holds the

@@ -23,8 +23,6 @@ _LISTED_FROM = 20
 _ENOUGH = 0.8
 """A list that shows a smaller share of the Pages is not worth its calls."""
 _ROWS = 100
-_MOST_LISTS = 50
-"""Requests for the list in a cycle, at most; each returns up to a hundred rows."""
 _FIELDS = {"fields": "access_token"}
 
 
@@ -61,15 +59,23 @@ class PageReader:
         self.list_was_short = False
         """Whether the list was read to its end and showed fewer than four fifths of the Pages that were looked for in it."""
 
-    def read(self, ids: Sequence[str], individually: Collection[str] = (), by_id: Collection[str] = ()) -> FetchedById:
+    def read(
+        self,
+        ids: Sequence[str],
+        individually: Collection[str] = (),
+        by_id: Collection[str] = (),
+        watched: Collection[str] = (),
+    ) -> FetchedById:
         """Return the token of each Page, by id, or why there is none; Pages in ``individually`` are read by a request each.
 
         Pages in ``by_id`` are not looked for in the list. A token from the list is a string that is still to be verified.
-        Pages that the list does not show are read by id.
+        Pages that the list does not show are read by id. Those in ``watched`` are only looked for in the list, and are in the
+        answer where that shows them.
         """
         batched = [page_id for page_id in ids if page_id not in individually]
         listed = [page_id for page_id in batched if page_id not in by_id]
-        got: FetchedById = {**self._listed(listed)} if listed and len(batched) >= _LISTED_FROM else {}
+        listed = listed if len(batched) >= _LISTED_FROM else []
+        got: FetchedById = {**self._listed(listed, watched)} if listed or watched else {}
         unblocked = []
         for page_id in batched:
             if page_id not in got:
@@ -84,14 +90,14 @@ class PageReader:
         got.update(each(self._single, apart, workers=self._workers, clock=self._clock))
         return got
 
-    def _listed(self, ids: Sequence[str]) -> dict[str, Fetched]:
+    def _listed(self, ids: Sequence[str], watched: Collection[str]) -> dict[str, Fetched]:
         """Read the list by its ``after`` cursor alone: ``paging.next`` is a URL with the token in it, and is not followed.
 
         It ends as soon as it has cost as many requests as reading by id.
         """
-        wanted, found = set(ids), dict[str, Fetched]()
+        wanted, found = {*ids, *watched}, dict[str, Fetched]()
         params, cursors = {"fields": "id,access_token", "limit": str(_ROWS)}, set[str]()
-        for _ in range(min(_MOST_LISTS, 1 + -(-len(ids) // SIZE))):
+        for _ in range(1 + -(-len(wanted) // SIZE)):
             if self._blocked() is not None:
                 break
             answer = self._client.get(self._caller, "me/accounts", params, "page", pages=wanted)
@@ -101,7 +107,7 @@ class PageReader:
             found.update(self._rows(answer.value, wanted))
             after = _next_cursor(answer.value)
             if after is None or after in cursors or len(found) == len(wanted):
-                self.list_was_short = len(found) < _ENOUGH * len(wanted)
+                self.list_was_short = sum(page_id in found for page_id in ids) < _ENOUGH * len(ids)
                 break
             cursors.add(after)
             params["after"] = after

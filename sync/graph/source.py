@@ -113,20 +113,29 @@ class GraphSource:
             return dict(self._user_tokens)
 
     def read(
-        self, pages: Sequence[Page], *, individually: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
+        self,
+        pages: Sequence[Page],
+        *,
+        individually: frozenset[str] = frozenset(),
+        by_id: frozenset[str] = frozenset(),
+        watched: Sequence[Page] = (),
     ) -> Mapping[str, Fetched | SourceError]:
         """Return each Page's token, by the Page's name; Pages in ``individually`` are read by a request each.
 
-        Pages in ``by_id`` are not looked for in the list.
+        Pages in ``by_id`` are not looked for in the list, those in ``watched`` in nothing else.
         """
         user_tokens = self.user_tokens()
         groups: dict[str, dict[str, str]] = {}
-        for page in pages:
+        for page in (*pages, *watched):
             groups.setdefault(page.system_user, {})[page.id] = page.name
+        only_listed = {page.name for page in watched}
         got: dict[str, Fetched | SourceError] = {}
         for user, names in groups.items():
-            alone, unlisted = ({i for i, name in names.items() if name in some} for some in (individually, by_id))
-            part = self._read(user_tokens[user], list(names), alone, unlisted)
+            alone, unlisted, watch = (
+                {i for i, name in names.items() if name in some} for some in (individually, by_id, only_listed)
+            )
+            ids = [page_id for page_id in names if page_id not in watch]
+            part = self._read(user_tokens[user], ids, alone, unlisted, watch)
             got.update({names[page_id]: answer for page_id, answer in part.items()})
         return got
 
@@ -181,7 +190,7 @@ class GraphSource:
         self._waiting[app] = f"App {app} has used {share} its hourly quota at Meta: {tokens} to be judged{when}."
 
     def _read(
-        self, user_token: SystemUserToken, ids: list[str], individually: set[str], by_id: set[str]
+        self, user_token: SystemUserToken, ids: list[str], individually: set[str], by_id: set[str], watched: set[str]
     ) -> Mapping[str, Fetched | SourceError]:
         caller = self._caller(user_token)
         if isinstance(caller, SourceError):
@@ -196,7 +205,7 @@ class GraphSource:
             judge_again=lambda: self._judge_again(user),
             workers=self._workers,
         )
-        got = reader.read(ids, individually, by_id)
+        got = reader.read(ids, individually, by_id, watched)
         self._short_lists |= {user} if reader.list_was_short else set()
         return got
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from sync.core.memory.memory import Rhythm
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.problems import Problem
 from sync.core.report.events import events
 from sync.core.report.report import Report
+from sync.core.secret import Secret
 from tests.support.fakes import Stage
-from tests.support.values import NOW
+from tests.support.values import APP_ID, NOW
 
 MINUTE = 60.0
 NO_ACCESS = SourceError(Problem("no-access", "Graph says no."), State.INVALID)
+INVALID_USER = SourceError(Problem("system-user-invalid", "No.", graph_code=190), State.UNKNOWN, "system_user")
 AWAY = SourceError(Problem("graph-unavailable", "Graph is away."), State.UNKNOWN, "graph")
 
 
@@ -79,7 +85,8 @@ def test_token_that_is_refused_though_meta_calls_it_valid_is_a_notice() -> None:
         assert [notice.code for notice in report.pages[0].stores[0].notices] == ["probe-failed"]
         stage.clock.passed += 15 * MINUTE
     assert len(stage.world.probed) == 1
-    assert [len(tokens) for tokens in stage.world.asked] == [1]
+    # Each cycle asks about it, since less than half of the quota is in use.
+    assert [len(tokens) for tokens in stage.world.asked] == [1] * 5
 
 
 def test_refused_token_of_which_meta_says_nothing_is_not_called_verified() -> None:
@@ -366,4 +373,200 @@ def test_memory_holds_no_more_than_what_is_seen() -> None:
         stage.clock.passed += 60 * MINUTE
         stage.cycle()
         sizes.add(len(stage.memory.judged))
-    assert max(sizes) <= 5
+    # One an hour is judged, and what is known of it is kept for a day.
+    assert max(sizes) <= 28
+    assert len(sizes) <= 28
+
+
+def known_before(stage: Stage) -> set[str]:
+    """Return the fingerprints of the tokens of which something is known."""
+    return {fingerprint for _, fingerprint in stage.memory.judged}
+
+
+@pytest.mark.parametrize("days", [0, 1, 30])
+def test_nothing_is_forgotten_while_graph_and_the_stores_are_away(days: int) -> None:
+    """A cycle without a network forgets no judgement, and what was verified stays so as long as its answer counts."""
+    stage = remembering(*(f"p{number}" for number in range(40)))
+    before = known_before(stage)
+    stage.clock.passed += 90 * MINUTE + days * 24 * 60 * MINUTE
+    stage.world.errors.update(main=AWAY, messenger=AWAY)
+    stage.stores["vault"].down = StoreError("unreachable", "Nobody listens.", "Start it.", whole=True)
+    for _ in range(3):
+        stage.cycle()
+        stage.clock.passed += 15 * MINUTE
+    assert known_before(stage) == before
+    stage.world.errors.clear()
+    stage.stores["vault"].down = None
+    stage.world.quota = 0
+    assert stage.cycle().summary["stale"] == (0 if days < 2 else 40)
+
+
+def test_what_is_known_of_a_token_is_kept_for_a_day_after_it_was_seen() -> None:
+    """A secret that is taken away and put back within a day costs no question; after a day its token is forgotten."""
+    stage = remembering("berlin", "paris")
+    stage.world.errors["berlin"] = NO_ACCESS
+    key = stage.pages[0].targets[0]
+    secret = stage.stores["vault"].secrets.pop(key)
+    token = stage.world.token(stage.pages[0]).fingerprint
+    for hours in (1, 22):
+        stage.clock.passed += hours * 60 * MINUTE
+        stage.cycle()
+        assert token in known_before(stage)
+    stage.stores["vault"].secrets[key] = secret
+    assert stage.cycle().pages[0].stores[0].served == "verified"
+    del stage.stores["vault"].secrets[key]
+    stage.clock.passed += 25 * 60 * MINUTE
+    stage.cycle()
+    assert token not in known_before(stage)
+
+
+def test_memory_is_bounded_while_nothing_can_be_forgotten() -> None:
+    """Strings that come and go while another Page cannot be read for weeks are kept in a bounded number."""
+    stage = remembering("berlin", "paris")
+    stage.world.changing = True
+    stage.world.errors["paris"] = SourceError(Problem("throttled", "Later."), State.UNKNOWN)
+    for _ in range(200):
+        stage.clock.passed += 60 * MINUTE
+        stage.cycle()
+    assert 20 < len(stage.memory.judged) <= 40
+
+
+def test_interval_that_becomes_shorter_makes_no_answer_stale() -> None:
+    """An answer counts for the time that held when it was given, though the quota has grown since."""
+    stage = Stage("berlin", "paris")
+    stage.remembers, stage.changes["confirm_mass_invalid"] = True, False
+    stage.changes["rhythm"] = Rhythm(timedelta(hours=80))
+    assert stage.cycle().result == "ok"
+    stage.changes["rhythm"] = Rhythm(timedelta(hours=24))
+    stage.world.quota = 0
+    stage.clock.passed = 150 * 60 * MINUTE
+    assert stage.cycle().summary["stale"] == 0
+    stage.clock.passed = 160 * 60 * MINUTE
+    assert stage.cycle().summary["stale"] == 2
+    stage.world.quota = None
+    assert stage.cycle().summary["stale"] == 0
+    stage.world.quota = 0
+    stage.clock.passed += 48 * 60 * MINUTE
+    assert stage.cycle().summary["stale"] == 2
+
+
+def test_invalid_token_that_graph_refused_has_no_notice() -> None:
+    """That Graph refuses a token is reported beside the verdict only where debug_token calls the token valid."""
+    stage = remembering("berlin")
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
+    report = stage.cycle()
+    assert entry(report) == ("kept", None, "broken")
+    assert report.pages[0].stores[0].notices == ()
+
+
+@pytest.mark.parametrize("hours", [-1, -24, -30 * 24])
+def test_refusal_voids_an_answer_from_the_future(hours: int) -> None:
+    """A token that is revoked after a clock was set back is not called verified by the answer that lies in the future."""
+    stage = remembering("berlin")
+    stage.clock.passed += hours * 60 * MINUTE
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
+    stage.world.quota = 0
+    stage.world.errors["messenger"] = AWAY
+    report = stage.cycle()
+    assert entry(report)[2] == "stale"
+    del stage.world.errors["messenger"]
+    stage.world.quota = None
+    stage.clock.passed += 15 * MINUTE
+    assert entry(stage.cycle())[2] == "broken"
+
+
+def test_answer_from_the_future_counts_as_none() -> None:
+    """After a clock was set back nothing is verified that debug_token has not been asked about again."""
+    stage = remembering("berlin")
+    stage.clock.passed -= 24 * 60 * MINUTE
+    stage.world.quota = 0
+    report = stage.cycle()
+    assert entry(report)[2] == "stale"
+    assert report.pages[0].stores[0].verified_at is None
+
+
+def test_page_that_is_assigned_again_is_set_right_in_the_next_cycle() -> None:
+    """While the quota is plentiful a token that works again is verified one cycle later, and so after a system user's return."""
+    stage = remembering("berlin", "paris", "rome", "oslo", "bonn")
+    token = stage.world.token(stage.pages[0])
+    for refusal in (("berlin", NO_ACCESS), ("main", INVALID_USER)):
+        stage.world.errors.update([refusal])
+        stage.world.invalid.add(token)
+        stage.clock.passed += 15 * MINUTE
+        assert entry(stage.cycle())[2] == "broken"
+        stage.world.errors.clear()
+        stage.world.invalid.clear()
+        stage.clock.passed += 15 * MINUTE
+        report = stage.cycle()
+        assert (report.result, entry(report)[2]) == ("ok", "verified")
+
+
+def test_alarmed_page_is_read_as_soon_as_the_list_shows_it() -> None:
+    """A Page whose next reading is hours away is read in the cycle in which it is assigned again."""
+    stage = remembering("berlin", "paris", "rome")
+    stage.world.errors["paris"] = NO_ACCESS
+    for _ in range(30):
+        stage.cycle()
+        stage.clock.passed += 15 * MINUTE
+    while "paris" in stage.world.read[-1]:
+        stage.cycle()
+        stage.clock.passed += 15 * MINUTE
+    del stage.world.errors["paris"]
+    report = stage.cycle()
+    assert (report.result, "page_regained" in event_names(report)) == ("ok", True)
+
+
+def test_alarmed_pages_are_read_with_a_new_token_of_their_system_user() -> None:
+    """Where the cause is cured by another token, the next cycle reads every Page with it, however long they were alarms."""
+    stage = Stage("berlin", "paris", "rome", "oslo")
+    stage.remembers = True
+    stage.world.errors.update(berlin=NO_ACCESS, paris=NO_ACCESS, rome=NO_ACCESS)
+    for _ in range(6):
+        stage.cycle()
+        stage.clock.passed += MINUTE
+    stage.world.errors.clear()
+    stage.world.user_token = Secret("EAAanother-user-token")
+    stage.world.unlisted = True
+    report = stage.cycle()
+    assert (report.result, report.summary["created"]) == ("ok", 3)
+
+
+def test_refused_page_has_its_stored_token_judged_in_the_same_cycle() -> None:
+    """Error 190 for a Page, whatever its subcode, makes its stored token due, however lately that was judged."""
+    stage = remembering("berlin", "paris")
+    stage.changes["probe_every"] = timedelta(hours=1)
+    stage.clock.passed -= 10 * MINUTE
+    refused = SourceError(Problem("no-access", "No role.", graph_code=190, graph_subcode=492), State.INVALID)
+    stage.world.errors["berlin"] = refused
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
+    assert entry(stage.cycle())[2] == "broken"
+
+
+def test_refused_page_has_its_stored_token_used_where_the_quota_is_scarce() -> None:
+    """Where the app's quota is scarce a call with the token itself shows in the same cycle that it works no more."""
+    stage = remembering("berlin", "paris")
+    stage.memory = replace(
+        stage.memory, pools={QuotaKey(APP_ID): Pool(60.0, stage.clock.now(), ceiling=200.0, measured=True)}
+    )
+    stage.clock.passed -= 10 * MINUTE
+    stage.world.errors["berlin"] = SourceError(Problem("no-access", "No.", graph_code=190), State.INVALID)
+    stage.world.invalid.add(stage.world.token(stage.pages[0]))
+    assert entry(stage.cycle())[2] == "broken"
+    assert [len(tokens) for tokens in stage.world.probed] == [1]
+
+
+def test_targets_that_nobody_may_write_are_asked_about_like_others() -> None:
+    """Sixty invalid tokens under another program's rotation are urgent in no cycle, and asked about only at their turn."""
+    stage = remembering(*(f"p{number}" for number in range(60)))
+    store = stage.stores["vault"]
+    for page in stage.pages:
+        stage.world.invalid.add(stage.world.token(page))
+        key = page.targets[0]
+        store.secrets[key] = replace(store.secrets[key], blocked="rotation-enabled")
+    stage.world.generation += 1
+    stage.world.urgent = 0
+    for _ in range(8):
+        stage.cycle()
+        stage.clock.passed += 15 * MINUTE
+    assert stage.world.urgent == 0
+    assert sum(len(tokens) for tokens in stage.world.asked) <= 2 * 60 + 10

@@ -38,6 +38,9 @@ FULL = Memory(
             system_user_fingerprint="parent",
             probed_at=NOW,
             probe="refused",
+            answered_since=True,
+            counts_for=timedelta(hours=160),
+            last_seen=NOW,
         ),
         (APP_ID, OTHER.fingerprint): Judged(
             facts(is_valid=False, expires_at=None, scopes=None, error=GraphErrorFacts(190, 460, "Said.", "trace"))
@@ -45,7 +48,16 @@ FULL = Memory(
         (APP_ID, "0" * 12): Judged(facts(expires_at=NEVER, issued_at=NOW - timedelta(days=3))),
     },
     lost={
-        "rome": Lost(Problem("no-access", "No.", graph_code=190), NOW, NOW, 3, individually=True, alarm=NOW, waits=2)
+        "rome": Lost(
+            Problem("no-access", "No.", graph_code=190),
+            NOW,
+            7.5,
+            "1 2 main 3",
+            3,
+            individually=True,
+            alarm=NOW,
+            waits=2,
+        )
     },
     tried={"rome": NOW},
     overwritten={Key("vault", "meta/pages/rome"): NOW},
@@ -117,7 +129,7 @@ def test_no_file_is_an_empty_memory(tmp_path: Path) -> None:
 
 def test_alarmed_page_is_asked_again_after_a_start(tmp_path: Path) -> None:
     """A start may come of a change that brings a lost Page back."""
-    lost = {"rome": Lost(Problem("no-access", "No."), NOW, NOW, alarm=NOW, waits=8, left=7)}
+    lost = {"rome": Lost(Problem("no-access", "No."), NOW, alarm=NOW, waits=8, left=7)}
     state(tmp_path / "state.json").save(Memory(lost=lost))
     assert state(tmp_path / "state.json").load().lost["rome"].left == 0
 
@@ -196,15 +208,27 @@ def test_disk_that_takes_nothing_is_a_warning(tmp_path: Path) -> None:
     assert "ENOTDIR" in one.warning or "EEXIST" in one.warning
 
 
-def test_text_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
-    """Half a character in what somebody else said ends no cycle: the earlier file stays, and a warning says so."""
+def test_text_that_utf8_cannot_hold_costs_one_character(tmp_path: Path) -> None:
+    """Half a character in what somebody else said neither ends a cycle nor keeps the rest from being saved."""
     path = tmp_path / "state.json"
-    state(path).save(FULL)
-    before = path.read_bytes()
     one = state(path)
-    one.save(replace(FULL, lost={"rome": Lost(Problem("no-access", "\ud800"), NOW, NOW)}))
-    assert "is not written" in one.warning
-    assert path.read_bytes() == before
+    poisoned = Judged(facts(type="PAGE\udfff", scopes=frozenset({"\ud800"})))
+    lost = {"rome": Lost(Problem("no-access", "Not \ud800 here."), NOW)}
+    one.save(replace(FULL, lost=lost, judged={**FULL.judged, (APP_ID, "1" * 12): poisoned}))
+    loaded = state(path).load()
+    assert one.warning == ""
+    assert loaded.lost["rome"].problem.message == "Not ? here."
+    assert {**loaded.judged, (APP_ID, "1" * 12): poisoned} == {**FULL.judged, (APP_ID, "1" * 12): poisoned}
+
+
+def test_moments_of_a_clock_that_was_ahead_lose_no_answer(tmp_path: Path) -> None:
+    """A token that was seen and probed under a clock a month ahead keeps its answer; an answer of then is dropped."""
+    ahead = NOW + timedelta(days=30)
+    known = Judged(facts(), probed_at=ahead, last_seen=ahead, counts_for=timedelta(days=6, hours=16))
+    judged = {(APP_ID, FETCHED.fingerprint): known, (APP_ID, OTHER.fingerprint): Judged(facts(asked_at=ahead))}
+    path = tmp_path / "state.json"
+    state(path).save(Memory(judged=judged))
+    assert state(path).load().judged == {(APP_ID, FETCHED.fingerprint): known}
 
 
 def test_writer_waits_for_the_lock_of_another_process(tmp_path: Path) -> None:

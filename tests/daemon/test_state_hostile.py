@@ -31,7 +31,8 @@ from tests.support.values import APP_ID, FETCHED, INSTANCE, KEY, NOW, USER_TOKEN
 
 Leaf = tuple[str | int, ...]
 
-ENDS = {"expires_at", "data_access_expires_at", "issued_at"}
+ENDS = {"expires_at", "data_access_expires_at", "issued_at", "last_seen", "probed_at"}
+HOUR = timedelta(hours=1)
 """Meta's own moments, which may lie in any year."""
 CODES = {"code", "subcode", "graph_code", "graph_subcode"}
 """Meta's own numbers, of which nothing is ever computed."""
@@ -64,9 +65,13 @@ def stage() -> Stage:
 def full(of: Stage) -> Memory:
     """Make a memory in which nothing is left open."""
     token = of.world.token(of.pages[0])
-    lost = Lost(NO_ACCESS, NOW - timedelta(hours=2), NOW, 3, individually=True, alarm=NOW, waits=2, left=1)
+    lost = Lost(NO_ACCESS, NOW - timedelta(hours=2), 7.5, "", 3, individually=True, alarm=NOW, waits=2, left=1)
     return Memory(
-        judged={token_id(APP_ID, token): Judged(FACTS, USER_TOKEN_FINGERPRINT, NOW, "refused")},
+        judged={
+            token_id(APP_ID, token): Judged(
+                FACTS, USER_TOKEN_FINGERPRINT, NOW, "refused", counts_for=HOUR, last_seen=NOW
+            )
+        },
         lost={"rome": lost, "berlin": replace(lost, alarm=NOW, individually=False)},
         tried={"berlin": NOW},
         overwritten={of.pages[0].targets[0]: NOW},
@@ -185,6 +190,13 @@ def test_what_is_no_moment_is_dropped(tmp_path: Path) -> None:
         if is_moment(value):
             for hostile in MOMENTS:
                 assert is_dropped(tmp_path / "state.json", content, leaf, hostile), (leaf, hostile)
+
+
+@pytest.mark.parametrize("hostile", ["-P1D", "P99999D", "soon", "1e300", [], {}, 10**400])
+def test_length_that_no_answer_counts_for_is_dropped(tmp_path: Path, hostile: object) -> None:
+    """How long an answer counts is neither negative nor longer than ten years."""
+    content = written(tmp_path / "state.json")
+    assert is_dropped(tmp_path / "state.json", content, ("tokens", 0, "judged", "counts_for"), hostile)
 
 
 def test_what_lies_in_the_future_is_dropped(tmp_path: Path) -> None:

@@ -66,6 +66,10 @@ class World:
     before: Callable[[str], None] = lambda _: None
     """Called with the name of each call before it is answered: where a test breaks in."""
     asked: list[frozenset[Secret]] = field(default_factory=list)
+    urgent: int = 0
+    """How many questions were urgent."""
+    unlisted: bool = False
+    """The list of Pages shows none."""
     probed: list[frozenset[Secret]] = field(default_factory=list)
     read: list[frozenset[str]] = field(default_factory=list)
     individually: list[frozenset[str]] = field(default_factory=list)
@@ -166,9 +170,14 @@ class GraphInMemory:
         return self._world.errors.get("exchange") or self._world.exchange()
 
     def read(
-        self, pages: Sequence[Page], *, individually: frozenset[str] = frozenset(), by_id: frozenset[str] = frozenset()
+        self,
+        pages: Sequence[Page],
+        *,
+        individually: frozenset[str] = frozenset(),
+        by_id: frozenset[str] = frozenset(),
+        watched: Sequence[Page] = (),
     ) -> Mapping[str, Fetched | SourceError]:
-        """Return each Page's token, or the error under its name or its system user's."""
+        """Return each Page's token, or the error under its name or its system user's; the list shows those without error."""
         self._called("read")
         self._world.read.append(frozenset(page.name for page in pages))
         self._world.individually.append(individually)
@@ -176,9 +185,10 @@ class GraphInMemory:
         if self._world.changing:
             self._world.generation += 1
         errors = self._world.errors
+        shown = [page for page in watched if not ({page.name, page.system_user} & set(errors) or self._world.unlisted)]
         return {
             page.name: errors.get(page.name) or errors.get(page.system_user) or Fetched(self._world.token(page))
-            for page in pages
+            for page in (*pages, *shown)
             if page.name not in self._world.leaves_out
         }
 
@@ -187,6 +197,7 @@ class GraphInMemory:
         left = self._world.quota
         tokens = [ask.token for number, ask in enumerate(asks) if left is None or ask.urgent or number < left]
         self._world.asked.append(frozenset(tokens))
+        self._world.urgent += sum(ask.urgent for ask in asks)
         self._called("debug")
         error = self._world.errors.get(app)
         return {token: error or self._world.facts(token) for token in tokens if token not in self._world.forgets}

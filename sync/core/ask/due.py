@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,9 @@ from sync.core.secret import Secret
 _HOUR = timedelta(hours=1)
 _GRACE = timedelta(seconds=30)
 """A cycle that begins this much early leaves no token out."""
-_SUSPECTED = timedelta(hours=3)
+_DOUBTFUL = timedelta(hours=3)
+_RUNS_OUT = 0.75
+"""The share of its time after which an answer is replaced before all but repairs; half of it is the verify interval."""
 _TOKEN_REFUSED = 190
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -30,11 +33,14 @@ class Rank(IntEnum):
 
     NO_SECRET = 1
     KNOWN_BAD = 2
-    NEW = 3
-    DIFFERS = 4
-    EXPIRING = 5
-    DUE = 6
-    OPTIONAL = 7
+    RUNS_OUT = 3
+    REFUSED = 4
+    NEW = 5
+    DIFFERS = 6
+    EXPIRING = 7
+    DUE = 8
+    AGAIN = 9
+    OPTIONAL = 10
 
 
 URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
@@ -45,8 +51,9 @@ URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
 class _PageCase:
     """What the rules look at for one Page.
 
-    ``lacks_token``: a target of the instance's waits for a token. ``broken`` are the stored tokens with which no application works.
-    ``unfit``: the fetched token is known not to fulfil the checks, so that it repairs nothing.
+    ``lacks_token``: a target of the instance's waits for a token. ``writable`` are the stored tokens whose target is not
+    blocked, ``healable`` those that may be replaced, and ``broken`` those with which no application works. ``unfit``: the fetched token is known not to fulfil the checks, so that
+    it repairs nothing. ``plentiful``: the quota allows to ask in each cycle what is otherwise asked hourly.
     """
 
     inputs: Inputs
@@ -54,19 +61,16 @@ class _PageCase:
     candidate: Secret | None
     stored: Sequence[tuple[Stored, Secret]]
     lacks_token: bool
+    writable: frozenset[Secret]
+    healable: frozenset[Secret]
     broken: frozenset[Secret]
     unfit: bool
+    plentiful: bool
 
     @property
-    def read_was_refused(self) -> bool:
-        """Whether Graph refused the Page to its system user with the code of an invalid token."""
-        fetched = self.inputs.fetched.get(self.page.name)
-        return isinstance(fetched, SourceError) and fetched.problem.graph_code == _TOKEN_REFUSED
-
-    @property
-    def will_replace(self) -> bool:
-        """Whether a fetched token is ready to replace an invalid one in this cycle."""
-        return self.candidate is not None and not self.unfit and not self.page.hold and self.inputs.writes
+    def writes(self) -> bool:
+        """Whether a target of the Page may be written in this cycle."""
+        return self.inputs.writes and not self.page.hold
 
     @property
     def system_user_token_changed(self) -> bool:
@@ -102,19 +106,41 @@ class _TokenCase:
         return self.facts is not None and timedelta(0) <= self.of.inputs.now - self.facts.asked_at < _HOUR
 
     @property
+    def may_repeat(self) -> bool:
+        """Whether a question that nothing new calls for may be asked: in each cycle, or hourly where the quota is scarce."""
+        return self.of.plentiful or not self.within_hour
+
+    @property
     def was_refused(self) -> bool:
         """Whether Graph refused the token itself since debug_token answered for it."""
         return self.judged is not None and self.judged.refused
 
     @property
-    def is_invalid(self) -> bool:
-        """Whether debug_token called the token invalid."""
-        return self.judged is not None and self.judged.facts.is_valid is False
+    def is_doubtful(self) -> bool:
+        """Whether Graph refuses the token itself, though debug_token called it valid since."""
+        return self.judged is not None and self.judged.probe == "refused"
+
+    @property
+    def is_invalid_once(self) -> bool:
+        """Whether debug_token called the token invalid, and did so once: a mass of them needs a second answer."""
+        judged = self.judged
+        return judged is not None and judged.facts.is_valid is False and not judged.invalid_twice
+
+    @property
+    def may_be_replaced(self) -> bool:
+        """Whether a fetched token is ready to replace this stored one in this cycle if it is invalid."""
+        of = self.of
+        return of.candidate not in (None, self.token) and not of.unfit and of.writes and self.token in of.healable
 
     @property
     def repairs(self) -> bool:
         """Whether a target waits for the fetched token: it holds none, or a broken one."""
-        return self.of.lacks_token or bool(self.of.broken)
+        return self.of.lacks_token or bool(self.of.broken & self.of.writable)
+
+    @property
+    def heals(self) -> bool:
+        """Whether the fetched token may replace a broken one in this cycle."""
+        return self.of.writes and bool(self.of.broken & self.of.healable - {self.token})
 
     @property
     def differs(self) -> bool:
@@ -150,6 +176,14 @@ class _TokenCase:
         every = inputs.rhythm.verify_every
         return self.judged is not None and passed(page.id, every, since=self.judged.facts.asked_at, now=inputs.now)
 
+    @property
+    def runs_out(self) -> bool:
+        """Whether the answer will soon be too old to count."""
+        if self.judged is None or self.facts is None:
+            return False
+        age = self.of.inputs.now - self.facts.asked_at
+        return age >= _RUNS_OUT * self.judged.lasts(self.of.inputs.rhythm.stale_after)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -162,22 +196,38 @@ class Row:
 
 
 # Among the reasons that are not in the sentences: an invalid token that is about to be replaced is asked about once more,
-# since a mass of them needs a second answer; all other broken ones wait for their turn or an hour, as somebody may repair
-# them at Meta. Graph may return another token with each read, and all of them work: while the stored one is good, one such
-# token an hour is enough. A token that is written is proven once more just before the write.
+# since a mass of them needs a second answer. Somebody may repair all other broken ones at Meta, so these are asked about as
+# often as the quota allows, but after all that is due: nothing that is asked hourly makes an answer run out. Graph may
+# return another token with each read, and all of them work: while the stored one is good, one such token an hour is enough.
+# A token that is written is proven once more just before the write.
 TABLE: Sequence[Row] = (
-    Row("stored", Rank.KNOWN_BAD, "Graph refused the token after debug_token answered.", lambda case: case.was_refused),
     Row(
         "stored",
         Rank.KNOWN_BAD,
-        "debug_token called the token invalid, and a replacement is ready.",
-        lambda case: case.is_invalid and case.of.will_replace and case.token != case.of.candidate,
+        "Graph refused the token after debug_token answered, and a replacement is ready.",
+        lambda case: case.was_refused and case.may_be_replaced,
     ),
     Row(
         "stored",
-        Rank.NEW,
-        "Graph refused the Page to its system user, and the stored token, not known to be broken, was not judged within the hour.",
-        lambda case: case.of.read_was_refused and case.token not in case.of.broken and not case.within_hour,
+        Rank.KNOWN_BAD,
+        "debug_token called the token invalid once, and a replacement is ready.",
+        lambda case: case.is_invalid_once and case.may_be_replaced,
+    ),
+    Row("stored", Rank.REFUSED, "Graph refused the token after debug_token answered.", lambda case: case.was_refused),
+    Row("stored", Rank.RUNS_OUT, "The answer of debug_token is about to be too old.", lambda case: case.runs_out),
+    Row(
+        "stored",
+        Rank.REFUSED,
+        "Graph refused the Page to its system user, and the stored token is not known to be broken.",
+        lambda case: (
+            _read_was_refused(case.of.inputs, case.of.page) and case.token not in case.of.broken and case.may_repeat
+        ),
+    ),
+    Row(
+        "stored",
+        Rank.REFUSED,
+        "Graph refuses the token, though debug_token called it valid.",
+        lambda case: case.is_doubtful and case.may_repeat,
     ),
     Row(
         "stored",
@@ -189,19 +239,19 @@ TABLE: Sequence[Row] = (
         "fetched",
         Rank.NO_SECRET,
         "A target holds no token, and nothing is known of the fetched one.",
-        lambda case: case.of.lacks_token and case.facts is None,
+        lambda case: case.of.lacks_token and case.of.writes and case.facts is None,
     ),
     Row(
         "fetched",
         Rank.KNOWN_BAD,
         "A target holds a broken token, and nothing is known of the fetched one.",
-        lambda case: bool(case.of.broken - {case.token}) and case.facts is None,
+        lambda case: case.heals and case.facts is None,
     ),
     Row(
         "fetched",
-        Rank.DUE,
-        "A target holds no token or a broken one, and the fetched one failed the checks an hour ago or more.",
-        lambda case: case.repairs and case.of.unfit and not case.within_hour,
+        Rank.AGAIN,
+        "A target holds no token or a broken one, and the fetched one failed the checks.",
+        lambda case: case.repairs and case.of.unfit and case.may_repeat,
     ),
     Row(
         "fetched",
@@ -245,9 +295,15 @@ TABLE: Sequence[Row] = (
     Row("either", Rank.DUE, "The verify interval has passed.", lambda case: case.has_its_turn),
     Row(
         "stored",
-        Rank.DUE,
-        "The token is broken, and debug_token answered an hour ago or more.",
-        lambda case: case.token in case.of.broken and not case.within_hour,
+        Rank.AGAIN,
+        "The token is broken.",
+        lambda case: case.token in case.of.broken & case.of.writable and case.may_repeat,
+    ),
+    Row(
+        "either",
+        Rank.AGAIN,
+        "The token fails the checks, and the quota is plentiful.",
+        lambda case: case.of.unfit and case.token == case.of.candidate and case.of.plentiful,
     ),
 )
 """The first row that applies to a token gives its rank; a token to which none applies is not asked about now."""
@@ -256,18 +312,27 @@ TABLE: Sequence[Row] = (
 def asks(inputs: Inputs) -> Mapping[str, Sequence[Ask]]:
     """Return what debug_token is asked in this cycle, by the app's name, the most pressing first and then the oldest answer.
 
-    Empty where nothing is due.
+    Repairs come first, then the answers that run out, then the rest. In each of the three the system users of an app take
+    turns, so that however many tokens one of them has to ask about, the others have their share. Empty where nothing is due.
     """
-    best: dict[AppToken, tuple[Rank, datetime]] = {}
+    best: dict[AppToken, tuple[Rank, datetime, str]] = {}
     for page in inputs.pages:
         for token, rank in ranks(inputs, page):
             judged = inputs.judged(page, token)
-            order = (rank, judged.facts.asked_at if judged else _EPOCH)
+            order = (rank, judged.facts.asked_at if judged else _EPOCH, page.system_user)
             key = (page.app, token)
             best[key] = min(best.get(key, order), order)
+    turns: Counter[tuple[str, int, str]] = Counter()
+    ordered: list[tuple[int, int, Rank, datetime, AppToken]] = []
+    for key in sorted(best, key=lambda key: (*best[key], key[1].fingerprint)):
+        rank, asked_at, system_user = best[key]
+        stage = max(rank, Rank.KNOWN_BAD) if rank <= Rank.RUNS_OUT else Rank.REFUSED
+        turn = turns[key[0], stage, system_user]
+        turns[key[0], stage, system_user] += 1
+        ordered.append((stage, turn, rank, asked_at, key))
     found: dict[str, list[Ask]] = {}
-    for app, token in sorted(best, key=lambda key: (*best[key], key[1].fingerprint)):
-        found.setdefault(app, []).append(Ask(token, urgent=best[app, token][0] in URGENT))
+    for *_, rank, _, (app, token) in sorted(ordered, key=lambda one: one[:4]):
+        found.setdefault(app, []).append(Ask(token, urgent=rank in URGENT))
     return found
 
 
@@ -289,18 +354,24 @@ def probes(
 ) -> Mapping[str, Mapping[Secret, str]]:
     """Return the stored tokens that Graph is to be called with, by the app's name, each with the id of its Page.
 
-    Those in ``exclude`` need no call. A token that Graph refuses though debug_token calls it valid is used every three
-    hours, since each refusal costs a call of debug_token.
+    Those in ``exclude`` are asked about, and need no call, unless Graph refuses them though debug_token calls them valid:
+    only a call shows that this is over. It is made every three hours, since each refusal voids the answer before it. A
+    token is called at once where the Page itself was refused.
     """
     found: dict[str, dict[Secret, str]] = {}
     for page in inputs.pages:
         for _, token in inputs.stored(page):
-            judged = inputs.judged(page, token)
-            if judged is None or (page.app, token) in exclude or not judged.facts.is_valid:
+            key, judged = (page.app, token), inputs.judged(page, token)
+            if judged is None or not judged.facts.is_valid or key in inputs.probes:
                 continue
-            since, wait = judged.seen_at, every
             if judged.probe == "refused" and judged.probed_at is not None:
-                since, wait = judged.probed_at, max(every, _SUSPECTED)
+                since, wait = judged.probed_at, max(every, _DOUBTFUL)
+            elif key in exclude:
+                continue
+            elif page.name not in inputs.skipped and _read_was_refused(inputs, page):
+                since, wait = judged.confirmed_at, timedelta(0)
+            else:
+                since, wait = judged.confirmed_at, every
             if not timedelta(0) <= inputs.now - since < wait - _GRACE:
                 found.setdefault(page.app, {})[token] = page.id
     return found
@@ -316,14 +387,19 @@ def verify_interval(wanted: timedelta, *, tokens: int, calls_per_hour: float) ->
 
 def _look(inputs: Inputs, page: Page) -> _PageCase:
     candidate, stored = inputs.candidate(page), list(inputs.stored(page))
+    # What is blocked nobody may write, so that nothing depends on its token.
+    unblocked = [(content, token) for content, token in stored if content.blocked is None]
     return _PageCase(
         inputs=inputs,
         page=page,
         candidate=candidate,
         stored=stored,
         lacks_token=any(_lacks_token(inputs, page, key) for key in page.targets),
+        writable=frozenset(token for _, token in unblocked),
+        healable=frozenset(token for content, token in unblocked if content.marks is not None),
         broken=frozenset(token for _, token in stored if _is_broken(inputs, page, token)),
         unfit=candidate is not None and _is_unfit(inputs, page, candidate),
+        plentiful=inputs.plentiful(page),
     )
 
 
@@ -335,6 +411,15 @@ def _lacks_token(inputs: Inputs, page: Page, key: Key) -> bool:
     if not isinstance(content, Stored) or content.blocked or not needs_verdict(page, content, inputs.instance):
         return False
     return content.state != "live" or stored_token(page, content) is None
+
+
+def _read_was_refused(inputs: Inputs, page: Page) -> bool:
+    """Check whether Graph refused the Page itself to its system user with the code of an invalid token.
+
+    That the system user's own token is invalid is no such refusal: it says nothing of the tokens of its Pages.
+    """
+    fetched = inputs.fetched.get(page.name)
+    return isinstance(fetched, SourceError) and fetched.scope == "page" and fetched.problem.graph_code == _TOKEN_REFUSED
 
 
 def _is_broken(inputs: Inputs, page: Page, token: Secret) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sync.core.memory.memory import Judged, Memory, Rhythm, fresh, token_id
+from sync.core.memory.memory import Judged, Memory, Rhythm, answered, token_id
+from sync.core.memory.quota import QuotaKey, is_plentiful
 from sync.core.model import (
     Absent,
     Answers,
@@ -38,7 +39,8 @@ class Inputs(Observation):
 
     Reading fills in the first group. ``now`` is when all was read. ``force_verify``: a person selected these Pages, so their
     tokens are due, and the memory of other Pages stays as it is. ``writes`` False: the plan will not be carried out.
-    ``individually`` names the Pages that were read by a request each, ``skipped`` the alarmed ones that were not read.
+    ``individually`` names the Pages that were read by a request each, ``skipped`` the alarmed ones that were not read,
+    ``listed`` those of the alarmed ones that the list of Pages shows.
 
     Asking fills in the second group: ``asked`` are the tokens that debug_token was to be asked about, ``answers`` what it
     answered, and ``probes`` how Graph accepted stored tokens themselves. ``resolve`` fills in the rest of the observation.
@@ -51,6 +53,7 @@ class Inputs(Observation):
     writes: bool = True
     individually: frozenset[str] = frozenset()
     skipped: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
 
     asked: frozenset[AppToken] = frozenset()
     answers: Answers = field(default_factory=dict)
@@ -108,16 +111,21 @@ class Inputs(Observation):
         remembered, answer = self.remembered(page, token), self.answers.get((page.app, token))
         if not isinstance(answer, TokenFacts):
             return remembered
-        user_token = self.system_user_fingerprint(page)
-        return Judged(answer, user_token) if remembered is None else remembered.with_answer(answer, user_token)
+        user_token, stale_after = self.system_user_fingerprint(page), self.rhythm.stale_after
+        return answered(remembered, answer, system_user_fingerprint=user_token, stale_after=stale_after)
 
     def fresh(self, page: Page, token: Secret) -> TokenFacts | None:
         """Return the facts that are known of a token where they still count."""
-        return fresh(self.judged(page, token), now=self.now, rhythm=self.rhythm)
+        judged = self.judged(page, token)
+        if judged is None:
+            return None
+        # An answer of this cycle came after ``now``, which is when all was read.
+        now = judged.facts.asked_at if judged.facts is self.answers.get((page.app, token)) else self.now
+        return judged.counting(now=now, stale_after=self.rhythm.stale_after)
 
-    def remembered_facts(self, page: Page, token: Secret) -> TokenFacts | None:
-        """Return the facts that are remembered of a token where they still count."""
-        return fresh(self.remembered(page, token), now=self.now, rhythm=self.rhythm)
+    def plentiful(self, page: Page) -> bool:
+        """Check whether less than half of the quota of the Page's app was in use when the cycle began."""
+        return is_plentiful(self.memory.pools.get(QuotaKey(page.app_id)), self.now)
 
     def system_user_fingerprint(self, page: Page) -> str | None:
         """Return the fingerprint of the token that a Page's token is fetched with; None where it could not be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -15,9 +16,9 @@ from sync.core.model import Fetched, Key, Page, SourceError, State, StoreError, 
 
 K = TypeVar("K")
 
-_UNSEEN_FOR = timedelta(hours=1)
-"""How long a token is remembered that is neither fetched nor stored, since a store or Graph may be unreachable."""
 _DAY = timedelta(hours=24)
+_MOST_UNSEEN = 8
+"""How many tokens that are neither fetched nor stored are remembered at most, for each Page and each target."""
 
 
 def remember(
@@ -30,6 +31,7 @@ def remember(
     short_lists: Collection[str],
     started_at: datetime,
     now: datetime,
+    monotonic: float,
 ) -> Memory:
     """Return the memory after a cycle, but for the open problems, which follow from its report.
 
@@ -45,6 +47,8 @@ def remember(
         skipped=inputs.skipped,
         proven=_proven(inputs, started_at),
         now=now,
+        monotonic=monotonic,
+        listed=inputs.listed,
     )
     return Memory(
         judged=_judged(inputs, now),
@@ -70,23 +74,39 @@ def _renewals(inputs: Inputs, attempts: Mapping[str, Renewal]) -> Mapping[str, R
 
 
 def _judged(inputs: Inputs, now: datetime) -> Mapping[TokenId, Judged]:
+    """Return what is known of each token: of those that were fetched or stored within a day, and of all while that is unknown."""
     judged = dict(inputs.memory.judged)
     seen: set[TokenId] = set()
     for page, token in inputs.tokens():
         name, known = token_id(page.app_id, token), inputs.judged(page, token)
         seen.add(name)
         if known is not None:
-            judged[name] = known
+            judged[name] = replace(known, last_seen=now)
     app_ids = {page.app: page.app_id for page in inputs.pages}
     for user_token in inputs.user_tokens.values():
-        facts = user_token.verdict.facts
-        if user_token.token is not None and facts is not None and user_token.app in app_ids:
-            name = token_id(app_ids[user_token.app], user_token.token)
-            seen.add(name)
-            judged[name] = Judged(facts)
+        if user_token.token is None or user_token.app not in app_ids:
+            continue
+        name, facts = token_id(app_ids[user_token.app], user_token.token), user_token.verdict.facts
+        seen.add(name)
+        if facts is not None:
+            judged[name] = Judged(facts, last_seen=now)
     if inputs.force_verify:
         return judged
-    return {name: known for name, known in judged.items() if name in seen or now - known.facts.asked_at < _UNSEEN_FOR}
+    unseen = {
+        name: min(known.last_seen or known.facts.asked_at, now) for name, known in judged.items() if name not in seen
+    }
+    if _all_was_read(inputs):
+        unseen = {name: last for name, last in unseen.items() if now - last < _DAY}
+    most = _MOST_UNSEEN * sum(1 + len(page.targets) for page in inputs.pages)
+    kept = seen.union(sorted(unseen, key=lambda name: unseen[name], reverse=True)[:most])
+    return {name: known for name, known in judged.items() if name in kept}
+
+
+def _all_was_read(inputs: Inputs) -> bool:
+    """Check whether every store and every Page could be read, so that a token that was not seen is neither stored nor given."""
+    unread = (isinstance(found, StoreError) for found in inputs.current.values())
+    unknown = (isinstance(found, SourceError) and found.state is State.UNKNOWN for found in inputs.fetched.values())
+    return not any(unread) and not any(unknown)
 
 
 def _tried(inputs: Inputs, now: datetime) -> Mapping[str, datetime]:
@@ -114,6 +134,7 @@ def _readings(inputs: Inputs) -> Mapping[str, access.Reading]:
             system_user=page.system_user,
             worked=_may_have_worked(inputs, page),
             individually=page.name in inputs.individually,
+            read_as=access.read_as(page, inputs.user_tokens.get(page.system_user)),
         )
     return found
 

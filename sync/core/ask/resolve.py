@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from sync.core.ask.inputs import Inputs
-from sync.core.memory.memory import join
-from sync.core.model import AppToken, Page, SourceError, TokenFacts
+from sync.core.judge.skew import MAX_SKEW
+from sync.core.model import AppToken, Page, SourceError, State, TokenFacts
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 
@@ -29,29 +29,35 @@ def resolve(inputs: Inputs) -> Inputs:
     facts: dict[AppToken, TokenFacts | SourceError] = {}
     doubts: dict[AppToken, Problem] = {}
     judged_at: dict[AppToken, datetime] = {}
+    invalid_twice: set[AppToken] = set()
     for page, token in inputs.tokens():
         key = (page.app, token)
-        judged = inputs.remembered(page, token)
+        judged, error = inputs.judged(page, token), _error(inputs, key)
         if judged is not None:
-            judged_at[key] = judged.facts.asked_at
-        answer = inputs.answers.get(key, _NOT_ASKED if key in inputs.asked else None)
-        remembered = inputs.remembered_facts(page, token)
-        known = join(answer, remembered)
+            invalid_twice |= {key} if judged.invalid_twice else set()
+            if key in inputs.answers or judged.facts.asked_at <= inputs.now + MAX_SKEW:
+                judged_at[key] = judged.facts.asked_at
+        known = inputs.fresh(page, token)
         if page.app in refused:
             # Meta accepts no call of this app, and so none with its tokens: an earlier answer proves nothing now.
             facts[key] = refused[page.app]
-        elif known is not None and not (known is _NOT_ASKED and _is_optional(inputs, page, token)):
+        elif error is not None and error.state is State.INVALID:
+            facts[key] = error
+        elif known is not None:
             facts[key] = known
-            if known is remembered and isinstance(answer, SourceError) and answer is not _NOT_ASKED:
-                doubts[key] = answer.problem
-        if judged is not None and judged.probe == "refused" and key not in doubts:
-            doubts[key] = _REFUSED
-    invalid = {
-        key for key, answer in inputs.answers.items() if isinstance(answer, TokenFacts) and answer.is_valid is False
-    }
-    return replace(
-        inputs, facts=facts, doubts=doubts, judged_at=judged_at, invalid_twice=_invalid_before(inputs) & invalid
-    )
+            if error is not None and error is not _NOT_ASKED:
+                doubts[key] = error.problem
+            elif known.is_valid and judged is not None and judged.probe == "refused":
+                doubts[key] = _REFUSED
+        elif error is not None and not (error is _NOT_ASKED and _is_optional(inputs, page, token)):
+            facts[key] = error
+    return replace(inputs, facts=facts, doubts=doubts, judged_at=judged_at, invalid_twice=frozenset(invalid_twice))
+
+
+def _error(inputs: Inputs, key: AppToken) -> SourceError | None:
+    """Return why debug_token gave no facts about a token in this cycle; None where it did, or was not to be asked."""
+    answer = inputs.answers.get(key, _NOT_ASKED if key in inputs.asked else None)
+    return answer if isinstance(answer, SourceError) else None
 
 
 def _refused_apps(inputs: Inputs) -> Mapping[str, SourceError]:
@@ -67,13 +73,4 @@ def _refused_apps(inputs: Inputs) -> Mapping[str, SourceError]:
 def _is_optional(inputs: Inputs, page: Page, token: Secret) -> bool:
     """Check whether nothing depends on a fetched token: others are stored, and the facts of all of them still count."""
     stored = [other for _, other in inputs.stored(page)]
-    return token not in stored and bool(stored) and all(inputs.remembered_facts(page, other) for other in stored)
-
-
-def _invalid_before(inputs: Inputs) -> frozenset[AppToken]:
-    """Return the tokens that debug_token called invalid in an earlier cycle."""
-    return frozenset(
-        (page.app, token)
-        for page, token in inputs.tokens()
-        if (judged := inputs.remembered(page, token)) is not None and judged.facts.is_valid is False
-    )
+    return token not in stored and bool(stored) and all(inputs.fresh(page, other) for other in stored)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from sync.core.judge.skew import MAX_SKEW
 from sync.core.memory.access import Lost
 from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
-from sync.core.model import Answers, Key, Probe, SourceError, State, TokenFacts
+from sync.core.model import Answers, Key, Probe, TokenFacts
 from sync.core.secret import Secret
 
 TokenId = tuple[str, str]
@@ -21,37 +22,69 @@ TokenId = tuple[str, str]
 class Judged:
     """What is known of one token: the last answer of debug_token, and the last probe.
 
-    ``system_user_fingerprint`` is the fingerprint of the system user's token in use at that answer. ``probed_at`` is when
-    Graph was last called with the token itself, and ``probe`` how that ended.
+    Only two things change it: a whole answer of debug_token replaces the one before (``answered``), and a probe that Graph
+    refuses voids it (``with_probe``). An error, a partial answer and silence change nothing. Which of two came later is
+    kept as such, and not read from their times: a clock may have been set in between.
+
+    ``system_user_fingerprint`` is the fingerprint of the system user's token in use at the answer. ``probed_at`` is when
+    Graph was last called with the token itself, and ``probe`` how that ended. ``answered_since``: debug_token answered after
+    that. ``invalid_twice``: the last two answers called the token invalid. ``counts_for`` is how long the answer counts at
+    least: an interval that becomes shorter makes no earlier answer older. ``last_seen`` is when the token was last fetched
+    or stored.
     """
 
     facts: TokenFacts
     system_user_fingerprint: str | None = None
     probed_at: datetime | None = None
     probe: Probe = "answered"
+    answered_since: bool = False
+    invalid_twice: bool = False
+    counts_for: timedelta | None = None
+    last_seen: datetime | None = None
 
     @property
     def refused(self) -> bool:
         """Whether Graph refused the token itself after debug_token last answered, so that the answer counts no more."""
-        return self.probe == "refused" and self.probed_at is not None and self.probed_at > self.facts.asked_at
+        return self.probe == "refused" and not self.answered_since
 
     @property
-    def seen_at(self) -> datetime:
+    def confirmed_at(self) -> datetime:
         """When debug_token or Graph last answered for the token."""
         return max(self.facts.asked_at, self.probed_at) if self.probed_at else self.facts.asked_at
 
     def with_probe(self, probe: Probe, now: datetime) -> Judged:
         """Return the same with a probe of now; an unknown result changes nothing."""
-        return self if probe == "unknown" else replace(self, probed_at=now, probe=probe)
+        return self if probe == "unknown" else replace(self, probed_at=now, probe=probe, answered_since=False)
 
-    def with_answer(self, facts: TokenFacts, system_user_fingerprint: str | None) -> Judged:
-        """Return the same with a new answer of debug_token.
+    def lasts(self, stale_after: timedelta) -> timedelta:
+        """Return the age at which the answer stops to count, by its own time or that of the present interval."""
+        return stale_after if self.counts_for is None else max(self.counts_for, stale_after)
 
-        That Graph refuses a token which debug_token calls valid is kept, so that it is not probed in every cycle.
+    def counting(self, *, now: datetime, stale_after: timedelta) -> TokenFacts | None:
+        """Return the facts where they still count: young enough, not refused since, and before the token's expiry.
+
+        An answer that lies in the future, after a clock was set back, counts as none.
         """
-        if self.probe == "refused" and facts.is_valid:
-            return Judged(facts, system_user_fingerprint, self.probed_at, "refused")
-        return Judged(facts, system_user_fingerprint)
+        age = now - self.facts.asked_at
+        if self.refused or not -MAX_SKEW <= age < self.lasts(stale_after):
+            return None
+        expired = isinstance(self.facts.expires_at, datetime) and self.facts.expires_at <= now
+        return None if expired and self.facts.is_valid else self.facts
+
+
+def answered(
+    known: Judged | None, facts: TokenFacts, *, system_user_fingerprint: str | None, stale_after: timedelta
+) -> Judged:
+    """Return what is known of a token after a whole answer of debug_token, which replaces the one before.
+
+    That Graph refuses a token which debug_token calls valid is kept: only a probe that Graph answers ends it.
+    """
+    judged = Judged(facts, system_user_fingerprint, counts_for=stale_after)
+    if known is None:
+        return judged
+    if known.probe == "refused" and facts.is_valid:
+        return replace(judged, probed_at=known.probed_at, probe="refused", answered_since=True)
+    return replace(judged, invalid_twice=facts.is_valid is False and known.facts.is_valid is False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +126,6 @@ class Rhythm:
 def token_id(app_id: str, token: Secret) -> TokenId:
     """Return the key under which a token is remembered."""
     return app_id, token.fingerprint
-
-
-def fresh(judged: Judged | None, *, now: datetime, rhythm: Rhythm) -> TokenFacts | None:
-    """Return the facts of a token where they still count: young enough, not refused since, and before the token's expiry.
-
-    An answer that lies in the future, after a clock was set back, counts as given now.
-    """
-    if judged is None or judged.refused or now - judged.facts.asked_at >= rhythm.stale_after:
-        return None
-    expired = isinstance(judged.facts.expires_at, datetime) and judged.facts.expires_at <= now
-    return None if expired and judged.facts.is_valid else judged.facts
-
-
-def join(answer: TokenFacts | SourceError | None, remembered: TokenFacts | None) -> TokenFacts | SourceError | None:
-    """Return what counts of a token: the answer of now, or what is remembered where now gave no verdict."""
-    is_verdict = isinstance(answer, TokenFacts) or (isinstance(answer, SourceError) and answer.state is State.INVALID)
-    return answer if is_verdict or remembered is None else remembered
 
 
 def join_answers(earlier: Answers, later: Answers) -> Answers:

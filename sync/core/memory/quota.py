@@ -125,6 +125,13 @@ def calls_per_hour(pool: Pool | None, budget: float) -> float:
     return (LEAST_CEILING if pool is None else pool.steady) * budget
 
 
+def is_plentiful(pool: Pool | None, now: datetime) -> bool:
+    """Check whether less than half of a quota is in use, as far as is known."""
+    if pool is None or pool.used is None:
+        return pool is None or not _is_frozen(pool, now)
+    return not _is_frozen(pool, now) and pool.used * (1 - _age(pool, now) / WINDOW) < FULL_SPEED
+
+
 def record_usage(pool: Pool, used: float | None, calls: int, now: datetime) -> Pool:
     """Record the answer to ``calls`` calls; ``used`` is None where it reported nothing, which does not mean zero.
 

@@ -12,6 +12,7 @@ import pytest
 from sync.core.ask.due import asks, probes, verify_interval
 from sync.core.ask.inputs import Inputs
 from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Absent, Fetched, Page, SourceError, State, SystemUserToken, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import Secret
@@ -35,6 +36,10 @@ HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
 JUST, LATELY = NOW - timedelta(seconds=10), NOW - timedelta(minutes=20)
 INVALID = {"is_valid": False}
 UNFIT: dict[str, Any] = {"scopes": frozenset()}
+REFUSED: dict[str, Any] = {"probe": "refused", "probed": NOW - timedelta(minutes=1)}
+INVALID_USER = SourceError(
+    Problem("system-user-invalid", "The session has expired.", graph_code=190), State.UNKNOWN, "system_user"
+)
 LOST = SourceError(Problem("no-access", "Graph says no.", graph_code=190), State.INVALID)
 
 
@@ -44,15 +49,22 @@ def judged(
     system_user_fingerprint: str | None = USER_TOKEN_FINGERPRINT,
     probe: Any = "answered",
     probed: Any = None,
+    answered_since: bool = False,
+    invalid_twice: bool = False,
+    counts_for: timedelta | None = None,
     **of: Any,
 ) -> Judged:
     """Make what is remembered of a token."""
-    return Judged(facts(asked_at=at, **of), system_user_fingerprint, probed, probe)
+    known = Judged(facts(asked_at=at, **of), system_user_fingerprint, probed, probe)
+    return replace(known, answered_since=answered_since, invalid_twice=invalid_twice, counts_for=counts_for)
 
 
-def inputs(known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, current: Any = None, **changes: Any) -> Inputs:
-    """Make a cycle's readings of berlin, whose token is fetched and stored."""
-    memory = Memory({token_id(APP_ID, token): one for token, one in known.items()})
+def inputs(
+    known: Mapping[Secret, Judged], *, fetched: Any = FETCHED, current: Any = None, used: float = 40.0, **changes: Any
+) -> Inputs:
+    """Make a cycle's readings of berlin, whose token is fetched and stored. ``used``: percent of the app's quota."""
+    pools = {QuotaKey(APP_ID): Pool(used, NOW, ceiling=200.0, measured=True)}
+    memory = Memory({token_id(APP_ID, token): one for token, one in known.items()}, pools=pools)
     whole = Inputs(
         pages=[page()],
         instance=INSTANCE,
@@ -89,27 +101,47 @@ OLD = stored(OTHER, marks=marks(OTHER))
         pytest.param({FETCHED: judged()}, {"current": Absent()}, [], id="no secret yet, and the write will ask"),
         pytest.param({}, {"current": stored(state="deleted", payload=None)}, [(FETCHED, True)], id="deleted"),
         pytest.param({}, {"current": stored(payload=None)}, [(FETCHED, True)], id="no token in it"),
-        pytest.param({FETCHED: judged(**UNFIT)}, {"current": Absent()}, [], id="no secret yet, the fetched one lacks a scope"),
+        pytest.param({FETCHED: judged(**UNFIT)}, {"current": Absent()}, [(FETCHED, False)], id="no secret yet, the fetched one lacks a scope"),
+        pytest.param({FETCHED: judged(**UNFIT)}, {"current": Absent(), "used": 60.0}, [], id="lacked a scope lately, the quota is scarce"),
+        pytest.param({FETCHED: judged(**UNFIT)}, {}, [(FETCHED, False)], id="stored, and lacks a scope"),
+        pytest.param({FETCHED: judged(NOW - HOUR, **UNFIT)}, {"used": 60.0}, [], id="stored, and lacks a scope, the quota is scarce"),
+        pytest.param({}, {"current": Absent(), "pages": [page(hold=True)]}, [(FETCHED, False)], id="no secret yet, and held"),
+        pytest.param({}, {"current": Absent(), "writes": False}, [(FETCHED, False)], id="no secret yet, nothing is written"),
         pytest.param(
-            {FETCHED: judged(NOW - HOUR, **UNFIT)}, {"current": Absent()}, [(FETCHED, False)], id="lacked a scope an hour ago"
+            {FETCHED: judged(NOW - HOUR, **UNFIT)},
+            {"current": Absent(), "used": 60.0},
+            [(FETCHED, False)],
+            id="lacked a scope an hour ago",
         ),
         pytest.param({FETCHED: judged()}, {"current": stored(marks=marks(instance="other"))}, [], id="another instance's"),
         pytest.param({FETCHED: judged()}, {"current": stored(payload=None, marks=marks(instance="other"))}, [], id="another instance's, no token"),
         pytest.param({FETCHED: judged()}, {"current": stored(blocked="scheduled-deletion", state="empty")}, [], id="blocked"),
         pytest.param({FETCHED: judged()}, {"current": STORE_DOWN}, [], id="store is down"),
-        pytest.param({FETCHED: judged(**INVALID)}, {}, [], id="stored one is invalid, and Graph gives the same"),
-        pytest.param({FETCHED: judged(**INVALID)}, {"fetched": LOST}, [], id="stored one is invalid, and Graph gives none"),
-        pytest.param({FETCHED: judged(NOW - HOUR, **INVALID)}, {}, [(FETCHED, False)], id="stored one was invalid an hour ago"),
-        pytest.param({FETCHED: judged(NOW - HOUR, **INVALID)}, {"fetched": LOST}, [(FETCHED, False)], id="and Graph gives none"),
+        pytest.param({FETCHED: judged(**INVALID)}, {}, [(FETCHED, False)], id="stored one is invalid, and Graph gives the same"),
+        pytest.param({FETCHED: judged(**INVALID)}, {"fetched": LOST}, [(FETCHED, False)], id="stored one is invalid, and Graph gives none"),
+        pytest.param({FETCHED: judged(**INVALID)}, {"used": 50.0}, [], id="invalid, the quota is scarce"),
+        pytest.param({FETCHED: judged(**INVALID)}, {"used": 50.0, "fetched": LOST}, [], id="invalid, Graph gives none, the quota is scarce"),
+        pytest.param({FETCHED: judged(NOW - HOUR, **INVALID)}, {"used": 50.0}, [(FETCHED, False)], id="stored one was invalid an hour ago"),
+        pytest.param({FETCHED: judged(NOW - HOUR, **INVALID)}, {"used": 50.0, "fetched": LOST}, [(FETCHED, False)], id="and Graph gives none"),
+        pytest.param({FETCHED: judged(**INVALID)}, {"current": stored(blocked="rotation-enabled"), "fetched": LOST}, [], id="invalid, and nobody may write it"),
         pytest.param({OTHER: judged(**INVALID)}, {"current": OLD}, [(OTHER, True), (FETCHED, True)], id="invalid, another comes"),
         pytest.param({OTHER: judged(**INVALID), FETCHED: judged()}, {"current": OLD}, [(OTHER, True)], id="invalid, another waits"),
-        pytest.param({OTHER: judged(type="USER"), FETCHED: judged()}, {"current": OLD}, [], id="of a wrong type, another waits"),
-        pytest.param({OTHER: judged(**INVALID), FETCHED: judged(**UNFIT)}, {"current": OLD}, [], id="invalid, the other is unfit"),
+        pytest.param({OTHER: judged(type="USER"), FETCHED: judged()}, {"current": OLD, "used": 60.0}, [], id="of a wrong type, another waits"),
+        pytest.param({OTHER: judged(**INVALID), FETCHED: judged(**UNFIT)}, {"current": OLD, "used": 60.0}, [], id="invalid, the other is unfit"),
+        pytest.param({OTHER: judged(invalid_twice=True, **INVALID), FETCHED: judged()}, {"current": OLD, "used": 60.0}, [], id="invalid twice, and the write failed"),
+        pytest.param({OTHER: judged(**INVALID), FETCHED: judged()}, {"current": stored(OTHER, marks=marks(OTHER), blocked="rotation-enabled")}, [], id="invalid, another waits, and nobody may write"),
+        pytest.param({}, {"current": stored(OTHER, marks=marks(OTHER), blocked="rotation-enabled")}, [(FETCHED, False), (OTHER, False)], id="two tokens, both new, and nobody may write"),
         pytest.param(
-            {OTHER: judged(**INVALID), FETCHED: judged()}, {"current": OLD, "writes": False}, [], id="invalid, nothing is written"
+            {OTHER: judged(**INVALID), FETCHED: judged()},
+            {"current": OLD, "writes": False, "used": 60.0},
+            [],
+            id="invalid, nothing is written",
         ),
         pytest.param(
-            {OTHER: judged(**INVALID), FETCHED: judged()}, {"current": OLD, "pages": [page(hold=True)]}, [], id="invalid, and held"
+            {OTHER: judged(**INVALID), FETCHED: judged()},
+            {"current": OLD, "pages": [page(hold=True)], "used": 60.0},
+            [],
+            id="invalid, and held",
         ),
         pytest.param(
             {FETCHED: judged(expires_at=NOW - HOUR)}, {}, [(FETCHED, False)], id="it has expired since it was judged"
@@ -130,13 +162,16 @@ OLD = stored(OTHER, marks=marks(OTHER))
             {FETCHED: judged(expires_at=NOW + timedelta(days=10))}, {}, [], id="expires soon, judged within the hour"
         ),
         pytest.param({FETCHED: judged(NOW - 2 * HOUR)}, {"fetched": LOST}, [(FETCHED, False)], id="refused to the system user"),
-        pytest.param({FETCHED: judged()}, {"fetched": LOST}, [], id="refused to the system user, judged within the hour"),
-        pytest.param(
-            {FETCHED: judged(probe="refused", probed=NOW - timedelta(minutes=1))}, {}, [(FETCHED, True)], id="refused since"
-        ),
-        pytest.param(
-            {FETCHED: judged(probe="refused", probed=NOW - timedelta(minutes=30))}, {}, [], id="refused before, judged since"
-        ),
+        pytest.param({FETCHED: judged()}, {"fetched": LOST}, [(FETCHED, False)], id="refused to the system user, judged within the hour"),
+        pytest.param({FETCHED: judged()}, {"fetched": LOST, "used": 60.0}, [], id="refused to the system user, the quota is scarce"),
+        pytest.param({FETCHED: judged(NOW - 2 * HOUR)}, {"fetched": INVALID_USER}, [], id="the system user is invalid"),
+        pytest.param({FETCHED: judged(**REFUSED)}, {}, [(FETCHED, False)], id="refused since"),
+        pytest.param({FETCHED: judged(**REFUSED)}, {"used": 60.0}, [(FETCHED, False)], id="refused since, the quota is scarce"),
+        pytest.param({FETCHED: judged(NOW + DAY, **REFUSED)}, {}, [(FETCHED, False)], id="refused since, and judged in the future"),
+        pytest.param({OTHER: judged(**REFUSED), FETCHED: judged()}, {"current": OLD}, [(OTHER, True)], id="refused since, another waits"),
+        pytest.param({FETCHED: judged(answered_since=True, **REFUSED)}, {}, [(FETCHED, False)], id="refused before, judged since"),
+        pytest.param({FETCHED: judged(answered_since=True, **REFUSED)}, {"used": 60.0}, [], id="refused before, judged since, the quota is scarce"),
+        pytest.param({FETCHED: judged(NOW - 3 * DAY, counts_for=4 * DAY)}, {}, [(FETCHED, False)], id="it counts for longer than now, and runs out"),
     ],
 )  # fmt: skip
 def test_what_is_due(

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from sync.core.memory.access import Lost, Reading, advance, left_out, to_read_individually
+from sync.core.memory.access import Lost, Reading, advance, left_out, read_as, to_read_individually
 from sync.core.model import SourceError, State
 from sync.core.problems import Problem
-from tests.support.values import NOW
+from tests.support.values import NOW, page
 
 MINUTE = timedelta(minutes=1)
 NO_ACCESS = SourceError(Problem("no-access", "Graph says no."), State.INVALID)
@@ -25,6 +25,8 @@ class Watch:
         self.names = [f"p{number}" for number in range(pages)]
         self.lost: Mapping[str, Lost] = {}
         self.now: datetime = NOW
+        self.monotonic = 0.0
+        self.read_as = "100 1 main 0123456789ab"
         self.asked: list[set[str]] = []
         self.degraded: frozenset[str] = frozenset()
 
@@ -38,17 +40,24 @@ class Watch:
     ) -> set[str]:
         """Run one cycle and give the Pages that are alarms after it."""
         refused = refused or {}
-        skipped, individually = left_out(self.lost, self.now), to_read_individually(self.lost, self.now)
+        skipped = left_out(self.lost, read_as=dict.fromkeys(self.names, self.read_as), monotonic=self.monotonic)
+        individually = to_read_individually(self.lost, self.now)
         self.asked.append(set(self.names) - set(skipped))
         readings = {
-            name: Reading(refused.get(name), "main", worked, individually=name in individually)
+            name: Reading(refused.get(name), "main", worked, name in individually, self.read_as)
             for name in self.names
             if name not in skipped
         }
         self.lost, self.degraded = advance(
-            self.lost, readings, skipped=skipped, proven={"main"} if proven else set(), now=self.now
+            self.lost,
+            readings,
+            skipped=skipped,
+            proven={"main"} if proven else set(),
+            now=self.now,
+            monotonic=self.monotonic,
         )
         self.now += after
+        self.monotonic += after.total_seconds()
         return {name for name, page in self.lost.items() if page.alarm is not None}
 
 
@@ -84,6 +93,7 @@ def test_one_good_reading_clears_it() -> None:
     for _ in range(3):
         watch.cycle({"p0": NO_ACCESS})
     watch.now += timedelta(hours=6)
+    watch.monotonic += 6 * 3600
     assert watch.cycle() == set()
     assert watch.lost == {}
     assert [watch.cycle({"p0": NO_ACCESS}) for _ in range(2)] == [set(), set()]
@@ -151,3 +161,56 @@ def test_page_that_left_the_configuration_is_forgotten() -> None:
     watch.names.remove("p1")
     watch.cycle({"p0": NO_ACCESS})
     assert set(watch.lost) == {"p0"}
+
+
+def alarmed(cycles: int = 20) -> Watch:
+    """Return a watch whose Page has been an alarm for long, and is skipped in the next cycle."""
+    watch = Watch()
+    for _ in range(3 + cycles):
+        watch.cycle({"p0": NO_ACCESS})
+    while watch.asked[-1]:
+        watch.cycle({"p0": NO_ACCESS})
+    watch.asked.clear()
+    return watch
+
+
+@pytest.mark.parametrize("days", [30, -30])
+def test_clock_that_is_set_makes_no_wait_longer(days: int) -> None:
+    """An alarmed Page is read again within six hours of the monotonic clock, wherever the wall clock is set in between."""
+    watch = alarmed(100)
+    watch.now += timedelta(days=days)
+    watch.cycle({"p0": NO_ACCESS})
+    watch.now -= timedelta(days=days)
+    for _ in range(30):
+        watch.cycle({"p0": NO_ACCESS})
+    read = [number for number, names in enumerate(watch.asked) if names]
+    assert max(after - before for before, after in pairwise([0, *read])) <= 24
+
+
+def test_loss_that_began_under_a_clock_that_was_ahead_lasts_no_longer() -> None:
+    """A loss that lies in the future, after a clock was set back, becomes an alarm as one of now does."""
+    watch = Watch()
+    watch.now += timedelta(days=30)
+    watch.cycle({"p0": NO_ACCESS})
+    watch.now -= timedelta(days=30)
+    assert [watch.cycle({"p0": NO_ACCESS}) for _ in range(4)][-1] == {"p0"}
+
+
+def test_alarmed_page_is_read_at_once_with_another_token() -> None:
+    """A new token of its system user, or another system user or id, ends the wait, and a refusal begins it from one cycle."""
+    watch = alarmed()
+    watch.read_as = "100 1 main ba9876543210"
+    for _ in range(5):
+        watch.cycle({"p0": NO_ACCESS})
+    assert [bool(names) for names in watch.asked] == [True, False, True, False, False]
+    assert read_as(page(), None) != read_as(page(id="2"), None) != read_as(page(system_user="second"), None)
+
+
+def test_page_that_the_list_shows_is_remembered_as_listed() -> None:
+    """What the list shows of a skipped Page is kept until it changes."""
+    watch = alarmed()
+    for shown in (True, False, True):
+        watch.lost, _ = advance(
+            watch.lost, {}, skipped={"p0"}, proven=(), now=watch.now, monotonic=0.0, listed={"p0"} if shown else ()
+        )
+        assert watch.lost["p0"].listed is shown

@@ -133,6 +133,31 @@ BAD_SIGNATURE = "Invalid OAuth access token signature."
 CANNOT_PARSE = "Invalid OAuth access token - Cannot parse access token"
 NOT_DECRYPTED = "The access token could not be decrypted"
 APP_BLOCKED = GraphError("API access blocked.", 200)
+APP_NOT_ACTIVE = GraphError(
+    "(#200) Access to this data is temporarily disabled for non-active apps or apps that have not recently accessed this "
+    "data type due to changes we are making to the Facebook Platform.",
+    200,
+)
+ADDRESS_REFUSED = GraphError("(#5) This IP can't make requests for that application.", 5)
+DESKTOP_APP = GraphError(
+    "(#15) This method cannot be called with a client token or an app secret embedded in a client application.", 15
+)
+NO_APP_ID = GraphError("(#200) Provide valid app ID", 200)
+
+
+def permission_required(name: str) -> GraphError:
+    """Refuse a caller whose token lacks a permission."""
+    return GraphError(f"(#283) Requires {name} permission to manage the object", 283, status=403)
+
+
+def shown_to_a_person(text: str) -> GraphError:
+    """Return an error with a title and a text for a person, beside the developer's message."""
+    texts = {
+        "error_user_title": "Action required",
+        "error_user_msg": text or "Confirm the business in Business Settings.",
+    }
+    return GraphError("(#200) Permissions error", 200, status=403, extra=texts)
+
 
 _PUBLIC_ACCESS = (
     "the 'pages_read_engagement' permission or the 'Page Public Content Access' feature or the "

@@ -123,8 +123,7 @@ class Demo:
 
     def unassign(self, name: str) -> None:
         """Unassign a Page from the system user; tokens that were issued keep working."""
-        self.world.unassignment_invalidates_page_tokens = False
-        switch_on(self.world, f"unassigned@{name}")
+        switch_on(self.world, f"unassigned=tokens-working@{name}")
 
     def occupy(self, name: str) -> None:
         """End the throttle, and put another program's file where a Page's secret should be."""

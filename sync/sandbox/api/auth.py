@@ -85,7 +85,7 @@ def authenticate(world: World, request: Request, text: str, *, secret_shown: boo
     app, token = found
     if app.blocked:
         return APP_BLOCKED
-    invalid_reason = world.invalid_reason(token) if token is not None else None
+    invalid_reason = world.refuses(token) if token is not None else None
     if invalid_reason is not None:
         return GraphError(invalid_reason.message, 190, invalid_reason.subcode)
     needed = world.require_proof and token is not None and not secret_shown

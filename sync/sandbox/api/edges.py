@@ -72,7 +72,7 @@ def _answer(listing: _Listing, asked: tuple[str, ...]) -> Json | GraphError:
     if start is None:
         return GraphError("(#100) Invalid parameter: the cursor is not valid")
     rows = pages[start : start + limit]
-    bare = draw(world, "listing-without-tokens", edge) is not None
+    bare = draw(world, "listing-without-tokens", edge) is not None or bool(listing.user.lacking)
     hole = draw(world, "listing-hole", edge) is not None
     names = asked or (_ROW if edge == "accounts" else _ASSIGNED_ROW)
     answer: Json = {"data": [] if hole else [_row(listing, page, names, bare=bare) for page in rows]}

@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sync.sandbox.replies import APP_BLOCKED, NOT_THE_APP, PROOF_WRONG, FakeAnswer, GraphError, unsupported
+from sync.sandbox.replies import (
+    ADDRESS_REFUSED,
+    APP_BLOCKED,
+    APP_NOT_ACTIVE,
+    DESKTOP_APP,
+    NO_APP_ID,
+    NOT_THE_APP,
+    PROOF_WRONG,
+    FakeAnswer,
+    GraphError,
+    Json,
+    shown_to_a_person,
+    unknown_path,
+    unsupported,
+)
 from sync.sandbox.world.faults import InjectedFault
 from sync.sandbox.world.quota import app_refused, page_refused
-from sync.sandbox.world.tokens import invalidated
 
 Effect = Callable[[InjectedFault, str], FakeAnswer | GraphError]
 
@@ -70,20 +83,36 @@ ANSWERS: dict[str, Effect] = {
     "redirect": _redirect,
     "error": _any_error,
     "app-blocked": _says(APP_BLOCKED),
+    "app-not-active": _says(APP_NOT_ACTIVE),
+    "address-refused": _says(ADDRESS_REFUSED),
+    "desktop-app": _says(DESKTOP_APP),
+    "no-app-id": _says(NO_APP_ID),
+    "version-unknown": _says(unknown_path("/")),
+    "user-message": lambda fault, _page: shown_to_a_person(fault.argument),
     "capability": _says(GraphError("(#3) Application does not have the capability to make this API call.", 3)),
     "two-factor": _says(
         GraphError("Two factor authentication required.", 415, 2859009, status=400, is_transient=False)
     ),
     "policy": _says(GraphError("The action attempted has been deemed abusive or is otherwise disallowed", 368)),
-    "checkpoint": _says(GraphError(invalidated(459).message, 190, 459)),
     "proof-refused": _says(PROOF_WRONG),
     "debug-not-allowed": _says(NOT_THE_APP),
     "debug-without-data": _sends(200, b'{"data":{}}'),
 }
 """Faults that replace the answer: the call is counted and has no other effect."""
 
-CONFINED = {"debug-not-allowed": "debug_token", "debug-without-data": "debug_token", "debug-in-batch": "debug_token"}
-"""Faults that apply to one kind of call only, unless another kind is given."""
+_READS_OF_PAGES = "node,accounts,assigned_pages"
+CONFINED = {
+    "debug-not-allowed": "debug_token",
+    "debug-without-data": "debug_token",
+    "debug-in-batch": "debug_token",
+    "debug-partial": "debug_token",
+    "debug-odd-type": "debug_token",
+    "desktop-app": "debug_token",
+    "capability": _READS_OF_PAGES,
+    "two-factor": _READS_OF_PAGES,
+    "user-message": _READS_OF_PAGES,
+}
+"""Faults that apply to some kinds of call only, unless others are given."""
 
 WIRE = ("drip-headers", "drip-body", "cut", "close", "hang", "slow", "version")
 """Faults that let the call take effect, and change how its answer is sent."""
@@ -91,6 +120,8 @@ WIRE = ("drip-headers", "drip-body", "cut", "close", "hang", "slow", "version")
 BATCH = ("null-items", "short-array", "debug-in-batch", "batch-refused")
 OF_CALLS = frozenset((*ANSWERS, *WIRE))
 OF_BATCHES = OF_CALLS | {"batch-refused"}
+FACTS = ("debug-partial", "debug-odd-type")
+"""Faults that change what ``debug_token`` says of a valid token."""
 LISTING = ("listing-empty", "listing-without-tokens", "listing-hole")
 
 BATCH_REFUSED = unsupported("post", "")
@@ -112,6 +143,16 @@ def spoil(answer: FakeAnswer, fault: InjectedFault | None) -> FakeAnswer:
             return replace(answer, headers=(*answer.headers, ("facebook-api-version", fault.argument or "v26.0")))
         case _:
             return answer
+
+
+def distort(answer: Json, fault: InjectedFault | None) -> Json:
+    """Apply a fault of ``FACTS`` to an answer of ``debug_token``; its argument is the field that is left out, or the type."""
+    if fault is None or not answer["data"].get("is_valid"):
+        return answer
+    if fault.name == "debug-partial":
+        left_out = fault.argument or "type"
+        return {"data": {name: value for name, value in answer["data"].items() if name != left_out}}
+    return {"data": {**answer["data"], "type": fault.argument or "PAGE\ud800"}}
 
 
 def check(fault: InjectedFault) -> None:

@@ -177,7 +177,11 @@ def _read(world: World, request: Request, version: str, parts: list[str], caller
         case []:
             return read_ids(world, request, caller) if request.params.get("ids") else unsupported("get", "")
         case ["debug_token"]:
-            return debug_token(world, request, caller)
+            answer = debug_token(world, request, caller)
+            if isinstance(answer, GraphError):
+                return answer
+            fault = draw(world, frozenset(effects.FACTS), "debug_token", (_page_of(world, parts, request),))
+            return effects.distort(answer, fault)
         case [node]:
             return read_node(world, request, caller, node)
         case [node, edge]:

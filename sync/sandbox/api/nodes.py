@@ -12,6 +12,7 @@ from sync.sandbox.replies import (
     Json,
     Request,
     nonexisting_field,
+    permission_required,
     unsupported,
 )
 from sync.sandbox.world.business import FakePage, FakeSystemUser
@@ -94,6 +95,12 @@ def user_of(world: World, caller: FakeCaller) -> FakeSystemUser | None:
     return world.users.get(token.user_id) if token is not None and token.type == "SYSTEM_USER" else None
 
 
+def lacking_permission(world: World, caller: FakeCaller) -> str | None:
+    """Return a permission that the caller's token was generated without, and that reading a Page's token demands."""
+    user = user_of(world, caller)
+    return min(user.lacking, default=None) if user is not None else None
+
+
 def page_row(world: World, page: FakePage) -> Json:
     """Return the fields of a Page, without its token."""
     return {
@@ -129,6 +136,9 @@ def _page(
     strange = next((name for name in asked if name not in PAGE_FIELDS), None)
     if strange is not None:
         return nonexisting_field(strange, "Page")
+    lacking = lacking_permission(world, caller) if "access_token" in asked else None
+    if lacking is not None:
+        return permission_required(lacking)
     refusal = refusal_of(world, caller, page)
     if refusal is not None and (refusal not in FIELD_ONLY or "access_token" in asked):
         refused = unsupported(request.method, page.id) if refusal == "object-missing" else REFUSALS[refusal]

@@ -7,22 +7,28 @@ from collections.abc import Callable
 
 from sync.sandbox.api import effects
 from sync.sandbox.replies import REFUSALS
-from sync.sandbox.world.business import TASKS, FakePage, Gives
+from sync.sandbox.world.business import TASKS, FakePage, Gives, Unassigned
 from sync.sandbox.world.faults import KINDS, InjectedFault
 from sync.sandbox.world.tokens import digits
 from sync.sandbox.world.world import World
 
 _SPELLING = re.compile(
-    r"(?P<name>[a-z0-9-]+)(?::(?P<kind>[a-z_]+))?(?:=(?P<argument>[^@*%]*))?"
+    r"(?P<name>[a-z0-9-]+)(?::(?P<kind>[a-z_,]+))?(?:=(?P<argument>[^@*%]*))?"
     r"(?:@(?P<pages>[^*%]*))?(?:\*(?P<times>\d+))?(?:%(?P<probability>[0-9.]+))?"
 )
 
 
+_TOKENS: dict[str, Unassigned] = {"tokens-invalid": "invalid", "tokens-refused": "refused", "tokens-working": "working"}
+"""What becomes of the tokens of a Page that is unassigned, which Meta does not document."""
+
+
 def _unassigned(world: World, page: FakePage, argument: str) -> None:
-    shape = argument or "field-missing"
-    if shape not in REFUSALS:
-        raise ValueError(f"unknown shape {shape!r}; known are {', '.join(REFUSALS)}")
-    page.refusal = shape
+    words = [word for word in argument.split(",") if word]
+    unknown = [word for word in words if word not in REFUSALS and word not in _TOKENS]
+    if unknown:
+        raise ValueError(f"unknown shape {unknown[0]!r}; known are {', '.join((*REFUSALS, *_TOKENS))}")
+    page.refusal = next((word for word in words if word in REFUSALS), "field-missing")
+    page.unassigned_tokens = next((kind for word, kind in _TOKENS.items() if word in words), "invalid")
     for user in world.users.values():
         user.assigned.pop(page.id, None)
 
@@ -80,6 +86,7 @@ PAGES: dict[str, Callable[[World, FakePage, str], None]] = {
     "foreign": _gives("foreign"),
     "other-page": _gives("other-page"),
     "user-token": _gives("user-token"),
+    "malformed-token": _gives("malformed"),
     "changing": _changing,
     "short-lived": _short_lived,
     "missing-scope": _missing_scope,
@@ -101,6 +108,14 @@ def _expiring(world: World, argument: str) -> None:
     world.tokens[world.user.token].expires_at = int(world.time()) + int(argument or 86400)
 
 
+def _checkpoint(world: World, argument: str) -> None:
+    world.invalidate(world.user, int(argument or 459))
+
+
+def _missing_permission(world: World, argument: str) -> None:
+    world.user.lacking |= {argument or "pages_read_engagement"}
+
+
 def _require_proof(world: World, _argument: str) -> None:
     world.require_proof = True
 
@@ -109,11 +124,13 @@ USERS: dict[str, Callable[[World, str], None]] = {
     "invalid": _invalid,
     "expired": _expired,
     "expiring": _expiring,
+    "checkpoint": _checkpoint,
+    "missing-permission": _missing_permission,
     "require-proof": _require_proof,
 }
 """What may be done to the system user's token and to the app."""
 
-NAMES = (*effects.ANSWERS, *effects.WIRE, *effects.BATCH, *effects.LISTING, *PAGES, *USERS)
+NAMES = (*effects.ANSWERS, *effects.WIRE, *effects.BATCH, *effects.LISTING, *effects.FACTS, *PAGES, *USERS)
 """Every fault there is."""
 
 
@@ -123,6 +140,7 @@ def restore_page(world: World, page: FakePage) -> None:
         page.generation += 1
     page.kind, page.published, page.deleted, page.migrated_to = "page", True, False, None
     page.gives, page.changing, page.lifetime = "own", False, None
+    page.unassigned_tokens = "invalid"
     page.lacking = page.untargeted = frozenset()
     for user in world.users.values():
         user.assigned.setdefault(page.id, TASKS)
@@ -145,7 +163,7 @@ def switch_on(world: World, fault: InjectedFault | str) -> InjectedFault:
     fault = parse_fault(fault) if isinstance(fault, str) else fault
     if fault.name not in NAMES:
         raise ValueError(f"unknown fault {fault.name!r}; known are {', '.join(sorted(NAMES))}")
-    if fault.kind and fault.kind not in KINDS:
+    if fault.kind and not set(fault.kind.split(",")) <= set(KINDS):
         raise ValueError(f"unknown kind {fault.kind!r}; known are {', '.join(KINDS)}")
     fault.pages = frozenset(find_page(world, name).id for name in fault.pages)
     fault.kind = fault.kind or effects.CONFINED.get(fault.name, "")
@@ -171,6 +189,8 @@ def switch_off(world: World, name: str | None = None) -> None:
                     restore_page(world, page)
             elif fault.name == "require-proof":
                 world.require_proof = False
+            elif fault.name == "missing-permission":
+                world.user.lacking = frozenset()
             elif fault.name in USERS:
                 world.restore(world.user)
 

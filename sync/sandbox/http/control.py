@@ -147,10 +147,12 @@ def _user(world: World, user: FakeSystemUser, action: str, params: dict[str, str
             world.invalidate(user, int(params.get("subcode", "460")))
         case "expire":
             world.tokens[old].expires_at = int(world.time()) + int(params.get("seconds", "-60"))
+        case "checkpoint":
+            world.invalidate(user, int(params.get("subcode", "459")))
         case "revive":
             world.restore(user)
         case _:
-            raise ValueError("known are rotate, revoke, kill, expire, revive")
+            raise ValueError("known are rotate, revoke, kill, checkpoint, expire, revive")
     return {"id": user.id, "system_user_token": user.token}
 
 

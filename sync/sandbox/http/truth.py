@@ -6,7 +6,7 @@ from sync.sandbox.api.auth import FakeCaller
 from sync.sandbox.api.nodes import refusal_of
 from sync.sandbox.replies import Json
 from sync.sandbox.world.business import FakePage, FakeSystemUser
-from sync.sandbox.world.tokens import FakeToken, fingerprint
+from sync.sandbox.world.tokens import BLOCKED, FakeToken, fingerprint
 from sync.sandbox.world.world import World
 
 
@@ -60,8 +60,11 @@ def _why_not(world: World, page: FakePage, user: FakeSystemUser) -> str | None:
     app = world.app_of(user_token.app_id)
     if app is None or app.blocked:
         return "app-blocked"
-    if world.invalid_reason(user_token) is not None:
-        return "system-user-invalid"
+    reason = world.invalid_reason(user_token)
+    if reason is not None:
+        return "policy-blocked" if reason.subcode in BLOCKED else "system-user-invalid"
+    if user.lacking:
+        return "missing-permission"
     if page.kind != "page":
         return "not-a-page"
     if page.deleted or page.migrated_to is not None:

@@ -14,7 +14,9 @@ SCOPES = (
 )
 TASKS = ("MANAGE", "CREATE_CONTENT", "MODERATE", "MESSAGING", "ADVERTISE", "ANALYZE")
 
-Gives = Literal["own", "user-token", "other-page", "foreign"]
+Gives = Literal["own", "user-token", "other-page", "foreign", "malformed"]
+Unassigned = Literal["invalid", "refused", "working"]
+"""What becomes of the tokens of a Page that is unassigned. "refused": debug_token calls them valid, and no call accepts them."""
 
 
 @dataclass(slots=True)
@@ -29,7 +31,10 @@ class FakeApp:
 
 @dataclass(slots=True)
 class FakeSystemUser:
-    """A system user: ``token`` is its latest token, ``assigned`` the Pages that it may act for, with its tasks."""
+    """A system user: ``token`` is its latest token, ``assigned`` the Pages that it may act for, with its tasks.
+
+    ``lacking`` permissions are missing from its tokens.
+    """
 
     id: str
     name: str
@@ -37,13 +42,15 @@ class FakeSystemUser:
     token: str = field(default="", repr=False)
     generation: int = 0
     assigned: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    lacking: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class FakePage:
     """A Page, or a person under an id that was taken for a Page's.
 
-    ``refusal`` is the shape of the answer for a caller without access. ``gives`` is whose token a read returns.
+    ``refusal`` is the shape of the answer for a caller without access, and ``unassigned_tokens`` what becomes of tokens that
+    were issued before. ``gives`` is whose token a read returns.
     ``changing`` makes every read return another, valid, token; ``lifetime`` is the lifetime of its tokens in seconds.
     ``lacking`` scopes are missing from its tokens; ``untargeted`` ones are granted for another Page only.
     """
@@ -57,6 +64,7 @@ class FakePage:
     migrated_to: str | None = None
     in_business: bool = True
     refusal: str = "field-missing"
+    unassigned_tokens: Unassigned = "invalid"
     gives: Gives = "own"
     changing: bool = False
     lifetime: int | None = None

@@ -15,7 +15,8 @@ KINDS = ("node", "ids", "accounts", "assigned_pages", "edge", "debug_token", "oa
 class InjectedFault:
     """One fault that lasts until it is switched off.
 
-    ``pages`` empty means all calls, else only reads of, and tokens of, these Pages. ``kind`` empty means any call.
+    ``pages`` empty means all calls, else only reads of, and tokens of, these Pages. ``kind`` empty means any call; several
+    kinds have commas between them.
     ``times`` None means without limit. ``probability`` applies to each call that the fault could change.
     """
 
@@ -55,7 +56,7 @@ def draw(
 def _meets(fault: InjectedFault, kind: str, pages: Iterable[str], *, item: bool) -> bool:
     if item and not fault.narrow:
         return False
-    return fault.kind in ("", kind) and (not fault.pages or not fault.pages.isdisjoint(pages))
+    return (not fault.kind or kind in fault.kind.split(",")) and (not fault.pages or not fault.pages.isdisjoint(pages))
 
 
 def _strikes(world: FaultHost, fault: InjectedFault) -> bool:

@@ -76,6 +76,8 @@ UNASSIGNED = InvalidReason(
 )
 PAGE_DELETED = InvalidReason("This Page access token belongs to a Page that has been deleted.", None, "page-deleted")
 
+BLOCKED = (459, 464, 490)
+"""Subcodes that block the user, whose new tokens work no better."""
 _MESSAGES: dict[int, str] = {
     458: "The user has not authorized application.",
     459: "The user is enrolled in a blocking, logged-in checkpoint",

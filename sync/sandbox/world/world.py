@@ -136,7 +136,8 @@ class World:
         )
         if page is None or page.deleted:
             return PAGE_DELETED
-        if self.unassignment_invalidates_page_tokens and user is not None and page_id not in user.assigned:
+        unassigned = user is not None and page_id not in user.assigned
+        if self.unassignment_invalidates_page_tokens and unassigned and page.unassigned_tokens == "invalid":
             return UNASSIGNED
         if self.page_tokens_follow_user_token and user_token is not None:
             return self.invalid_reason(user_token)
@@ -144,8 +145,21 @@ class World:
 
     def scopes_of(self, token: FakeToken) -> tuple[str, ...]:
         """Return the scopes of the token: those of the token that it was derived from, without those that its Page lacks."""
-        page = self.pages.get(token.page_id or "")
-        return token.scopes if page is None else tuple(scope for scope in token.scopes if scope not in page.lacking)
+        page, user = self.pages.get(token.page_id or ""), self.users.get(token.user_id)
+        lacking = page.lacking if page is not None else user.lacking if user is not None else frozenset()
+        return tuple(scope for scope in token.scopes if scope not in lacking)
+
+    def refuses(self, token: FakeToken) -> InvalidReason | None:
+        """Return why no call accepts this token, though debug_token may call it valid; None where it works."""
+        page, user = self.pages.get(token.page_id or ""), self.users.get(token.user_id)
+        if (
+            page is not None
+            and user is not None
+            and page.id not in user.assigned
+            and page.unassigned_tokens == "refused"
+        ):
+            return UNASSIGNED
+        return self.invalid_reason(token)
 
     def page_token(self, page: FakePage, user_token: FakeToken, *, peek: bool = False) -> FakeToken:
         """Return the token that a read of this Page with ``user_token`` returns; ``peek`` does not count as a read."""
@@ -165,7 +179,7 @@ class World:
         inherited = user_token.expires_at if self.page_tokens_inherit_expiry else 0
         foreign = page.gives == "foreign"
         return FakeToken(
-            value=token_text(self.seed, *key),
+            value=token_text(self.seed, *key) + ("\nEAA" if page.gives == "malformed" else ""),
             type="PAGE",
             app_id=self.other_app.id if foreign else user_token.app_id,
             user_id=digits("foreign user", self.seed) if foreign else user_token.user_id,

@@ -8,6 +8,25 @@ from tests.support.services.graph import NOON, app_token, ask, ask_batch, world
 __all__ = ["world"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "field", "value"),
+    [
+        ("debug-partial", "type", None),
+        ("debug-partial=user_id", "user_id", None),
+        ("debug-odd-type=PEGE", "type", "PEGE"),
+        ("debug-odd-type", "type", "PAGE\ud800"),
+    ],
+)
+def test_a_fault_changes_what_is_said_of_a_valid_token(world, fault, field, value):
+    """A field is left out, or the type is another text; an invalid token's facts stay."""
+    switch_on(world, fault)
+    asked = f"/debug_token?input_token={world.user.token}"
+    app = f"{world.app.id}|{world.app.secret}"
+    assert ask(world, asked, token=app).json["data"].get(field) == value
+    switch_on(world, "invalid")
+    assert ask(world, asked, token=app).json["data"]["type"] == "SYSTEM_USER"
+
+
 def fetched(world, number=0):
     """Read a Page's token."""
     page = list(world.pages)[number]

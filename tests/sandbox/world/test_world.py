@@ -54,6 +54,38 @@ def test_page_tokens_may_expire_with_their_system_user_token(world, inherits):
     assert world.tokens[read(world)].expires_at == (int(NOON) + 60 if inherits else 0)
 
 
+@pytest.mark.parametrize(
+    ("words", "valid", "status"),
+    [
+        ("", False, 400),
+        ("tokens-invalid", False, 400),
+        ("no-role,tokens-refused", True, 400),
+        ("tokens-working", True, 200),
+    ],
+)
+def test_an_unassigned_page_s_tokens_become_what_the_fault_says(world, words, valid, status):
+    """Meta does not document it: debug_token and calls refuse them, calls alone do, or they go on working."""
+    token, page = read(world), next(iter(world.pages))
+    fault = switch_on(world, f"unassigned={words}@{page}")
+    assert (world.invalid_reason(world.tokens[token]) is None) is valid
+    assert ask(world, "/me?fields=id", token=token).status == status
+    switch_off(world, fault.name)
+    assert ask(world, "/me?fields=id", token=token).status == 200
+
+
+def test_a_permission_that_a_system_user_lacks_is_in_no_answer(world):
+    """debug_token does not list it, a read of a Page names it, and the list of Pages has no tokens."""
+    switch_on(world, "missing-permission=pages_show_list")
+    facts = ask(world, f"/debug_token?input_token={world.user.token}", token=world.user.token).json["data"]
+    assert facts["is_valid"]
+    assert "pages_show_list" not in facts["scopes"]
+    refused = ask(world, f"/{next(iter(world.pages))}?fields=access_token", token=world.user.token).json["error"]
+    assert "Requires pages_show_list permission" in refused["message"]
+    rows = ask(world, "/me/accounts?fields=id,access_token", token=world.user.token).json["data"]
+    assert rows
+    assert all("access_token" not in row for row in rows)
+
+
 def test_a_new_system_user_token_yields_other_page_tokens(world):
     """A Page token depends on the Page and on the system user token."""
     before = read(world)

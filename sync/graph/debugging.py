@@ -41,6 +41,7 @@ class Debugger:
         self._clock = clock
         self._workers = workers
         self._refused: dict[str, Fault] = {}
+        self._halves_refused = False
 
     def ask(self, caller: Caller, asks: Sequence[Ask], report_waiting: ReportWaiting) -> FactsByToken:
         """Return the facts of each token, or why there are none, without the tokens that the quota has no capacity for now.
@@ -95,8 +96,12 @@ class Debugger:
         forms = [answer for answer in got if isinstance(answer, Fault) and _form_refused(answer)]
         if len(forms) == len(tokens):
             self._refused[caller.app] = forms[0]
+        facts = [self._facts(token, answer) for token, answer in zip(tokens, got, strict=True)]
+        # Where not one answer of many says anything, the cause is not in one of them, and each would cost a call more.
+        mute = len(tokens) > 1 and all(isinstance(one, Fault) and one.kind == "no-facts" for one in facts)
         return {
-            token: self._item(caller, token, answer, retried=retried) for token, answer in zip(tokens, got, strict=True)
+            token: self._item(caller, token, one, retried=retried or mute)
+            for token, one in zip(tokens, facts, strict=True)
         }
 
     def _after_failed_batch(
@@ -105,7 +110,7 @@ class Debugger:
         """Continue after a batch that failed as a whole: by halves, in the other form, one by one, or not at all."""
         row = classify(fault, "debug")
         match row.then:
-            case "halve" if len(tokens) > 1:
+            case "halve" if len(tokens) > 1 and not self._halves_refused:
                 middle = len(tokens) // 2
                 first = self._batch(caller, tokens[:middle], retried=retried)
                 return {**first, **self._batch(caller, tokens[middle:], retried=retried)}
@@ -115,12 +120,13 @@ class Debugger:
             case "singly" if not retried:
                 return {token: self._retry(caller, token, row.error(fault)) for token in tokens}
             case _:
+                # A single token that is too much shows that smaller batches do not help.
+                self._halves_refused |= row.then == "halve"
                 return dict.fromkeys(tokens, self._quotas.record_fault(caller, row, fault))
 
     def _item(
-        self, caller: Caller, token: Secret, answer: Answer | Fault, *, retried: bool
+        self, caller: Caller, token: Secret, got: TokenFacts | Fault, *, retried: bool
     ) -> TokenFacts | SourceError:
-        got = self._facts(token, answer)
         if isinstance(got, TokenFacts):
             return got
         row = classify(got, "debug")

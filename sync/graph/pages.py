@@ -23,6 +23,7 @@ _LISTED_FROM = 20
 _ENOUGH = 0.8
 """A list that shows a smaller share of the Pages is not worth its calls."""
 _ROWS = 100
+_LONGEST_CURSOR = 2048
 _FIELDS = {"fields": "access_token"}
 
 
@@ -230,4 +231,4 @@ def _next_cursor(value: Mapping[str, Any]) -> str | None:
     if not isinstance(paging, dict) or not paging.get("next") or not isinstance(paging.get("cursors"), dict):
         return None
     after = paging["cursors"].get("after")
-    return after if isinstance(after, str) and after else None
+    return after if isinstance(after, str) and 0 < len(after) <= _LONGEST_CURSOR else None

@@ -71,7 +71,13 @@ class Prober:
             self._quotas.record_fault(self._caller, row, got)
             if row.then in ("close-app", "close-user", "close-page", "retry", "halve", "singly") or row.scope != "page":
                 return dict.fromkeys(tokens, "unknown")
+            first = self._get(tokens[0], ids[0])
+            if isinstance(first, Fault) and (first.code, first.subcode) == (got.code, got.subcode):
+                # The form of a batch is not the cause, so that the other tokens alone would fare no better.
+                return {token: self._result(page_id, first) for token, page_id in zip(tokens, ids, strict=True)}
             self._batch_refused = True
+            rest = {token: self._single(token, page_id) for token, page_id in zip(tokens[1:], ids[1:], strict=True)}
+            return {tokens[0]: self._result(ids[0], first), **rest}
         return {token: self._single(token, page_id) for token, page_id in zip(tokens, ids, strict=True)}
 
     def _url(self, token: Secret) -> str:
@@ -81,8 +87,11 @@ class Prober:
     def _single(self, token: Secret, page_id: str) -> Probe:
         if self._quotas.blocked(self._caller, page_id) is not None:
             return "unknown"
+        return self._result(page_id, self._get(token, page_id))
+
+    def _get(self, token: Secret, page_id: str) -> Answer | Fault:
         caller = Caller(self._caller.app, self._caller.app_id, token, prove(token, self._app_secret))
-        return self._result(page_id, self._client.get(caller, "me", {"fields": "id"}, "probe", pages=(page_id,)))
+        return self._client.get(caller, "me", {"fields": "id"}, "probe", pages=(page_id,))
 
     def _result(self, page_id: str, answer: Answer | Fault) -> Probe:
         if isinstance(answer, Answer):

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
 from sync.http import Http, HttpError, Response
+from sync.http.response import Sink
 from sync.sandbox.api.graph import respond
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.replies import Reply, Request
@@ -18,7 +19,7 @@ from sync.sandbox.world.world import World
 from tests.simulation.process import DebugAnswer, Life
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.vault import Vault
-from tests.simulation.vault_http import to_ask
+from tests.simulation.vault_http import poured, to_ask
 
 AWS_READ_TIMEOUT = 6.0
 Sent = Callable[[str], None]
@@ -43,6 +44,7 @@ class GraphHttp(Http):
         body: bytes | None = None,
         timeout: float,
         limit: int = 1 << 20,
+        sink: Sink | None = None,
     ) -> Response:
         """Send to the sandbox's world; its wire faults become what a client would see."""
         self._sent(url)
@@ -122,6 +124,7 @@ class VaultHttp(Http):
         body: bytes | None = None,
         timeout: float,
         limit: int = 1 << 20,
+        sink: Sink | None = None,
     ) -> Response:
         """Send to a node that the load balancer chooses."""
         self._sent(url)
@@ -136,7 +139,7 @@ class VaultHttp(Http):
             raise AssertionError("unreachable")  # noqa: TRY004 - silence never returns
         if reply.status >= 500 or reply.status in (307, 412, 429):
             self._life.disturbed.add(self._store)
-        return Response(reply.status, reply.headers, reply.body)
+        return poured(Response(reply.status, reply.headers, reply.body), sink)
 
 
 def aws_send(

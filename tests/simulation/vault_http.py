@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sync.http import Http, HttpError, Response
+from sync.http.response import Sink
 from tests.simulation.vault import Ask, Vault
 
 
@@ -21,6 +24,19 @@ def to_ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None
     """Convert an HTTP request to the model's."""
     path, query = _split(url)
     return Ask(method, path, query, {name.lower(): value for name, value in headers.items()}, body or b"", owner)
+
+
+def poured(response: Response, sink: Sink | None) -> Response:
+    """Return an answer as Http does: the body of a 200 goes to the sink in parts, where there is one."""
+    if sink is None or response.status != HTTPStatus.OK:
+        return response
+    half = len(response.body) // 2
+    try:
+        sink(response.body[:half])
+        sink(response.body[half:])
+    except ValueError:
+        raise HttpError("too-large", maybe_sent=True) from None
+    return replace(response, body=b"")
 
 
 class VaultHttp(Http):
@@ -39,9 +55,10 @@ class VaultHttp(Http):
         body: bytes | None = None,
         timeout: float,
         limit: int = 1 << 20,
+        sink: Sink | None = None,
     ) -> Response:
         """Send a request to the model."""
         reply = self._vault.answer(to_ask(method, url, headers, body))
         if isinstance(reply, str):
             raise HttpError("connect" if reply == "connect" else "timeout", maybe_sent=reply == "hang")
-        return Response(reply.status, reply.headers, reply.body)
+        return poured(Response(reply.status, reply.headers, reply.body), sink)

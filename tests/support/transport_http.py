@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from sync.http import Http, HttpError, Kind, Response
-from sync.http.response import Refused, read
+from sync.http.response import Refused, Sink, read
 
 
 class TransportHttp(Http):
@@ -27,6 +27,7 @@ class TransportHttp(Http):
         body: bytes | None = None,
         timeout: float,
         limit: int = 1 << 20,
+        sink: Sink | None = None,
     ) -> Response:
         """Send one request and read its answer; raises HttpError and nothing else."""
         del timeout
@@ -38,7 +39,7 @@ class TransportHttp(Http):
             response = self._transport.handle_request(request)
             stream: Any = response.stream
             try:
-                return read(response.status_code, response.headers.raw, stream, limit)
+                return read(response.status_code, response.headers.raw, stream, limit, sink)
             finally:
                 response.close()
         except Refused as refused:

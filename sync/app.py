@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, assert_never
 
 from sync.config.load import Config
 from sync.config.resolve import references
-from sync.config.schedule import verify_every
+from sync.config.schedule import needs_state_file, verify_every
 from sync.config.schema.references import Reference, StoreReference
 from sync.config.schema.stores import vault as logins
 from sync.config.schema.stores.aws import AwsConfig
@@ -174,6 +174,7 @@ class App:
             selected_from=None if selection is None else selection.named,
             renewal_rules=self._renewal_rules(),
             begun=self._begun,
+            needs_state_file=needs_state_file(settings, config.pages),
             warnings=(*config.warnings, *state),
         )
 

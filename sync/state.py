@@ -71,7 +71,7 @@ class _Token:
 
 
 @dataclass(frozen=True, slots=True)
-class _Overwritten:
+class _Target:
     store: str
     path: str
     at: datetime
@@ -168,7 +168,8 @@ def encode(memory: Memory, instance: str) -> bytes:
         "tokens": [_Token(app_id, fingerprint, judged) for (app_id, fingerprint), judged in memory.judged.items()],
         "lost": memory.lost,
         "tried": memory.tried,
-        "overwritten": [_Overwritten(key.store, key.path, at) for key, at in memory.overwritten.items()],
+        "overwritten": [_Target(key.store, key.path, at) for key, at in memory.overwritten.items()],
+        "waiting": [_Target(key.store, key.path, at) for key, at in memory.waiting.items()],
         "pools": {str(key): pool for key, pool in memory.pools.items()},
         "renewals": memory.renewals,
         "warned_days": memory.warned_days,
@@ -196,7 +197,8 @@ def decode(content: Mapping[str, Any], now: datetime) -> tuple[Memory, int]:
         },
         lost={name: replace(lost, left=0) for name, lost in entries.named("lost", Lost).items()},
         tried=entries.named("tried", datetime),
-        overwritten={Key(one.store, one.path): one.at for one in entries.listed("overwritten", _Overwritten)},
+        overwritten={Key(one.store, one.path): one.at for one in entries.listed("overwritten", _Target)},
+        waiting={Key(one.store, one.path): one.at for one in entries.listed("waiting", _Target)},
         pools={
             key: pool
             for text, pool in entries.named("pools", Pool).items()

@@ -110,7 +110,7 @@ def once(  # noqa: PLR0917 - typer gives options by name
     if_plan: Annotated[
         str | None,
         typer.Option(
-            metavar="SUM", help="Write only if the plan still has this checksum; then the brake holds nothing."
+            metavar="SUM", help="Write only if the plan still has this checksum; then no line waits for a person."
         ),
     ] = None,
     output: Output = CommonForm.TABLE,

@@ -80,5 +80,17 @@ def verify_every(settings: Settings, pages: Sequence[Page], pools: Mapping[Quota
     )
 
 
+def needs_state_file(settings: Settings, pages: Sequence[Page]) -> bool:
+    """Check whether a process that starts from nothing may be unable to judge all Pages in one cycle, and there is no state file.
+
+    For each Page two tokens may have to be judged, the stored one and the fetched one. The quota is the minimum that Meta
+    allows.
+    """
+    counts = Counter(page.app_id for page in pages)
+    return settings.state is None and any(
+        2 * count > calls_per_hour(None, settings.graph.budget) for count in counts.values()
+    )
+
+
 def _every(schedule: Schedule) -> timedelta:
     return schedule.every or timedelta(minutes=15)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from ulid import ULID
@@ -12,9 +13,9 @@ from sync.core.ask.remember import remember
 from sync.core.memory.memory import Memory, join_answers
 from sync.core.memory.renewal import Renewal, expiry_warnings, is_renewed_in_time
 from sync.core.model import Key, StoreError, SystemUserToken, WriteKind, Written
-from sync.core.plan.guards import is_counted
+from sync.core.plan.guards import is_counted, still_waiting
 from sync.core.plan.model import targets
-from sync.core.plan.plan import Plan, Policy, plan, refused, withheld, writes
+from sync.core.plan.plan import Plan, Policy, checksum, plan, refused, withheld, writes
 from sync.core.report.build import NotBegun, Outcome, report
 from sync.core.report.report import Frame, Report, Traffic
 from sync.cycle.apply import apply
@@ -39,7 +40,9 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     planned = plan(
         inputs,
         now=task.clock.now(),
-        policy=Policy(task.observe, task.brake, task.memory.overwritten, released=if_plan is not None),
+        policy=Policy(
+            task.observe, task.brake, task.memory.overwritten, task.memory.waiting, released=if_plan is not None
+        ),
         named=task.selected_from,
     )
     if not write or if_plan is not None:
@@ -48,6 +51,9 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     planned = withheld(planned) if another else planned
     outcomes, answers = apply(task, planned, inputs.answers) if may_write and not another else (None, {})
     inputs = replace(inputs, answers=join_answers(inputs.answers, answers)) if answers else inputs
+    if outcomes is not None and not another:
+        written = {key for key, outcome in outcomes.items() if isinstance(outcome, Written)}
+        planned = replace(planned, checksum=checksum(planned.pages, written=written))
     not_begun = sum(isinstance(outcome, NotBegun) for outcome in (outcomes or {}).values())
     renews = may_write and not another and task.selected_from is None
     renewals, cut = renew(task, inputs.user_tokens) if renews else ({}, False)
@@ -67,6 +73,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         now=task.clock.now(),
         monotonic=task.clock.monotonic(),
     )
+    memory = replace(memory, waiting=task.memory.waiting if another else _waiting(task, planned))
     frame = Frame(
         instance=task.instance,
         cycle=cycle or str(ULID()),
@@ -86,6 +93,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         renewals=memory.renewals,
         ending=expiring,
         cut_short=cut or not_begun > 0,
+        needs_state_file=task.needs_state_file,
     )
     known = {} if looks_once else task.memory.problems
     built = report(planned, frame, outcomes, instance=task.instance, planned_only=not write, known=known)
@@ -129,6 +137,14 @@ def _overwritten(planned: Plan, outcomes: Mapping[Key, Outcome]) -> list[Key]:
         for page, target in targets(planned.pages)
         if is_counted(page, target) and _may_be_written(outcomes.get(target.key))
     ]
+
+
+def _waiting(task: Task, planned: Plan) -> Mapping[Key, datetime]:
+    """Return since when the brake holds a write: those of this cycle, and those before about which nothing could be decided."""
+    before, now = task.memory.waiting, task.clock.now()
+    held = {target.key for _, target in targets(planned.pages) if target.action.reason == "brake"}
+    known = {key for page in task.pages for key in page.targets} if task.selected_from is None else task.selected_from
+    return {key: before.get(key, now) for key in held | (still_waiting(planned.pages, before) & known)}
 
 
 def _may_be_written(outcome: Outcome | None) -> bool:

@@ -30,6 +30,7 @@ class Task:
     ``confirm_mass_invalid``: no later cycle of this process can confirm that a mass of tokens is invalid, so that this one
     asks again at once. ``renewal_rules`` are by system user: whose token is to be renewed before it expires.
     ``begun`` are the stores that have begun this cycle, since a credential was read from them.
+    ``needs_state_file``: another process cannot judge all Pages in one cycle, and starts from nothing.
     """
 
     instance: str
@@ -45,6 +46,7 @@ class Task:
     confirm_mass_invalid: bool = False
     selected_from: frozenset[Key] | None = None
     renewal_rules: Mapping[str, RenewalRule] = field(default_factory=dict)
+    needs_state_file: bool = False
     warnings: tuple[str, ...] = ()
     begun: set[str] = field(default_factory=set)
 

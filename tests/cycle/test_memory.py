@@ -10,6 +10,7 @@ import pytest
 from sync.core.memory.memory import Rhythm
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Key, SourceError, State, StoreError
+from sync.core.payload import Payload, PayloadTemplate
 from sync.core.problems import Problem
 from sync.core.report.events import events
 from sync.core.report.report import Report
@@ -300,6 +301,45 @@ def test_brake_remembers_what_it_let_through() -> None:
     assert len(stage.stores["vault"].versions[stage.pages[2].targets[0]]) == 1
     right = stage.cycle(if_plan=report.checksum)
     assert (right.result, entry(right, 2)) == ("ok", ("replaced", "heal", "verified"))
+
+
+def test_held_writes_stay_held_until_a_person_lets_them_through() -> None:
+    """What the brake holds waits for days, passes in no portions where a cycle can judge only some, and passes with --if-plan."""
+    stage = remembering(*(f"p{number}" for number in range(9)))
+    stage.pages = [
+        replace(page, payload=PayloadTemplate.parse({"token": "{token}", "id": "{id}"}, {"id": page.id}))
+        for page in stage.pages
+    ]
+    held = [("held", "brake")] * 9
+    assert [entry(stage.cycle(), number)[:2] for number in range(9)] == held
+    stage.clock.passed = 25 * 60 * MINUTE
+    assert [entry(stage.cycle(), number)[:2] for number in range(9)] == held
+    stage.clock.passed = 75 * 60 * MINUTE
+    stage.world.forgets.update(stage.world.token(page) for page in stage.pages[2:])
+    report = stage.cycle()
+    assert [entry(report, number)[:2] for number in range(9)] == [*held[:2], *[("kept", None)] * 7]
+    stage.world.forgets.clear()
+    report = stage.cycle()
+    assert [entry(report, number)[:2] for number in range(9)] == held
+    right = stage.cycle(if_plan=report.checksum)
+    assert {entry(right, number)[:2] for number in range(9)} == {("updated", "payload")}
+    assert (right.checksum, stage.memory.waiting) == (None, {})
+
+
+def test_printed_checksum_fits_the_next_run() -> None:
+    """A run that writes some lines and holds others prints the checksum of those that are left."""
+    stage = remembering(*(f"p{number}" for number in range(9)))
+    stage.pages = [
+        replace(page, payload=PayloadTemplate.parse({"token": "{token}", "id": "{id}"}, {"id": page.id}))
+        for page in stage.pages
+    ]
+    broken = stage.pages[0].targets[0]
+    store = stage.stores["vault"]
+    store.secrets[broken] = replace(store.secrets[broken], payload=Payload({}))
+    report = stage.cycle()
+    assert [entry(report, number)[:2] for number in (0, 1)] == [("replaced", "repair"), ("held", "brake")]
+    report = stage.cycle(if_plan=report.checksum)
+    assert [entry(report, number)[:2] for number in (0, 1)] == [("unchanged", None), ("updated", "payload")]
 
 
 def test_lost_page_becomes_an_alarm_once_and_is_regained() -> None:

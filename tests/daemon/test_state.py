@@ -61,6 +61,7 @@ FULL = Memory(
     },
     tried={"rome": NOW},
     overwritten={Key("vault", "meta/pages/rome"): NOW},
+    waiting={Key("vault", "meta/pages/oslo"): NOW},
     pools={QuotaKey(APP_ID): Pool(used=12.0, reported_at=NOW, frozen_until=NOW)},
     renewals={
         "main": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, problem=Problem("renewal-failed", "No.")),
@@ -105,10 +106,10 @@ def test_a_file_without_later_parts_is_used(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     state(path).save(FULL)
     content = json.loads(path.read_text())
-    del content["renewals"], content["warned_days"], content["problems"]
+    del content["renewals"], content["warned_days"], content["problems"], content["waiting"]
     path.write_text(json.dumps(content))
     one = state(path)
-    assert (one.load(), one.warning) == (replace(FULL, renewals={}, warned_days={}, problems={}), "")
+    assert (one.load(), one.warning) == (replace(FULL, renewals={}, warned_days={}, problems={}, waiting={}), "")
 
 
 def test_a_problem_of_an_unknown_code_is_forgotten(tmp_path: Path) -> None:

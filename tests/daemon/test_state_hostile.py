@@ -75,6 +75,7 @@ def full(of: Stage) -> Memory:
         lost={"rome": lost, "berlin": replace(lost, alarm=NOW, individually=False)},
         tried={"berlin": NOW},
         overwritten={of.pages[0].targets[0]: NOW},
+        waiting={of.pages[0].targets[0]: NOW},
         pools={QuotaKey(APP_ID): POOL},
         renewals={
             "main": Renewal(
@@ -135,7 +136,7 @@ def without(content: Any, leaf: Leaf) -> Memory:
     match part:
         case "tokens":
             return replace(memory, judged={})
-        case "overwritten" | "problems":
+        case "overwritten" | "waiting" | "problems":
             return replace(memory, **{part: {}})
         case "read_at":
             return replace(memory, read_at=None)
@@ -235,7 +236,7 @@ def test_problem_that_this_version_does_not_know_is_dropped(tmp_path: Path) -> N
         assert is_dropped(tmp_path / "state.json", content, leaf, "of-tomorrow")
 
 
-@pytest.mark.parametrize("part", ["tokens", "lost", "tried", "overwritten", "pools", "renewals", "problems"])
+@pytest.mark.parametrize("part", ["tokens", "lost", "tried", "overwritten", "waiting", "pools", "renewals", "problems"])
 @pytest.mark.parametrize("hostile", [None, 1, "x", True])
 def test_part_that_is_no_object_and_no_list_is_dropped(tmp_path: Path, part: str, hostile: Any) -> None:
     """Where a whole part is something else, it counts as one entry, and all other parts are used."""

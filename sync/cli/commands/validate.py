@@ -11,12 +11,16 @@ from sync.cli.output.forms import Form
 from sync.cli.output.github import command
 from sync.cli.output.table import count
 from sync.config.load import Config, Sources
-from sync.config.schedule import next_runs, verify_every
+from sync.config.schedule import needs_state_file, next_runs, verify_every
 from sync.config.schema.types import duration_text
 from sync.config.show.example import flow
 from sync.config.show.show import Shown, shown_pages, shown_settings
 
 _COLUMNS = ("key", "value", "from")
+_NEEDS_STATE = (
+    "state: not set, and Meta's quota may not suffice to judge all Pages in one cycle. What the brake holds is forgotten with "
+    "the process, and once --if-plan cannot carry out the plan of another run. Set state.file."
+)
 
 
 def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
@@ -24,11 +28,12 @@ def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
     now = datetime.now(UTC)
     runs = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in next_runs(config.settings.schedule, count=3, now=now)]
     verified = verify_every(config.settings, config.pages)
+    warnings = [*config.warnings, *([_NEEDS_STATE] if needs_state_file(config.settings, config.pages) else [])]
     if form is Form.JSON:
         result = {
             "format": 1,
             "errors": [],
-            "warnings": list(config.warnings),
+            "warnings": warnings,
             "next_runs": runs,
             "verify_interval_seconds": round(verified.total_seconds()),
         }
@@ -37,7 +42,7 @@ def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
     head = f"{config.files[0]} is valid: {count(len(config.pages), 'Page')}, {count(len(config.settings.stores), 'store')}."
     if form is Form.GITHUB:
         file = str(config.files[0])
-        console.put_commands(command("warning", text, file=file) for text in config.warnings)
+        console.put_commands(command("warning", text, file=file) for text in warnings)
         console.put_commands([command("notice", head, file=file)])
         return
     if sources is not None:
@@ -49,7 +54,7 @@ def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
         head,
         f"If started now, the next cycles run at {', '.join(runs)}.",
         _verified(verified, config.settings.verify_every),
-        *(f"warning: {text}" for text in config.warnings),
+        *(f"warning: {text}" for text in warnings),
     )
 
 

@@ -28,8 +28,9 @@ def document(report: Report, *, once: str) -> str:
 def _head(report: Report) -> Iterator[str]:
     yield f"## Plan for `{scrub(report.frame.instance)}`: {_counts(report)}"
     yield ""
-    yield f"`{report.checksum}`"
-    yield ""
+    if report.checksum is not None:
+        yield f"`{report.checksum}`"
+        yield ""
 
 
 def _counts(report: Report) -> str:

@@ -11,6 +11,7 @@ from typing import assert_never
 from sync.cli.output.words import REASONS, action_text
 from sync.core.judge.decide import Kind
 from sync.core.model import Expiry, State
+from sync.core.plan.guards import FOR_A_PERSON
 from sync.core.plan.served import Served
 from sync.core.report.causes import QUOTED, Cause
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
@@ -88,7 +89,7 @@ def orphans_text(report: Report) -> str | None:
 
 
 def summary(report: Report) -> list[str]:
-    """Return the sums of a report: Pages, secrets, traffic; for a plan also that nothing was written, and its checksum."""
+    """Return the sums of a report: Pages, secrets, traffic; for a plan also that nothing was written, and its checksum if it has one."""
     counts, traffic = report.summary, report.frame.traffic
     served = ", ".join(f"{counts[word]:,} {word}" for word in reversed(WORST_FIRST) if counts[word])
     words = {kind: planned_word(kind) if report.planned else kind.value for kind in Kind}
@@ -98,7 +99,12 @@ def summary(report: Report) -> list[str]:
         f"Pages: {served or 'none'}. Secrets: {actions or 'none'}.",
         f"Result: {report.result}, in {report.frame.duration_seconds:.1f} s with {cost}.",
     ]
-    return [*sums, f"Nothing was written. Plan {report.checksum}"] if report.planned else sums
+    if not report.planned:
+        return sums
+    return [
+        *sums,
+        f"Nothing was written. {f'Plan {report.checksum}' if report.checksum else 'There is nothing to write.'}",
+    ]
 
 
 def planned_word(kind: Kind) -> str:
@@ -112,16 +118,16 @@ def held_text(report: Report, once: str) -> tuple[str, str] | None:
     ``once`` is the command line of ``once`` for the same configuration and selection.
     """
     release = f"{once} --if-plan {report.checksum}"
-    if report.frame.another_plan and not any(entry.would for page in report.pages for entry in page.stores):
+    if report.frame.another_plan and report.checksum is None:
         return "The plan is no longer the one that --if-plan names: nothing is left to write. To run without it:", once
     if report.frame.another_plan:
         why = "The plan is no longer the one that --if-plan names, so nothing was written. Look at the plan above."
-        return f"{why} If these changes are wanted, run:", release
+        return f"{why} {_state(report)}If these changes are wanted, run:", release
     reasons = []
     if report.braked:
         reasons.append(
             f"The brake holds {count(report.braked, 'write')} over tokens that still work, because brake.share and "
-            f"brake.min_changes do not allow so many within 24 hours. {_braked(report)}"
+            f"brake.min_changes do not allow so many within 24 hours; they stay held until a person lets them through. {_braked(report)}"
         )
     if report.weaker:
         reasons.append(
@@ -130,7 +136,20 @@ def held_text(report: Report, once: str) -> tuple[str, str] | None:
         )
     if not reasons:
         return None
-    return f"{' '.join(reasons)} Nothing else is held. If these changes are wanted, run:", release
+    others = any(entry.would and entry.reason not in FOR_A_PERSON for page in report.pages for entry in page.stores)
+    if not others:
+        reasons.append("Nothing else is held.")
+    return f"{' '.join(reasons)} {_state(report)}If these changes are wanted, run:", release
+
+
+def _state(report: Report) -> str:
+    """Return what this plan needs first, where no other run can judge enough Pages to plan the same."""
+    if not report.frame.needs_state_file:
+        return ""
+    return (
+        "First set state.file: Meta's quota may not suffice to judge all Pages in one cycle, and without it each run starts "
+        "from nothing, so that its plan is another one. "
+    )
 
 
 def _braked(report: Report) -> str:

@@ -13,6 +13,9 @@ from sync.core.judge.verify import losses
 from sync.core.model import AppToken, Key, Page, State, Stored
 from sync.core.plan.model import PagePlan, TargetPlan, targets
 
+FOR_A_PERSON = ("brake", "weaker")
+"""The reasons of held lines that wait for a person to let them through."""
+
 _DAY = timedelta(hours=24)
 
 
@@ -60,23 +63,50 @@ def braked(
     *,
     brake: Brake,
     overwritten: Mapping[Key, datetime],
+    waiting: Collection[Key] = (),
     now: datetime,
     unread: Mapping[str, int] = MappingProxyType({}),
 ) -> frozenset[Key]:
-    """Return the targets that the brake holds: all that it counts in a store where they are too many.
+    """Return the targets that the brake holds: all that it counts in a store where they are too many, and what it held before.
 
-    ``overwritten`` is when a working token was last overwritten, by target; those of the last 24 hours count too. ``unread``
-    is the number of targets of a store that a selection leaves out: the share is one of the whole store, and they count as
-    holding a token.
+    ``overwritten`` is when a working token was last overwritten, by target; those of the last 24 hours count too. ``waiting``
+    are the targets that it held in the last cycle: they stay held however few they are now, and count where nothing can be
+    decided about them now. ``unread`` is the number of targets of a store that a selection leaves out: the share is one of
+    the whole store, and they count as holding a token.
     """
     holding: set[Key] = set()
+    still = still_waiting(plans, waiting)
     for store, of_store in _by_store(plans).items():
         counted = {target.key for page, target in of_store if is_counted(page, target)}
-        before = {key for key, when in overwritten.items() if key.store == store and now - when < _DAY}
+        earlier = {key for key, when in overwritten.items() if now - when < _DAY} | still
+        before = {key for key in earlier if key.store == store}
         tokens = sum(target.current.token is not None for _, target in of_store) + unread.get(store, 0)
-        if counted and brake.holds(len(counted | before), tokens):
-            holding |= counted
+        too_many = brake.holds(len(counted | before), tokens)
+        holding |= counted if too_many else counted.intersection(waiting)
     return frozenset(holding)
+
+
+def still_waiting(plans: Sequence[PagePlan], waiting: Collection[Key]) -> frozenset[Key]:
+    """Return the targets that the brake held and about which this cycle decides nothing."""
+    if not waiting:
+        return frozenset()
+    decided = {target.key for page, target in targets(plans) if not is_undecided(page, target)}
+    return frozenset(waiting) - decided
+
+
+def is_undecided(page: PagePlan, target: TargetPlan) -> bool:
+    """Check whether a target may be written once more is known: it could not be read, or a token could not be judged.
+
+    A stored token that works is no such case: it stays where nothing is known of the fetched one.
+    """
+    if target.action.kind is Kind.FAILED or target.action.reason == "invalid-once":
+        return True
+    stored, fetched = target.current, page.candidate.verdict.state
+    if target.action.kind is not Kind.KEPT or fetched is State.INVALID:
+        return False
+    if stored.token is None:
+        return fetched is State.UNKNOWN
+    return stored.verdict.state is not State.VALID and State.UNKNOWN in (fetched, stored.verdict.state)
 
 
 def is_counted(page: PagePlan, target: TargetPlan) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, failed, foreign_write
+from sync.core.judge.decide import Action, Candidate, Current, Kind, Would, decide, failed, foreign_write
 from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
 from sync.core.model import (
@@ -22,11 +22,13 @@ from sync.core.model import (
     Verdict,
 )
 from sync.core.plan.guards import (
+    FOR_A_PERSON,
     Brake,
     braked,
     configured_hold,
     held_if_weaker,
     hold,
+    is_undecided,
     kept_until_confirmed,
     unconfirmed,
     unread_targets,
@@ -39,26 +41,31 @@ from sync.core.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What holds decided writes back. ``released``: a person has reviewed this exact plan, and lets it past the brake.
+    """What holds decided writes back. ``released``: a person has reviewed this exact plan, and lets all of it through.
 
-    ``overwritten`` is when a token that worked was last overwritten, by target.
+    ``overwritten`` is when a token that worked was last overwritten, and ``waiting`` since when the brake holds a write, by
+    target.
     """
 
     observe: bool = False
     brake: Brake = field(default_factory=Brake)
     overwritten: Mapping[Key, datetime] = field(default_factory=dict)
+    waiting: Mapping[Key, datetime] = field(default_factory=dict)
     released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All decisions of a cycle. ``unlisted`` holds the stores whose orphans could not be listed, with the reason."""
+    """All decisions of a cycle. ``unlisted`` holds the stores whose orphans could not be listed, with the reason.
+
+    ``checksum`` is None where nothing would be written.
+    """
 
     pages: tuple[PagePlan, ...]
     user_tokens: tuple[SystemUserToken, ...]
     orphans: tuple[Key, ...]
     unlisted: Mapping[str, StoreError]
-    checksum: str
+    checksum: str | None
 
 
 def plan(
@@ -108,7 +115,9 @@ def _held_back(
     if policy.released:
         return plans
     plans = _changed(plans, held_if_weaker)
-    holding = braked(plans, brake=policy.brake, overwritten=policy.overwritten, now=now, unread=unread)
+    holding = braked(
+        plans, brake=policy.brake, overwritten=policy.overwritten, waiting=policy.waiting, now=now, unread=unread
+    )
     return _changed(plans, lambda _, target: hold(target.action, "brake") if target.key in holding else target.action)
 
 
@@ -123,20 +132,33 @@ def _with(page: PagePlan, actions: Sequence[Action]) -> PagePlan:
     return replace(page, targets=tuple(replace(target, action=action) for target, action in pairs))
 
 
-def checksum(plans: Sequence[PagePlan]) -> str:
-    """Return a hash over the actions that would overwrite existing data, whatever their order.
+def checksum(plans: Sequence[PagePlan], *, written: Collection[Key] = ()) -> str | None:
+    """Return a hash over the lines that would write, whatever their order; None where there is none.
 
-    A held action counts as what it would be, so that the checksum is the same with and without the brake. The template and
-    the labels count too: where one was changed since, it is another plan.
+    A line that waits for a person counts as what it would be, so that the checksum is the same before and after it is let
+    through. The template and the labels count too: where one was changed since, it is another plan. Lines that could not be
+    decided are named, since they may write once they can be. Lines in ``written`` are done.
     """
-    lines = []
+    lines: list[Sequence[str]] = []
+    undecided: list[Sequence[str]] = []
     for page, target in targets(plans):
-        content, action = target.current.content, target.action
-        done = action.would or action
-        if done.kind in (Kind.UPDATED, Kind.REPLACED) and isinstance(content, Stored):
-            what = f"{done.kind.value}\t{done.reason or ''}\t{content.version}"
-            lines.append(f"{target.key.store}\t{target.key.path}\t{what}\t{_content(page.page)}")
-    return "sha256:" + hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        content, key, would = target.current.content, target.key, _would_write(target.action)
+        if would is not None and key not in written:
+            version = content.version if isinstance(content, Stored) else None
+            what = (would.kind.value, would.reason or "", json.dumps(version), _content(page.page))
+            lines.append((key.store, key.path, *what))
+        elif would is None and is_undecided(page, target):
+            undecided.append((key.store, key.path))
+    if not lines:
+        return None
+    return "sha256:" + hashlib.sha256(json.dumps([sorted(lines), sorted(undecided)]).encode()).hexdigest()
+
+
+def _would_write(action: Action) -> Would | None:
+    """Return what a line would write now, or once a person lets it through."""
+    if action.write is not None:
+        return Would(action.kind, action.reason)
+    return action.would if action.reason in FOR_A_PERSON else None
 
 
 def refused(planned: Plan, refusals: Mapping[Key, StoreError]) -> Plan:

@@ -35,7 +35,7 @@ class Frame:
     ``another_plan``: the plan is not the one that a person released, so nothing was written. ``alarms`` is since when Pages
     count as lost, by name, and ``recovered`` names those that no longer do. ``renewals`` are the last tries to renew system
     users' tokens, by system user, and ``ending`` names those whose token's expiry is to be logged now. ``cut_short``:
-    shutdown left something undone.
+    shutdown left something undone. ``needs_state_file``: without it no later run knows enough to carry out this plan.
     """
 
     instance: str
@@ -53,12 +53,14 @@ class Frame:
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
     ending: tuple[str, ...] = ()
     cut_short: bool = False
+    needs_state_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """A whole cycle, as a value without a token. ``reached`` is False where not one secret could be read.
 
+    ``checksum`` names the writes that are planned and not done; None where there are none.
     ``planned``: nothing but a plan was asked for. ``changes`` is what the log reports of the causes of problems.
     """
 
@@ -66,7 +68,7 @@ class Report:
     pages: tuple[PageEntry, ...]
     user_tokens: tuple[SystemUserToken, ...]
     orphans: tuple[Key, ...]
-    checksum: str
+    checksum: str | None
     planned: bool
     reached: bool
     changes: Changes = field(default_factory=Changes)

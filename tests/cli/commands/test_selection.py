@@ -148,3 +148,25 @@ def test_what_the_configuration_holds_is_printed(tmp_path: Path, sandbox: Sandbo
     assert {target["reason"] for page in still.report["pages"] for target in page["stores"]} == {"hold"}
     assert still.target("berlin")["would"] == {"action": "created", "reason": None}
     assert (watched.code, still.code, names(rig)) == (1, 1, set())
+
+
+def test_checksum_is_there_where_something_would_be_written(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Five creations have a checksum, a store that cannot be read makes another plan, and a plan without a write has none."""
+    rig = file_rig(tmp_path, sandbox)
+    five = rig.run("plan", "--output", "json").report["plan_checksum"]
+    assert re.fullmatch("sha256:[0-9a-f]{64}", five)
+    unread = tmp_path / "unread"
+    unread.write_text("no directory")
+    both = {"store": dict(rig.store), "other": {"type": "file", "directory": str(unread)}}
+    pages = [{"id": page["id"], "name": page["name"], "stores": ["store"]} for page in sandbox.pages]
+    rig.write(stores=both, pages=[{**pages[0], "stores": ["store", "other"]}, *pages[1:]])
+    more = rig.run("plan", "--output", "json").report
+    assert more["plan_checksum"] not in (five, None)
+    assert rig.run("once", "--if-plan", five).code == 4
+    assert list((tmp_path / "secrets").glob("*.json")) == []
+    rig.write(stores={"store": dict(rig.store)}, pages=pages)
+    assert rig.run("once", "--if-plan", five).code == 0
+    done = rig.run("plan", "--output", "json").report
+    assert (done["plan_checksum"], done["summary"]["unchanged"]) == (None, 5)
+    assert "There is nothing to write." in rig.run("plan").stdout
+    assert "sha256:" not in rig.run("plan", "--output", "markdown").stdout

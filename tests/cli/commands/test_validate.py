@@ -131,3 +131,17 @@ def test_no_text_ends_a_command(file: str, message: str, line: str) -> None:
 def test_a_workflow_command_has_name_properties_and_lines() -> None:
     """A workflow command has its name, its properties and its lines."""
     assert command("notice", "a", "b", file="f") == "::notice file=f::a%0Ab"
+
+
+@pytest.mark.parametrize(("pages", "state", "expected"), [(75, False, False), (76, False, True), (76, True, False)])
+def test_validate_says_when_a_plan_needs_the_state_file(
+    pages: int, state: bool, expected: bool, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """Where the least quota may not suffice to judge two tokens of each Page, validate says that state.file is needed."""
+    rig = file_rig(tmp_path, sandbox)
+    changes = {"state": {"file": str(tmp_path / "state.json")}} if state else {}
+    rig.write(pages=[{"id": str(10**14 + number), "name": f"p{number}"} for number in range(pages)], **changes)
+    text, document = rig.run("validate"), rig.run("validate", "--output", "json")
+    assert ("Set state.file." in text.stdout) == expected
+    assert any("Set state.file." in warning for warning in document.report["warnings"]) == expected
+    assert text.code == document.code == 0

@@ -256,3 +256,15 @@ def test_another_plan_with_nothing_left_to_write_names_no_plan() -> None:
     text, command = held_text(report, "page-token-sync once") or ("", "")
     assert "nothing is left" in text
     assert command == "page-token-sync once"
+
+
+def test_held_plan_says_that_it_needs_the_state_file() -> None:
+    """Where no other run can plan the same without it, the message names state.file before the command."""
+    for needed in (False, True):
+        report = reports.account(
+            reports.of(fetched(), reports.GOOD),
+            frame=replace(reports.FRAME, another_plan=True, needs_state_file=needed),
+        )
+        text, command = held_text(replace(report, checksum="sha256:1"), "page-token-sync once") or ("", "")
+        assert ("First set state.file" in text) == needed
+        assert command == "page-token-sync once --if-plan sha256:1"

@@ -176,6 +176,31 @@ def test_last_day_counts_too() -> None:
     assert with_earlier("p8", HOUR, "aws") == [HEAL] * 2
 
 
+def test_what_the_brake_held_stays_held() -> None:
+    """A write that was held is held again, however few are left, and a day later too; what was not held before is written."""
+    stage = Stage(9).old_ones(2, **WORKING)
+    waiting = {Key("vault", f"p{number}"): NOW - 30 * HOUR for number in (0, 8)}
+    assert done(stage.plan(Policy(waiting=waiting))) == [BRAKED, HEAL, *[KEPT] * 7]
+    assert done(stage.plan(Policy(waiting=waiting, released=True))) == [HEAL, HEAL, *[KEPT] * 7]
+
+
+def test_what_was_held_counts_while_nothing_is_known_of_it() -> None:
+    """Held writes about which nothing can be decided now count with those of now, so that they pass in no portions."""
+    stage = Stage(9).old_ones(2, **WORKING)
+    waiting = {Key("vault", "p8"): NOW}
+    assert done(stage.plan(Policy(waiting=waiting)))[:2] == [HEAL, HEAL]
+    del stage.facts["messenger", old(8)]
+    assert done(stage.plan(Policy(waiting=waiting)))[:2] == [BRAKED, BRAKED]
+    elsewhere = {Key("aws", "p8"): NOW}
+    assert done(stage.plan(Policy(waiting=elsewhere)))[:2] == [HEAL, HEAL]
+
+
+def test_token_that_is_called_invalid_is_healed_though_its_write_was_held() -> None:
+    """The brake never holds a heal of a token that debug_token calls invalid."""
+    stage = Stage(9).old_ones(1, **INVALID)
+    assert done(stage.plan(Policy(waiting={Key("vault", "p0"): NOW})))[0] == HEAL
+
+
 def test_plan_that_a_person_let_through_passes_the_brake_under_the_same_name() -> None:
     """Held or let through, the plan has one checksum."""
     stage = Stage(9).old_ones(3, **WORKING)

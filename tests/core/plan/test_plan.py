@@ -24,9 +24,11 @@ from sync.core.model import (
     Verdict,
 )
 from sync.core.payload import Payload
+from sync.core.plan.model import targets
 from sync.core.plan.observation import Observation, needs_verdict, stored_token
 from sync.core.plan.plan import (
     Plan,
+    Policy,
     checksum,
     plan,
     user_token_problems,
@@ -251,14 +253,76 @@ def test_plan_that_was_not_let_through_writes_nothing() -> None:
     assert withheld(planned(observe({KEY: stored()}))) == planned(observe({KEY: stored()}))
 
 
-def test_checksum_leaves_out_what_writes_over_nothing() -> None:
-    """Creations, unchanged, kept, refused and failed lines do not name a plan."""
-    nothing = checksum(())
-    for content in (Absent(), stored(), stored(OTHER), STORE_DOWN, Stored(payload(), "9", None)):
-        assert planned(observe({KEY: content})).checksum == nothing
-    assert planned(observe({KEY: Stored(None, "3", marks(), "deleted")})).checksum == nothing
-    assert nothing.startswith("sha256:")
-    assert len(nothing) == 7 + 64
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(stored(), id="unchanged"),
+        pytest.param(stored(OTHER), id="kept"),
+        pytest.param(STORE_DOWN, id="failed"),
+        pytest.param(Stored(payload(), "9", None), id="refused"),
+    ],
+)
+def test_there_is_no_checksum_where_nothing_would_be_written(content: Stored | StoreError) -> None:
+    """A plan that writes nothing has no checksum, whatever it could not decide."""
+    assert planned(observe({KEY: content})).checksum is None
+
+
+@pytest.mark.parametrize("changes", [{"hold": True}, {}])
+def test_what_the_configuration_holds_has_no_checksum(changes: dict[str, Any]) -> None:
+    """What hold or observe holds is written by nobody's leave, so it is no part of a plan."""
+    there = replace(observe({KEY: Absent()}), pages=[page(**changes)])
+    assert plan(there, now=NOW, policy=Policy(observe=not changes)).checksum is None
+
+
+def _two(first: Any, second: Any = None, **changes: Any) -> Plan:
+    """Plan for two Pages, with what is stored for each."""
+    keys = Key("vault", "meta/pages/one"), Key("aws", "meta/pages/two")
+    pages = [page(name="one", targets=(keys[0],), **changes), page(name="two", targets=(keys[1],))]
+    found = observe({keys[0]: first, keys[1]: stored() if second is None else second})
+    return plan(replace(found, pages=pages, fetched={one.name: Fetched(FETCHED) for one in pages}), now=NOW)
+
+
+def test_checksum_covers_creations() -> None:
+    """A creation is part of the plan: one more, another template or another way to create is another plan."""
+    plans = [
+        _two(Absent()),
+        _two(Absent(), Absent()),
+        _two(Absent(), labels={"team": "crm"}),
+        _two(Stored(None, "3", marks(), "deleted")),
+        _two(Stored(None, "", marks(), "empty")),
+    ]
+    assert len({one.checksum for one in plans} - {None}) == 5
+
+
+@pytest.mark.parametrize("undecided", [STORE_DOWN, StoreError("denied", "No.", "Grant it.")])
+def test_checksum_names_what_could_not_be_decided(undecided: StoreError) -> None:
+    """A secret that could not be read makes another plan than one that needs no write, whatever the reason."""
+    assert _two(Absent(), undecided).checksum not in (None, _two(Absent()).checksum)
+    assert _two(Absent(), undecided).checksum == _two(Absent(), STORE_DOWN).checksum
+
+
+def test_checksum_names_a_page_of_which_nothing_is_known() -> None:
+    """A Page whose token could not be judged, and may be written later, is named; a working one that stays is not."""
+    keys = Key("vault", "meta/pages/one"), Key("vault", "meta/pages/two")
+    pages = [page(name="one", targets=keys[:1]), page(name="two", targets=keys[1:])]
+
+    def checked(second: Stored | Absent, known: Mapping[Secret, TokenFacts]) -> str | None:
+        found = observe({keys[0]: Absent(), keys[1]: second}, known={FETCHED: facts(), **known})
+        fetched = {"one": Fetched(FETCHED), "two": Fetched(Secret("EAAunknown0unknown0"))}
+        return plan(replace(found, pages=pages, fetched=fetched), now=NOW).checksum
+
+    named = {checked(Absent(), {}), checked(stored(OTHER), {})}
+    assert len(named) == 1
+    assert checked(stored(OTHER), {OTHER: facts()}) not in named
+
+
+def test_checksum_after_a_cycle_is_that_of_what_is_left() -> None:
+    """What was written is no longer part of the plan, so that a printed checksum fits the next one."""
+    before = _two(Stored(None, "3", marks(), "deleted"), Absent())
+    assert checksum(before.pages) == before.checksum
+    left = checksum(before.pages, written={Key("aws", "meta/pages/two")})
+    assert left == _two(Stored(None, "3", marks(), "deleted")).checksum
+    assert checksum(before.pages, written={target.key for _, target in targets(before.pages)}) is None
 
 
 def test_checksum_holds_no_token() -> None:

@@ -356,7 +356,8 @@ def probes(
 
     Those in ``exclude`` are asked about, and need no call, unless Graph refuses them though debug_token calls them valid:
     only a call shows that this is over. It is made every three hours, since each refusal voids the answer before it. A
-    token is called at once where the Page itself was refused.
+    token is called at once where Graph refused the Page itself: what took the Page from its system user may have ended the
+    stored token too.
     """
     found: dict[str, dict[Secret, str]] = {}
     for page in inputs.pages:
@@ -368,7 +369,7 @@ def probes(
                 since, wait = judged.probed_at, max(every, _DOUBTFUL)
             elif key in exclude:
                 continue
-            elif page.name not in inputs.skipped and _read_was_refused(inputs, page):
+            elif page.name not in inputs.skipped and _is_refused(inputs, page):
                 since, wait = judged.confirmed_at, timedelta(0)
             else:
                 since, wait = judged.confirmed_at, every
@@ -411,6 +412,12 @@ def _lacks_token(inputs: Inputs, page: Page, key: Key) -> bool:
     if not isinstance(content, Stored) or content.blocked or not needs_verdict(page, content, inputs.instance):
         return False
     return content.state != "live" or stored_token(page, content) is None
+
+
+def _is_refused(inputs: Inputs, page: Page) -> bool:
+    """Check whether Graph refused the Page itself to its system user."""
+    fetched = inputs.fetched.get(page.name)
+    return isinstance(fetched, SourceError) and fetched.state is State.INVALID
 
 
 def _read_was_refused(inputs: Inputs, page: Page) -> bool:

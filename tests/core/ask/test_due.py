@@ -297,6 +297,15 @@ def test_which_stored_tokens_are_probed(known: Judged | None, wanted: bool) -> N
     assert got == ({"messenger": {FETCHED: page().id}} if wanted else {})
 
 
+@pytest.mark.parametrize("code", [190, 100, None])
+def test_stored_token_of_a_refused_page_is_probed_at_once(code: int | None) -> None:
+    """Whatever Graph refuses a Page with, the stored token is called in the same cycle: it may have been invalidated too."""
+    refused = SourceError(Problem("no-access", "Graph says no.", graph_code=code), State.INVALID)
+    of = inputs({FETCHED: judged(NOW - timedelta(minutes=1))}, fetched=refused)
+    assert probes(of, timedelta(minutes=15)) == {"messenger": {FETCHED: page().id}}
+    assert probes(replace(of, skipped=frozenset({"berlin"})), timedelta(minutes=15)) == {}
+
+
 def test_token_that_is_judged_now_is_not_probed() -> None:
     """An answer of debug_token makes a probe unnecessary."""
     of = inputs({FETCHED: judged()})

@@ -102,9 +102,11 @@ def expiry_warnings(
 ) -> tuple[Mapping[str, int], tuple[str, ...]]:
     """Return the days at which each expiring token was last reported, by fingerprint, and the system users to report now.
 
-    ``exclude`` are those whose token is renewed in time, so that nobody need act.
+    ``exclude`` are those whose token is renewed in time, so that nobody need act. What was reported is kept where a token
+    could not be read: it may be the one.
     """
-    after: dict[str, int] = {}
+    unread = not user_tokens or any(user_token.token is None for user_token in user_tokens.values())
+    after: dict[str, int] = dict(reported) if unread else {}
     names: list[str] = []
     for name, user_token in user_tokens.items():
         if user_token.token is None:

@@ -176,7 +176,9 @@ def test_what_was_reported_is_kept_while_nothing_is_known() -> None:
     known = {USER_TOKEN_FINGERPRINT: 7, "gone": 3}
     for quiet in (NOT_JUDGED, user_token(NOW + 2 * DAY, state=State.UNKNOWN)):
         assert expiry_warnings({"main": quiet}, known, (), NOW) == ({USER_TOKEN_FINGERPRINT: 7}, ())
-    assert expiry_warnings({"main": UNREAD}, known, (), NOW) == ({}, ())
+    assert expiry_warnings({"main": UNREAD}, known, (), NOW) == (known, ())
+    assert expiry_warnings({"main": UNREAD, "other": user_token(NEVER)}, known, (), NOW) == (known, ())
+    assert expiry_warnings({}, known, (), NOW) == (known, ())
     assert expiry_warnings({"main": user_token(NEVER)}, known, (), NOW)[1] == ()
 
 

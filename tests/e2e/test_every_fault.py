@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,12 @@ FAULTS: dict[str, Problems] = {
     "error": {("unexpected-graph-error", "operator")},
     "error=5": {("address-not-allowed", "app-admin")},
     "error=101": {("app-secret-invalid", "operator")},
+    "error:node=803": {("page-not-found", "operator")},
+    "error:node=190/492": NO_ACCESS,
+    "error:node=190/460": NO_ACCESS,
+    "error:node=10": NO_ACCESS,
+    "error:node=283": NO_ACCESS,
+    "error:debug_token=190/460": {("app-secret-invalid", "operator")},
     "app-blocked": {("app-blocked", "app-admin")},
     "app-not-active": {("graph-unavailable", "meta")},
     "address-refused": {("address-not-allowed", "app-admin")},
@@ -131,7 +138,7 @@ def problems(report: Report) -> Problems:
 
 def test_every_fault_is_here() -> None:
     """No fault of the sandbox is without its expected problem."""
-    assert set(NAMES) == {fault.partition("=")[0] for fault in FAULTS}
+    assert set(NAMES) == {re.split("[:=]", fault)[0] for fault in FAULTS}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -170,3 +177,52 @@ def test_no_fault_costs_a_request_for_each_page(fault: str) -> None:
     source.read(stage.pages())
     source.debug("messenger", ordinary(tokens))
     assert source.requests <= AT_LARGE[fault]
+
+
+@pytest.mark.parametrize("token_in_url", ["never", "fallback"])
+def test_a_version_that_graph_does_not_know(sandbox: Sandbox, tmp_path: Path, token_in_url: str) -> None:
+    """It is named, one request finds it, and no token is put into a URL because of it."""
+    rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets"), "name": "{name}.json"})
+    rig.write(graph={"base_url": sandbox.url, "version": "v99.0", "token_in_url": token_in_url})
+    with build(load(rig.file), clock=SystemClock()) as app:
+        report = app.cycle(write=True)
+    assert problems(report) == {("version-sunset", "operator")}
+    assert f"{sandbox.url}/v99.0" in report.pages[0].problems[0].message
+    assert "token_in_url" not in report.pages[0].problems[0].remedy
+    assert (report.result, report.frame.traffic.graph_requests) == ("failed", 1)
+    assert "debug_token" not in sandbox.world.calls.endpoints
+
+
+def test_a_host_name_without_an_address(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A failure of DNS does not end by itself as Meta's outages do: the operator checks the name and the resolver."""
+    rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets"), "name": "{name}.json"})
+    rig.write(graph={"base_url": "https://graph.invalid", "timeout": "2s"})
+    with build(load(rig.file), clock=SystemClock()) as app:
+        report = app.cycle(write=True)
+    assert problems(report) == {("graph-unavailable", "operator")}
+    assert "DNS" in report.pages[0].problems[0].message
+    assert report.frame.traffic.graph_requests <= 3
+
+
+def test_a_missing_permission_is_one_cause_that_names_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    """For all Pages there is one line, which names the permission and sends the app's admin to the system user token."""
+    rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets"), "name": "{name}.json"})
+    switch_on(sandbox.world, "missing-permission=pages_read_engagement")
+    with build(load(rig.file), clock=SystemClock()) as app:
+        report = app.cycle(write=True)
+    (cause,) = report.changes.began
+    assert (cause.key.code, cause.key.scope, cause.key.whose) == ("missing-permission", "system_user", "main")
+    assert len(cause.pages) == 5
+    assert "lacks the permission pages_read_engagement" in cause.message
+    assert "System users" in cause.remedy
+
+
+def test_what_graph_wants_a_person_to_be_shown_reaches_the_report(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Title and text are in the message once, without the developer's message."""
+    rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets"), "name": "{name}.json"})
+    switch_on(sandbox.world, "user-message=Confirm your business.")
+    with build(load(rig.file), clock=SystemClock()) as app:
+        report = app.cycle(write=True)
+    assert {page.problems[0].message for page in report.pages} == {
+        "Graph says: Action required: Confirm your business."
+    }

@@ -21,6 +21,7 @@ from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Never, Stored, StoreError
 from sync.core.payload import fixed_part
 from sync.core.plan.guards import Brake
+from sync.core.report.changes import and_warned
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret, SecretSource, is_credential
 from sync.cycle import Task, run
@@ -60,6 +61,8 @@ class App:
         self._late = GraceClock(clock)
         self._state = StateFile(state.file, config.settings.instance, clock=self._late) if state is not None else None
         self._memory: Memory | None = None
+        self._state_warning = ""
+        self._unlogged = False
 
     def __enter__(self) -> Self:
         return self
@@ -107,30 +110,53 @@ class App:
                     cycle=cycle,
                     if_plan=if_plan,
                 )
-            return self._saved(report, self._memory) if write else report
+            if not write:
+                return report
+            # A kill before the report is in the log must not lose its lines: they are logged again after the next start.
+            self._unlogged = continuous and report.changes.is_news
+            self._save(replace(self._memory, reported=memory.reported) if self._unlogged else self._memory)
+            report = self._warned(report)
+            if continuous:
+                self._memory = replace(self._memory, reported=report.changes.reported)
+            return report
         finally:
             http.close()
 
-    def _load(self) -> Memory:
-        return self._state.load() if self._state is not None else Memory()
+    def logged(self) -> None:
+        """Remember that the report of the last cycle is in the log."""
+        if self._unlogged and self._memory is not None:
+            self._unlogged = False
+            self._save(self._memory)
 
-    def _saved(self, report: Report, memory: Memory) -> Report:
-        """Write the memory to the state file, and add the warning to the report where that fails."""
+    def _load(self) -> Memory:
         if self._state is None:
-            return report
+            return Memory()
+        memory = self._state.load()
+        self._state_warning = self._state.warning
+        return memory
+
+    def _save(self, memory: Memory) -> None:
+        """Write the memory to the state file; a failure is a warning, and ends no cycle."""
+        if self._state is None:
+            return
         state = self._state
 
         def save() -> str:
             state.save(memory)
             return state.warning
 
-        warning = state.warning
         with suppress(Stopping), self._late.grace(_GRACE):
-            warning = attempt(save, lambda where: f"The state file is not written. Internal error: {where}.")
-        if not warning:
+            self._state_warning = attempt(
+                save, lambda where: f"The state file is not written. Internal error: {where}."
+            )
+
+    def _warned(self, report: Report) -> Report:
+        """Return the report with the warning of the state file, if it is a new one."""
+        text = self._state_warning
+        if not text or text in report.frame.warnings:
             return report
-        warnings = (*report.frame.warnings, warning)
-        return replace(report, frame=replace(report.frame, warnings=tuple(dict.fromkeys(warnings))))
+        frame = replace(report.frame, warnings=(*report.frame.warnings, text))
+        return replace(report, frame=frame, changes=and_warned(report.changes, text, frame.started_at))
 
     def _graph(self, http: Http, memory: Memory, *, proxy_error: CredentialError | None) -> GraphSource:
         graph = self._config.settings.graph
@@ -156,9 +182,8 @@ class App:
 
     def _task(self, source: GraphSource, memory: Memory, selection: Selected | None, *, continuous: bool) -> Task:
         config, settings = self._config, self._config.settings
-        # The first cycle reports the warning of reading the file; the cycle that writes it reports that of writing.
-        read = self._state.warning if self._state is not None and self._memory is None else ""
-        state = (read,) if read else ()
+        # The first cycle reports the warning of reading the file; each later one that of the last writing.
+        state = (self._state_warning,) if self._state_warning else ()
         return Task(
             instance=settings.instance,
             pages=config.pages if selection is None else selection.pages,

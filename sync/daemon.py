@@ -14,7 +14,8 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from ulid import ULID
 
-from sync.core.report.events import Event, events
+from sync.core.report.event import Event
+from sync.core.report.events import events
 from sync.core.report.report import Report
 from sync.ops.process import location_of
 from sync.runtime.threads import Clock, Stopping, SystemClock
@@ -30,6 +31,10 @@ class Cycles(Protocol):
 
     def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
         """Run one cycle; ``continuous``: it is not the last one of this process."""
+        ...
+
+    def logged(self) -> None:
+        """Remember that the report of the last cycle is in the log."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -91,13 +96,14 @@ def one_cycle(
     cycle = str(ULID())
     try:
         clock.check()
-        log.write(Event("info", "cycle_started", {}), cycle=cycle)
+        log.write(Event("debug", "cycle_started", {}), cycle=cycle)
         report = app.cycle(write=True, cycle=cycle, continuous=True)
     except Stopping:
         return None
     report = replace(report, frame=replace(report.frame, next_cycle_at=next_run()))
     for event in events(report):
         log.write(event, cycle=cycle)
+    app.logged()
     return report
 
 

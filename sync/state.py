@@ -19,7 +19,7 @@ from pydantic_core import from_json
 
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory
-from sync.core.memory.problems import OpenProblem, ProblemKey
+from sync.core.memory.problems import BRAKED, HELD, WARNED, OpenProblem, ProblemKey, Reported
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key
@@ -29,7 +29,7 @@ from sync.stores.file import disk
 
 T = TypeVar("T")
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a name in the file changes. A file of another format is not read."""
 
 _CAP = 256 << 20
@@ -60,6 +60,7 @@ _ANY_YEAR = frozenset({"expires_at", "data_access_expires_at", "issued_at", "las
 """The moments that Meta names of a token, and those of which one in the future, after a clock was set back, counts as now."""
 _LONGEST = timedelta(days=3660)
 _ASKED_AGAIN = "Meta is asked again for what is missing."
+_CODES = frozenset({*CATALOGUE, HELD, BRAKED})
 _REQUIRED = frozenset({"tokens", "lost", "tried", "overwritten", "pools"})
 
 
@@ -175,7 +176,9 @@ def encode(memory: Memory, instance: str) -> bytes:
         "warned_days": memory.warned_days,
         "short_lists": memory.short_lists,
         "read_at": memory.read_at,
-        "problems": [_Problem(key, lasting) for key, lasting in memory.problems.items()],
+        # Each start of the program warns again.
+        "problems": [_Problem(key, known) for key, known in memory.reported.problems.items() if key.code != WARNED],
+        "served": memory.reported.served,
     }
     try:
         return _adapter(Any).dump_json(content)
@@ -208,8 +211,11 @@ def decode(content: Mapping[str, Any], now: datetime) -> tuple[Memory, int]:
         warned_days=entries.named("warned_days", int),
         short_lists=entries.named("short_lists", datetime),
         read_at=entries.one("read_at", datetime),
-        # Another version may know other codes.
-        problems={one.key: one.open for one in entries.listed("problems", _Problem) if one.key.code in CATALOGUE},
+        reported=Reported(
+            # Another version may know other codes.
+            problems={one.key: one.open for one in entries.listed("problems", _Problem) if one.key.code in _CODES},
+            served=entries.named("served", dict[str, tuple[str, ...]]),
+        ),
     )
     return memory, entries.dropped
 

@@ -21,7 +21,7 @@ from sync.config.schema.settings import Settings
 from sync.config.schema.types import ConfigModel
 from sync.config.show.example import default
 from sync.core.problems import CATALOGUE
-from sync.core.report.events import EVENTS
+from sync.core.report.event import EVENTS
 from sync.sandbox.world.faults import KINDS
 from tools import terminal_picture
 

@@ -8,8 +8,8 @@ from typing import Literal
 Owner = Literal["operator", "app-admin", "business-admin", "meta", "nobody"]
 """Who must act. "operator": whoever runs this daemon; "nobody": the problem resolves itself."""
 
-Scope = Literal["app", "system_user", "store", "page"]
-"""What shares one cause of a problem: all Pages of an app, of a system user, of a store, or each Page alone."""
+Scope = Literal["app", "system_user", "store", "page", "instance"]
+"""What shares one cause: all Pages of an app, of a system user, of a store, each Page alone, or the whole instance."""
 
 
 @dataclass(frozen=True, slots=True)

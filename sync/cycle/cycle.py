@@ -11,6 +11,7 @@ from ulid import ULID
 
 from sync.core.ask.remember import remember
 from sync.core.memory.memory import Memory, join_answers
+from sync.core.memory.problems import Reported
 from sync.core.memory.renewal import Renewal, expiry_warnings, is_renewed_in_time
 from sync.core.model import Key, StoreError, SystemUserToken, WriteKind, Written
 from sync.core.plan.guards import is_counted, still_waiting
@@ -95,9 +96,9 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         cut_short=cut or not_begun > 0,
         needs_state_file=task.needs_state_file,
     )
-    known = {} if looks_once else task.memory.problems
-    built = report(planned, frame, outcomes, instance=task.instance, planned_only=not write, known=known)
-    return built, replace(memory, problems=task.memory.problems if looks_once else built.changes.open)
+    reported = Reported() if looks_once else task.memory.reported
+    built = report(planned, frame, outcomes, instance=task.instance, planned_only=not write, before=reported)
+    return built, replace(memory, reported=task.memory.reported if looks_once else built.changes.reported)
 
 
 def _refusals(task: Task, planned: Plan) -> Mapping[Key, StoreError]:
@@ -152,7 +153,8 @@ def _may_be_written(outcome: Outcome | None) -> bool:
 
 
 def _alarmed(memory: Memory) -> set[str]:
-    return {name for name, lost in memory.lost.items() if lost.alarm is not None}
+    """Return the Pages that became an alarm some time after their loss; one that never worked is an alarm at once."""
+    return {name for name, lost in memory.lost.items() if lost.alarm is not None and lost.alarm > lost.since}
 
 
 def _cut_short(not_begun: int, of: int, *, renewing: bool) -> Iterator[str]:
@@ -164,8 +166,16 @@ def _cut_short(not_begun: int, of: int, *, renewing: bool) -> Iterator[str]:
 
 
 def _warnings(task: Task, planned: Plan) -> tuple[str, ...]:
+    failed = {
+        (target.key.store, target.current.content.error_code)
+        for _, target in targets(planned.pages)
+        if isinstance(target.current.content, StoreError)
+    }
+    # A store that cannot be read at all is reported as the problem of its secrets.
     unlisted = (
-        f"store {name}: orphans could not be listed: {error.message}" for name, error in planned.unlisted.items()
+        f"store {name}: orphans could not be listed: {error.message}"
+        for name, error in planned.unlisted.items()
+        if (name, error.error_code) not in failed
     )
     of_stores = (f"store {name}: {text}" for name, store in task.stores.items() for text in store.warnings)
     return (*task.warnings, *task.source.warnings, *of_stores, *unlisted)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 from sync.core.redact import scrub
-from sync.core.report.events import Event
+from sync.core.report.event import Event
 from sync.core.secret import Secret
 from sync.ops.process import location_of, silence_libraries
 

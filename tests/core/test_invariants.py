@@ -17,7 +17,8 @@ from sync.core.plan.observation import Observation
 from sync.core.plan.plan import Plan, plan
 from sync.core.problems import Problem
 from sync.core.report.build import report
-from sync.core.report.events import EVENTS, events
+from sync.core.report.event import EVENTS
+from sync.core.report.events import events
 from sync.core.report.json import as_json
 from sync.core.secret import Secret
 from tests.support.observations import TOKENS, observations, repeatable

@@ -120,7 +120,20 @@ def test_store_that_is_down_fails_alone() -> None:
         "aws/paris": "created/",
     }
     assert (report.result, report.exit_code) == ("degraded", 1)
-    assert any("vault" in warning and "orphans" in warning for warning in report.frame.warnings)
+    assert report.frame.warnings == ()
+
+
+def test_orphans_that_alone_cannot_be_listed_are_a_warning() -> None:
+    """A store that reads its secrets and refuses the list is warned of; one that fails whole is its secrets' problem."""
+    stage = Stage("berlin")
+
+    def listing(step: str, _: Key | None) -> None:
+        stage.stores["vault"].down = DOWN if step == "owned" else None
+
+    stage.stores["vault"].before = listing
+    report = stage.cycle()
+    assert lines(report) == {"vault/berlin": "created/"}
+    assert [warning for warning in report.frame.warnings if "vault" in warning and "orphans" in warning]
 
 
 def test_all_stores_down_is_a_failed_cycle() -> None:

@@ -12,7 +12,8 @@ from sync.core.memory.renewal import Renewal, RenewalRule
 from sync.core.model import Absent, Blocked, Key, SourceError, Stored, StoreError
 from sync.core.payload import Payload
 from sync.core.problems import Problem
-from sync.core.report.events import Event, events
+from sync.core.report.event import Event
+from sync.core.report.events import events
 from sync.core.report.json import as_json
 from sync.core.report.report import Report
 from sync.core.secret import Secret

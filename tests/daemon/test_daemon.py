@@ -19,7 +19,7 @@ from sync.config.schedule import trigger as scheduled
 from sync.config.schema.settings import Schedule
 from sync.core.plan.plan import Plan
 from sync.core.report.build import report
-from sync.core.report.events import Event
+from sync.core.report.event import Event
 from sync.core.report.report import Frame, Report, Traffic
 from sync.runtime.threads import Stopping, SystemClock
 from tests.support.clock import ShiftedClock, StoppedWallClock
@@ -59,6 +59,7 @@ class FakeApp:
         self.begun: Queue[int] = Queue()
         self.count = self.at_once = self.most = 0
         self.closed = False
+        self.reports_logged = 0
         self._lock = threading.Lock()
 
     def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
@@ -76,6 +77,10 @@ class FakeApp:
             with self._lock:
                 self.at_once -= 1
         return empty_report(cycle or "")
+
+    def logged(self) -> None:
+        """Count the reports that are in the log."""
+        self.reports_logged += 1
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from sync.app import build
 from sync.config.load import load
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory
-from sync.core.memory.problems import OpenProblem, ProblemKey
+from sync.core.memory.problems import WARNED, OpenProblem, ProblemKey, Reported
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
 from sync.core.model import NEVER, GraphErrorFacts, Key
@@ -68,10 +68,16 @@ FULL = Memory(
         "other": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, became="0" * 12, version="8", confirmed=True),
     },
     warned_days={USER_TOKEN_FINGERPRINT: 7},
-    problems={
-        ProblemKey("no-access", "page", "main", "business-admin"): OpenProblem(NOW, NOW),
-        ProblemKey("store-failed", "store", "vault", "operator", "sealed"): OpenProblem(NOW - timedelta(days=2), NOW),
-    },
+    reported=Reported(
+        problems={
+            ProblemKey("no-access", "page", "main", "business-admin", page="rome"): OpenProblem(NOW, NOW, NOW),
+            ProblemKey("store-failed", "store", "vault", "operator", "sealed"): OpenProblem(
+                NOW - timedelta(days=2), NOW, NOW, ended_at=NOW, recurs=True, pages=("rome", "berlin"), page_count=2
+            ),
+            ProblemKey("brake_held", "store", "vault", "operator"): OpenProblem(NOW, NOW, NOW, text="sha256:00"),
+        },
+        served={"vault": {"verified": ("rome",), "broken": ("berlin",)}},
+    ),
 )
 
 
@@ -106,19 +112,36 @@ def test_a_file_without_later_parts_is_used(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     state(path).save(FULL)
     content = json.loads(path.read_text())
-    del content["renewals"], content["warned_days"], content["problems"], content["waiting"]
+    del content["renewals"], content["warned_days"], content["problems"], content["served"], content["waiting"]
     path.write_text(json.dumps(content))
     one = state(path)
-    assert (one.load(), one.warning) == (replace(FULL, renewals={}, warned_days={}, problems={}, waiting={}), "")
+    assert (one.load(), one.warning) == (
+        replace(FULL, renewals={}, warned_days={}, waiting={}, reported=Reported()),
+        "",
+    )
 
 
 def test_a_problem_of_an_unknown_code_is_forgotten(tmp_path: Path) -> None:
     """A problem that another version of the program knows is left out, and all the rest is loaded."""
     path = tmp_path / "state.json"
     other = ProblemKey("of-the-future", "page", "main", "operator")
-    state(path).save(replace(FULL, problems={**FULL.problems, other: OpenProblem(NOW, NOW)}))
+    state(path).save(and_problem(other))
     one = state(path)
     assert (one.load(), one.warning) == (FULL, "")
+
+
+def test_a_warning_is_not_remembered_across_a_start(tmp_path: Path) -> None:
+    """Each start of the program warns again, so that the file has no warning in it."""
+    path = tmp_path / "state.json"
+    state(path).save(and_problem(ProblemKey(WARNED, "instance", "", "operator", "Plain http is allowed.")))
+    assert state(path).load() == FULL
+    assert "Plain http" not in path.read_text()
+
+
+def and_problem(key: ProblemKey) -> Memory:
+    """Return the whole memory, with one more open cause."""
+    problems = {**FULL.reported.problems, key: OpenProblem(NOW, NOW, NOW)}
+    return replace(FULL, reported=replace(FULL.reported, problems=problems))
 
 
 def test_no_file_is_an_empty_memory(tmp_path: Path) -> None:
@@ -139,13 +162,13 @@ def test_alarmed_page_is_asked_again_after_a_start(tmp_path: Path) -> None:
     ("content", "why"),
     [
         pytest.param(b"", "not complete JSON", id="empty"),
-        pytest.param(b'{"format":2,"instance":"acme-prod","tok', "not complete JSON", id="truncated"),
+        pytest.param(b'{"format":3,"instance":"acme-prod","tok', "not complete JSON", id="truncated"),
         pytest.param(b"[]", "another version", id="no object"),
-        pytest.param(b'{"format":3,"instance":"acme-prod"}', "another version", id="a later version"),
+        pytest.param(b'{"format":4,"instance":"acme-prod"}', "another version", id="a later version"),
         pytest.param(b'{"format":1,"instance":"acme-prod"}', "another version", id="an earlier version"),
-        pytest.param(b'{"format":2,"instance":"acme-prod"}', "a part of it is missing", id="something is missing"),
+        pytest.param(b'{"format":3,"instance":"acme-prod"}', "a part of it is missing", id="something is missing"),
         pytest.param(b"[" * 200_000, "not complete JSON", id="deep"),
-        pytest.param(b'{"format":2,"instance":"acme-prod","pools":{"1\\ud800/app":{}}}', "not complete JSON", id="half a character"),
+        pytest.param(b'{"format":3,"instance":"acme-prod","pools":{"1\\ud800/app":{}}}', "not complete JSON", id="half a character"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_not_used(tmp_path: Path, content: bytes, why: str) -> None:

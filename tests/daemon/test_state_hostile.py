@@ -16,7 +16,7 @@ import pytest
 from sync.core.ask.due import verify_interval
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory, token_id
-from sync.core.memory.problems import OpenProblem, ProblemKey
+from sync.core.memory.problems import OpenProblem, ProblemKey, Reported
 from sync.core.memory.quota import Pool, QuotaKey, Throttle, calls_per_hour
 from sync.core.memory.renewal import Renewal, RenewalRule
 from sync.core.model import Ask, GraphErrorFacts, Key, SourceError, State, TokenFacts
@@ -90,9 +90,14 @@ def full(of: Stage) -> Memory:
         warned_days={USER_TOKEN_FINGERPRINT: 7},
         short_lists={"main": NOW},
         read_at=NOW,
-        problems={
-            ProblemKey("no-access", "page", "main", "business-admin"): OpenProblem(NOW - timedelta(hours=2), NOW)
-        },
+        reported=Reported(
+            problems={
+                ProblemKey("no-access", "page", "main", "business-admin", page="rome"): OpenProblem(
+                    NOW - timedelta(hours=2), NOW, NOW, NOW, recurs=True, pages=("rome",), page_count=1
+                )
+            },
+            served={"vault": {"verified": ("rome",)}},
+        ),
     )
 
 
@@ -136,8 +141,10 @@ def without(content: Any, leaf: Leaf) -> Memory:
     match part:
         case "tokens":
             return replace(memory, judged={})
-        case "overwritten" | "waiting" | "problems":
+        case "overwritten" | "waiting":
             return replace(memory, **{part: {}})
+        case "problems" | "served":
+            return replace(memory, reported=replace(memory.reported, **{part: {}}))
         case "read_at":
             return replace(memory, read_at=None)
         case _:
@@ -236,14 +243,19 @@ def test_problem_that_this_version_does_not_know_is_dropped(tmp_path: Path) -> N
         assert is_dropped(tmp_path / "state.json", content, leaf, "of-tomorrow")
 
 
-@pytest.mark.parametrize("part", ["tokens", "lost", "tried", "overwritten", "waiting", "pools", "renewals", "problems"])
+@pytest.mark.parametrize(
+    "part", ["tokens", "lost", "tried", "overwritten", "waiting", "pools", "renewals", "problems", "served"]
+)
 @pytest.mark.parametrize("hostile", [None, 1, "x", True])
 def test_part_that_is_no_object_and_no_list_is_dropped(tmp_path: Path, part: str, hostile: Any) -> None:
     """Where a whole part is something else, it counts as one entry, and all other parts are used."""
     content = written(tmp_path / "state.json")
     memory, warning = loaded(tmp_path / "state.json", {**content, part: hostile})
-    name = "judged" if part == "tokens" else part
-    assert memory == replace(decode(content, NOW)[0], **{name: {}})
+    whole = decode(content, NOW)[0]
+    if part in ("problems", "served"):
+        assert memory == replace(whole, reported=replace(whole.reported, **{part: {}}))
+    else:
+        assert memory == replace(whole, **{"judged" if part == "tokens" else part: {}})
     assert "invalid entries (1)" in warning
 
 

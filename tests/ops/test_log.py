@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.report.events import Event
+from sync.core.report.event import Event
 from sync.core.secret import Secret
 from sync.ops.log import Log
 

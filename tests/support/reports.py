@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from sync.core.judge.decide import Candidate, Current
+from sync.core.memory.problems import Reported
 from sync.core.model import Key, Page, State, SystemUserToken, Verdict
 from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan, checksum
@@ -43,9 +44,11 @@ def account(
     user_tokens: tuple[SystemUserToken, ...] = (MAIN,),
     orphans: tuple[Key, ...] = (),
     frame: Frame = FRAME,
+    before: Reported | None = None,
 ) -> Report:
     """Account for Pages; after writing where ``outcomes`` is given."""
-    return report(Plan(pages, user_tokens, orphans, {}, checksum(pages)), frame, outcomes, instance=INSTANCE)
+    plan = Plan(pages, user_tokens, orphans, {}, checksum(pages))
+    return report(plan, frame, outcomes, instance=INSTANCE, before=before)
 
 
 def entry(

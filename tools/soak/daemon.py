@@ -38,6 +38,10 @@ class RecordingApp:
             file.write(json.dumps(as_json(report)) + "\n")
         return report
 
+    def logged(self) -> None:
+        """Remember that the report of the last cycle is in the log."""
+        self._app.logged()
+
 
 def main() -> None:
     """Run until SIGTERM."""
@@ -46,9 +50,8 @@ def main() -> None:
     watch_signals(clock, exit_code=0)
     config = load(Path(sys.argv[1]))
     app = RecordingApp(build(config, clock=clock), Path(sys.argv[2]))
-    daemon.run(
-        app, trigger=trigger(config.settings.schedule), clock=clock, log=Log(sys.stdout, level="info", form="json")
-    )
+    log = Log(sys.stdout, level=config.settings.log.level, form="json")
+    daemon.run(app, trigger=trigger(config.settings.schedule), clock=clock, log=log)
 
 
 if __name__ == "__main__":

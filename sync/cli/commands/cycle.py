@@ -20,7 +20,7 @@ from sync.runtime.threads import Stopping, SystemClock
 
 if TYPE_CHECKING:
     from sync.config.load import Config
-    from sync.core.report.events import Event
+    from sync.core.report.event import Event
     from sync.core.report.report import Report
     from sync.ops.log import Log
 
@@ -93,7 +93,7 @@ def daemon(given: Path | None) -> int:
         return 2
     from sync import app, daemon  # noqa: PLC0415 - only if the file is valid
     from sync.config.schedule import trigger  # noqa: PLC0415 - only if the file is valid
-    from sync.core.report.events import Event  # noqa: PLC0415 - only if the file is valid
+    from sync.core.report.event import Event  # noqa: PLC0415 - only if the file is valid
     from sync.ops.log import standard_log  # noqa: PLC0415 - only if the file is valid
 
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format)
@@ -108,7 +108,7 @@ def _started_event(config: Config) -> Event:
     from importlib.metadata import version  # noqa: PLC0415 - only if the file is valid
 
     from sync.config.schedule import in_words  # noqa: PLC0415 - only if the file is valid
-    from sync.core.report.events import Event  # noqa: PLC0415 - only if the file is valid
+    from sync.core.report.event import Event  # noqa: PLC0415 - only if the file is valid
 
     fields = {
         "version": version("page-token-sync"),

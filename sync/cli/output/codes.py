@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
 from sync.config.errors import CODES
 from sync.core.problems import CATALOGUE
-from sync.core.report.events import EVENTS
+from sync.core.report.event import EVENTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sync.core.judge.skew import MAX_SKEW
 from sync.core.memory.access import Lost
-from sync.core.memory.problems import OpenProblem, ProblemKey
+from sync.core.memory.problems import Reported
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Answers, Key, Probe, TokenFacts
@@ -95,8 +95,8 @@ class Memory:
     judged for a Page, by name. ``overwritten`` is when a token that still worked was last overwritten, and
     ``waiting`` since when the brake holds a write, by target. ``pools`` are Meta's quotas. ``renewals`` are the last attempts to renew system users' tokens, by system user. ``warned_days`` is,
     by fingerprint, how many days before its expiry a system user's token was last reported. ``short_lists`` is when a
-    system user's list of Pages last showed too few, and ``read_at`` when all Pages were last read. ``problems`` are the
-    causes of problems that last.
+    system user's list of Pages last showed too few, and ``read_at`` when all Pages were last read. ``reported`` is what
+    the log has reported.
     """
 
     judged: Mapping[TokenId, Judged] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Memory:
     warned_days: Mapping[str, int] = field(default_factory=dict)
     short_lists: Mapping[str, datetime] = field(default_factory=dict)
     read_at: datetime | None = None
-    problems: Mapping[ProblemKey, OpenProblem] = field(default_factory=dict)
+    reported: Reported = field(default_factory=Reported)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,59 @@
-"""The problems that one cycle reported and that lasted, so that the next one logs only what began, lasts or ended."""
+"""What the log has reported, so that the next cycle logs only what begins, lasts or ends: causes, and what is served."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sync.core.problems import Scope
 
+ServedBefore = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""What the last cycle found to be served: the names of the Pages, by store and by what is served."""
+
+HELD, BRAKED, WARNED = "page_held", "brake_held", "cycle_warning"
+"""Codes of causes that are no problems: held writes, writes that the brake holds, and warnings."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProblemKey:
-    """The cause of a problem, as one cycle recognises it in the next.
+    """What begins, lasts and ends, as one cycle recognises it in the next.
 
-    ``whose`` is the name of the app, system user or store that ``scope`` speaks of; for Pages it is their system user.
-    ``error_code`` is a store's, and empty for every other problem.
+    ``code`` is a problem's, or HELD, BRAKED or WARNED. ``whose`` is the name of the app, system user or store that ``scope``
+    speaks of; for Pages it is their system user. ``detail`` is the error code of a store, what a held write would be, or the
+    text of a warning. ``page`` is the Page that has it, and empty for what all Pages share.
     """
 
     code: str
     scope: Scope
     whose: str
     owner: str
-    error_code: str = ""
+    detail: str = ""
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenProblem:
-    """Since when a cause lasts, and when it was last logged; ``pages`` and ``broken`` are what was logged then.
+    """Since when a cause lasts, when it was last logged, and when it was last found.
 
-    ``broken``: a stored token of a Page concerned did not work.
+    ``ended_at``: it has ended, and is remembered for an hour to recognise it. ``recurs``: it came back within that hour.
+    ``text`` is what was logged, where a change of it is logged too. ``pages`` are the first Pages that shared it when it was
+    last found, and ``page_count`` is the number of all.
     """
 
     since: datetime
     reported_at: datetime
-    pages: int = 0
-    broken: bool = False
+    found_at: datetime
+    ended_at: datetime | None = None
+    recurs: bool = False
+    text: str = ""
+    pages: tuple[str, ...] = ()
+    page_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """All that the log has reported and that may change: the open causes, and what each secret serves."""
+
+    problems: Mapping[ProblemKey, OpenProblem] = field(default_factory=dict)
+    served: ServedBefore = field(default_factory=dict)

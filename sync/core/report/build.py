@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sync.core.judge.decide import Kind, store_problem
-from sync.core.memory.problems import OpenProblem, ProblemKey
+from sync.core.memory.problems import Reported
 from sync.core.memory.renewal import with_renewal
 from sync.core.model import Key, State, Stored, StoreError, Verdict, Written
 from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan
 from sync.core.plan.served import Served, as_stored, serve, served_by, with_verdicts
-from sync.core.report.causes import causes
-from sync.core.report.changes import changes, unseen
+from sync.core.problems import CATALOGUE, Problem
+from sync.core.report.causes import causes, held_writes, warned
+from sync.core.report.changes import changes
 from sync.core.report.entries import PageEntry, StoreEntry
 from sync.core.report.report import Frame, Report
+from sync.core.report.unseen import unseen
 from sync.core.secret import Secret
 
 
@@ -46,12 +48,12 @@ def report(
     *,
     instance: str,
     planned_only: bool | None = None,
-    known: Mapping[ProblemKey, OpenProblem] | None = None,
+    before: Reported | None = None,
 ) -> Report:
     """Return the report of a cycle. ``outcomes`` has an entry for each secret that was to be written; None where none was.
 
-    ``planned_only``: nothing but a plan was asked for; by default that is so where ``outcomes`` is None. ``known`` are the
-    causes of problems that were open before this cycle.
+    ``planned_only``: nothing but a plan was asked for; by default that is so where ``outcomes`` is None. ``before`` is
+    what the log had reported before this cycle.
     """
     pages = tuple(_page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages)
     user_tokens = tuple(
@@ -68,7 +70,11 @@ def report(
             not isinstance(target.current.content, StoreError) for page in plan.pages for target in page.targets
         ),
         changes=changes(
-            causes(pages, user_tokens), known or {}, unseen=unseen(pages, user_tokens), now=frame.started_at
+            (*causes(pages, user_tokens), *held_writes(pages, plan.checksum), *warned(frame.warnings)),
+            pages,
+            before or Reported(),
+            unseen=unseen(pages, user_tokens),
+            now=frame.started_at,
         ),
     )
 
@@ -144,7 +150,7 @@ def _puts_payload(target: TargetPlan) -> bool:
 
 def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
     content, verdict, action = target.current.content, target.current.verdict, target.action
-    of_token = verdict.problems if target.current.token is not None else ()
+    of_token = _not_healed(page, target, verdict.problems) if target.current.token is not None else ()
     return StoreEntry(
         key=target.key,
         action=action.kind,
@@ -160,6 +166,21 @@ def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
         notices=target.notices + verdict.notices,
         error_code=action.error_code,
         judged=target.current.token is not None and _judged_at(verdict) is not None,
+    )
+
+
+def _not_healed(page: PagePlan, target: TargetPlan, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Return the problems of a stored token; where nothing replaces it, with what stands in the way, and who must act."""
+    blocks = next(iter((*target.action.problems, *page.candidate.verdict.problems)), None)
+    if target.action.kind is Kind.HELD:
+        owner, why = "operator", f"A valid token is ready, but its write is held (reason {target.action.reason})."
+    elif blocks is not None and (target.action.problems or page.candidate.verdict.state is not State.VALID):
+        owner, why = blocks.owner, f"It is replaced as soon as {blocks.code} is solved: {blocks.remedy}"
+    else:
+        return problems
+    return tuple(
+        replace(problem, owner=owner, remedy=why) if CATALOGUE[problem.code].owner == "nobody" else problem
+        for problem in problems
     )
 
 

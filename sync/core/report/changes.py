@@ -1,107 +1,265 @@
-"""Which problems began, last and ended with a cycle, so that the log reports each cause once. Pure."""
+"""What began, lasts and ended with a cycle, and what apps get since: the one value that the log is written from. Pure."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
-from sync.core.judge.decide import Kind
-from sync.core.memory.problems import OpenProblem, ProblemKey
-from sync.core.model import State, SystemUserToken
-from sync.core.problems import CATALOGUE, Scope
-from sync.core.report.causes import Cause
-from sync.core.report.entries import PageEntry
+from sync.core.memory.problems import BRAKED, HELD, OpenProblem, ProblemKey, Reported, ServedBefore
+from sync.core.plan.served import Served
+from sync.core.problems import Problem
+from sync.core.report.causes import AnyCause, is_shared, warned
+from sync.core.report.entries import PageEntry, StoreEntry
+from sync.core.report.unseen import Unseen
 
 REMIND_EVERY = timedelta(hours=24)
-_NO_WRITE_TRIED = ("shutdown", "proof-lost")
-"""Reasons of an action after which nothing is known of whether the store takes writes."""
+RECURS_WITHIN = timedelta(hours=1)
+"""A cause that comes back so soon after its end recurs: it has ended only when it was away for so long."""
+UNSEEN_FOR = timedelta(hours=24)
+"""A cause that could not be looked at for so long counts as ended, so that it begins again where it is found again."""
+MOST_NAMED = 50
+"""A line of the log names at most this many Pages."""
+
+_SAID_ONCE = frozenset({"foreign-write"})
+"""What happened once: it is logged again only where it happens again, and has no end."""
+_EXPIRING = "system-user-expiring"
+"""It is logged so many days before the expiry, and not each day."""
+
+How = Literal["over", "unseen", "removed"]
+"""Why a cause counts as ended: it was looked for and not found, it could not be looked for, or its Page is not configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A cause that begins, or that is reminded of. ``since`` is when it began; ``recurs``: it was away for less than an hour."""
+
+    cause: AnyCause
+    since: datetime
+    recurs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A cause that ended. ``pages`` are the first Pages that had it, and ``page_count`` is the number of all."""
+
+    key: ProblemKey
+    since: datetime
+    how: How
+    pages: Sequence[str]
+    page_count: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedChange:
+    """Pages whose secrets in ``stores`` serve something else than in the last cycle, for the same problems."""
+
+    was: str
+    served: Served
+    stores: tuple[str, ...]
+    pages: Sequence[PageEntry]
+    problems: Sequence[Problem]
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a cycle changed in the problems that are open.
+    """What a cycle changed. ``reported`` is what the next cycle needs to know of it."""
 
-    ``began`` and ``reminders`` are to be logged now; a cause that lasts and was logged within a day is in neither, unless it
-    has become worse: a stored token stopped working, or it concerns twice as many Pages.
-    ``ended`` is since when each cause that ended had lasted. ``open`` is what the next cycle needs to know.
-    """
+    began: tuple[Begun, ...] = ()
+    reminders: tuple[Begun, ...] = ()
+    ended: tuple[Ended, ...] = ()
+    served: tuple[ServedChange, ...] = ()
+    reported: Reported = field(default_factory=Reported)
 
-    began: tuple[Cause, ...] = ()
-    reminders: tuple[Cause, ...] = ()
-    ended: Mapping[ProblemKey, datetime] = field(default_factory=dict)
-    open: Mapping[ProblemKey, OpenProblem] = field(default_factory=dict)
+    @property
+    def is_news(self) -> bool:
+        """Whether there is anything to log."""
+        return bool(self.began or self.reminders or self.ended or self.served)
 
 
 def changes(
-    causes: Iterable[Cause],
-    before: Mapping[ProblemKey, OpenProblem],
-    *,
-    unseen: frozenset[tuple[Scope, str]],
-    now: datetime,
+    found: Iterable[AnyCause], pages: Sequence[PageEntry], before: Reported, *, unseen: Unseen, now: datetime
 ) -> Changes:
-    """Compare the causes of this cycle with those that were open before it; notices are left out.
-
-    ``unseen`` is what this cycle could not look at: a cause that is not found there has not ended.
-    """
-    present = {cause.key: cause for cause in causes if not cause.notice}
-    began = [cause for key, cause in present.items() if key not in before]
-    due = [cause for key, cause in present.items() if key in before and _is_due(before[key], cause, now)]
-    absent = {key: problem for key, problem in before.items() if key not in present}
-    ended = {key: problem.since for key, problem in absent.items() if (key.scope, key.whose) not in unseen}
+    """Compare what this cycle found with what had been reported before it."""
+    present: dict[ProblemKey, AnyCause] = {}
+    for cause in found:
+        for key in _tracked(cause):
+            present.setdefault(key, cause)
+    names = frozenset(page.name for page in pages)
+    absent = {key: known for key, known in before.problems.items() if key not in present}
+    found_steps = {key: _present(key, before.problems.get(key), cause, now) for key, cause in present.items()}
+    steps = {
+        **_reminded(found_steps, present, now),
+        **{key: _absent(key, known, unseen, names, now) for key, known in absent.items()},
+    }
     return Changes(
-        began=tuple(began),
-        reminders=tuple(due),
-        ended=ended,
-        open={
-            **{key: problem for key, problem in before.items() if key not in ended},
-            **{cause.key: _open(cause, now, now) for cause in began},
-            **{cause.key: _open(cause, before[cause.key].since, now) for cause in due},
-        },
+        began=tuple(_grouped(steps, present, ("began", "recurs"))),
+        reminders=tuple(_grouped(steps, present, ("due",))),
+        ended=tuple(_ended(steps)),
+        served=tuple(served_changes(pages, before.served)),
+        reported=Reported({key: step.known for key, step in steps.items() if step.keep}, served_now(pages)),
     )
 
 
-def unseen(pages: Iterable[PageEntry], user_tokens: Sequence[SystemUserToken]) -> frozenset[tuple[Scope, str]]:
-    """Return the apps, system users and stores that this cycle could not look at in full."""
-    return frozenset(_unseen(pages, user_tokens))
+def and_warned(changed: Changes, text: str, now: datetime) -> Changes:
+    """Return the changes with a warning of what happened after they were found, where it was not warned of before."""
+    (cause,) = warned([text])
+    problems = changed.reported.problems
+    step = _present(cause.key, problems.get(cause.key), cause, now)
+    if step.what not in ("began", "recurs"):
+        return changed
+    begun = Begun(cause, step.known.since, step.what == "recurs")
+    reported = replace(changed.reported, problems={**problems, cause.key: step.known})
+    return replace(changed, began=(*changed.began, begun), reported=reported)
 
 
-def _unseen(pages: Iterable[PageEntry], user_tokens: Sequence[SystemUserToken]) -> Iterator[tuple[Scope, str]]:
-    read = {user_token.system_user for user_token in user_tokens if user_token.verdict.state is not State.UNKNOWN}
-    for user_token in user_tokens:
-        if user_token.system_user not in read:
-            yield "system_user", user_token.system_user
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What becomes of one tracked cause in this cycle; ``keep``: it is remembered."""
+
+    what: Literal["began", "recurs", "due", "lasts", "ended", "away"]
+    known: OpenProblem
+    how: How = "over"
+    keep: bool = True
+
+
+def _tracked(cause: AnyCause) -> Iterable[ProblemKey]:
+    if is_shared(cause.key):
+        return (cause.key,)
+    return (replace(cause.key, page=name) for name in cause.pages)
+
+
+def _absent(key: ProblemKey, known: OpenProblem, unseen: Unseen, names: frozenset[str], now: datetime) -> _Step:
+    """Return what becomes of a cause that was not found."""
+    if known.ended_at is not None:
+        return _Step("away", known, keep=_is_within(RECURS_WITHIN, known.ended_at, now))
+    if key.code in _SAID_ONCE:
+        return _Step("away", known, keep=_is_within(UNSEEN_FOR, known.found_at, now))
+    if key.page and key.page not in names:
+        return _Step("ended", known, "removed", keep=False)
+    if unseen.hides(key, known):
+        if _is_within(UNSEEN_FOR, known.found_at, now):
+            return _Step("away", known)
+        return _Step("ended", known, "unseen", keep=False)
+    if known.recurs and _is_within(RECURS_WITHIN, known.found_at, now):
+        return _Step("away", known)
+    return _Step("ended", replace(known, ended_at=now))
+
+
+def _present(key: ProblemKey, known: OpenProblem | None, cause: AnyCause, now: datetime) -> _Step:
+    """Return what becomes of a cause that was found."""
+    text = cause.text_of(key.page)
+    names = [] if key.page else list(cause.pages)
+    found = OpenProblem(now, now, now, text=text, pages=tuple(names[:MOST_NAMED]), page_count=len(names))
+    if known is None:
+        return _Step("began", found)
+    lasting = replace(found, since=known.since, reported_at=known.reported_at, recurs=known.recurs)
+    if key.code in _SAID_ONCE:
+        return _Step("lasts", lasting) if text == known.text else _Step("began", found)
+    if known.ended_at is not None:
+        return _Step("recurs", replace(lasting, reported_at=now, recurs=True))
+    # Where a person is asked, the remedy names the plan: for another plan it is another command.
+    other_plan = key.code in (BRAKED, HELD) and text != known.text
+    if key.code != _EXPIRING and (other_plan or not _is_within(REMIND_EVERY, known.reported_at, now)):
+        return _Step("due", replace(lasting, reported_at=now))
+    return _Step("lasts", lasting)
+
+
+def _reminded(
+    steps: Mapping[ProblemKey, _Step], present: Mapping[ProblemKey, AnyCause], now: datetime
+) -> Mapping[ProblemKey, _Step]:
+    """Return the steps with a reminder of all that lasts of a cause where one is due, so that it is one line a day."""
+    due = {id(present[key]) for key, step in steps.items() if step.what == "due"}
+    if not due:
+        return steps
+    return {
+        key: _Step("due", replace(step.known, reported_at=now))
+        if step.what == "lasts" and key in present and id(present[key]) in due
+        else step
+        for key, step in steps.items()
+    }
+
+
+def _grouped(
+    steps: Mapping[ProblemKey, _Step], present: Mapping[ProblemKey, AnyCause], wanted: tuple[str, ...]
+) -> Iterator[Begun]:
+    """Yield one line to log for each cause, with the Pages of which it is news."""
+    groups: dict[tuple[int, bool], list[ProblemKey]] = defaultdict(list)
+    for key, step in steps.items():
+        if step.what in wanted and key.code != _EXPIRING:
+            groups[id(present[key]), step.what == "recurs"].append(key)
+    for (_, recurs), keys in groups.items():
+        cause = present[keys[0]]
+        part = cause if is_shared(cause.key) else cause.only({key.page for key in keys})
+        yield Begun(part, min(steps[key].known.since for key in keys), recurs)
+
+
+def _ended(steps: Mapping[ProblemKey, _Step]) -> Iterator[Ended]:
+    groups: dict[tuple[ProblemKey, How], list[ProblemKey]] = defaultdict(list)
+    for key, step in steps.items():
+        if step.what == "ended":
+            groups[replace(key, page=""), step.how].append(key)
+    for (group, how), keys in groups.items():
+        first = steps[keys[0]].known
+        names = [key.page for key in keys] if keys[0].page else list(first.pages)
+        number = len(keys) if keys[0].page else first.page_count
+        since = min(steps[key].known.since for key in keys)
+        yield Ended(group, since, how, names[:MOST_NAMED], number, first.text)
+
+
+def _is_within(limit: timedelta, moment: datetime, now: datetime) -> bool:
+    """Check whether a moment is not long ago; one in the future, after a clock was set back, counts as long ago."""
+    return timedelta(0) <= now - moment < limit
+
+
+def served_now(pages: Iterable[PageEntry]) -> ServedBefore:
+    """Return what is served, as the next cycle compares it."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for page in pages:
-        if page.system_user not in read:
-            yield "system_user", page.system_user
-        # A fetched token that differs with each reading is judged once an hour, and is unknown without a problem.
-        if page.fetched is State.UNKNOWN and page.problems:
-            yield "page", page.system_user
-            if any(CATALOGUE[problem.code].scope == "app" for problem in page.problems):
-                yield "app", page.app
-                yield "system_user", page.system_user
         for entry in page.stores:
-            if entry.action is Kind.FAILED:
-                yield "store", entry.key.store
-                yield "page", page.system_user
-            elif page.fetched is State.UNKNOWN or entry.reason in _NO_WRITE_TRIED:
-                yield "store", entry.key.store
+            found[entry.key.store][entry.served].append(page.name)
+    return {store: {served: tuple(names) for served, names in of_store.items()} for store, of_store in found.items()}
 
 
-def _is_due(problem: OpenProblem, cause: Cause, now: datetime) -> bool:
-    """Check whether a lasting cause is logged again: after a day, or because it has become worse."""
-    worse = _is_broken(cause) and not problem.broken
-    return worse or len(cause.pages) >= 2 * max(problem.pages, 1) or _is_old(problem, now)
+def served_changes(pages: Iterable[PageEntry], before: ServedBefore) -> Iterator[ServedChange]:
+    """Yield the Pages that serve something else than before, together where it is the same change for the same problem."""
+    was = {
+        (store, name): served
+        for store, of_store in before.items()
+        for served, names in of_store.items()
+        for name in names
+    }
+    found: dict[tuple[_Move, tuple[str, ...]], list[tuple[PageEntry, Problem | None]]] = defaultdict(list)
+    for page in pages:
+        moves: dict[_Move, list[StoreEntry]] = defaultdict(list)
+        for entry in page.stores:
+            old = was.get((entry.key.store, page.name), entry.served)
+            if old != entry.served:
+                moves[_Move(old, entry.served, page.system_user)].append(entry)
+        for move, entries in moves.items():
+            problem = _reason(page, entries[0])
+            cause = (problem.code, problem.owner) if problem is not None else ("", "")
+            found[replace(move, cause=cause), tuple(entry.key.store for entry in entries)].append((page, problem))
+    for (move, stores), of in found.items():
+        problems = [problem for _, problem in of if problem is not None]
+        yield ServedChange(move.was, move.served, stores, [page for page, _ in of], problems)
 
 
-def _is_old(problem: OpenProblem, now: datetime) -> bool:
-    """Check whether a day has passed; a moment in the future, after a clock was set back, counts as long past."""
-    return not timedelta(0) <= now - problem.reported_at < REMIND_EVERY
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """What the Pages of one line share: from what to what, under which system user, and by which problem."""
+
+    was: str
+    served: Served
+    system_user: str
+    cause: tuple[str, str] = ("", "")
 
 
-def _open(cause: Cause, since: datetime, now: datetime) -> OpenProblem:
-    return OpenProblem(since, now, len(cause.pages), _is_broken(cause))
-
-
-def _is_broken(cause: Cause) -> bool:
-    return any(page.served == "broken" for page in cause.pages.values())
+def _reason(page: PageEntry, entry: StoreEntry) -> Problem | None:
+    """Return the problem behind what a secret serves: its own, or that of the fetched token; none where all is well."""
+    if entry.served == "verified":
+        return None
+    return next(iter((*entry.problems, *page.problems)), None)

@@ -16,7 +16,7 @@ from sync.core.judge.decide import Kind
 from sync.core.model import StoreErrorCode
 from sync.core.plan.served import Served
 from sync.core.problems import CATALOGUE
-from sync.core.report.events import EVENTS
+from sync.core.report.event import EVENTS
 from sync.core.report.report import EXIT_CODES
 from tests.cli.test_start import run
 from tests.support.rigs.cli import on_a_terminal

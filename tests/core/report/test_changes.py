@@ -1,8 +1,9 @@
-"""Which problems began, last and ended: each cause is logged when it begins, once a day, and when it ends."""
+"""Which causes began, last and ended: each is logged when it begins, once a day, and when it ends, with its Pages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,20 +12,37 @@ import pytest
 
 from sync.core.judge.decide import Candidate, Current
 from sync.core.judge.verify import verify
-from sync.core.memory.problems import OpenProblem, ProblemKey
-from sync.core.model import SourceError, State, Stored, SystemUserToken, Verdict
+from sync.core.memory.problems import Reported
+from sync.core.model import Absent, SourceError, State, Stored, StoreError, SystemUserToken, Verdict, Written
+from sync.core.plan.guards import hold
 from sync.core.plan.model import PagePlan
 from sync.core.plan.plan import Plan
 from sync.core.problems import Problem
-from sync.core.report.build import report
-from sync.core.report.events import Event, events
+from sync.core.report.build import Outcome, report
+from sync.core.report.cause_events import duration
+from sync.core.report.changes import and_warned
+from sync.core.report.event import Event
+from sync.core.report.events import events
 from sync.core.report.report import Report
 from tests.support.reports import FRAME, GOOD, MAIN, of
-from tests.support.values import INSTANCE, NOW, STORE_DOWN, USER_TOKEN, current, fetched, judged, page, payload, stored
+from tests.support.values import (
+    INSTANCE,
+    NOW,
+    OTHER,
+    STORE_DOWN,
+    USER_TOKEN,
+    current,
+    fetched,
+    judged,
+    page,
+    payload,
+    stored,
+)
 
 NO_ACCESS = Problem("no-access", "No token.")
 INVALID = Problem("system-user-invalid", "It was revoked.")
 HOUR = timedelta(hours=1)
+CYCLE = timedelta(minutes=15)
 
 
 def candidate(problem: Problem, scope: Any = "page", state: Any = State.INVALID) -> Candidate:
@@ -37,34 +55,65 @@ THROTTLED = candidate(Problem("throttled", "Too many."), "app", State.UNKNOWN)
 GRAPH_DOWN = candidate(Problem("graph-unavailable", "Silence."), "app", State.UNKNOWN)
 OF_INVALID_USER = candidate(INVALID, "system_user", State.UNKNOWN)
 FOREIGN = current(Stored(payload(), "2", None))
+DEAD = current(stored(OTHER), judged(is_valid=False))
+DENIED = current(StoreError("denied", "The policy denies update.", "Grant it."))
 
 
 class Watch:
-    """Cycles one after the other, each of which knows what the one before it left open."""
+    """Cycles one after the other, each of which knows what the one before it reported."""
 
     def __init__(self) -> None:
         self.now = NOW
-        self.open: Mapping[ProblemKey, OpenProblem] = {}
+        self.reported = Reported()
 
     def cycle(
-        self, *pages: PagePlan, user_token: SystemUserToken = MAIN, after: timedelta = HOUR
-    ) -> Sequence[tuple[str, str]]:
+        self, *pages: PagePlan, user_token: SystemUserToken = MAIN, after: timedelta = HOUR, **frame: Any
+    ) -> Sequence[tuple[str, str | None]]:
         """Return the events of the next cycle with their problems, without its end."""
-        found = list(events(self.report(*pages, user_token=user_token, after=after)))[:-1]
-        return [(event.name, event.fields["problem"]) for event in found]
+        return [
+            (event.name, event.fields.get("problem"))
+            for event in self.events(*pages, user_token=user_token, after=after, **frame)
+        ]
 
-    def report(self, *pages: PagePlan, user_token: SystemUserToken = MAIN, after: timedelta = HOUR) -> Report:
+    def events(self, *pages: PagePlan, **changes: Any) -> Sequence[Event]:
+        """Return the events of the next cycle, without its end."""
+        return list(events(self.report(*pages, **changes)))[:-1]
+
+    def report(
+        self,
+        *pages: PagePlan,
+        user_token: SystemUserToken = MAIN,
+        after: timedelta = HOUR,
+        checksum: str = "",
+        outcomes: dict[Any, Outcome] | None = None,
+        **frame: Any,
+    ) -> Report:
         """Return the report of the next cycle."""
         self.now += after
-        plan = Plan(pages, (user_token,), (), {}, "")
-        made = report(plan, replace(FRAME, started_at=self.now), {}, instance=INSTANCE, known=self.open)
-        self.open = made.changes.open
+        plan = Plan(pages, (user_token,), (), {}, checksum)
+        framed = replace(FRAME, started_at=self.now, **frame)
+        made = report(plan, framed, outcomes or {}, instance=INSTANCE, before=self.reported)
+        self.reported = made.changes.reported
         return made
 
 
 def two(candidate: Candidate, there: Current = GOOD) -> tuple[PagePlan, PagePlan]:
     """Return two Pages that are alike."""
     return of(candidate, there, name="berlin"), of(candidate, there, name="rome")
+
+
+def held(*names: str, reason: str = "hold") -> list[PagePlan]:
+    """Return Pages whose write is held."""
+    pages = [of(fetched(), current(stored(OTHER), judged(scopes=frozenset())), name=name) for name in names]
+    return [
+        replace(one, targets=tuple(replace(target, action=hold(target.action, reason)) for target in one.targets))
+        for one in pages
+    ]
+
+
+def named(event: Event) -> list[str]:
+    """Return the names of a line's Pages."""
+    return event.fields.get("pages") or [event.fields["page"]]
 
 
 def test_a_cause_is_logged_when_it_begins_once_a_day_and_when_it_ends() -> None:
@@ -76,50 +125,128 @@ def test_a_cause_is_logged_when_it_begins_once_a_day_and_when_it_ends() -> None:
     assert watch.cycle(*two(fetched())) == []
 
 
-def test_the_end_has_how_long_the_cause_lasted() -> None:
-    """The last line of a cause has since when it lasted, for how long, and what it was."""
+def test_the_end_has_how_long_the_cause_lasted_and_its_pages() -> None:
+    """The last line of a cause has since when it lasted, for how long, whom it concerned, and reads as over."""
     watch = Watch()
     watch.cycle(*two(LOST))
     watch.cycle(*two(LOST))
-    (ended, _) = events(watch.report(*two(fetched())))
+    (ended,) = watch.events(*two(fetched()))
     assert ended == Event(
         "info",
         "problem_ended",
         {
+            "pages": ["berlin", "rome"],
+            "page_count": 2,
             "system_user": "main",
             "problem": "no-access",
-            "message": "Ended after 2:00:00: The system user cannot get a token of this Page.",
+            "message": "no-access is over; it lasted 2 h.",
             "since": "2026-11-25T13:00:00Z",
             "duration_ms": 7_200_000,
         },
     )
 
 
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (timedelta(0), "0 s"),
+        (timedelta(seconds=59), "59 s"),
+        (timedelta(minutes=15), "15 min"),
+        (timedelta(minutes=61, seconds=5), "1 h 1 min"),
+        (timedelta(days=2, minutes=3), "2 d"),
+        (timedelta(days=400, hours=1), "400 d 1 h"),
+    ],
+)
+def test_a_length_of_time_is_written_in_its_two_largest_units(length: timedelta, text: str) -> None:
+    """A person reads how long it lasted without counting."""
+    assert duration(length) == text
+
+
 def test_a_reminder_has_since_when_the_cause_lasts() -> None:
     """A reminder is the first line again, with since when."""
     watch = Watch()
-    (began, _) = events(watch.report(*two(LOST)))
-    (reminder, _) = events(watch.report(*two(LOST), after=timedelta(hours=24)))
+    (began,) = watch.events(*two(LOST))
+    (reminder,) = watch.events(*two(LOST), after=timedelta(hours=24))
     assert reminder.fields == {**began.fields, "since": "2026-11-25T13:00:00Z"}
 
 
-def test_a_page_more_or_less_is_the_same_cause() -> None:
-    """The number of Pages that have a problem changes nothing while one has it."""
+def test_a_page_that_joins_or_leaves_a_cause_is_named() -> None:
+    """Each Page has its own problem: a line names it when it joins, and when it leaves, and says nothing of the others."""
     watch = Watch()
-    assert watch.cycle(*two(LOST)) == [("problem_started", "no-access")]
-    assert watch.cycle(of(LOST, GOOD), of(fetched(), GOOD, name="rome")) == []
-    assert watch.cycle(*two(LOST)) == []
+    (began,) = watch.events(of(LOST, GOOD), of(fetched(), GOOD, name="rome"))
+    (joined,) = watch.events(*two(LOST))
+    (left,) = watch.events(of(fetched(), GOOD), of(LOST, GOOD, name="rome"))
+    assert [(event.name, named(event)) for event in (began, joined, left)] == [
+        ("problem_started", ["berlin"]),
+        ("problem_started", ["rome"]),
+        ("problem_ended", ["berlin"]),
+    ]
+    assert left.fields["duration_ms"] == 7_200_000
+    (last,) = watch.events(*two(fetched()))
+    assert (named(last), last.fields["duration_ms"]) == (["rome"], 7_200_000)
+
+
+def test_a_reminder_names_all_pages_of_a_cause_once_a_day() -> None:
+    """However many Pages joined at different hours, the reminder of a cause is one line a day."""
+    watch = Watch()
+    watch.cycle(of(LOST, GOOD), of(fetched(), GOOD, name="rome"))
+    watch.cycle(*two(LOST))
+    reminders = [(hour, named(one)) for hour in range(2, 60) for one in watch.events(*two(LOST))]
+    assert reminders == [(24, ["berlin", "rome"]), (48, ["berlin", "rome"])]
+
+
+@pytest.mark.parametrize(
+    ("broken", "error_code"),
+    [(FOREIGN, None), (DENIED, "denied")],
+)
+def test_a_secret_that_joins_a_cause_of_its_store_is_named(broken: Current, error_code: str | None) -> None:
+    """What concerns single secrets of a store is a line for each that joins."""
+    watch = Watch()
+    watch.cycle(of(fetched(), broken), of(fetched(), GOOD, name="rome"))
+    (joined,) = [event for event in watch.events(*two(fetched(), broken)) if event.name != "served_changed"]
+    assert (named(joined), joined.fields.get("error_code")) == (["rome"], error_code)
+
+
+def test_a_page_that_joins_a_cause_of_all_is_no_news() -> None:
+    """What all Pages of an app, a system user or a store share is one line, whoever meets it when."""
+    for shared in (of(THROTTLED, GOOD, name="rome"), of(fetched(), current(STORE_DOWN), name="rome")):
+        watch = Watch()
+        first = replace(shared, page=replace(shared.page, name="berlin"))
+        assert len(watch.cycle(first)) == 1
+        assert [event.name for event in watch.events(first, shared)] == []
 
 
 def test_a_cause_that_begins_again_is_logged_again() -> None:
-    """A cause that ended and comes back is a new one."""
+    """A cause that was over for more than an hour and comes back is a new one."""
     watch = Watch()
-    names = [watch.cycle(*two(now)) for now in (LOST, fetched(), LOST)]
+    names = [watch.cycle(*two(now), after=2 * HOUR) for now in (LOST, fetched(), fetched(), LOST)]
     assert names == [
         [("problem_started", "no-access")],
         [("problem_ended", "no-access")],
+        [],
         [("problem_started", "no-access")],
     ]
+    (ended,) = watch.events(*two(fetched()))
+    assert ended.fields["duration_ms"] == 3_600_000
+
+
+def test_a_cause_that_comes_and_goes_does_not_flood() -> None:
+    """One that returns within an hour is said to recur, lasts until it was away for an hour, and then ends once."""
+    watch = Watch()
+    lines = [
+        (number, event)
+        for number in range(96)
+        for event in watch.events(*two(LOST if number % 2 == 0 else fetched()), after=CYCLE)
+    ]
+    assert [(number, event.name) for number, event in lines] == [
+        (0, "problem_started"),
+        (1, "problem_ended"),
+        (2, "problem_started"),
+    ]
+    assert "Its end is logged when it has been over for an hour." in lines[-1][1].fields["message"]
+    assert lines[-1][1].fields["since"] == "2026-11-25T12:15:00Z"
+    away = [(number, event.name) for number in range(8) for event in watch.events(*two(fetched()), after=CYCLE)]
+    assert away == [(2, "problem_ended")]
 
 
 @pytest.mark.parametrize("hidden", [THROTTLED, GRAPH_DOWN, OF_INVALID_USER])
@@ -127,10 +254,36 @@ def test_a_cause_that_cannot_be_seen_has_not_ended(hidden: Candidate) -> None:
     """While a Page cannot be asked for, its own problem is neither ended nor reminded of; later it ends."""
     watch = Watch()
     watch.cycle(*two(LOST))
-    (other,) = watch.cycle(*two(hidden), after=timedelta(hours=25))
+    (other,) = watch.cycle(*two(hidden))
     assert other[0] in ("graph_throttled", "problem_started", "system_user_invalid")
     assert ("problem_ended", "no-access") in watch.cycle(*two(fetched()))
-    assert watch.open == {}
+
+
+def test_a_page_that_can_be_seen_ends_though_another_cannot() -> None:
+    """One Page that cannot be asked for hides no other Page's end."""
+    watch = Watch()
+    watch.cycle(*two(LOST))
+    ended = watch.events(of(fetched(), GOOD), of(THROTTLED, GOOD, name="rome"))
+    assert [(one.name, named(one)) for one in ended if one.name == "problem_ended"] == [("problem_ended", ["berlin"])]
+
+
+def test_a_cause_that_cannot_be_seen_for_a_day_is_closed() -> None:
+    """It counts as ended, is said to be unchecked, and is logged again where it is found again."""
+    watch = Watch()
+    watch.cycle(*two(LOST))
+    ended = [event for _ in range(30) for event in watch.events(*two(THROTTLED)) if event.name == "problem_ended"]
+    assert [event.fields["problem"] for event in ended] == ["no-access"]
+    assert "could not be checked for a day" in ended[0].fields["message"]
+    assert ("problem_started", "no-access") in watch.cycle(*two(LOST))
+
+
+def test_the_problem_of_a_page_that_is_no_longer_configured_ends() -> None:
+    """A Page that leaves the configuration takes its problems with it, and the line says why."""
+    watch = Watch()
+    watch.cycle(*two(LOST))
+    (ended,) = watch.events(of(LOST, GOOD))
+    assert (ended.name, named(ended)) == ("problem_ended", ["rome"])
+    assert "the configuration no longer has the Page" in ended.fields["message"]
 
 
 def test_an_app_s_problem_lasts_while_graph_is_silent() -> None:
@@ -145,6 +298,13 @@ def test_an_app_s_problem_lasts_while_graph_is_silent() -> None:
     ]
 
 
+def test_graph_answers_where_it_refuses() -> None:
+    """A throttle is an answer, so that the outage before it has ended."""
+    watch = Watch()
+    watch.cycle(*two(GRAPH_DOWN))
+    assert watch.cycle(*two(THROTTLED)) == [("graph_throttled", "throttled"), ("problem_ended", "graph-unavailable")]
+
+
 def test_a_system_user_s_problem_ends_with_its_token() -> None:
     """An invalid system user ends when its token is valid, and not while nothing is known of it."""
     watch = Watch()
@@ -152,16 +312,21 @@ def test_a_system_user_s_problem_ends_with_its_token() -> None:
     assert watch.cycle(*two(OF_INVALID_USER), user_token=invalid) == [("system_user_invalid", "system-user-invalid")]
     unknown = replace(MAIN, verdict=Verdict(State.UNKNOWN))
     assert watch.cycle(*two(Candidate(None, Verdict(State.UNKNOWN))), user_token=unknown) == []
-    assert watch.cycle(*two(fetched())) == [("problem_ended", "system-user-invalid")]
+    (ended,) = watch.events(*two(fetched()))
+    assert (ended.name, ended.fields["problem"], named(ended)) == (
+        "problem_ended",
+        "system-user-invalid",
+        ["berlin", "rome"],
+    )
 
 
 def test_a_refused_secret_lasts_while_its_store_fails() -> None:
     """What was found in a store has not ended because the store could not be read."""
     watch = Watch()
     assert watch.cycle(*two(fetched(), FOREIGN)) == [("page_refused", "secret-foreign")]
-    assert watch.cycle(*two(fetched(), current(STORE_DOWN))) == [("store_failed", "store-failed")]
-    assert watch.cycle(*two(fetched(), FOREIGN)) == [("problem_ended", "store-failed")]
-    assert watch.cycle(*two(fetched())) == [("problem_ended", "secret-foreign")]
+    assert ("store_failed", "store-failed") in watch.cycle(*two(fetched(), current(STORE_DOWN)))
+    assert ("problem_ended", "secret-foreign") not in watch.cycle(*two(fetched(), FOREIGN))
+    assert ("problem_ended", "secret-foreign") in watch.cycle(*two(fetched()))
 
 
 def test_two_errors_of_a_store_are_two_causes_that_do_not_alternate() -> None:
@@ -170,7 +335,8 @@ def test_two_errors_of_a_store_are_two_causes_that_do_not_alternate() -> None:
     ways = [current(STORE_DOWN), current(replace(STORE_DOWN, error_code="timeout"))] * 3
     logged = [name for way in ways for name, _ in watch.cycle(*two(fetched(), way))]
     assert logged == ["store_failed", "store_failed"]
-    assert [name for name, _ in watch.cycle(*two(fetched()))] == ["problem_ended", "problem_ended"]
+    ended = [name for name, _ in watch.cycle(*two(fetched())) if name != "served_changed"]
+    assert ended == ["problem_ended", "problem_ended"]
 
 
 def test_a_clock_that_was_set_back_costs_one_reminder() -> None:
@@ -179,27 +345,44 @@ def test_a_clock_that_was_set_back_costs_one_reminder() -> None:
     watch.cycle(*two(LOST))
     assert watch.cycle(*two(LOST), after=-timedelta(hours=5)) == [("problem_reminder", "no-access")]
     assert watch.cycle(*two(LOST)) == []
-    (ended, _) = events(watch.report(*two(fetched())))
+    (ended,) = watch.events(*two(fetched()))
     assert ended.fields["duration_ms"] == 0
 
 
-def test_a_notice_is_no_cause_in_the_log() -> None:
-    """What changes no result has no line of its own when it begins or ends."""
+def test_a_notice_begins_and_ends_too() -> None:
+    """What changes no result is a warning when it begins, and has its end."""
+    watch = Watch()
+    refused = replace(GOOD, verdict=replace(GOOD.verdict, notices=(Problem("probe-failed", "Refused."),)))
+    (began,) = watch.events(*two(fetched(), refused))
+    assert (began.name, began.level, began.fields["problem"]) == ("problem_started", "warning", "probe-failed")
+    assert watch.cycle(*two(fetched(), refused)) == []
+    assert watch.cycle(*two(fetched())) == [("problem_ended", "probe-failed")]
+
+
+def test_an_expiring_system_user_is_not_reminded_of_each_day() -> None:
+    """Its lines are those of the days before its expiry; a new token ends it."""
     watch = Watch()
     expiring = replace(MAIN, verdict=replace(MAIN.verdict, notices=(Problem("system-user-expiring", "Soon."),)))
-    assert watch.cycle(*two(fetched()), user_token=expiring) == []
-    assert watch.open == {}
+    lines = [one for _ in range(60) for one in watch.cycle(*two(fetched()), user_token=expiring)]
+    assert lines == []
+    assert watch.cycle(*two(fetched()), user_token=expiring, ending=("main",)) == [
+        ("system_user_expiring", "system-user-expiring")
+    ]
+    assert watch.cycle(*two(fetched())) == [("problem_ended", "system-user-expiring")]
 
 
-def test_a_cause_that_becomes_worse_is_logged_again() -> None:
-    """Twice as many Pages, or a stored token that stops working, are logged before the day is over."""
+def test_a_stored_token_that_stops_working_is_an_error_with_an_owner_who_can_act() -> None:
+    """Where no new token can be fetched, the line of the invalid token names what stands in the way."""
     watch = Watch()
-    assert watch.cycle(of(LOST, GOOD), of(fetched(), GOOD, name="rome")) == [("problem_started", "no-access")]
-    assert watch.cycle(*two(LOST)) == [("problem_reminder", "no-access")]
-    assert watch.cycle(*two(LOST)) == []
-    broken = watch.cycle(*two(LOST, current(stored(), judged(is_valid=False))))
-    assert ("problem_reminder", "no-access") in broken
-    assert watch.cycle(*two(LOST, current(stored(), judged(is_valid=False)))) == []
+    watch.cycle(*two(LOST))
+    lines = watch.events(*two(LOST, DEAD))
+    assert [(event.name, event.level, event.fields["problem"]) for event in lines] == [
+        ("problem_started", "error", "token-invalid"),
+        ("served_changed", "error", "token-invalid"),
+    ]
+    for event in lines:
+        assert (named(event), event.fields["owner"]) == (["berlin", "rome"], "business-admin")
+        assert "as soon as no-access is solved" in event.fields["remedy"]
 
 
 def test_a_failed_write_has_not_ended_while_no_write_is_tried() -> None:
@@ -216,3 +399,141 @@ def test_what_is_unknown_of_a_system_user_is_not_called_invalid() -> None:
     odd = Verdict(State.UNKNOWN, (Problem("unexpected-graph-error", "Code 99."),))
     (began,) = watch.cycle(*two(fetched()), user_token=replace(MAIN, verdict=odd))
     assert began == ("problem_started", "unexpected-graph-error")
+
+
+def test_held_writes_begin_last_and_end() -> None:
+    """A hold is one line when it begins, one a day, one for a Page that joins, and one when it ends."""
+    watch = Watch()
+    logged = [(hour, name) for hour in range(30) for name, problem in watch.cycle(*held("berlin")) if problem is None]
+    assert logged == [(0, "page_held"), (24, "problem_reminder")]
+    (joined,) = [event for event in watch.events(*held("berlin", "rome")) if event.name == "page_held"]
+    assert (named(joined), joined.fields["would_reason"]) == (["rome"], "rotate")
+    ended = [event for event in watch.events(*two(fetched())) if "problem" not in event.fields]
+    assert [(event.name, event.fields["reason"], named(event)) for event in ended] == [
+        ("problem_ended", "hold", ["berlin", "rome"])
+    ]
+    assert ended[0].fields["message"].startswith("These writes are held no more")
+
+
+def test_the_brake_is_one_line_until_its_plan_changes() -> None:
+    """The line names the Pages and the command; another plan, which needs another command, is said at once."""
+    watch = Watch()
+    braked = held("berlin", "rome", reason="brake")
+    first = [event for event in watch.events(*braked, checksum="sha256:one") if event.name == "brake_held"]
+    assert [(event.level, named(event)) for event in first] == [("error", ["berlin", "rome"])]
+    assert [event.name for event in watch.events(*braked, checksum="sha256:one")] == []
+    (again,) = watch.events(*braked, checksum="sha256:two")
+    assert again.name == "problem_reminder"
+    assert "--if-plan sha256:two" in again.fields["remedy"]
+    ended = [event for event in watch.events(*two(fetched())) if "problem" not in event.fields]
+    assert [event.fields["message"] for event in ended] == [
+        "The brake holds no write of this store any more; it lasted 3 h."
+    ]
+
+
+def test_a_warning_begins_lasts_and_ends_whatever_its_numbers() -> None:
+    """A warning whose count alone differs is the same one; its end quotes it."""
+    watch = Watch()
+    lines = [
+        (hour, event.name)
+        for hour in range(26)
+        for event in watch.events(*two(fetched()), warnings=(f"{hour + 7} entries are invalid.",))
+    ]
+    assert lines == [(0, "cycle_warning"), (24, "problem_reminder")]
+    (ended,) = watch.events(*two(fetched()))
+    assert (ended.name, ended.level) == ("problem_ended", "info")
+    assert ended.fields["message"] == (
+        "The condition of this warning is over: '32 entries are invalid.'; it lasted 1 d 2 h."
+    )
+
+
+def test_a_foreign_write_is_logged_once_for_each_version() -> None:
+    """Somebody else's write is one line, without a reminder and an end; the next such write is another line."""
+
+    def changed(version: int) -> PagePlan:
+        notice = Problem("foreign-write", f"Version {version} is not of this instance.")
+        return of(fetched(), replace(GOOD, verdict=replace(GOOD.verdict, notices=(notice,))))
+
+    watch = Watch()
+    (first,) = watch.events(changed(4))
+    assert (first.name, first.level) == ("secret_changed", "warning")
+    assert [name for _ in range(30) for name, _ in watch.cycle(changed(4))] == []
+    assert watch.cycle(of(fetched(), GOOD)) == []
+    assert watch.cycle(changed(5)) == [("secret_changed", "foreign-write")]
+
+
+@pytest.mark.parametrize(
+    ("there", "served", "level"),
+    [
+        (DEAD, "broken", "error"),
+        (current(Absent()), "absent", "error"),
+        (FOREIGN, "foreign", "warning"),
+        (current(stored(), Verdict(State.UNKNOWN)), "stale", "warning"),
+    ],
+)
+def test_what_apps_get_is_logged_when_it_changes(there: Current, served: str, level: str) -> None:
+    """A change is one line with the Pages, what they served and what they serve; so is the way back."""
+    watch = Watch()
+    assert [event.name for event in watch.events(*two(LOST)) if event.name == "served_changed"] == []
+    (changed,) = [event for event in watch.events(*two(LOST, there)) if event.name == "served_changed"]
+    wanted = {"pages": ["berlin", "rome"], "store": "vault", "served": served, "previous_served": "verified"}
+    assert (changed.level, changed.fields | wanted) == (level, changed.fields)
+    assert [event.name for event in watch.events(*two(LOST, there)) if event.name == "served_changed"] == []
+    (back,) = [event for event in watch.events(*two(LOST)) if event.name == "served_changed"]
+    assert (back.level, back.fields["served"], back.fields["previous_served"]) == ("info", "verified", served)
+    assert "problem" not in back.fields
+
+
+def test_every_page_whose_served_changed_is_named() -> None:
+    """More than fifty Pages are several lines of at most fifty names, and no name is missing."""
+    names = [f"p{number}" for number in range(120)]
+    watch = Watch()
+    watch.events(*(of(LOST, GOOD, name=name) for name in names))
+    lines = watch.events(*(of(LOST, DEAD, name=name) for name in names))
+    changed = [named(event) for event in lines if event.name == "served_changed"]
+    assert [len(line) for line in changed] == [50, 50, 20]
+    assert [name for line in changed for name in line] == names
+
+
+def test_two_stores_that_change_alike_are_one_line() -> None:
+    """A Page whose secrets change alike has one line with both stores; where they differ it has two."""
+    watch = Watch()
+    watch.events(of(LOST, GOOD, GOOD))
+    (both,) = [event for event in watch.events(of(LOST, DEAD, DEAD)) if event.name == "served_changed"]
+    assert (both.fields["stores"], named(both)) == (["vault", "aws"], ["berlin"])
+    apart = [event for event in watch.events(of(LOST, GOOD, current(Absent()))) if event.name == "served_changed"]
+    assert [(event.fields["store"], event.fields["served"]) for event in apart] == [
+        ("vault", "verified"),
+        ("aws", "absent"),
+    ]
+
+
+def test_a_new_page_changes_nothing_that_was_served() -> None:
+    """The first reading of a Page is no change, and one that is created later is one."""
+    watch = Watch()
+    assert ("served_changed", None) not in watch.cycle(of(LOST, current(Absent())))
+    page = of(fetched(), current(Absent()))
+    created = watch.events(page, outcomes={page.targets[0].key: Written("1", True)})
+    assert [event.name for event in created] == ["problem_ended", "served_changed", "page_written"]
+    assert created[1].fields["previous_served"] == "absent"
+
+
+def test_what_is_remembered_is_small() -> None:
+    """What all Pages share is one entry with at most fifty names, and what is served is each name once a store."""
+    watch = Watch()
+    watch.events(*(of(THROTTLED, GOOD, name=f"p{number}") for number in range(2000)))
+    ((_, known),) = watch.reported.problems.items()
+    assert (len(known.pages), known.page_count) == (50, 2000)
+    assert len(json.dumps(watch.reported.served)) < 2000 * 12
+
+
+def test_a_warning_of_what_came_after_the_cycle_is_logged_with_it() -> None:
+    """A failed save is warned of once in the cycle that it follows, and lasts while the next cycles name it."""
+    watch = Watch()
+    made = watch.report(*two(fetched()))
+    changed = and_warned(made.changes, "The disk is full.", watch.now)
+    assert [begun.cause.text_of("") for begun in changed.began] == ["The disk is full."]
+    assert and_warned(changed, "The disk is full.", watch.now) == changed
+    watch.reported = changed.reported
+    assert watch.cycle(*two(fetched()), warnings=("The disk is full.",)) == []
+    assert [name for name, _ in watch.cycle(*two(fetched()))] == ["problem_ended"]

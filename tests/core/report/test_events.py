@@ -12,12 +12,14 @@ import pytest
 
 from sync.core.judge.decide import Candidate, Current
 from sync.core.judge.verify import verify
+from sync.core.memory.problems import Reported
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Absent, Key, SourceError, State, Stored, SystemUserToken, Verdict, Written
 from sync.core.plan.guards import hold
 from sync.core.plan.model import PagePlan
 from sync.core.problems import CATALOGUE, Problem
-from sync.core.report.events import EVENTS, Event, events
+from sync.core.report.event import EVENTS, Event
+from sync.core.report.events import events
 from sync.core.report.report import Report
 from tests.support.reports import FRAME, GOOD, account, of
 from tests.support.values import (
@@ -69,7 +71,7 @@ def test_list_is_closed() -> None:
             *("cycle_started", "cycle_finished", "cycle_warning", "page_written", "page_refused"),
             *("system_user_invalid", "system_user_expiring", "graph_throttled", "app_refused", "store_failed"),
             *("page_held", "page_lost", "page_regained", "brake_held"),
-            *("problem_started", "problem_reminder", "problem_ended"),
+            *("problem_started", "problem_reminder", "problem_ended", "served_changed", "secret_changed"),
             *("system_user_renewed", "daemon_started", "daemon_stopped"),
         ]
     )
@@ -225,20 +227,21 @@ def test_expiring_system_user_is_logged_once() -> None:
     assert logged(of_expiring()) == []
 
 
-def of_expiring(last: Renewal | None = None, ending: tuple[str, ...] = ()) -> Report:
+def of_expiring(last: Renewal | None = None, ending: tuple[str, ...] = (), before: Reported | None = None) -> Report:
     """Return the report of a system user whose token expires, and of the last try to renew it."""
     verdict = Verdict(State.VALID, notices=(Problem("system-user-expiring", "Soon."),))
     frame = replace(FRAME, ending=ending, renewals={"main": last} if last is not None else {})
     user_tokens = (SystemUserToken("main", "messenger", USER_TOKEN, verdict),)
-    return account(*many(fetched()), user_tokens=user_tokens, outcomes={}, frame=frame)
+    return account(*many(fetched()), user_tokens=user_tokens, outcomes={}, frame=frame, before=before)
 
 
-def test_a_renewal_that_failed_is_an_error_once_a_try() -> None:
-    """The try of this cycle is one error, without a second line on the expiry; an earlier try is in the report alone."""
+def test_a_renewal_that_fails_is_one_error_however_often_it_is_tried() -> None:
+    """The first failure is one error, without a second line on the expiry; later ones are the same cause."""
     failed = Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, problem=Problem("renewal-failed", "Refused."))
-    (event,) = logged(of_expiring(failed, ending=("main",)))
+    first = of_expiring(failed, ending=("main",))
+    (event,) = logged(first)
     assert (event.name, event.level, event.fields["problem"]) == ("system_user_expiring", "error", "renewal-failed")
-    earlier = of_expiring(replace(failed, at=NOW - timedelta(minutes=15)))
+    earlier = of_expiring(replace(failed, at=NOW + timedelta(hours=1)), before=first.changes.reported)
     assert logged(earlier) == []
     assert [problem.code for problem in earlier.user_tokens[0].verdict.notices] == [
         "system-user-expiring",
@@ -301,7 +304,7 @@ def braking(count: int, reason: str = "brake") -> list[PagePlan]:
     ]
 
 
-@pytest.mark.parametrize("reason", ["brake", "hold", "observe"])
+@pytest.mark.parametrize("reason", ["hold", "observe", "weaker"])
 def test_held_secrets_of_one_reason_are_one_line(reason: str) -> None:
     """However many writes are held for one reason, one line names their Pages and what the writes would be."""
     for count in (3, 4):
@@ -312,25 +315,30 @@ def test_held_secrets_of_one_reason_are_one_line(reason: str) -> None:
             "page_count": count,
             "store": "vault",
             "secrets": count,
+            "broken": count,
             "action": "held",
             "reason": reason,
             "would": "replaced",
             "would_reason": "heal",
         }
-        assert event == Event("info", "page_held", wanted)
+        said = {name: value for name, value in event.fields.items() if name not in ("owner", "remedy")}
+        assert (event.level, said) == ("error", wanted)
+        assert ("remedy" in event.fields) == (reason == "weaker")
 
 
 def test_each_reason_has_its_own_line() -> None:
-    """Secrets that are held for two reasons are two lines."""
+    """Secrets that are held for two reasons are two lines; the brake's is an event of its own, and no second line."""
     two, more = braking(2), [replace(one, page=replace(one.page, name="q")) for one in braking(2, "hold")]
-    assert sum(event.name == "page_held" for event in logged(account(*two, *more))) == 2
+    held = [event.name for event in logged(account(*two, *more)) if event.name.endswith("_held")]
+    assert held == ["brake_held", "page_held"]
 
 
 def test_the_brake_names_the_owner_and_the_command() -> None:
-    """The remedy of a held plan has its checksum, and asks for the daemon's configuration."""
+    """The remedy of a held plan has its checksum, and asks for the daemon's configuration; the line has the Pages."""
     report = account(*braking(2), outcomes={})
     (event,) = [event for event in logged(report) if event.name == "brake_held"]
     assert event.fields.items() >= {"store": "vault", "secrets": 2, "owner": "operator"}.items()
+    assert (event.level, event.fields["pages"]) == ("error", ["p0", "p1"])
     assert f"once --if-plan {report.checksum} " in event.fields["remedy"]
     assert "--config" in event.fields["remedy"]
 

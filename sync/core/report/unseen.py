@@ -1,0 +1,68 @@
+"""What a cycle could not look at: a cause that is not found there has not ended. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sync.core.judge.decide import Kind
+from sync.core.memory.problems import OpenProblem, ProblemKey
+from sync.core.model import State, SystemUserToken
+from sync.core.problems import CATALOGUE
+from sync.core.report.entries import PageEntry, StoreEntry
+
+_NO_WRITE_TRIED = ("shutdown", "proof-lost")
+"""Reasons of an action after which nothing is known of whether the store takes writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """The names of what a cycle could not look at in full; ``secrets`` are stores with the names of Pages."""
+
+    pages: frozenset[str]
+    secrets: frozenset[tuple[str, str]]
+    system_users: frozenset[str]
+    apps: frozenset[str]
+
+    def hides(self, key: ProblemKey, known: OpenProblem) -> bool:
+        """Check whether a cause that was not found may still be there."""
+        match key.scope:
+            case "page":
+                return key.page in self.pages
+            case "store":
+                names = (key.page,) if key.page else known.pages
+                return any((key.whose, name) in self.secrets for name in names)
+            case "system_user":
+                return key.whose in self.system_users
+            case "app":
+                # Any answer of Graph's, a refusal too, shows that Graph can be reached.
+                return key.code != "graph-unavailable" and key.whose in self.apps
+            case "instance":
+                return False
+
+
+def unseen(pages: Iterable[PageEntry], user_tokens: Sequence[SystemUserToken]) -> Unseen:
+    """Return what a cycle could not look at."""
+    of_pages, secrets, apps = set[str](), set[tuple[str, str]](), set[str]()
+    read = {user_token.system_user for user_token in user_tokens if user_token.verdict.state is not State.UNKNOWN}
+    system_users = {user_token.system_user for user_token in user_tokens} - read
+    for page in pages:
+        if page.system_user not in read:
+            system_users.add(page.system_user)
+        # A fetched token that differs with each reading is judged once an hour, and is unknown without a problem.
+        if page.fetched is State.UNKNOWN and page.problems:
+            of_pages.add(page.name)
+            if any(CATALOGUE[problem.code].scope == "app" for problem in page.problems):
+                apps.add(page.app)
+                system_users.add(page.system_user)
+        for entry in page.stores:
+            if entry.action is Kind.FAILED:
+                of_pages.add(page.name)
+            if _is_unseen(page, entry):
+                secrets.add((entry.key.store, page.name))
+    return Unseen(frozenset(of_pages), frozenset(secrets), frozenset(system_users), frozenset(apps))
+
+
+def _is_unseen(page: PageEntry, entry: StoreEntry) -> bool:
+    """Check whether a secret was not read, or nothing is known of whether it can be written."""
+    return entry.action is Kind.FAILED or page.fetched is State.UNKNOWN or entry.reason in _NO_WRITE_TRIED

@@ -240,7 +240,8 @@ class Problem:
     """One problem of one Page, token, system user or secret.
 
     ``message`` is a sentence about this case. ``owner`` and ``remedy`` come from the catalogue unless the case has its own.
-    ``graph_code``, ``graph_subcode`` and ``fbtrace_id`` are from Graph's answer, where there is one.
+    ``graph_code``, ``graph_subcode`` and ``fbtrace_id`` are from Graph's answer, where there is one. ``scope`` is what shares
+    the cause, where that differs from the catalogue's.
     """
 
     code: str
@@ -250,6 +251,12 @@ class Problem:
     graph_code: int | None = None
     graph_subcode: int | None = None
     fbtrace_id: str | None = None
+    scope: Scope | Literal[""] = ""
+
+    @property
+    def shared_by(self) -> Scope:
+        """What shares the cause of the problem."""
+        return self.scope or CATALOGUE[self.code].scope
 
     def __post_init__(self) -> None:
         entry = CATALOGUE[self.code]

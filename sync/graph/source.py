@@ -261,7 +261,8 @@ class GraphSource:
 def _unreadable(error: CredentialError) -> SourceError:
     remedy = "Put the secret of App settings > Basic where apps.*.secret points; it is read again in each cycle."
     message = f"The app secret cannot be read: {error}."
-    return SourceError(Problem("credential-unavailable", message, "operator", error.remedy or remedy), scope="app")
+    problem = Problem("credential-unavailable", message, "operator", error.remedy or remedy, scope="app")
+    return SourceError(problem, scope="app")
 
 
 def _proxy_unreadable(error: CredentialError) -> SourceError:

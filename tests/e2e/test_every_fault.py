@@ -210,8 +210,9 @@ def test_a_missing_permission_is_one_cause_that_names_it(sandbox: Sandbox, tmp_p
     switch_on(sandbox.world, "missing-permission=pages_read_engagement")
     with build(load(rig.file), clock=SystemClock()) as app:
         report = app.cycle(write=True)
-    (cause,) = report.changes.began
-    assert (cause.key.code, cause.key.scope, cause.key.whose) == ("missing-permission", "system_user", "main")
+    began = {begun.cause.key.code: begun.cause for begun in report.changes.began}
+    cause = began["missing-permission"]
+    assert (cause.key.scope, cause.key.whose) == ("system_user", "main")
     assert len(cause.pages) == 5
     assert "lacks the permission pages_read_engagement" in cause.message
     assert "System users" in cause.remedy

@@ -224,3 +224,21 @@ def test_a_credential_from_a_store_that_is_back_is_used_at_once(rig: Rig) -> Non
     (folder / "user.json").write_text(json.dumps({"token": rig.sandbox.system_user_token + "\n"}))
     (folder / "user.json").chmod(0o600)
     assert cycle(rig).result == "ok"
+
+
+@pytest.mark.parametrize(("which", "causes"), [("app", [("app", "messenger")]), ("user", [("system_user", "main")])])
+def test_a_credential_that_cannot_be_read_is_one_cause(rig: Rig, which: str, causes: list[tuple[str, str]]) -> None:
+    """An app secret concerns all system users of the app, a system user token the Pages of that system user alone."""
+    second = rig.sandbox.world.add_user("Second")
+    (rig.folder / "second").write_text(second.token)
+    main = {"env": UNSET} if which == "user" else {"file": str(rig.folder / "system_user_token")}
+    pages = [{"id": page["id"], "name": page["name"]} for page in rig.sandbox.pages]
+    pages[0]["system_user"] = "second"
+    users = {"main": {"token": main}, "second": {"token": {"file": str(rig.folder / "second")}}}
+    rig.write(system_users=users, defaults={"system_user": "main"}, pages=pages)
+    if which == "app":
+        app(rig, {"env": UNSET})
+    report = cycle(rig)
+    assert [(begun.cause.key.scope, begun.cause.key.whose) for begun in report.changes.began] == causes
+    others = [page for page in report.pages if page.system_user == "second"]
+    assert [bool(page.problems) for page in others] == [which == "app"]

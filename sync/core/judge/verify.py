@@ -31,7 +31,7 @@ def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime,
     if facts.is_valid is None:
         return _unknown(facts, "is_valid")
     if not facts.is_valid:
-        return Verdict(State.INVALID, (_refused(facts, now),), facts=facts)
+        return Verdict(State.INVALID, (_refused(facts, now, "stored" if stored else "fetched"),), facts=facts)
     identity = _identity(facts, page)
     if isinstance(identity, str):
         return _unknown(facts, identity)
@@ -89,17 +89,19 @@ def _unknown(facts: TokenFacts, field: str) -> Verdict:
     return Verdict(State.UNKNOWN, (Problem("debug-unavailable", message, owner="meta"),), facts=facts)
 
 
-def _refused(facts: TokenFacts, now: datetime) -> Problem:
+def _refused(facts: TokenFacts, now: datetime, which: str) -> Problem:
     error = facts.error
     if error is not None and is_policy_block(error):
-        message = f"Meta has blocked the user behind the token, and does not accept it. Meta says: {error.message}"
+        message = (
+            f"Meta has blocked the user behind the {which} token, and does not accept it. Meta says: {error.message}"
+        )
         return Problem("policy-blocked", message, graph_code=error.code, graph_subcode=error.subcode)
     ended = isinstance(facts.expires_at, datetime) and facts.expires_at <= now
     expired = ended or (error is not None and error.subcode == _EXPIRED_SUBCODE)
     said = f" Meta says: {error.message}" if error and error.message else ""
     return Problem(
         "token-expired" if expired else "token-invalid",
-        ("The token has expired." if expired else "Meta calls the token invalid.") + said,
+        (f"The {which} token has expired." if expired else f"Meta calls the {which} token invalid.") + said,
         graph_code=error.code if error else None,
         graph_subcode=error.subcode if error else None,
         fbtrace_id=error.fbtrace_id if error else None,

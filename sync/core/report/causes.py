@@ -213,7 +213,7 @@ _Found = tuple[bool, ProblemKey, Finding]
 def _of_user_token(user_token: SystemUserToken) -> Iterator[_Found]:
     verdict = user_token.verdict
     for notice, problem in _problems(verdict):
-        of_app = CATALOGUE[problem.code].scope == "app"
+        of_app = problem.shared_by == "app"
         scope: Scope = "app" if of_app else "system_user"
         whose = user_token.app if of_app else user_token.system_user
         yield notice, ProblemKey(problem.code, scope, whose, problem.owner), Finding(problem, user_token)
@@ -224,7 +224,7 @@ def _of_page(page: PageEntry, of_user: Sequence[Problem]) -> Iterator[_Found]:
         yield notice, _page_key(page, problem, of_user), Finding(problem, page=page)
     for entry in page.stores:
         for notice, problem in _problems(entry):
-            if CATALOGUE[problem.code].scope == "store":
+            if problem.shared_by == "store":
                 detail = entry.error_code or "" if problem.code == "store-failed" else ""
                 key = ProblemKey(problem.code, "store", entry.key.store, problem.owner, detail)
             else:
@@ -234,9 +234,9 @@ def _of_page(page: PageEntry, of_user: Sequence[Problem]) -> Iterator[_Found]:
 
 def _page_key(page: PageEntry, problem: Problem, of_user: Sequence[Problem]) -> ProblemKey:
     """Return whose problem it is: a Page that has the problem of its system user's token is one of many."""
-    if CATALOGUE[problem.code].scope == "app":
+    if problem.shared_by == "app":
         return ProblemKey(problem.code, "app", page.app, problem.owner)
-    shared = CATALOGUE[problem.code].scope == "system_user" or problem in of_user
+    shared = problem.shared_by == "system_user" or problem in of_user
     return ProblemKey(problem.code, "system_user" if shared else "page", page.system_user, problem.owner)
 
 

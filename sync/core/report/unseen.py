@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from sync.core.judge.decide import Kind
 from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.model import State, SystemUserToken
-from sync.core.problems import CATALOGUE
 from sync.core.report.entries import PageEntry, StoreEntry
 
 _NO_WRITE_TRIED = ("shutdown", "proof-lost")
@@ -52,7 +51,7 @@ def unseen(pages: Iterable[PageEntry], user_tokens: Sequence[SystemUserToken]) -
         # A fetched token that differs with each reading is judged once an hour, and is unknown without a problem.
         if page.fetched is State.UNKNOWN and page.problems:
             of_pages.add(page.name)
-            if any(CATALOGUE[problem.code].scope == "app" for problem in page.problems):
+            if any(problem.shared_by == "app" for problem in page.problems):
                 apps.add(page.app)
                 system_users.add(page.system_user)
         for entry in page.stores:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -21,6 +21,7 @@ from sync.core.report.build import NotBegun, Outcome, report
 from sync.core.report.report import Frame, Report, Traffic
 from sync.cycle.apply import apply
 from sync.cycle.ask import ask
+from sync.cycle.create import Created, create, to_create, without
 from sync.cycle.observe import observe
 from sync.cycle.renew import renew
 from sync.cycle.task import Task, attempt, store_bug
@@ -37,21 +38,27 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
     may_write = write and not task.observe
-    inputs = ask(task, observe(task, writes=may_write))
-    planned = plan(
-        inputs,
-        now=task.clock.now(),
-        policy=Policy(
-            task.observe, task.brake, task.memory.overwritten, task.memory.waiting, released=if_plan is not None
-        ),
-        named=task.selected_from,
+    policy = Policy(
+        task.observe, task.brake, task.memory.overwritten, task.memory.waiting, released=if_plan is not None
     )
+    observed = observe(task, writes=may_write)
+    new = to_create(observed) if may_write and if_plan is None else ()
+    apart = {key for page in new for key in page.targets}
+    named = task.selected_from if task.selected_from is not None else _targets(task)
+    inputs = ask(_without(task, apart), without(observed, new))
+    planned = plan(inputs, now=task.clock.now(), policy=policy, named=named, apart=apart)
     if not write or if_plan is not None:
         planned = refused(planned, _refusals(task, planned))
     another = if_plan is not None and planned.checksum != if_plan
     planned = withheld(planned) if another else planned
     outcomes, answers = apply(task, planned, inputs.answers) if may_write and not another else (None, {})
     inputs = replace(inputs, answers=join_answers(inputs.answers, answers)) if answers else inputs
+    created = create(task, observed, new, policy, begun=_is_begun(outcomes or {})) if new else Created()
+    if new:
+        # One plan, one report and one memory for all Pages.
+        inputs = replace(inputs, pages=observed.pages, answers={**inputs.answers, **created.answers})
+        planned = replace(planned, pages=(*planned.pages, *created.plans))
+        outcomes = {**(outcomes or {}), **created.outcomes}
     if outcomes is not None and not another:
         written = {key for key, outcome in outcomes.items() if isinstance(outcome, Written)}
         planned = replace(planned, checksum=checksum(planned.pages, written=written))
@@ -87,7 +94,10 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
             graph_calls=task.source.calls,
             store_requests=sum(store.requests - before[name] for name, store in task.stores.items()),
         ),
-        warnings=(*_warnings(task, planned), *_cut_short(not_begun, len(outcomes or {}), renewing=cut)),
+        warnings=(
+            *_warnings(task, planned),
+            *_cut_short(not_begun, len(outcomes or {}) + created.written, renewing=cut),
+        ),
         another_plan=another,
         alarms={name: lost.alarm for name, lost in memory.lost.items() if lost.alarm is not None},
         recovered=tuple(sorted((_alarmed(task.memory) & inputs.names) - set(memory.lost))),
@@ -97,8 +107,32 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         needs_state_file=task.needs_state_file,
     )
     reported = Reported() if looks_once else task.memory.reported
-    built = report(planned, frame, outcomes, instance=task.instance, planned_only=not write, before=reported)
+    built = report(
+        planned,
+        frame,
+        outcomes,
+        instance=task.instance,
+        planned_only=not write,
+        before=reported,
+        done=created.entries,
+        order=[page.name for page in task.pages] if new else (),
+    )
     return built, replace(memory, reported=task.memory.reported if looks_once else built.changes.reported)
+
+
+def _targets(task: Task) -> frozenset[Key]:
+    return frozenset(key for page in task.pages for key in page.targets)
+
+
+def _without(task: Task, apart: Collection[Key]) -> Task:
+    """Return the task without the targets that are asked about apart, so that they do not count as unread ones."""
+    if not apart or task.selected_from is None:
+        return task
+    return replace(task, selected_from=task.selected_from.difference(apart))
+
+
+def _is_begun(outcomes: Mapping[Key, Outcome]) -> bool:
+    return any(not isinstance(outcome, NotBegun) for outcome in outcomes.values())
 
 
 def _refusals(task: Task, planned: Plan) -> Mapping[Key, StoreError]:
@@ -144,7 +178,7 @@ def _waiting(task: Task, planned: Plan) -> Mapping[Key, datetime]:
     """Return since when the brake holds a write: those of this cycle, and those before about which nothing could be decided."""
     before, now = task.memory.waiting, task.clock.now()
     held = {target.key for _, target in targets(planned.pages) if target.action.reason == "brake"}
-    known = {key for page in task.pages for key in page.targets} if task.selected_from is None else task.selected_from
+    known = task.selected_from if task.selected_from is not None else _targets(task)
     return {key: before.get(key, now) for key in held | (still_waiting(planned.pages, before) & known)}
 
 

@@ -74,16 +74,18 @@ def plan(
     now: datetime,
     policy: Policy | None = None,
     named: Collection[Key] | None = None,
+    apart: Collection[Key] = (),
 ) -> Plan:
     """Judge every token and decide for every target of the observed Pages.
 
     ``named`` are the targets of the whole configuration where only selected Pages were observed. A target that carries the
-    instance's mark and is not among them is an orphan.
+    instance's mark and is not among them is an orphan. ``apart`` are the targets of Pages that are planned apart from these,
+    and hold nothing.
     """
     policy = policy or Policy()
     named = {key for page in observed.pages for key in page.targets} if named is None else named
     judged = judged_plans(observed, now=now)
-    plans = _held_back(judged, observed, policy, now, unread_targets(judged, named))
+    plans = _held_back(judged, observed, policy, now, unread_targets(judged, frozenset(named) - frozenset(apart)))
     unlisted = {store: found for store, found in observed.owned.items() if isinstance(found, StoreError)}
     orphans = (
         key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -49,13 +49,17 @@ def report(
     instance: str,
     planned_only: bool | None = None,
     before: Reported | None = None,
+    done: Sequence[PageEntry] = (),
+    order: Sequence[str] = (),
 ) -> Report:
     """Return the report of a cycle. ``outcomes`` has an entry for each secret that was to be written; None where none was.
 
     ``planned_only``: nothing but a plan was asked for; by default that is so where ``outcomes`` is None. ``before`` is
-    what the log had reported before this cycle.
+    what the log had reported before this cycle. ``done`` are the entries of Pages that are not in the plan; ``order`` has
+    the names of all Pages where the plan has them in another order.
     """
-    pages = tuple(_page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages)
+    planned = [page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages]
+    pages = tuple(_in_order([*planned, *done], order) if order else planned)
     user_tokens = tuple(
         with_renewal(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens
     )
@@ -68,7 +72,8 @@ def report(
         planned=outcomes is None if planned_only is None else planned_only,
         reached=any(
             not isinstance(target.current.content, StoreError) for page in plan.pages for target in page.targets
-        ),
+        )
+        or bool(done),
         changes=changes(
             (*causes(pages, user_tokens), *held_writes(pages, plan.checksum), *warned(frame.warnings)),
             pages,
@@ -79,9 +84,15 @@ def report(
     )
 
 
-def _page_entry(
-    planned: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance: str, alarm: datetime | None
+def _in_order(entries: Iterable[PageEntry], order: Iterable[str]) -> Iterator[PageEntry]:
+    by_name = {entry.name: entry for entry in entries}
+    return (by_name[name] for name in order)
+
+
+def page_entry(
+    planned: PagePlan, outcomes: Mapping[Key, Outcome] | None, instance: str, alarm: datetime | None = None
 ) -> PageEntry:
+    """Return the entry of one Page. ``alarm`` is since when it counts as lost."""
     plan = with_verdicts(planned, _lost(planned, outcomes or {}))
     page, verdict, facts = plan.page, plan.candidate.verdict, plan.candidate.verdict.facts
     return PageEntry(

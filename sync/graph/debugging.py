@@ -55,13 +55,14 @@ class Debugger:
             if blocked is not None:
                 found.update(dict.fromkeys((ask.token for ask in left), blocked))
                 break
-            allowed = self._quotas.allowance(caller.app_quota)
-            chosen = allowed.choose(left)
+            chosen, resumes_at = self._quotas.reserve(caller.app_quota, left)
             if not chosen:
-                report_waiting(len(left), allowed.next_allowed_at)
+                report_waiting(len(left), resumes_at)
                 break
-            self._quotas.record_asks(caller.app_quota, chosen)
-            found.update(self._side_by_side(caller, [ask.token for ask in chosen]))
+            try:
+                found.update(self._side_by_side(caller, [ask.token for ask in chosen]))
+            finally:
+                self._quotas.release(caller.app_quota, len(chosen))
             left = [ask for ask in left if ask.token not in found]
         return found
 

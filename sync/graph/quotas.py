@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from sync.core.memory.quota import (
+    BATCH,
     FULL,
     Allowance,
     Pool,
@@ -34,6 +35,19 @@ _PAGES = "pages"
 _DAY = 86_400
 
 
+@dataclass(slots=True)
+class _UnderWay:
+    """Calls on a quota that are under way: how many were reserved, how many were answered, and the most that was reported.
+
+    ``side_by_side``: in more than one batch, whose answers may overtake each other.
+    """
+
+    reserved: int = 0
+    answered: int = 0
+    used: float | None = None
+    side_by_side: bool = False
+
+
 class Quotas:
     """Apps, system users and Pages that Graph still answers for, and how much; for any number of threads.
 
@@ -45,6 +59,7 @@ class Quotas:
         self._budget = budget
         self._clock = clock
         self._closed_apps: dict[str, SourceError] = {}
+        self._under_way: dict[QuotaKey, _UnderWay] = {}
         self._lock = threading.Lock()
 
     def pools(self) -> Mapping[QuotaKey, Pool]:
@@ -90,7 +105,14 @@ class Quotas:
         """Record the app's usage header, or that there was none, after so many calls."""
         used, now = app_usage(text), self._clock.now()
         with self._lock:
-            self._pools[key] = record_usage(self._pools.get(key, Pool()), used, calls, now)
+            under_way = self._under_way.get(key)
+            if under_way is None or not under_way.side_by_side:
+                self._pools[key] = record_usage(self._pools.get(key, Pool()), used, calls, now)
+                return
+            # An answer that was overtaken reports less than the calls before it took, and the one that overtook it more than
+            # was counted: the size learnt from such pairs was up to twice the true one. So all are one report at the end.
+            under_way.answered += calls
+            under_way.used = max((value for value in (under_way.used, used) if value is not None), default=None)
 
     def record_business_usage(self, caller: Caller, text: str, pages: Container[str]) -> None:
         """Record the usage header of Pages and businesses.
@@ -122,10 +144,35 @@ class Quotas:
         with self._lock:
             return allowance(self._pools.get(key, Pool()), self._budget, self._clock.now())
 
-    def record_asks(self, key: QuotaKey, asks: Sequence[Ask]) -> None:
-        """Record what is sent on an app's quota."""
+    def reserve(self, key: QuotaKey, asks: Sequence[Ask]) -> tuple[list[Ask], datetime | None]:
+        """Take capacity of an app's quota before anything is sent; return what may be sent now, or when ordinary calls resume.
+
+        What is reserved is given to no other caller until it is released, when its answers have been recorded.
+        """
+        now = self._clock.now()
         with self._lock:
-            self._pools[key] = record_asks(self._pools.get(key, Pool()), asks, self._budget, self._clock.now())
+            pool, under_way = self._pools.get(key, Pool()), self._under_way.get(key, _UnderWay())
+            allowed = allowance(pool, self._budget, now).without(under_way.reserved)
+            chosen = allowed.choose(asks)
+            if chosen:
+                self._pools[key] = record_asks(pool, chosen, self._budget, now)
+                under_way.side_by_side = under_way.reserved > 0 or len(chosen) > BATCH
+                under_way.reserved += len(chosen)
+                self._under_way[key] = under_way
+            return chosen, allowed.next_allowed_at
+
+    def release(self, key: QuotaKey, calls: int) -> None:
+        """End what was reserved; after the last of it the reports of batches that were under way together count as one."""
+        now = self._clock.now()
+        with self._lock:
+            under_way = self._under_way[key]
+            under_way.reserved -= calls
+            if under_way.reserved > 0:
+                return
+            del self._under_way[key]
+            if under_way.side_by_side:
+                pool = self._pools.get(key, Pool())
+                self._pools[key] = record_usage(pool, under_way.used, under_way.answered, now)
 
     def used(self, key: QuotaKey) -> float | None:
         """Return the percent that Meta reported last."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -12,7 +14,8 @@ import pytest
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Ask, Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
-from sync.graph.interface import AppCredentials
+from sync.graph.interface import AppCredentials, SystemUserCredentials
+from sync.graph.quotas import Quotas
 from sync.sandbox.world.quota import Rolling
 from tests.graph.test_pages import items
 from tests.support.graph_stage import Stage, ordinary
@@ -237,3 +240,82 @@ def test_two_apps_have_two_quotas() -> None:
     assert len(source.debug("messenger", made_up(300))) <= 100
     assert len(source.debug("other", ordinary([Secret(f"EAAx{number}") for number in range(120)]))) == 120
     assert {QuotaKey(stage.world.app.id), QuotaKey(other.id)} <= set(source.pools)
+
+
+class LastAnswerFirst(Stage):
+    """A sandbox that counts calls as they arrive, and delivers the answers of batches under way together in the reverse order."""
+
+    def __init__(self, pages: int) -> None:
+        super().__init__(pages)
+        self._arrived = 0
+        self._delivered: set[int] = set()
+        self._changed = threading.Condition()
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        with self._changed:
+            reply, number = super()._answer(request), self._arrived
+            self._arrived += 1
+            self._changed.notify_all()
+            if self._changed.wait_for(lambda: self._arrived > number + 1, timeout=0.2):
+                self._changed.wait_for(lambda: number + 1 in self._delivered, timeout=2)
+                # The later answer is read before this one.
+                self._changed.wait_for(lambda: False, timeout=0.05)
+            self._delivered.add(number)
+            self._changed.notify_all()
+        return reply
+
+
+@pytest.mark.parametrize("limit", [200, 300, 1000])
+def test_answers_that_overtake_each_other_take_no_more_of_the_quota(limit: int) -> None:
+    """Whatever the order of the answers, the calls of an hour stay within the budget of the quota's true size."""
+    stage = LastAnswerFirst(1)
+    stage.world.quotas.app = Rolling(limit)
+    left, pools, sums = made_up(3000), dict[QuotaKey, Pool](), []
+    for _ in range(8):
+        source = stage.source(pools=pools)
+        answered = source.debug("messenger", left)
+        assert not throttled(answered)
+        left = [ask for ask in left if ask.token not in answered]
+        pools = dict(source.pools)
+        sums.append(used(stage))
+        stage.clock.advance(900)
+    # Meta reports whole percents.
+    assert max(sums) <= 0.75 * limit + max(3, limit / 100)
+    assert max(sums) >= 0.7 * limit
+
+
+def test_calls_that_are_under_way_are_not_given_out_again() -> None:
+    """What was reserved on a quota is not there for another caller until its answers are back."""
+    stage = Stage(1)
+    key = QuotaKey(stage.world.app.id)
+    quotas = Quotas(
+        {key: Pool(60.0, NOW, ceiling=200.0, measured=True, busy_from=NOW - timedelta(hours=1), busy_at=NOW)},
+        0.75,
+        stage.clock,
+    )
+    first, _ = quotas.reserve(key, made_up(100))
+    second, _ = quotas.reserve(key, made_up(100))
+    assert (len(first) > 0, second) == (True, [])
+    quotas.record_app_usage(key, "61", 1)
+    quotas.release(key, len(first))
+    assert len(quotas.reserve(key, made_up(100))[0]) > 0
+
+
+def test_a_full_quota_of_a_page_closes_it_for_one_app_alone() -> None:
+    """A Page that is throttled under one app is read and probed under another."""
+    stage = Stage(3)
+    other, second = stage.world.other_app, stage.world.add_user("Second")
+    second.app_id = other.id
+    stage.world.rotate(second)
+    page = stage.pages()[0]
+    apps = [AppCredentials("other", other.id, Secret(other.secret))]
+    users = [SystemUserCredentials("second", "other", Secret(second.token))]
+    pools = {QuotaKey(stage.world.app.id, "page", page.id): Pool(100.0, NOW, frozen_until=NOW + timedelta(hours=1))}
+    (of_other,) = [replace(one, app_id=other.id) for one in stage.pages("second", "other", ids=[page.id])]
+    source = stage.source(apps=apps, users=users, pools=pools)
+    got = source.read([page, of_other])
+    assert isinstance(got[page.name], SourceError)
+    found = got[of_other.name]
+    assert isinstance(found, Fetched)
+    assert source.probe("messenger", {found.token: page.id}) == {found.token: "unknown"}
+    assert source.probe("other", {found.token: page.id}) == {found.token: "answered"}

@@ -104,6 +104,11 @@ class Allowance:
     at_once: int
     next_allowed_at: datetime | None = None
 
+    def without(self, calls: int) -> Allowance:
+        """Return what is left while so many calls are under way, whose report is still to come."""
+        ordinary, urgent = (None if most is None else max(most - calls, 0) for most in (self.ordinary, self.urgent))
+        return replace(self, ordinary=ordinary, urgent=urgent, at_once=max(self.at_once - calls, 0))
+
     def choose(self, asks: Sequence[Ask]) -> list[Ask]:
         """Return as many as may be sent now, in their order; urgent ones may be sent where ordinary ones may not."""
         chosen: list[Ask] = []

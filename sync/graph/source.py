@@ -27,6 +27,9 @@ from sync.graph.user_tokens import is_young, judge_user_token, remembered, unrea
 from sync.http import Http
 from sync.runtime.threads import Clock
 
+_NO_ANSWER = ("throttled", "debug-unavailable")
+"""Problems of a call of debug_token that leave what is known of a system user's token standing."""
+
 
 class GraphSource:
     """Meta's Graph API as a ``Source``, with the credentials of one cycle."""
@@ -236,7 +239,7 @@ class GraphSource:
                 user_tokens[user.name] = SystemUserToken(user.name, app, None, unreadable_token(user.token))
             else:
                 found = answered.get(user.token) or known.get(user.token) or self._quota_used_up(app)
-                if isinstance(found, SourceError) and found.problem.code == "throttled":
+                if isinstance(found, SourceError) and found.problem.code in _NO_ANSWER:
                     found = known.get(user.token, found)
                 user_tokens[user.name] = SystemUserToken(
                     user.name, app, user.token, judge_user_token(found, app_id, self._clock.now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from sync.core.judge.skew import MAX_SKEW
 from sync.core.judge.verify import is_policy_block
 from sync.core.memory.renewal import WARN_DAYS
 from sync.core.model import GraphErrorFacts, SourceError, State, TokenFacts, Verdict
@@ -13,6 +14,8 @@ from sync.core.secret import CredentialError, Secret
 
 EXPIRING = timedelta(days=max(WARN_DAYS))
 """How long before it expires a system user's token is reported."""
+_STALE = timedelta(hours=48)
+"""How long a valid verdict on a system user's token counts where debug_token gives no other."""
 _YOUNG = timedelta(hours=1)
 """How long a valid verdict on a system user's token is reused, unless a read suggests that the token is invalid."""
 
@@ -59,14 +62,17 @@ def judge_user_token(facts: TokenFacts | SourceError, app_id: str, now: datetime
 def remembered(
     known: Mapping[tuple[str, str], TokenFacts], app_id: str, tokens: Sequence[Secret], now: datetime
 ) -> dict[Secret, TokenFacts]:
-    """Return the remembered facts of the tokens that were valid in them and have not expired since.
+    """Return the remembered facts of the tokens that were valid in them, not long ago, and have not expired since.
 
+    Facts from the future, after a clock was set back, count as none.
     Every other token is sent to ``debug_token`` in each cycle.
     """
     found: dict[Secret, TokenFacts] = {}
     for token in tokens:
         facts = known.get((app_id, token.fingerprint))
         if facts is None or judge_user_token(facts, app_id, now).state is not State.VALID:
+            continue
+        if not -MAX_SKEW <= now - facts.asked_at < _STALE:
             continue
         if not isinstance(facts.expires_at, datetime) or facts.expires_at > now:
             found[token] = facts

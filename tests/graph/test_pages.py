@@ -595,3 +595,35 @@ def page_token(stage: Stage, page_id: str) -> str:
     (one,) = answer.values()
     assert isinstance(one, Fetched)
     return one.token.reveal()
+
+
+def test_a_long_list_is_read_to_its_end() -> None:
+    """Six thousand Pages are read by their list alone, at a hundred a call."""
+    stage = Stage(6000)
+    source = stage.source()
+    assert len(fetched(source.read(stage.pages()))) == 6000
+    assert (lists(stage), batches(stage)) == (60, [])
+    assert source.short_lists == frozenset()
+
+
+@pytest.mark.parametrize("pages", [5, 30])
+def test_a_watched_page_is_looked_for_in_the_list_alone(pages: int) -> None:
+    """It is in the answer where the list shows it, costs one call of the list, and makes the list of no system user short."""
+    stage = Stage(pages)
+    watched, others = stage.pages()[:2], stage.pages()[2:]
+    stage.fault("unassigned@berlin")
+    source = stage.source()
+    got = source.read(others, watched=watched)
+    assert {page.name for page in watched} & set(got) == {watched[1].name}
+    assert fetched(got) == {page.name for page in (watched[1], *others)}
+    assert lists(stage) == 1
+    assert not any(watched[0].id in url for request in stage.seen for url in items(request))
+    assert source.short_lists == frozenset()
+
+
+def test_watched_pages_alone_cost_one_call() -> None:
+    """Where nothing else is to be read, the list is still looked at."""
+    stage = Stage(5)
+    source = stage.source()
+    assert len(source.read([], watched=stage.pages())) == 5
+    assert (lists(stage), batches(stage), singles(stage)) == (1, [], 0)

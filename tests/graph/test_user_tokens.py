@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from sync.core.model import Fetched, SourceError, State, SystemUserToken, TokenFacts
@@ -307,3 +309,20 @@ def test_a_person_s_token_works_with_a_notice(kind: str | None, codes_: list[str
     assert (verdict.state, [notice.code for notice in verdict.notices]) == (State.VALID, codes_)
     expiring = replace(facts, expires_at=NOW + timedelta(days=1))
     assert [notice.code for notice in judge_user_token(expiring, "1", NOW).notices] == ["system-user-expiring", *codes_]
+
+
+@pytest.mark.parametrize(
+    ("hours", "state"), [(2, State.VALID), (47, State.VALID), (48, State.UNKNOWN), (-2, State.UNKNOWN)]
+)
+def test_a_partial_answer_leaves_what_is_known_of_a_user_token(hours: int, state: State) -> None:
+    """An answer without a field that decides displaces no verdict that counts; one of two days ago or of the future does not."""
+    stage = Stage(3)
+    remembered = known(stage)
+    stage.clock.advance(3600 * hours)
+    partial = json.dumps({"data": {"is_valid": True, "type": "SYSTEM_USER"}})
+    stage.before = lambda request: (
+        httpx.Response(200, json=[{"code": 200, "body": partial}]) if b"debug_token" in request.content else None
+    )
+    source = stage.source(known=remembered)
+    assert source.user_tokens()["main"].verdict.state is state
+    assert all(isinstance(one, Fetched) for one in source.read(stage.pages()).values())

@@ -26,6 +26,8 @@ _RUNS_OUT = 0.75
 """The share of its time after which an answer is replaced before all but repairs; half of it is the verify interval."""
 _TOKEN_REFUSED = 190
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_Known = tuple[Judged | None, TokenFacts | None]
+"""What is known of a token, and its facts where they still count."""
 
 
 class Rank(IntEnum):
@@ -51,7 +53,7 @@ URGENT = (Rank.NO_SECRET, Rank.KNOWN_BAD)
 class _PageCase:
     """What the rules look at for one Page.
 
-    ``lacks_token``: a target of the instance's waits for a token. ``writable`` are the stored tokens whose target is not
+    ``known`` is by token. ``lacks_token``: a target of the instance's waits for a token. ``writable`` are the stored tokens whose target is not
     blocked, ``healable`` those that may be replaced, and ``broken`` those with which no application works. ``unfit``: the fetched token is known not to fulfil the checks, so that
     it repairs nothing. ``plentiful``: the quota allows to ask in each cycle what is otherwise asked hourly.
     """
@@ -60,6 +62,7 @@ class _PageCase:
     page: Page
     candidate: Secret | None
     stored: Sequence[tuple[Stored, Secret]]
+    known: Mapping[Secret, _Known]
     lacks_token: bool
     writable: frozenset[Secret]
     healable: frozenset[Secret]
@@ -88,7 +91,7 @@ class _PageCase:
     @property
     def stored_are_known(self) -> bool:
         """Whether the facts of all stored tokens still count."""
-        return all(self.inputs.fresh(self.page, token) is not None for _, token in self.stored)
+        return all(self.known[token][1] is not None for _, token in self.stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +346,7 @@ def ranks(inputs: Inputs, page: Page) -> Iterator[tuple[Secret, Rank]]:
     if of.candidate is not None:
         roles.append(("fetched", of.candidate))
     for role, token in roles:
-        case = _TokenCase(of, token, inputs.judged(page, token), inputs.fresh(page, token))
+        case = _TokenCase(of, token, *of.known[token])
         row = next((row for row in TABLE if row.role in (role, "either") and row.applies(case)), None)
         if row is not None and row.rank is not None:
             yield token, row.rank
@@ -389,17 +392,21 @@ def verify_interval(wanted: timedelta, *, tokens: int, calls_per_hour: float) ->
 def _look(inputs: Inputs, page: Page) -> _PageCase:
     candidate, stored = inputs.candidate(page), list(inputs.stored(page))
     # What is blocked nobody may write, so that nothing depends on its token.
+    # Each token once, since most Pages have one in both roles.
+    tokens = {token for _, token in stored} | ({candidate} if candidate is not None else set())
+    known = {token: (inputs.judged(page, token), inputs.fresh(page, token)) for token in tokens}
     unblocked = [(content, token) for content, token in stored if content.blocked is None]
     return _PageCase(
         inputs=inputs,
         page=page,
         candidate=candidate,
         stored=stored,
+        known=known,
         lacks_token=any(_lacks_token(inputs, page, key) for key in page.targets),
         writable=frozenset(token for _, token in unblocked),
         healable=frozenset(token for content, token in unblocked if content.marks is not None),
-        broken=frozenset(token for _, token in stored if _is_broken(inputs, page, token)),
-        unfit=candidate is not None and _is_unfit(inputs, page, candidate),
+        broken=frozenset(token for _, token in stored if _is_broken(inputs, page, known[token][0])),
+        unfit=candidate is not None and _is_unfit(inputs, page, known[candidate][1]),
         plentiful=inputs.plentiful(page),
     )
 
@@ -429,13 +436,11 @@ def _read_was_refused(inputs: Inputs, page: Page) -> bool:
     return isinstance(fetched, SourceError) and fetched.scope == "page" and fetched.problem.graph_code == _TOKEN_REFUSED
 
 
-def _is_broken(inputs: Inputs, page: Page, token: Secret) -> bool:
+def _is_broken(inputs: Inputs, page: Page, judged: Judged | None) -> bool:
     """Check whether no application works with a stored token, by the last answer."""
-    judged = inputs.judged(page, token)
     return judged is not None and is_broken(verify(judged.facts, page=page, now=inputs.now, stored=True))
 
 
-def _is_unfit(inputs: Inputs, page: Page, candidate: Secret) -> bool:
+def _is_unfit(inputs: Inputs, page: Page, facts: TokenFacts | None) -> bool:
     """Check whether a fetched token is known not to fulfil the checks."""
-    facts = inputs.fresh(page, candidate)
     return facts is not None and verify(facts, page=page, now=inputs.now).state is State.INVALID

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.ask.due import asks, probes, verify_interval
+from sync.core.ask.due import TABLE, asks, probes, verify_interval
 from sync.core.ask.inputs import Inputs
 from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
 from sync.core.memory.quota import Pool, QuotaKey
@@ -319,3 +319,50 @@ def test_interval_is_stretched_to_the_quota(tokens: int, wanted: float) -> None:
     """Three quarters of the calls of an hour judge all tokens in the interval, or the interval is longer."""
     got = verify_interval(DAY, tokens=tokens, calls_per_hour=150)
     assert got / HOUR == pytest.approx(wanted, abs=0.01)
+
+
+def two_users(troubled: int, others: int, *, used: float = 60.0) -> Inputs:
+    """Make readings of two system users of an app: the Pages of the first are refused, those of the second are due."""
+    pages = [
+        many(n, system_user="first" if n < troubled else "second", targets=(replace(KEY, path=f"p{n}"),))
+        for n in range(troubled + others)
+    ]
+    tokens = {one.name: Secret(f"EAA{one.name}{'x' * 20}") for one in pages}
+    fetched = {one.name: LOST if one.system_user == "first" else Fetched(tokens[one.name]) for one in pages}
+    current = {one.targets[0]: stored(tokens[one.name], marks=marks(tokens[one.name], page_id=one.id)) for one in pages}
+    known = {
+        token_id(APP_ID, tokens[one.name]): judged(
+            NOW - (2 * HOUR if one.system_user == "first" else 25 * HOUR), profile_id=one.id
+        )
+        for one in pages
+    }
+    whole = inputs({}, used=used)
+    return replace(whole, pages=pages, fetched=fetched, current=current, memory=replace(whole.memory, judged=known))
+
+
+def test_system_users_of_an_app_take_turns() -> None:
+    """However many tokens of one system user are to be asked about, each other has its share of every cycle."""
+    of = two_users(300, 20)
+    names = {Secret(f"EAA{one.name}{'x' * 20}"): one.system_user for one in of.pages}
+    first = [names[token] for token, _ in asked(of)[:40]]
+    assert (first.count("first"), first.count("second")) == (20, 20)
+    assert len(asked(of)) == 320
+
+
+def test_answer_that_runs_out_goes_before_all_that_is_asked_hourly() -> None:
+    """Nothing but a repair is asked before a token whose answer will soon be too old, and the oldest of these goes first."""
+    of = two_users(300, 20)
+    known = dict(of.memory.judged)
+    soon = [Secret(f"EAAp{number}{'x' * 20}") for number in (10, 290, 310)]
+    for hours, token in zip((37, 47, 40), soon, strict=True):
+        name = token_id(APP_ID, token)
+        known[name] = replace(known[name], facts=replace(known[name].facts, asked_at=NOW - hours * HOUR))
+    first = [token for token, _ in asked(replace(of, memory=replace(of.memory, judged=known)))[:3]]
+    assert first == [soon[1], soon[2], soon[0]]
+
+
+def test_every_row_has_a_reason_and_none_is_asked_twice() -> None:
+    """The table has one sentence a row, and a token that both roles have is asked about once."""
+    assert len({row.reason for row in TABLE}) == len(TABLE)
+    tokens = [token for token, _ in asked(inputs({}))]
+    assert len(tokens) == len(set(tokens))

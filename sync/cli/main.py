@@ -183,7 +183,10 @@ def explain(
     ] = None,
     output: Output = CommonForm.TABLE,
 ) -> None:
-    """Explain a problem, event, reason or exit code. Prints what it means, who must act, and what to do."""
+    """Explain a code: a problem, event, reason, configuration error, exit code, or an error of Graph's such as 190/492.
+
+    Prints what it means, who must act, and what to do. A whole message of Graph's can be given in quotes.
+    """
     from sync.cli.commands.explain import put_explained  # noqa: PLC0415 - see above
 
     raise typer.Exit(put_explained(code, Form(output.value)))

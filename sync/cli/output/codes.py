@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
 from sync.config.errors import CODES
+from sync.core.judge.verify import refused
+from sync.core.model import GraphErrorFacts, TokenFacts
 from sync.core.problems import CATALOGUE
 from sync.core.report.event import EVENTS
+from sync.graph.errors import Where
+from sync.graph.lookup import Met, Reading, readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,62 @@ def explanations() -> Iterator[Explained]:
     yield from _words("exit code", EXITS)
     results = {word.short: word for code, word in EXITS.items() if code in _WITH_RESULT}
     yield from _words("result", results)
+
+
+_CALLS: Mapping[Where, str] = {
+    "page": "a Page is read with the system user token",
+    "debug": "debug_token is called with the app's token",
+    "probe": "GET /me is called with a stored Page token",
+    "renew": "the system user token is renewed",
+}
+_OF_TOKENS = frozenset({102, 190, 452})
+"""The codes that debug_token gives as its answer about a token."""
+_INVALID = ("token-invalid", "token-expired")
+_READ_AGAIN = "An app that gets this error reads its secret again."
+
+
+def graph_explanations(met: Met) -> Iterator[Explained]:
+    """Yield what an error of Graph's leads to, by the call that met it; the first one begins with what the code means."""
+    rows = readings(met)
+    found: list[tuple[str, str, str, str]] = [
+        (one.row.problem, one.row.owner, _name(met, one), _when(one)) for one in rows
+    ]
+    if met.code in _OF_TOKENS:
+        error = GraphErrorFacts(met.code, met.subcode)
+        problem = refused(
+            TokenFacts(datetime(1970, 1, 1, tzinfo=UTC), is_valid=False, error=error), datetime.now(UTC), "stored"
+        )
+        at = (
+            1
+            if met.subcode is not None and rows and rows[0].row.subcodes and rows[0].row.problem != problem.code
+            else 0
+        )
+        found.insert(at, (problem.code, "", met.name, "When debug_token says so of a stored token"))
+    if not found:
+        found = [("unexpected-graph-error", "", met.name, "In any call")]
+    meaning = met.meaning or "This version does not know the code."
+    calls: dict[tuple[str, str, str], list[str]] = {}
+    for code, owner, name, when in found:
+        calls.setdefault((code, owner, name), []).append(when)
+    for (code, owner, name), whens in calls.items():
+        entry, when = (
+            CATALOGUE[code],
+            "; or ".join([whens[0], *(f"{text[:1].lower()}{text[1:]}" for text in whens[1:])]),
+        )
+        remedy = f"{entry.remedy} {_READ_AGAIN}" if code in _INVALID and met.code in _OF_TOKENS else entry.remedy
+        text = f"{meaning} {when}: {code}. {entry.meaning}".strip()
+        yield Explained("Graph error", name, text, owner or entry.owner, remedy)
+        meaning = ""
+
+
+def _when(one: Reading) -> str:
+    if len(one.where) == len(_CALLS):
+        return f"In any call{one.condition and f', where {one.condition}'}"
+    return f"When {' or '.join(_CALLS[where] for where in one.where)}{one.condition and f', and {one.condition}'}"
+
+
+def _name(met: Met, one: Reading) -> str:
+    return met.name if met.subcode is not None or not one.subcodes else f"{met.code}/{'|'.join(map(str, one.subcodes))}"
 
 
 _WITH_RESULT = ("0", "1", "3", "4")

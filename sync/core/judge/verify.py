@@ -31,7 +31,7 @@ def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime,
     if facts.is_valid is None:
         return _unknown(facts, "is_valid")
     if not facts.is_valid:
-        return Verdict(State.INVALID, (_refused(facts, now, "stored" if stored else "fetched"),), facts=facts)
+        return Verdict(State.INVALID, (refused(facts, now, "stored" if stored else "fetched"),), facts=facts)
     identity = _identity(facts, page)
     if isinstance(identity, str):
         return _unknown(facts, identity)
@@ -89,7 +89,8 @@ def _unknown(facts: TokenFacts, field: str) -> Verdict:
     return Verdict(State.UNKNOWN, (Problem("debug-unavailable", message, owner="meta"),), facts=facts)
 
 
-def _refused(facts: TokenFacts, now: datetime, which: str) -> Problem:
+def refused(facts: TokenFacts, now: datetime, which: str) -> Problem:
+    """Return the problem of a token that debug_token calls invalid; ``which`` of a Page's tokens it is."""
     error = facts.error
     if error is not None and is_policy_block(error):
         message = (

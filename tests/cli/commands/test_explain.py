@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -81,6 +82,49 @@ def test_a_code_is_explained(code: str, says: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("met", "problems", "owner"),
+    [
+        ("190", ["token-invalid", "system-user-invalid", "no-access"], "nobody"),
+        ("190/492", ["no-access", "token-invalid"], "business-admin"),
+        ("code 190, subcode 463", ["token-expired"], "nobody"),
+        ("190/459", ["policy-blocked"], "app-admin"),
+        ("(#100)", ["no-access", "page-migrated", "app-secret-invalid"], "business-admin"),
+        ("#100", ["no-access"], "business-admin"),
+        ("100/33", ["no-access"], "business-admin"),
+        ("(#283) Requires pages_read_engagement permission to manage the object", ["missing-permission"], "app-admin"),
+        ("283", ["missing-permission"], "app-admin"),
+        ("17", ["throttled"], "nobody"),
+        ("80001", ["throttled"], "nobody"),
+        ("368", ["policy-blocked"], "app-admin"),
+        ("5", ["address-not-allowed"], "app-admin"),
+        ("(#131)", ["unexpected-graph-error"], "operator"),
+    ],
+)
+def test_an_error_of_graph_is_explained_as_people_meet_it(met: str, problems: Sequence[str], owner: str) -> None:
+    """A code, a code with its subcode, and a whole message lead to the problems that the program makes of them."""
+    codes = [one for one in run("explain", met, "--output", "json").report["codes"] if one["kind"] == "Graph error"]
+
+    found = [re.search(r": ([a-z-]+)\. ", one["meaning"])[1] for one in codes]
+    assert [code for code in dict.fromkeys(found) if code in problems] == problems
+    assert (found[0], codes[0]["owner"]) == (problems[0], owner)
+
+
+@pytest.mark.parametrize(
+    ("code", "kinds"),
+    [("4", ["exit code", "Graph error"]), ("exit code 4", ["exit code"]), ("130", ["exit code"]), ("0", ["exit code"])],
+)
+def test_a_number_is_an_exit_code_an_error_of_graph_or_both(code: str, kinds: Sequence[str]) -> None:
+    """An exit code that Graph uses as well has both meanings, and any other one has its own alone."""
+    assert [one["kind"] for one in run("explain", code, "--output", "json").report["codes"]] == kinds
+
+
+@pytest.mark.parametrize(("code", "says"), [("no_access", "problem no-access"), ("page-held", "event page_held")])
+def test_a_hyphen_or_an_underscore_is_the_same(code: str, says: str) -> None:
+    """Problem codes have hyphens and events have underscores, and nobody remembers which."""
+    assert says in run("explain", code).stdout
+
+
 def test_a_word_of_two_lists_is_explained_twice() -> None:
     """A word that means one thing for Meta and another for a store has both meanings, in JSON too."""
     ran = run("explain", "throttled", "--output", "json")
@@ -98,7 +142,13 @@ def test_all_codes_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "says"), [("no-acess", "did you mean no-access?"), ("xyzzy-42", "page-token-sync explain lists them all")]
+    ("code", "says"),
+    [
+        ("no-acess", "did you mean no-access?"),
+        ("problem_strated", "did you mean problem_started?"),
+        ("xyzzy-42", "page-token-sync explain lists them all"),
+        ("exit code 131", "page-token-sync explain lists them all"),
+    ],
 )
 def test_an_unknown_code_is_wrong_usage(code: str, says: str) -> None:
     """An unknown code is exit 2, with the nearest known code if one is near."""

@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,10 @@ class RefusedError(Exception):
 
 class LockedError(Exception):
     """Another process has held the directory's lock for the whole timeout."""
+
+
+class UnsyncedError(OSError):
+    """A file was replaced, but its folder could not be synced: a power failure may still undo that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,17 @@ def folder(above: int, parts: Sequence[str], *, create: bool = False) -> Iterato
             below = _open_folder(part, fd)
             os.close(fd)
             fd = below
+            if _has_lock(fd):
+                raise RefusedError(
+                    f"{part} is the directory of another store; if it no longer is, remove {LOCK} from it"
+                )
         yield fd
     finally:
         os.close(fd)
+
+
+def _has_lock(fd: int) -> bool:
+    return os.access(LOCK, os.F_OK, dir_fd=fd, follow_symlinks=False)
 
 
 def _open_folder(part: str, fd: int) -> int:
@@ -146,7 +158,51 @@ def put(fd: int, name: str, data: bytes, *, new: bool = False) -> None:
         # After a rename it is gone; otherwise it is a leftover, for example of a full disk.
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=fd)
-    os.fsync(fd)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise UnsyncedError(error.errno, "") from None
+
+
+def why_not_writable(above: int, parts: Sequence[str]) -> OSError | None:
+    """Return the error that a write into a folder below an open one would meet for want of a right; None if it may work.
+
+    Where folders are missing, the last one that exists is looked at, in which the next would be created.
+    """
+    if os.statvfs(above).f_flag & os.ST_RDONLY:
+        return OSError(errno.EROFS, "")
+    # The lock is taken in the directory, whatever folder the file is in.
+    if not os.access(LOCK if _has_lock(above) else ".", os.W_OK, dir_fd=above, effective_ids=True):
+        return OSError(errno.EACCES, "")
+    with ExitStack() as stack:
+        fd = above
+        for part in parts:
+            try:
+                fd = stack.enter_context(folder(fd, [part]))
+            except FileNotFoundError:
+                break
+        usable = os.access(".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True)
+    return None if usable else OSError(errno.EACCES, "")
+
+
+def tighten(fd: int, name: str | None = None, *, fix: bool) -> int | None:
+    """Return the mode of a file, or of an open folder, that other users may use although it is this user's; None if they may not.
+
+    A file is to be 0600, and a folder without the sticky bit not writable by others. With ``fix`` it is made so.
+    """
+    file = os.open(name or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+    try:
+        status = os.fstat(file)
+        mode = stat.S_IMODE(status.st_mode)
+        folder_mode = mode if mode & stat.S_ISVTX else mode & ~(stat.S_IWGRP | stat.S_IWOTH)
+        wanted = folder_mode if name is None else mode & ~(stat.S_IRWXG | stat.S_IRWXO)
+        if mode == wanted:
+            return None
+        if fix and status.st_uid == os.geteuid():
+            os.fchmod(file, wanted)
+        return mode
+    finally:
+        os.close(file)
 
 
 def is_temporary(name: str) -> bool:
@@ -155,7 +211,10 @@ def is_temporary(name: str) -> bool:
 
 
 def walk(above: int, parts: tuple[str, ...] = ()) -> Iterator[tuple[int, tuple[str, ...], list[str]]]:
-    """Yield each folder below an open one: its descriptor, its path, and the names of its files. Links are not followed."""
+    """Yield each folder below an open one: its descriptor, its path, and the names of its files.
+
+    Links are not followed, and a folder with a lock of its own is left out: it is another store's, which may be writing.
+    """
     with os.scandir(above) as found:
         entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
     yield above, parts, [name for name, is_folder in entries if not is_folder]

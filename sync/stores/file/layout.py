@@ -120,13 +120,45 @@ def save_marks(fd: int, name: str, sidecar: Sidecar) -> None:
     disk.put(fd, sidecar_name(name), sidecar.encode())
 
 
-def marked(root: int) -> Iterator[tuple[str, Marks]]:
-    """Yield the path and marks of every secret that has marks, whatever instance they name."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret with marks: the open folder that it is in, the path of that folder, its name, and its marks."""
+
+    fd: int
+    above: tuple[str, ...]
+    name: str
+    marks: Marks
+
+    @property
+    def path(self) -> str:
+        """The path of the secret in the store."""
+        return "/".join((*self.above, self.name))
+
+
+def marked(root: int) -> Iterator[Found]:
+    """Yield every secret that has marks, whatever instance they name."""
     for fd, above, names in disk.walk(root):
         for name in filter(None, map(marked_name, names)):
             state = _load_or_none(fd, name)
             if state is not None and state.file is not None and state.marks is not None:
-                yield "/".join((*above, name)), state.marks
+                yield Found(fd, above, name, state.marks)
+
+
+def loose_modes(found: Found, folders: set[tuple[str, ...]], *, fix: bool) -> Iterator[tuple[str, int]]:
+    """Yield path and mode of a secret, its marks and its folder where other users may use them; each of ``folders`` once.
+
+    With ``fix`` the modes are corrected.
+    """
+    names = [found.name, sidecar_name(found.name)]
+    if found.above not in folders:
+        folders.add(found.above)
+        mode = disk.tighten(found.fd, fix=fix)
+        if mode is not None:
+            yield "/".join(found.above), mode
+    for name in names:
+        mode = disk.tighten(found.fd, name, fix=fix)
+        if mode is not None:
+            yield "/".join((*found.above, name)), mode
 
 
 def sweep(root: int, clock: Clock) -> None:

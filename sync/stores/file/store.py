@@ -23,9 +23,11 @@ from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Wri
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
-from sync.stores.file.layout import Sidecar, State, load, marked, marked_name, save_marks, sweep
+from sync.stores.file.layout import Sidecar, State, load, loose_modes, marked, marked_name, save_marks, sweep
 
 T = TypeVar("T")
+_NAMED = 3
+"""Files that a warning names; it counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +53,31 @@ class FileStore:
         self._clock = clock
         self._turn = threading.Lock()
         self._locked: StoreError | None = None
+        self._writes = False
+        self._loose: dict[str, int] = {}
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Return a warning if the directory was missing and no write has created it since."""
-        directory = self._settings.directory
-        if not self._missed or Path(directory).is_dir():
-            return []
-        return [f"The directory {directory} does not exist; it is created at the first write."]
+        """Return a warning if the directory is missing, and one about files that other users may read or replace."""
+        directory, warnings = self._settings.directory, []
+        if self._missed and not Path(directory).is_dir():
+            warnings.append(f"The directory {directory} does not exist; it is created at the first write.")
+        if self._loose:
+            modes = [f"{self._place(path)} ({mode:04o})" for path, mode in sorted(self._loose.items())]
+            rest = f" and {len(modes) - _NAMED} more" if len(modes) > _NAMED else ""
+            then = "This user's are corrected now" if self._writes else "A cycle that writes corrects this user's"
+            warnings.append(
+                f"Other users may read or replace secrets: {', '.join(modes[:_NAMED])}{rest}. {then}; "
+                "a folder of another user must be corrected by its owner: chmod go-w."
+            )
+        return warnings
 
     def begin(self, *, writes: bool = True) -> None:
         """Start a cycle; one that writes removes what a killed daemon left, unless another daemon is writing now."""
         self._missed = False
         self._locked = None
+        self._writes = writes
+        self._loose = {}
         if not writes:
             return
         with suppress(OSError, disk.LockedError, disk.RefusedError), disk.root(self._settings.directory) as root:
@@ -161,23 +175,48 @@ class FileStore:
             return Written(state.version, confirmed=True)
         return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)
 
-    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
-        """Return nothing: this store cannot find it out before a write."""
-        return {}
+    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
+        """Return the writes into a folder or file system that this user may not write to; nothing is created to find out."""
+        found = {key: self._why_refused(key) for key in writes}
+        return {key: error for key, error in found.items() if error is not None}
+
+    def _why_refused(self, key: Key) -> StoreError | None:
+        directory = self._settings.directory
+        there = directory if Path(directory).exists() else str(Path(directory).absolute().parent)
+
+        def look() -> StoreError | None:
+            with disk.root(there) as root:
+                folders = _parts(key.path)[:-1] if there == directory else []
+                error = disk.why_not_writable(root, folders)
+            return disk.failure(self._path(key), error, doing="write") if error is not None else None
+
+        try:
+            return _translated(self._path(key), "write", look)
+        except FileNotFoundError as error:
+            return disk.failure(self._path(key), error, doing="write")
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
-        """List the files whose marks carry this instance."""
+        """List the files whose marks carry this instance, and correct their modes in a cycle that writes."""
+        owned, folders = [], set[tuple[str, ...]]()
         try:
             with disk.root(self._settings.directory) as root:
-                return [(Key(self.name, path), marks) for path, marks in marked(root) if marks.instance == instance]
+                for found in marked(root):
+                    if found.marks.instance == instance:
+                        owned.append((Key(self.name, found.path), found.marks))
+                        with suppress(OSError):
+                            self._loose |= loose_modes(found, folders, fix=self._writes)
         except OSError as error:
             return self._unavailable(error, doing="list") or []
+        return owned
 
     def close(self) -> None:
         """Do nothing: no resource is held between calls."""
 
     def _path(self, key: Key) -> str:
-        return f"{self._settings.directory.rstrip('/')}/{key.path}"
+        return self._place(key.path)
+
+    def _place(self, path: str) -> str:
+        return f"{self._settings.directory.rstrip('/')}/{path}".rstrip("/")
 
     def _exclusively(
         self, key: Key, work: Callable[[int, str], Written | StoreError], *, create: bool = True
@@ -239,6 +278,8 @@ def _translated(path: str, doing: str, work: Callable[[], T]) -> T | StoreError:
         )
     except FileNotFoundError:
         raise
+    except disk.UnsyncedError as error:
+        return replace(disk.failure(path, error, doing="sync the folder of"), maybe_written=True)
     except OSError as error:
         return disk.failure(path, error, doing=doing)
 

@@ -367,3 +367,150 @@ def test_errors_name_the_path_and_no_content(tmp_path: Path) -> None:
     assert str(tmp_path / "berlin.json") in error.message
     assert CANARY not in repr(error)
     assert "Errno" not in repr(error)
+
+
+# Modes, durability, and other stores.
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def _cycle(store: FileStore, *, writes: bool = True) -> list[str]:
+    store.begin(writes=writes)
+    store.read([KEY])
+    store.owned("acme")
+    return list(store.warnings)
+
+
+def test_modes_that_let_others_in_are_reported_and_corrected(tmp_path: Path) -> None:
+    """A secret, its marks and its folder that other users may use are named with their modes; a cycle that writes corrects them."""
+    folder, key = tmp_path / "secrets" / "team", Key("disk", "team/berlin.json")
+    store = store_at(folder.parent)
+    written(store.write(key, payload(), marks(), replaces=None))
+    paths = {folder / "berlin.json": 0o644, folder / sidecar_name("berlin.json"): 0o660, folder: 0o777}
+    for path, mode in paths.items():
+        path.chmod(mode)
+    for writes in (False, True):
+        (warning,) = _cycle(store, writes=writes)
+        for path, mode in paths.items():
+            assert f"{path} ({mode:04o})" in warning
+            assert writes or _mode(path) == mode
+    assert [_mode(path) for path in paths] == [0o600, 0o600, 0o755]
+    assert _cycle(store) == []
+
+
+def test_modes_of_other_secrets_are_left(tmp_path: Path) -> None:
+    """A file without this instance's marks keeps its mode, and so does a folder of another user, which is reported."""
+    store = store_at(tmp_path)
+    written(store.write(KEY, payload(), marks(instance="other"), replaces=None))
+    (tmp_path / "berlin.json").chmod(0o644)
+    assert _cycle(store) == []
+    assert _mode(tmp_path / "berlin.json") == 0o644
+    if os.geteuid() == 0:
+        written(store.write(Key("disk", "mine.json"), payload(), marks(), replaces=None))
+        tmp_path.chmod(0o777)
+        os.chown(tmp_path, 65532, 65532)
+        for _ in range(2):
+            assert f"{tmp_path} (0777)" in _cycle(store)[0]
+        assert _mode(tmp_path) == 0o777
+
+
+def test_sticky_folder_is_no_fault(tmp_path: Path) -> None:
+    """In a folder with the sticky bit, as a tmpfs has, nobody can replace another user's file."""
+    store = store_at(tmp_path)
+    written(store.write(KEY, payload(), marks(), replaces=None))
+    tmp_path.chmod(0o1777)
+    assert _cycle(store) == []
+
+
+@pytest.mark.parametrize("kind", ["create", "update", "mark", "renew"])
+def test_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """When a folder cannot be synced after a file was replaced, the write is in doubt, and the next cycle settles it."""
+    store = store_at(tmp_path)
+    found = None if kind == "create" else written(store.write(KEY, payload("old"), marks(), replaces=None)).version
+    wanted = marks(fingerprint="f")
+    sync = os.fsync
+
+    def broken(fd: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{fd}"):  # noqa: PTH112 - a descriptor
+            raise OSError(5, "Input/output error")
+        sync(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", broken)
+        if kind == "mark":
+            answer = store.mark(KEY, wanted, version=found or "")
+        elif kind == "renew":
+            answer = store.renew(KEY, payload("new"), replaces=found or "")
+        else:
+            answer = store.write(KEY, payload("new"), wanted, replaces=found)
+    error = failed(answer, "disk")
+    assert error.maybe_written
+    assert "EIO" in error.message
+    store.begin()
+    now = stored(store, KEY)
+    assert isinstance(store.write(KEY, payload("new"), wanted, replaces=now.version), Written)
+    assert (stored(store, KEY).payload, stored(store, KEY).marks) == (payload("new"), wanted)
+
+
+def test_store_below_another_is_left_alone(tmp_path: Path) -> None:
+    """A store in a folder of another's directory keeps its temporary files and its secrets: its lock is honoured."""
+    outer, inner = store_at(tmp_path), store_at(tmp_path / "inner")
+    written(outer.write(KEY, payload(), marks(), replaces=None))
+    written(inner.write(KEY, payload(), marks(), replaces=None))
+    temporary = tmp_path / "inner" / ".page-token-sync-0123.tmp"
+    temporary.write_text("being written")
+    (tmp_path / ".page-token-sync-4567.tmp").write_text("left by a kill")
+    outer.begin()
+    assert temporary.exists()
+    assert not (tmp_path / ".page-token-sync-4567.tmp").exists()
+    assert outer.owned("acme") == [(KEY, marks())]
+    into = Key("disk", "inner/paris.json")
+    for answer in (one(outer, into), outer.write(into, payload(), marks(), replaces=None)):
+        assert "another store" in failed(answer, "refused-path").message
+    inner.begin()
+    assert not temporary.exists()
+
+
+# What a plan shows.
+
+
+def test_plan_names_a_read_only_file_system(small: Path) -> None:
+    """Writes to a read-only file system are known to fail without one."""
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    refused = store_at(small).would_refuse({KEY: "create"})
+    assert "EROFS" in refused[KEY].message
+
+
+def test_plan_names_a_folder_that_may_not_be_written() -> None:
+    """Writes into a folder of another user are known to be denied, in the folder itself, below it and where it is missing."""
+
+    def look(directory: Path) -> str:
+        (directory / "closed").mkdir()
+        (directory / "open" / "team").mkdir(parents=True)
+        if os.geteuid() == 0:
+            os.chown(directory / "open", 65532, 65532)
+            os.setuid(65532)
+        else:
+            (directory / "closed").chmod(0o555)
+            (directory / "open" / "team").chmod(0o555)
+        team = Key("disk", "team/berlin.json")
+        new = Key("disk", "new/berlin.json")
+        closed = store_at(directory / "closed").would_refuse({KEY: "create", new: "create"})
+        missing = store_at(directory / "closed" / "missing").would_refuse({KEY: "create"})
+        some = store_at(directory / "open").would_refuse({KEY: "create", team: "update", new: "create"})
+        errors = [*closed.values(), *missing.values(), *some.values()]
+        return f"{len(closed)} {len(missing)} {list(some) == [team]} { ({error.error_code for error in errors}) }"
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        assert _child(lambda: look(Path(folder))) == (0, "2 1 True {'denied'}")
+
+
+def test_plan_of_what_can_be_written(tmp_path: Path) -> None:
+    """A directory that can be written, or created, refuses nothing, and looking creates nothing."""
+    keys = {KEY: "create", Key("disk", "team/berlin.json"): "create"}
+    for directory in (tmp_path, tmp_path / "new"):
+        assert store_at(directory).would_refuse(keys) == {}  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

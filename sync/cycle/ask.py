@@ -50,7 +50,9 @@ def _probe(task: Task, inputs: Inputs, wanted: Mapping[str, Mapping[Secret, str]
         unknown: Mapping[Secret, Probe] = dict.fromkeys(pages, "unknown")
         results = attempt(partial(task.source.probe, app, pages), lambda _, unknown=unknown: unknown)  # type: ignore[misc]
         found.update({(app, token): result for token, result in results.items()})
-    return replace(inputs, probes={**inputs.probes, **found}) if found else inputs
+    if not found:
+        return inputs
+    return replace(inputs, probes={**inputs.probes, **found}, probe_errors=dict(task.source.probe_errors))
 
 
 def _debug(task: Task, inputs: Inputs, asks: Mapping[str, Sequence[Ask]]) -> Inputs:

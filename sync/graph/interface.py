@@ -8,7 +8,17 @@ from datetime import timedelta
 from typing import Protocol
 
 from sync.core.memory.quota import Pool, QuotaKey
-from sync.core.model import Ask, Fetched, Page, Probe, SourceError, SystemUserToken, TokenFacts
+from sync.core.model import (
+    AppToken,
+    Ask,
+    Fetched,
+    GraphErrorFacts,
+    Page,
+    Probe,
+    SourceError,
+    SystemUserToken,
+    TokenFacts,
+)
 from sync.core.secret import CredentialError, Secret
 
 
@@ -61,6 +71,11 @@ class Source(Protocol):
     @property
     def pools(self) -> Mapping[QuotaKey, Pool]:
         """Each of Meta's quotas as it was last reported; to be passed to the next cycle's source."""
+        ...
+
+    @property
+    def probe_errors(self) -> Mapping[AppToken, GraphErrorFacts]:
+        """What Graph said when it refused tokens in ``probe``, where it said anything."""
         ...
 
     def user_tokens(self) -> Mapping[str, SystemUserToken]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote_plus
 
-from sync.core.model import Probe
+from sync.core.model import GraphErrorFacts, Probe
 from sync.core.secret import Secret
 from sync.graph.answers import Answer
 from sync.graph.batch import chunks
@@ -41,6 +41,8 @@ class Prober:
         self._app_secret = app_secret
         self._workers = workers
         self._batch_refused = False
+        self.errors: dict[Secret, GraphErrorFacts] = {}
+        """What Graph said of the tokens that it refused."""
 
     def ask(self, pages: Mapping[Secret, str]) -> Probes:
         """Return the result for each token; ``pages`` holds the id of the Page that it should be of."""
@@ -65,7 +67,8 @@ class Prober:
             got = self._client.batch(self._caller, [self._url(token) for token in tokens], "probe", tokens, pages=ids)
             if not isinstance(got, Fault):
                 return {
-                    token: self._result(*item) for token, item in zip(tokens, zip(ids, got, strict=True), strict=True)
+                    token: self._result(token, *item)
+                    for token, item in zip(tokens, zip(ids, got, strict=True), strict=True)
                 }
             row = classify(got, "batch")
             self._quotas.record_fault(self._caller, row, got)
@@ -74,10 +77,10 @@ class Prober:
             first = self._get(tokens[0], ids[0])
             if isinstance(first, Fault) and (first.code, first.subcode) == (got.code, got.subcode):
                 # The form of a batch is not the cause, so that the other tokens alone would fare no better.
-                return {token: self._result(page_id, first) for token, page_id in zip(tokens, ids, strict=True)}
+                return {token: self._result(token, page_id, first) for token, page_id in zip(tokens, ids, strict=True)}
             self._batch_refused = True
             rest = {token: self._single(token, page_id) for token, page_id in zip(tokens[1:], ids[1:], strict=True)}
-            return {tokens[0]: self._result(ids[0], first), **rest}
+            return {tokens[0]: self._result(tokens[0], ids[0], first), **rest}
         return {token: self._single(token, page_id) for token, page_id in zip(tokens, ids, strict=True)}
 
     def _url(self, token: Secret) -> str:
@@ -87,13 +90,13 @@ class Prober:
     def _single(self, token: Secret, page_id: str) -> Probe:
         if self._quotas.blocked(self._caller, page_id) is not None:
             return "unknown"
-        return self._result(page_id, self._get(token, page_id))
+        return self._result(token, page_id, self._get(token, page_id))
 
     def _get(self, token: Secret, page_id: str) -> Answer | Fault:
         caller = Caller(self._caller.app, self._caller.app_id, token, prove(token, self._app_secret))
         return self._client.get(caller, "me", {"fields": "id"}, "probe", pages=(page_id,))
 
-    def _result(self, page_id: str, answer: Answer | Fault) -> Probe:
+    def _result(self, token: Secret, page_id: str, answer: Answer | Fault) -> Probe:
         if isinstance(answer, Answer):
             answered_id = answer.value.get("id")
             if not isinstance(answered_id, str | int) or isinstance(answered_id, bool):
@@ -102,4 +105,8 @@ class Prober:
         row = classify(answer, "probe")
         if row.then.startswith("close-") and row.problem != _ONLY_OF_THE_TOKEN:
             self._quotas.record_fault(self._caller, row, answer, page_id)
-        return "refused" if row.name == "token-refused" else "unknown"
+        if row.name != "token-refused":
+            return "unknown"
+        text = answer.user_text or answer.text
+        self.errors[token] = GraphErrorFacts(answer.code, answer.subcode, text, answer.fbtrace_id)
+        return "refused"

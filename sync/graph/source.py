@@ -11,7 +11,18 @@ from types import MappingProxyType
 
 from sync.core.judge.skew import skew_warning
 from sync.core.memory.quota import Pool, QuotaKey
-from sync.core.model import Ask, Fetched, Page, Probe, SourceError, SystemUserToken, TokenFacts, Verdict
+from sync.core.model import (
+    AppToken,
+    Ask,
+    Fetched,
+    GraphErrorFacts,
+    Page,
+    Probe,
+    SourceError,
+    SystemUserToken,
+    TokenFacts,
+    Verdict,
+)
 from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
 from sync.graph.caller import Caller, prove
@@ -74,6 +85,7 @@ class GraphSource:
         self._user_tokens: dict[str, SystemUserToken] | None = None
         self._judged_again: set[str] = set()
         self._short_lists: set[str] = set()
+        self._probe_errors: dict[AppToken, GraphErrorFacts] = {}
         for app in apps:
             if proxy_error is not None:
                 self._quotas.close_app(app.name, _proxy_unreadable(proxy_error))
@@ -84,6 +96,11 @@ class GraphSource:
     def pools(self) -> Mapping[QuotaKey, Pool]:
         """Meta's quotas as they are known now."""
         return self._quotas.pools()
+
+    @property
+    def probe_errors(self) -> Mapping[AppToken, GraphErrorFacts]:
+        """What Graph said when it refused tokens."""
+        return self._probe_errors
 
     @property
     def short_lists(self) -> frozenset[str]:
@@ -156,7 +173,9 @@ class GraphSource:
         if isinstance(caller, SourceError) or isinstance(secret, CredentialError):
             return dict.fromkeys(pages, "unknown")
         prober = Prober(self._client, self._quotas, self._clock, caller, app_secret=secret, workers=self._workers)
-        return prober.ask(pages)
+        probes = prober.ask(pages)
+        self._probe_errors.update({(app, token): error for token, error in prober.errors.items()})
+        return probes
 
     def exchange(self, system_user: str) -> Secret | SourceError:
         """Exchange a system user's token for a new one."""

@@ -69,7 +69,13 @@ def full(of: Stage) -> Memory:
     return Memory(
         judged={
             token_id(APP_ID, token): Judged(
-                FACTS, USER_TOKEN_FINGERPRINT, NOW, "refused", counts_for=HOUR, last_seen=NOW
+                FACTS,
+                USER_TOKEN_FINGERPRINT,
+                NOW,
+                "refused",
+                GraphErrorFacts(190, 492, "Said.", "trace"),
+                counts_for=HOUR,
+                last_seen=NOW,
             )
         },
         lost={"rome": lost, "berlin": replace(lost, alarm=NOW, individually=False)},

@@ -193,6 +193,23 @@ def test_a_version_that_graph_does_not_know(sandbox: Sandbox, tmp_path: Path, to
     assert "debug_token" not in sandbox.world.calls.endpoints
 
 
+def test_a_token_that_graph_refuses_though_it_is_valid(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The notice has the code and the words with which Graph refuses it, in this cycle and from the state file in the next."""
+    rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets"), "name": "{name}.json"})
+    rig.write(state={"file": str(tmp_path / "state.json")}, probe_every="5m")
+    with build(load(rig.file), clock=SystemClock()) as app:
+        assert app.cycle(write=True).result == "ok"
+    switch_on(sandbox.world, "unassigned=tokens-refused@berlin")
+    for _ in range(2):
+        with build(load(rig.file), clock=SystemClock()) as app:
+            report = app.cycle(write=True, selection=None)
+        berlin = next(page for page in report.pages if page.name == "berlin").stores[0]
+        (notice,) = berlin.notices
+        assert (notice.code, notice.graph_code, notice.graph_subcode) == ("probe-failed", 190, 492)
+        assert "must be an administrator of the page" in notice.message
+        assert berlin.served == "verified"
+
+
 def test_a_host_name_without_an_address(sandbox: Sandbox, tmp_path: Path) -> None:
     """A failure of DNS does not end by itself as Meta's outages do: the operator checks the name and the resolver."""
     rig = Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets"), "name": "{name}.json"})

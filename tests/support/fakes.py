@@ -13,8 +13,10 @@ from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import (
     NEVER,
     Absent,
+    AppToken,
     Ask,
     Fetched,
+    GraphErrorFacts,
     Key,
     Marks,
     Page,
@@ -155,6 +157,11 @@ class GraphInMemory:
     @property
     def pools(self) -> Mapping[QuotaKey, Pool]:
         """Return no quota."""
+        return {}
+
+    @property
+    def probe_errors(self) -> Mapping[AppToken, GraphErrorFacts]:
+        """Return no error."""
         return {}
 
     def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:

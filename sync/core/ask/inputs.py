@@ -13,6 +13,7 @@ from sync.core.model import (
     Answers,
     AppToken,
     Fetched,
+    GraphErrorFacts,
     Key,
     Page,
     Probe,
@@ -58,6 +59,7 @@ class Inputs(Observation):
     asked: frozenset[AppToken] = frozenset()
     answers: Answers = field(default_factory=dict)
     probes: Mapping[AppToken, Probe] = field(default_factory=dict)
+    probe_errors: Mapping[AppToken, GraphErrorFacts] = field(default_factory=dict)
 
     _found: _StoredTokens | None = field(default=None, repr=False, compare=False)
 
@@ -104,7 +106,9 @@ class Inputs(Observation):
         """Return what is remembered of a token, with the probe of this cycle and without its answers."""
         judged = self.memory.judged.get(token_id(page.app_id, token))
         probe = self.probes.get((page.app, token))
-        return judged.with_probe(probe, self.now) if judged is not None and probe is not None else judged
+        if judged is None or probe is None:
+            return judged
+        return judged.with_probe(probe, self.now, self.probe_errors.get((page.app, token)))
 
     def judged(self, page: Page, token: Secret) -> Judged | None:
         """Return what is known of a token, with the answer of this cycle if there is one."""

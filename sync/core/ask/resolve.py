@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sync.core.ask.inputs import Inputs
 from sync.core.judge.skew import MAX_SKEW
-from sync.core.model import AppToken, Page, SourceError, State, TokenFacts
+from sync.core.model import AppToken, GraphErrorFacts, Page, SourceError, State, TokenFacts
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 
@@ -17,7 +17,6 @@ _NOT_ASKED = SourceError(
     scope="app",
 )
 _CREDENTIALS_REFUSED = ("app-secret-invalid", "app-blocked")
-_REFUSED = Problem("probe-failed", "Graph refuses a call with the token, though debug_token calls it valid.")
 
 
 def resolve(inputs: Inputs) -> Inputs:
@@ -48,7 +47,7 @@ def resolve(inputs: Inputs) -> Inputs:
             if error is not None and error is not _NOT_ASKED:
                 doubts[key] = error.problem
             elif known.is_valid and judged is not None and judged.probe == "refused":
-                doubts[key] = _REFUSED
+                doubts[key] = _probe_failed(judged.probe_error)
         elif error is not None and not (error is _NOT_ASKED and _is_optional(inputs, page, token)):
             facts[key] = error
     return replace(inputs, facts=facts, doubts=doubts, judged_at=judged_at, invalid_twice=frozenset(invalid_twice))
@@ -58,6 +57,15 @@ def _error(inputs: Inputs, key: AppToken) -> SourceError | None:
     """Return why debug_token gave no facts about a token in this cycle; None where it did, or was not to be asked."""
     answer = inputs.answers.get(key, _NOT_ASKED if key in inputs.asked else None)
     return answer if isinstance(answer, SourceError) else None
+
+
+def _probe_failed(error: GraphErrorFacts | None) -> Problem:
+    """Return the notice that Graph refuses a token which debug_token calls valid, with Graph's code and message."""
+    message = "Graph refuses a call with the stored token, though debug_token calls it valid."
+    if error is None:
+        return Problem("probe-failed", f"{message} Graph answered for another Page.")
+    text = f" Graph says: {error.message}" if error.message else ""
+    return Problem("probe-failed", message + text, "", "", error.code, error.subcode, error.fbtrace_id)
 
 
 def _refused_apps(inputs: Inputs) -> Mapping[str, SourceError]:

@@ -11,7 +11,7 @@ from sync.core.memory.access import Lost
 from sync.core.memory.problems import Reported
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
-from sync.core.model import Answers, Key, Probe, TokenFacts
+from sync.core.model import Answers, GraphErrorFacts, Key, Probe, TokenFacts
 from sync.core.secret import Secret
 
 TokenId = tuple[str, str]
@@ -28,7 +28,7 @@ class Judged:
 
     ``system_user_fingerprint`` is the fingerprint of the system user's token in use at the answer. ``probed_at`` is when
     Graph was last called with the token itself, and ``probe`` how that ended. ``answered_since``: debug_token answered after
-    that. ``invalid_twice``: the last two answers called the token invalid. ``counts_for`` is how long the answer counts at
+    that. ``probe_error`` is what Graph said when it refused the token. ``invalid_twice``: the last two answers called the token invalid. ``counts_for`` is how long the answer counts at
     least: an interval that becomes shorter makes no earlier answer older. ``last_seen`` is when the token was last fetched
     or stored.
     """
@@ -37,6 +37,7 @@ class Judged:
     system_user_fingerprint: str | None = None
     probed_at: datetime | None = None
     probe: Probe = "answered"
+    probe_error: GraphErrorFacts | None = None
     answered_since: bool = False
     invalid_twice: bool = False
     counts_for: timedelta | None = None
@@ -52,9 +53,11 @@ class Judged:
         """When debug_token or Graph last answered for the token."""
         return max(self.facts.asked_at, self.probed_at) if self.probed_at else self.facts.asked_at
 
-    def with_probe(self, probe: Probe, now: datetime) -> Judged:
-        """Return the same with a probe of now; an unknown result changes nothing."""
-        return self if probe == "unknown" else replace(self, probed_at=now, probe=probe, answered_since=False)
+    def with_probe(self, probe: Probe, now: datetime, error: GraphErrorFacts | None = None) -> Judged:
+        """Return the same with a probe of now, and Graph's error if it was refused; an unknown result changes nothing."""
+        if probe == "unknown":
+            return self
+        return replace(self, probed_at=now, probe=probe, probe_error=error, answered_since=False)
 
     def lasts(self, stale_after: timedelta) -> timedelta:
         """Return the age at which the answer stops to count, by its own time or that of the present interval."""
@@ -83,7 +86,9 @@ def answered(
     if known is None:
         return judged
     if known.probe == "refused" and facts.is_valid:
-        return replace(judged, probed_at=known.probed_at, probe="refused", answered_since=True)
+        return replace(
+            judged, probed_at=known.probed_at, probe="refused", probe_error=known.probe_error, answered_since=True
+        )
     return replace(judged, invalid_twice=facts.is_valid is False and known.facts.is_valid is False)
 
 

@@ -63,7 +63,8 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         written = {key for key, outcome in outcomes.items() if isinstance(outcome, Written)}
         planned = replace(planned, checksum=checksum(planned.pages, written=written))
     not_begun = sum(isinstance(outcome, NotBegun) for outcome in (outcomes or {}).values())
-    renews = may_write and not another and task.selected_from is None
+    # A person who lets a plan through lets its lines through, and nothing else.
+    renews = may_write and if_plan is None and task.selected_from is None
     renewals, cut = renew(task, inputs.user_tokens) if renews else ({}, False)
     warned_days, expiring = _expiring(task, inputs.user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
     # The daemon's log reports what expires and which problems last. A single cycle, or one of selected Pages, uses up

@@ -280,6 +280,16 @@ def test_only_a_complete_cycle_that_writes_renews(changes: dict[str, Any]) -> No
     assert [event.name for event in user_events(report)] == ["system_user_expiring"]
 
 
+def test_plan_that_a_person_lets_through_renews_nothing_beside_it() -> None:
+    """A run with the checksum of its plan writes the lines of that plan and no others."""
+    stage = Renewing()
+    stage.pages = [replace(page, labels={"team": "crm"}) for page in stage.pages]
+    report = stage.cycle(if_plan=stage.cycle(write=False).checksum)
+    assert report.result == "ok"
+    assert report.summary["created"] + report.summary["updated"] == len(stage.pages)
+    assert (stage.asked, stage.kept) == (0, USER_TOKEN)
+
+
 @pytest.mark.parametrize(("left", "due"), [(14 * DAY, False), (14 * DAY - timedelta(seconds=1), True)])
 def test_nothing_is_renewed_before_its_time(left: timedelta, due: bool) -> None:
     """The time in the configuration is exact, and before it no expiry is reported that will be renewed in time."""

@@ -12,14 +12,13 @@ from itertools import chain
 from sync.core.judge.decide import Kind
 from sync.core.memory.problems import BRAKED, HELD, WARNED, ProblemKey
 from sync.core.model import Key, SystemUserToken, Verdict
+from sync.core.plan.guards import FOR_A_PERSON
 from sync.core.problems import CATALOGUE, Problem, Scope
 from sync.core.report.entries import PageEntry, StoreEntry
 
 QUOTED = 3
 """A cause quotes at most this many different messages and remedies."""
 
-ASKS_A_PERSON = ("brake", "weaker")
-"""Reasons of held writes that a person lets through, by the checksum of the plan."""
 
 OF_WHOLE_STORE = frozenset(
     {
@@ -188,7 +187,7 @@ def held_writes(pages: Iterable[PageEntry], checksum: str | None) -> tuple[HeldW
             if entry.action is Kind.HELD:
                 found[_held_key(entry)].append((page, entry))
     return tuple(
-        HeldWrites(key, of, (checksum or "") if of[0][1].reason in ASKS_A_PERSON else "") for key, of in found.items()
+        HeldWrites(key, of, (checksum or "") if of[0][1].reason in FOR_A_PERSON else "") for key, of in found.items()
     )
 
 

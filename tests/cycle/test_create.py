@@ -128,7 +128,7 @@ def test_plan_that_is_looked_at_is_made_as_a_whole(given: dict[str, str], write:
 def test_writes_that_fail_are_reported_and_left_to_the_next_cycle() -> None:
     """A secret whose creation failed is failed in the report, and part of the plan that is left; the others are created."""
     stage = Stage(*(f"p{number}" for number in range(COUNT)))
-    store, full = stage.stores["vault"], StoreError("quota", "Full.", "Make room.")
+    store, full = stage.stores["vault"], StoreError("quota", "Full.", "Free space.")
     bad = [stage.pages[number].targets[0] for number in (3, COUNT - 1)]
 
     def fill(step: str, key: Key | None) -> None:

@@ -233,6 +233,7 @@ StoreErrorCode = Literal[
     "denied",
     "no-mount",
     "kv-v1",
+    "no-patch",
     "not-vault",
     "namespace",
     "throttled",

@@ -204,6 +204,11 @@ STORE_FAILURES: Mapping[str, Word] = {
         "The mount is KV version 1, which has no compare-and-set and no history.",
         "Use a mount of KV version 2.",
     ),
+    "no-patch": Word(
+        "",
+        "Vault, or a gateway before it, rejects PATCH, by which the marks of a secret are written.",
+        "Use Vault 1.10 or later, or OpenBao, and allow PATCH in every gateway before it.",
+    ),
     "not-vault": Word("", "The server at the address is not Vault.", "Check the address, and any proxy on the way."),
     "namespace": Word("", "Vault has no such namespace.", "Check the store's namespace."),
     "throttled": Word("", "The store limits requests; it is asked again in the next cycle."),

@@ -5,8 +5,9 @@ Measured with OpenBao 2.7.2; where HashiCorp Vault documents another form, both 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -58,6 +59,21 @@ class Answer:
         errors = self.body.get("errors")
         return "\n".join(str(error) for error in errors) if isinstance(errors, list) else ""
 
+    @property
+    def absent(self) -> bool:
+        """Whether Vault itself says that there is nothing: a 404 without any error text or data."""
+        return self.status == HTTPStatus.NOT_FOUND and self.body in ({}, {"errors": []})
+
+    @property
+    def is_vaults(self) -> bool:
+        """Whether the body has the form of Vault's answers; a gateway that answers with JSON has forms of its own."""
+        errors = self.body.get("errors")
+        if isinstance(errors, list) and all(isinstance(text, str) for text in errors):
+            return True
+        # A deleted version is a 404 with data.
+        known = {"request_id"} if self.status >= HTTPStatus.BAD_REQUEST else {"data", "auth", "request_id"}
+        return not known.isdisjoint(self.body) or "metadata" in self.data
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -68,6 +84,13 @@ class Trouble:
     refused: bool = False
     policy: bool = False
 
+
+_GATEWAYS = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?", re.IGNORECASE
+)
+
+CLIENT_CERTIFICATE = "Set `client_cert` and `client_key` to a certificate that the server accepts."
 
 _TEXTS: dict[StoreErrorCode, tuple[str, str]] = {
     "sealed": ("Vault is sealed or not initialised.", "Unseal it; the next cycle then works without a restart."),
@@ -99,6 +122,10 @@ _TEXTS: dict[StoreErrorCode, tuple[str, str]] = {
         "The Vault token cannot be sent in a header.",
         "Store the Vault token again: it contains a line break or another control character.",
     ),
+    "no-patch": (
+        "PATCH requests are refused, by which the marks of a secret are written, so nothing is written.",
+        "Use Vault 1.10 or later, or OpenBao, and allow PATCH in every gateway before it.",
+    ),
     "kv-v1": (
         "The mount is KV version 1, which has no compare-and-set and no history.",
         "Use a KV version 2 mount: `vault kv enable-versioning MOUNT`.",
@@ -107,10 +134,12 @@ _TEXTS: dict[StoreErrorCode, tuple[str, str]] = {
 }
 
 
-def error(code: StoreErrorCode, detail: str = "", *, whole: bool = True, maybe_written: bool = False) -> StoreError:
+def error(
+    code: StoreErrorCode, detail: str = "", *, remedy: str = "", whole: bool = True, maybe_written: bool = False
+) -> StoreError:
     """Return the StoreError for this code; ``detail`` is a sentence that is added to the message."""
-    message, remedy = _TEXTS[code]
-    return StoreError(code, f"{message} {detail}".rstrip(), remedy, whole=whole, maybe_written=maybe_written)
+    message, usual = _TEXTS[code]
+    return StoreError(code, f"{message} {detail}".rstrip(), remedy or usual, whole=whole, maybe_written=maybe_written)
 
 
 BEHIND = error("no-leader", "A node has not caught up with the last write.", whole=False)
@@ -126,6 +155,17 @@ def denied(call: Call) -> StoreError:
     )
 
 
+def restricted(call: Call) -> StoreError:
+    """Return the error of a request that was denied although the policy has its capability: for its parameters."""
+    parameters = "`custom_metadata`" if call.method == "PATCH" else "`data` and `options`"
+    return StoreError(
+        "denied",
+        f"The policy has the capability `{call.needs}` on the path {call.shown}, but restricts the parameters of the request.",
+        f'In the policy for path "{call.shown}", let allowed_parameters and denied_parameters permit {parameters}.',
+        owner="operator",
+    )
+
+
 def judge(call: Call, answer: Answer) -> Answer | Trouble:
     """Return the answer itself, or the trouble that it stands for; the first match wins."""
     status, text = answer.status, answer.text
@@ -136,8 +176,6 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
         return Trouble(BEHIND, "soon")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Trouble(error("throttled"), "throttled")
-    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return Trouble(error("no-leader"), "no-leader")
     if status == HTTPStatus.BAD_REQUEST and "will be unavailable for a brief period" in text:
         # A node that was just unsealed has not loaded its mounts yet (seen with OpenBao 2.7.2).
         return Trouble(error("no-leader", "A node is not ready yet."), "no-leader")
@@ -146,7 +184,8 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
         return Trouble(denied(call), refused=True, policy=policy)
     if status == HTTPStatus.NOT_FOUND and "namespace not found" in text:
         return Trouble(error("namespace"))
-    if status == HTTPStatus.NOT_FOUND and "no handler for route" in text:
+    if status == HTTPStatus.NOT_FOUND and ("no handler for route" in text or answer.body.get("warnings")):
+        # A path that KV version 2 does not have, below a mount that is not named in full, is a 404 with a warning.
         return Trouble(error("no-mount"))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Trouble(error("unexpected", "The request is larger than Vault accepts.", whole=False))
@@ -167,7 +206,63 @@ def _server_side(call: Call, answer: Answer) -> Trouble:
     ):
         lost = error("no-leader", maybe_written=call.writes)
         return Trouble(lost, "never" if call.writes else "no-leader")
-    if status in (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT):
-        lost = replace(error("unreachable", f"A gateway answered HTTP {status}."), maybe_written=call.writes)
-        return Trouble(lost, "never" if call.writes else "connect")
+    if status in _GATEWAYS:
+        return _from_gateway(call, status)
     return Trouble(error("unexpected", f"HTTP {status}.", whole=False, maybe_written=call.writes))
+
+
+def _from_gateway(call: Call, status: int) -> Trouble:
+    lost = error("unreachable", f"A gateway answered HTTP {status}.", maybe_written=call.writes)
+    return Trouble(lost, "never" if call.writes else "connect")
+
+
+def judge_page(call: Call, status: int, body: bytes, *, json: bool, parsed: bool) -> Trouble:
+    """Return the trouble of an answer that is not Vault's: a gateway's page, or ``json`` of another form or that is none."""
+    page = body[:4096].decode("latin-1").lower()
+    if "http request to an https server" in page or "plain http request was sent to https port" in page:
+        return Trouble(error("tls", "The server uses https, and `address` has http."))
+    if status == HTTPStatus.BAD_REQUEST and "ssl certificate" in page:
+        return Trouble(error("tls", "The gateway requires a client certificate.", remedy=CLIENT_CERTIFICATE))
+    if status in _GATEWAYS:
+        return _from_gateway(call, status)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Trouble(
+            StoreError(
+                "throttled",
+                "A gateway before Vault limits the requests (HTTP 429).",
+                "Raise the gateway's rate limit for this client; Vault's own quotas are not the cause.",
+                whole=True,
+            ),
+            "throttled",
+        )
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return Trouble(error("unexpected", "The request is larger than a gateway before Vault accepts.", whole=False))
+    if call.method == "PATCH" and status in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED):
+        return Trouble(error("no-patch", f"A gateway answered HTTP {status}.", whole=False))
+    if status < HTTPStatus.MULTIPLE_CHOICES and json and not parsed:
+        return Trouble(error("unreadable", whole=False))
+    content = "a page" if not json else "JSON of another form"
+    detail = f"It answered HTTP {status} with {content if body else 'nothing'}."
+    unknown = call.writes and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return Trouble(error("not-vault", detail, maybe_written=unknown))
+
+
+def judge_redirect(status: int, location: str, address: str) -> Trouble:
+    """Return the trouble of a redirect, which is never followed: a standby's to the active node, or a gateway's."""
+    target = _ORIGIN.match(location)
+    here = _ORIGIN.match(address)
+    if (
+        status == HTTPStatus.TEMPORARY_REDIRECT
+        and target
+        and here
+        and (target["host"].lower() != here["host"].lower() or target["scheme"].lower() == here["scheme"].lower())
+    ):
+        return Trouble(error("no-leader"), "no-leader")
+    where = f" to {target[0]}" if target else ""
+    return Trouble(
+        error(
+            "not-vault",
+            f"It redirects{where} (HTTP {status}), and redirects are not followed.",
+            remedy="Set `address` to the address that Vault itself answers at.",
+        )
+    )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
-from sync.core.model import Absent, StoreError
+from sync.core.model import Absent, StoreError, WriteKind
 from sync.stores.vault import kv
-from sync.stores.vault.answers import Answer, Call, Trouble, denied, error
+from sync.stores.vault.answers import Answer, Call, Trouble, denied, error, restricted
 from sync.stores.vault.login import Session
 from sync.stores.vault.retention import Retention, retention
 from sync.stores.vault.settings import VaultSettings
 
-_AT_ONCE = 250
+_AT_ONCE = 400
 """Secrets per request for capabilities, with two paths each: OpenBao 2.7.2 rejects 1,000 paths (measured 2026-11-25)."""
+
+_INVALID: Mapping[str, str] = {"": ""}
+"""A map of marks that KV version 2 rejects whether the secret exists or not, so that a PATCH of it changes nothing."""
 
 Ask = Callable[[Call, float], Answer | Trouble]
 
@@ -27,6 +31,10 @@ class Put:
 
     version: int
     custom: Mapping[str, str]
+
+
+_OF_ONE_PATH = ("denied", "unexpected")
+"""Error codes of a PATCH that say nothing about other paths."""
 
 
 class Mismatch:
@@ -44,6 +52,8 @@ class Engine:
         self._checked = False
         self._wrong: StoreError | None = None
         self._proven = False
+        self._patches = False
+        self._refuses: StoreError | None = None
         self._detailed = True
         self._config_denied = False
         self.retention = Retention()
@@ -53,7 +63,7 @@ class Engine:
     def begin(self) -> None:
         """Start a cycle: the mount and the policy are checked again, since both may have changed."""
         self._checked = self._proven = False
-        self._wrong = None
+        self._wrong = self._refuses = None
         self._allowed = {}
 
     @property
@@ -74,7 +84,7 @@ class Engine:
                     return found.error
                 self._checked = True
                 if isinstance(found, Answer) and found.status == HTTPStatus.OK:
-                    self._wrong = _wrong(found.data)
+                    self._wrong = _wrong(found.data, self._calls.mount)
                     self._proven = self._wrong is None
                 if self._proven:
                     self._look_at_config(end)
@@ -105,7 +115,7 @@ class Engine:
         found = self._session.ask(self._calls.metadata(path), end)
         if isinstance(found, Trouble):
             return found.error
-        if found.status == HTTPStatus.NOT_FOUND:
+        if found.absent:
             return Absent()
         return kv.info(found.data) or _unexpected(found)
 
@@ -117,16 +127,17 @@ class Engine:
             names = self._walked(folder, end)
         if isinstance(names, StoreError):
             return names
-        return {name: info for name, info in names.items() if self.reaches(name)}
+        return {name: info for name, info in names.items() if self.reaches(name) and kv.quoted(name) is not None}
 
     def put(self, path: str, payload: Mapping[str, Any], cas: int, end: float) -> Put | Mismatch | StoreError:
         """Write one version by compare-and-set. The caller settles an error with ``maybe_written`` by reading."""
-        found = self._session.ask(self._calls.write(path, payload, cas), end)
+        call = self._calls.write(path, payload, cas)
+        found = self._session.ask(call, end)
         if isinstance(found, Trouble):
-            return found.error
-        version, custom = found.data.get("version"), found.data.get("custom_metadata")
-        if found.status == HTTPStatus.OK and isinstance(version, int):
-            return Put(version, {str(k): str(v) for k, v in custom.items()} if isinstance(custom, dict) else {})
+            return self._explained(path, call, found)
+        version = kv.number(found.data.get("version"))
+        if found.status == HTTPStatus.OK and version is not None:
+            return Put(version, kv.strings(found.data.get("custom_metadata")))
         if found.status == HTTPStatus.BAD_REQUEST and "did not match the current version" in found.text:
             return Mismatch()
         if found.status < HTTPStatus.BAD_REQUEST:
@@ -135,51 +146,100 @@ class Engine:
 
     def patch(self, path: str, custom: Mapping[str, str | None], end: float) -> StoreError | Absent | None:
         """Merge into the map of marks; Absent if there is no such secret, or this node does not know it yet."""
-        found = self._session.ask(self._calls.patch(path, custom), end)
-        if isinstance(found, Trouble):
-            return found.error
-        if found.status == HTTPStatus.NOT_FOUND:
+        call = self._calls.patch(path, custom)
+        found = self._session.ask(call, end)
+        if isinstance(found, Answer) and found.absent:
             return Absent()
-        if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            return error("kv-v1")
-        return None if found.status < HTTPStatus.MULTIPLE_CHOICES else _unexpected(found)
+        if isinstance(found, Answer) and found.status < HTTPStatus.MULTIPLE_CHOICES:
+            return None
+        # Before the next data is written, PATCH is tried again.
+        self._patches = False
+        return self._explained(path, call, found) if isinstance(found, Trouble) else self._unpatched(found)
 
     def may_write(self, path: str, cas: int | None, end: float) -> StoreError | None:
-        """Check before a write that the policy allows all of it; ``cas`` is None where only marks are written.
+        """Check before a write that the policy and the server allow all of it; ``cas`` is None where only marks are written.
 
         If the data were written and the marks then denied, the secret would stay without an owner. A KV version 1 mount
         accepts a request in the form of version 2, and would store the token in the wrong form.
         """
         with self._lock:
-            if path not in self._allowed:
-                trouble = self._ask_allowed(path, end)
-                if trouble is not None:
-                    return trouble
+            trouble = self._ask_allowed([path], end)
+            if trouble is not None:
+                return trouble
             allowed = self._allowed[path]
-        if allowed is None or not self._proven:
-            probe = self.patch(path, {}, end)
-            if isinstance(probe, StoreError):
-                return probe
-            self._proven = True
+            lacking = self._lacking(path, "mark" if cas is None else "update" if cas else "create")
+            if lacking is not None:
+                return lacking
+            if self._refuses is not None:
+                return self._refuses
+            if not self._patches:
+                self._refuses = self._try_patch(path, end)
+                refuses, self._patches = self._refuses, self._refuses is None
+                if refuses is not None and refuses.error_code in _OF_ONE_PATH:
+                    self._refuses = None
+                return refuses
+        return self._try_patch(path, end) if allowed is None else None
+
+    def would_refuse(self, writes: Mapping[str, WriteKind], end: float) -> Mapping[str, StoreError]:
+        """Return the writes that the policy denies; nothing where the token may not ask for its capabilities."""
+        with self._lock:
+            trouble = self._ask_allowed(list(writes), end)
+            lacking = {path: self._lacking(path, kind) for path, kind in writes.items()}
+        return {} if trouble is not None else {path: error for path, error in lacking.items() if error is not None}
+
+    def _try_patch(self, path: str, end: float) -> StoreError | None:
+        """Send a PATCH that changes nothing, so that a server or gateway that rejects it gets no data either."""
+        call = self._calls.patch(path, _INVALID)
+        found = self._session.ask(call, end)
+        if isinstance(found, Trouble):
+            return self._explained(path, call, found)
+        works = found.absent or found.status < HTTPStatus.MULTIPLE_CHOICES or "custom_metadata" in found.text
+        return None if works else self._unpatched(found)
+
+    def _unpatched(self, found: Answer) -> StoreError:
+        """Return why a PATCH of the marks did nothing."""
+        if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            return error("no-patch", whole=False) if self._proven else error("kv-v1")
+        if found.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            return error("no-patch", "The header Content-Type of the request was changed on its way.", whole=False)
+        if "no data provided" in found.text:
+            return error("no-mount", "The path leads into the data of another mount.")
+        return _unexpected(found)
+
+    def _lacking(self, path: str, kind: WriteKind) -> StoreError | None:
+        """Return the error for the first capability that the write lacks; None too where the token may not ask for them."""
+        allowed = self._allowed.get(path)
         if allowed is None:
             return None
-        calls = [self._calls.patch(path, {}), *([] if cas is None else [self._calls.write(path, {}, cas)])]
-        lacking = [call for call in calls if not {call.needs, "root"} & set(allowed.get(call.shown, ()))]
-        return denied(lacking[0]) if lacking else None
+        data = [] if kind == "mark" else [self._calls.write(path, {}, 0 if kind == "create" else 1)]
+        for call in (self._calls.patch(path, {}), *data):
+            if not _is_allowed(call, allowed):
+                return denied(call)
+        return None
 
-    def _ask_allowed(self, path: str, end: float) -> StoreError | None:
-        """Ask for the capabilities on this path, and on those that are likely to be written next."""
-        others = [other for other in self.expected if other not in self._allowed and other != path]
-        paths = [path, *others[: _AT_ONCE - 1]]
-        found = self._session.ask(self._calls.capabilities(paths), end)
-        if isinstance(found, Trouble) and not found.refused:
-            return found.error
-        if isinstance(found, Trouble) or found.status != HTTPStatus.OK:
+    def _explained(self, path: str, call: Call, found: Trouble) -> StoreError:
+        """Return the error of a request; a denial that is not for want of a capability is due to the request's parameters."""
+        allowed = self._allowed.get(path)
+        if found.error.error_code == "denied" and allowed is not None and _is_allowed(call, allowed):
+            return restricted(call)
+        return found.error
+
+    def _ask_allowed(self, paths: Sequence[str], end: float) -> StoreError | None:
+        """Ask for the capabilities on these paths, and on those that are likely to be written next."""
+        unknown = list(dict.fromkeys(path for path in paths if path not in self._allowed))
+        if unknown and len(unknown) < _AT_ONCE:
+            others = (other for other in self.expected if other not in self._allowed and other not in unknown)
+            unknown += list(islice(others, _AT_ONCE - len(unknown)))
+        while unknown:
+            asked, unknown = unknown[:_AT_ONCE], unknown[_AT_ONCE:]
+            found = self._session.ask(self._calls.capabilities(asked), end)
+            if isinstance(found, Trouble) and not found.refused:
+                return found.error
+            of: Mapping[str, Sequence[str]] | None = None
+            if isinstance(found, Answer) and found.status == HTTPStatus.OK:
+                of = {name: value for name, value in found.data.items() if isinstance(value, list)}
             # A token without the default policy may not ask for its capabilities on any path.
-            self._allowed.update(dict.fromkeys(paths))
-            return None
-        of = {name: value for name, value in found.data.items() if isinstance(value, list)}
-        self._allowed.update(dict.fromkeys(paths, of))
+            self._allowed.update(dict.fromkeys(asked, of))
         return None
 
     def _listed(self, folder: str, end: float) -> dict[str, kv.Info | None] | StoreError | None:
@@ -203,8 +263,10 @@ class Engine:
             found = self._session.ask(self._calls.folder(start), end)
             if isinstance(found, Trouble):
                 return found.error
-            keys: Iterable[object] = found.data.get("keys") or ()
-            for name in (f"{start}{key}" for key in keys if isinstance(key, str)):
+            if found.status != HTTPStatus.OK and not found.absent:
+                return _unexpected(found)
+            keys: object = found.data.get("keys")
+            for name in (f"{start}{key}" for key in (keys if isinstance(keys, list) else ()) if isinstance(key, str)):
                 if not name.endswith("/"):
                     names[name] = None
                 elif name.startswith(self._prefix) or self._prefix.startswith(name):
@@ -212,13 +274,25 @@ class Engine:
         return names
 
 
-def _wrong(mount: Mapping[str, Any]) -> StoreError | None:
-    options = mount.get("options")
+def _wrong(mount: Mapping[str, Any], configured: str) -> StoreError | None:
+    options, path = mount.get("options"), str(mount.get("path") or configured).strip("/")
     if mount.get("type") not in ("kv", "generic"):
         return error("no-mount", "The engine at the mount is not KV.")
+    if path != configured.strip("/"):
+        # Below a mount every path is answered, and a write to it would make a secret of another name in another form.
+        shown = path if path.isprintable() else "another one"
+        return error(
+            "no-mount",
+            f"The path is inside the mount {shown}.",
+            remedy=f"Write `mount: {shown}`; what follows it is part of `path`, and data and metadata are left out.",
+        )
     if not isinstance(options, dict) or options.get("version") != "2":
         return error("kv-v1")
     return None
+
+
+def _is_allowed(call: Call, allowed: Mapping[str, Sequence[str]]) -> bool:
+    return not {call.needs, "root"}.isdisjoint(allowed.get(call.shown, ()))
 
 
 def _unexpected(found: Answer) -> StoreError:

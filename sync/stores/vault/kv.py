@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
 from sys import intern
@@ -20,6 +20,8 @@ _LONG = 6 << 20
 """Bytes of the longest list of names, and of capabilities: 100,000 names of 60 characters."""
 _DETAILED = 256 << 20
 """Bytes of the longest detailed listing, which is read in parts: 100,000 secrets with ten versions each."""
+
+_LARGEST = 10**18
 
 _MERGE = "application/merge-patch+json"
 
@@ -73,38 +75,50 @@ class Found:
 def found(answer: Answer) -> Found | Absent | None:
     """Parse an answer of the data endpoint; Absent means only that there is no value, None that it is not KV version 2."""
     metadata = answer.data.get("metadata")
-    if (
-        answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
-        and isinstance(metadata, dict)
-        and isinstance(metadata.get("version"), int)
-    ):
+    version = number(metadata.get("version")) if isinstance(metadata, dict) else None
+    if answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND) and isinstance(metadata, dict) and version is not None:
         value = answer.data.get("data")
         payload = Payload(_shared(value)) if answer.status == HTTPStatus.OK and isinstance(value, dict) else None
-        return Found(payload, _info(metadata["version"], metadata, metadata))
-    return Absent() if answer.status == HTTPStatus.NOT_FOUND else None
+        return Found(payload, _info(version, metadata, metadata))
+    return Absent() if answer.absent else None
 
 
 def info(data: Mapping[str, Any]) -> Info | None:
     """Parse one secret's metadata, from its own endpoint or the detailed listing; None if it is something else."""
-    version, versions = data.get("current_version"), data.get("versions")
-    if not isinstance(version, int) or not isinstance(versions, dict):
+    version, versions = number(data.get("current_version")), data.get("versions")
+    if version is None or not isinstance(versions, dict):
         return None
     newest = versions.get(str(version))
     return _info(version, newest if isinstance(newest, dict) else {}, data)
 
 
 def _info(version: int, of_version: Mapping[str, Any], of_secret: Mapping[str, Any]) -> Info:
-    custom, keeps = of_secret.get("custom_metadata"), of_secret.get("max_versions")
+    custom = of_secret.get("custom_metadata")
     return Info(
         version=version,
         created=str(of_version.get("created_time", "")),
         destroyed=of_version.get("destroyed") is True,
         deletion=str(of_version.get("deletion_time") or ""),
-        custom={intern(str(key)): intern(str(value)) for key, value in custom.items()}
-        if isinstance(custom, dict)
-        else {},
-        keeps=keeps if isinstance(keeps, int) else 0,
+        custom=strings(custom),
+        keeps=number(of_secret.get("max_versions")) or 0,
     )
+
+
+def number(value: object) -> int | None:
+    """Return a count of Vault's; None where it is no integer, or so large that it cannot be one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST else None
+
+
+def strings(custom: object) -> dict[str, str]:
+    """Return a map of strings that can be encoded, since JSON allows half a surrogate pair."""
+    if not isinstance(custom, dict):
+        return {}
+    pairs = ((str(key), str(value)) for key, value in custom.items())
+    return {intern(_encodable(key)): intern(_encodable(value)) for key, value in pairs}
+
+
+def _encodable(text: str) -> str:
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _shared(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,9 +127,11 @@ def _shared(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _time(text: str, otherwise: datetime) -> datetime:
+    """Parse a time, which is in UTC where it has no zone; ``otherwise`` where it is none."""
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
         return otherwise
 
 

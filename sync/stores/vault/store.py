@@ -105,9 +105,11 @@ class VaultStore:
         self._reader.wrote(key.path)
         return self._writer.write(key.path, payload, None, int(replaces), self._end())
 
-    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
-        """Return nothing: this store cannot find it out before a write."""
-        return {}
+    def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
+        """Return the writes that the policy denies; nothing where the token may not ask for its capabilities."""
+        kinds = {key.path: kind for key, kind in writes.items() if kv.quoted(key.path) is not None}
+        found = self._engine.would_refuse(kinds, self._end())
+        return {key: found[key.path] for key in writes if key.path in found}
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the secrets of this instance below the prefix."""

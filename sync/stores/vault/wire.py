@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import random
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from sync.core.model import StoreError
 from sync.core.secret import Secret
 from sync.http import Http, HttpError, Response
 from sync.runtime.threads import Clock
-from sync.stores.vault.answers import Again, Answer, Call, Trouble, error, judge
+from sync.stores.vault.answers import Again, Answer, Call, Trouble, error, judge, judge_page, judge_redirect
 from sync.stores.vault.listing import DetailedListing
 from sync.stores.vault.settings import VaultSettings
 
@@ -25,6 +26,7 @@ _FORWARD = "forward-active-node"
 _CATCH_UP = 5.0
 """Seconds; a standby's lag was measured at up to 0.44 s (OpenBao 2.7.2, three nodes, 2026-11)."""
 _CONNECT_TRIES = 3
+_INDEX = re.compile(r"[!-~]{1,4096}")
 
 
 class Wire:
@@ -110,7 +112,7 @@ class Wire:
             self._clock.check()
             return _lost(call, failure)
         self._remember(response.headers.get("x-vault-index"))
-        answer = _parsed(response, listing)
+        answer = _parsed(call, response, self._base, listing)
         if (
             isinstance(answer, Answer)
             and answer.status == HTTPStatus.BAD_REQUEST
@@ -135,8 +137,11 @@ class Wire:
         return headers
 
     def _remember(self, index: str | None) -> None:
-        """Keep the newest index: answers come in any order, and an older one must not replace it."""
-        if index is None:
+        """Keep the newest index: answers come in any order, and an older one must not replace it.
+
+        One that no header can carry is dropped, since every later request would fail with it.
+        """
+        if index is None or not _INDEX.fullmatch(index):
             return
         with self._lock:
             if self._index is None or (index != self._index and _position(index) >= _position(self._index)):
@@ -194,32 +199,37 @@ def _position(index: str) -> tuple[str, int]:
     try:
         value: Any = json.loads(base64.b64decode(index, validate=True))
         return "", int(value["value"])
-    except (ValueError, binascii.Error, TypeError, KeyError, RecursionError):
+    except (ValueError, binascii.Error, TypeError, KeyError, OverflowError, RecursionError):
         return "unknown", 0
 
 
-def _parsed(response: Response, listing: DetailedListing | None = None) -> Answer | Trouble:
-    if listing is not None and response.status == HTTPStatus.OK:
+def _parsed(
+    call: Call, response: Response, address: str, listing: DetailedListing | None = None
+) -> Answer | Trouble:
+    """Return Vault's own answer; everything else is the trouble that it stands for, and never an absence."""
+    status, kind = response.status, response.headers.get("content-type", "").lower()
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return judge_redirect(status, response.headers.get("location", ""), address)
+    if listing is not None and status == HTTPStatus.OK:
         try:
-            return Answer(response.status, {"data": {"key_info": listing.finish()}})
+            return Answer(status, {"data": {"key_info": listing.finish()}})
         except ValueError:
             return Trouble(error("unreadable", whole=False))
     body = response.body.strip()
-    if not body:
-        return Answer(response.status)
+    # To a PATCH of a secret that it does not have, Vault answers an empty 404 (OpenBao 2.7.2).
+    if not body and (
+        status == HTTPStatus.NO_CONTENT
+        or (call.method == "PATCH" and status == HTTPStatus.NOT_FOUND and "application/json" in kind)
+    ):
+        return Answer(status)
     try:
         value = load(body) if fits(body) else None
     except (ValueError, RecursionError):
         value = None
-    if isinstance(value, dict):
-        return Answer(response.status, value)
-    if response.status >= HTTPStatus.MULTIPLE_CHOICES and response.status != HTTPStatus.BAD_REQUEST:
-        return Answer(response.status)
-    if "HTTP request to an HTTPS server" in body[:200].decode("latin-1"):
-        return Trouble(error("tls", "The server uses https, and `address` has http."))
-    if "json" in response.headers.get("content-type", ""):
-        return Trouble(error("unreadable", whole=False))
-    return Trouble(error("not-vault"))
+    answer = Answer(status, value) if isinstance(value, dict) else None
+    if answer is not None and answer.is_vaults:
+        return answer
+    return judge_page(call, status, body, json="json" in kind, parsed=answer is not None)
 
 
 def _lost(call: Call, failure: HttpError) -> Trouble:

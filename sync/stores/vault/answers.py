@@ -180,7 +180,7 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
         # A node that was just unsealed has not loaded its mounts yet (seen with OpenBao 2.7.2).
         return Trouble(error("no-leader", "A node is not ready yet."), "no-leader")
     if status == HTTPStatus.FORBIDDEN:
-        policy = "1 error occurred" in text and "invalid token" not in text
+        policy = ("1 error occurred" in text or "preflight" in text) and "invalid token" not in text
         return Trouble(denied(call), refused=True, policy=policy)
     if status == HTTPStatus.NOT_FOUND and "namespace not found" in text:
         return Trouble(error("namespace"))

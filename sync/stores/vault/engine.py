@@ -33,6 +33,8 @@ class Put:
     custom: Mapping[str, str]
 
 
+_INSIDE = error("no-mount", "Its path is inside another mount, or the engine is not KV version 2.")
+
 _OF_ONE_PATH = ("denied", "unexpected")
 """Error codes of a PATCH that say nothing about other paths."""
 
@@ -193,8 +195,19 @@ class Engine:
         found = self._session.ask(call, end)
         if isinstance(found, Trouble):
             return self._explained(path, call, found)
-        works = found.absent or found.status < HTTPStatus.MULTIPLE_CHOICES or "custom_metadata" in found.text
-        return None if works else self._unpatched(found)
+        if not (found.absent or found.status < HTTPStatus.MULTIPLE_CHOICES or "custom_metadata" in found.text):
+            return self._unpatched(found)
+        return None if self._proven else self._try_read(path, end)
+
+    def _try_read(self, path: str, end: float) -> StoreError | None:
+        """Ask for an impossible version where the policy hides the mount: only the endpoint of data rejects that."""
+        found = self._session.ask(self._calls.read_impossible(path), end)
+        if isinstance(found, Trouble) and found.error.error_code != "unexpected":
+            return found.error
+        if isinstance(found, Answer) and found.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+            return _INSIDE
+        self._proven = True
+        return None
 
     def _unpatched(self, found: Answer) -> StoreError:
         """Return why a PATCH of the marks did nothing."""
@@ -203,7 +216,7 @@ class Engine:
         if found.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             return error("no-patch", "The header Content-Type of the request was changed on its way.", whole=False)
         if "no data provided" in found.text:
-            return error("no-mount", "The path leads into the data of another mount.")
+            return _INSIDE
         return _unexpected(found)
 
     def _lacking(self, path: str, kind: WriteKind) -> StoreError | None:

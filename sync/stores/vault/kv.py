@@ -169,6 +169,11 @@ class Calls:
         """Read the newest version, its number and the map of marks."""
         return Call("GET", *self._at("data", path, "read"))
 
+    def read_impossible(self, path: str) -> Call:
+        """Read a version that cannot exist, which the endpoint rejects whether there is a secret or not."""
+        quoted_path, needs, shown = self._at("data", path, "read")
+        return Call("GET", f"{quoted_path}?version=none", needs, shown)
+
     def metadata(self, path: str) -> Call:
         """Read the metadata alone."""
         return Call("GET", *self._at("metadata", path, "read"))

@@ -1,19 +1,21 @@
-"""The Vault token: one login, renewal at two thirds of the lease, and revocation at the end."""
+"""The Vault token: one login, renewal at two thirds of the lease whether or not a cycle runs, and revocation at the end."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret
-from sync.runtime.threads import GraceClock, NoThreadError
+from sync.runtime.threads import GraceClock, NoThreadError, started
 from sync.stores.vault.answers import Answer, Call, Trouble, error
 from sync.stores.vault.aws_login import Identity
-from sync.stores.vault.methods import proof, sent
+from sync.stores.vault.methods import Proof, proof, sent
 from sync.stores.vault.settings import AwsIamLogin, TokenLogin, VaultSettings
 from sync.stores.vault.wire import Wire
 
@@ -26,12 +28,21 @@ _GRACE = 2.0
 _RENEW_AGAIN = 1.0
 """Minimum number of seconds until a failed renewal is tried again."""
 
+_LONGEST_LEASE = 10 * 365 * 86400
+"""Seconds; a longer lease counts as this long."""
+
+_LONGEST_BACK_OFF = 6 * 3600.0
+"""Seconds after which a login that was refused is tried again in any case."""
+
+_RENEW_WITHIN = 10.0
+"""Seconds for a renewal between cycles, which a cycle that begins meanwhile waits for."""
+
 _LOOKUP = Call("GET", "auth/token/lookup-self", "read", "auth/token/lookup-self")
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A token and its times by the monotonic clock; None where no expiry is known."""
+    """A token and its times by the monotonic clock; None where no expiry is known. ``uses`` is 0 where they are not limited."""
 
     secret: Secret
     own: bool
@@ -39,6 +50,18 @@ class _Token:
     expires_at: float | None = None
     first_ttl: float = 0.0
     renewable: bool = False
+    uses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Vault refused a login with these credentials, ``count`` times in a row: it is tried again from ``cycle`` on, or at a time."""
+
+    credentials: Sequence[str]
+    count: int
+    cycle: int
+    at: float
+    error: StoreError
 
 
 class Session:
@@ -51,15 +74,31 @@ class Session:
         self._wire = wire
         self._clock = clock
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._token: _Token | None = None
+        self._uses_left = 0
+        self._uses = 0
         self._failed: StoreError | None = None
-        self._spent: set[tuple[str, str] | None] = set()
+        self._refusal: _Refusal | None = None
+        self._cycle = 0
         self._known: tuple[Secret, float] | None = None
+        self._keeper: Future[None] | None = None
+        self._closed = False
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Return a warning where the tokens that a login gives have a limited number of uses."""
+        if not self._uses:
+            return ()
+        return (
+            f"Each token of this Vault login has {self._uses:,} uses, so that a cycle logs in many times. Set token_num_uses=0.",
+        )
 
     def begin(self) -> None:
         """Start a cycle: a token of `auth: token` is read again, and a login that failed is tried again."""
         with self._lock:
             self._failed = None
+            self._cycle += 1
             if self._token is not None and not self._token.own:
                 self._token = None
 
@@ -76,48 +115,94 @@ class Session:
         fresh = self._replace(token, found, end)
         if fresh is None:
             return found
-        return Trouble(fresh) if isinstance(fresh, StoreError) else self._wire.ask(call, fresh, end)
+        if isinstance(fresh, StoreError):
+            return Trouble(fresh)
+        again = self._wire.ask(call, fresh, end)
+        if isinstance(again, Trouble) and again.refused and not again.policy:
+            return self._refused_at_once(fresh, again, end)
+        return again
 
     def close(self, end: float) -> None:
         """Revoke the token of the store's own login; if that fails, the token expires by itself."""
         with self._lock:
             token, self._token = self._token, None
-        if token is not None and token.own:
+            used_up = token is not None and token.uses > 0 and self._uses_left == 0
+            self._closed = True
+            self._changed.notify_all()
+        if token is not None and token.own and not used_up:
             self._wire.ask(
                 Call("POST", "auth/token/revoke-self", "update", "auth/token/revoke-self"), token.secret, end
             )
+        if self._keeper is not None:
+            wait([self._keeper], timeout=max(end - self._clock.monotonic(), 0))
 
     def _current(self, end: float) -> Secret | StoreError:
         with self._lock:
             now, token = self._clock.monotonic(), self._token
-            if token is None:
-                return self._login(end)
+            if token is None or (token.uses and not self._uses_left):
+                return self._used(self._login(end))
             if token.renew_at is None or now < token.renew_at:
-                return token.secret
+                return self._used(token.secret)
             if self._failed is not None and (token.expires_at is None or now < token.expires_at):
-                return token.secret  # neither renewal nor login worked in this cycle, so it is used until it expires
+                return self._used(token.secret)  # neither renewal nor login worked in this cycle: used until it expires
             expired = token.expires_at is not None and now >= token.expires_at
             renewed = self._renew(token, end) if token.renewable and not expired else None
             if renewed is not None:
-                self._token = renewed
-                return renewed.secret
+                self._hold(renewed)
+                return self._used(renewed.secret)
             fresh = self._login(end)
-            return token.secret if isinstance(fresh, StoreError) and not expired else fresh
+            return self._used(token.secret if isinstance(fresh, StoreError) and not expired else fresh)
+
+    def _used(self, token: Secret | StoreError) -> Secret | StoreError:
+        """Count a use of the current token, which Vault revokes with its last one."""
+        if isinstance(token, Secret) and self._uses_left:
+            self._uses_left -= 1
+        return token
+
+    def _hold(self, token: _Token) -> None:
+        """Keep a token, and have it renewed when it is due, also between cycles."""
+        self._token = token
+        self._changed.notify_all()
+        if token.renewable and not self._closed and (self._keeper is None or self._keeper.done()):
+            # Without a thread the token is still renewed by the requests of a cycle.
+            with suppress(NoThreadError):
+                self._keeper = started(self._keep, name="vault-renewal")
+
+    def _keep(self) -> None:
+        """Renew the token whenever it is due, until there is none to renew or the session is closed."""
+        with self._lock:
+            while not self._closed:
+                token = self._token
+                if token is None or not token.renewable or token.renew_at is None:
+                    return
+                left = token.renew_at - self._clock.monotonic()
+                if left > 0:
+                    self._changed.wait(min(left, threading.TIMEOUT_MAX))
+                else:
+                    end = self._clock.monotonic() + min(self._settings.timeout, _RENEW_WITHIN)
+                    # One that cannot be renewed is replaced by a login, when the next request needs it.
+                    self._token = self._renew(token, end, between_cycles=True) or replace(token, renewable=False)
 
     def _replace(self, token: Secret, refusal: Trouble, end: float) -> Secret | StoreError | None:
         """Return another token for one that was refused; None if Vault knows the token, so that the policy refused the request."""
         with self._lock:
             if self._token is not None and self._token.secret != token:
-                return self._token.secret
+                return self._current(end)
             if self._is_known(token, refusal, end):
                 return None
             self._token = None
-            fresh = self._login(end)
+            fresh = self._used(self._login(end))
             if isinstance(fresh, Secret) and fresh == token:
-                return self._fail(
-                    _refused("Vault does not know the token: it has expired, has no uses left, or was revoked.")
-                )
+                return self._fail(_refused(_UNKNOWN))
             return fresh
+
+    def _refused_at_once(self, token: Secret, refusal: Trouble, end: float) -> Trouble:
+        """Return the trouble where a token that was just issued is refused too: then the cause is the token."""
+        with self._lock:
+            if self._token is None or self._token.secret != token or self._is_known(token, refusal, end):
+                return refusal
+            self._token = None
+            return Trouble(self._fail(_BOUND))
 
     def _is_known(self, token: Secret, refusal: Trouble, end: float) -> bool:
         """Check by lookup-self whether Vault knows the token; a denial by the policy shows that it does."""
@@ -125,19 +210,22 @@ class Session:
         known, since = self._known or (None, 0.0)
         if refusal.policy and known == token and now - since < _LOOKUP_VALID_FOR:
             return True
+        if self._token is not None and self._token.uses:
+            return refusal.policy  # to look it up would cost one of its uses
         found = self._wire.ask(_LOOKUP, token, end)
         is_known = isinstance(found, Answer) or not found.refused or found.policy
         if is_known:
             self._known = (token, now)
         return is_known
 
-    def _renew(self, token: _Token, end: float) -> _Token | None:
+    def _renew(self, token: _Token, end: float, *, between_cycles: bool = False) -> _Token | None:
         """Renew the token; None if Vault refuses, or grants so little that the token is at its maximum TTL.
 
         Any other failure is not a refusal: the token is still valid and is renewed later, since a login may use up a secret id.
         """
         call = Call("POST", "auth/token/renew-self", "update", "auth/token/renew-self", body={})
-        found = self._wire.ask(call, token.secret, end)
+        found = self._wire.ask(call, token.secret, end, between_cycles=between_cycles)
+        self._used(token.secret)
         now = self._clock.monotonic()
         if isinstance(found, Trouble) and not found.refused and token.expires_at is not None:
             return replace(token, renew_at=now + max((token.expires_at - now) / 3, _RENEW_AGAIN))
@@ -156,7 +244,9 @@ class Session:
             found = self._try(end)
         if isinstance(found, StoreError):
             return self._fail(found)
-        self._token = found
+        self._refusal = None
+        self._uses = self._uses_left = found.uses
+        self._hold(found)
         return found.secret
 
     def _fail(self, failure: StoreError) -> StoreError:
@@ -179,32 +269,50 @@ class Session:
         except NoThreadError:
             remedy = "Raise the process limit of the user or the container."
             return StoreError("unreachable", "No thread can be started for the login.", remedy, whole=True)
-        if shown.once in self._spent:
-            return _refused("Vault refused this secret id before; it is not sent again until it changes.")
+        before, now = self._refusal, self._clock.monotonic()
+        if before is not None and before.credentials != shown.credentials:
+            before = None
+        if before is not None and self._cycle < before.cycle and now < before.at:
+            return before.error
         own = by.login.namespace if isinstance(by, Identity) else by.namespace
         namespace = self._settings.namespace if own is None else own
         found = sent(shown, self._wire, namespace or "", end)
         if isinstance(found, Answer) and found.status == HTTPStatus.OK:
             return self._granted(found)
-        if isinstance(found, Answer) and shown.once is not None and "invalid role or secret ID" in found.text:
-            self._spent.add(shown.once)
-        return _login_error(found)
+        refusal = self._login_error(found, shown)
+        if refusal.error_code == "login-refused":
+            # Tried again after 1, 2, 4 … cycles: a role that was missing may be back.
+            count = 1 if before is None else before.count + 1
+            cycle = self._cycle + 2 ** min(count - 1, 20)
+            self._refusal = _Refusal(shown.credentials, count, cycle, now + _LONGEST_BACK_OFF, refusal)
+        return refusal
 
     def _granted(self, found: Answer) -> _Token | StoreError:
         auth, now = _auth(found), self._clock.monotonic()
         token, ttl = auth.get("client_token"), _seconds(auth.get("lease_duration"))
         if not isinstance(token, str) or not token:
             return error("not-vault", "The answer to the login has no token.")
+        uses = auth.get("num_uses")
+        held = _Token(Secret(token), own=True, uses=uses if isinstance(uses, int) and uses > 0 else 0)
         if ttl <= 0:
-            return _Token(Secret(token), own=True)
-        return _Token(
-            Secret(token),
-            own=True,
-            renew_at=now + ttl * 2 / 3,
-            expires_at=now + ttl,
-            first_ttl=ttl,
-            renewable=auth.get("renewable") is True,
-        )
+            return held
+        renewable = auth.get("renewable") is True
+        return replace(held, renew_at=now + ttl * 2 / 3, expires_at=now + ttl, first_ttl=ttl, renewable=renewable)
+
+    def _login_error(self, found: Answer | Trouble, shown: Proof) -> StoreError:
+        if isinstance(found, Trouble):
+            if found.refused:
+                return _refused(
+                    "The auth method is not enabled at its mount, or does not accept this account or address."
+                )
+            return replace(found.error, whole=True, maybe_written=False)
+        if "quota exceeded" in found.text.lower():
+            # A login that a quota rejects can be a 400: HashiCorp Vault's lease count quota, which OpenBao 2.7.2 lacks.
+            return error("throttled")
+        if "cidr" in found.text.lower():
+            return _refused("The role or the secret id is bound to other addresses than this machine's.")
+        limited = f"Each token had {self._uses:,} uses, so that the logins may have used up the secret id."
+        return _refused(" ".join(filter(None, (f"HTTP {found.status}.", shown.hint, limited if self._uses else ""))))
 
 
 def _auth(found: Answer) -> Mapping[str, Any]:
@@ -213,17 +321,7 @@ def _auth(found: Answer) -> Mapping[str, Any]:
 
 
 def _seconds(value: object) -> float:
-    return float(value) if isinstance(value, int) else 0.0
-
-
-def _login_error(found: Answer | Trouble) -> StoreError:
-    if isinstance(found, Answer):
-        # A login that a quota rejects can be a 400: HashiCorp Vault's lease count quota, which OpenBao 2.7.2 lacks.
-        quota = "quota exceeded" in found.text.lower()
-        return error("throttled") if quota else _refused(f"HTTP {found.status}.")
-    if found.refused:
-        return _refused("The auth method is not enabled at its mount, or does not accept this account or address.")
-    return replace(found.error, whole=True, maybe_written=False)
+    return float(min(value, _LONGEST_LEASE)) if isinstance(value, int) and not isinstance(value, bool) else 0.0
 
 
 def _refused(detail: str) -> StoreError:
@@ -233,3 +331,15 @@ def _refused(detail: str) -> StoreError:
         "Check `auth`: the method's mount and namespace, the role, and that the credential has not expired or been used up.",
         whole=True,
     )
+
+
+_UNKNOWN = (
+    "Vault does not know the token: it has expired, has no uses left, was revoked, is bound to other addresses, "
+    "or is a wrapping token, which must be unwrapped first."
+)
+_BOUND = StoreError(
+    "login-refused",
+    "Vault refuses the token that it has just issued to this login: the token is bound to other addresses, or has no uses left.",
+    "Check `token_bound_cidrs` and `token_num_uses` of the role; Vault may see the address of a proxy or a NAT gateway.",
+    whole=True,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, assert_never
 from urllib.parse import quote
@@ -17,11 +17,19 @@ from sync.stores.vault.wire import Wire
 class Proof:
     """Credentials as they are now; ``show`` has hvac build the login.
 
-    ``once`` identifies a credential that another try could use up, such as a secret id; None for the others.
+    ``credentials`` are their fingerprints, by which it is known whether they have changed; ``hint`` says what may be wrong with them.
     """
 
     show: Callable[[Any], object]
-    once: tuple[str, str] | None = None
+    credentials: Sequence[str] = ()
+    hint: str = ""
+
+
+_TOKENS = ("hvs.", "hvb.", "hvr.", "s.", "b.", "r.")
+"""How tokens of Vault and OpenBao begin (Vault's documentation of tokens, read 2026-12-02); a secret id is a UUID by default."""
+_WRAPPED = (
+    "The secret id has the form of a token: it may be a wrapping token, which must be unwrapped first (vault unwrap)."
+)
 
 
 def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | Identity, seconds: float) -> Proof:
@@ -33,19 +41,22 @@ def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | Identity, seconds: 
                 lambda hvac: hvac.auth.approle.login(
                     role.reveal(), secret.reveal(), use_token=False, mount_point=login.mount
                 ),
-                once=(role.fingerprint, secret.fingerprint),
+                credentials=(role.fingerprint, secret.fingerprint),
+                hint=_WRAPPED if secret.reveal().startswith(_TOKENS) else "",
             )
         case KubernetesLogin():
             jwt = login.jwt()
             return Proof(
                 lambda hvac: hvac.auth.kubernetes.login(
                     login.role, jwt.reveal(), use_token=False, mount_point=login.mount
-                )
+                ),
+                credentials=(jwt.fingerprint,),
             )
         case JwtLogin():
             jwt = login.jwt()
             return Proof(
-                lambda hvac: hvac.auth.jwt.jwt_login(login.role, jwt.reveal(), use_token=False, path=login.mount)
+                lambda hvac: hvac.auth.jwt.jwt_login(login.role, jwt.reveal(), use_token=False, path=login.mount),
+                credentials=(jwt.fingerprint,),
             )
         case Identity(login=aws):
             # hvac's own iam_login signs for the global STS whatever the region, which AWS then refuses.

@@ -62,7 +62,8 @@ class VaultStore:
     @property
     def warnings(self) -> Sequence[str]:
         """Warnings since the last ``begin``."""
-        return [*([] if self._wire.forwards else [_NO_FORWARD]), *self._reader.warnings, *self._reader.history()]
+        forwarding = [] if self._wire.forwards else [_NO_FORWARD]
+        return [*forwarding, *self._session.warnings, *self._reader.warnings, *self._reader.history()]
 
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
         """Start a cycle."""

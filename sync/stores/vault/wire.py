@@ -56,15 +56,15 @@ class Wire:
         """Start a cycle: clear the failure of the last one. With ``trouble`` no request is sent, and it is every answer."""
         self._down = trouble
 
-    def ask(self, call: Call, token: Secret | None, end: float) -> Answer | Trouble:
+    def ask(self, call: Call, token: Secret | None, end: float, *, between_cycles: bool = False) -> Answer | Trouble:
         """Send a request, and again until there is an answer, a retry cannot help, or ``end`` (monotonic) has come.
 
-        A failure of the store as a whole is kept: later requests of the cycle get it at once.
+        A failure of the store as a whole is kept: later requests of the cycle get it at once, but for one ``between_cycles``.
         """
         waits = _Waits(self._clock, end)
         cause: StoreError | None = None
         while True:
-            if self._down is not None:
+            if self._down is not None and not between_cycles:
                 return Trouble(self._down)
             found = self._once(call, token, end)
             if isinstance(found, Answer):
@@ -77,7 +77,7 @@ class Wire:
             if not waits.again(found.again):
                 if found.again == "soon":
                     self._index = None  # after a restore from a snapshot no node reaches the old index
-                if found.error.whole and not self._in_doubt(found.error):
+                if found.error.whole and not between_cycles and not self._in_doubt(found.error):
                     self._down = self._remembered(found.error)
                 return found
 

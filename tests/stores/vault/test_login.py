@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 import trustme
 
-from sync.core.model import Absent
+from sync.core.model import Absent, StoreError
 from sync.core.secret import CredentialError, Secret
 from sync.runtime.threads import Stopping, SystemClock
 from sync.stores.vault.settings import AppRoleLogin, KubernetesLogin, Login, TokenLogin
@@ -27,6 +28,7 @@ from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig, rules
 from tests.support.services.bao import Bao, bao, raft
+from tests.support.services.cluster import until
 from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, fault_proxy, times
 from tests.support.store_contract import failed, marks, one, payload, together, written
 
@@ -152,12 +154,163 @@ def test_revoked_token(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, *,
     assert role.logins == 2
 
 
-def test_token_of_few_uses(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A token without uses left is replaced as often as needed."""
-    role = Role(rig, proxy, clock, token_num_uses=4)
-    for number in range(6):
-        assert isinstance(one(role.store, rig.key(f"page{number}")), Absent)
-    assert role.logins > 2
+@pytest.mark.parametrize("uses", [1, 2, 10])
+@pytest.mark.parametrize("named", [True, False])
+def test_token_of_few_uses(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, uses: int, *, named: bool) -> None:
+    """Tokens with a limited number of uses serve 30 Pages for many cycles: each is replaced when it is used up, and none is refused."""
+    role = Role(rig, proxy, clock, token_num_uses=uses)
+    store = VaultStore("vault", role.store._settings, clock=clock) if named else role.store
+    keys = [rig.key(f"page{number}") for number in range(30)]
+    for cycle in range(2):
+        store.begin()
+        assert not [answer for answer in store.read(keys).values() if isinstance(answer, StoreError)]
+        for key in keys[cycle * 10 : cycle * 10 + 10]:
+            written(store.write(key, payload(), marks(), replaces=None))
+        assert not isinstance(store.owned("acme"), StoreError)
+        assert [warning for warning in store.warnings if f"{uses} uses" in warning and "token_num_uses" in warning]
+    store.close()
+    assert proxy.statuses.count(403) <= 1  # for the mount's configuration, which the policy denies
+    assert role.logins >= len(proxy.requests) // (uses + 1)
+
+
+def test_used_up_secret_id_of_counted_tokens(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """If tokens of few uses have used up the secret id, the error says so, and no policy is blamed."""
+    role = Role(rig, proxy, clock, token_num_uses=10, secret={"num_uses": 3})
+    keys = [rig.key(f"page{number}") for number in range(30)]
+    for key in keys:
+        rig.plant(key, payload().reveal())  # type: ignore[arg-type]
+    problems = []
+    for _ in range(6):
+        role.store.begin()
+        problems += [answer for answer in role.store.read(keys).values() if isinstance(answer, StoreError)]
+    assert {problem.error_code for problem in problems} == {"login-refused"}
+    assert all("10 uses" in problem.message and "secret id" in problem.message for problem in problems)
+    assert not [problem for problem in problems if "olicy" in problem.message + problem.remedy]
+
+
+def test_token_that_is_bound_to_other_addresses(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """If Vault refuses a token that it has just issued, the cause is the token and not the policy; this costs two logins a cycle."""
+    role = Role(rig, proxy, clock, token_bound_cidrs="192.0.2.1/32")
+    keys = [rig.key(f"page{number}") for number in range(30)]
+    for cycle in (1, 2):
+        role.store.begin()
+        problems = [failed(answer, "login-refused") for answer in role.store.read(keys).values()]
+        assert all("token_bound_cidrs" in problem.remedy for problem in problems)
+        assert not [problem for problem in problems if "olicy" in problem.message + problem.remedy]
+        assert role.logins <= 2 * cycle
+    assert all(problem.whole for problem in problems)
+
+
+def test_login_that_is_bound_to_other_addresses(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """A secret id that is bound to other addresses is named as such."""
+    role = Role(rig, proxy, clock, secret_id_bound_cidrs="192.0.2.1/32")
+    assert "addresses" in failed(one(role.store, rig.key("a")), "login-refused").message
+
+
+def test_wrapping_token_as_secret_id(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """A wrapping token instead of the secret id that it wraps is named as such."""
+    role = Role(rig, proxy, clock)
+    role.secret_id.value = wrapped(rig.bao, f"auth/{role.mount}/role/r/secret-id")
+    problem = failed(one(role.store, rig.key("a")), "login-refused")
+    assert "unwrapped" in problem.message
+    assert role.secret_id.value not in repr(problem)
+
+
+def test_wrapping_token_as_token(rig: VaultRig, proxy: FaultProxy) -> None:
+    """A wrapping token that is used as a token is gone after one request; the error says that it may be one, and blames no policy."""
+    held = ChangingCredential(wrapped(rig.bao, "auth/token/create"))
+    problem = failed(one(token_store(rig, proxy, held), rig.key("a")), "login-refused")
+    assert "wrapping token" in problem.message
+    assert "olicy" not in problem.message + problem.remedy
+
+
+def wrapped(bao: Bao, path: str) -> str:
+    """Make a call whose answer is wrapped, and return the wrapping token."""
+    headers = {"X-Vault-Token": bao.root, "X-Vault-Wrap-TTL": "5m"}
+    request = urllib.request.Request(f"{bao.url}/v1/{path}", b"{}", headers, method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.loads(answer.read())["wrap_info"]["token"])
+
+
+def test_renewed_between_cycles(rig: VaultRig, proxy: FaultProxy) -> None:
+    """A renewable token of a short life outlives a pause that is longer, since it is renewed by time and not by a cycle."""
+    role = Role(rig, proxy, LeapingClock(), token_ttl="2s", secret={"num_uses": 1})
+    store = VaultStore("vault", role.store._settings, clock=SystemClock())
+    threads = set(threading.enumerate())
+    assert isinstance(one(store, rig.key("a")), Absent)
+    assert [thread for thread in set(threading.enumerate()) - threads if thread.name == "vault-renewal"]
+    time.sleep(5)
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    assert (role.logins, len(role.tokens())) == (1, 1)
+    assert role.count("renew-self") >= 2
+    began = time.monotonic()
+    store.close()
+    assert time.monotonic() - began < 1
+    assert not [thread for thread in set(threading.enumerate()) - threads if thread.name == "vault-renewal"]
+
+
+def test_renewed_after_a_cycle_in_which_vault_was_away(rig: VaultRig, proxy: FaultProxy) -> None:
+    """A cycle that ended because Vault was away does not stop the renewal of the token, which the next cycle uses."""
+    role = Role(rig, proxy, LeapingClock(), token_ttl="3s", secret={"num_uses": 1})
+    store = VaultStore("vault", role.store._settings, clock=SystemClock())
+    assert isinstance(one(store, rig.key("a")), Absent)
+    proxy.rule = lambda request: Reply(503, '{"errors":["Vault is sealed"]}') if "/data/" in request.path else None
+    store.begin()
+    failed(one(store, rig.key("a")), "sealed")
+    proxy.rule = None
+    time.sleep(5)
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    assert role.logins == 1
+    store.close()
+
+
+def test_renewal_between_cycles_that_fails(rig: VaultRig, proxy: FaultProxy) -> None:
+    """A renewal that gets no answer is tried again before the token expires."""
+    role = Role(rig, proxy, LeapingClock(), token_ttl="6s", secret={"num_uses": 1})
+    store = VaultStore("vault", role.store._settings, clock=SystemClock())
+    assert isinstance(one(store, rig.key("a")), Absent)
+    proxy.rule = times(1, Reply(500, '{"errors":["internal error"]}'), "POST", "renew-self")
+    time.sleep(8)
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    assert (role.logins, role.count("renew-self")) == (1, 2)
+    store.close()
+
+
+def test_shutdown_waits_for_no_renewal(rig: VaultRig, proxy: FaultProxy) -> None:
+    """A shutdown request ends a renewal that hangs, so that closing returns soon."""
+    clock = SystemClock()
+    role = Role(rig, proxy, LeapingClock(), token_ttl="2s")
+    store = VaultStore("vault", role.store._settings, clock=clock)
+    assert isinstance(one(store, rig.key("a")), Absent)
+    proxy.rule = times(10**6, Fault.HANG, "POST", "renew-self")
+    until(lambda: role.count("renew-self"), "the renewal begins")
+    clock.stop.set()
+    began = time.monotonic()
+    store.close()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("wrong", [10**400, -1, True, "3600", None, 1.5, {"a": 1}])
+@pytest.mark.parametrize("field", ["lease_duration", "num_uses", "renewable"])
+def test_absurd_lease(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, field: str, wrong: object) -> None:
+    """A lease of 400 digits, a negative one or a value of another type ends no call, and the token is used."""
+    role = Role(rig, proxy, clock)
+
+    def rule(request: Request) -> Reply | None:
+        if not request.path.endswith("/login"):
+            return None
+        _, body = rig.bao.call("POST", request.path.removeprefix("/v1/"), json.loads(request.body))
+        body["auth"][field] = wrong
+        return Reply(200, json.dumps(body))
+
+    proxy.rule = rule
+    for _ in range(2):
+        role.store.begin()
+        assert isinstance(one(role.store, rig.key("a")), Absent)
+    role.store.close()
 
 
 def test_renewed_at_two_thirds(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
@@ -245,21 +398,43 @@ def test_a_valid_token_is_used_until_it_expires(rig: VaultRig, proxy: FaultProxy
     for _ in range(3):
         role.store.begin()
         assert isinstance(one(role.store, rig.key("a")), Absent)
-    assert role.count(f"{role.mount}/login") == 2
+    assert role.count(f"{role.mount}/login") == 1 + 2  # in the first two of the three cycles
 
 
 def test_used_up_secret_id(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
-    """A secret id that Vault refuses is not sent again in any cycle until the file has another."""
+    """A secret id that Vault refuses is sent again after 1, 2, 4 … cycles or six hours, and at once when the file has another."""
     role = Role(rig, proxy, clock, secret={"num_uses": 1})
     one(role.store, rig.key("a"))
     role.revoke()
-    for _ in range(4):
+    # The proxy refuses instead of the server, which would lock the role after five failures.
+    proxy.rule = times(10**6, SPENT, "POST", "/login")
+    tried: list[int] = []
+    for _ in range(16):
         role.store.begin()
+        before = role.logins
         problem = failed(one(role.store, rig.key("a")), "login-refused")
+        tried.append(role.logins - before)
         assert problem.whole
         assert role.secret_id.value not in repr(problem)
-    assert role.count(f"{role.mount}/login") == 2
+    assert [cycle for cycle, count in enumerate(tried, 1) if count] == [1, 2, 4, 8, 16]
+    assert max(tried) == 1
+    clock.leap(6 * 3600 + 1)
+    role.store.begin()
+    before = role.logins
+    failed(one(role.store, rig.key("a")), "login-refused")
+    assert role.logins == before + 1
+    proxy.rule = None
     role.secret_id.value = rig.bao.secret_id(role.mount)
+    role.store.begin()
+    assert isinstance(one(role.store, rig.key("a")), Absent)
+
+
+def test_role_that_was_missing_for_a_cycle(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
+    """A role that was deleted and is back with the same ids is used from the next cycle on."""
+    role = Role(rig, proxy, clock)
+    proxy.rule = times(1, SPENT, "POST", "/login")
+    role.store.begin()
+    failed(one(role.store, rig.key("a")), "login-refused")
     role.store.begin()
     assert isinstance(one(role.store, rig.key("a")), Absent)
 

@@ -303,7 +303,7 @@ def _with(key: Key, endpoint: str, changed: dict[str, object], rig: VaultRig) ->
 
 
 def test_listing_of_names_that_no_path_has(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
-    """Names in a listing that cannot be a path are left out."""
+    """A listing may hold names that cannot be a path, which are left out."""
     info = {
         "current_version": 1,
         "versions": {"1": {}},

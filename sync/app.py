@@ -293,6 +293,8 @@ class App:
             list_prefix=fixed_part(settings.path),
             timeout=settings.timeout.total_seconds(),
             ca_file=str(settings.ca_file) if settings.ca_file is not None else None,
+            client_cert=str(settings.client_cert) if settings.client_cert is not None else None,
+            client_key=str(settings.client_key) if settings.client_key is not None else None,
             proxy=self._optional(settings.proxy),
             trust_env=settings.trust_env,
             login=self._login(settings.auth),

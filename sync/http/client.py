@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -37,12 +38,16 @@ _Target = tuple[str, str, int | None, bytes, bytes]
 
 
 class HttpError(Exception):
-    """There was no answer. ``maybe_sent``: the request may have taken effect all the same."""
+    """There was no answer. ``maybe_sent``: the request may have taken effect all the same.
 
-    def __init__(self, kind: Kind, *, maybe_sent: bool) -> None:
+    ``detail`` is a sentence or a phrase for a person, without secrets: OpenSSL's reason, or which file cannot be used.
+    """
+
+    def __init__(self, kind: Kind, *, maybe_sent: bool, detail: str = "") -> None:
         super().__init__(kind)
         self.kind: Kind = kind
         self.maybe_sent = maybe_sent
+        self.detail = detail
 
 
 class _Request(NamedTuple):
@@ -57,21 +62,24 @@ class _Request(NamedTuple):
 class Http:
     """A pool of kept connections, for any number of threads.
 
-    ``ca_file`` replaces the public certificate authorities. ``proxy`` is a URL, which may hold a password. The
-    environment's proxies and authorities are used only with ``trust_env``. ``stop`` ends all waiting within half a second
-    of being set.
+    ``ca_file`` replaces the public certificate authorities, ``client_cert`` and ``client_key`` are PEM files for servers that
+    require a certificate. ``proxy`` is a URL, which may hold a password. The environment's proxies and authorities are used
+    only with ``trust_env``. ``stop`` ends all waiting within half a second of being set.
     """
 
     def __init__(
         self,
         *,
         ca_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
         proxy: Secret | None = None,
         trust_env: bool = False,
         connections: int = 8,
         stop: Stop | None = None,
     ) -> None:
         self._ca_file = ca_file
+        self._client_files = (client_cert, client_key)
         self._proxy = proxy
         self._trust_env = trust_env
         self._connections = connections
@@ -109,6 +117,17 @@ class Http:
                 raise answer
             spare -= 1
 
+    def via(self, url: str) -> str:
+        """Return which proxy requests to this URL go through, without its password; empty where there is none."""
+        try:
+            scheme, host, *_ = _split(url)
+            proxy, source = self._route(scheme, host)
+            parts = urlsplit(proxy or "")
+            shown = f"{parts.hostname or ''}:{parts.port}" if parts.port else parts.hostname or "without a host"
+        except (Refused, ValueError):
+            return ""
+        return f"the proxy {shown} {source}" if proxy is not None else ""
+
     def close(self) -> None:
         """Close all connections; a later request makes new ones."""
         with self._lock:
@@ -119,6 +138,7 @@ class Http:
     def _attempt(self, attempt: Attempt, request: _Request) -> Response | HttpError:
         """Send once. The error is returned, not raised, so that it has no chain to its cause."""
         kind: Kind
+        detail = ""
         try:
             attempt.left()
             scheme, host, port, target, authority = _split(request.url)
@@ -136,24 +156,29 @@ class Http:
                 lambda answer: read(answer.status, answer.headers, answer.stream, request.limit, request.sink),
             )
         except Cut as cut:
-            kind = cut.kind
+            kind, detail = cut.kind, cut.detail
         except Refused as refused:
-            kind = refused.kind
+            kind, detail = refused.kind, refused.detail
         except httpcore.TimeoutException:
             kind = "timeout"
-        except httpcore.ProxyError:
+        except httpcore.ProxyError as error:
             kind = "proxy"
+            status = str(error)[:3]
+            detail = f"HTTP {status}" if status.isdecimal() else ""
         except httpcore.RemoteProtocolError:
             kind = "reset" if attempt.closed else "protocol"
         except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, ValueError):
             kind = "bad-request"
         except httpcore.NetworkError:
             kind = "reset"
+        if kind == "reset" and attempt.secured and not attempt.received and self._client_files[0] is None:
+            # Where the server closes at once, its alert that it requires a certificate may be lost.
+            detail = "the server closed the connection right after the handshake, and may require a client certificate"
         # What was sent before a proxy failed was sent to the proxy alone.
-        return HttpError(kind, maybe_sent=attempt.sent and kind != "proxy")
+        return HttpError(kind, maybe_sent=attempt.sent and kind != "proxy", detail=detail)
 
     def _host_pool(self, scheme: str, host: str, address: httpcore.URL) -> HostPool:
-        proxy = self._proxy.reveal() if self._proxy is not None else self._proxy_of_environment(scheme, host)
+        proxy, _ = self._route(scheme, host)
         key = (scheme, host, address.port, proxy)
         host_pool = self._host_pools.get(key)
         if host_pool is not None:
@@ -176,23 +201,47 @@ class Http:
             )
         return factory
 
-    def _proxy_of_environment(self, scheme: str, host: str) -> str | None:
-        if not self._trust_env:
-            return None
-        if urllib.request.proxy_bypass(host):
-            return None
+    def _route(self, scheme: str, host: str) -> tuple[str | None, str]:
+        """Return the proxy for a host, None for none, and where it comes from."""
+        if self._proxy is not None:
+            return self._proxy.reveal(), "of the configuration"
+        if not self._trust_env or urllib.request.proxy_bypass(host):
+            return None, ""
         proxies = urllib.request.getproxies_environment()
-        return proxies.get(scheme, proxies.get("all"))
+        name = scheme if scheme in proxies else "all"
+        return proxies.get(name), f"of {name.upper()}_PROXY in the environment, where NO_PROXY does not match {host}"
 
     def _tls(self) -> ssl.SSLContext:
         try:
             if self._ca_file is None and self._trust_env:
                 import httpx  # noqa: PLC0415 - it takes as long to load as the rest of this program
 
-                return httpx.create_ssl_context(trust_env=True)
-            return ssl.create_default_context(cafile=self._ca_file or certifi.where())
+                context = httpx.create_ssl_context(trust_env=True)
+            else:
+                context = ssl.create_default_context(cafile=self._ca_file or certifi.where())
         except OSError:
             raise Refused("ca-file") from None
+        _load_certificate(context, *self._client_files)
+        return context
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: str | None, key: str | None) -> None:
+    if certificate is None:
+        return
+    encrypted = False
+    for name, path in (("client_cert", certificate), ("client_key", key)):
+        try:
+            encrypted = b"ENCRYPTED" in Path(path).read_bytes() if path is not None else encrypted
+        except OSError:
+            raise Refused("tls", f"`{name}` cannot be read") from None
+    if encrypted:
+        raise Refused("tls", "`client_key` is encrypted, and there is nobody to ask for its password")
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except OSError as error:
+        if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+            raise Refused("tls", "`client_key` is not the key of `client_cert`") from None
+        raise Refused("tls", "`client_cert` or `client_key` is not a PEM file of a certificate and its key") from None
 
 
 def _split(url: str) -> _Target:

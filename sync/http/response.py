@@ -41,9 +41,10 @@ class Response:
 class Refused(Exception):  # noqa: N818 - a signal inside this package
     """A request or an answer that this package does not accept; never raised outside of it."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, detail: str = "") -> None:
         super().__init__(kind)
         self.kind = kind
+        self.detail = detail
 
 
 def read(

@@ -38,26 +38,29 @@ class Stop(Protocol):
 
 
 class Cut(Exception):  # noqa: N818 - a signal from a socket to the client, never raised outside of this package
-    """The socket ended the attempt; ``kind`` says why."""
+    """The socket ended the attempt; ``kind`` says why, and ``detail`` is OpenSSL's reason where there is one."""
 
-    def __init__(self, kind: Literal["timeout", "stopped", "dns", "connect", "tls", "reset", "proxy"]) -> None:
+    def __init__(
+        self, kind: Literal["timeout", "stopped", "dns", "connect", "tls", "reset", "proxy"], detail: str = ""
+    ) -> None:
         super().__init__(kind)
         self.kind = kind
+        self.detail = detail
 
 
 class Attempt:
     """One sending of one request: its deadline, and how far it got.
 
     ``fresh``: a new connection was made for it. ``sent``: a part of the request may have reached the peer.
-    ``received``: a part of an answer came. ``closed``: the peer closed the connection.
+    ``received``: a part of an answer came. ``closed``: the peer closed the connection. ``secured``: TLS was agreed on for it.
     """
 
-    __slots__ = ("_end", "_stop", "closed", "fresh", "received", "sent")
+    __slots__ = ("_end", "_stop", "closed", "fresh", "received", "secured", "sent")
 
     def __init__(self, end: float, stop: Stop | None) -> None:
         self._end = end
         self._stop = stop
-        self.fresh = self.sent = self.received = self.closed = False
+        self.fresh = self.sent = self.received = self.closed = self.secured = False
 
     def left(self) -> float:
         """Return the seconds to the deadline; raises Cut when there are none, or when it is to stop."""
@@ -101,6 +104,12 @@ class Stream(httpcore.NetworkStream):
                 self._flush(attempt)
         try:
             data = self._sliced(attempt, self._sock.recv, max_bytes)
+        except ssl.SSLError as error:
+            attempt.closed = True
+            # Under TLS 1.3 a server that refuses the client's certificate, or its absence, says so after the handshake.
+            if "ALERT" in (error.reason or ""):
+                raise Cut("tls", reason_of(error)) from None
+            raise Cut("reset") from None
         except OSError:
             attempt.closed = True
             raise Cut("reset") from None
@@ -148,7 +157,8 @@ class Stream(httpcore.NetworkStream):
             stream._sliced(attempt, lambda _: wrapped.do_handshake(), None)
         except (OSError, ValueError, Cut) as error:
             (wrapped or self._sock).close()
-            raise (error if isinstance(error, Cut) else Cut("tls")) from None
+            raise (error if isinstance(error, Cut) else Cut("tls", reason_of(error))) from None
+        attempt.secured = attempt.fresh
         return stream
 
     def get_extra_info(self, info: str) -> Any:
@@ -184,6 +194,19 @@ class Backend(httpcore.NetworkBackend):
                 return Stream(sock)
         attempt.left()
         raise Cut("connect")
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return OpenSSL's own reason, which quotes nothing but the host name that was asked for; empty where there is none."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text = error.verify_message
+    elif isinstance(error, ConnectionError | ssl.SSLEOFError):
+        text = "the server closed the connection during the handshake"
+    elif isinstance(error, ssl.SSLError):
+        text = (error.reason or "").replace("_", " ").lower()
+    else:
+        text = ""
+    return "".join(char for char in str(text) if char.isprintable())[:200].rstrip(".")
 
 
 def _ready(sock: socket.socket, event: int, seconds: float) -> bool:

@@ -197,5 +197,5 @@ def _needed(settings: Settings, base: Path) -> Iterator[Path]:
     for _, part in models_in(settings, skip=("pages", "defaults")):
         if isinstance(part, FileReference):
             yield base / part.file
-        if isinstance(part, NetworkConfig) and part.ca_file is not None:
-            yield part.ca_file
+        if isinstance(part, NetworkConfig):
+            yield from part.certificate_files()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -37,3 +39,8 @@ class NetworkConfig(ConfigModel):
         bool,
         Field(description="Allow plain http to an address of another machine. Each start warns about it."),
     ] = False
+
+    def certificate_files(self) -> Iterator[Path]:
+        """Yield the files of certificates and keys that the connection reads."""
+        if self.ca_file is not None:
+            yield self.ca_file

@@ -195,7 +195,8 @@ class Engine:
         found = self._session.ask(call, end)
         if isinstance(found, Trouble):
             return self._explained(path, call, found)
-        if not (found.absent or found.status < HTTPStatus.MULTIPLE_CHOICES or "custom_metadata" in found.text):
+        invalid = found.status == HTTPStatus.BAD_REQUEST and "no data provided" not in found.text
+        if not (invalid or found.absent or found.status < HTTPStatus.MULTIPLE_CHOICES):
             return self._unpatched(found)
         return None if self._proven else self._try_read(path, end)
 

@@ -111,10 +111,8 @@ def number(value: object) -> int | None:
 
 def strings(custom: object) -> dict[str, str]:
     """Return a map of strings that can be encoded, since JSON allows half a surrogate pair."""
-    if not isinstance(custom, dict):
-        return {}
-    pairs = ((str(key), str(value)) for key, value in custom.items())
-    return {intern(_encodable(key)): intern(_encodable(value)) for key, value in pairs}
+    pairs = custom.items() if isinstance(custom, dict) else ()
+    return {intern(_encodable(key)): intern(_encodable(value)) for key, value in pairs if isinstance(value, str)}
 
 
 def _encodable(text: str) -> str:

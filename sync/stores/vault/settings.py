@@ -69,7 +69,8 @@ class VaultSettings:
 
     ``address`` is scheme, host and port. ``list_prefix`` is the exact text of the path template before its first placeholder:
     listings are limited to paths that begin with it. ``timeout`` in seconds bounds the reading of one secret, and a whole
-    write. ``ca_file`` replaces the public certificate authorities; it is read again when its content changes.
+    write. ``ca_file`` replaces the public certificate authorities; ``client_cert`` and ``client_key`` are for a listener that
+    requires a certificate. All three are read again when their content changes.
     """
 
     address: str
@@ -79,5 +80,7 @@ class VaultSettings:
     namespace: str | None = None
     timeout: float = 30.0
     ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
     proxy: SecretSource | None = None
     trust_env: bool = False

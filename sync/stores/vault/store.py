@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
@@ -20,6 +22,8 @@ from sync.stores.vault.read import Entry, Reader
 from sync.stores.vault.settings import VaultSettings
 from sync.stores.vault.wire import Wire
 from sync.stores.vault.write import CONFLICT, Writer
+
+T = TypeVar("T")
 
 _DIGITS = 18
 """More digits than a version of KV can have."""
@@ -78,7 +82,7 @@ class VaultStore:
     ) -> Mapping[Key, Stored | Absent | StoreError]:
         """Read many secrets."""
         entries = self._reader.read([key.path for key in keys if kv.quoted(key.path) is not None])
-        return {key: _answer(entries.get(key.path), raw=key in raw) for key in keys}
+        return {key: self._named(_answer(entries.get(key.path), raw=key in raw), key) for key in keys}
 
     def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
         """Write payload and marks."""
@@ -88,14 +92,14 @@ class VaultStore:
         if not cas.isdecimal() or len(cas) > _DIGITS:
             return CONFLICT
         self._reader.wrote(key.path)
-        return self._writer.write(key.path, payload, marks, int(cas), self._end())
+        return self._named(self._writer.write(key.path, payload, marks, int(cas), self._end()), key)
 
     def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
         """Write the marks alone."""
         if kv.quoted(key.path) is None:
             return _REFUSED
         self._reader.wrote(key.path)
-        return self._writer.mark(key.path, marks, version, self._end())
+        return self._named(self._writer.mark(key.path, marks, version, self._end()), key)
 
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
         """Write the payload alone, over a secret that another tool may own."""
@@ -104,17 +108,17 @@ class VaultStore:
         if not replaces.isdecimal() or len(replaces) > _DIGITS or int(replaces) == 0:
             return CONFLICT
         self._reader.wrote(key.path)
-        return self._writer.write(key.path, payload, None, int(replaces), self._end())
+        return self._named(self._writer.write(key.path, payload, None, int(replaces), self._end()), key)
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
         """Return the writes that the policy denies; nothing where the token may not ask for its capabilities."""
         kinds = {key.path: kind for key, kind in writes.items() if kv.quoted(key.path) is not None}
         found = self._engine.would_refuse(kinds, self._end())
-        return {key: found[key.path] for key in writes if key.path in found}
+        return {key: self._named(found[key.path], key) for key in writes if key.path in found}
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the secrets of this instance below the prefix."""
-        found = self._reader.owned(instance)
+        found = self._named(self._reader.owned(instance))
         return found if isinstance(found, StoreError) else [(Key(self.name, path), marks) for path, marks in found]
 
     def close(self) -> None:
@@ -123,6 +127,17 @@ class VaultStore:
         with suppress(Stopping), self._clock.grace(inf):
             self._session.close(min(self._end(), self._clock.monotonic() + _REVOKE_WITHIN))
         self._http.close()
+
+    def _named(self, answer: T | StoreError, key: Key | None = None) -> T | StoreError:
+        """Add to an error what was asked for: address, namespace and mount, and the path where only that failed."""
+        if not isinstance(answer, StoreError) or answer.error_code in ("conflict", "refused-path"):
+            return answer
+        settings = self._settings
+        parts = [("Address", settings.address), ("namespace", settings.namespace), ("mount", settings.mount)]
+        if key is not None and not answer.whole and answer.error_code != "no-patch":
+            parts.append(("path", key.path))
+        asked = ", ".join(f"{name}: {value}" for name, value in parts if value)
+        return replace(answer, message=f"{answer.message} {asked}.")
 
     def _end(self) -> float:
         return self._clock.monotonic() + self._settings.timeout
@@ -148,14 +163,14 @@ def _answer(entry: Entry | StoreError | None, *, raw: bool) -> Stored | Absent |
 
 
 class HttpFactory:
-    """Holds the connection pool, and makes a new one when the proxy or the content of the CA file changes."""
+    """Holds the connection pool, and makes a new one when the proxy or the content of a certificate file changes."""
 
     def __init__(self, settings: VaultSettings, http: Callable[..., Http], connections: int, stop: GraceClock) -> None:
         self._settings = settings
         self._make = http
         self._connections = connections
         self._stop = stop
-        self._made_of: tuple[Secret | None, str] = (None, _digest(settings.ca_file))
+        self._made_of: tuple[Secret | None, Sequence[str]] = (None, self._digests())
         self._http = self._open(None)
 
     def __call__(self) -> Http:
@@ -163,13 +178,13 @@ class HttpFactory:
         return self._http
 
     def reload(self) -> StoreError | None:
-        """Read the proxy reference and the CA file again; make a new pool where either changed."""
+        """Read the proxy reference and the certificate files again; make a new pool where one changed."""
         try:
             proxy = self._settings.proxy() if self._settings.proxy is not None else None
         except CredentialError as failure:
             remedy = "Store the proxy's URL where its reference points."
             return StoreError("credentials", f"The proxy's URL cannot be read: {failure}.", remedy, whole=True)
-        made_of = (proxy, _digest(self._settings.ca_file))
+        made_of = (proxy, self._digests())
         if made_of != self._made_of:
             self.close()
             self._http = self._open(proxy)
@@ -180,9 +195,15 @@ class HttpFactory:
         """Close all connections."""
         self._http.close()
 
+    def _digests(self) -> Sequence[str]:
+        files = (self._settings.ca_file, self._settings.client_cert, self._settings.client_key)
+        return [_digest(file) for file in files]
+
     def _open(self, proxy: Secret | None) -> Http:
         return self._make(
             ca_file=self._settings.ca_file,
+            client_cert=self._settings.client_cert,
+            client_key=self._settings.client_key,
             proxy=proxy,
             trust_env=self._settings.trust_env,
             connections=self._connections,
@@ -190,9 +211,9 @@ class HttpFactory:
         )
 
 
-def _digest(ca_file: str | None) -> str:
+def _digest(file: str | None) -> str:
     """Return a digest of a file's content; if it cannot be read, the connection pool reports that."""
     try:
-        return hashlib.sha256(Path(ca_file).read_bytes()).hexdigest() if ca_file is not None else ""
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file is not None else ""
     except OSError:
         return "unreadable"

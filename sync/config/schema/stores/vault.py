@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from sync.config.schema.choices import ChosenBy
 from sync.config.schema.network import NetworkConfig
 from sync.config.schema.references import Reference
 from sync.config.schema.stores.store import MARKS, PLACEHOLDERS_TEXT, TYPE_TEXT, StoreConfig, Timeout
-from sync.config.schema.types import Address, ConfigModel, Namespace, PathTemplate, PlainPath, Text
+from sync.config.schema.types import Address, ConfigModel, FilePath, Namespace, PathTemplate, PlainPath, Text, wrong
 
 # custom_metadata has at most 64 keys of 1 to 128 bytes, with printable values of 1 to 512 bytes (Vault's API documentation
 # of KV version 2, measured on OpenBao 2.7, November 2026).
@@ -25,6 +27,16 @@ _LoginNamespace = Annotated[
         examples=["admin"],
     ),
 ]
+
+
+def _origin(address: str) -> str:
+    if urlsplit(address).path:
+        wrong(
+            "bad-address",
+            "an address with a path",
+            "end it after the host or the port, such as https://vault.internal:8200; the API's /v1 is added",
+        )
+    return address
 
 
 class TokenAuth(ConfigModel):
@@ -115,7 +127,9 @@ class VaultConfig(StoreConfig, NetworkConfig):
     )
 
     type: Annotated[Literal["vault"], Field(description=TYPE_TEXT)]
-    address: Annotated[Address, Field(description="The server's address.")]
+    address: Annotated[
+        Address, AfterValidator(_origin), Field(description="The server's address: scheme, host and port.")
+    ]
     namespace: Annotated[PlainPath | None, Field(description="The namespace of the mount.", examples=["team-a"])] = None
     mount: Annotated[PlainPath, Field(description="Where the KV version 2 engine is mounted.")] = "secret"
     path: Annotated[PathTemplate, Field(description=f"The secret's path in the mount. {PLACEHOLDERS_TEXT}")] = (
@@ -130,6 +144,32 @@ class VaultConfig(StoreConfig, NetworkConfig):
         ),
     ]
     timeout: Timeout = timedelta(seconds=30)
+    client_cert: Annotated[
+        FilePath | None,
+        Field(
+            description="A PEM file of a certificate for a listener that requires one. Read again in each cycle.",
+            examples=["/etc/ssl/page-token-sync.pem"],
+        ),
+    ] = None
+    client_key: Annotated[
+        FilePath | None,
+        Field(
+            description="A PEM file of the private key of client_cert, not encrypted. Read again in each cycle.",
+            examples=["/etc/ssl/page-token-sync.key"],
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _has_both_files(self) -> VaultConfig:
+        missing = "client_key" if self.client_key is None else "client_cert"
+        if (self.client_cert is None) != (self.client_key is None):
+            wrong("missing-key", f"the key {missing} is missing", "write both client_cert and client_key, or neither")
+        return self
+
+    def certificate_files(self) -> Iterator[Path]:
+        """Yield the files of certificates and keys that the connection reads."""
+        yield from super().certificate_files()
+        yield from (file for file in (self.client_cert, self.client_key) if file is not None)
 
     def root(self) -> tuple[str, ...]:
         """Return address, namespace and mount."""

@@ -44,9 +44,17 @@ class DetailedListing:
     def finish(self) -> Mapping[str, Info | None]:
         """Return the metadata by name, after the last part; None where it needs a request of its own."""
         self._read()
-        if not self._ended:
+        if not self._ended and not self._is_empty():
             raise ValueError("not a detailed listing")
         return self._infos
+
+    def _is_empty(self) -> bool:
+        """Check whether this is the listing of a folder that does not exist, which has no names at all (OpenBao 2.7.2)."""
+        try:
+            answer = json.loads(self._text) if not self._begun else None
+        except RecursionError:
+            raise ValueError("too deep") from None
+        return isinstance(answer, dict) and answer.get("data") == {} and "request_id" in answer
 
     def _read(self) -> None:
         text, at = self._text, 0

@@ -68,6 +68,19 @@ def test_first_cycle_of_new_pages(rig: VaultRig) -> None:
     assert store.requests <= 4 * N + 9
 
 
+def test_first_listing_of_an_empty_folder(bao: Bao) -> None:
+    """A folder without any secret yet does not end the use of the detailed listing."""
+    rig = VaultRig(bao)
+    keys, store = [rig.key(f"page{number}") for number in range(N)], rig.make_store()
+    store.begin()
+    assert all(isinstance(answer, Absent) for answer in store.read(keys).values())
+    assert store.requests <= 4
+    for key in keys:
+        rig.plant(key, payload(key.path).reveal(), mark_map.present(marks()))  # type: ignore[arg-type]
+    cycle(store, keys)
+    assert cycle(store, keys) <= 9
+
+
 def test_idle_cycles_write_nothing(bao: Bao, rig: VaultRig) -> None:
     """Cycles without a change send only reading requests."""
     keys = fill(rig)

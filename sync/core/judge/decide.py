@@ -202,9 +202,13 @@ def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | Non
         )
     if marks.instance != instance:
         since = f", written {marks.written_at}" if marks.written_at else ""
+        if not marks.instance.strip():
+            return Problem("secret-foreign", f"The mark of the secret names no instance{since}, so not {instance!r}.")
         return Problem(
             "secret-foreign", f"The secret belongs to the instance {marks.instance!r}{since}, not to {instance!r}."
         )
+    if not marks.page_id.strip():
+        return Problem("secret-foreign", f"The mark of the secret names no Page, so not {page.id}.")
     if marks.page_id != page.id:
         return Problem("secret-foreign", f"The secret is marked as that of Page {marks.page_id}, not of {page.id}.")
     return None

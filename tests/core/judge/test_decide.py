@@ -318,6 +318,9 @@ def test_every_row_of_the_table_has_a_case() -> None:
             stored(marks=marks(instance="other", written_at="")), "secret-foreign", "'other', not", id="no time known"
         ),
         pytest.param(stored(marks=marks(page_id="9")), "secret-foreign", "Page 9", id="other Page"),
+        pytest.param(stored(marks=marks(page_id="")), "secret-foreign", "names no Page", id="no Page"),
+        pytest.param(stored(marks=marks(page_id=" ")), "secret-foreign", "names no Page", id="a blank for a Page"),
+        pytest.param(stored(marks=marks(instance="")), "secret-foreign", "names no instance", id="no instance"),
     ],
 )
 def test_refusal_says_why(content: Stored, code: str, words: str) -> None:

@@ -117,6 +117,51 @@ ROWS = [
         id="address",
     ),
     pytest.param(
+        with_("https://vault:8200", "https://vault:8200/v1"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: an address with a path [bad-address]",
+            "end it after the host or the port, such as https://vault.internal:8200; the API's /v1 is added",
+        ],
+        id="address-path-v1",
+    ),
+    pytest.param(
+        with_("https://vault:8200", "https://vault:8200/ui"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: an address with a path [bad-address]",
+            "end it after the host or the port, such as https://vault.internal:8200; the API's /v1 is added",
+        ],
+        id="address-path-ui",
+    ),
+    pytest.param(
+        with_("https://vault:8200", "https://vault:8200/v1/secret/data"),
+        {},
+        [
+            "config.yaml:7:33: stores.vault.address: an address with a path [bad-address]",
+            "end it after the host or the port, such as https://vault.internal:8200; the API's /v1 is added",
+        ],
+        id="address-path-v1-secret-data",
+    ),
+    pytest.param(
+        with_("type: vault, ", "type: vault, client_cert: a.pem, "),
+        {},
+        [
+            "config.yaml:7:10: stores.vault.client_key: client_cert is set without client_key [missing-key]",
+            "add client_key, or remove client_cert",
+        ],
+        id="certificate-alone",
+    ),
+    pytest.param(
+        with_("type: vault, ", "type: vault, client_key: a.key, "),
+        {},
+        [
+            "config.yaml:7:36: stores.vault.client_key: client_key is set without client_cert [missing-key]",
+            "add client_cert, or remove client_key",
+        ],
+        id="key-alone",
+    ),
+    pytest.param(
         with_("https://vault:8200", "https://me:canary@vault:8200"),
         {},
         [

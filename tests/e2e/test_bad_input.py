@@ -335,6 +335,37 @@ def test_a_kv_version_1_mount_that_may_not_be_looked_at(empty: VaultProgram) -> 
     assert empty.bao.call("LIST", f"{old}/")[0] == 404
 
 
+def test_a_gateway_that_knows_no_path(program: VaultProgram) -> None:
+    """A gateway that answers every path with a 404 page is not Vault: nothing is created or absent, the Pages are stale; exit 3."""
+    with fault_proxy(program.bao.url) as proxy:
+        proxy.rule = lambda _: Reply(404, "404 page not found", {"Content-Type": "text/plain"})
+        store = vault_store(program.bao, program.mount, program.folder / "vault_token")
+        program.write(stores={"store": {**store, "address": proxy.url}})
+        ran = program.once()
+    assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
+    assert_store_failures(ran, "not-vault", f"Address: {proxy.url}, mount: {program.mount}", "`address`")
+    assert proxy.writes() == []
+    program.assert_nothing_changed()
+
+
+def test_a_gateway_that_refuses_patch(program: VaultProgram) -> None:
+    """Where PATCH is refused, an invalid token stays this instance's and is healed once PATCH works; exit 1."""
+    program.world.revoke_page(program.page("berlin"))
+    refusal = Reply(405, '{"errors": ["1 error occurred:\\n\\t* unsupported operation\\n\\n"]}')
+    with fault_proxy(program.bao.url) as proxy:
+        proxy.rule = times(100, refusal, "PATCH", "/metadata/")
+        store = vault_store(program.bao, program.mount, program.folder / "vault_token")
+        program.write(stores={"store": {**store, "address": proxy.url}})
+        ran = program.once()
+        assert ended(ran) == (1, "degraded")
+        assert ("failed", "broken") in actions(ran)
+        program.assert_nothing_changed()
+        proxy.rule = None
+        healed = program.once()
+    assert ended(healed) == (0, "ok")
+    assert ("replaced", "verified") in actions(healed)
+
+
 def test_a_wrong_vault_token(program: VaultProgram) -> None:
     """A token that Vault does not know is distinguished from a policy that denies; exit 3."""
     program.secret("vault_token", "s.wrong")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from sync.config.schema.choices import ChosenBy
 from sync.config.schema.network import NetworkConfig
@@ -37,6 +37,14 @@ def _origin(address: str) -> str:
             "end it after the host or the port, such as https://vault.internal:8200; the API's /v1 is added",
         )
     return address
+
+
+def _with_certificate(key: Path | None, info: ValidationInfo) -> Path | None:
+    """Refuse a certificate without its key, and a key without its certificate."""
+    if "client_cert" in info.data and (info.data["client_cert"] is None) != (key is None):
+        there, missing = ("client_cert", "client_key") if key is None else ("client_key", "client_cert")
+        wrong("missing-key", f"{there} is set without {missing}", f"add {missing}, or remove {there}")
+    return key
 
 
 class TokenAuth(ConfigModel):
@@ -153,18 +161,13 @@ class VaultConfig(StoreConfig, NetworkConfig):
     ] = None
     client_key: Annotated[
         FilePath | None,
+        AfterValidator(_with_certificate),
         Field(
+            validate_default=True,
             description="A PEM file of the private key of client_cert, not encrypted. Read again in each cycle.",
             examples=["/etc/ssl/page-token-sync.key"],
         ),
     ] = None
-
-    @model_validator(mode="after")
-    def _has_both_files(self) -> VaultConfig:
-        missing = "client_key" if self.client_key is None else "client_cert"
-        if (self.client_cert is None) != (self.client_key is None):
-            wrong("missing-key", f"the key {missing} is missing", "write both client_cert and client_key, or neither")
-        return self
 
     def certificate_files(self) -> Iterator[Path]:
         """Yield the files of certificates and keys that the connection reads."""

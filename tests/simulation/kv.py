@@ -207,6 +207,10 @@ def _invalid(custom: Mapping[str, str]) -> Response | None:
     return None
 
 
+_GOS_EXPONENT = 1e21
+"""From here on Go writes a number with an exponent, as Python does from 1e16 on."""
+
+
 def _as_go_reads(value: Any) -> Any:
     """Pass JSON through Go's float64 numbers: 123456789012345678 becomes 123456789012345680, and 1.0 becomes 1."""
     match value:
@@ -214,7 +218,7 @@ def _as_go_reads(value: Any) -> Any:
             return value
         case int() | float():
             number = float(value)
-            return int(number) if number.is_integer() else number
+            return int(number) if number.is_integer() and abs(number) < _GOS_EXPONENT else number
         case dict():
             return {key: _as_go_reads(inner) for key, inner in value.items()}
         case _:

@@ -217,7 +217,8 @@ class Vault:
         with self.lock:
             plain, _, query = path.partition("?")
             asked = dict(part.split("=") for part in query.split("&") if part)
-            ask = Ask(method, plain, asked, headers, json.dumps(body).encode() if body is not None else b"", owner)
+            sent = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+            ask = Ask(method, plain, asked, headers, sent, owner)
             kept = self._leaderless_until, self._leader.dead_until, self.stumbles
             self._leaderless_until, self._leader.dead_until, self.stumbles = 0.0, 0.0, None
             response = self._routed(ask, self._leader, self._commits, (ROOT,))

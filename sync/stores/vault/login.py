@@ -67,7 +67,7 @@ class _Refusal:
 class Session:
     """Sends requests with a valid token, from any number of threads."""
 
-    def __init__(self, settings: VaultSettings, wire: Wire, clock: GraceClock) -> None:
+    def __init__(self, settings: VaultSettings, wire: Wire, clock: GraceClock, *, renews_by_time: bool = True) -> None:
         self._settings = settings
         login = settings.login
         self._login_by = Identity(login) if isinstance(login, AwsIamLogin) else login
@@ -83,7 +83,7 @@ class Session:
         self._cycle = 0
         self._known: tuple[Secret, float] | None = None
         self._keeper: Future[None] | None = None
-        self._closed = False
+        self._by_time = renews_by_time
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -127,7 +127,7 @@ class Session:
         with self._lock:
             token, self._token = self._token, None
             used_up = token is not None and token.uses > 0 and self._uses_left == 0
-            self._closed = True
+            self._by_time = False
             self._changed.notify_all()
         if token is not None and token.own and not used_up:
             self._wire.ask(
@@ -163,7 +163,7 @@ class Session:
         """Keep a token, and have it renewed when it is due, also between cycles."""
         self._token = token
         self._changed.notify_all()
-        if token.renewable and not self._closed and (self._keeper is None or self._keeper.done()):
+        if token.renewable and self._by_time and (self._keeper is None or self._keeper.done()):
             # Without a thread the token is still renewed by the requests of a cycle.
             with suppress(NoThreadError):
                 self._keeper = started(self._keep, name="vault-renewal")
@@ -171,7 +171,7 @@ class Session:
     def _keep(self) -> None:
         """Renew the token whenever it is due, until there is none to renew or the session is closed."""
         with self._lock:
-            while not self._closed:
+            while self._by_time:
                 token = self._token
                 if token is None or not token.renewable or token.renew_at is None:
                     return

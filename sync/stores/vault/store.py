@@ -14,7 +14,7 @@ from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Wri
 from sync.core.payload import Payload
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
-from sync.runtime.threads import Clock, GraceClock, Stopping
+from sync.runtime.threads import Clock, GraceClock, Serial, Stopping
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine
 from sync.stores.vault.login import Session
@@ -52,7 +52,7 @@ class VaultStore:
         self._clock = GraceClock(clock)
         self._http = HttpFactory(settings, http, workers, self._clock)
         self._wire = Wire(settings, self._http, self._clock)
-        self._session = Session(settings, self._wire, self._clock)
+        self._session = Session(settings, self._wire, self._clock, renews_by_time=not isinstance(clock, Serial))
         self._engine = Engine(settings, self._session)
         self._reader = Reader(self._engine, clock, settings.timeout, workers)
         self._writer = Writer(self._engine, self._clock)

@@ -256,7 +256,7 @@ def _parsed(call: Call, response: Response, address: str, listing: DetailedListi
         value = load(body) if fits(body) else None
     except (ValueError, RecursionError):
         value = None
-    answer = Answer(status, value) if isinstance(value, dict) else None
+    answer = Answer(status, value) if isinstance(value, dict) and isinstance(value.get("data"), dict | None) else None
     if answer is not None and answer.is_vaults:
         return answer
     return judge_page(call, status, body, json="json" in kind, parsed=answer is not None)

@@ -242,7 +242,7 @@ def judge_page(call: Call, status: int, body: bytes, *, json: bool, parsed: bool
     if status < HTTPStatus.MULTIPLE_CHOICES and json and not parsed:
         return Trouble(error("unreadable", whole=False))
     content = "a page" if not json else "JSON of another form"
-    detail = f"It answered HTTP {status} with {content if body else 'nothing'}."
+    detail = f"It answered {call.method} /v1/{call.shown} with HTTP {status} and {content if body else 'nothing'}."
     unknown = call.writes and status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return Trouble(error("not-vault", detail, maybe_written=unknown))
 

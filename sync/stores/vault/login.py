@@ -274,12 +274,12 @@ class Session:
             before = None
         if before is not None and self._cycle < before.cycle and now < before.at:
             return before.error
-        own = by.login.namespace if isinstance(by, Identity) else by.namespace
-        namespace = self._settings.namespace if own is None else own
+        method = by.login if isinstance(by, Identity) else by
+        namespace = self._settings.namespace if method.namespace is None else method.namespace
         found = sent(shown, self._wire, namespace or "", end)
         if isinstance(found, Answer) and found.status == HTTPStatus.OK:
             return self._granted(found)
-        refusal = self._login_error(found, shown)
+        refusal = self._login_error(found, shown, f"auth/{method.mount}")
         if refusal.error_code == "login-refused":
             # Tried again after 1, 2, 4 … cycles: a role that was missing may be back.
             count = 1 if before is None else before.count + 1
@@ -299,20 +299,19 @@ class Session:
         renewable = auth.get("renewable") is True
         return replace(held, renew_at=now + ttl * 2 / 3, expires_at=now + ttl, first_ttl=ttl, renewable=renewable)
 
-    def _login_error(self, found: Answer | Trouble, shown: Proof) -> StoreError:
+    def _login_error(self, found: Answer | Trouble, shown: Proof, where: str) -> StoreError:
         if isinstance(found, Trouble):
             if found.refused:
-                return _refused(
-                    "The auth method is not enabled at its mount, or does not accept this account or address."
-                )
+                return _refused("The method is not enabled there, or does not accept this account or address.", where)
             return replace(found.error, whole=True, maybe_written=False)
         if "quota exceeded" in found.text.lower():
             # A login that a quota rejects can be a 400: HashiCorp Vault's lease count quota, which OpenBao 2.7.2 lacks.
             return error("throttled")
         if "cidr" in found.text.lower():
-            return _refused("The role or the secret id is bound to other addresses than this machine's.")
+            return _refused("The role or the secret id is bound to other addresses than this machine's.", where)
         limited = f"Each token had {self._uses:,} uses, so that the logins may have used up the secret id."
-        return _refused(" ".join(filter(None, (f"HTTP {found.status}.", shown.hint, limited if self._uses else ""))))
+        detail = (f"HTTP {found.status}.", shown.hint, limited if self._uses else "")
+        return _refused(" ".join(filter(None, detail)), where)
 
 
 def _auth(found: Answer) -> Mapping[str, Any]:
@@ -324,10 +323,10 @@ def _seconds(value: object) -> float:
     return float(min(value, _LONGEST_LEASE)) if isinstance(value, int) and not isinstance(value, bool) else 0.0
 
 
-def _refused(detail: str) -> StoreError:
+def _refused(detail: str, where: str = "") -> StoreError:
     return StoreError(
         "login-refused",
-        f"Vault refused the login. {detail}",
+        f"Vault refused the login{' at ' + where if where else ''}. {detail}",
         "Check `auth`: the method's mount and namespace, the role, and that the credential has not expired or been used up.",
         whole=True,
     )

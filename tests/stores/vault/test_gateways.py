@@ -88,7 +88,9 @@ def test_page_instead_of_metadata_is_no_absence(rig: VaultRig, proxy: FaultProxy
     """A page instead of a listing or of metadata makes no secret absent, and no orphan."""
     keys = [rig.key(f"page{number}") for number in range(12)]
     proxy.rule = lambda request: Reply(404, "404 page not found", TEXT) if "metadata" in request.path else None
-    assert {failed(answer).error_code for answer in store.read(keys).values()} == {"not-vault"}
+    for answer in store.read(keys).values():
+        message = failed(answer, "not-vault").message
+        assert f"GET /v1/{rig.mount}/detailed-metadata/meta/pages with HTTP 404 and a page" in message
     failed(store.owned("acme"), "not-vault")
 
 

@@ -204,7 +204,9 @@ def test_token_that_is_bound_to_other_addresses(rig: VaultRig, proxy: FaultProxy
 def test_login_that_is_bound_to_other_addresses(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:
     """A secret id that is bound to other addresses is named as such."""
     role = Role(rig, proxy, clock, secret_id_bound_cidrs="192.0.2.1/32")
-    assert "addresses" in failed(one(role.store, rig.key("a")), "login-refused").message
+    message = failed(one(role.store, rig.key("a")), "login-refused").message
+    assert "addresses" in message
+    assert f"at auth/{role.mount}." in message
 
 
 def test_wrapping_token_as_secret_id(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock) -> None:

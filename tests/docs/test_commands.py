@@ -14,6 +14,7 @@ import yaml
 
 from sync.cli.commands.explain import explanations
 from sync.cli.main import app
+from sync.graph.lookup import parse, readings
 from tests.support.markdown import PAGES, blocks, name, spans
 from tests.support.paths import ROOT
 
@@ -40,7 +41,10 @@ def parsed(arguments: list[str]) -> str | None:
                 code = context.params.get("code")
     except _WRONG_USAGE as wrong:
         return str(wrong)
-    return None if code is None or code in CODES or code == "CODE" else f"explains {code}, which does not exist"
+    if code is None or code in CODES or code == "CODE":
+        return None
+    met = parse(code)
+    return None if met is not None and readings(met) else f"explains {code}, which does not exist"
 
 
 def commands(text: str) -> Iterator[list[str]]:

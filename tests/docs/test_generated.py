@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sync.core.problems import CATALOGUE
+from sync.core.report.event import EVENTS
 from tests.support.markdown import anchors
 from tests.support.paths import ROOT
 from tools import docs
@@ -34,13 +35,21 @@ def test_the_picture_holds_nothing_from_elsewhere(generated: dict[Path, str]) ->
 
 
 def test_the_runbook_has_a_section_for_each_problem_code() -> None:
-    """Each problem code has a section in the runbook, to which a link can lead, with symptom, cause and action."""
+    """Each problem code has a section in the runbook, to which a link can lead, from the symptom to its end."""
     runbook = ROOT / "docs" / "runbook.md"
     sections = {part.split("\n")[0]: part for part in runbook.read_text().split("\n### ")}
     assert anchors(runbook) >= set(CATALOGUE)
     for code in CATALOGUE:
-        for word in ("**Symptom:**", "**Cause:**", "**Action:**"):
+        for word in ("**Symptom:**", "**Cause:**", "**Action:**", "**Over:**"):
             assert word in sections[code], f"{code} has no {word}"
+
+
+def test_the_runbook_leads_from_each_event_to_a_section() -> None:
+    """Whoever sees an event that asks for something finds it in the table of what to look at."""
+    table = (ROOT / "docs" / "runbook.md").read_text().split("## Where to begin")[1].split("## Situations")[0]
+    quiet = ("daemon_started", "daemon_stopped", "cycle_started", "page_written", "page_regained", "problem_ended")
+    for event in set(EVENTS) - {*quiet, "system_user_renewed"}:
+        assert f"`{event}`" in table, event
 
 
 def test_every_model_of_the_configuration_is_described() -> None:

@@ -9,21 +9,21 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret, SecretSource
 from sync.runtime.threads import NoThreadError, started
+from sync.stores.aws.credential_errors import Source, no_credentials
 from sync.stores.aws.errors import (
     AbortedError,
     FailedCall,
     from_code,
     from_exception,
-    no_credentials,
     no_thread,
     not_secrets_manager,
 )
+from sync.stores.aws.reach import located
 from sync.stores.aws.session import PARSER, CaFileError, PendingClient, SigningClient, UnsignedError
 from sync.stores.aws.settings import AwsSettings
 
@@ -101,10 +101,16 @@ class AwsClient:
             return self._down
         answer = self._call(operation, subject, parameters)
         if isinstance(answer, FailedCall):
+            answer = replace(answer, error=self._located(answer))
             self._outdated |= answer.error.error_code in ("credentials", "clock")
             if answer.error.error_code == "timeout" or answer.not_sent:
                 self._down = answer
         return answer
+
+    def _located(self, failed: FailedCall) -> StoreError:
+        signing = self._pending.client
+        url = str(signing.client.meta.endpoint_url) if signing is not None else self._settings.endpoint_url or ""
+        return located(failed.error, self._settings, self.region, url, sent=not failed.not_sent)
 
     def _call(self, operation: str, subject: str, parameters: Mapping[str, Any]) -> Answer:
         end = time.monotonic() + self._settings.timeout
@@ -128,10 +134,10 @@ class AwsClient:
             details, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
             code, status = str(details.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
             return from_code(code, str(details.get("Message", "")), status, operation=operation, subject=subject)
-        except (AbortedError, *PARSER):
-            return not_secrets_manager(operation)
         except (BotoCoreError, ResponseParserError) as error:
             return from_exception(_class_names(error), operation=operation, subject=subject)
+        except (AbortedError, ValueError, RuntimeError, *PARSER):
+            return not_secrets_manager(operation)
         except TimeoutError:
             call.cancel()
             return from_exception(["ReadTimeoutError"], operation=operation, subject=subject)
@@ -163,19 +169,18 @@ class AwsClient:
         return FailedCall("", failure, not_sent=True)
 
     def _credentials_timeout(self) -> FailedCall:
-        return no_credentials("late", role=self._settings.role.arn if self._settings.role is not None else "")
+        return no_credentials("late", source=Source.of(self._settings))
 
     def _sources(self) -> object:
         """Return the state of the files and references that a client depends on, which boto3 reads only once."""
-        home = Path.home() / ".aws"
         files = (
-            os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials",
-            os.environ.get("AWS_CONFIG_FILE") or home / "config",
+            os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials",
+            os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config",
             *filter(None, [self._settings.ca_file]),
         )
         role = self._settings.role
         references = _read(self._settings.proxy), _read(role.external_id if role is not None else None)
-        return [_state(Path(file).expanduser()) for file in files], references
+        return [_state(file) for file in files], references
 
     def _count(self, **_: Any) -> None:
         with self._lock:
@@ -199,9 +204,10 @@ def _read(reference: SecretSource | None) -> Secret | str | None:
         return str(error)
 
 
-def _state(file: Path) -> object:
+def _state(file: str) -> object:
     try:
-        status = file.stat()
+        # As boto3 does: without a home directory the path stays, where Path.expanduser would fail.
+        status = os.stat(os.path.expanduser(file))  # noqa: PTH111, PTH116 - as above
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from http import HTTPStatus
 
 from sync.core.model import StoreError, StoreErrorCode
 
@@ -36,7 +37,7 @@ class FailedCall:
 
 
 _Row = tuple[StoreErrorCode, str, str, bool]
-_CREDENTIALS = "Provide valid credentials by auth.profile, the environment or the instance's IAM role; files are read again in each cycle."
+CREDENTIALS = "Provide valid credentials by auth.profile, the environment or the instance's IAM role; files are read again in each cycle."
 _NETWORK = "Check the network path to AWS, or raise timeout."
 _CODES: dict[str, _Row] = {
     **dict.fromkeys(
@@ -77,7 +78,7 @@ _CODES: dict[str, _Row] = {
             "NotAuthorized",
             "OptInRequired",
         ),
-        ("credentials", "AWS rejects the credentials", _CREDENTIALS, True),
+        ("credentials", "AWS rejects the credentials", CREDENTIALS, True),
     ),
     **dict.fromkeys(
         ("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"),
@@ -88,7 +89,7 @@ _CODES: dict[str, _Row] = {
         ("unreachable", "AWS has an internal error ({operation})", "The next cycle tries again.", False),
     ),
 }
-_CLASSES: dict[str, _Row] = {
+CLASSES: dict[str, _Row] = {
     "ReadTimeoutError": ("timeout", "{operation} timed out", _NETWORK, True),
     "ConnectTimeoutError": ("timeout", "the connection to AWS timed out", _NETWORK, True),
     "SSLError": ("tls", "the endpoint's certificate is not trusted", "Set ca_file to the CA that issued it.", True),
@@ -115,7 +116,7 @@ _CLASSES: dict[str, _Row] = {
             "ConfigNotFound",
             "InvalidConfigError",
         ),
-        ("credentials", "no usable credentials were found", _CREDENTIALS, True),
+        ("credentials", "no usable credentials were found", CREDENTIALS, True),
     ),
     **dict.fromkeys(
         (
@@ -139,7 +140,9 @@ def from_code(code: str, text: str, status: int, *, operation: str, subject: str
             "Enable the KMS key, and allow kms:Decrypt and kms:GenerateDataKey on it for these credentials.",
             False,
         )
-    elif code in ("AccessDeniedException", "AccessDenied", "403"):
+    elif code.isdecimal():
+        row = _not_aws(int(code))
+    elif code in ("AccessDeniedException", "AccessDenied"):
         row = (
             "denied",
             "these credentials are not allowed to call secretsmanager:{operation}",
@@ -151,16 +154,47 @@ def from_code(code: str, text: str, status: int, *, operation: str, subject: str
         )
     elif code in ("InvalidSignatureException", "SignatureDoesNotMatch") and ("expired" in text or "not yet" in text):
         row = _CODES["RequestExpired"]
-    elif code not in _CODES and (status >= 500 or code.isdecimal()):  # noqa: PLR2004 - HTTP's own number
+    elif code not in _CODES and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         row = _CODES["InternalServiceError"]
     else:
         row = _CODES.get(code) or (
             "unexpected",
-            "{operation} failed with " + (code if _is_name(code) else "an unnamed error"),
+            "{operation} failed with " + (code if is_name(code) else "an unnamed error"),
             "Look up the code in the API reference of Secrets Manager.",
             False,
         )
     return FailedCall(code, _error(row, operation, subject), maybe_done=row[0] in ("unreachable", "throttled"))
+
+
+def _not_aws(status: int) -> _Row:
+    """Return the error for an answer without a code of AWS, such as a page of a proxy; boto3 takes its status for the code."""
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return (
+            "unreachable",
+            "the proxy demands a user and a password",
+            "Add them to the URL that proxy refers to.",
+            True,
+        )
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return (
+            "throttled",
+            "a gateway before AWS limits {operation}",
+            "Raise its limit, or lengthen schedule.every.",
+            False,
+        )
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return (
+            "unreachable",
+            f"a proxy or load balancer answers {{operation}} with HTTP {status}",
+            "The next cycle tries again. If it lasts, check endpoint_url and the proxy.",
+            False,
+        )
+    return (
+        "unexpected",
+        f"the answer to {{operation}}, HTTP {status}, is not from Secrets Manager",
+        "Check endpoint_url and the proxy: the address belongs to another server.",
+        True,
+    )
 
 
 def _denied_by_kms(code: str, text: str) -> bool:
@@ -169,7 +203,7 @@ def _denied_by_kms(code: str, text: str) -> bool:
 
 def from_exception(names: Sequence[str], *, operation: str, subject: str) -> FailedCall:
     """Translate an exception of boto3, given the names of its class and of all base classes."""
-    row = next((_CLASSES[name] for name in names if name in _CLASSES), None) or (
+    row = next((CLASSES[name] for name in names if name in CLASSES), None) or (
         "unexpected",
         "{operation} failed in boto3 with " + names[0],
         "Check region, endpoint_url and the configuration of the credentials.",
@@ -179,57 +213,9 @@ def from_exception(names: Sequence[str], *, operation: str, subject: str) -> Fai
     return FailedCall(names[0], _error(row, operation, subject), maybe_done=row[0] not in ("credentials", "unexpected"))
 
 
-def from_credentials_call(code: str, text: str, operation: str, role: str) -> FailedCall:
-    """Translate an error of a call that fetches credentials, to STS or to IAM Identity Center.
-
-    ``role`` is the configured one or empty; the error may also concern a role that a profile names.
-    """
-    if code not in ("AccessDenied", "AccessDeniedException"):
-        failed = from_code(code, text, 0, operation=operation, subject="")
-        if failed.error.error_code == "clock":
-            return replace(failed, maybe_done=False, not_sent=True)
-        return no_credentials(code, role=role)
-    error = StoreError(
-        "denied",
-        f"These credentials are not allowed to call sts:{operation if operation.isidentifier() else 'AssumeRole'} for {_principal(role)}.",
-        "Allow sts:AssumeRole in an IAM policy of these credentials, and name them in the role's trust policy, with the "
-        "external id if it requires one. AWS answers the same for a role that does not exist.",
-        whole=True,
-    )
-    return FailedCall(code, error, not_sent=True)
-
-
-def no_credentials(*names: str, role: str = "") -> FailedCall:
-    """Return the failure to find credentials, given a code, or the names of an exception's class and all base classes.
-
-    "late" stands for credentials that were not found within the store's timeout.
-    """
-    row = next((_CLASSES[name] for name in names if name in _CLASSES), None)
-    if names[0] == "late":
-        cause, remedy = (
-            "their source did not answer in time",
-            "Check the source (profile, role, instance metadata), or raise timeout.",
-        )
-    elif row is not None and row[0] == "credentials":
-        cause, remedy = row[1:3]
-    elif row is not None and row[0] != "unexpected":
-        cause, remedy = (
-            "their source could not be reached",
-            "Check the network path to STS, or to the source in the profile.",
-        )
-    else:
-        cause, remedy = f"the search failed with {names[0] if _is_name(names[0]) else 'an error'}", _CREDENTIALS
-    error = StoreError("credentials", f"No credentials for {_principal(role)}: {cause}.", remedy, whole=True)
-    return FailedCall(names[0], error, not_sent=True)
-
-
-def _is_name(code: str) -> bool:
+def is_name(code: str) -> bool:
     """Check whether a code looks like the name of an error: an answer may hold what it was sent instead."""
     return re.fullmatch(r"[A-Z][A-Za-z]{2,50}(Exception|Error|Failure)", code) is not None
-
-
-def _principal(role: str) -> str:
-    return f"the role {role}" if role else "AWS"
 
 
 def no_thread() -> FailedCall:

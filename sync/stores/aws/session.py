@@ -12,12 +12,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from sync.runtime.threads import started
-from sync.stores.aws.errors import AbortedError, FailedCall, from_credentials_call, no_credentials
+from sync.stores.aws.credential_errors import Source, from_credentials_call, no_credentials
+from sync.stores.aws.errors import AbortedError, FailedCall
 from sync.stores.aws.settings import AwsRole, AwsSettings
+
+if TYPE_CHECKING:
+    from sync.stores.aws.wire import Network
 
 T = TypeVar("T")
 SESSION_NAME = "page-token-sync"
@@ -44,10 +48,10 @@ class UnsignedError(Exception):
 class SigningClient:
     """A boto3 client and the credentials that it signs with."""
 
-    def __init__(self, client: Any, credentials: Any, role: str) -> None:
+    def __init__(self, client: Any, credentials: Any, source: Source) -> None:
         self.client = client
         self._credentials = credentials
-        self._role = role
+        self._source = source
         self._lock = threading.Lock()
         self._renewal: Future[Any] | None = None
         self._call: Any = None
@@ -66,7 +70,7 @@ class SigningClient:
             if not self.in_progress:
                 call = self._call = BoundedCall()
                 find = self._credentials.get_frozen_credentials
-                self._renewal = started(lambda: call.run(lambda: find_credentials(find, self._role)), name="aws")
+                self._renewal = started(lambda: call.run(lambda: find_credentials(find, self._source)), name="aws")
             renewal = self._renewal
         try:
             if renewal is not None:
@@ -116,45 +120,39 @@ class PendingClient:
 
         settings = self._settings
         _check_ca(settings.ca_file)
-        options = self._client_options()
-        role = settings.role.arn if settings.role is not None else ""
-        core = self._session()
-        credentials = find_credentials(core.get_credentials, role)
+        network = self._network()
+        source = Source.of(settings)
+        core = self._session(network)
+        credentials = find_credentials(core.get_credentials, source)
         if credentials is None:
-            raise UnsignedError(no_credentials("NoCredentialsError"))
+            raise UnsignedError(no_credentials("NoCredentialsError", source=source))
         if settings.role is not None:
-            credentials = self._assume_role(core, credentials, settings.role, options)
-            core = self._session()
+            credentials = self._assume_role(core, credentials, settings.role)
+            core = self._session(network)
             core.register_component("credential_provider", CredentialResolver([_FixedProvider(credentials)]))
         session = boto3.session.Session(botocore_session=core, region_name=settings.region)
-        client = session.client("secretsmanager", endpoint_url=settings.endpoint_url, **options)
+        client = session.client("secretsmanager", endpoint_url=settings.endpoint_url)
         client.meta.events.register("before-send.secrets-manager.*", self._count)
-        return SigningClient(client, credentials, role)
+        return SigningClient(client, credentials, source)
 
-    def _session(self) -> Any:
+    def _session(self, network: Network) -> Any:
         from sync.stores.aws.wire import Session  # noqa: PLC0415 - as above
 
-        core = Session(profile=self._settings.profile)
+        core = Session(self._settings.profile, network)
         core.register_component("data_loader", _loader())
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
         return core
 
-    def _client_options(self) -> dict[str, Any]:
-        from botocore.config import Config  # noqa: PLC0415 - as above
+    def _network(self) -> Network:
+        from sync.stores.aws.wire import Network  # noqa: PLC0415 - as above
 
         settings = self._settings
         proxy = settings.proxy().reveal() if settings.proxy else None
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": 3},
-            connect_timeout=settings.timeout / 10,
-            read_timeout=settings.timeout / 5,
-            max_pool_connections=self._connections,
-            # Only the configured proxy may be used: with None instead of {} botocore would read the environment.
-            proxies={"http": proxy, "https": proxy} if proxy else None if settings.trust_env else {},
-            ignore_configured_endpoint_urls=True,
+        return Network(
+            settings.region, proxy, settings.ca_file, settings.trust_env, settings.timeout, self._connections
         )
-        return {"config": config, "verify": settings.ca_file or True}
 
-    def _assume_role(self, core: Any, source: Any, role: AwsRole, options: dict[str, Any]) -> Any:
+    def _assume_role(self, core: Any, source: Any, role: AwsRole) -> Any:
         """Return the role's credentials, which are fetched when first needed and again before they expire."""
         from botocore.credentials import (  # noqa: PLC0415 - as above
             AssumeRoleCredentialFetcher,
@@ -166,7 +164,7 @@ class PendingClient:
 
         def create(service: str, **keys: Any) -> Any:
             endpoint = _sts(settings.endpoint_url)
-            sts = core.create_client(service, region_name=settings.region, endpoint_url=endpoint, **options, **keys)
+            sts = core.create_client(service, region_name=settings.region, endpoint_url=endpoint, **keys)
             sts.meta.events.register("before-send.sts.*", self._count)
             return sts
 
@@ -195,7 +193,7 @@ class _FixedProvider:
         return self.credentials
 
 
-def find_credentials(find: Callable[[], T], role: str) -> T:
+def find_credentials(find: Callable[[], T], source: Source) -> T:
     """Return what ``find`` returns, or raise UnsignedError whatever botocore raises."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
     from botocore.parsers import ResponseParserError  # noqa: PLC0415 - as above
@@ -205,12 +203,13 @@ def find_credentials(find: Callable[[], T], role: str) -> T:
     except ClientError as error:
         answer = error.response.get("Error", {})
         failed = from_credentials_call(
-            str(answer.get("Code", "")), str(answer.get("Message", "")), error.operation_name, role
+            str(answer.get("Code", "")), str(answer.get("Message", "")), error.operation_name, source
         )
     except (BotoCoreError, ResponseParserError) as error:
-        failed = no_credentials(*(kind.__name__ for kind in type(error).__mro__), role=role)
+        failed = no_credentials(*(kind.__name__ for kind in type(error).__mro__), source=source)
     except (AbortedError, *_CHAIN) as error:
-        failed = no_credentials(type(error).__name__, role=role)
+        file = str(error.filename or "") if isinstance(error, OSError) else ""
+        failed = no_credentials(type(error).__name__, source=source, file=file)
     # Raised outside the handlers, so that it does not chain botocore's exception, whose text may hold secrets.
     raise UnsignedError(failed)
 
@@ -228,6 +227,16 @@ def _check_ca(file: str | None) -> None:
             ssl.create_default_context(cafile=file)
         except OSError:
             raise CaFileError from None
+
+
+def _timestamp(value: Any) -> Any:
+    """Parse a time of AWS; one that cannot be is returned as it is, so that it harms nothing but what reads it."""
+    from botocore.utils import parse_timestamp  # noqa: PLC0415 - as above
+
+    try:
+        return parse_timestamp(value)
+    except (ArithmeticError, OSError, RuntimeError, TypeError, ValueError):
+        return value
 
 
 @cache

@@ -7,10 +7,12 @@ endpoint can send endless headers as well as an endless body. This module import
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +23,11 @@ from botocore.awsrequest import (
     AWSHTTPSConnection,
     AWSHTTPSConnectionPool,
 )
+from botocore.config import Config
+from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.credentials import ContainerProvider, InstanceMetadataProvider
+from botocore.httpsession import URLLib3Session
+from botocore.utils import ContainerMetadataFetcher, get_environ_proxies
 
 from sync.core.json_text import fits
 from sync.stores.aws.errors import AbortedError
@@ -65,16 +72,92 @@ class BoundedCall:
         raise AbortedError
 
 
-class Session(botocore.session.Session):  # type: ignore[misc]  # the library has no types
-    """A session whose clients, including those that botocore makes to find credentials, use bounded connections."""
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How every client reaches its service. With ``trust_env`` the environment's proxies, CA and endpoints count too."""
 
-    def create_client(self, *given: Any, **named: Any) -> Any:
-        """Make a client."""
-        client = super().create_client(*given, **named)
-        # botocore offers no public way to set the connection classes (seen with 1.44).
-        pools = client._endpoint.http_session._pool_classes_by_scheme  # noqa: SLF001 - as above
-        pools.update(http=_Pool, https=_SecurePool)
+    region: str | None
+    proxy: str | None
+    ca_file: str | None
+    trust_env: bool
+    timeout: float
+    connections: int
+
+    @property
+    def verify(self) -> str | bool | None:
+        """The CA file, True for the public authorities, or None where the environment may name one."""
+        return self.ca_file or (None if self.trust_env else True)
+
+    @property
+    def config(self) -> Config:
+        """The settings that a client is made with."""
+        proxies = {"http": self.proxy, "https": self.proxy} if self.proxy else None if self.trust_env else {}
+        return Config(
+            retries={"mode": "standard", "total_max_attempts": 3},
+            connect_timeout=self.timeout / 10,
+            read_timeout=self.timeout / 5,
+            max_pool_connections=self.connections,
+            # Only the configured proxy may be used: with None instead of {} botocore would read the environment.
+            proxies=proxies,
+            ignore_configured_endpoint_urls=not self.trust_env,
+        )
+
+    def metadata_session(self, timeout: float, url: str) -> Any:
+        """Return what asks a machine or a container for credentials; a proxy is used for https alone.
+
+        Plain http goes to link-local addresses, behind which a proxy would find its own machine's credentials.
+        """
+        environment = get_environ_proxies(url) if self.trust_env else {}
+        proxy = self.proxy or environment.get("https")
+        return URLLib3Session(verify=self.verify or True, timeout=timeout, proxies={"https": proxy} if proxy else {})
+
+
+class Session(botocore.session.Session):  # type: ignore[misc]  # the library has no types
+    """A session whose clients, including those that botocore makes to find credentials, use one network and bounded connections."""
+
+    def __init__(self, profile: str | None, network: Network) -> None:
+        super().__init__(profile=profile)
+        self._network = network
+        if network.region is not None:
+            self.set_config_variable("region", network.region)
+
+    def create_client(self, service_name: str, *given: Any, **named: Any) -> Any:
+        """Make a client; what the caller sets goes before the network's settings."""
+        config, own = named.pop("config", None), self._network.config
+        named["config"] = own.merge(config) if config is not None else own
+        if named.get("verify") is None:
+            named["verify"] = self._network.verify
+        if not self._network.trust_env and not named.get("endpoint_url") and service_name != "secretsmanager":
+            named["endpoint_url"] = self._endpoint_of_profile(service_name)
+        client = super().create_client(service_name, *given, **named)
+        _bound(client._endpoint.http_session)  # noqa: SLF001 - see _bound
         return client
+
+    def _endpoint_of_profile(self, service_name: str) -> str | None:
+        """Return the endpoint that the AWS configuration file names, and not one of the environment."""
+        found: str | None = ConfiguredEndpointProvider(
+            full_config=self.full_config, scoped_config=self.get_scoped_config(), client_name=service_name, environ={}
+        ).provide()
+        return found
+
+    def _create_credential_resolver(self) -> Any:
+        resolver = super()._create_credential_resolver()
+        for provider in resolver.providers:
+            match provider:
+                case ContainerProvider():
+                    url = os.environ.get(ContainerProvider.ENV_VAR_FULL, "")
+                    timeout = ContainerMetadataFetcher.TIMEOUT_SECONDS
+                    provider._fetcher._session = _bound(self._network.metadata_session(timeout, url))  # noqa: SLF001 - as above
+                case InstanceMetadataProvider():
+                    fetcher = provider._role_fetcher  # noqa: SLF001 - as above
+                    fetcher._session = _bound(self._network.metadata_session(fetcher._timeout, ""))  # noqa: SLF001 - as above
+        return resolver
+
+
+def _bound(session: Any) -> Any:
+    """Return an HTTP session of botocore with the bounded connections, which it has no public way for (seen with 1.44)."""
+    session._pool_classes_by_scheme.update(http=_Pool, https=_SecurePool)  # noqa: SLF001 - as above
+    return session
 
 
 class _Bounded:

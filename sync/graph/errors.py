@@ -359,17 +359,17 @@ def blames_user_token(fault: Fault, where: Where = "page") -> bool:
 
 
 _TRANSPORT = {
-    "timeout": "Graph did not answer within graph.timeout.",
-    "dns": "The host name in graph.base_url has no address: DNS does not know it, or cannot be reached.",
-    "connect": "The connection to Graph failed.",
-    "tls": "Graph's certificate is not trusted, or TLS failed.",
-    "ca-file": "The file of certificate authorities for Graph cannot be used.",
-    "proxy": "The proxy for Graph cannot be used, or refused the connection.",
-    "reset": "The connection to Graph was closed before the answer was complete.",
-    "too-large": "Graph's answer was larger than is accepted.",
+    "timeout": "Graph{at} did not answer within graph.timeout.",
+    "dns": "The host name in graph.base_url has no IP address: DNS does not know it, or cannot be reached. Graph was looked for{at}.",
+    "connect": "The connection to Graph{at} failed.",
+    "tls": "The certificate of Graph{at} is not trusted, or TLS failed.",
+    "ca-file": "The file of certificate authorities in graph.ca_file cannot be used.",
+    "proxy": "The proxy in graph.proxy cannot be used, or refused the connection to Graph{at}.",
+    "reset": "The connection to Graph{at} was closed before the answer was complete.",
+    "too-large": "The answer of Graph{at} was larger than is accepted.",
     "bad-request": "The request to Graph cannot be written: a credential has characters that HTTP does not allow.",
 }
-_NOT_HTTP = "Graph's answer was not valid HTTP."
+_NOT_HTTP = "The answer of Graph{at} was not valid HTTP."
 _KINDS = {
     "down": "Graph is not called any more in this cycle, after three failed requests in a row.",
     "null": "Graph ran out of time for this part of a batch.",
@@ -385,18 +385,19 @@ _KINDS = {
 
 def explain(fault: Fault) -> str:
     """Return a sentence about what happened, with what Graph wants a person to be shown, or else its message."""
+    at = f" at {fault.address}" if fault.address else ""
     match fault.kind:
         case "error":
             return f"Graph says: {fault.user_text or fault.text or 'an error without a message'}"
         case "transport":
-            return _TRANSPORT.get(fault.transport, _NOT_HTTP)
+            return _TRANSPORT.get(fault.transport, _NOT_HTTP).format(at=at)
         case "down" if fault.transport:
-            return f"{_TRANSPORT.get(fault.transport, _NOT_HTTP)} {_KINDS['down']}"
+            return f"{_TRANSPORT.get(fault.transport, _NOT_HTTP).format(at=at)} {_KINDS['down']}"
         case "partial-facts":
             return f"debug_token's answer has no usable {fault.text}, so the token cannot be judged."
         case "bad-answer" if fault.retry_after is not None or _too_many(fault):
-            return f"Graph asks to wait (HTTP {fault.status})."
+            return f"Graph{at} asks to wait (HTTP {fault.status})."
         case "bad-answer":
-            return f"Graph's answer cannot be used (HTTP {fault.status})."
+            return f"The answer of Graph{at} cannot be used (HTTP {fault.status})."
         case _:
             return _KINDS[fault.kind]

@@ -386,14 +386,14 @@ def test_unusable_answers_make_graph_unavailable(fault: str) -> None:
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (httpx.ConnectError, "The connection to Graph failed."),
-        (httpx.ReadError, "The connection to Graph was closed"),
-        (httpx.ConnectTimeout, "Graph did not answer within graph.timeout."),
-        (httpx.RemoteProtocolError, "Graph's answer was not valid HTTP."),
+        (httpx.ConnectError, "The connection to Graph at https://graph.example/v25.0 failed."),
+        (httpx.ReadError, "The connection to Graph at https://graph.example/v25.0 was closed"),
+        (httpx.ConnectTimeout, "Graph at https://graph.example/v25.0 did not answer within graph.timeout."),
+        (httpx.RemoteProtocolError, "The answer of Graph at https://graph.example/v25.0 was not valid HTTP."),
     ],
 )
 def test_three_failed_requests_in_a_row_mean_that_graph_is_down(error: type[Exception], cause: str) -> None:
-    """After them nothing is sent any more, everything is unknown, and each error states the cause."""
+    """After them nothing is sent any more, everything is unknown, and each error states the cause and the address."""
     stage = Stage(300)
 
     def down(request: httpx.Request) -> httpx.Response:

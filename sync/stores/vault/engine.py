@@ -12,8 +12,8 @@ from typing import Any
 from sync.core.model import Absent, StoreError, WriteKind
 from sync.stores.vault import kv
 from sync.stores.vault.answers import Answer, Call, Trouble, denied, error, restricted
-from sync.stores.vault.login import Session
 from sync.stores.vault.retention import Retention, retention
+from sync.stores.vault.session import Session
 from sync.stores.vault.settings import VaultSettings
 
 _AT_ONCE = 400

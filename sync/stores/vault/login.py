@@ -1,32 +1,20 @@
-"""The Vault token: one login, renewal at two thirds of the lease whether or not a cycle runs, and revocation at the end."""
+"""Logging in to Vault: once where a token is needed, and with back-off where Vault refuses."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, wait
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
 from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret
-from sync.runtime.threads import GraceClock, NoThreadError, started
-from sync.stores.vault.answers import Answer, Call, Trouble, error
+from sync.runtime.threads import Clock, NoThreadError
+from sync.stores.vault.answers import Answer, Trouble, error
 from sync.stores.vault.aws_login import Identity
 from sync.stores.vault.methods import Proof, proof, sent
 from sync.stores.vault.settings import AwsIamLogin, TokenLogin, VaultSettings
 from sync.stores.vault.wire import Wire
-
-_LOOKUP_VALID_FOR = 10.0
-"""Seconds for which a token that Vault knew is not looked up again, so that a thousand denials cost one lookup."""
-
-_GRACE = 2.0
-"""Seconds that a login has after a shutdown request."""
-
-_RENEW_AGAIN = 1.0
-"""Minimum number of seconds until a failed renewal is tried again."""
 
 _LONGEST_LEASE = 10 * 365 * 86400
 """Seconds; a longer lease counts as this long."""
@@ -34,14 +22,9 @@ _LONGEST_LEASE = 10 * 365 * 86400
 _LONGEST_BACK_OFF = 6 * 3600.0
 """Seconds after which a login that was refused is tried again in any case."""
 
-_RENEW_WITHIN = 10.0
-"""Seconds for a renewal between cycles, which a cycle that begins meanwhile waits for."""
-
-_LOOKUP = Call("GET", "auth/token/lookup-self", "read", "auth/token/lookup-self")
-
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
     """A token and its times by the monotonic clock; None where no expiry is known. ``uses`` is 0 where they are not limited."""
 
     secret: Secret
@@ -64,200 +47,32 @@ class _Refusal:
     error: StoreError
 
 
-class Session:
-    """Sends requests with a valid token, from any number of threads."""
+class Login:
+    """Makes the logins of one store. ``uses`` is how many uses the tokens of this login have, 0 where they are not limited."""
 
-    def __init__(self, settings: VaultSettings, wire: Wire, clock: GraceClock, *, renews_by_time: bool = True) -> None:
-        self._settings = settings
+    def __init__(self, settings: VaultSettings, wire: Wire, clock: Clock) -> None:
         login = settings.login
-        self._login_by = Identity(login) if isinstance(login, AwsIamLogin) else login
+        self._by = Identity(login) if isinstance(login, AwsIamLogin) else login
+        self._namespace = settings.namespace
         self._wire = wire
         self._clock = clock
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._token: _Token | None = None
-        self._uses_left = 0
-        self._uses = 0
-        self._failed: StoreError | None = None
         self._refusal: _Refusal | None = None
+        self._before: _Refusal | None = None
+        self._credentials: Sequence[str] = ()
+        self._granted_in = -1
         self._cycle = 0
-        self._known: tuple[Secret, float] | None = None
-        self._keeper: Future[None] | None = None
-        self._by_time = renews_by_time
-
-    @property
-    def warnings(self) -> Sequence[str]:
-        """Return a warning where the tokens that a login gives have a limited number of uses."""
-        if not self._uses:
-            return ()
-        return (
-            f"Each token of this Vault login has {self._uses:,} uses, so that a cycle logs in many times. Set token_num_uses=0.",
-        )
+        self.uses = 0
 
     def begin(self) -> None:
-        """Start a cycle: a token of `auth: token` is read again, and a login that failed is tried again."""
-        with self._lock:
-            self._failed = None
-            self._cycle += 1
-            if self._token is not None and not self._token.own:
-                self._token = None
+        """Start a cycle, by which the back-off counts."""
+        self._cycle += 1
 
-    def ask(self, call: Call, end: float) -> Answer | Trouble:
-        """Send a request with the current token; if Vault no longer knows the token, log in once and send it once more."""
-        token = self._current(end)
-        if isinstance(token, StoreError):
-            return Trouble(token)
-        found = self._wire.ask(call, token, end)
-        if not (isinstance(found, Trouble) and found.refused):
-            if isinstance(found, Answer):
-                self._known = (token, self._clock.monotonic())
-            return found
-        fresh = self._replace(token, found, end)
-        if fresh is None:
-            return found
-        if isinstance(fresh, StoreError):
-            return Trouble(fresh)
-        again = self._wire.ask(call, fresh, end)
-        if isinstance(again, Trouble) and again.refused and not again.policy:
-            return self._refused_at_once(fresh, again, end)
-        return again
-
-    def close(self, end: float) -> None:
-        """Revoke the token of the store's own login; if that fails, the token expires by itself."""
-        with self._lock:
-            token, self._token = self._token, None
-            used_up = token is not None and token.uses > 0 and self._uses_left == 0
-            self._by_time = False
-            self._changed.notify_all()
-        if token is not None and token.own and not used_up:
-            self._wire.ask(
-                Call("POST", "auth/token/revoke-self", "update", "auth/token/revoke-self"), token.secret, end
-            )
-        if self._keeper is not None:
-            wait([self._keeper], timeout=max(end - self._clock.monotonic(), 0))
-
-    def _current(self, end: float) -> Secret | StoreError:
-        with self._lock:
-            now, token = self._clock.monotonic(), self._token
-            if token is None or (token.uses and not self._uses_left):
-                return self._used(self._login(end))
-            if token.renew_at is None or now < token.renew_at:
-                return self._used(token.secret)
-            if self._failed is not None and (token.expires_at is None or now < token.expires_at):
-                return self._used(token.secret)  # neither renewal nor login worked in this cycle: used until it expires
-            expired = token.expires_at is not None and now >= token.expires_at
-            renewed = self._renew(token, end) if token.renewable and not expired else None
-            if renewed is not None:
-                self._hold(renewed)
-                return self._used(renewed.secret)
-            fresh = self._login(end)
-            return self._used(token.secret if isinstance(fresh, StoreError) and not expired else fresh)
-
-    def _used(self, token: Secret | StoreError) -> Secret | StoreError:
-        """Count a use of the current token, which Vault revokes with its last one."""
-        if isinstance(token, Secret) and self._uses_left:
-            self._uses_left -= 1
-        return token
-
-    def _hold(self, token: _Token) -> None:
-        """Keep a token, and have it renewed when it is due, also between cycles."""
-        self._token = token
-        self._changed.notify_all()
-        if token.renewable and self._by_time and (self._keeper is None or self._keeper.done()):
-            # Without a thread the token is still renewed by the requests of a cycle.
-            with suppress(NoThreadError):
-                self._keeper = started(self._keep, name="vault-renewal")
-
-    def _keep(self) -> None:
-        """Renew the token whenever it is due, until there is none to renew or the session is closed."""
-        with self._lock:
-            while self._by_time:
-                token = self._token
-                if token is None or not token.renewable or token.renew_at is None:
-                    return
-                left = token.renew_at - self._clock.monotonic()
-                if left > 0:
-                    self._changed.wait(min(left, threading.TIMEOUT_MAX))
-                else:
-                    end = self._clock.monotonic() + min(self._settings.timeout, _RENEW_WITHIN)
-                    # One that cannot be renewed is replaced by a login, when the next request needs it.
-                    self._token = self._renew(token, end, between_cycles=True) or replace(token, renewable=False)
-
-    def _replace(self, token: Secret, refusal: Trouble, end: float) -> Secret | StoreError | None:
-        """Return another token for one that was refused; None if Vault knows the token, so that the policy refused the request."""
-        with self._lock:
-            if self._token is not None and self._token.secret != token:
-                return self._current(end)
-            if self._is_known(token, refusal, end):
-                return None
-            self._token = None
-            fresh = self._used(self._login(end))
-            if isinstance(fresh, Secret) and fresh == token:
-                return self._fail(_refused(_UNKNOWN))
-            return fresh
-
-    def _refused_at_once(self, token: Secret, refusal: Trouble, end: float) -> Trouble:
-        """Return the trouble where a token that was just issued is refused too: then the cause is the token."""
-        with self._lock:
-            if self._token is None or self._token.secret != token or self._is_known(token, refusal, end):
-                return refusal
-            self._token = None
-            return Trouble(self._fail(_BOUND))
-
-    def _is_known(self, token: Secret, refusal: Trouble, end: float) -> bool:
-        """Check by lookup-self whether Vault knows the token; a denial by the policy shows that it does."""
-        now = self._clock.monotonic()
-        known, since = self._known or (None, 0.0)
-        if refusal.policy and known == token and now - since < _LOOKUP_VALID_FOR:
-            return True
-        if self._token is not None and self._token.uses:
-            return refusal.policy  # to look it up would cost one of its uses
-        found = self._wire.ask(_LOOKUP, token, end)
-        is_known = isinstance(found, Answer) or not found.refused or found.policy
-        if is_known:
-            self._known = (token, now)
-        return is_known
-
-    def _renew(self, token: _Token, end: float, *, between_cycles: bool = False) -> _Token | None:
-        """Renew the token; None if Vault refuses, or grants so little that the token is at its maximum TTL.
-
-        Any other failure is not a refusal: the token is still valid and is renewed later, since a login may use up a secret id.
-        """
-        call = Call("POST", "auth/token/renew-self", "update", "auth/token/renew-self", body={})
-        found = self._wire.ask(call, token.secret, end, between_cycles=between_cycles)
-        self._used(token.secret)
-        now = self._clock.monotonic()
-        if isinstance(found, Trouble) and not found.refused and token.expires_at is not None:
-            return replace(token, renew_at=now + max((token.expires_at - now) / 3, _RENEW_AGAIN))
-        if not isinstance(found, Answer) or found.status != HTTPStatus.OK:
-            return None
-        ttl = _seconds(_auth(found).get("lease_duration"))
-        if ttl * 2 < token.first_ttl:
-            return None
-        return replace(token, renew_at=now + ttl * 2 / 3, expires_at=now + ttl)
-
-    def _login(self, end: float) -> Secret | StoreError:
-        if self._failed is not None:
-            return self._failed
-        # Nobody would revoke a token that Vault granted and whose answer was not read.
-        with self._clock.grace(_GRACE):
-            found = self._try(end)
-        if isinstance(found, StoreError):
-            return self._fail(found)
-        self._refusal = None
-        self._uses = self._uses_left = found.uses
-        self._hold(found)
-        return found.secret
-
-    def _fail(self, failure: StoreError) -> StoreError:
-        self._failed = failure
-        return failure
-
-    def _try(self, end: float) -> _Token | StoreError:
-        by = self._login_by
+    def attempt(self, end: float) -> Token | StoreError:
+        """Return a token of a new login, within ``end`` (monotonic); a login that was refused waits for its back-off."""
+        by = self._by
         try:
             if isinstance(by, TokenLogin):
-                return _Token(by.token(), own=False)
+                return Token(by.token(), own=False)
             shown = proof(by, end - self._clock.monotonic())
         except CredentialError as failure:
             remedy = "Store the credential where its reference points."
@@ -269,76 +84,79 @@ class Session:
         except NoThreadError:
             remedy = "Raise the process limit of the user or the container."
             return StoreError("unreachable", "No thread can be started for the login.", remedy, whole=True)
-        before, now = self._refusal, self._clock.monotonic()
+        before = self._refusal
         if before is not None and before.credentials != shown.credentials:
             before = None
-        if before is not None and self._cycle < before.cycle and now < before.at:
+        if before is not None and self._cycle < before.cycle and self._clock.monotonic() < before.at:
             return before.error
         method = by.login if isinstance(by, Identity) else by
-        namespace = self._settings.namespace if method.namespace is None else method.namespace
+        namespace = self._namespace if method.namespace is None else method.namespace
         found = sent(shown, self._wire, namespace or "", end)
         if isinstance(found, Answer) and found.status == HTTPStatus.OK:
+            if self._granted_in != self._cycle:
+                self._before, self._granted_in = before, self._cycle
+            self._refusal, self._credentials = None, shown.credentials
             return self._granted(found)
-        refusal = self._login_error(found, shown, f"auth/{method.mount}")
+        refusal = self._error(found, shown, f"auth/{method.mount}")
         if refusal.error_code == "login-refused":
-            # Tried again after 1, 2, 4 … cycles: a role that was missing may be back.
-            count = 1 if before is None else before.count + 1
-            cycle = self._cycle + 2 ** min(count - 1, 20)
-            self._refusal = _Refusal(shown.credentials, count, cycle, now + _LONGEST_BACK_OFF, refusal)
+            self._back_off(shown.credentials, before, refusal)
         return refusal
 
-    def _granted(self, found: Answer) -> _Token | StoreError:
-        auth, now = _auth(found), self._clock.monotonic()
-        token, ttl = auth.get("client_token"), _seconds(auth.get("lease_duration"))
+    def reject(self, failure: StoreError) -> StoreError:
+        """Count the last login as refused, since Vault does not accept the token that it gave."""
+        self._back_off(self._credentials, self._before, failure)
+        return failure
+
+    def _back_off(self, credentials: Sequence[str], before: _Refusal | None, failure: StoreError) -> None:
+        """Have the login tried again after 1, 2, 4 … cycles: a role that was missing may be back."""
+        count = 1 if before is None else before.count + 1
+        cycle = self._cycle + 2 ** min(count - 1, 20)
+        self._refusal = _Refusal(credentials, count, cycle, self._clock.monotonic() + _LONGEST_BACK_OFF, failure)
+
+    def _granted(self, found: Answer) -> Token | StoreError:
+        auth, now = auth_of(found), self._clock.monotonic()
+        token, ttl = auth.get("client_token"), seconds_of(auth.get("lease_duration"))
         if not isinstance(token, str) or not token:
             return error("not-vault", "The answer to the login has no token.")
         uses = auth.get("num_uses")
-        held = _Token(Secret(token), own=True, uses=uses if isinstance(uses, int) and uses > 0 else 0)
+        self.uses = uses if isinstance(uses, int) and uses > 0 else 0
+        held = Token(Secret(token), own=True, uses=self.uses)
         if ttl <= 0:
             return held
         renewable = auth.get("renewable") is True
         return replace(held, renew_at=now + ttl * 2 / 3, expires_at=now + ttl, first_ttl=ttl, renewable=renewable)
 
-    def _login_error(self, found: Answer | Trouble, shown: Proof, where: str) -> StoreError:
+    def _error(self, found: Answer | Trouble, shown: Proof, where: str) -> StoreError:
         if isinstance(found, Trouble):
             if found.refused:
-                return _refused("The method is not enabled there, or does not accept this account or address.", where)
+                return refused("The method is not enabled there, or does not accept this account or address.", where)
             return replace(found.error, whole=True, maybe_written=False)
         if "quota exceeded" in found.text.lower():
             # A login that a quota rejects can be a 400: HashiCorp Vault's lease count quota, which OpenBao 2.7.2 lacks.
             return error("throttled")
         if "cidr" in found.text.lower():
-            return _refused("The role or the secret id is bound to other addresses than this machine's.", where)
-        limited = f"Each token had {self._uses:,} uses, so that the logins may have used up the secret id."
-        detail = (f"HTTP {found.status}.", shown.hint, limited if self._uses else "")
-        return _refused(" ".join(filter(None, detail)), where)
+            return refused("The role or the secret id is bound to other addresses than this machine's.", where)
+        limited = f"Each token had {self.uses:,} uses, so that the logins may have used up the secret id."
+        detail = (f"HTTP {found.status}.", shown.hint, limited if self.uses else "")
+        return refused(" ".join(filter(None, detail)), where)
 
 
-def _auth(found: Answer) -> Mapping[str, Any]:
+def auth_of(found: Answer) -> Mapping[str, Any]:
+    """Return the member ``auth`` of an answer, or an empty map."""
     auth = found.body.get("auth")
     return auth if isinstance(auth, dict) else {}
 
 
-def _seconds(value: object) -> float:
+def seconds_of(value: object) -> float:
+    """Return a lease's duration, 0 where it is none."""
     return float(min(value, _LONGEST_LEASE)) if isinstance(value, int) and not isinstance(value, bool) else 0.0
 
 
-def _refused(detail: str, where: str = "") -> StoreError:
+def refused(detail: str, where: str = "") -> StoreError:
+    """Return the error of a login or a token that Vault refused; ``detail`` is a sentence that says why."""
     return StoreError(
         "login-refused",
         f"Vault refused the login{' at ' + where if where else ''}. {detail}",
         "Check `auth`: the method's mount and namespace, the role, and that the credential has not expired or been used up.",
         whole=True,
     )
-
-
-_UNKNOWN = (
-    "Vault does not know the token: it has expired, has no uses left, was revoked, is bound to other addresses, "
-    "or is a wrapping token, which must be unwrapped first."
-)
-_BOUND = StoreError(
-    "login-refused",
-    "Vault refuses the token that it has just issued to this login: the token is bound to other addresses, or has no uses left.",
-    "Check `token_bound_cidrs` and `token_num_uses` of the role; Vault may see the address of a proxy or a NAT gateway.",
-    whole=True,
-)

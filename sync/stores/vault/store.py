@@ -17,8 +17,8 @@ from sync.http import Http
 from sync.runtime.threads import Clock, GraceClock, Serial, Stopping
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine
-from sync.stores.vault.login import Session
 from sync.stores.vault.read import Entry, Reader
+from sync.stores.vault.session import Session
 from sync.stores.vault.settings import VaultSettings
 from sync.stores.vault.wire import Wire
 from sync.stores.vault.write import CONFLICT, Writer

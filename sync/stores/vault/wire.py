@@ -19,7 +19,6 @@ from sync.core.secret import Secret
 from sync.http import Http, HttpError, Response
 from sync.runtime.threads import Clock
 from sync.stores.vault.answers import (
-    CLIENT_CERTIFICATE,
     Again,
     Answer,
     Call,
@@ -29,6 +28,7 @@ from sync.stores.vault.answers import (
     judge_page,
     judge_redirect,
 )
+from sync.stores.vault.failures import lost, through
 from sync.stores.vault.listing import DetailedListing
 from sync.stores.vault.settings import VaultSettings
 
@@ -36,28 +36,6 @@ _FORWARD = "forward-active-node"
 _CATCH_UP = 5.0
 """Seconds; a standby's lag was measured at up to 0.44 s (OpenBao 2.7.2, three nodes, 2026-11)."""
 _CONNECT_TRIES = 3
-_TLS_REMEDIES = (
-    ("certificate required", CLIENT_CERTIFICATE),
-    ("client certificate", CLIENT_CERTIFICATE),
-    ("client_", "Correct the file that `client_cert` or `client_key` names."),
-    ("alert", "Check with Vault's listener: the server refused the handshake, such as for the client certificate."),
-    (
-        "key usage",
-        "Issue the CA's certificate again with the extension keyUsage (keyCertSign), and put it into `ca_file`.",
-    ),
-    ("key identifier", "Issue the certificate again with the key identifiers that RFC 5280 requires."),
-    ("basic constraints", "Issue the CA's certificate again with critical basicConstraints (CA:TRUE)."),
-    ("issuer certificate", "Put the certificate of the CA that issued the server's into `ca_file`."),
-    ("self-signed", "Put the certificate of the CA that issued the server's into `ca_file`."),
-    ("self signed", "Put the certificate of the CA that issued the server's into `ca_file`."),
-    ("mismatch", "Set `address` to a name that the server's certificate has, or add this name to the certificate."),
-    ("expired", "Renew the certificate of the server or of its CA; check this machine's clock."),
-    ("not yet valid", "Check this machine's clock, and the certificate's dates."),
-    ("wrong version number", "Set the scheme of `address` to http if the server does not use TLS."),
-    ("record layer failure", "Set the scheme of `address` to http if the server does not use TLS."),
-)
-"""Parts of OpenSSL's reasons, and of this program's own, with what helps; the first one that is found counts."""
-
 _INDEX = re.compile(r"[!-~]{1,4096}")
 
 
@@ -142,7 +120,7 @@ class Wire:
             )
         except HttpError as failure:
             self._clock.check()
-            return _through(_lost(call, failure), self._http().via(self._base))
+            return through(lost(call, failure), self._http().via(self._base))
         self._remember(response.headers.get("x-vault-index"))
         answer = _parsed(call, response, self._base, listing)
         if (
@@ -151,7 +129,7 @@ class Wire:
             and self._headers_refused(answer.text, index)
         ):
             return Trouble(error("unexpected", whole=False), "soon")
-        return judge(call, answer) if isinstance(answer, Answer) else _through(answer, self._http().via(self._base))
+        return judge(call, answer) if isinstance(answer, Answer) else through(answer, self._http().via(self._base))
 
     def _headers(self, call: Call, token: Secret | None, index: str | None, *, forwards: bool) -> dict[str, str]:
         headers = {"X-Vault-Request": "true"}
@@ -260,48 +238,3 @@ def _parsed(call: Call, response: Response, address: str, listing: DetailedListi
     if answer is not None and answer.is_vaults:
         return answer
     return judge_page(call, status, body, json="json" in kind, parsed=answer is not None)
-
-
-def _lost(call: Call, failure: HttpError) -> Trouble:
-    """Return the trouble of a request without an answer; a write that may have taken effect is not retried."""
-    maybe = call.writes and failure.maybe_sent
-    again: Again = "never" if maybe else "connect"
-    detail = f"{failure.detail[:1].upper()}{failure.detail[1:]}." if failure.detail else ""
-    match failure.kind:
-        case "timeout":
-            return Trouble(error("timeout", maybe_written=maybe))
-        case "tls":
-            return Trouble(error("tls", detail, remedy=_tls_remedy(failure.detail), maybe_written=maybe))
-        case "ca-file":
-            return Trouble(
-                error("tls", "`ca_file` cannot be read, or holds no certificate in PEM.", maybe_written=maybe)
-            )
-        case "too-large":
-            return Trouble(error("unreadable", whole=False, maybe_written=maybe))
-        case "bad-request":
-            return Trouble(error("credentials"))
-        case "proxy":
-            return Trouble(error("unreachable", f"The proxy failed. {detail}".rstrip(), maybe_written=maybe), again)
-        case "dns":
-            return Trouble(error("unreachable", "Its host name cannot be resolved.", maybe_written=maybe), again)
-        case "protocol" | "unwanted-encoding":
-            return Trouble(error("not-vault", maybe_written=maybe))
-        case "connect" | "reset" | "stopped":
-            return Trouble(error("unreachable", detail, maybe_written=maybe), again)
-
-
-def _tls_remedy(reason: str) -> str:
-    """Return what helps against OpenSSL's reason; empty where only the general remedy does."""
-    found = (remedy for part, remedy in _TLS_REMEDIES if part in reason.lower())
-    return next(found, "")
-
-
-def _through(trouble: Trouble, via: str) -> Trouble:
-    """Add to the trouble of a request which proxy it went through, since the proxy may be the cause."""
-    failed = trouble.error
-    if not via or failed.error_code not in ("unreachable", "timeout", "tls", "not-vault"):
-        return trouble
-    remedy = f"{failed.remedy} Check that proxy, or set it aside: by NO_PROXY, `trust_env: false` or without `proxy`."
-    return replace(
-        trouble, error=replace(failed, message=f"{failed.message} It was asked through {via}.", remedy=remedy)
-    )

@@ -17,8 +17,8 @@ import trustme
 
 from sync.core.model import Absent
 from sync.core.secret import Secret
+from sync.stores.vault.failures import tls_remedy
 from sync.stores.vault.store import VaultStore
-from sync.stores.vault.wire import _tls_remedy
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig
 from tests.support.services.bao import Bao, bao, free_port, run_server
@@ -200,8 +200,8 @@ def test_reason_of_openssl(bao: Bao, tmp_path: Path, wrong: str, reason: str, re
 )
 def test_remedy_of_a_reason(reason: str, remedy: str) -> None:
     """A reason of OpenSSL has its own remedy, such as for a private CA that Python 3.13 rejects for want of keyUsage."""
-    assert remedy in _tls_remedy(reason)
-    assert bool(remedy) is bool(_tls_remedy(reason))
+    assert remedy in tls_remedy(reason)
+    assert bool(remedy) is bool(tls_remedy(reason))
 
 
 @pytest.mark.parametrize("source", ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "proxy"])

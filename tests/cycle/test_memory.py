@@ -490,6 +490,19 @@ def test_interval_that_becomes_shorter_makes_no_answer_stale() -> None:
     assert stage.cycle().summary["stale"] == 2
 
 
+def test_interval_that_became_longer_meanwhile_counts_for_earlier_answers() -> None:
+    """An answer counts for the longest interval since it was given, so that an interval that goes up and down makes nothing stale."""
+    stage = remembering("berlin")
+    assert stage.cycle().result == "ok"
+    stage.world.quota = 0
+    stage.changes["rhythm"] = Rhythm(timedelta(hours=44))
+    stage.clock.passed = 40 * 60 * MINUTE
+    assert stage.cycle().summary["stale"] == 0
+    stage.changes["rhythm"] = Rhythm(timedelta(hours=24))
+    stage.clock.passed = 60 * 60 * MINUTE
+    assert stage.cycle().summary["stale"] == 0
+
+
 def test_invalid_token_that_graph_refused_has_no_notice() -> None:
     """That Graph refuses a token is reported beside the verdict only where debug_token calls the token valid."""
     stage = remembering("berlin")

@@ -81,7 +81,8 @@ def _judged(inputs: Inputs, now: datetime) -> Mapping[TokenId, Judged]:
         name, known = token_id(page.app_id, token), inputs.judged(page, token)
         seen.add(name)
         if known is not None:
-            judged[name] = replace(known, last_seen=now)
+            longest = max(known.counts_for or timedelta(0), inputs.rhythm.stale_after)
+            judged[name] = replace(known, last_seen=now, counts_for=longest)
     app_ids = {page.app: page.app_id for page in inputs.pages}
     for user_token in inputs.user_tokens.values():
         if user_token.token is None or user_token.app not in app_ids:

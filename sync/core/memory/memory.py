@@ -28,8 +28,9 @@ class Judged:
 
     ``system_user_fingerprint`` is the fingerprint of the system user's token in use at the answer. ``probed_at`` is when
     Graph was last called with the token itself, and ``probe`` how that ended. ``answered_since``: debug_token answered after
-    that. ``probe_error`` is what Graph said when it refused the token. ``invalid_twice``: the last two answers called the token invalid. ``counts_for`` is how long the answer counts at
-    least: an interval that becomes shorter makes no earlier answer older. ``last_seen`` is when the token was last fetched
+    that. ``probe_error`` is what Graph said when it refused the token. ``invalid_twice``: the last two answers called the
+    token invalid. ``counts_for`` is how long the answer counts at least, by the longest interval since: one that becomes
+    shorter makes no earlier answer older. ``last_seen`` is when the token was last fetched
     or stored.
     """
 

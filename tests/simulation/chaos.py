@@ -10,6 +10,7 @@ from sync.core import marks as mark_map
 from sync.core.model import Marks
 from sync.sandbox.api.states import restore_page, switch_off, switch_on
 from sync.stores.aws.entry import PREFIX
+from tests.simulation import changes
 from tests.simulation.daemon import EVERY
 from tests.simulation.secrets_manager import CURRENT, Value
 
@@ -39,7 +40,18 @@ _OF_GRAPH = (
     "slow=3000%0.3",
     "two-factor*1",
 )
-_OF_PAGES = ("unassigned", "changing", "short-lived=7200", "missing-scope", "foreign", "other-page", "moved", "deleted")
+_OF_PAGES = (
+    "unassigned",
+    "unassigned=no-role",
+    "unassigned=impersonation",
+    "changing",
+    "short-lived=7200",
+    "missing-scope",
+    "foreign",
+    "other-page",
+    "moved",
+    "deleted",
+)
 
 
 class Chaos:
@@ -57,7 +69,7 @@ class Chaos:
     def arrange(self, until: float) -> None:
         """Draw the network's faults, and plan when the others happen."""
         chance = self.chance
-        if chance.random() < 0.5:
+        if chance.random() < 0.5 and self.stage.kind != "file":
             self._make_unreliable(self.stage.kind if self.stage.kind != "both" else chance.choice(("vault", "aws")))
         if chance.random() < 0.35:
             self._make_unreliable("graph")
@@ -88,7 +100,9 @@ class Chaos:
         for number, user in enumerate(self.world.users.values()):
             if self.world.invalid_reason(self.world.tokens[user.token]) is not None:
                 self.world.rotate(user)
-            self.stage.credentials[list(self.stage.credentials)[number]] = user.token
+            self.stage.store_credential(list(self.stage.credentials)[number], user.token)
+        if self.world.quotas.app is not None:
+            self.world.quotas.app.limit = 200
         for page in self.world.pages.values():
             restore_page(self.world, page)
 
@@ -116,12 +130,15 @@ class Chaos:
             _rotate,
             _kill_user,
             _block,
+            *changes.ALWAYS,
         ]
         if self.stage.kind in ("vault", "both"):
             faults += [_kill_leader, _hold, _seal, _throttle, _quorum, _stumble, _expire]
             faults += _IN_VAULT
         if self.stage.kind in ("aws", "both"):
             faults += [_aws_refuse, _aws_refuse, *_IN_AWS]
+        if self.stage.kind == "file":
+            faults += [_file_edit, _file_edit, _file_remove, _file_unmark]
         return faults
 
     def later(self, longest: float, act: Callable[[], object]) -> None:
@@ -158,7 +175,7 @@ def _blind(chaos: Chaos) -> None:
     name = chaos.chance.choice(("unknown-error", "server-error", "null-items", "debug-without-data"))
     switch_on(chaos.world, f"{name}:debug_token%0.6")
     chaos.later(2 * EVERY, lambda: _off(chaos, name))
-    (_vault_edit if chaos.stage.kind == "vault" else _aws_edit)(chaos)
+    {"vault": _vault_edit, "file": _file_edit}.get(chaos.stage.kind, _aws_edit)(chaos)
 
 
 def _off(chaos: Chaos, name: str) -> None:
@@ -189,7 +206,7 @@ def _rotate(chaos: Chaos) -> None:
     name, user_id = _user(chaos)
     user = chaos.world.users[user_id]
     chaos.world.rotate(user)
-    chaos.later(chaos.chance.choice((0.0, EVERY)), lambda: chaos.stage.credentials.update({name: user.token}))
+    chaos.later(chaos.chance.choice((0.0, EVERY)), lambda: chaos.stage.store_credential(name, user.token))
 
 
 def _kill_user(chaos: Chaos) -> None:
@@ -200,7 +217,7 @@ def _kill_user(chaos: Chaos) -> None:
 
     def renew() -> None:
         chaos.world.rotate(user)
-        chaos.stage.credentials[name] = user.token
+        chaos.stage.store_credential(name, user.token)
 
     chaos.later(2 * EVERY, renew)
 
@@ -327,6 +344,21 @@ def _vault_note(chaos: Chaos) -> None:
     if secret is not None:
         custom = {**(secret.custom or {}), "owner": "ops"}
         chaos.stage.vault.do("POST", f"kv/metadata/{path}", {"custom_metadata": custom}, owner=PERSON)
+
+
+# Files.
+
+
+def _file_edit(chaos: Chaos) -> None:
+    chaos.stage.disk.edit(chaos.path(), _edit(chaos), owner=PERSON)
+
+
+def _file_remove(chaos: Chaos) -> None:
+    chaos.stage.disk.remove(chaos.path(), owner=PERSON, marks=False)
+
+
+def _file_unmark(chaos: Chaos) -> None:
+    chaos.stage.disk.remove(chaos.path(), owner=PERSON, marks=True)
 
 
 # Secrets Manager.

@@ -16,18 +16,23 @@ from sync.core.report.entries import PageEntry, StoreEntry
 from sync.core.report.events import events
 from sync.core.report.json import as_json
 from sync.core.report.report import Report
-from sync.core.secret import fingerprint
+from sync.core.secret import Secret, fingerprint
 from sync.sandbox.world.world import World
 from sync.stores.aws.entry import PREFIX
 from tests.simulation import kv, secrets_manager
+from tests.simulation.answers import DebugAnswer
 from tests.simulation.process import Life
 from tests.simulation.time_and_turns import Simulation
 
 PROOF = 60.0
+CREDENTIALS = "graph/"
+"""Below it are the system users' tokens that are kept in a store."""
 _LATEST = 310.0
 """Seconds after which a list shows what somebody else has changed."""
 _REMEMBERED = frozenset({"missing-scope", "token-invalid"})
-"""What Meta once said of a fetched string is asked again after a day, as long as no place waits for a token."""
+"""What Meta once answered about a fetched string is asked again after a day, as long as no place waits for a token."""
+_OF_APP = frozenset({"app-secret-invalid", "app-blocked"})
+"""Under these no answer counts that the app got."""
 _NAMED = frozenset({"access_token", "page_id", "app_id"})
 """What the configured payload names; other keys of a stored one are other people's."""
 
@@ -99,7 +104,17 @@ class Checker:
     """The instance that wrote each version that a daemon wrote."""
     removed: dict[tuple[str, str], float] = field(default_factory=dict)
     """When each was last removed with all its versions, whose numbers then begin again."""
+    given: dict[str, set[str]] = field(default_factory=dict)
+    """The tokens that reads of Pages returned to each instance."""
+    in_store: dict[str, str] = field(default_factory=dict)
+    """The store that holds a system user's token, by system user."""
+    clocks_set: bool = False
+    """Whether the wall clock of a daemon was ever set."""
     reports: int = 0
+
+    def gives(self, owner: Life, tokens: Collection[str]) -> None:
+        """Record the tokens that Graph gave to a daemon."""
+        self.given.setdefault(owner.instance, set()).update(tokens)
 
     def fail(self, invariant: str, *answers: object) -> None:
         """Record a violation."""
@@ -122,6 +137,9 @@ class Checker:
         if owner.current_write is not None and owner.current_write.path == path:
             owner.current_write.changes += 1
         page = self.pages.get((store, path))
+        if path.startswith(CREDENTIALS):
+            self._renewed(owner, path, before, after)
+            return
         if page is None or after is None:
             self.fail("I2", owner, "touched", store, path, "which no Page names, or removed it")
             return
@@ -129,6 +147,30 @@ class Checker:
             self._data(owner, store, page, path, before, after)
         else:
             self._marks(owner, store, page, path, before)
+        self._origin(owner, store, path, after)
+
+    def _renewed(self, owner: Life, path: str, before: Current | None, after: Current | None) -> None:
+        """Check the renewal of a system user's token: only the token changes, and Meta calls the new one valid."""
+        old, new = (dict(one.data or {}) if one is not None else {} for one in (before, after))
+        token = new.get("token")
+        known = self.world.tokens.get(token) if isinstance(token, str) else None
+        if {**old, "token": token} != new or known is None or known.type != "SYSTEM_USER":
+            self.fail("I2", owner, "changed more than the token at", path)
+        elif self.world.invalid_reason(known) is not None and not owner.debug_answers.get(known.value):
+            self.fail("I1", owner, "stored a system user's token that was not proven at", path)
+
+    def _origin(self, owner: Life, store: str, path: str, after: Current) -> None:
+        """Check that marks state an origin only of a token that this instance fetched, and the right one."""
+        marks, token = after.marks, after.token
+        known = self.world.tokens.get(token) if token is not None else None
+        if marks is None or token is None or known is None or marks.fingerprint != fingerprint(token):
+            return
+        if marks.system_user_fingerprint is None:
+            return
+        if token not in self.given.get(owner.instance, ()):
+            self.fail("I2", owner, "claimed an origin of", _fp(token), "which it never fetched, at", store, path)
+        elif known.derived_from is not None and fingerprint(known.derived_from) != marks.system_user_fingerprint:
+            self.fail("I2", owner, "claimed another origin of", _fp(token), "than it has, at", store, path)
 
     def _is_owned(self, owner: Life, page: Page, held: Current | None) -> bool:
         if held is None:
@@ -260,6 +302,9 @@ class Checker:
         where = f"{entry.key.store} {entry.key.path}"
         if entry.served == "broken" and token is not None and (last is None or last.good(page.id)):
             self.fail("I3", owner, "called broken", where, _fp(token), "for which debug_token last answered", last)
+        readable = entry.action is not Kind.FAILED and entry.confirmed is not False
+        if entry.served == "stale" and token is not None and last is not None and readable:
+            self._forgotten(owner, page, where, token, last)
         if entry.served != "verified":
             return
         if token is None:
@@ -274,12 +319,22 @@ class Checker:
             self.fail("I8", owner, "called verified", _fp(token), "at", where, "judged too long ago")
         elif owner.refused.get(token, -1.0) > last.at:
             self.fail("I8", owner, "called verified", _fp(token), "at", where, "which was refused since")
-        elif entry.verified_at is None or entry.verified_at > self.simulation.now():
+        elif entry.verified_at is None or entry.verified_at > self.simulation.now() + owner.offset():
             self.fail("I8", owner, "was verified at no time:", where)
+
+    def _forgotten(self, owner: Life, page: PageEntry, where: str, token: str, last: DebugAnswer) -> None:
+        """Check that a token is stale only where debug_token's last answer counts no more."""
+        young = self.simulation.time - last.at < Rhythm().stale_after.total_seconds()
+        refused = owner.refused.get(token, -1.0) >= last.at
+        of_app = {problem.code for problem in page.problems} & _OF_APP
+        if young and not (refused or last.waits or of_app or self.clocks_set):
+            self.fail("I8", owner, "called stale", where, _fp(token), "for which debug_token last answered", last)
 
     def _isolated_page(self, owner: Life, page: PageEntry) -> None:
         if "graph" in owner.disturbed:
             self.scope.add("*")
+        if page.system_user in self.in_store and self.in_store[page.system_user] in owner.disturbed:
+            return
         if page.fetched.value != "valid" and not self.scope & {"*", page.name, page.system_user}:
             self.fail("I7", owner, page.name, "is", page.fetched.value, "though nothing ever went wrong for it")
 
@@ -324,6 +379,14 @@ class Checker:
             yield f"{where} is {entry.served}, {entry.action.value} {entry.reason} {entry.error_code}"
         elif held is None or held.token is None or not self._valid(held.token):
             yield f"{where} holds {_about(held)}, which does not work"
+        elif entry.action is Kind.UNCHANGED and self._differs(held, entry.key.store, entry.key.path):
+            yield f"{where} is called unchanged, and its payload or labels are not as configured"
+
+    def _differs(self, held: Current, store: str, path: str) -> bool:
+        page = self.pages[store, path]
+        wanted = page.payload.render(Secret(held.token or "")).reveal()
+        same = isinstance(wanted, dict) and {**(held.data or {}), **wanted} == dict(held.data or {})
+        return not same or held.marks is None or dict(held.marks.labels) != dict(page.labels)
 
     def _is_humans(self, report: Report, page: PageEntry, held: Current | None) -> bool:
         if held is None:

@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sync import state
 from sync.core.memory.memory import Memory
-from sync.core.model import Key, Marks, Page, StoreError, Version, Written
+from sync.core.memory.renewal import RenewalRule
+from sync.core.model import Key, Marks, Page, Stored, StoreError, Version, Written
 from sync.core.payload import Payload
 from sync.core.report.report import Report
-from sync.core.secret import Secret
+from sync.core.secret import CredentialError, Secret
 from sync.cycle import Task, run
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.sandbox.world.world import World
 from sync.stores.interface import Store
+from tests.simulation.answers import Weather
 from tests.simulation.checker import Checker
 from tests.simulation.process import CurrentWrite, Killed, Life, LifeClock, NetworkFaults
 from tests.simulation.services import GraphHttp
 from tests.simulation.time_and_turns import Participant, Simulation
 
 EVERY = 900.0
-DAYS = timedelta(days=3)
+RENEW_BEFORE = timedelta(days=14)
+TOKEN = "token"
+"""The key of a secret that holds a system user's token."""
 GRAPH_TIMEOUT = 20.0
 MakeStores = Callable[[Life, LifeClock], Mapping[str, Store]]
 
@@ -41,8 +45,10 @@ class Site:
     checker: Checker
     stores: MakeStores
     interfere: Callable[[Life], None]
-    credentials: Callable[[], tuple[str, Mapping[str, str]]]
-    """Return the app's secret and the system users' tokens, as the files hold them now."""
+    weather: Weather
+    app_secret: str
+    credentials: Mapping[str, str | Key]
+    """The system users' tokens, as the files hold them now; or the target of the store's secret that holds one."""
 
 
 @dataclass
@@ -61,7 +67,7 @@ class Habits:
 class _Saved:
     """The state file's content, and what the simulation knows about it."""
 
-    memory: Memory
+    text: bytes
     debug_answers: dict[str, Any]
     refused: dict[str, float]
 
@@ -111,6 +117,10 @@ class Daemon:
     done: int = 0
     lives: int = 0
     last: Report | None = None
+    offset: timedelta = timedelta(0)
+    """How far the wall clock of the daemon's machine is ahead of the true time."""
+    doomed: bool = False
+    """Whether the next cycle is killed at its first call."""
     _saved: _Saved | None = field(default=None, repr=False)
 
     def run(self, participant: Participant) -> None:
@@ -120,6 +130,7 @@ class Daemon:
             self.lives += 1
             life = Life(simulation, f"{self.name}.{self.lives}", self.habits.instance, self.site.network_faults)
             life.participant, life.interfere = participant, self.site.interfere
+            life.offset = lambda: self.offset
             try:
                 self._live(life)
             except Killed:
@@ -128,14 +139,14 @@ class Daemon:
                 return
 
     def _live(self, life: Life) -> None:
-        clock = LifeClock(life)
+        clock = LifeClock(life, lambda: self.offset)
         stores = {
             name: CheckedStore(store, life, self.site.checker) for name, store in self.site.stores(life, clock).items()
         }
         memory = Memory()
         if self._saved is not None:
             memory, life.debug_answers, life.refused = (
-                self._saved.memory,
+                self._from_a_file(self._saved.text, clock.now()),
                 dict(self._saved.debug_answers),
                 dict(self._saved.refused),
             )
@@ -154,23 +165,36 @@ class Daemon:
                 return
             if self.habits.keeps:
                 debug_answers = {token: list(answers) for token, answers in life.debug_answers.items()}
-                self._saved = _Saved(_through_a_file(memory), debug_answers, dict(life.refused))
+                self._saved = _Saved(state.encode(memory, "acme"), debug_answers, dict(life.refused))
             life.wait(EVERY - (life.simulation.time - self.habits.starts) % EVERY)
 
     def _fate(self, life: Life) -> None:
         chance = life.simulation.random
         life.killed_at = None
-        if chance.random() < self.habits.kill_chance:
+        if self.doomed:
+            self.doomed = False
+            life.killed_at = (life.calls + 1, "before")
+        elif chance.random() < self.habits.kill_chance:
             when: Literal["before", "after"] = chance.choice(("before", "after"))
             life.killed_at = (life.calls + chance.randint(1, 45), when)
 
+    def _from_a_file(self, text: bytes, now: datetime) -> Memory:
+        """Read the memory from the form of the state file; only a clock that was set may leave something out."""
+        memory, dropped = state.decode(json.loads(text), now)
+        if dropped and not self.site.checker.clocks_set:
+            raise AssertionError("the state file does not hold what was saved")
+        return memory
+
     def _cycle(self, life: Life, clock: LifeClock, stores: Mapping[str, Any], memory: Memory) -> tuple[Memory, Report]:
-        secret, users = self.site.credentials()
+        site = self.site
         source = GraphSource(
-            http=GraphHttp(life, self.site.world, self.site.checker.url),
+            http=GraphHttp(life, site.world, site.weather, site.checker),
             settings=GraphSettings("https://graph.simulated", timeout=GRAPH_TIMEOUT),
-            apps=[AppCredentials("messenger", self.site.world.app.id, Secret(secret))],
-            system_users=[SystemUserCredentials(name, "messenger", Secret(token)) for name, token in users.items()],
+            apps=[AppCredentials("messenger", site.world.app.id, Secret(site.app_secret))],
+            system_users=[
+                SystemUserCredentials(name, "messenger", _credential(stores, found))
+                for name, found in site.credentials.items()
+            ],
             clock=clock,
             pools=memory.pools,
             known={name: judged.facts for name, judged in memory.judged.items()},
@@ -183,17 +207,26 @@ class Daemon:
             clock=clock,
             memory=memory,
             confirm_mass_invalid=self.habits.cycles is not None,
+            renewal_rules={
+                name: RenewalRule(found, TOKEN, RENEW_BEFORE)
+                for name, found in site.credentials.items()
+                if isinstance(found, Key) and self.habits.instance == "acme"
+            },
         )
         report, after = run(task, write=True, cycle=f"{self.name}-{self.done}")
         return after, report
 
 
-def _through_a_file(memory: Memory) -> Memory:
-    """Write and read the memory in the form of the state file."""
-    after, dropped = state.decode(json.loads(state.encode(memory, "acme")), datetime.max.replace(tzinfo=UTC) - DAYS)
-    if dropped:
-        raise AssertionError("the state file does not hold what was saved")
-    return after
+def _credential(stores: Mapping[str, Store], found: str | Key) -> Secret | CredentialError:
+    """Read a system user's token as the program does, which begins the store before the cycle does."""
+    if isinstance(found, str):
+        return Secret(found)
+    stores[found.store].begin(writes=False)
+    held = stores[found.store].read([found])[found]
+    if isinstance(held, StoreError):
+        return CredentialError(f"store {found.store}, path {found.path}: {held.message}")
+    token = held.payload.secret(TOKEN) if isinstance(held, Stored) and held.payload is not None else None
+    return token or CredentialError(f"store {found.store}, path {found.path}: there is no text under the key {TOKEN}")
 
 
 def _summary(report: Report) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from sync.core.secret import fingerprint
 from sync.http import HttpError
+from tests.simulation.answers import DebugAnswer
 from tests.simulation.time_and_turns import Participant, Simulation
 
 K = TypeVar("K")
@@ -35,22 +36,6 @@ class NetworkFaults:
     def unreliable(self) -> bool:
         """Whether any fault is possible."""
         return bool(self.lost_request or self.lost_answer or self.hang)
-
-
-@dataclass(frozen=True, slots=True)
-class DebugAnswer:
-    """What debug_token answered for a token, and when.
-
-    ``page`` is the id of the Page that it is for; empty where it is of another type or app.
-    """
-
-    at: float
-    valid: bool
-    page: str
-
-    def good(self, page_id: str) -> bool:
-        """Check whether the answer is that the token is valid for this Page."""
-        return self.valid and self.page == page_id
 
 
 @dataclass(slots=True)
@@ -90,6 +75,7 @@ class Life:
         self.states: dict[tuple[str, str], list[Any]] = {}
         self.disturbed: set[str] = set()
         self.current_write: CurrentWrite | None = None
+        self.offset: Callable[[], timedelta] = timedelta
         self.interfere: Callable[[Life], None] = lambda _: None
         self._pending: list[tuple[tuple[str, str], Any]] = []
         self._values: list[tuple[tuple[str, str], str]] = []
@@ -206,15 +192,15 @@ def _short(answer: object) -> object:
 
 @dataclass
 class LifeClock:
-    """The clocks of one life; ``set_by`` is the wall clock's offset from the true time."""
+    """The clocks of one life; ``offset`` returns how far its machine's wall clock is ahead of the true time."""
 
     life: Life
-    set_by: timedelta = field(default_factory=timedelta)
+    offset: Callable[[], timedelta] = timedelta
     stop: threading.Event = field(default_factory=threading.Event)
 
     def now(self) -> datetime:
         """Return this machine's wall clock time."""
-        return self.life.simulation.now() + self.set_by
+        return self.life.simulation.now() + self.offset()
 
     def monotonic(self) -> float:
         """Return seconds that never go backwards."""

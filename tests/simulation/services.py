@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
@@ -14,9 +14,11 @@ from sync.http import Http, HttpError, Response
 from sync.http.response import Sink
 from sync.sandbox.api.graph import respond
 from sync.sandbox.http.wire import make_request
-from sync.sandbox.replies import Reply, Request
+from sync.sandbox.replies import Request
 from sync.sandbox.world.world import World
-from tests.simulation.process import DebugAnswer, Life
+from tests.simulation.answers import Weather, given, items_of
+from tests.simulation.checker import Checker
+from tests.simulation.process import Life
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.vault import Vault
 from tests.simulation.vault_http import poured, to_ask
@@ -29,11 +31,12 @@ Sent = Callable[[str], None]
 class GraphHttp(Http):
     """Graph, as one life reaches it."""
 
-    def __init__(self, life: Life, world: World, sent: Sent) -> None:
+    def __init__(self, life: Life, world: World, weather: Weather, checker: Checker) -> None:
         super().__init__()
         self._life = life
         self._world = world
-        self._sent = sent
+        self._weather = weather
+        self._checker = checker
 
     def request(
         self,
@@ -47,7 +50,7 @@ class GraphHttp(Http):
         sink: Sink | None = None,
     ) -> Response:
         """Send to the sandbox's world; its wire faults become what a client would see."""
-        self._sent(url)
+        self._checker.url(url)
         parts = urlsplit(url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         asked = _asked(method, target, tuple(headers.items()), body or b"")
@@ -62,47 +65,20 @@ class GraphHttp(Http):
         if reply.behaviour is not None:
             self._life.disturbed.add("graph")
             raise HttpError("reset", maybe_sent=True)
-        self._record_answers(asked, reply)
-        return Response(reply.status, {name.lower(): value for name, value in reply.headers}, reply.body)
+        content = self._weather.edited(asked, reply.status, reply.body)
+        self._record_answers(asked, reply.status, content)
+        return Response(reply.status, {name.lower(): value for name, value in reply.headers}, content)
 
-    def _record_answers(self, asked: Request, reply: Reply) -> None:
-        """Record what Graph answers about tokens."""
-        batch = asked.form.get("batch", "")
-        if reply.status != 200 or not ("debug_token" in batch or "me?" in batch):
-            return
-        items = json.loads(batch)
-        try:
-            answers = json.loads(reply.body)
-        except ValueError:
-            return
-        if not isinstance(answers, list) or len(answers) != len(items):
-            return
-        for item, answer in zip(items, answers, strict=True):
-            path, _, query = item["relative_url"].partition("?")
-            if not isinstance(answer, dict):
-                continue
-            if path == "debug_token":
-                self._record(dict(parse_qsl(query))["input_token"], answer)
-            elif (
-                path == "me" and answer.get("code") != 200 and '"code":190' in str(answer.get("body")).replace(" ", "")
-            ):
-                self._life.refused[dict(parse_qsl(query))["access_token"]] = self._life.simulation.time
-
-    def _record(self, token: str, answer: Mapping[str, Any]) -> None:
-        try:
-            body = json.loads(answer["body"])
-            if "did not match the Viewing App" in str(body.get("error")):
-                # debug_token answers so for a token of another app, which is not valid for any Page here.
-                self._life.record_answer(token, DebugAnswer(self._life.simulation.time, valid=False, page=""))
-                return
-            data = body["data"]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return
-        if answer.get("code") != 200 or not isinstance(data, dict) or "is_valid" not in data:
-            return
-        own_page = data.get("type") == "PAGE" and str(data.get("app_id")) == self._world.app.id
-        page = str(data.get("profile_id", "")) if own_page else ""
-        self._life.record_answer(token, DebugAnswer(self._life.simulation.time, bool(data["is_valid"]), page))
+    def _record_answers(self, asked: Request, status: int, content: bytes) -> None:
+        """Record what Graph answers about tokens, and which it gives."""
+        self._checker.gives(self._life, given(asked, content))
+        for item in items_of(asked, status, content):
+            if item.path == "debug_token":
+                answer = item.debugged(self._life.simulation.time, self._world.app.id)
+                if answer is not None:
+                    self._life.record_answer(item.params["input_token"], answer)
+            elif item.path == "me" and item.refuses_token:
+                self._life.refused[item.params["access_token"]] = self._life.simulation.time
 
 
 class VaultHttp(Http):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sync.core.model import Key, Page
@@ -13,16 +16,21 @@ from sync.core.payload import PayloadTemplate
 from sync.core.report.report import Report
 from sync.core.secret import Secret
 from sync.sandbox.api.states import switch_off
+from sync.sandbox.world.quota import Rolling
 from sync.sandbox.world.world import make_world
 from sync.stores.aws.store import AwsSettings
 from sync.stores.interface import Store
 from sync.stores.vault.settings import AppRoleLogin, TokenLogin, VaultSettings
 from sync.stores.vault.store import VaultStore
+from tests.simulation import files
+from tests.simulation.answers import Weather
 from tests.simulation.aws_http import over
 from tests.simulation.boto import aws_apart
+from tests.simulation.changes import PERSON
 from tests.simulation.chaos import Chaos
-from tests.simulation.checker import Checker, Current, of_aws, of_vault, token_in
-from tests.simulation.daemon import EVERY, Daemon, Habits, Site
+from tests.simulation.checker import CREDENTIALS, Checker, Current, of_aws, of_vault, token_in
+from tests.simulation.daemon import EVERY, TOKEN, Daemon, Habits, Site
+from tests.simulation.files import Disk, SimulatedFiles
 from tests.simulation.policy import parse
 from tests.simulation.process import Life, LifeClock, NetworkFaults
 from tests.simulation.secrets_manager import SecretsManager
@@ -31,14 +39,17 @@ from tests.simulation.time_and_turns import Simulation
 from tests.simulation.vault import Vault
 
 INSTANCE = "acme"
-CALM_CYCLES = 16
-"""So many cycles after all faults have ended everything is as wanted: an app's freeze lasts up to an hour and more, and a
+_MEMORY = Path("/dev/shm")
+CALM_CYCLES = 20
+"""So many cycles after all faults have ended everything is as wanted: an app's freeze lasts up to four hours and more, and a
 Page in alarm is asked for again after up to as many cycles as it was lost."""
 _TEMPLATE = {"access_token": "{token}", "page_id": "{id}", "app_id": "{app_id}"}
 _RULES = """
 path "kv/data/meta/pages/*" { capabilities = ["create", "read", "update"] }
 path "kv/metadata/meta/pages/*" { capabilities = ["read", "patch", "list"] }
 path "kv/metadata/meta/pages/" { capabilities = ["list"] }
+path "kv/data/graph/*" { capabilities = ["create", "read", "update"] }
+path "kv/metadata/graph/*" { capabilities = ["read"] }
 """
 _SCAN = 'path "kv/detailed-metadata/meta/pages/" { capabilities = ["scan"] }'
 
@@ -62,29 +73,35 @@ class Outcome:
 class Stage:
     """Everything of one seed, before it begins."""
 
-    def __init__(self, seed: int, *, traced: bool = False, kind: str | None = None) -> None:
+    def __init__(self, seed: int, folder: Path, *, traced: bool = False, kind: str | None = None) -> None:
         self.seed = seed
         self.simulation = Simulation(f"simulation {seed}", traced=traced)
         chance = self.chance = self.simulation.random
-        self.kind = kind or ("aws" if seed % 8 == 7 else "vault")
+        self.kind = kind or ("aws" if seed % 8 == 7 else "file" if seed % 8 == 3 else "vault")
         self.world = make_world(pages=chance.randint(2, 5), seed=seed, now=self.simulation.unix)
         if chance.random() < 0.4:
             self.world.add_user("Second")
-        self.app_secret = self.world.app.secret
-        self.credentials = {
+        self.weather = Weather()
+        self.credentials: dict[str, str | Key] = {
             name: user.token for name, user in zip(("main", "second"), self.world.users.values(), strict=False)
         }
-        self.network_faults = {name: NetworkFaults() for name in ("graph", "vault", "aws")}
+        self.network_faults = {name: NetworkFaults() for name in ("graph", "vault", "aws", "file")}
+        self.network_faults["file"].slow = 0.0
+        if chance.random() < 0.5:
+            self.world.quotas.app = Rolling(200)
         self.vault = self._vault()
+        self._keep_a_credential()
         self.aws = self._aws()
         self.pages = self._pages()
         self.checker = Checker(
             self.simulation,
             self.world,
-            {(key.store, key.path): page for page in self.pages for key in page.targets},
+            _by_target(self.pages),
             self.truth,
             lambda: (self.world.app.secret, "s.simulated"),
         )
+        self.disk = Disk(folder, self.checker.changed)
+        self.checker.in_store.update({name: at.store for name, at in self.credentials.items() if isinstance(at, Key)})
         self._watch()
         self.chaos = Chaos(self)
         self.calm_at = EVERY * chance.randint(3, 7) + 450
@@ -117,7 +134,32 @@ class Stage:
 
     def truth(self, store: str, path: str) -> Current | None:
         """Return what a store really holds."""
+        if store == files.NAME:
+            return self.disk.truth(path)
         return of_aws(self.aws.secrets.get(path)) if store == "aws" else of_vault(self.vault.secret(f"kv/{path}"))
+
+    def configure(self, pages: list[Page]) -> None:
+        """Set other Pages for every daemon, as a reload does; they are in force in its next cycle."""
+        self.pages = pages
+        self.checker.pages = _by_target(pages)
+        for daemon in self.daemons:
+            daemon.pages = pages
+
+    def store_credential(self, name: str, token: str) -> None:
+        """Keep a system user's token where the daemons read it."""
+        found = self.credentials[name]
+        if isinstance(found, str):
+            self.credentials[name] = token
+        else:
+            self.vault.do("POST", f"kv/data/{found.path}", {"data": {TOKEN: token, "note": "for graph"}}, owner=PERSON)
+
+    def _keep_a_credential(self) -> None:
+        """Let the first system user's token expire soon, in a secret of the store in which it is renewed."""
+        if self.kind != "vault" or self.chance.random() < 0.75:
+            return
+        days = self.chance.choice((3, 10, 40))
+        self.credentials["main"] = Key("vault", f"{CREDENTIALS}main")
+        self.store_credential("main", self.world.rotate(self.world.user, expires_in=days * 86_400).value)
 
     def _vault(self) -> Vault:
         chance = self.chance
@@ -188,9 +230,11 @@ class Stage:
 
     def _stores(self, life: Life, clock: LifeClock) -> Mapping[str, Store]:
         used = sorted({key.store for page in self.pages for key in page.targets})
-        return {
-            name: self._vault_store(life, clock) if name == "vault" else self._aws_store(life, clock) for name in used
-        }
+        made = {"vault": self._vault_store, "aws": self._aws_store, files.NAME: self._file_store}
+        return {name: made[name](life, clock) for name in used}
+
+    def _file_store(self, life: Life, clock: LifeClock) -> Store:
+        return SimulatedFiles(life, self.disk, self.checker, clock=clock)
 
     def _vault_store(self, life: Life, clock: LifeClock) -> Store:
         settings = VaultSettings(
@@ -224,7 +268,9 @@ class Stage:
             self.checker,
             self._stores,
             self.chaos.interfere,
-            lambda: (self.app_secret, self.credentials),
+            self.weather,
+            self.world.app.secret,
+            self.credentials,
         )
         kill_chance = chance.choice((0.0, 0.3, 0.7))
         first = Habits(INSTANCE, chance.uniform(0, 2), kill_chance, keeps=chance.random() < 0.5, ended=self._ended)
@@ -250,6 +296,9 @@ class Stage:
             network_faults.lost_request = network_faults.lost_answer = network_faults.hang = 0.0
         self.vault.calm()
         self.aws.calm()
+        self.weather.edit = None
+        for daemon in self.daemons:
+            daemon.offset = timedelta(0)
         self.chaos.calm()
         switch_off(self.world)
 
@@ -269,11 +318,16 @@ class Stage:
         return report.frame.started_at.timestamp() < self.simulation.unix() - (self.simulation.time - self.calm_at)
 
 
+def _by_target(pages: Sequence[Page]) -> Mapping[tuple[str, str], Page]:
+    return {(key.store, key.path): page for page in pages for key in page.targets}
+
+
 def run_seed(seed: int, *, traced: bool = False, kind: str | None = None) -> Outcome:
     """Run one seed to its end."""
-    stage = Stage(seed, traced=traced, kind=kind)
-    with nullcontext() if stage.kind == "vault" else aws_apart():
-        return stage.run()
+    with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+        stage = Stage(seed, Path(folder), traced=traced, kind=kind)
+        with aws_apart() if stage.kind in ("aws", "both") else nullcontext():
+            return stage.run()
 
 
 def run_one(work: tuple[int, str | None]) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,10 @@ def _first(report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
     return report["pages"][0], report["pages"][0]["stores"][0]
 
 
+def _problem(code: str, **changes: str) -> dict[str, str]:
+    return {"code": code, "message": "It failed.", "owner": "operator", "remedy": "Look.", **changes}
+
+
 def _wrong_token(report: Report) -> None:
     _first(report)[0]["fingerprint"] = "0" * 12
 
@@ -67,15 +72,15 @@ def _failed(report: Report) -> None:
 
 
 def _no_access(report: Report) -> None:
-    _first(report)[0].update({"fetched": "invalid", "problems": [{"code": "no-access"}]})
+    _first(report)[0].update({"fetched": "invalid", "problems": [_problem("no-access")]})
 
 
 def _invalid(report: Report) -> None:
-    _first(report)[0].update({"fetched": "invalid", "problems": [{"code": "token-invalid"}]})
+    _first(report)[0].update({"fetched": "invalid", "problems": [_problem("token-invalid")]})
 
 
 def _unknown(report: Report) -> None:
-    _first(report)[0].update({"fetched": "unknown", "problems": [{"code": "graph-unavailable"}]})
+    _first(report)[0].update({"fetched": "unknown", "problems": [_problem("graph-unavailable")]})
 
 
 def _silent(report: Report) -> None:
@@ -87,7 +92,33 @@ def _healed(report: Report) -> None:
     target |= {"action": "replaced", "reason": "heal", "previous_fingerprint": target["fingerprint"]}
 
 
-MISTAKES = [_wrong_token, _wrong_stored, _broken, _stale, _failed, _no_access, _invalid, _unknown, _silent, _healed]
+def _ownerless(report: Report) -> None:
+    _first(report)[1]["problems"] = [_problem("store-failed", owner="")]
+
+
+def _without_a_remedy(report: Report) -> None:
+    _first(report)[1]["problems"] = [_problem("store-failed", remedy="")]
+
+
+def _without_a_cause(report: Report) -> None:
+    report["system_users"][0]["problems"] = [_problem("system-user-invalid")]
+
+
+MISTAKES = [
+    _wrong_token,
+    _wrong_stored,
+    _broken,
+    _stale,
+    _failed,
+    _no_access,
+    _invalid,
+    _unknown,
+    _silent,
+    _healed,
+    _ownerless,
+    _without_a_remedy,
+    _without_a_cause,
+]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__.strip("_"))
@@ -98,6 +129,20 @@ def test_a_mistake_is_found(
     report, history = copy.deepcopy(observed[0]), observed[1]
     mistake(report)
     assert list(differences(report, history, app_id=sandbox.app_id))
+
+
+def test_an_invalid_token_that_was_missed_is_found(observed: tuple[Report, History], sandbox: Sandbox) -> None:
+    """A token that was invalid all through a cycle is not verified, though it was valid when it was judged."""
+    report, history = copy.deepcopy(observed[0]), History(list(observed[1].moments))
+    start = datetime.fromisoformat(report["started_at"]).timestamp()
+    for page in report["pages"]:
+        page["verified_at"] = page["stores"][0]["verified_at"] = datetime.fromtimestamp(start - 60, UTC).isoformat()
+    history.moments[:] = [replace(history.moments[0], at=start - 70)]
+    for page in list(sandbox.world.pages.values()):
+        sandbox.world.revoke_page(page)
+    history.note(start - 50, truth(sandbox.world), frozenset())
+    missed = [what for what in differences(report, history, app_id=sandbox.app_id) if "all through" in what]
+    assert len(missed) == len(report["pages"])
 
 
 def test_a_stall_of_the_soak_test_excuses_its_own_services(observed: tuple[Report, History], sandbox: Sandbox) -> None:

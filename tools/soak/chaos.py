@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sync.sandbox.api import effects
 from sync.sandbox.api.states import restore_page, switch_off, switch_on
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.http.truth import truth
-from sync.sandbox.world.business import FakePage
+from sync.sandbox.world.business import FakePage, FakeSystemUser
 from tests.support.services.aws import Aws
 from tests.support.services.bao import Bao
 from tools.soak.oracle import History
@@ -49,7 +50,14 @@ GRAPH_FAULTS = (
     "proof-refused%0.5",
     "policy%0.2",
 )
+_ALL_GRAPH_FAULTS = (
+    *GRAPH_FAULTS,
+    *(f"{name}%0.3" for name in effects.ANSWERS if name not in {fault.split("%")[0] for fault in GRAPH_FAULTS}),
+)
+"""With every further fault of single answers that the sandbox has."""
 _FROZEN = "graph frozen"
+SUBCODES = (458, 460, 463, 466, 467, 493)
+"""Of a system user's token that a new one replaces."""
 PAGE_STATES = (
     "unassigned",
     "moved",
@@ -73,7 +81,7 @@ class Chaos:
     bao_pid: int
     mount: str
     aws: Aws
-    token_file: Path
+    token_files: list[Path]
     random: random.Random
     history: History = field(default_factory=History)
     disturbed: set[str] = field(default_factory=set)
@@ -95,6 +103,8 @@ class Chaos:
             self._page_restored,
             self._revoked,
             self._revoked,
+            self._revoked_all,
+            self._older_token,
             self._user_rotated,
             self._user_revoked,
             self._change_in_vault,
@@ -116,7 +126,8 @@ class Chaos:
             switch_off(world)
             for page in world.pages.values():
                 restore_page(world, page)
-        self._renew()
+        for number in range(len(self.token_files)):
+            self._renew(number)
         self.aws.faults.clear()
         self.disturbed &= {_FROZEN}
         self.note()
@@ -136,7 +147,7 @@ class Chaos:
         return self.random.choice(list(self.sandbox.world.pages.values()))
 
     def _graph_fault(self) -> str:
-        fault = self.random.choice(GRAPH_FAULTS)
+        fault = self.random.choice(_ALL_GRAPH_FAULTS)
         self.disturbed.add(f"graph {fault}")
         if fault.startswith("throttled"):
             self.disturbed.add(_FROZEN)
@@ -172,23 +183,53 @@ class Chaos:
             self.sandbox.world.revoke_page(page)
         return f"revoked@{page.name}"
 
-    def _renew(self) -> None:
-        world = self.sandbox.world
+    def _revoked_all(self) -> str:
+        with self.sandbox.world.lock:
+            for page in self.sandbox.world.pages.values():
+                self.sandbox.world.revoke_page(page)
+        return "revoked all"
+
+    def _older_token(self) -> str:
+        """Somebody writes another working token of the Page over the secret."""
+        world, page = self.sandbox.world, self._any_page()
+        path = f"{self.mount}/data/meta/pages/{page.name}"
         with world.lock:
-            world.rotate(world.user)
+            working = [
+                token.value
+                for token in world.tokens.values()
+                if token.page_id == page.id and token.app_id == world.app.id and world.invalid_reason(token) is None
+            ]
+        self.disturbed.add("store vault")
         self.note()
-        self.token_file.write_text(world.user.token)
+        if working and self.bao.call("GET", path)[0] == 200:
+            self.bao.call("POST", path, {"data": {"access_token": self.random.choice(working), "page_id": page.id}})
+        self.note()
+        self.disturbed.discard("store vault")
+        return "human wrote an older token"
+
+    def _user(self, number: int) -> FakeSystemUser:
+        return list(self.sandbox.world.users.values())[number]
+
+    def _renew(self, number: int) -> None:
+        world, user = self.sandbox.world, self._user(number)
+        with world.lock:
+            world.rotate(user)
+        self.note()
+        fresh = self.token_files[number].with_suffix(".fresh")
+        fresh.write_text(user.token)
+        fresh.replace(self.token_files[number])
 
     def _user_rotated(self) -> str:
-        self._renew()
+        self._renew(self.random.randrange(len(self.token_files)))
         return "user rotated"
 
     def _user_revoked(self) -> str:
+        number = self.random.randrange(len(self.token_files))
         with self.sandbox.world.lock:
-            self.sandbox.world.invalidate(self.sandbox.world.user)
+            self.sandbox.world.invalidate(self._user(number), self.random.choice(SUBCODES))
         self.note()
         time.sleep(self.random.uniform(0, 3))
-        self._renew()
+        self._renew(number)
         return "user token revoked"
 
     def _change_in_vault(self) -> str:

@@ -1,9 +1,13 @@
-"""Run the daemon as ``run`` does, and append each report to a file: ``python -m tools.soak.daemon CONFIG REPORTS``."""
+"""Run the daemon as ``run`` does, and append each report to a file: ``python -m tools.soak.daemon CONFIG REPORTS [SECONDS]``.
+
+``SECONDS`` is the time from one cycle to the next in place of the schedule's, which may be shorter than a configuration allows.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -50,8 +54,11 @@ def main() -> None:
     watch_signals(clock, exit_code=0)
     config = load(Path(sys.argv[1]))
     app = RecordingApp(build(config, clock=clock), Path(sys.argv[2]))
+    schedule = config.settings.schedule
+    if len(sys.argv) > 3:
+        schedule = schedule.model_copy(update={"every": timedelta(seconds=float(sys.argv[3]))})
     log = Log(sys.stdout, level=config.settings.log.level, form="json")
-    daemon.run(app, trigger=trigger(config.settings.schedule), clock=clock, log=log)
+    daemon.run(app, trigger=trigger(schedule), clock=clock, log=log)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,15 @@ from tests.support.services.aws import ACCESS_KEY, REGION, SECRET_KEY, served
 from tests.support.services.bao import Bao, free_port, run_server
 from tools.soak.chaos import Chaos
 from tools.soak.oracle import History, differences
+from tools.soak.story import Story
 
+EVERY = 1.0
 CALM_EVERY = 120
 _TICK = 0.2
 _STALL = 1.0
 """Seconds; the daemon's timeouts are at least twice that."""
 
+USERS = ("main", "second")
 CALM_CYCLES = 6
 """Cycles after the end of all faults within which everything must be repaired; a store that hung is read again only in the next cycle."""
 
@@ -54,19 +57,29 @@ class Soak:
         self.restarts = 0
         self.results: dict[str, int] = {}
         self._handle = self.reports.open()
+        self._log = folder / "daemon.log"
+        self._log.touch()
+        self._log_handle = self._log.open()
+        self._lines: dict[str, list[dict[str, Any]]] = {}
+        self._told: list[dict[str, Any]] = []
+        self._story = Story()
         self.daemon = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         self.chaos.daemon_started()
-        with (self.folder / "daemon.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tools.soak.daemon", str(self.config), str(self.reports)], stdout=log, stderr=log
-            )
+        self._told.clear()
+        self._story = Story()
+        command = [sys.executable, "-m", "tools.soak.daemon", str(self.config), str(self.reports), str(EVERY)]
+        with self._log.open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """Kill the daemon at any point, and start another."""
         self.daemon.kill()
         self.daemon.wait()
+        with self._log.open("a") as log:
+            log.write("\n")  # so that half a line is one of its own
+        self.read()
         self.restarts += 1
         self.daemon = self._start()
 
@@ -89,10 +102,28 @@ class Soak:
             self.results[report["result"]] = self.results.get(report["result"], 0) + 1
             for what in differences(report, self.chaos.history, app_id=self.chaos.sandbox.app_id):
                 self.wrong.append(f"cycle {report['cycle']} ({report['started_at']}): {what}")
-        if self.daemon.poll() is not None:
+        self._told += reports
+        self._listen()
+        if self.daemon.poll() not in (None, -signal.SIGKILL):
             self.wrong.append(f"the daemon ended by itself with {self.daemon.returncode}")
             self.daemon = self._start()
         return reports
+
+    def _listen(self) -> None:
+        """Compare the log with the reports, as far as their last lines are written."""
+        while line := self._log_handle.readline():
+            if not line.endswith("\n"):
+                self._log_handle.seek(self._log_handle.tell() - len(line))
+                break
+            event = _event(line)
+            if event is None and line.strip() and not line.startswith("{"):
+                self.wrong.append(f"the daemon printed {line.strip()[:300]}")
+            elif event is not None and "cycle" in event and event["event"] != "cycle_started":
+                self._lines.setdefault(event["cycle"], []).append(event)
+        while self._told and _is_whole(self._lines.get(self._told[0]["cycle"], [])):
+            report = self._told.pop(0)
+            for what in self._story.compare(report, self._lines.pop(report["cycle"])):
+                self.wrong.append(f"log of cycle {report['cycle']} ({report['started_at']}): {what}")
 
     def calm(self) -> None:
         """End all faults, and check that everything is repaired and that the stores hold what the report says."""
@@ -135,6 +166,18 @@ class Soak:
         return fingerprint(token)
 
 
+def _event(line: str) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def _is_whole(lines: list[dict[str, Any]]) -> bool:
+    return bool(lines) and lines[-1]["event"] == "cycle_finished"
+
+
 def _time(text: str) -> float:
     from datetime import datetime
 
@@ -144,20 +187,20 @@ def _time(text: str) -> float:
 def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) -> Path:
     for name, value in (
         ("app_secret", sandbox.app_secret),
-        ("token", sandbox.system_user_token),
+        *zip(USERS, (user.token for user in sandbox.world.users.values()), strict=True),
         ("vault_token", bao.root),
     ):
         (folder / name).write_text(value)
     config = {
         "version": 1,
         "instance": "soak",
-        "schedule": {"every": "1s"},
+        "schedule": {"every": "10s"},
         "probe_every": "1s",
         "verify_every": "20s",
         "brake": {"share": "100%"},  # never holds, because there is no person who would confirm a change
         "graph": {"base_url": sandbox.url, "timeout": "2s"},
         "apps": {"messenger": {"id": sandbox.app_id, "secret": {"file": "app_secret"}}},
-        "system_users": {"main": {"token": {"file": "token"}}},
+        "system_users": {name: {"token": {"file": name}} for name in USERS},
         "stores": {
             "vault": {
                 "type": "vault",
@@ -177,7 +220,7 @@ def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) 
         },
         "defaults": {"stores": ["vault", "aws", "disk"]},
         "log": {"level": "info"},
-        "pages": sandbox.pages,
+        "pages": [{**page, "system_user": USERS[number % 2]} for number, page in enumerate(sandbox.pages)],
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -198,6 +241,7 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
     logging.disable(logging.CRITICAL)  # moto logs each request
     with ExitStack() as stack:
         sandbox = stack.enter_context(start(pages=pages, seed=seed))
+        sandbox.world.add_user("Second")
         port = free_port()
         (folder / "bao").mkdir()
         arguments = ["-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token"]
@@ -206,7 +250,8 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
         aws, _ = stack.enter_context(served())
         mount = bao.mount()
         config = _config(folder, sandbox, bao, mount, aws.url)
-        chaos = Chaos(sandbox, bao, process.pid, mount, aws, folder / "token", random.Random(seed))
+        files = [folder / name for name in USERS]
+        chaos = Chaos(sandbox, bao, process.pid, mount, aws, files, random.Random(seed))
         chaos.note()
         run = Soak(folder, chaos, config)
         stack.callback(lambda: run.daemon.poll() is None and run.daemon.kill())

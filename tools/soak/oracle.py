@@ -7,7 +7,7 @@ That is why each change is recorded with its time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ Json = Mapping[str, Any]
 _SLACK = 1.5
 """Seconds: times in a report are whole seconds, and one more change may be in progress when it ends."""
 
+_OWNERS = frozenset({"operator", "app-admin", "business-admin", "meta", "nobody"})
 _WRITTEN = ("created", "updated", "replaced")
 _REFUSES_PAGE = frozenset({"no-access", "page-migrated", "not-a-page", "page-not-found", "two-factor-required"})
 _OF_TOKEN = frozenset(
@@ -80,14 +81,45 @@ class History:
 
 
 def differences(report: Json, history: History, *, app_id: str) -> Iterator[str]:
-    """Yield each statement of a report that was true at no moment of its cycle."""
+    """Yield each statement of a report that was true at no moment of its cycle, and each change that it missed."""
+    cycle = history.during(report)
+    for user in report["system_users"]:
+        for what in _problems(user["problems"], [user["name"]], cycle):
+            yield f"system user {user['name']}: {what}"
     for page in report["pages"]:
         for what in _page(page, history.during(report, page["verified_at"])):
             yield f"{page['name']}: {what}"
+        for what in _problems(page["problems"], [page["system_user"]], cycle):
+            yield f"{page['name']}: {what}"
         for target in page["stores"]:
             moments = history.during(report, target["verified_at"])
-            for what in _target(page, target, moments, app_id):
+            found = _problems(target["problems"], [page["system_user"]], cycle)
+            for what in (*_target(page, target, moments, app_id), *_missed(page, target, cycle), *found):
                 yield f"{page['name']} in {target['store']}: {what}"
+
+
+def _missed(page: Json, target: Json, cycle: list[Moment]) -> Iterator[str]:
+    """Yield a token that was invalid all through the cycle, while nothing was disturbed, and is called verified.
+
+    Each cycle probes each stored token.
+    """
+    calm = not any(_graph_disturbed(moment) or moment.truth["app"]["blocked"] for moment in cycle)
+    fingerprint = target["fingerprint"]
+    if target["served"] == "verified" and calm and not any(_valid(m, fingerprint, page["id"]) for m in cycle):
+        yield f"verified, but the token {fingerprint} was invalid all through the cycle"
+
+
+def _problems(problems: Iterable[Json], users: Sequence[str], cycle: list[Moment]) -> Iterator[str]:
+    """Yield a problem that nobody can act on, or whose cause was there at no moment of the cycle."""
+    for problem in problems:
+        code = problem["code"]
+        if problem["owner"] not in _OWNERS or not problem["message"]:
+            yield f"{code} is for {problem['owner']!r} to act: {problem['message']!r}"
+        if problem["owner"] != "nobody" and not problem["remedy"]:
+            yield f"{code} is for {problem['owner']} to act, and nothing says what to do"
+        cause = _CAUSES.get(code)
+        if cause is not None and not any(cause(moment) for moment in cycle):
+            yield f"{code}, though {', '.join(users)} met no such thing"
 
 
 def _page(page: Json, moments: list[Moment]) -> Iterator[str]:
@@ -132,6 +164,14 @@ def _target(page: Json, target: Json, moments: list[Moment], app_id: str) -> Ite
         yield f"unchanged, though {page['fingerprint']} was fetched and {fingerprint} is stored"
 
 
+def _dead_user(moment: Moment) -> bool:
+    return not all(user["valid"] for user in moment.truth["system_users"].values())
+
+
+def _blocked(moment: Moment) -> bool:
+    return bool(moment.truth["app"]["blocked"]) or _graph_disturbed(moment)
+
+
 def _valid(moment: Moment, fingerprint: str | None, page_id: str) -> bool:
     token = moment.truth["tokens"].get(fingerprint)
     return token is not None and token["valid"] and token["page_id"] == page_id
@@ -169,3 +209,21 @@ def _graph_disturbed(moment: Moment) -> bool:
 
 def _store_disturbed(moment: Moment, store: str) -> bool:
     return f"store {store}" in moment.disturbed
+
+
+_CAUSES: Mapping[str, Callable[[Moment], bool]] = {
+    "system-user-invalid": _dead_user,
+    "app-blocked": _blocked,
+    "app-secret-invalid": _graph_disturbed,
+    "app-capability": _graph_disturbed,
+    "throttled": _graph_disturbed,
+    "graph-unavailable": _graph_disturbed,
+    "debug-unavailable": _graph_disturbed,
+    "unexpected-graph-error": _graph_disturbed,
+    "two-factor-required": _graph_disturbed,
+    "policy-blocked": _graph_disturbed,
+    "clock-skew": lambda _: False,
+    "credential-unavailable": lambda _: False,
+    "secret-foreign": lambda _: False,
+}
+"""What must be so at some moment of a cycle whose report has this problem."""

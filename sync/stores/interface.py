@@ -12,8 +12,8 @@ from sync.core.payload import Payload
 class Store(Protocol):
     """One configured store. Every method may be called from any thread, for different keys at once.
 
-    No method raises for what a service does: every failure is a StoreError value, whose text holds no secret and no text of a
-    library. The store's timeout bounds each call as a whole. A store in which a call timed out gets no further request in that
+    No method raises for what a service does: every failure is a StoreError value, whose text holds no secret, and no text of a
+    library but OpenSSL's reason of a failed handshake. It says what was asked for: address or region, mount, path. The store's timeout bounds each call as a whole. A store in which a call timed out gets no further request in that
     cycle: it answers StoreError "timeout" at once until ``begin``.
     """
 

@@ -420,6 +420,18 @@ path "{empty.mount}/metadata/*" {{ capabilities = ["read", "list"] }}
     assert empty.everything() == {}
 
 
+def test_a_plan_under_a_policy_that_only_reads(empty: VaultProgram) -> None:
+    """A plan of creations that the policy would deny is failed with the missing capability, as ``once`` is then; exit 1."""
+    rules = f'path "{empty.mount}/*" {{ capabilities = ["read", "list"] }}'
+    empty.secret("vault_token", empty.bao.token(empty.bao.policy(rules)))
+    for command in ("plan", "once"):
+        ran = empty.run(command, "--output", "json")
+        assert actions(ran) == {("failed", "absent")}
+        assert_store_failures(ran, "denied", "the capability `patch`", f"{empty.mount}/metadata/meta/pages/")
+        assert ran.code == 1
+    assert empty.everything() == {}
+
+
 def test_a_foreign_secret(program: VaultProgram) -> None:
     """A foreign secret is refused and unchanged, and the others are written; exit 1."""
     program.bao.admin("DELETE", f"{program.mount}/metadata/meta/pages/paris")

@@ -184,12 +184,19 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
         return Trouble(denied(call), refused=True, policy=policy)
     if status == HTTPStatus.NOT_FOUND and "namespace not found" in text:
         return Trouble(error("namespace"))
-    if status == HTTPStatus.NOT_FOUND and ("no handler for route" in text or answer.body.get("warnings")):
-        # A path that KV version 2 does not have, below a mount that is not named in full, is a 404 with a warning.
+    if status == HTTPStatus.NOT_FOUND and ("no handler for route" in text or _is_unknown_path(call, answer)):
         return Trouble(error("no-mount"))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return Trouble(error("unexpected", "The request is larger than Vault accepts.", whole=False))
     return _server_side(call, answer) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else answer
+
+
+def _is_unknown_path(call: Call, answer: Answer) -> bool:
+    """Check whether KV version 2 does not know this path, since the mount is not named in full: it says so in a warning.
+
+    It does not know the detailed listing either, where the server is HashiCorp Vault.
+    """
+    return bool(answer.body.get("warnings")) and not answer.data and not call.listing
 
 
 def _server_side(call: Call, answer: Answer) -> Trouble:

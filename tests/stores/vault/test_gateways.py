@@ -84,6 +84,19 @@ def test_page_of_a_gateway_is_no_answer(
     assert isinstance(one(store, key), Absent)
 
 
+def test_listing_that_hashicorp_vault_does_not_have(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
+    """Where the detailed listing is an unknown path, as in HashiCorp Vault, folders are listed and secrets are read instead."""
+    keys = [rig.key(f"page{number}") for number in range(12)]
+    rig.plant(keys[0], payload().reveal())  # type: ignore[arg-type]
+    status, unknown = rig.bao.call("GET", f"{rig.mount}/detailed-nothing/meta/pages/?scan=true")
+    assert (status, bool(unknown["warnings"])) == (404, True)
+    proxy.rule = times(10**6, Reply(404, json.dumps(unknown)), "GET", "detailed-metadata")
+    answers = store.read(keys)
+    assert stored(store, keys[0]).payload == payload()
+    assert all(isinstance(answers[key], Absent) for key in keys[1:])
+    assert store.owned("acme") == []
+
+
 def test_page_instead_of_metadata_is_no_absence(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A page instead of a listing or of metadata makes no secret absent, and no orphan."""
     keys = [rig.key(f"page{number}") for number in range(12)]

@@ -627,3 +627,49 @@ def test_watched_pages_alone_cost_one_call() -> None:
     source = stage.source()
     assert len(source.read([], watched=stage.pages())) == 5
     assert (lists(stage), batches(stage), singles(stage)) == (1, [], 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["EAAB\nX=1", "EAAB\r", "EAA B", "EAAB\u00e9", "EAAB\ud800", "EAAB\u2028", "EAAB\0", " EAAB", "E" * 4097],
+    ids=ascii,
+)
+@pytest.mark.parametrize(
+    ("pages", "individually"), [(30, False), (3, False), (3, True)], ids=["list", "batch", "single"]
+)
+def test_a_text_that_cannot_be_a_token_is_none(text: str, pages: int, individually: bool) -> None:
+    """However a Page is read, the text is not fetched, the other Pages are, and the message does not have it."""
+    stage = Stage(pages)
+    berlin = stage.pages()[0]
+    good = stage.source().read(stage.pages())[berlin.name]
+    assert isinstance(good, Fetched)
+    value, escaped = good.token.reveal(), json.dumps(text)[1:-1]
+
+    def before(request: httpx.Request) -> httpx.Response | None:
+        stage.before = None
+        reply = stage.answer(request)
+        stage.before = before
+        # Items of a batch hold their JSON as a text.
+        return httpx.Response(
+            reply.status_code,
+            content=reply.text.replace(value, escaped.replace("\\", "\\\\") if items(request) else escaped),
+        )
+
+    stage.before = before
+    alone = frozenset({berlin.name}) if individually else frozenset()
+    got = stage.source().read(stage.pages(), individually=alone)
+    error = got[berlin.name]
+    assert isinstance(error, SourceError)
+    assert (error.problem.code, error.problem.owner, error.state) == ("no-access", "meta", State.INVALID)
+    assert "EAAB" not in error.problem.message
+    assert len(fetched(got)) == pages - 1
+
+
+def test_a_refusal_of_a_batch_and_of_its_first_page_is_not_asked_for_each_page() -> None:
+    """Where a read of its own has the same error, the form of the batch is not the cause; another error is asked for singly."""
+    stage = Stage(300)
+    stage.fault("error:accounts,node,batch=4711")
+    source = stage.source()
+    got = source.read(stage.pages())
+    assert set(problems(got).values()) == {("unexpected-graph-error", State.UNKNOWN, "page")}
+    assert source.requests <= 1 + 1 + 2 * 6

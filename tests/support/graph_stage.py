@@ -73,7 +73,7 @@ class Stage:
         own_app = AppCredentials("messenger", self.world.app.id, secret or Secret(self.world.app.secret))
         own_user = SystemUserCredentials("main", "messenger", token or Secret(self.world.user.token))
         return GraphSource(
-            http=TransportHttp(httpx.MockTransport(self._answer)),
+            http=TransportHttp(httpx.MockTransport(self.answer)),
             settings=self.settings,
             apps=[own_app, *apps],
             system_users=[own_user, *users],
@@ -83,7 +83,8 @@ class Stage:
             known=known,
         )
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request as the sandbox does, or as ``before`` wants it."""
         self.seen.append(request)
         self._check(request)
         answered = self.before(request) if self.before is not None else None

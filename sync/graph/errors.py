@@ -74,7 +74,8 @@ class Fault:
 class Row:
     """One line of the table: what it matches (None: anything), and what that means.
 
-    ``note`` begins the message; ``{lacks}`` and ``{address}`` in it are the fault's.
+    ``note`` begins the message; ``{lacks}`` and ``{address}`` in it are the fault's. ``owner`` and ``remedy`` are those of the
+    catalogue unless the row has its own.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Row:
     when: Callable[[Fault], bool] | None = None
     user_token: State | None = None
     note: str = ""
+    remedy: str = ""
 
     def matches(self, fault: Fault, where: Where, user_token: State) -> bool:
         """Check whether this is the row of ``fault``; ``user_token`` is the state of the system user's token."""
@@ -108,10 +110,14 @@ class Row:
         """Return the error of the Page, the token or the system user that the fault is about."""
         note = self.note.format(lacks=fault.lacks, address=fault.address or "graph.version")
         message = " ".join(part for part in (note, explain(fault)) if part)
-        problem = Problem(self.problem, message, self.owner, "", fault.code, fault.subcode, fault.fbtrace_id)
+        problem = Problem(self.problem, message, self.owner, self.remedy, fault.code, fault.subcode, fault.fbtrace_id)
         return SourceError(problem, self.state, self.scope)
 
 
+_REACH_GRAPH = (
+    "From this machine or container, check that DNS knows the host of graph.base_url, and check graph.ca_file and graph.proxy "
+    "where a proxy or firewall stands between. Graph is asked again in the next cycle."
+)
 _APP_REFUSED = "Meta refuses the app's own token, which is made of apps.*.id and apps.*.secret."
 _PAGE: tuple[Where, ...] = ("page",)
 _DEBUG: tuple[Where, ...] = ("debug",)
@@ -155,6 +161,7 @@ TABLE: tuple[Row, ...] = (
         owner="operator",
         kind="transport",
         when=_found_no_graph,
+        remedy=_REACH_GRAPH,
     ),
     Row("no-answer", "graph-unavailable", scope="graph", then="retry", kind="transport"),
     Row(
@@ -164,6 +171,7 @@ TABLE: tuple[Row, ...] = (
         owner="operator",
         kind="down",
         when=_found_no_graph,
+        remedy=_REACH_GRAPH,
     ),
     Row("graph-down", "graph-unavailable", scope="graph", kind="down"),
     Row("item-given-up", "graph-unavailable", then="singly", kind="null"),
@@ -239,6 +247,7 @@ TABLE: tuple[Row, ...] = (
         owner="meta",
         codes={200},
         texts=("non-active app", "temporarily disabled"),
+        remedy="Graph is asked again in the next cycle. If this lasts, open the app's dashboard, whose alerts give the reason.",
     ),
     Row(
         "no-token-arrived",
@@ -248,6 +257,7 @@ TABLE: tuple[Row, ...] = (
         codes={200},
         texts=("Provide valid app ID",),
         note="Graph received no token: something between here and Graph may remove it.",
+        remedy="Check graph.base_url, graph.proxy and any gateway: they must pass on the Authorization header and the body.",
     ),
     Row(
         "debug-not-in-a-batch",
@@ -325,7 +335,14 @@ TABLE: tuple[Row, ...] = (
         note="Graph refuses the system user token, and debug_token gave no verdict on it.",
     ),
     Row("token-left-out", "no-access", State.INVALID, kind="no-token"),
-    Row("token-malformed", "no-access", State.INVALID, owner="meta", kind="malformed-token"),
+    Row(
+        "token-malformed",
+        "no-access",
+        State.INVALID,
+        owner="meta",
+        kind="malformed-token",
+        remedy="Graph is asked again in the next cycle. If this lasts, check that no proxy changes Graph's answers.",
+    ),
     Row("user-token-returned", "wrong-type", State.INVALID, kind="user-token"),
     Row("token-of-another-page", "wrong-page", State.INVALID, kind="other-page"),
     Row(

@@ -26,7 +26,7 @@ _NEEDS_STATE = (
 def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
     """Print that a configuration is valid; with ``sources``, also every setting of it and of every Page."""
     now = datetime.now(UTC)
-    runs = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in next_runs(config.settings.schedule, count=3, now=now)]
+    runs = next_runs(config.settings.schedule, count=3, now=now)
     verified = verify_every(config.settings, config.pages)
     warnings = [*config.warnings, *([_NEEDS_STATE] if needs_state_file(config.settings, config.pages) else [])]
     if form is Form.JSON:
@@ -34,7 +34,8 @@ def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
             "format": 1,
             "errors": [],
             "warnings": warnings,
-            "next_runs": runs,
+            "next_runs": [_utc(at) for at in runs],
+            "next_runs_local": [at.isoformat(timespec="seconds") for at in runs],
             "verify_interval_seconds": round(verified.total_seconds()),
         }
         console.put_json(result if sources is None else {**result, **_shown(config, sources)})
@@ -52,10 +53,19 @@ def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
         console.put("")
     console.put(
         head,
-        f"If started now, the next cycles run at {', '.join(runs)}.",
+        f"If started now, the next cycles run at {', '.join(_time(at, config.settings.schedule.timezone) for at in runs)}.",
         _verified(verified, config.settings.verify_every),
         *(f"warning: {text}" for text in warnings),
     )
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _time(at: datetime, zone: str) -> str:
+    """Return a time in UTC, and in the zone of the schedule where that is another one."""
+    return _utc(at) if zone == "UTC" else f"{_utc(at)} ({at:%a %H:%M} in {zone})"
 
 
 def _verified(effective: timedelta, wanted: timedelta) -> str:

@@ -1,9 +1,12 @@
-"""Read cron expressions as crontab(5) defines them."""
+"""Read cron expressions as crontab(5) defines them, and find their times in a time zone."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -17,6 +20,7 @@ _NICKNAMES = {
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ITEM = re.compile(r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?")
+_DAY = timedelta(days=1)
 _LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -29,7 +33,7 @@ class Cron:
     """The values of each field; ``weekdays`` count from Sunday, 0.
 
     ``either``: neither of the two fields for days begins with a star, so that one of them must match as in crontab(5);
-    otherwise both must. ``any_hour``: the hour begins with a star, so that it is not a fixed time of the day.
+    otherwise both must. ``any_hour`` and ``any_minute``: the field begins with a star, so that it is not a fixed time.
     """
 
     minutes: frozenset[int]
@@ -39,6 +43,33 @@ class Cron:
     weekdays: frozenset[int]
     either: bool
     any_hour: bool
+    any_minute: bool
+
+    def next_run(self, after: datetime, zone: ZoneInfo) -> datetime:
+        """Return the first time after ``after``, in ``zone``.
+
+        A change of the clocks skips no run: a fixed hour that the clocks leave out runs later by as much as they go forward.
+        In an hour that occurs twice a fixed time runs once, and what has a star for hour or minute runs both times, as with cron(8).
+        """
+        day, limit = after.astimezone(zone).date() - _DAY, after.astimezone(UTC)
+        while not (runs := [run for run in self._runs(day, zone) if run > limit]):
+            day += _DAY
+        # What the clocks leave out before midnight runs on the next day, perhaps after that day's first run.
+        runs += (run for run in self._runs(day + _DAY, zone) if run > limit)
+        return min(runs).astimezone(zone)
+
+    def _runs(self, day: date, zone: ZoneInfo) -> Iterator[datetime]:
+        """Yield the runs of one date of the zone's clocks, in UTC."""
+        on_day, on_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        if day.month not in self.months or not ((on_day or on_weekday) if self.either else (on_day and on_weekday)):
+            return
+        for clock in (time(hour, minute) for hour in self.hours for minute in self.minutes):
+            # Before the end of a gap fold 0 has the offset that was valid before it, and so the later of the two times.
+            first, second = (datetime.combine(day, clock.replace(fold=fold), zone).astimezone(UTC) for fold in (0, 1))
+            if first <= second or not self.any_hour:
+                yield first
+            if first < second and (self.any_hour or self.any_minute):
+                yield second
 
 
 def parse_cron(text: str) -> Cron:
@@ -55,6 +86,7 @@ def parse_cron(text: str) -> Cron:
         weekdays=frozenset(value % 7 for value in _field("weekday", weekday, 0, 7, _WEEKDAYS)),
         either=not day.startswith("*") and not weekday.startswith("*"),
         any_hour=hour.startswith("*"),
+        any_minute=minute.startswith("*"),
     )
     if not cron.either and not any(day <= _LONGEST_MONTH[month - 1] for month in cron.months for day in cron.days):
         raise CronError("none of the months has this day")

@@ -37,6 +37,17 @@ def test_validate_prints_what_follows(tmp_path: Path, sandbox: Sandbox) -> None:
     assert document.report["verify_interval_seconds"] == 36 * 3600
 
 
+def test_the_next_runs_are_in_utc_and_in_the_zone_of_the_schedule(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Each of the next runs is printed in UTC and in the time zone of cron; in JSON the latter with its offset."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(schedule={"cron": "30 2 * * *", "timezone": "Asia/Kathmandu"})
+    text, document = rig.run("validate").stdout, rig.run("validate", "--output", "json").report
+
+    assert [at[10:] for at in document["next_runs"]] == ["T20:45:00Z"] * 3
+    assert [at[10:] for at in document["next_runs_local"]] == ["T02:30:00+05:45"] * 3
+    assert len(re.findall(r"T20:45:00Z \(\w{3} 02:30 in Asia/Kathmandu\)", text)) == 3
+
+
 def test_validate_says_where_a_quota_is_too_small(tmp_path: Path, sandbox: Sandbox) -> None:
     """An interval that the app's quota does not allow is printed as it will be, with the reason."""
     rig = file_rig(tmp_path, sandbox)

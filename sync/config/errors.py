@@ -17,7 +17,7 @@ CODES: dict[str, str] = {
     "no-files": "A pattern of pages_from matches no file.",
     "empty-file": "The file is empty.",
     "not-utf8": "The file is not UTF-8 text.",
-    "forbidden-character": "The file has a control character, or one that changes the direction of writing.",
+    "forbidden-character": "The file has a control character, a line break that most editors do not show, or a character that changes the direction of writing.",
     "too-large": "The files are larger than 16 MiB in total.",
     "too-deep": "Lists and mappings are nested too deeply.",
     "too-many-values": "The file has too many values.",

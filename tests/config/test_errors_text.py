@@ -179,6 +179,50 @@ ROWS = [
         id="control",
     ),
     pytest.param(
+        "# see the manual\u2028graph: {base_url: 'https://other.example'}\n" + GOOD + "log: {level: loud}\n",
+        {},
+        [
+            "config.yaml:1:17: U+2028, which only some programs read as a line break [forbidden-character]",
+            "remove it; end lines with LF",
+            "config.yaml:11:14: log.level: not one of the allowed values [bad-value]",
+            "write 'debug', 'info', 'warning' or 'error'",
+        ],
+        id="hidden-line",
+    ),
+    pytest.param(
+        GOOD + "# a\u2029b: 1\n# c\x85d: 1\n# e\rf: 1\n# g\r\nbrake: {share: 30}\n",
+        {},
+        [
+            "config.yaml:10:4: U+2029, which only some programs read as a line break [forbidden-character]",
+            "remove it; end lines with LF",
+            "config.yaml:11:4: U+0085, which only some programs read as a line break [forbidden-character]",
+            "remove it; end lines with LF",
+            "config.yaml:12:4: U+000D, which only some programs read as a line break [forbidden-character]",
+            "remove it; end lines with LF",
+            "config.yaml:14:16: brake.share: not a percentage [bad-share]",
+            "write an integer and the percent sign: 30% (not 0.3)",
+        ],
+        id="line-breaks",
+    ),
+    pytest.param(
+        GOOD + "pages_from: [more.yaml]\n",
+        {"more": "- {id: '2'} # x\u2028- {id: '3'}\n"},
+        [
+            "more.yaml:1:16: U+2028, which only some programs read as a line break [forbidden-character]",
+            "remove it; end lines with LF",
+        ],
+        id="hidden-line-of-another-file",
+    ),
+    pytest.param(
+        with_("instance: acme", 'instance: "ac\\Lme"'),
+        {},
+        [
+            "config.yaml:1:11: instance: an escape stands for a character that is not allowed [forbidden-character]",
+            "remove it",
+        ],
+        id="line-break-escape",
+    ),
+    pytest.param(
         GOOD + "x: " + "[" * 40 + "]" * 40 + "\n",
         {},
         [

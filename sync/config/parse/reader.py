@@ -10,7 +10,7 @@ from typing import Any
 
 from sync.config.errors import MAX_ERRORS, ConfigError, ConfigErrors, Finding, KeyPath, path_text
 from sync.config.parse.locations import Location, locations
-from sync.config.parse.yaml import Unreadable, parse, position
+from sync.config.parse.yaml import Flaw, Unreadable, parse, position, without_forbidden
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -32,12 +32,21 @@ class FileReader:
         self.errors: list[ConfigError] = []
         self.findings: dict[Finding, None] = {}
         self._left = MAX_BYTES
+        self._skipped: set[tuple[str, int]] = set()
 
     def read(self, path: Path) -> int:
         """Read one file and return its number; its value is Unreadable if nothing of the file can be used."""
         file = str(path)
         text = self._text(path, file)
-        value, flaws = parse(text) if text is not None else (Unreadable(), [])
+        value: Any = Unreadable()
+        flaws: list[Flaw] = []
+        if text is not None:
+            text, forbidden = without_forbidden(text)
+            value, flaws = parse(text)
+            # What else is wrong with such a line is a consequence of the character.
+            lines = {flaw.line for flaw in forbidden}
+            self._skipped |= {(file, line) for line in lines}
+            flaws = [*forbidden, *(flaw for flaw in flaws if flaw.line not in lines)]
         twice = {flaw.path for flaw in flaws if flaw.code == "duplicate-key"}
         # Only text that was read to its end can be read again.
         firsts = locations(text, twice) if text is not None and twice and not isinstance(value, Unreadable) else {}
@@ -83,11 +92,13 @@ class FileReader:
     def finish(self, *, more: bool = False) -> None:
         """Raise ConfigErrors if there are errors; ``more``: there may be more of them."""
         order = {document.file: number for number, document in enumerate(self.documents)}
+        located = (one for one in _placed(self.documents, self.findings) if (one.file, one.line) not in self._skipped)
         errors = sorted(
-            [*self.errors, *_placed(self.documents, self.findings)],
+            [*self.errors, *located],
             key=lambda error: (order[error.file], error.line, error.column),
         )
-        if more:
+        if more or len(errors) > MAX_ERRORS:
+            del errors[MAX_ERRORS:]
             last, message = errors[-1], "there are more errors than are shown"
             errors.append(
                 ConfigError(last.file, last.line, last.column, "", "too-many-errors", message, "fix these first")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -30,8 +31,10 @@ MAX_VALUES = 500_000
 """The maximum number of values in one file; enough for more than 100,000 Pages."""
 
 _FORBIDDEN = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]"
+    "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u2028-\u202e\u2066-\u2069]|\r(?!\n)"
 )
+_LINE_BREAKS = "\r\x85\u2028\u2029"
+"""Characters that YAML takes for line breaks, and most editors do not: what is after one could hide in a comment."""
 _TAGS = {
     ScalarEvent: "tag:yaml.org,2002:str",
     MappingStartEvent: "tag:yaml.org,2002:map",
@@ -76,18 +79,27 @@ def events(text: str) -> Iterator[Any]:
         loader.dispose()
 
 
+def without_forbidden(text: str) -> tuple[str, list[Flaw]]:
+    """Return the text with a blank for each character that is not allowed, and the location of each, MAX_ERRORS at most."""
+    flaws: list[Flaw] = []
+    line, counted = 1, 0
+    for found in islice(_FORBIDDEN.finditer(text), MAX_ERRORS):
+        line, counted = line + text.count("\n", counted, found.start()), found.start()
+        code = f"U+{ord(found[0]):04X}"
+        if found[0] in _LINE_BREAKS:
+            message, remedy = f"{code}, which only some programs read as a line break", "remove it; end lines with LF"
+        else:
+            message, remedy = f"the character {code} is not allowed here", "remove it"
+        column = found.start() - text.rfind("\n", 0, found.start())
+        flaws.append(Flaw(line, column, (), "forbidden-character", message, remedy))
+    return (_FORBIDDEN.sub(" ", text) if flaws else text), flaws
+
+
 def parse(text: str) -> tuple[Any, list[Flaw]]:
     """Read one document into dicts, lists and scalars; what is refused is in the flaws, and Unreadable in the value.
 
-    The whole value is Unreadable if the file could not be read to its end.
+    The whole value is Unreadable if the file could not be read to its end. The text must be one without forbidden characters.
     """
-    found = _FORBIDDEN.search(text)
-    if found:
-        line, column = position(text, found.start())
-        return Unreadable(), [
-            Flaw(line, column, (), "forbidden-character", f"the character U+{ord(found[0]):04X} is not allowed here",
-                 "remove it")
-        ]  # fmt: skip
     builder = _Builder(escapes="\\" in text)
     whole = False
     try:

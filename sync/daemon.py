@@ -50,10 +50,12 @@ class Sink(Protocol):
         ...
 
 
-def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> None:
+def run(
+    app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink, now: threading.Event | None = None
+) -> None:
     """Run a cycle at once and then at each time of ``trigger``, until ``clock.stop`` is set.
 
-    Only one cycle runs at a time: one that becomes due meanwhile is skipped. Returns as soon as the running cycle has ended,
+    Only one cycle runs at a time: one that becomes due meanwhile is skipped. ``now`` asks for a cycle as soon as none runs. Returns as soon as the running cycle has ended,
     which ``clock.stop`` makes it do.
     """
     one = threading.Lock()
@@ -80,6 +82,9 @@ def run(app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink) -> 
         while not clock.stop.wait(_CHECK_SECONDS):
             if watch.was_set():
                 watch.reschedule(scheduler.get_job(_JOB), trigger)
+            if now is not None and now.is_set() and not one.locked():
+                now.clear()
+                scheduler.modify_job(_JOB, next_run_time=clock.now())
         scheduler.shutdown(wait=False)
         # The lock is free once the running cycle has ended.
         with one:

@@ -20,11 +20,17 @@ _PR_SET_DUMPABLE = 4
 
 
 def watch_signals(
-    clock: SystemClock, *, exit_code: int, hangup: Callable[[], None] | None = None, grace: float = GRACE_SECONDS
+    clock: SystemClock,
+    *,
+    exit_code: int,
+    hangup: Callable[[], None] | None = None,
+    user: Callable[[], None] | None = None,
+    grace: float = GRACE_SECONDS,
 ) -> None:
     """Let SIGTERM, SIGINT and SIGHUP set ``clock.stop``; leave with ``exit_code`` after ``grace`` seconds or at a second one.
 
     A second SIGINT leaves with 130. With ``hangup`` SIGHUP calls it and stops nothing; one that is ignored stays so (nohup).
+    With ``user`` SIGUSR1 calls it.
     To be called once, by the main thread, before any thread is started. The signals are taken by a thread of its own and
     by no handler: a handler that sets an event can meet its own thread inside that event's lock.
     """
@@ -32,15 +38,18 @@ def watch_signals(
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         wanted.add(signal.SIGHUP)
         stops |= {signal.SIGHUP} if hangup is None else set()
+    if user is not None:
+        wanted.add(signal.SIGUSR1)
     # Process 1 of a container only gets signals that it has not left at their default.
     for number in wanted:
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
 
     def watch() -> None:
-        while signal.sigwait(wanted) not in stops:
-            if hangup is not None:
-                hangup()
+        while (number := signal.sigwait(wanted)) not in stops:
+            call = user if number == signal.SIGUSR1 else hangup
+            if call is not None:
+                call()
         clock.stop.set()
         second = signal.sigtimedwait(stops, grace)
         os._exit(130 if second is not None and second.si_signo == signal.SIGINT else exit_code)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any, Self
 
 import apscheduler.schedulers.base
@@ -93,9 +93,9 @@ class Running:
     """A daemon in a thread of its own; leaving the block stops it."""
 
     def __init__(self, app: FakeApp, trigger: Any) -> None:
-        self.clock, self.log, self.app = SystemClock(), RecordedLog(), app
+        self.clock, self.log, self.app, self.now = SystemClock(), RecordedLog(), app, threading.Event()
         self._thread = threading.Thread(
-            target=lambda: daemon.run(app, trigger=trigger, clock=self.clock, log=self.log), daemon=True
+            target=lambda: daemon.run(app, trigger=trigger, clock=self.clock, log=self.log, now=self.now), daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -129,6 +129,22 @@ def test_a_failed_cycle_does_not_end_the_daemon() -> None:
     assert failed.name == "cycle_finished"
     assert "ValueError" in failed.fields["message"]
     assert "EAA" not in failed.fields["message"]
+
+
+def test_a_cycle_on_demand() -> None:
+    """A cycle that is asked for starts at once; one that is asked for during a cycle starts when that has ended."""
+    release = threading.Event()
+    app = FakeApp(lambda number: number == 2 and release.wait(WAIT) and None)
+    with Running(app, hourly()) as running:
+        assert app.begun.get(timeout=WAIT) == 1
+        running.now.set()
+        assert app.begun.get(timeout=WAIT) == 2
+        running.now.set()
+        with pytest.raises(Empty):
+            app.begun.get(timeout=1.5)
+        release.set()
+        assert app.begun.get(timeout=WAIT) == 3
+        assert "cycle_warning" not in running.log.names()
 
 
 def test_two_cycles_never_run_at_once() -> None:

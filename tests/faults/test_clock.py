@@ -74,10 +74,10 @@ def test_the_wall_clock_is_set(
 ) -> None:
     """If the clock is set back or forward by an hour or a day, the next cycle comes once and in time, and no judgement is from the future."""
     rig = file_rig(tmp_path, sandbox)
-    rig.write(schedule={"every": f"{EVERY}s"}, state={"file": str(tmp_path / "state.json")}, log={"level": "debug"})
+    rig.write(state={"file": str(tmp_path / "state.json")}, log={"level": "debug"})
     reports = tmp_path / "reports"
     reports.touch()
-    daemon = Daemon(shifted.run(tmp_path, str(rig.file), str(reports), main="tools.soak.daemon"))
+    daemon = Daemon(shifted.run(tmp_path, str(rig.file), str(reports), str(EVERY), main="tools.soak.daemon"))
     daemon.until("cycle_finished", result="ok")
     for offset in ("-1h", "+1d", "-1d", "+1h", "+3d") if long else ("-1h", "+1d"):
         daemon.so_far()
@@ -124,8 +124,8 @@ def test_the_clock_is_wrong(
 def test_suspended_between_cycles(forks: ForkServer, tmp_path: Path, sandbox: Sandbox) -> None:
     """After a suspension over many intervals one cycle is made up for, and not all of them."""
     rig = file_rig(tmp_path, sandbox)
-    rig.write(schedule={"every": "1s"}, log={"level": "debug"})
-    daemon = Daemon(forks.run(tmp_path, "--config", str(rig.file), "run"))
+    rig.write(log={"level": "debug"})
+    daemon = Daemon(forks.run(tmp_path, str(rig.file), str(tmp_path / "reports"), "1", main="tools.soak.daemon"))
     daemon.cycles(2)
     os.kill(daemon.child.pid, signal.SIGSTOP)
     time.sleep(5)
@@ -141,8 +141,8 @@ def test_suspended_between_cycles(forks: ForkServer, tmp_path: Path, sandbox: Sa
 def test_suspended_inside_a_call(forks: ForkServer, tmp_path: Path, sandbox: Sandbox) -> None:
     """A suspension during a call, longer than its timeout, is at most a timeout, and the next cycle is ok."""
     rig = file_rig(tmp_path, sandbox)
-    rig.write(schedule={"every": "1s"}, graph={"base_url": sandbox.url, "timeout": "2s"}, log={"level": "debug"})
-    daemon = Daemon(forks.run(tmp_path, "--config", str(rig.file), "run"))
+    rig.write(graph={"base_url": sandbox.url, "timeout": "2s"}, log={"level": "debug"})
+    daemon = Daemon(forks.run(tmp_path, str(rig.file), str(tmp_path / "reports"), "1", main="tools.soak.daemon"))
     daemon.cycles(1)
     before = _stored(rig)
     switch_on(sandbox.world, "slow=500")

@@ -18,7 +18,7 @@ from sync.sandbox.api.states import NAMES, switch_on
 from sync.sandbox.http.server import Sandbox
 from tests.support.canary import Net, proof
 from tests.support.echo import quoting
-from tests.support.rigs.e2e import PROGRAM, Ran, Rig
+from tests.support.rigs.e2e import PROGRAM, Ran, Rig, cycle_after_cycle
 from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
 
@@ -163,8 +163,8 @@ def test_a_secret_in_the_configuration_is_not_quoted(rig: Rig, sandbox: Sandbox)
 
 @contextmanager
 def daemon(rig: Rig) -> Iterator[tuple[Path, list[str]]]:
-    """Run the daemon with a cycle each half second; yield its log, and a list that gets all its output at the end."""
-    rig.write(schedule={"every": "500ms"})
+    """Run the daemon, cycle after cycle; yield its log, and a list that gets all its output at the end."""
+    rig.write(schedule={"every": "10s"})
     out, err, output = rig.folder / "stdout", rig.folder / "stderr", list[str]()
     with out.open("w") as stdout, err.open("w") as stderr:
         process = subprocess.Popen(
@@ -174,7 +174,8 @@ def daemon(rig: Rig) -> Iterator[tuple[Path, list[str]]]:
             env={**os.environ, **rig.environment},
         )
     try:
-        yield out, output
+        with cycle_after_cycle(process):
+            yield out, output
         output.append(Path(f"/proc/{process.pid}/cmdline").read_text())
     finally:
         process.send_signal(signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,7 @@ def cycle(options: CycleOptions, *, write: bool) -> int:
         return 2
     clock = SystemClock()
     watch_signals(clock, exit_code=INTERRUPTED)
+    keep_memory_private()
     try:
         config = _configuration(options.file)
         selection = _selection(config, options)
@@ -81,10 +83,11 @@ def _selection(config: Config, options: CycleOptions) -> Selected | None:
 
 def daemon(given: Path | None) -> int:
     """Run cycles until a signal stops the daemon."""
-    clock = SystemClock()
+    clock, now = SystemClock(), threading.Event()
     logs: list[Log] = []
     # SIGHUP from a closed terminal stops the daemon as usual; a service gets it from people who expect a reload.
-    watch_signals(clock, exit_code=0, hangup=None if sys.stdin and sys.stdin.isatty() else lambda: _log_hangup(logs))
+    hangup = None if sys.stdin and sys.stdin.isatty() else lambda: _log_hangup(logs)
+    watch_signals(clock, exit_code=0, hangup=hangup, user=now.set)
     keep_memory_private()
     try:
         config = _configuration(given)
@@ -99,7 +102,8 @@ def daemon(given: Path | None) -> int:
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format)
     logs.append(log)
     log.write(_started_event(config))
-    daemon.run(app.build(config, clock=clock), trigger=trigger(config.settings.schedule), clock=clock, log=log)
+    schedule = trigger(config.settings.schedule)
+    daemon.run(app.build(config, clock=clock), trigger=schedule, clock=clock, log=log, now=now)
     log.write(Event("info", "daemon_stopped", {}))
     return 0
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +98,36 @@ class Rig:
     def once(self, *arguments: str) -> Ran:
         """Run one cycle and read its report."""
         return self.run("once", "--output", "json", *arguments)
+
+
+@contextmanager
+def cycle_after_cycle(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Ask a daemon for a cycle all the time, by SIGUSR1: about one a second, which is more often than a schedule allows."""
+    done = threading.Event()
+
+    def ask() -> None:
+        while not handles(process.pid, signal.SIGUSR1) and not done.wait(0.05):
+            pass
+        while not done.wait(0.3):
+            process.send_signal(signal.SIGUSR1)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        asking.join()
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Check whether a process has a handler for a signal; one that has ended has none."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), "0")
+    return bool(int(caught, 16) & (1 << (number - 1)))
 
 
 def codes(problems: Sequence[Mapping[str, Any]]) -> list[str]:

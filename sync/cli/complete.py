@@ -40,7 +40,7 @@ def _names(ctx: typer.Context) -> tuple[Iterable[str], Iterable[str], Iterable[s
     from sync.config.load import load  # noqa: PLC0415 - not for a command that is run
 
     try:
-        config = load(config_file(ctx.find_root().params.get("config")))
+        config = load(config_file(ctx.params.get("config") or ctx.find_root().params.get("config")))
     except ConfigErrors:
         return (), (), ()
     known = (f"{key}={value}" for page in config.pages for key, value in page.labels.items())

@@ -17,8 +17,16 @@ import typer
 
 from sync.cli import complete
 from sync.cli.demo import play
-from sync.cli.file import LOCATIONS, VARIABLE
-from sync.cli.options import CheckOutput, CycleOptions, LabelsOption, Output, PagesOption, PlanOutput, StoresOption
+from sync.cli.options import (
+    CheckOutput,
+    ConfigOption,
+    CycleOptions,
+    LabelsOption,
+    Output,
+    PagesOption,
+    PlanOutput,
+    StoresOption,
+)
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
 from sync.ops.process import report_crashes_safely
 
@@ -81,15 +89,7 @@ def _print_version(wanted: bool) -> None:
 )
 def options(
     ctx: typer.Context,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            metavar="FILE",
-            help=f"The configuration file [default: ${VARIABLE}, {', '.join(LOCATIONS)}].",
-        ),
-    ] = None,
+    config: ConfigOption = None,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -114,44 +114,48 @@ def once(  # noqa: PLR0917 - typer gives options by name
         ),
     ] = None,
     output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
 ) -> None:
     """Run one cycle and print its report. A cycle fetches, verifies and writes the token of each Page."""
     from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
-    raise typer.Exit(cycle(_cycle_options(ctx, output, pages, labels, stores, if_plan=if_plan), write=True))
+    raise typer.Exit(
+        cycle(_cycle_options(config or ctx.obj, output, pages, labels, stores, if_plan=if_plan), write=True)
+    )
 
 
 @app.command()
-def plan(
+def plan(  # noqa: PLR0917 - typer gives options by name
     ctx: typer.Context,
     pages: PagesOption = None,
     labels: LabelsOption = None,
     stores: StoresOption = None,
     output: PlanOutput = PlanForm.TABLE,
+    config: ConfigOption = None,
 ) -> None:
     """Show what `once` would do and why, with a checksum. Writes nothing."""
     from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
-    raise typer.Exit(cycle(_cycle_options(ctx, output, pages, labels, stores), write=False))
+    raise typer.Exit(cycle(_cycle_options(config or ctx.obj, output, pages, labels, stores), write=False))
 
 
 def _cycle_options(
-    ctx: typer.Context, output: Enum, *selection: list[str] | None, if_plan: str | None = None
+    file: Path | None, output: Enum, *selection: list[str] | None, if_plan: str | None = None
 ) -> CycleOptions:
     pages, labels, stores = (tuple(values or ()) for values in selection)
-    return CycleOptions(ctx.obj, Form(output.value), pages, labels, stores, if_plan)
+    return CycleOptions(file, Form(output.value), pages, labels, stores, if_plan)
 
 
 @app.command()
-def run(ctx: typer.Context) -> None:
+def run(ctx: typer.Context, config: ConfigOption = None) -> None:
     """Run cycles on the schedule until SIGTERM; log to stdout.
 
-    The first cycle starts immediately. SIGTERM stops the daemon within ten seconds, with exit code 0. SIGHUP is ignored:
-    restart the daemon for a new configuration.
+    The first cycle starts immediately. SIGTERM stops the daemon within ten seconds, with exit code 0. SIGUSR1 starts a
+    cycle now. SIGHUP is ignored: restart the daemon for a new configuration.
     """
     from sync.cli.commands.cycle import daemon  # noqa: PLC0415 - see above
 
-    raise typer.Exit(daemon(ctx.obj))
+    raise typer.Exit(daemon(config or ctx.obj))
 
 
 @app.command()
@@ -164,13 +168,14 @@ def validate(
         ),
     ] = False,
     output: CheckOutput = CheckForm.TABLE,
+    config: ConfigOption = None,
 ) -> None:
     """Check the configuration, offline. Prints every error at once, with its location and what would be right."""
     if show and output is CheckForm.GITHUB:
         raise typer.BadParameter("--show needs --output table or json")
     from sync.cli.commands.cycle import validate as check  # noqa: PLC0415 - see above
 
-    raise typer.Exit(check(ctx.obj, Form(output.value), show=show))
+    raise typer.Exit(check(config or ctx.obj, Form(output.value), show=show))
 
 
 @app.command()

@@ -10,8 +10,18 @@ from typing import Annotated
 import typer
 
 from sync.cli import complete
+from sync.cli.file import LOCATIONS, VARIABLE
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help=f"The configuration file, before or after the command [default: ${VARIABLE}, {', '.join(LOCATIONS)}].",
+    ),
+]
 Output = Annotated[CommonForm, typer.Option("--output", "-o", help="Print a table, or one JSON document.")]
 PlanOutput = Annotated[
     PlanForm,

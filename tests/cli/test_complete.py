@@ -56,6 +56,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         (["explain", "brake"], {"brake", "brake_held"}),
         (["--config", "my.yaml", "once", "--page", "ber"], {"berlin", "bern"}),
         (["--config", "my.yaml", "once", "--label", ""], {"team=crm"}),
+        (["once", "--config", "my.yaml", "--page", "ber"], {"berlin", "bern"}),
         (["--config", "my.yaml", "plan", "--store", ""], {"vault"}),
         (["--config", "wrong.yaml", "plan", "--page", ""], set()),
         (["plan", "--page", ""], set()),

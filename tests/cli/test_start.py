@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -151,6 +152,24 @@ def test_the_configuration_is_found_where_it_is_said_to_be(tmp_path: Path, sandb
     assert run("validate", cwd=empty, env={"PAGE_TOKEN_SYNC_CONFIG": str(rig.file)}).code == 0
     assert run("validate", cwd=tmp_path, env=other).code == 2
     assert run("--config", str(rig.file), "validate", cwd=empty, env=other).code == 0
+
+
+@pytest.mark.parametrize("command", ["validate", "once", "plan", "run"])
+def test_the_configuration_may_follow_the_command(command: str, tmp_path: Path) -> None:
+    """--config is an option of each command that reads it; after the command it wins over the one before."""
+    (tmp_path / "mine.yaml").write_text("instance: X\n")
+    for option in (["-c", "mine.yaml"], ["--config", "mine.yaml"], ["--config=mine.yaml"]):
+        ran = run("-c", "other.yaml", command, *option, cwd=tmp_path)
+        assert ran.code == 2
+        assert "mine.yaml:1:11: instance: not a name" in ran.stdout + ran.stderr
+
+
+def test_no_metavar_is_the_name_of_a_type() -> None:
+    """The help of each command describes values in words of the reader's."""
+    for command in ("sandbox", "once", "plan", "validate", "demo", "explain"):
+        assert not re.search(
+            r"<[a-z ]*(range|int|float|text)[a-z ]*>|\[(int|float|text)|INTEGER|FLOAT", run(command, "--help").stdout
+        )
 
 
 @pytest.mark.parametrize("command", ["validate", "once", "plan"])

@@ -25,13 +25,13 @@ def sandbox(  # noqa: PLR0917 - typer gives options by name
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="The address to listen on; port 0 means any free port.")
     ] = "127.0.0.1:8099",
-    pages: Annotated[int, typer.Option(min=0, max=100_000, help="The number of Pages.")] = 5,
-    latency_ms: Annotated[float, typer.Option(min=0, help="Delay of each answer, in milliseconds.")] = 0,
+    pages: Annotated[int, typer.Option(metavar="N", min=0, max=100_000, help="The number of Pages.")] = 5,
+    latency_ms: Annotated[float, typer.Option(metavar="MS", min=0, help="Delay of each answer, in milliseconds.")] = 0,
     app_quota: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Calls per hour that the app's own token may make. Default: no limit."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same ids, tokens and secrets.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same ids, tokens and secrets.")] = 0,
     fault: Annotated[
         list[str] | None,
         typer.Option(

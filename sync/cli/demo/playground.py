@@ -37,7 +37,6 @@ config.yaml:
   pages:
 {pages}
 """
-_LISTED = 20
 
 
 def serve(
@@ -63,9 +62,7 @@ def serve(
 
 
 def _how(sandbox: Sandbox) -> str:
-    listed = [f'    - {{id: "{page["id"]}", name: {page["name"]}}}' for page in sandbox.pages[:_LISTED]]
-    if len(sandbox.pages) > _LISTED:
-        listed.append(f"    # and {len(sandbox.pages) - _LISTED} more; --output json lists all")
+    listed = [f'    - {{id: "{page["id"]}", name: {page["name"]}}}' for page in sandbox.pages]
     return _HOW.format(
         url=sandbox.url,
         token=sandbox.system_user_token,

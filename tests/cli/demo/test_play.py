@@ -130,6 +130,17 @@ def test_the_sandboxs_configuration_works(tmp_path: Path) -> None:
     assert "curl -H" in printed
 
 
+def test_the_sandbox_prints_a_configuration_of_all_its_pages() -> None:
+    """The configuration that the sandbox prints has every Page, however many there are."""
+    with start("--pages", "40") as process:
+        assert process.stdout is not None
+        printed = ""
+        while printed.count("- {id") < 40 and "more" not in printed:
+            printed += process.stdout.readline()
+        process.terminate()
+    assert len(yaml.safe_load(printed.partition("config.yaml:\n")[2])["pages"]) == 40
+
+
 def test_faults_can_be_on_from_the_start() -> None:
     """A fault that is named on the command line affects the first call."""
     with start("--output", "json", "--fault", "throttled-app", "--fault", "unassigned@berlin") as process:

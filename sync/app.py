@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self, assert_never
 
+from sync.config.errors import shown_path
 from sync.config.load import Config
 from sync.config.resolve import references
 from sync.config.schedule import needs_state_file, verify_every
@@ -242,7 +243,7 @@ class App:
         if store not in self._begun:
             self._begun.add(store)
             self._stores[store].begin(writes=self._writes)
-        where = f"{{store: {store}, path: {path}, key: {key}}}"
+        where = f"{{store: {store}, path: {shown_path(path)}, key: {shown_path(key)}}}"
         found = self._stores[store].read([Key(store, path)])[Key(store, path)]
         if isinstance(found, StoreError):
             raise self._store_failed(where, store, found)

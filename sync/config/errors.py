@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sync.core.redact import without_tokens
+
 KeyPath = tuple[str | int, ...]
 """The path of a value: names of keys and indices of lists, from the top of its file."""
 
@@ -79,6 +81,12 @@ class Finding:
 
 
 _LONG_RUN = re.compile(r"[A-Za-z0-9]{25}")
+_SECRET = re.compile(
+    r"[A-Za-z0-9]{32}"
+    r"|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # a UUID, such as the ids of an AppRole
+    r"|(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[a-z])(?=[A-Za-z0-9]*[A-Z])[A-Za-z0-9]{20}"
+    r"|:[^/]*@|://"  # an address, perhaps with a password
+)
 _SHOWN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}|[A-Za-z0-9_][A-Za-z0-9_./:-]{0,29}")
 
 
@@ -114,6 +122,16 @@ class ConfigErrors(Exception):  # noqa: N818 - it has many errors
 def shown(name: str) -> str:
     """Return a key or name if it may be shown, or ``?`` if it could be a misplaced secret."""
     return name if _SHOWN.fullmatch(name) and not _LONG_RUN.search(name) else "?"
+
+
+def looks_like_secret(text: str) -> bool:
+    """Check whether text that should name a variable or a file could be the secret itself."""
+    return bool(_SECRET.search(text)) or without_tokens(text) != text
+
+
+def shown_path(path: str) -> str:
+    """Return a path with ``?`` for each segment that could be a misplaced secret."""
+    return "/".join("?" if looks_like_secret(segment) else segment for segment in path.split("/"))
 
 
 def path_text(path: KeyPath) -> str:

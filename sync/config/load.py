@@ -47,7 +47,17 @@ _STAND_IN: Mapping[str, Any] = {
 }
 
 
-_BY_ENTRY = (("apps",), ("system_users",), ("stores",), ("pages",), ("graph",), ("defaults",), ("log",), ("brake",))
+_BY_ENTRY = (
+    ("apps",),
+    ("system_users",),
+    ("stores",),
+    ("pages",),
+    ("graph",),
+    ("defaults",),
+    ("log",),
+    ("brake",),
+    ("schedule",),
+)
 """Sections of which one invalid entry can be left out, so that the rest can still be checked."""
 
 
@@ -85,6 +95,8 @@ def _load(path: Path) -> tuple[Config, Sources]:
     for index, entry in zip(listed, settings.pages, strict=True):
         resolver.add((0, ("pages", index)), entry)
     files = [path, *_further(settings, path, reader, resolver)]
+    if files[1:] and not (resolver.entries or reader.errors or reader.findings):
+        reader.report(Finding(0, ("pages_from",), "no-files", "the files list no Page", "list at least one Page"))
     resolver.check_references()
     check_state(settings, base, files, reader.report)
     reader.finish()

@@ -88,7 +88,7 @@ ROWS = [
         GOOD + '  - {id: "2", name: berlin}\n',
         {},
         [
-            "config.yaml:10:21: pages[1].name: another Page has this name (the first is at config.yaml:9:5) [duplicate-name]",
+            "config.yaml:10:21: pages[1].name: another Page has the name berlin (the first is at config.yaml:9:5) [duplicate-name]",
             "rename one of the two",
         ],
         id="duplicate-name",
@@ -97,7 +97,7 @@ ROWS = [
         GOOD + '  - {id: "2", name: "3"}\n  - {id: "3"}\n',
         {},
         [
-            "config.yaml:11:10: pages[2].id: another Page has this name (the first is at config.yaml:10:5) [duplicate-name]",
+            "config.yaml:11:10: pages[2].id: another Page has the name 3 (the first is at config.yaml:10:5) [duplicate-name]",
             "give one of the two a name",
         ],
         id="duplicate-default-name",
@@ -106,7 +106,7 @@ ROWS = [
         GOOD + '  - {id: "101010101010101", name: other}\n',
         {},
         [
-            "config.yaml:10:5: pages[1]: this Page is listed twice for its system user (the first is at config.yaml:9:5) [duplicate-page]",
+            "config.yaml:10:5: pages[1]: the Page 101010101010101 is listed twice for the system user main (the first is at config.yaml:9:5) [duplicate-page]",
             "remove one of the two",
         ],
         id="duplicate-page",
@@ -115,7 +115,7 @@ ROWS = [
         with_("type: vault", "type: vault, path: meta/token") + '  - {id: "2"}\n',
         {},
         [
-            "config.yaml:10:5: pages[1]: leads to the same secret in vault as another Page (the first is at config.yaml:9:5) [duplicate-target]",
+            "config.yaml:10:5: pages[1]: leads to the same secret in vault as another Page, meta/token (the first is at config.yaml:9:5) [duplicate-target]",
             "use {name} in the store's path, or change this Page's stores",
         ],
         id="duplicate-target",
@@ -135,7 +135,7 @@ ROWS = [
         ).replace(", name: berlin", ", stores: [vault, v2]"),
         {},
         [
-            "config.yaml:10:5: pages[0]: leads to the same secret in the stores vault and v2 [duplicate-target]",
+            "config.yaml:10:5: pages[0]: leads to the same secret in the stores vault and v2, meta/pages/101010101010101 [duplicate-target]",
             "change the path of one of the two, or this Page's stores",
         ],
         id="two stores that meet at one Page",
@@ -144,7 +144,7 @@ ROWS = [
         with_("  vault: {", "  v2: " + V + "\n  vault: {").replace("name: berlin", "name: berlin, stores: [vault]"),
         {},
         [
-            "config.yaml:8:10: stores.vault: leads to the same secrets as the store v2 (the first is at config.yaml:7:7) [duplicate-target]",
+            "config.yaml:8:10: stores.vault: leads to the same secrets as the store v2, meta/pages/{name} (the first is at config.yaml:7:7) [duplicate-target]",
             "remove one of the two, or give it another path",
         ],
         id="duplicate-store",
@@ -156,7 +156,7 @@ ROWS = [
         ).replace("name: berlin", "name: berlin, stores: [vault, two]"),
         {},
         [
-            "config.yaml:8:8: stores.two: leads to the same secrets as the store vault (the first is at config.yaml:7:10) [duplicate-target]",
+            "config.yaml:8:8: stores.two: leads to the same secrets as the store vault, {name} (the first is at config.yaml:7:10) [duplicate-target]",
             "remove one of the two, or give it another path",
         ],
         id="duplicate-file-place",
@@ -183,7 +183,7 @@ ROWS = [
         GOOD + "pages_from: [more.yaml]\n",
         {"more": '- {id: "2"}\n- {id: "101010101010101"}\n'},
         [
-            "more.yaml:2:3: [1]: this Page is listed twice for its system user (the first is at config.yaml:9:5) [duplicate-page]",
+            "more.yaml:2:3: [1]: the Page 101010101010101 is listed twice for the system user main (the first is at config.yaml:9:5) [duplicate-page]",
             "remove one of the two",
         ],
         id="file-twice",
@@ -203,7 +203,7 @@ ROWS = [
         [
             "more.yaml:1:7: [0].id: without quotes YAML reads this as a number without its leading zeros [altered-id]",
             'put it in quotes: id: "101010101010101"',
-            "more.yaml:2:19: [1].name: another Page has this name (the first is at config.yaml:9:5) [duplicate-name]",
+            "more.yaml:2:19: [1].name: another Page has the name berlin (the first is at config.yaml:9:5) [duplicate-name]",
             "rename one of the two",
         ],
         id="file-id",

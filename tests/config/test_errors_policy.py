@@ -105,7 +105,7 @@ def test_credential_in_the_secret_of_a_page_is_refused(tmp_path: Path) -> None:
     text = with_("token: {env: TOKEN}", "token: {store: disk, path: berlin.json, key: token}").replace("\npages:", DISK)
     (found,) = errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [disk]"))
     assert found.splitlines() == [
-        "config.yaml:5:17: system_users.main.token: refers to the secret of a Page (the first is at config.yaml:10:5) [duplicate-target]",
+        "config.yaml:5:17: system_users.main.token: refers to the secret of a Page, berlin.json (the first is at config.yaml:10:5) [duplicate-target]",
         "    keep this credential in a separate secret",
     ]
     assert errors(tmp_path, text.replace("name: berlin", "name: berlin, stores: [vault]")) == []

@@ -82,8 +82,8 @@ ROWS = [
         GOOD.replace(V, "{type: aws-secrets-manager, region: eu-central-1, replicas: [US]}"),
         {},
         [
-            "config.yaml:7:71: stores.vault.replicas[0].region: not in the expected format [bad-value]",
-            "it must match ^[a-z0-9-]{1,64}$",
+            "config.yaml:7:71: stores.vault.replicas[0].region: not a region of AWS [bad-value]",
+            "write it like eu-central-1",
         ],
         id="replica-odd",
     ),

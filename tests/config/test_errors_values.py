@@ -169,8 +169,8 @@ ROWS = [
         GOOD + "schedule: {every: 0s}\n",
         {},
         [
-            "config.yaml:10:19: schedule.every: zero [bad-duration]",
-            "write at least 1ms",
+            "config.yaml:10:19: schedule.every: shorter than ten seconds [bad-duration]",
+            "write at least 10s; 15m is usual",
         ],
         id="duration-zero",
     ),

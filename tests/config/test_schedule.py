@@ -97,11 +97,6 @@ def test_default_interval() -> None:
     assert interval_seconds(Schedule()) == 900
 
 
-def test_shortest_interval() -> None:
-    """An interval below a second counts as one."""
-    assert interval_seconds(Schedule(every="1ms")) == 1
-
-
 def test_interval_of_cron() -> None:
     """The interval of a cron expression is the gap between its next two runs."""
     schedule = Schedule(cron="0 6,18 * * *", timezone="Europe/Berlin")

@@ -72,12 +72,18 @@ class FileReader:
             return None
         self._left -= len(data)
         try:
-            return data.decode("utf-8").removeprefix("\ufeff")
+            text = data.decode("utf-8").removeprefix("\ufeff")
         except UnicodeDecodeError as error:
             before = data[: error.start].decode("utf-8")
             at = position(before, len(before))
             self._refuse(file, "not-utf8", "not UTF-8", "save the file as UTF-8", at=at)
             return None
+        if "\0" in text:  # UTF-16, of which nothing else can be said
+            at = position(text, text.index("\0"))
+            message = "the character U+0000 is not allowed here"
+            self._refuse(file, "forbidden-character", message, "remove it, or save the file as UTF-8", at=at)
+            return None
+        return text
 
     def _refuse(self, file: str, code: str, message: str, remedy: str, *, at: Location = (1, 1)) -> None:
         self.errors.append(ConfigError(file, *at, "", code, message, remedy))

@@ -80,11 +80,13 @@ def events(text: str) -> Iterator[Any]:
 
 
 def without_forbidden(text: str) -> tuple[str, list[Flaw]]:
-    """Return the text with a blank for each character that is not allowed, and the location of each, MAX_ERRORS at most."""
+    """Return the text with a blank for each character that is not allowed, and the first of them in each line."""
     flaws: list[Flaw] = []
     line, counted = 1, 0
     for found in islice(_FORBIDDEN.finditer(text), MAX_ERRORS):
         line, counted = line + text.count("\n", counted, found.start()), found.start()
+        if flaws and flaws[-1].line == line:
+            continue
         code = f"U+{ord(found[0]):04X}"
         if found[0] in _LINE_BREAKS:
             message, remedy = f"{code}, which only some programs read as a line break", "remove it; end lines with LF"

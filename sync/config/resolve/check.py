@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sync.config.errors import Finding, KeyPath
+from sync.config.errors import Finding, KeyPath, shown, shown_path
 from sync.config.parse.translate import nearest
 from sync.config.schedule import interval_seconds
 from sync.config.schema.network import NetworkConfig
+from sync.config.schema.pages import SCOPES, ChecksConfig
 from sync.config.schema.references import FileReference, StoreReference, models_in
 from sync.config.schema.settings import Schedule, Settings
 from sync.config.schema.stores.store import StoreConfig, target
@@ -48,12 +51,14 @@ class AllNames(NamedTuple):
     stores: Names
 
 
-def check_settings(settings: Settings, given: Collection[str], names: AllNames, report: Report) -> list[str]:
+def check_settings(settings: Settings, given: Mapping[str, Any], names: AllNames, report: Report) -> list[str]:
     """Report contradictions between parts of the main file; return warnings."""
-    if "pages" not in given and "pages_from" not in given:
+    if given.get("pages", []) == [] and given.get("pages_from", []) == []:
+        fault = "empty" if "pages" in given else "missing"
         remedy = "list the Pages here, or name more files in pages_from"
-        report(Finding(0, ("pages",), "missing-key", "pages is missing", remedy))
-    warnings = [*_jitter(settings.schedule, report), *_plain_http(settings, report)]
+        report(Finding(0, ("pages",), "missing-key", f"pages is {fault}", remedy))
+    _one_rhythm(given.get("schedule"), report)
+    warnings = [*_jitter(settings.schedule, report), *_plain_http(settings), *_scopes(settings)]
     _system_users(settings, names.apps, report)
     _stores(settings.stores, report)
     _references(settings, names.stores, report)
@@ -74,6 +79,16 @@ def names_of(raw: Mapping[str, Any]) -> AllNames:
     )
 
 
+def _one_rhythm(schedule: object, report: Report) -> None:
+    """Report keys of the schedule that exclude each other, as they are given: one of them may be invalid too."""
+    given = {key for key, value in schedule.items() if value is not None} if isinstance(schedule, dict) else set()
+    if {"every", "cron"} <= given:
+        report(Finding(0, ("schedule",), "bad-schedule", "every and cron exclude each other", "keep one of the two"))
+    if "timezone" in given and "cron" not in given:
+        report(Finding(0, ("schedule",), "bad-schedule", "timezone applies only with cron",
+                       "remove timezone, or write cron instead of every"))  # fmt: skip
+
+
 def _jitter(schedule: Schedule, report: Report) -> Iterator[str]:
     if not schedule.jitter:
         return
@@ -84,29 +99,43 @@ def _jitter(schedule: Schedule, report: Report) -> Iterator[str]:
         yield "schedule.jitter: not shorter than the time between two runs of cron, so that cycles are skipped"
 
 
-def _plain_http(settings: Settings, report: Report) -> Iterator[str]:
+def _plain_http(settings: Settings) -> Iterator[str]:
     services: list[tuple[KeyPath, object]] = [(("graph",), settings.graph)]
     services += [(("stores", name), store) for name, store in settings.stores.items()]
     for part, service in services:
         if not isinstance(service, NetworkConfig):
             continue
         address, path = getattr(service, service.address_key), (*part, service.address_key)
-        if address is None or not is_plain_http(address):
-            continue
-        if service.allow_http:
+        if address is not None and is_plain_http(address):
             yield f"{'.'.join(map(str, path))}: secrets are sent over plain http, as allow_http allows"
-        else:
-            report(Finding(0, path, "plain-http", "plain http to another machine would expose secrets to the network",
-                           "write https://, or add allow_http: true beside it if the network is trusted"))  # fmt: skip
+
+
+def _scopes(settings: Settings) -> Iterator[str]:
+    """Warn about a permission that is almost one of Meta's, once for each such word."""
+    parts: list[tuple[str, ChecksConfig | None]] = [("defaults", settings.defaults.checks)]
+    parts += [(f"pages[{index}]", page.checks) for index, page in enumerate(settings.pages)]
+    first: dict[str, str] = {}
+    for path, checks in parts:
+        for number, scope in enumerate((checks.scopes if checks else None) or ()):
+            first.setdefault(scope, f"{path}.checks.scopes[{number}]")
+    for scope, path in first.items():
+        word = re.sub(r"[^a-z]+", "_", scope.strip().lower())
+        near = difflib.get_close_matches(word, SCOPES, 1, _SIMILAR)
+        if near and scope not in SCOPES:
+            yield f"{path}: {shown(scope)} is not a known permission of Meta's; did you mean {near[0]}?"
+
+
+_SIMILAR = 0.9
+"""How similar to a permission a word must be to be taken for a mistyped one: about a letter of ten."""
 
 
 def _system_users(settings: Settings, apps: Names, report: Report) -> None:
-    renewed = {str(user.token) for user in settings.system_users.values() if not isinstance(user.renew_before, Never)}
-    tokens: dict[str, KeyPath] = {}
+    renewed = {user.token for user in settings.system_users.values() if not isinstance(user.renew_before, Never)}
+    tokens: dict[Any, KeyPath] = {}
     for name, user in settings.system_users.items():
         path: KeyPath = ("system_users", name)
-        first = tokens.setdefault(str(user.token), path)
-        if first is not path and str(user.token) in renewed:
+        first = tokens.setdefault(user.token, path)
+        if first is not path and user.token in renewed:
             report(Finding(0, (*path, "token"), "duplicate-target", "another system user has the same token, and one of them renews it",
                            "give each its own token, or remove renew_before", first=(0, (*first, "token"))))  # fmt: skip
         if user.app is None and apps.known is not None and apps.only() is None:
@@ -133,7 +162,7 @@ def _stores(stores: Mapping[str, StoreConfig], report: Report) -> None:
         path: KeyPath = ("stores", name)
         first = targets.setdefault(target(store.root(), store.template), path)
         if first is not path:
-            report(Finding(0, path, "duplicate-target", f"leads to the same secrets as the store {first[1]}",
+            report(Finding(0, path, "duplicate-target", f"leads to the same secrets as the store {first[1]}, {shown_path(store.template)}",
                            "remove one of the two, or give it another path", first=(0, first)))  # fmt: skip
         for fault in store.faults():
             report(Finding(0, (*path, *fault.path), fault.code, fault.message, fault.remedy))

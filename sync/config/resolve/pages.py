@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sync.config.errors import Finding, KeyPath
+from sync.config.errors import Finding, KeyPath, shown, shown_path
 from sync.config.resolve.check import AllNames, Names, Report
 from sync.config.schema.pages import ChecksConfig, FilePage, PageEntry
 from sync.config.schema.references import StoreReference, models_in
@@ -88,7 +88,7 @@ class PageResolver:
             if isinstance(reference, StoreReference) and reference.store in self._roots:
                 page = self._targets.get(target(self._roots[reference.store], reference.path))
                 if page is not None:
-                    self._wrong((0, path), (), "duplicate-target", "refers to the secret of a Page",
+                    self._wrong((0, path), (), "duplicate-target", f"refers to the secret of a Page, {shown_path(reference.path)}",
                                 "keep this credential in a separate secret", first=page[0])  # fmt: skip
 
     def _wrong(self, origin: Origin, key: KeyPath, code: str, *texts: str, first: Origin | None = None) -> None:
@@ -98,13 +98,15 @@ class PageResolver:
     def _unique(self, origin: Origin, entry: FilePage, name: str, user: str | None) -> bool:
         first = self._ids.setdefault((entry.id, user), origin)
         if user is not None and first is not origin:
-            message = "this Page is listed twice for its system user"
+            message = f"the Page {entry.id} is listed twice for the system user {shown(user)}"
             self._wrong(origin, (), "duplicate-page", message, "remove one of the two", first=first)
             return False
         first = self._names.setdefault(name, origin)
         if first is not origin:
             key, remedy = ("name", "rename one of the two") if entry.name else ("id", "give one of the two a name")
-            self._wrong(origin, (key,), "duplicate-name", "another Page has this name", remedy, first=first)
+            self._wrong(
+                origin, (key,), "duplicate-name", f"another Page has the name {shown(name)}", remedy, first=first
+            )
         return first is origin
 
     def _origin_of(self, origin: Origin, own: object, key: str) -> Origin:
@@ -184,10 +186,10 @@ class PageResolver:
         here = target(self._roots[name], path)
         first, other = self._targets.setdefault(here, (origin, name))
         if first is not origin:
-            self._wrong(origin, (), "duplicate-target", f"leads to the same secret in {name} as another Page",
+            self._wrong(origin, (), "duplicate-target", f"leads to the same secret in {name} as another Page, {shown_path(path)}",
                         "use {name} in the store's path, or change this Page's stores", first=first)  # fmt: skip
         elif other != name and not self._same_templates(other, name):  # reported once, for the stores
-            self._wrong(origin, (), "duplicate-target", f"leads to the same secret in the stores {other} and {name}",
+            self._wrong(origin, (), "duplicate-target", f"leads to the same secret in the stores {other} and {name}, {shown_path(path)}",
                         "change the path of one of the two, or this Page's stores")  # fmt: skip
         fault = store.path_fault(path)
         if fault:

@@ -6,10 +6,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from sync.config.schema.references import Reference
-from sync.config.schema.types import ConfigModel, FilePath
+from sync.config.schema.types import Address, ConfigModel, FilePath, is_plain_http, wrong
+
+
+def _private(value: str, info: ValidationInfo) -> str:
+    """Refuse plain http unless ``allow_http``, which is validated before, allows it or is wrong itself."""
+    if is_plain_http(value) and info.data.get("allow_http") is False:
+        wrong(
+            "plain-http",
+            "plain http to another machine would expose secrets to the network",
+            "write https://, or add allow_http: true beside it if the network is trusted",
+        )
+    return value
+
+
+ServiceAddress = Annotated[Address, AfterValidator(_private)]
+"""The address of a NetworkConfig."""
 
 
 class NetworkConfig(ConfigModel):

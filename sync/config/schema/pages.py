@@ -11,6 +11,64 @@ from sync.config.schema.choices import TAG
 from sync.config.schema.types import ConfigModel, Expires, GraphId, Name, PayloadText, Text, wrong
 from sync.core.payload import PLACEHOLDERS, fill
 
+SCOPES = frozenset(
+    [
+        "ads_management",
+        "ads_read",
+        "attribution_read",
+        "business_management",
+        "catalog_management",
+        "commerce_account_manage_orders",
+        "commerce_account_read_orders",
+        "commerce_account_read_reports",
+        "commerce_account_read_settings",
+        "email",
+        "instagram_basic",
+        "instagram_branded_content_ads_brand",
+        "instagram_branded_content_brand",
+        "instagram_branded_content_creator",
+        "instagram_content_publish",
+        "instagram_manage_comments",
+        "instagram_manage_events",
+        "instagram_manage_insights",
+        "instagram_manage_messages",
+        "instagram_manage_upcoming_events",
+        "instagram_shopping_tag_products",
+        "leads_retrieval",
+        "manage_app_solution",
+        "manage_fundraisers",
+        "page_events",
+        "pages_events",
+        "pages_manage_ads",
+        "pages_manage_cta",
+        "pages_manage_engagement",
+        "pages_manage_instant_articles",
+        "pages_manage_metadata",
+        "pages_manage_posts",
+        "pages_messaging",
+        "pages_messaging_phone_number",
+        "pages_messaging_subscriptions",
+        "pages_read_engagement",
+        "pages_read_user_content",
+        "pages_show_list",
+        "pages_user_gender",
+        "pages_user_locale",
+        "pages_user_timezone",
+        "pages_utility_messaging",
+        "private_computation_access",
+        "public_profile",
+        "publish_video",
+        "read_audience_network_insights",
+        "read_custom_friendlists",
+        "read_insights",
+        "threads_business_basic",
+        "whatsapp_business_manage_events",
+        "whatsapp_business_management",
+        "whatsapp_business_messaging",
+    ]
+)
+"""Permissions of Meta, to recognise a mistyped one (its permissions reference, November 2026); others are allowed."""
+
 
 class ChecksConfig(ConfigModel):
     """What a token must have in addition to being valid. A key that a Page leaves out has the value of defaults."""

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from sync.config.errors import KeyPath
+from sync.config.errors import KeyPath, looks_like_secret, shown_path
 from sync.config.schema.choices import TAG
 from sync.config.schema.types import ConfigModel, PlainPath, Text, wrong
 
 
 def _no_secret(value: str) -> str:
-    """Refuse text that looks like a secret rather than a name: names are shown in messages."""
-    if "/" not in value and re.search(r"[A-Za-z0-9]{32}", value):
+    """Refuse text that looks like a secret rather than a name; a directory of a path may have any name."""
+    if looks_like_secret(value) and ("/" not in value or re.search("://|:[^/]*@", value)):
         wrong("secret-in-file", "this looks like a secret, not like the name of a variable, file or key", _REMEDY)
     return value
 
@@ -35,7 +35,7 @@ class EnvReference(ConfigModel):
     ]
 
     def __str__(self) -> str:
-        return f"{{env: {self.env}}}"
+        return f"{{env: {shown_path(self.env)}}}"
 
 
 class FileReference(ConfigModel):
@@ -51,7 +51,7 @@ class FileReference(ConfigModel):
     ]
 
     def __str__(self) -> str:
-        return f"{{file: {self.file}}}"
+        return f"{{file: {shown_path(self.file)}}}"
 
 
 class StoreReference(ConfigModel):
@@ -62,7 +62,7 @@ class StoreReference(ConfigModel):
     key: Annotated[Text, AfterValidator(_no_secret), Field(description="The key in the secret's JSON object.")]
 
     def __str__(self) -> str:
-        return f"{{store: {self.store}, path: {self.path}, key: {self.key}}}"
+        return f"{{store: {self.store}, path: {shown_path(self.path)}, key: {shown_path(self.key)}}}"
 
 
 _REFERENCES: dict[str, type[ConfigModel]] = {"env": EnvReference, "file": FileReference, "store": StoreReference}

@@ -10,14 +10,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sync.config.schema.choices import words
 from sync.config.schema.cron import CronError, parse_cron
-from sync.config.schema.network import NetworkConfig
+from sync.config.schema.network import NetworkConfig, ServiceAddress
 from sync.config.schema.pages import Defaults, PageEntry
 from sync.config.schema.references import Reference
 from sync.config.schema.stores.kinds import AnyStore, Store
 from sync.config.schema.types import (
-    Address,
     Budget,
     ConfigModel,
+    CycleInterval,
     Duration,
     FilePath,
     GraphId,
@@ -57,8 +57,10 @@ class Schedule(ConfigModel):
     """When cycles run: at an interval, or at the times of a cron expression."""
 
     every: Annotated[
-        PositiveDuration | None,
-        Field(description="The time from the start of one cycle to the start of the next. Default without cron: 15m."),
+        CycleInterval | None,
+        Field(
+            description="The time from the start of one cycle to the start of the next, at least 10s. Default without cron: 15m."
+        ),
     ] = None
     cron: Annotated[
         str | None,
@@ -77,14 +79,11 @@ class Schedule(ConfigModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_rhythm(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
+    def _usual(cls, value: Any) -> Any:
+        """Add the default interval; that every and cron exclude each other is checked with the rest of the file."""
+        if not isinstance(value, dict) or value.get("cron") is not None or value.get("every") is not None:
             return value
-        if value.get("every") is not None and value.get("cron") is not None:
-            wrong("bad-schedule", "every and cron exclude each other", "keep one of the two")
-        if value.get("timezone") is not None and value.get("cron") is None:
-            wrong("bad-schedule", "timezone applies only with cron", "remove timezone, or write cron instead of every")
-        return value if value.get("cron") is not None or value.get("every") is not None else {**value, "every": "15m"}
+        return {**value, "every": "15m"}
 
 
 class GraphConfig(NetworkConfig):
@@ -96,7 +95,7 @@ class GraphConfig(NetworkConfig):
         "v25.0"
     )
     base_url: Annotated[
-        Address, Field(description="The address of the Graph API; the sandbox is at http://127.0.0.1:8099.")
+        ServiceAddress, Field(description="The address of the Graph API; the sandbox is at http://127.0.0.1:8099.")
     ] = "https://graph.facebook.com"
     timeout: Annotated[
         PositiveDuration, Field(description="The timeout of one whole call, including a slow answer.")

@@ -79,6 +79,10 @@ def _address(value: str) -> str:
         wrong("secret-in-file", "the address contains a user name or password", "remove everything up to the @")
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\\]", value):
         wrong("bad-address", "not an http or https address", "write https://HOST or https://HOST:PORT")
+    if not value.isascii():
+        wrong(
+            "bad-address", "characters that are not ASCII", "write the host in its ASCII form, which begins with xn--"
+        )
     if parts.query or parts.fragment or "?" in value or "#" in value:
         wrong("bad-address", "an address with a query or fragment", "end it before the ? or #")
     return value.rstrip("/")
@@ -148,6 +152,16 @@ def _payload_text(value: str) -> str:
     return value
 
 
+REGION = r"[a-z]{2,4}(?:-[a-z]{2,5})?-(?:central|north|south|(?:north|south)?(?:east|west))-[0-9]{1,2}"
+
+
+def _region(value: str) -> str:
+    if not re.fullmatch(REGION, value):
+        wrong("bad-value", "not a region of AWS", "write it like eu-central-1")
+    return value
+
+
+Region = Annotated[str, AfterValidator(_region), WithJsonSchema({"type": "string", "pattern": f"^{REGION}$"})]
 PathTemplate = Annotated[Text, AfterValidator(_secret_path)]
 Namespace = Annotated[
     str,
@@ -199,6 +213,15 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+_SHORTEST = timedelta(seconds=10)
+
+
+def _interval(value: timedelta) -> timedelta:
+    if value < _SHORTEST:
+        wrong("bad-duration", "shorter than ten seconds", "write at least 10s; 15m is usual")
+    return value
+
+
 def _second(value: timedelta) -> timedelta:
     if value < timedelta(seconds=1):
         wrong("bad-duration", "shorter than a second", "write at least 1s")
@@ -229,6 +252,8 @@ Duration = Annotated[
 PositiveDuration = Annotated[Duration, AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
 Interval = Annotated[Duration, AfterValidator(_second), WithJsonSchema(_DURATION_SCHEMA)]
 """At least a second."""
+CycleInterval = Annotated[Duration, AfterValidator(_interval), WithJsonSchema(_DURATION_SCHEMA)]
+"""At least ten seconds."""
 _EXPIRES_SCHEMA = {"type": "string", "pattern": f"^(never|{_DURATION.pattern})$"}
 Expires = Annotated[
     timedelta | Never,

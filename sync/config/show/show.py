@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sync.config.errors import KeyPath
+from sync.config.errors import KeyPath, shown_path
 from sync.config.load import Config, Sources
 from sync.config.parse.locations import Location, locations
 from sync.config.resolve.pages import Origin
@@ -117,6 +117,8 @@ def _is_reference(value: Mapping[str, Any]) -> bool:
 
 
 def _safe(path: KeyPath, value: Any) -> Any:
+    if isinstance(value, Mapping) and _is_reference(value):
+        return {key: shown_path(part) for key, part in value.items()}
     free = any(str(part).split(".")[0] in _FREE for part in path)
     return _HIDDEN if free and isinstance(value, str) and _SECRET_LIKE.search(value) else value
 

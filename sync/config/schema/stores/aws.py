@@ -11,10 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 
-from sync.config.schema.network import NetworkConfig
+from sync.config.schema.network import NetworkConfig, ServiceAddress
 from sync.config.schema.references import Reference
 from sync.config.schema.stores.store import MARKS, PLACEHOLDERS_TEXT, TYPE_TEXT, Fault, StoreConfig, Timeout
-from sync.config.schema.types import Address, ConfigModel, PathTemplate, Text, wrong
+from sync.config.schema.types import REGION, ConfigModel, PathTemplate, Region, Text, wrong
 
 # A secret has at most 50 tags, with keys of 1 to 128 and values of up to 256 characters (Secrets Manager's API reference
 # of Tag, November 2026).
@@ -56,20 +56,34 @@ class AwsAuth(ConfigModel):
     ] = None
 
 
-_REGION = r"^[a-z0-9-]{1,64}$"
+_KMS_ARN = re.compile(rf"arn:aws[a-z-]*:kms:({REGION}):[0-9]{{12}}:(?:key|alias)/[A-Za-z0-9/_-]{{1,256}}")
+
+
+def _kms_key(value: str, info: ValidationInfo) -> str:
+    if not value.startswith("arn:"):
+        return value
+    found = _KMS_ARN.fullmatch(value)
+    if found is None:
+        wrong("bad-value", "not the ARN of a KMS key", "write arn:aws:kms:REGION:ACCOUNT:key/ID, or alias/NAME")
+    if info.data.get("region") not in (None, found[1]):
+        wrong("bad-value", "a KMS key of another region", "choose a key of the secret's own region")
+    return value
+
+
+KmsKey = Annotated[Text, AfterValidator(_kms_key)]
 
 
 class ReplicaConfig(ConfigModel):
     """One region that a secret is replicated to."""
 
-    region: Annotated[str, Field(pattern=_REGION, description="The replica's region.")]
+    region: Annotated[Region, Field(description="The replica's region.")]
     kms_key: Annotated[
-        Text | None, Field(description="The KMS key for the replica, in its region. Default: the key of AWS.")
+        KmsKey | None, Field(description="The KMS key for the replica, in its region. Default: the key of AWS.")
     ] = None
 
 
 _REPLICA_SCHEMA: JsonSchemaValue = {
-    "anyOf": [{"type": "string", "pattern": _REGION}, ReplicaConfig.model_json_schema()]
+    "anyOf": [{"type": "string", "pattern": f"^{REGION}$"}, ReplicaConfig.model_json_schema()]
 }
 
 
@@ -113,10 +127,10 @@ class AwsConfig(StoreConfig, NetworkConfig):
     )
 
     type: Annotated[Literal["aws-secrets-manager"], Field(description=TYPE_TEXT)]
-    region: Annotated[str, Field(pattern=_REGION, description="The region of the secrets.", examples=["eu-central-1"])]
+    region: Annotated[Region, Field(description="The region of the secrets.", examples=["eu-central-1"])]
     name: Annotated[PathTemplate, Field(description=f"The secret's name. {PLACEHOLDERS_TEXT}")] = "meta/pages/{name}"
     kms_key: Annotated[
-        Text | None,
+        KmsKey | None,
         Field(
             description="The KMS key for new secrets. Default: the key of AWS. Existing secrets are not encrypted again."
         ),
@@ -137,7 +151,7 @@ class AwsConfig(StoreConfig, NetworkConfig):
         Field(description="Tags in addition to the marks, set when a secret is created or its marks are written."),
     ] = Field(default_factory=dict)
     endpoint_url: Annotated[
-        Address | None,
+        ServiceAddress | None,
         Field(description="An address other than that of AWS, for emulators.", examples=["http://127.0.0.1:5000"]),
     ] = None
     auth: Annotated[AwsAuth, Field(description="The credentials. Default: the credentials chain of boto3.")] = AwsAuth()

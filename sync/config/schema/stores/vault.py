@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from sync.config.schema.choices import ChosenBy
-from sync.config.schema.network import NetworkConfig
+from sync.config.schema.network import NetworkConfig, ServiceAddress
 from sync.config.schema.references import Reference
 from sync.config.schema.stores.store import MARKS, PLACEHOLDERS_TEXT, TYPE_TEXT, StoreConfig, Timeout
-from sync.config.schema.types import Address, ConfigModel, FilePath, Namespace, PathTemplate, PlainPath, Text, wrong
+from sync.config.schema.types import ConfigModel, FilePath, Namespace, PathTemplate, PlainPath, Region, Text, wrong
+from sync.core.payload import fixed_part
 
 # custom_metadata has at most 64 keys of 1 to 128 bytes, with printable values of 1 to 512 bytes (Vault's API documentation
 # of KV version 2, measured on OpenBao 2.7, November 2026).
@@ -92,7 +93,7 @@ class AwsIamAuth(ConfigModel):
     method: Annotated[Literal["aws"], Field(description="How to log in.")]
     role: Annotated[Text, Field(description="The role's name in Vault.")]
     region: Annotated[
-        Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] | None,
+        Region | None,
         Field(
             description="The region of STS, if Vault's sts_endpoint is not the global one.",
             examples=["eu-central-1"],
@@ -112,6 +113,25 @@ class AwsIamAuth(ConfigModel):
 
 AnyAuth = TokenAuth | AppRoleAuth | KubernetesAuth | JwtAuth | AwsIamAuth
 VaultAuth = Annotated[AnyAuth, ChosenBy("method")]
+
+
+def _in_mount(value: str, info: ValidationInfo) -> str:
+    """Refuse a path that begins like Vault's own addresses, which repeat the mount and put data/ after it."""
+    mount, prefix = f"{info.data.get('mount', '')}/", fixed_part(value)
+    for part in ("data/", "metadata/"):
+        if value.startswith(part):
+            wrong("bad-path", f"it begins with {part}, which Vault's API adds to the path itself", f"remove {part}")
+    if mount != "/" and value.startswith(mount):
+        wrong("bad-path", "it begins with the mount, which is a key of its own", "write the path inside the mount")
+    if prefix and f"/{mount}".endswith(f"/{prefix}"):
+        wrong("bad-path", "the mount ends with this path already", "write the mount and the path inside it")
+    return value
+
+
+def _mount(value: str) -> str:
+    if value.startswith("data/"):
+        wrong("bad-path", "it begins with data/, which Vault's API adds to the path itself", "remove data/")
+    return value
 
 
 class VaultConfig(StoreConfig, NetworkConfig):
@@ -136,13 +156,17 @@ class VaultConfig(StoreConfig, NetworkConfig):
 
     type: Annotated[Literal["vault"], Field(description=TYPE_TEXT)]
     address: Annotated[
-        Address, AfterValidator(_origin), Field(description="The server's address: scheme, host and port.")
+        ServiceAddress, AfterValidator(_origin), Field(description="The server's address: scheme, host and port.")
     ]
     namespace: Annotated[PlainPath | None, Field(description="The namespace of the mount.", examples=["team-a"])] = None
-    mount: Annotated[PlainPath, Field(description="Where the KV version 2 engine is mounted.")] = "secret"
-    path: Annotated[PathTemplate, Field(description=f"The secret's path in the mount. {PLACEHOLDERS_TEXT}")] = (
-        "meta/pages/{name}"
-    )
+    mount: Annotated[
+        PlainPath, AfterValidator(_mount), Field(description="Where the KV version 2 engine is mounted.")
+    ] = "secret"
+    path: Annotated[
+        PathTemplate,
+        AfterValidator(_in_mount),
+        Field(description=f"The secret's path in the mount. {PLACEHOLDERS_TEXT}"),
+    ] = "meta/pages/{name}"
     auth: Annotated[
         VaultAuth,
         Field(

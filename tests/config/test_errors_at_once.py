@@ -1,0 +1,139 @@
+"""All errors of a file at once, of every kind; and mistakes that look valid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.config_files import GOOD, errors, loaded, with_
+
+VAULT = '{type: vault, address: "https://vault:8200", auth: {method: token, token: {file: vault}}'
+AWS = "{type: aws-secrets-manager, region: eu-central-1"
+MANY = """\
+instance: acme
+schedule: {every: 15ms, cron: "* *", timezone: Europe/Berlim}
+graph: {base_url: "http://graph.internal", timeout: soon, budget: 99%}
+apps:
+  messenger: {id: 123456789012345, secret: {file: app}}
+system_users:
+  main: {token: {env: TOKEN}, renew_before: 90d}
+stores:
+  vault: {type: vault, address: "http://vault:8200", mount: kv, path: "kv/{name}", auth: {method: token, token: abc}}
+  aws: {type: aws-secrets-manager, region: eu-central, endpoint_url: "http://aws.internal", kms_key: "arn:aws:kms:x"}
+  other: {type: vault, address: "https://v\u0430ult:8200", auth: {method: tokne}}
+pages: []
+"""
+EXPECTED = [
+    ("schedule", "bad-schedule"),
+    ("schedule.every", "bad-duration"),
+    ("schedule.cron", "bad-cron"),
+    ("schedule.timezone", "bad-timezone"),
+    ("graph.base_url", "plain-http"),
+    ("graph.timeout", "bad-duration"),
+    ("graph.budget", "bad-share"),
+    ("apps.messenger.id", "altered-id"),
+    ("system_users.main.renew_before", "bad-duration"),
+    ("stores.vault.address", "plain-http"),
+    ("stores.vault.path", "bad-path"),
+    ("stores.vault.auth.token", "secret-in-file"),
+    ("stores.aws.region", "bad-value"),
+    ("stores.aws.endpoint_url", "plain-http"),
+    ("stores.aws.kms_key", "bad-value"),
+    ("stores.other.address", "bad-address"),
+    ("stores.other.auth.method", "bad-value"),
+    ("pages", "missing-key"),
+]
+
+
+def test_every_error_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
+    """Eighteen errors of twelve kinds are found in one pass: one does not hide another in the same section or store."""
+    found = [error.split("\n")[0].split(": ") for error in errors(tmp_path, MANY)]
+    assert [(parts[1], parts[-1].rpartition("[")[2].rstrip("]")) for parts in found] == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD + "schedule: {every: 9999ms}\n", "schedule.every: shorter than ten seconds"),
+        (GOOD + "schedule: {every: 10s}\n", None),
+        (GOOD.partition("pages:")[0] + "pages: []\n", "pages: pages is empty"),
+        (GOOD.partition("pages:")[0] + "pages: []\npages_from: []\n", "pages: pages is empty"),
+        (GOOD.partition("pages:")[0] + "pages_from: [none.yaml]\n", "pages_from: the files list no Page"),
+        (
+            with_("https://vault:8200", "https://b\u00fccher.example"),
+            "stores.vault.address: characters that are not ASCII",
+        ),
+        (with_(VAULT, AWS.replace("eu-central-1", "eu-central")), "stores.vault.region: not a region of AWS"),
+        (with_(VAULT, AWS.replace("eu-central-1", "eu-centrall-1")), "stores.vault.region: not a region of AWS"),
+        (with_(VAULT, AWS.replace("eu-central-1", "frankfurt")), "stores.vault.region: not a region of AWS"),
+        (with_(VAULT, AWS.replace("eu-central-1", "us-gov-west-1")), None),
+        (with_(VAULT, AWS.replace("eu-central-1", "eusc-de-east-1")), None),
+        (with_(VAULT, AWS.replace("eu-central-1", "ap-southeast-5")), None),
+        (
+            with_(VAULT, AWS + ", kms_key: 'arn:aws:kms:eu-central-1:1:key/a'"),
+            "stores.vault.kms_key: not the ARN of a KMS key",
+        ),
+        (
+            with_(VAULT, AWS + ", kms_key: 'arn:aws:kms:us-east-1:123456789012:key/a'"),
+            "stores.vault.kms_key: a KMS key of another region",
+        ),
+        (with_(VAULT, AWS + ", kms_key: 'arn:aws:kms:eu-central-1:123456789012:alias/a'"), None),
+        (with_(VAULT, VAULT + ", path: 'data/{name}'"), "stores.vault.path: it begins with data/"),
+        (with_(VAULT, VAULT + ", path: 'metadata/{name}'"), "stores.vault.path: it begins with metadata/"),
+        (with_(VAULT, VAULT + ", path: 'secret/{name}'"), "stores.vault.path: it begins with the mount"),
+        (
+            with_(VAULT, VAULT + ", mount: kv/meta, path: 'meta/{name}'"),
+            "stores.vault.path: the mount ends with this path",
+        ),
+        (with_(VAULT, VAULT + ", mount: data/secret"), "stores.vault.mount: it begins with data/"),
+        (with_(VAULT, VAULT + ", mount: kv/meta, path: 'data-of/{name}'"), None),
+    ],
+)
+def test_values_that_cannot_be_right(tmp_path: Path, text: str, expected: str | None) -> None:
+    """A value that no service could accept is an error of validation, and its neighbours are accepted."""
+    found = errors(tmp_path, text, none="[]\n")
+    assert len(found) == (expected is not None)
+    assert expected is None or expected in found[0]
+
+
+@pytest.mark.parametrize(
+    ("scope", "meant"),
+    [
+        ("pages_mesaging", "pages_messaging"),
+        ("pages_messagin", "pages_messaging"),
+        ("pages_manage_metdata", "pages_manage_metadata"),
+        ("Pages_Messaging", "pages_messaging"),
+        ("pages-show-list", "pages_show_list"),
+        ("pages_messaging", None),
+        ("pages_new_permission", None),
+    ],
+)
+def test_a_mistyped_permission_is_a_warning(tmp_path: Path, scope: str, meant: str | None) -> None:
+    """A scope that is a letter off a known one is warned about once, with the word that was meant; an unknown one is allowed."""
+    text = GOOD + f'  - {{id: "2", checks: {{scopes: [pages_messaging, {scope}]}}}}\n'
+    config = loaded(tmp_path, text + f'  - {{id: "3", checks: {{scopes: [{scope}]}}}}\n')
+    known = f"pages[1].checks.scopes[1]: {scope} is not a known permission of Meta's; did you mean {meant}?"
+    assert config.warnings == ((known,) if meant else ())
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "6a8d9f2e-1b3c-4d5e-8f90-a1b2c3d4e5f6",
+        "EAABsbCS1iHgBAZAbcdefghij",
+        "hvs.CAESIJ5kq0r7Zt2xY",
+        "http://user:hunter2@proxy:3128",
+        "user:hunter2@proxy",
+        "wJalrXUtnFEMI7K7MDENGbPxRfi",
+        "0123456789abcdef0123456789abcdef",
+    ],
+)
+@pytest.mark.parametrize("key", ["file", "env"])
+def test_a_secret_in_place_of_a_name_is_never_shown(tmp_path: Path, secret: str, key: str) -> None:
+    """A reference whose name looks like a secret is refused, and no message quotes it."""
+    text = with_("{env: TOKEN}", f'{{{key}: "{secret}"}}')
+    (found,) = errors(tmp_path, text)
+    assert "system_users.main.token" in found
+    assert secret not in found
+    assert not any(part in found for part in secret.replace("@", ":").split(":")[-2:])

@@ -16,7 +16,7 @@ import pytest
 from sync.sandbox.api.states import switch_off, switch_on
 from sync.sandbox.http.server import Sandbox
 from tests.support.forkserver import ForkServer, fork_server, forks
-from tests.support.logs import Daemon, names
+from tests.support.logs import EACH_SECOND, Daemon, each_second, names
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import Rig
 from tests.support.services.graph import sandbox
@@ -125,7 +125,7 @@ def test_suspended_between_cycles(forks: ForkServer, tmp_path: Path, sandbox: Sa
     """After a suspension over many intervals one cycle is made up for, and not all of them."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(log={"level": "debug"})
-    daemon = Daemon(forks.run(tmp_path, str(rig.file), str(tmp_path / "reports"), "1", main="tools.soak.daemon"))
+    daemon = Daemon(forks.run(tmp_path, *each_second(rig.file), main=EACH_SECOND))
     daemon.cycles(2)
     os.kill(daemon.child.pid, signal.SIGSTOP)
     time.sleep(5)
@@ -142,7 +142,7 @@ def test_suspended_inside_a_call(forks: ForkServer, tmp_path: Path, sandbox: San
     """A suspension during a call, longer than its timeout, is at most a timeout, and the next cycle is ok."""
     rig = file_rig(tmp_path, sandbox)
     rig.write(graph={"base_url": sandbox.url, "timeout": "2s"}, log={"level": "debug"})
-    daemon = Daemon(forks.run(tmp_path, str(rig.file), str(tmp_path / "reports"), "1", main="tools.soak.daemon"))
+    daemon = Daemon(forks.run(tmp_path, *each_second(rig.file), main=EACH_SECOND))
     daemon.cycles(1)
     before = _stored(rig)
     switch_on(sandbox.world, "slow=500")

@@ -19,7 +19,7 @@ import pytest
 
 from sync.sandbox.http.server import Sandbox
 from tests.support.forkserver import THREADS, Child, ForkServer, forks
-from tests.support.logs import Daemon, names_internal_error
+from tests.support.logs import EACH_SECOND, Daemon, each_second, names_internal_error
 from tests.support.rigs.e2e import Rig
 from tests.support.services.graph import sandbox
 
@@ -43,7 +43,7 @@ def rig(sandbox: Sandbox) -> Iterator[Rig]:
     folder = Path(tempfile.mkdtemp(prefix="page-token-sync-"))
     folder.chmod(0o777)
     made = Rig(folder, sandbox, {"type": "file", "directory": str(folder / "secrets")})
-    made.write(schedule={"every": "1s"}, probe_every="1s", state={"file": str(folder / "state" / "state.json")})
+    made.write(probe_every="1s", state={"file": str(folder / "state" / "state.json")})
     yield made
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -63,7 +63,7 @@ def _assert_no_internal_error(lines: list[dict[str, Any]], child: Child) -> None
 
 def test_no_descriptors(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
     """A daemon that may open no further descriptor reports that in each cycle, loops no faster, and heals once it may."""
-    daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
+    daemon = Daemon(forks.run(rig.folder, *each_second(rig.file), main=EACH_SECOND))
     daemon.until("cycle_finished", result="ok")
     before = daemon.descriptors()
     _may_open(daemon, 4)
@@ -85,7 +85,7 @@ def test_no_descriptors(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a user with no other processes needs root")
 def test_no_threads(forks: ForkServer, rig: Rig, sandbox: Sandbox) -> None:
     """A daemon that can start no thread works sequentially or reports that, and is ok once it can."""
-    daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run", user=NOBODY))
+    daemon = Daemon(forks.run(rig.folder, *each_second(rig.file), main=EACH_SECOND, user=NOBODY))
     daemon.until("cycle_finished", result="ok")
     with _exhausted_processes():
         daemon.cycles(1)
@@ -132,7 +132,7 @@ def test_disk_of_the_secrets_is_full(
     """On a full or read-only disk a heal fails and the old file stays intact; the heal succeeds once the disk can be written."""
     directory = small_disk / "secrets"
     rig.write(stores={"store": {"type": "file", "directory": str(directory)}})
-    daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
+    daemon = Daemon(forks.run(rig.folder, *each_second(rig.file), main=EACH_SECOND))
     daemon.until("cycle_finished", result="ok")
     filler = _take_away(small_disk, trouble)
     page = _revoke(sandbox)
@@ -168,7 +168,7 @@ def test_disk_of_the_state_file_is_full(
     """If the state file cannot be written, cycles work as before and warn about it."""
     rig.write(state={"file": str(small_disk / "state.json")})
     _take_away(small_disk, trouble)
-    daemon = Daemon(forks.run(rig.folder, "--config", str(rig.file), "run"))
+    daemon = Daemon(forks.run(rig.folder, *each_second(rig.file), main=EACH_SECOND))
     lines = daemon.until("cycle_finished", result="ok")
     warned = [line["message"] for line in lines if line["event"] == "cycle_warning" and "state.json" in line["message"]]
     assert len(warned) == 1, "the cycle warns, once"

@@ -13,6 +13,7 @@ import pytest
 from sync.sandbox.http.server import Sandbox
 from tests.faults.five_pages import WRITES, AwsInspector, FileInspector, FivePages, Inspector, VaultInspector
 from tests.support.forkserver import Child, ForkServer, forks
+from tests.support.logs import EACH_SECOND, each_second
 from tests.support.services.aws import aws, aws_environment, aws_server
 from tests.support.services.bao import bao, mount
 from tests.support.services.fault_proxy import fault_proxy
@@ -113,8 +114,8 @@ def test_two_instances_that_want_one_path(
 def test_two_daemons_and_once(forks: ForkServer, tmp_path: Path, sandbox: Sandbox, inspector: Inspector) -> None:
     """Two daemons and `once` beside them heal each change, write each new token once, and refuse nothing."""
     world = FivePages(tmp_path / "rig", sandbox, inspector, graph=sandbox.url, store=inspector.url)
-    world.rig.write(schedule={"every": "1s"}, probe_every="1s")
-    daemons = [forks.run(tmp_path, "--config", str(world.rig.file), "run") for _ in range(2)]
+    world.rig.write(probe_every="1s")
+    daemons = [forks.run(tmp_path, *each_second(world.rig.file), main=EACH_SECOND) for _ in range(2)]
     wanted = dict.fromkeys(("berlin", "paris", "rome", "madrid"), 1)
     _settled(world, wanted)
     for name in ("berlin", "paris", "rome", "madrid", "berlin"):

@@ -10,6 +10,14 @@ from typing import Any
 
 from tests.support.forkserver import Child
 
+EACH_SECOND = "tools.soak.daemon"
+"""The main of a daemon with a cycle each second, which is more often than a configuration allows."""
+
+
+def each_second(file: Path) -> list[str]:
+    """Return the arguments of EACH_SECOND for a configuration."""
+    return [str(file), "-", "1"]
+
 
 class Daemon:
     """A running daemon with a cycle about every second, and its log so far."""

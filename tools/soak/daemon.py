@@ -1,6 +1,7 @@
 """Run the daemon as ``run`` does, and append each report to a file: ``python -m tools.soak.daemon CONFIG REPORTS [SECONDS]``.
 
 ``SECONDS`` is the time from one cycle to the next in place of the schedule's, which may be shorter than a configuration allows.
+With "-" no report is kept.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def main() -> None:
     silence_libraries()
     watch_signals(clock, exit_code=0)
     config = load(Path(sys.argv[1]))
-    app = RecordingApp(build(config, clock=clock), Path(sys.argv[2]))
+    built = build(config, clock=clock)
+    app = built if sys.argv[2] == "-" else RecordingApp(built, Path(sys.argv[2]))
     schedule = config.settings.schedule
     if len(sys.argv) > 3:
         schedule = schedule.model_copy(update={"every": timedelta(seconds=float(sys.argv[3]))})

@@ -106,7 +106,7 @@ def test_wrong_usage_is_exit_2(wrong: list[str]) -> None:
     [
         ["once", "-o", "json", "--bogus"],
         ["once", "--bogus", "--output=json"],
-        ["plan", "-ojson", "-c", "there-is-no-such-file.yaml"],
+        ["plan", "-ojson", "-c"],
         ["validate", "--output", "json", "extra"],
         ["explain", "-o", "json", "one", "two"],
         ["sandbox", "-o", "json", "--pages", "x"],
@@ -193,7 +193,7 @@ def test_errors_are_the_result_of_validate_only(tmp_path: Path) -> None:
     assert "config.yaml:1:1" in run("validate", cwd=tmp_path).stdout
     for command in ("once", "plan", "run"):
         ran = run(command, cwd=tmp_path)
-        assert (ran.code, ran.stdout) == (2, "")
+        assert (ran.code, len(ran.stdout.splitlines())) == (2, command == "run")
         assert "instance is missing" in ran.stderr
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -237,6 +240,59 @@ def test_a_reader_that_goes_away_ends_no_cycle(rig: Rig, sandbox: Sandbox) -> No
         assert sandbox.world.calls.requests >= before + 7
         daemon.process.terminate()
         assert daemon.process.wait(10) == 0
+
+
+def test_a_reader_that_stops_reading_delays_no_cycle(rig: Rig, sandbox: Sandbox) -> None:
+    """Cycles continue while the pipe of the log is full, and SIGTERM ends the daemon with exit code 0."""
+    with running(rig) as daemon:
+        daemon.until("cycle_started")
+        assert daemon.process.stdout is not None
+        fcntl.fcntl(daemon.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        deadline, waiting = time.monotonic() + 90, b""
+        for _ in range(2):  # the pipe is full after the first of the two, and stays so
+            before, waiting = (
+                sandbox.world.calls.requests,
+                fcntl.ioctl(daemon.process.stdout, termios.FIONREAD, b"1234"),
+            )
+            while sandbox.world.calls.requests < before + 25:
+                assert time.monotonic() < deadline, sandbox.world.calls.requests
+                time.sleep(0.1)
+        assert fcntl.ioctl(daemon.process.stdout, termios.FIONREAD, b"1234") == waiting
+        daemon.process.terminate()
+        assert daemon.process.wait(10) == 0
+
+
+@pytest.mark.parametrize("stdout", ["> /dev/full", ">&-", "> /dev/null", "| true"])
+def test_a_log_that_cannot_be_written_changes_no_exit_code(rig: Rig, sandbox: Sandbox, stdout: str) -> None:
+    """Where the log goes to a full disk, a closed stdout or a reader that has left, cycles run and SIGTERM ends with 0."""
+    script = f"exec {shlex.join([*PROGRAM, '--config', str(rig.file), 'run'])}"
+    if stdout == "| true":
+        reader, writer = os.pipe()
+        os.close(reader)
+    else:
+        script, writer = f"{script} {stdout}", os.open(os.devnull, os.O_WRONLY)
+    with subprocess.Popen(["sh", "-c", script], stdout=writer, stderr=subprocess.PIPE, text=True) as process:
+        os.close(writer)
+        deadline = time.monotonic() + 30
+        while sandbox.world.calls.requests < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        _, errors = process.communicate(timeout=15)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_an_error_at_the_start_is_a_line_of_the_log(rig: Rig) -> None:
+    """Where stdout is no terminal, a wrong configuration is one JSON line on stdout, beside the text on stderr; exit 2."""
+    rig.file.write_text("version: 1\ninstance: X\npagse: []\n")
+    done = rig.run("run")
+    (line,) = map(json.loads, done.stdout.splitlines())
+
+    assert (done.code, line["level"], line["event"], line["owner"]) == (2, "error", "config_rejected", "operator")
+    assert "config.yaml:2:11: instance: not a name [bad-name]" in " ".join(line["errors"])
+    assert f"{rig.file}:1:1: " in line["message"]
+    assert line["remedy"]
+    assert "config.yaml:2:11: instance: not a name" in done.stderr
 
 
 def test_hangup_is_logged_and_ignored(rig: Rig) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,6 +55,49 @@ def test_a_closed_pipe_loses_lines_and_nothing_else() -> None:
     log.write(Event("info", "cycle_finished", {}))
 
     assert log.output.lost == 2
+
+
+FULL = 100
+"""Lines of 100 kB, more than the buffer holds."""
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_reader_that_stops_reading_delays_nothing() -> None:
+    """Lines wait in a bounded buffer while nobody reads; those beyond are dropped, and a line says how many."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream, os.fdopen(reader) as lines:
+        log = Log(stream, level="debug", buffered=True)
+        begun = time.monotonic()
+        for number in range(FULL):
+            log.write(Event("info", "cycle_finished", {"number": number, "data": [{"x": "y" * 4000}] * 25}))
+        log.close()
+        assert time.monotonic() - begun < 10
+        assert 0 < log.output.lost < FULL
+        written = [json.loads(lines.readline()) for _ in range(FULL - log.output.lost)]
+        log.write(Event("info", "cycle_started", {}))
+        note = json.loads(lines.readline())
+
+        assert [entry["number"] for entry in written] == list(range(len(written)))
+        assert (note["level"], note["event"]) == ("warning", "cycle_warning")
+        assert note["message"].startswith(f"{log.output.lost} lines of the log could not be written")
+        assert json.loads(lines.readline())["event"] == "cycle_started"
+        log.close()
+
+
+def test_a_full_disk_loses_lines_and_nothing_else() -> None:
+    """A descriptor that takes nothing loses lines, which are counted, and nothing is left in a buffer that fails the exit."""
+    with open("/dev/full", "w") as stream:  # noqa: PTH123 - a device
+        log = Log(stream, buffered=True)
+        for _ in range(3):
+            log.write(Event("info", "cycle_started", {}))
+        wait_until(lambda: log.output.lost == 3)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sync.ops.log import Log
 
 INTERRUPTED = 130
+_LISTED = 20
+"""A log line lists at most this many errors of a configuration."""
 _CHECKSUM = "sha256:[0-9a-f]{64}"
 
 
@@ -92,7 +94,7 @@ def daemon(given: Path | None) -> int:
     try:
         config = _configuration(given)
     except ConfigErrors as errors:
-        console.put_errors(errors, Form.TABLE)
+        _put_rejected(errors)
         return 2
     from sync import app, daemon  # noqa: PLC0415 - only if the file is valid
     from sync.config.schedule import trigger  # noqa: PLC0415 - only if the file is valid
@@ -103,9 +105,29 @@ def daemon(given: Path | None) -> int:
     logs.append(log)
     log.write(_started_event(config))
     schedule = trigger(config.settings.schedule)
-    daemon.run(app.build(config, clock=clock), trigger=schedule, clock=clock, log=log, now=now)
-    log.write(Event("info", "daemon_stopped", {}))
+    try:
+        daemon.run(app.build(config, clock=clock), trigger=schedule, clock=clock, log=log, now=now)
+        log.write(Event("info", "daemon_stopped", {}))
+    finally:
+        log.close()
     return 0
+
+
+def _put_rejected(errors: ConfigErrors) -> None:
+    """Print why the daemon does not start: as text on stderr, and as a log line where stdout is no terminal."""
+    console.put_errors(errors, Form.TABLE)
+    if sys.stdout.isatty():
+        return
+    from sync.core.report.event import Event  # noqa: PLC0415 - only on an error
+    from sync.ops.log import standard_log  # noqa: PLC0415 - only on an error
+
+    first, more = errors.errors[0], len(errors.errors) - 1
+    texts = [str(error).partition("\n")[0] for error in errors.errors[:_LISTED]]
+    message = "The daemon does not start. " + texts[0] + (f" ({more:,} more: see errors)" if more else "")
+    fields = {"message": message, "owner": "operator", "remedy": first.remedy, "errors": texts}
+    log = standard_log(level="info", form="json")
+    log.write(Event("error", "config_rejected", fields))
+    log.close()
 
 
 def _started_event(config: Config) -> Event:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, assert_never
 from sync.config.errors import shown_path
 from sync.config.load import Config
 from sync.config.resolve import references
-from sync.config.schedule import needs_state_file, verify_every
+from sync.config.schedule import needs_state_file, probe_after, verify_every
 from sync.config.schema.references import Reference, StoreReference
 from sync.config.schema.stores import vault as logins
 from sync.config.schema.stores.aws import AwsConfig
@@ -193,7 +193,7 @@ class App:
             clock=self._clock,
             memory=memory,
             rhythm=Rhythm(verify_every(settings, config.pages, memory.pools)),
-            probe_every=settings.probe_every,
+            probe_every=probe_after(settings),
             brake=Brake(settings.brake.share, settings.brake.min_changes),
             observe=settings.mode == "observe",
             confirm_mass_invalid=not continuous,

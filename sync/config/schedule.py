@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sync.config.schema.cron import parse_cron
 from sync.config.schema.settings import Schedule, Settings
 from sync.config.schema.types import duration_text
-from sync.core.ask.due import verify_interval
+from sync.core.ask.due import GRACE, verify_interval
 from sync.core.memory.quota import Pool, QuotaKey, calls_per_hour
 from sync.core.model import Page
 
 if TYPE_CHECKING:
     from apscheduler.triggers.base import BaseTrigger
+
+
+_WEEK = timedelta(days=8)
+_MOST_RUNS = 700
+"""So many five-minute runs of office hours, and more, are in a week."""
 
 
 def trigger(schedule: Schedule) -> BaseTrigger:
@@ -90,6 +96,37 @@ def needs_state_file(settings: Settings, pages: Sequence[Page]) -> bool:
     return settings.state is None and any(
         2 * count > calls_per_hour(None, settings.graph.budget) for count in counts.values()
     )
+
+
+def longest_repair(settings: Settings, *, now: datetime) -> timedelta:
+    """Return how long after a stored token became invalid it is found and replaced, at the latest.
+
+    A token may become invalid right after a cycle has used it. It is used again in the first cycle in which ``probe_every``
+    has passed since then, and judged and replaced in the same one. The duration of a cycle comes on top.
+    """
+    every, jitter = longest_gap(settings.schedule, now=now), settings.schedule.jitter
+    wait = max(probe_after(settings) - GRACE, timedelta(0))
+    # Either so many cycles later, whatever the delays, or one cycle after that in which the time had almost passed.
+    by_cycles = max(-(-(wait + jitter) // every), 1) * every + jitter
+    return min(by_cycles, wait + every + jitter)
+
+
+def probe_after(settings: Settings) -> timedelta:
+    """Return the time after which a stored token is used again: earlier than ``probe_every`` where cycles are delayed at random.
+
+    Otherwise a token that was used in a delayed cycle would be left out by the next one, which was not delayed.
+    """
+    return max(settings.probe_every - settings.schedule.jitter, timedelta(0))
+
+
+def longest_gap(schedule: Schedule, *, now: datetime) -> timedelta:
+    """Return the longest time between two runs, without jitter; for cron, among the runs of the next eight days."""
+    if schedule.cron is None:
+        return _every(schedule)
+    runs = [now, *next_runs(schedule, count=_MOST_RUNS, now=now)]
+    of_a_week = [run for run in runs[1:] if run - now <= _WEEK] or runs[1:2]
+    moments = [run.timestamp() for run in (*of_a_week, runs[len(of_a_week) + 1])]
+    return timedelta(seconds=max(after - before for before, after in pairwise(moments)))
 
 
 def _every(schedule: Schedule) -> timedelta:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from sync.config.schedule import in_words, interval_seconds, next_runs, trigger
+from sync.config.schedule import in_words, interval_seconds, longest_repair, next_runs, probe_after, trigger
 from sync.config.schema.cron import CronError, parse_cron
-from sync.config.schema.settings import Schedule
+from sync.config.schema.settings import Schedule, Settings
+from sync.core.ask.due import GRACE
 
 # 25 November 2026 is a Wednesday. Central European Time goes forward on 29 March and back on 25 October 2026.
 ROWS = [
@@ -125,3 +127,53 @@ def test_jitter(schedule: Schedule) -> None:
 def test_schedule_in_words(keys: dict[str, str], words: str) -> None:
     """The schedule in words names interval or cron expression, time zone and jitter."""
     assert in_words(Schedule.model_validate(keys)) == words
+
+
+def settings(schedule: dict[str, object], **more: object) -> Settings:
+    """Make the settings of a schedule."""
+    whole = {
+        "instance": "acme-prod",
+        "apps": {"messenger": {"id": "1", "secret": {"env": "SECRET"}}},
+        "system_users": {"main": {"app": "messenger", "token": {"env": "TOKEN"}}},
+        "stores": {"disk": {"type": "file", "directory": "/tmp/x", "name": "{name}"}},
+    }
+    return Settings.model_validate({**whole, "schedule": schedule, **more})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "more", "seconds"),
+    [
+        pytest.param({}, {}, 900, id="each cycle"),
+        pytest.param({"every": "15m", "jitter": "1m"}, {}, 960, id="each cycle, with jitter"),
+        pytest.param({"every": "20s", "jitter": "15s"}, {}, 290, id="short cycles, with jitter"),
+        pytest.param({"every": "20s"}, {"probe_every": "15m"}, 880, id="one cycle in 44"),
+        pytest.param({"every": "20s"}, {}, 280, id="the default is at least five minutes"),
+        pytest.param({"every": "7m"}, {}, 420, id="the default is the interval"),
+        pytest.param({"every": "2h"}, {}, 7200, id="a long interval"),
+        pytest.param({"every": "10m"}, {"probe_every": "15m"}, 1200, id="every other cycle"),
+        pytest.param({"cron": "*/15 8-17 * * 1-5", "timezone": "Europe/Berlin"}, {}, 224_100, id="a weekend"),
+        pytest.param({"cron": "0 0 1 * *"}, {}, 31 * 86_400, id="a month"),
+    ],
+)
+def test_longest_repair(schedule: dict[str, object], more: dict[str, object], seconds: int) -> None:
+    """An invalid token is found by the next use of it, which the intervals of the schedule and of the probes bound."""
+    now = datetime(2026, 12, 2, 12, tzinfo=UTC)
+    assert longest_repair(settings(schedule, **more), now=now).total_seconds() == seconds
+
+
+@pytest.mark.parametrize(("every", "jitter", "probe"), [(900, 60, 900), (20, 0, 900), (20, 15, 300), (600, 0, 900)])
+def test_no_cycle_leaves_a_token_out_for_longer(every: int, jitter: int, probe: int) -> None:
+    """However cycles are delayed, a token is used again within the time that is named."""
+    made = settings({"every": f"{every}s", "jitter": f"{jitter}s"}, probe_every=f"{probe}s")
+    most = longest_repair(made, now=datetime(2026, 12, 2, 12, tzinfo=UTC)).total_seconds()
+    wait = (probe_after(made) - GRACE).total_seconds()
+    draw = random.Random(1)
+    for _ in range(300):
+        used = draw.uniform(0, jitter)
+        gaps = []
+        for number in range(1, 200):
+            start = number * every + draw.uniform(0, jitter)
+            if start - used >= wait:
+                gaps.append(start - used)
+                used = start
+        assert max(gaps) <= most

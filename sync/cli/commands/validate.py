@@ -11,7 +11,7 @@ from sync.cli.output.forms import Form
 from sync.cli.output.github import command
 from sync.cli.output.table import count
 from sync.config.load import Config, Sources
-from sync.config.schedule import needs_state_file, next_runs, verify_every
+from sync.config.schedule import longest_repair, needs_state_file, next_runs, verify_every
 from sync.config.schema.types import duration_text
 from sync.config.show.example import flow
 from sync.config.show.show import Shown, shown_pages, shown_settings
@@ -28,6 +28,7 @@ def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
     now = datetime.now(UTC)
     runs = next_runs(config.settings.schedule, count=3, now=now)
     verified = verify_every(config.settings, config.pages)
+    repaired = longest_repair(config.settings, now=now)
     warnings = [*config.warnings, *([_NEEDS_STATE] if needs_state_file(config.settings, config.pages) else [])]
     if form is Form.JSON:
         result = {
@@ -37,6 +38,7 @@ def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
             "next_runs": [_utc(at) for at in runs],
             "next_runs_local": [at.isoformat(timespec="seconds") for at in runs],
             "verify_interval_seconds": round(verified.total_seconds()),
+            "longest_repair_seconds": round(repaired.total_seconds()),
         }
         console.put_json(result if sources is None else {**result, **_shown(config, sources)})
         return
@@ -55,6 +57,7 @@ def put_valid(config: Config, sources: Sources | None, form: Form) -> None:
         head,
         f"If started now, the next cycles run at {', '.join(_time(at, config.settings.schedule.timezone) for at in runs)}.",
         _verified(verified, config.settings.verify_every),
+        f"A stored token that becomes invalid is found and replaced after {duration_text(_rounded(repaired))} at the latest.",
         *(f"warning: {text}" for text in warnings),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -175,6 +175,9 @@ class LogConfig(ConfigModel):
     ] = "auto"
 
 
+_SHORTEST_PROBE = timedelta(minutes=5)
+
+
 def _version(value: Any) -> Any:
     if isinstance(value, bool):
         wrong("bad-value", "not one of the allowed values", "write 1")
@@ -217,7 +220,8 @@ class Settings(ConfigModel):
     probe_every: Annotated[
         Interval,
         Field(
-            description="How often each stored token is probed with GET /me, on the Page's own quota. A token that is refused is verified at once."
+            description="How often each stored token is probed with GET /me, on the Page's own quota. A token that is refused is verified at once. "
+            "Where schedule.every is shorter, the default is that interval, but at least 5m."
         ),
     ] = timedelta(minutes=15)
     verify_every: Annotated[
@@ -253,3 +257,11 @@ class Settings(ConfigModel):
             description="Patterns of more files, relative to the folder of this one. Each file is a list of Pages with id, name, labels, stores, system_user and hold only.",
         ),
     ] = ()
+
+    @model_validator(mode="after")
+    def _probe_in_each_cycle(self) -> Self:
+        every = self.schedule.every
+        if every is not None and "probe_every" not in self.model_fields_set:
+            # The model is frozen for everybody else.
+            object.__setattr__(self, "probe_every", min(max(every, _SHORTEST_PROBE), self.probe_every))
+        return self

@@ -19,7 +19,7 @@ from sync.core.plan.served import is_broken
 from sync.core.secret import Secret
 
 _HOUR = timedelta(hours=1)
-_GRACE = timedelta(seconds=30)
+GRACE = timedelta(seconds=30)
 """A cycle that begins this much early leaves no token out."""
 _DOUBTFUL = timedelta(hours=3)
 _RUNS_OUT = 0.75
@@ -363,6 +363,7 @@ def probes(
     stored token too.
     """
     found: dict[str, dict[Secret, str]] = {}
+    read_at = inputs.memory.read_at
     for page in inputs.pages:
         for _, token in inputs.stored(page):
             key, judged = (page.app, token), inputs.judged(page, token)
@@ -375,8 +376,9 @@ def probes(
             elif page.name not in inputs.skipped and _is_refused(inputs, page):
                 since, wait = judged.confirmed_at, timedelta(0)
             else:
-                since, wait = judged.confirmed_at, every
-            if not timedelta(0) <= inputs.now - since < wait - _GRACE:
+                # What was answered in the last cycle counts from its beginning: a long cycle leaves no token out of the next.
+                since, wait = judged.confirmed_at if read_at is None else min(judged.confirmed_at, read_at), every
+            if not timedelta(0) <= inputs.now - since < wait - GRACE:
                 found.setdefault(page.app, {})[token] = page.id
     return found
 

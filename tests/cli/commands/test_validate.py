@@ -35,6 +35,8 @@ def test_validate_prints_what_follows(tmp_path: Path, sandbox: Sandbox) -> None:
     assert len(document.report["next_runs"]) == 3
     assert all(at.endswith(":00:00Z") for at in document.report["next_runs"])
     assert document.report["verify_interval_seconds"] == 36 * 3600
+    assert "found and replaced after 1h at the latest." in text.stdout
+    assert document.report["longest_repair_seconds"] == 3600
 
 
 def test_the_next_runs_are_in_utc_and_in_the_zone_of_the_schedule(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -145,7 +145,7 @@ class Quotas:
             return allowance(self._pools.get(key, Pool()), self._budget, self._clock.now())
 
     def reserve(self, key: QuotaKey, asks: Sequence[Ask]) -> tuple[list[Ask], datetime | None]:
-        """Take capacity of an app's quota before anything is sent; return what may be sent now, or when ordinary calls resume.
+        """Reserve capacity of an app's quota before anything is sent; return what may be sent now, or when ordinary calls resume.
 
         What is reserved is given to no other caller until it is released, when its answers have been recorded.
         """

@@ -626,8 +626,8 @@ def test_targets_that_nobody_may_write_are_asked_about_like_others() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dead", [False, True], ids=["token invalid", "token and all Page tokens invalid"])
-def test_trouble_of_one_system_user_takes_no_turn_of_another(*, dead: bool) -> None:
+@pytest.mark.parametrize("revoked", [False, True], ids=["token invalid", "token and all Page tokens invalid"])
+def test_trouble_of_one_system_user_takes_no_turn_of_another(*, revoked: bool) -> None:
     """After two days of a system user's failure, under a quota that does not suffice, each Page of the other is verified."""
     names = [f"p{number}" for number in range(68)]
     stage = Stage(*names)
@@ -637,7 +637,7 @@ def test_trouble_of_one_system_user_takes_no_turn_of_another(*, dead: bool) -> N
     stage.remembers, stage.changes["confirm_mass_invalid"] = True, False
     assert stage.cycle().result == "ok"
     stage.world.errors["large"] = INVALID_USER
-    if dead:
+    if revoked:
         stage.world.invalid.update(stage.world.token(page) for page in stage.pages[4:])
     stage.world.quota = 7
     for _ in range(4 * 60):
@@ -646,4 +646,4 @@ def test_trouble_of_one_system_user_takes_no_turn_of_another(*, dead: bool) -> N
         stage.memory = replace(stage.memory, pools={QuotaKey(APP_ID): pool})
         report = stage.cycle()
         assert [page.served for page in report.pages[:4]] == ["verified"] * 4
-    assert {page.served for page in report.pages[4:]} == {"broken" if dead else "verified"}
+    assert {page.served for page in report.pages[4:]} == {"broken" if revoked else "verified"}

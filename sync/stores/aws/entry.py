@@ -66,8 +66,8 @@ def entry(row: Mapping[str, Any], region: str) -> Entry:
     return Entry(
         name=str(row.get("Name", "")),
         arn=str(row.get("ARN", "")),
-        tags={str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in row.get("Tags") or []},
-        labels={str(version): frozenset(stages) for version, stages in labels.items()},
+        tags={str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in rows(row, "Tags")},
+        labels={str(version): frozenset(map(str, stages or ())) for version, stages in labels.items()},
         blocked=blocked,
         replicas=replica_states(row),
     )
@@ -80,9 +80,14 @@ def same_marks(one: Marks | None, other: Marks | None) -> bool:
     return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
 
 
+def rows(answer: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the members of a list in an answer; boto3 checks that it is one, and not that each member is an object."""
+    return [row for row in answer.get(name) or () if isinstance(row, dict)]
+
+
 def replica_states(answer: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the replication status by Region in an answer of DescribeSecret or CreateSecret."""
-    return {str(row.get("Region", "")): str(row.get("Status", "")) for row in answer.get("ReplicationStatus") or []}
+    return {str(row.get("Region", "")): str(row.get("Status", "")) for row in rows(answer, "ReplicationStatus")}
 
 
 def refused_name(key: Key) -> StoreError | None:

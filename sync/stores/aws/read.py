@@ -10,7 +10,7 @@ from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Wri
 from sync.core.payload import parse_text
 from sync.runtime.threads import Clock, each
 from sync.stores.aws.client import AwsClient
-from sync.stores.aws.entry import CURRENT, NOTHING, Entry, entry, refused_name, same_marks
+from sync.stores.aws.entry import CURRENT, NOTHING, Entry, entry, refused_name, rows, same_marks
 from sync.stores.aws.errors import FailedCall
 
 Read = Stored | Absent | StoreError
@@ -156,9 +156,9 @@ class AwsReader:
             if isinstance(answer, FailedCall):
                 self._listing = answer
                 return answer
-            rows = [entry(row, self._client.region) for row in answer.get("SecretList", [])]
+            entries = [entry(row, self._client.region) for row in rows(answer, "SecretList")]
             # AWS filters by the beginning of the name; an emulator may match it anywhere.
-            found.update({row.name: row for row in rows if row.name.startswith(self._prefix)})
+            found.update({one.name: one for one in entries if one.name.startswith(self._prefix)})
             if not answer.get("NextToken") or token.get("NextToken") == answer["NextToken"]:
                 self._listing = found
                 return found
@@ -219,12 +219,12 @@ class AwsReader:
                 return {key: self._value(listing[key.path], raw=key in raw) for key in keys}
             case FailedCall(error=error):
                 return dict.fromkeys(keys, error)
-        rows = {row.get("Name"): row for row in answer.get("SecretValues", [])}
+        values = {str(row.get("Name")): row for row in rows(answer, "SecretValues")}
         return {
-            key: _stored(rows[key.path], listing[key.path], raw=key in raw)
+            key: _stored(values[key.path], listing[key.path], raw=key in raw)
             for key in keys
             # A version without this label is not the one that applications read.
-            if key.path in rows and CURRENT in rows[key.path].get("VersionStages", [])
+            if key.path in values and CURRENT in (values[key.path].get("VersionStages") or ())
         }
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:

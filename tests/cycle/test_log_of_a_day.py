@@ -16,11 +16,16 @@ from sync.core.plan.guards import Brake
 from sync.core.problems import Problem
 from sync.core.report.event import Event
 from sync.core.report.events import events
+from sync.cycle import Task, run
+from sync.sandbox.api.states import switch_off
 from sync.state import StateFile
-from tests.support.fakes import Stage
+from tests.support.fakes import Stage, StoreInMemory
+from tests.support.graph_stage import Stage as GraphStage
 from tests.support.values import INSTANCE, NOW
 
 EVERY = timedelta(minutes=15)
+STARTS = ("problem_started", "system_user_invalid", "app_refused", "graph_throttled", "store_failed", "page_refused")
+"""The events that a cause of problems begins with."""
 DAY = range(96)
 """The cycles of a day."""
 INVALID_USER = SourceError(Problem("system-user-invalid", "It was revoked."), State.INVALID, "system_user")
@@ -261,3 +266,40 @@ def test_a_duration_is_the_time_between_two_lines() -> None:
     assert began.at - NOW == 2 * EVERY
     assert ended.event.fields["since"] == f"{began.at:%Y-%m-%dT%H:%M:%SZ}"
     assert ended.event.fields["duration_ms"] == (ended.at - began.at).total_seconds() * 1000
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("", "unassigned", "missing-permission", "deleted", "checkpoint", "capability", "two-factor", "app-blocked"),
+        *("hang", "server-error", "version-unknown", "debug-partial", "revoked", "invalid", "missing-scope", "moved"),
+    ],
+)
+def test_each_fault_of_the_sandbox_is_a_few_lines_and_ends(fault: str) -> None:
+    """With Graph's own client, four hours of a fault of twenty Pages are at most eight lines; each cause that began ends.
+
+    Without a name it is the system user whose token is revoked.
+    """
+    stage, store, memory = GraphStage(pages=20), StoreInMemory(), Memory()
+    configured = [replace(page, targets=(Key("vault", page.name),)) for page in stage.pages()]
+    lines: list[Event] = []
+    for cycle in range(28):
+        if cycle == 2:
+            stage.fault(fault) if fault else stage.world.invalidate(stage.world.user)
+        if cycle == 18:
+            switch_off(stage.world)
+            stage.world.restore(stage.world.user)
+        known = {token: judged.facts for token, judged in memory.judged.items()}
+        source = stage.source(pools=memory.pools, known=known)
+        task = Task(INSTANCE, configured, source, {"vault": store}, stage.clock, memory)
+        report, memory = run(task, write=True)
+        lines += [
+            event for event in events(report) if cycle > 0 and event.name not in ("cycle_finished", "page_written")
+        ]
+        stage.clock.advance(EVERY.total_seconds())
+    begun = {(event.fields["problem"]) for event in lines if event.name in STARTS}
+    ended = {(event.fields["problem"]) for event in lines if event.name == "problem_ended"}
+    assert len(lines) <= 8
+    assert begun == ended != set()
+    assert report.result == "ok"
+    assert all(known.ended_at is not None for known in memory.reported.problems.values())

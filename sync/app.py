@@ -93,7 +93,7 @@ class App:
         """
         self._begun = set()
         self._writes = write and self._config.settings.mode == "sync"
-        memory = self._memory if self._memory is not None else self._load()
+        memory = self._with_let_through(self._memory) if self._memory is not None else self._load()
         graph = self._config.settings.graph
         proxy = self._read(graph.proxy) if graph.proxy is not None else None
         http = Http(
@@ -113,6 +113,7 @@ class App:
                 )
             if not write:
                 return report
+            self._memory = self._with_let_through(self._memory)
             # A kill before the report is in the log must not lose its lines: they are logged again after the next start.
             self._unlogged = continuous and report.changes.is_news
             self._save(replace(self._memory, reported=memory.reported) if self._unlogged else self._memory)
@@ -128,6 +129,11 @@ class App:
         if self._unlogged and self._memory is not None:
             self._unlogged = False
             self._save(self._memory)
+
+    def _with_let_through(self, memory: Memory) -> Memory:
+        """Return the memory with what a person let through meanwhile by ``once --if-plan`` in another process."""
+        lines = self._state.let_through() if self._state is not None else {}
+        return replace(memory, let_through={**memory.let_through, **lines}) if lines else memory
 
     def _load(self) -> Memory:
         if self._state is None:

@@ -79,6 +79,13 @@ class _Target:
 
 
 @dataclass(frozen=True, slots=True)
+class _Line:
+    store: str
+    path: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Problem:
     key: ProblemKey
     open: OpenProblem
@@ -87,7 +94,8 @@ class _Problem:
 class StateFile:
     """One state file of one instance. ``warning`` says what the last reading or writing failed at; empty where it succeeded.
 
-    Another process of the instance may use it as well: each keeps its own memory, and the file has that of the last one.
+    Another process of the instance may use it as well: each keeps its own memory, and the file has that of the last one. Only
+    what a person let through is passed on, since that is done beside a daemon.
     """
 
     def __init__(self, path: Path, instance: str, *, clock: Clock) -> None:
@@ -96,10 +104,12 @@ class StateFile:
         self._instance = instance
         self._clock = clock
         self._foreign = False
+        self._known: tuple[int, int] | None = None
 
     def load(self) -> Memory:
         """Read the memory; an empty one where there is none, or where it cannot be used."""
         self.warning = ""
+        self._known = self._stamp()
         try:
             found = self._read()
         except (OSError, disk.RefusedError, disk.LockedError) as error:
@@ -123,6 +133,24 @@ class StateFile:
             self.warning = f"The state file {self._path} is not written: {_words(error)}."
         else:
             self.warning = ""
+            self._known = self._stamp()
+
+    def let_through(self) -> Mapping[Key, str]:
+        """Return the lines of a plan that a person let through in another process, since this one read or wrote the file."""
+        stamp = self._stamp()
+        if stamp in (None, self._known):
+            return {}
+        warning, lines = self.warning, self.load().let_through
+        self.warning = warning
+        return lines
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Return what differs after each write of the file; None where there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def _read(self) -> disk.Bytes | None:
         if not self._path.parent.is_dir():
@@ -171,6 +199,7 @@ def encode(memory: Memory, instance: str) -> bytes:
         "tried": memory.tried,
         "overwritten": [_Target(key.store, key.path, at) for key, at in memory.overwritten.items()],
         "waiting": [_Target(key.store, key.path, at) for key, at in memory.waiting.items()],
+        "let_through": [_Line(key.store, key.path, line) for key, line in memory.let_through.items()],
         "pools": {str(key): pool for key, pool in memory.pools.items()},
         "renewals": memory.renewals,
         "warned_days": memory.warned_days,
@@ -201,6 +230,7 @@ def decode(content: Mapping[str, Any], now: datetime) -> tuple[Memory, int]:
         lost={name: replace(lost, left=0) for name, lost in entries.named("lost", Lost).items()},
         tried=entries.named("tried", datetime),
         overwritten={Key(one.store, one.path): one.at for one in entries.listed("overwritten", _Target)},
+        let_through={Key(one.store, one.path): one.line for one in entries.listed("let_through", _Line)},
         waiting={Key(one.store, one.path): one.at for one in entries.listed("waiting", _Target)},
         pools={
             key: pool

@@ -84,7 +84,11 @@ def _apply(
         chunk = {target.key: (page, target) for page, target in pending[first : first + _CHUNK]}
         lost = _prove_again(task, list(chunk.values()), proofs, new, older_than=PROOF_AGE / 2)
         # Without an answer a proof holds for its age, which is checked again just before the write.
-        lost = {key: verdict for key, verdict in lost.items() if verdict.state is State.INVALID}
+        lost = {
+            key: verdict
+            for key, verdict in lost.items()
+            if verdict.state is State.INVALID or not _is_proven(task, chunk[key], proofs)
+        }
         outcomes.update({key: ProofLost(verdict) for key, verdict in lost.items()})
 
         def write(key: Key, chunk: Chunk = chunk) -> None:
@@ -145,6 +149,14 @@ def _prove_again(
         else:
             lost[target.key] = verdict
     return lost
+
+
+def _is_proven(task: Task, write: tuple[PagePlan, TargetPlan], proofs: Proofs) -> bool:
+    """Check whether the proof of a write is recent enough now."""
+    (page, target), now = write, task.clock.now()
+    return all(
+        now - PROOF_AGE <= proofs.get((page.page.app, token), _NEVER) <= now for token, _ in _proof(page, target)
+    )
 
 
 def _write(task: Task, chunk: Chunk, proofs: Proofs, new: NewAnswers, key: Key) -> Outcome:

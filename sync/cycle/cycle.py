@@ -14,9 +14,10 @@ from sync.core.memory.memory import Memory, join_answers
 from sync.core.memory.problems import Reported
 from sync.core.memory.renewal import Renewal, expiry_warnings, is_renewed_in_time
 from sync.core.model import Key, StoreError, SystemUserToken, WriteKind, Written
+from sync.core.plan.checksum import checksum, line_checksum
 from sync.core.plan.guards import is_counted, still_waiting
 from sync.core.plan.model import targets
-from sync.core.plan.plan import Plan, Policy, checksum, plan, refused, withheld, writes
+from sync.core.plan.plan import Plan, Policy, plan, refused, withheld, writes
 from sync.core.report.build import NotBegun, Outcome, report
 from sync.core.report.report import Frame, Report, Traffic
 from sync.cycle.apply import apply
@@ -38,9 +39,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
     may_write = write and not task.observe
-    policy = Policy(
-        task.observe, task.brake, task.memory.overwritten, task.memory.waiting, released=if_plan is not None
-    )
+    policy = _policy(task, released=if_plan is not None)
     observed = observe(task, writes=may_write)
     new = to_create(observed) if may_write and if_plan is None else ()
     apart = {key for page in new for key in page.targets}
@@ -82,7 +81,11 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         now=task.clock.now(),
         monotonic=task.clock.monotonic(),
     )
-    memory = replace(memory, waiting=task.memory.waiting if another else _waiting(task, planned))
+    if another:
+        memory = replace(memory, waiting=task.memory.waiting, let_through=task.memory.let_through)
+    else:
+        let_through = _let_through(task, planned, outcomes or {}, released=if_plan is not None)
+        memory = replace(memory, waiting=_waiting(task, planned), let_through=let_through)
     frame = Frame(
         instance=task.instance,
         cycle=cycle or str(ULID()),
@@ -119,6 +122,11 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         order=[page.name for page in task.pages] if new else (),
     )
     return built, replace(memory, reported=task.memory.reported if looks_once else built.changes.reported)
+
+
+def _policy(task: Task, *, released: bool) -> Policy:
+    memory = task.memory
+    return Policy(task.observe, task.brake, memory.overwritten, memory.waiting, memory.let_through, released)
 
 
 def _targets(task: Task) -> frozenset[Key]:
@@ -179,8 +187,24 @@ def _waiting(task: Task, planned: Plan) -> Mapping[Key, datetime]:
     """Return since when the brake holds a write: those of this cycle, and those before about which nothing could be decided."""
     before, now = task.memory.waiting, task.clock.now()
     held = {target.key for _, target in targets(planned.pages) if target.action.reason == "brake"}
+    return {key: before.get(key, now) for key in held | _still(task, planned, before)}
+
+
+def _let_through(task: Task, planned: Plan, outcomes: Mapping[Key, Outcome], *, released: bool) -> Mapping[Key, str]:
+    """Return the lines that a person let through and that are not written: of this plan, or of an earlier one."""
+    before = task.memory.let_through
+    found = {key: before[key] for key in _still(task, planned, before)}
+    for page, target in writes(planned):
+        line = line_checksum(page, target)
+        if line is not None and not isinstance(outcomes.get(target.key), Written):
+            found.update({target.key: line} if released or before.get(target.key) == line else {})
+    return found
+
+
+def _still(task: Task, planned: Plan, before: Collection[Key]) -> frozenset[Key]:
+    """Return those of the configured targets about which this cycle could decide nothing."""
     known = task.selected_from if task.selected_from is not None else _targets(task)
-    return {key: before.get(key, now) for key in held | (still_waiting(planned.pages, before) & known)}
+    return still_waiting(planned.pages, before) & known
 
 
 def _may_be_written(outcome: Outcome | None) -> bool:

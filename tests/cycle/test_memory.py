@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -340,6 +341,33 @@ def test_printed_checksum_fits_the_next_run() -> None:
     assert [entry(report, number)[:2] for number in (0, 1)] == [("replaced", "repair"), ("held", "brake")]
     report = stage.cycle(if_plan=report.checksum)
     assert [entry(report, number)[:2] for number in (0, 1)] == [("unchanged", None), ("updated", "payload")]
+
+
+def test_lines_that_a_person_let_through_are_written_as_the_quota_allows() -> None:
+    """What waits for a proof after --if-plan is written in later cycles without another leave; a line that differs is held."""
+    stage = remembering(*(f"p{number}" for number in range(9)))
+
+    def with_field(name: str) -> None:
+        template = {"token": "{token}", "id": "{id}", name: "x"}
+        stage.pages = [replace(page, payload=PayloadTemplate.parse(template, {"id": page.id})) for page in stage.pages]
+
+    with_field("first")
+    held = stage.cycle()
+    stage.clock.passed += MINUTE
+    stage.world.quota = 4
+    report = stage.cycle(if_plan=held.checksum)
+    assert Counter(entry(report, number)[1] for number in range(9)) == {"payload": 4, "proof-lost": 5}
+    assert {page.served for page in report.pages} == {"verified"}
+    stage.world.quota = 3
+    stage.clock.passed += MINUTE
+    report = stage.cycle()
+    assert Counter(entry(report, number)[1] for number in range(9)) == {None: 4, "payload": 3, "proof-lost": 2}
+    stage.clock.passed += MINUTE
+    stage.world.quota = None
+    with_field("second")
+    report = stage.cycle()
+    assert {entry(report, number)[:2] for number in range(9)} == {("held", "brake")}
+    assert stage.memory.let_through == {}
 
 
 def test_lost_page_becomes_an_alarm_once_and_is_regained() -> None:

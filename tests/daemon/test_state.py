@@ -62,6 +62,7 @@ FULL = Memory(
     tried={"rome": NOW},
     overwritten={Key("vault", "meta/pages/rome"): NOW},
     waiting={Key("vault", "meta/pages/oslo"): NOW},
+    let_through={Key("vault", "meta/pages/bern"): "0" * 64},
     pools={QuotaKey(APP_ID): Pool(used=12.0, reported_at=NOW, frozen_until=NOW)},
     renewals={
         "main": Renewal(NOW, USER_TOKEN_FINGERPRINT, KEY, problem=Problem("renewal-failed", "No.")),
@@ -112,11 +113,18 @@ def test_a_file_without_later_parts_is_used(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     state(path).save(FULL)
     content = json.loads(path.read_text())
-    del content["renewals"], content["warned_days"], content["problems"], content["served"], content["waiting"]
+    del (
+        content["renewals"],
+        content["warned_days"],
+        content["problems"],
+        content["served"],
+        content["waiting"],
+        content["let_through"],
+    )
     path.write_text(json.dumps(content))
     one = state(path)
     assert (one.load(), one.warning) == (
-        replace(FULL, renewals={}, warned_days={}, waiting={}, reported=Reported()),
+        replace(FULL, renewals={}, warned_days={}, waiting={}, let_through={}, reported=Reported()),
         "",
     )
 
@@ -297,3 +305,17 @@ def test_no_token_is_in_the_file(tmp_path: Path) -> None:
     assert FETCHED.fingerprint in text
     assert FETCHED.reveal() not in text
     assert json.loads(text)["instance"] == "acme-prod"
+
+
+def test_what_another_process_let_through_is_passed_on_once(tmp_path: Path) -> None:
+    """A daemon learns what a person let through beside it, and neither its own lines nor those that it has seen."""
+    path = tmp_path / "state.json"
+    daemon, beside = state(path), state(path)
+    assert daemon.let_through() == {}
+    daemon.save(FULL)
+    assert daemon.let_through() == {}
+    beside.save(replace(beside.load(), let_through={KEY: "1" * 64}))
+    assert daemon.let_through() == {KEY: "1" * 64}
+    assert daemon.let_through() == {}
+    path.write_text("no state")
+    assert (daemon.let_through(), daemon.warning) == ({}, "")

@@ -82,6 +82,7 @@ def full(of: Stage) -> Memory:
         tried={"berlin": NOW},
         overwritten={of.pages[0].targets[0]: NOW},
         waiting={of.pages[0].targets[0]: NOW},
+        let_through={of.pages[0].targets[0]: "0" * 64},
         pools={QuotaKey(APP_ID): POOL},
         renewals={
             "main": Renewal(
@@ -147,7 +148,7 @@ def without(content: Any, leaf: Leaf) -> Memory:
     match part:
         case "tokens":
             return replace(memory, judged={})
-        case "overwritten" | "waiting":
+        case "overwritten" | "waiting" | "let_through":
             return replace(memory, **{part: {}})
         case "problems" | "served":
             return replace(memory, reported=replace(memory.reported, **{part: {}}))
@@ -250,7 +251,8 @@ def test_problem_that_this_version_does_not_know_is_dropped(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "part", ["tokens", "lost", "tried", "overwritten", "waiting", "pools", "renewals", "problems", "served"]
+    "part",
+    ["tokens", "lost", "tried", "overwritten", "waiting", "let_through", "pools", "renewals", "problems", "served"],
 )
 @pytest.mark.parametrize("hostile", [None, 1, "x", True])
 def test_part_that_is_no_object_and_no_list_is_dropped(tmp_path: Path, part: str, hostile: Any) -> None:
@@ -308,7 +310,7 @@ def _asked(pools: Any, clock: FakeClock) -> Any:
         for name, pool in pools.items():
             assert verify_interval(timedelta(hours=1), tokens=100_000, calls_per_hour=calls_per_hour(pool, 0.05)) * 2
             quotas.frozen_until(name)
-            quotas.record_asks(name, quotas.allowance(name).choose([Ask(FETCHED), Ask(FETCHED, urgent=True)]))
+            quotas.reserve(name, [Ask(FETCHED), Ask(FETCHED, urgent=True)])
             quotas.record_app_usage(name, '{"call_count": 70}', 50)
             quotas.allowance(name)
             quotas.freeze(name, kind, timedelta(minutes=5))

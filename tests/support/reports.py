@@ -9,8 +9,9 @@ from typing import Any
 from sync.core.judge.decide import Candidate, Current
 from sync.core.memory.problems import Reported
 from sync.core.model import Key, Page, State, SystemUserToken, Verdict
+from sync.core.plan.checksum import checksum
 from sync.core.plan.model import PagePlan, TargetPlan
-from sync.core.plan.plan import Plan, checksum
+from sync.core.plan.plan import Plan
 from sync.core.report.build import Outcome, report
 from sync.core.report.report import Frame, Report, Traffic
 from tests.support.values import INSTANCE, KEY, NOW, USER_TOKEN, current, decided, facts, fetched, judged, page, stored

@@ -99,7 +99,8 @@ class Memory:
 
     ``lost`` holds the Pages that could not be reached, by name. ``tried`` is when a token other than the stored one was last
     judged for a Page, by name. ``overwritten`` is when a token that still worked was last overwritten, and
-    ``waiting`` since when the brake holds a write, by target. ``pools`` are Meta's quotas. ``renewals`` are the last attempts to renew system users' tokens, by system user. ``warned_days`` is,
+    ``waiting`` since when the brake holds a write, by target. ``let_through`` has the lines of a plan that a person
+    let through and that are still to be written, by target. ``pools`` are Meta's quotas. ``renewals`` are the last attempts to renew system users' tokens, by system user. ``warned_days`` is,
     by fingerprint, how many days before its expiry a system user's token was last reported. ``short_lists`` is when a
     system user's list of Pages last showed too few, and ``read_at`` when all Pages were last read. ``reported`` is what
     the log has reported.
@@ -110,6 +111,7 @@ class Memory:
     tried: Mapping[str, datetime] = field(default_factory=dict)
     overwritten: Mapping[Key, datetime] = field(default_factory=dict)
     waiting: Mapping[Key, datetime] = field(default_factory=dict)
+    let_through: Mapping[Key, str] = field(default_factory=dict)
     pools: Mapping[QuotaKey, Pool] = field(default_factory=dict)
     renewals: Mapping[str, Renewal] = field(default_factory=dict)
     warned_days: Mapping[str, int] = field(default_factory=dict)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sync.core.judge.decide import Action, Candidate, Current, Kind, Would, decide, failed, foreign_write
+from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, failed, foreign_write
 from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
 from sync.core.model import (
@@ -16,19 +14,17 @@ from sync.core.model import (
     Page,
     SourceError,
     State,
-    Stored,
     StoreError,
     SystemUserToken,
     Verdict,
 )
+from sync.core.plan.checksum import checksum, line_checksum
 from sync.core.plan.guards import (
-    FOR_A_PERSON,
     Brake,
     braked,
     configured_hold,
     held_if_weaker,
     hold,
-    is_undecided,
     kept_until_confirmed,
     unconfirmed,
     unread_targets,
@@ -44,13 +40,14 @@ class Policy:
     """What holds decided writes back. ``released``: a person has reviewed this exact plan, and lets all of it through.
 
     ``overwritten`` is when a token that worked was last overwritten, and ``waiting`` since when the brake holds a write, by
-    target.
+    target. ``let_through`` has the lines of an earlier plan that a person let through and that are still to be written.
     """
 
     observe: bool = False
     brake: Brake = field(default_factory=Brake)
     overwritten: Mapping[Key, datetime] = field(default_factory=dict)
     waiting: Mapping[Key, datetime] = field(default_factory=dict)
+    let_through: Mapping[Key, str] = field(default_factory=dict)
     released: bool = False
 
 
@@ -116,10 +113,18 @@ def _held_back(
     plans = _changed(plans, lambda page, target: configured_hold(target.action, page=page.page, observe=policy.observe))
     if policy.released:
         return plans
-    plans = _changed(plans, held_if_weaker)
+    passing = {
+        target.key
+        for page, target in targets(plans)
+        if target.key in policy.let_through and policy.let_through[target.key] == line_checksum(page, target)
+    }
+    plans = _changed(
+        plans, lambda page, target: target.action if target.key in passing else held_if_weaker(page, target)
+    )
     holding = braked(
         plans, brake=policy.brake, overwritten=policy.overwritten, waiting=policy.waiting, now=now, unread=unread
     )
+    holding -= passing
     return _changed(plans, lambda _, target: hold(target.action, "brake") if target.key in holding else target.action)
 
 
@@ -132,35 +137,6 @@ def _with(page: PagePlan, actions: Sequence[Action]) -> PagePlan:
         return page
     pairs = zip(page.targets, actions, strict=True)
     return replace(page, targets=tuple(replace(target, action=action) for target, action in pairs))
-
-
-def checksum(plans: Sequence[PagePlan], *, written: Collection[Key] = ()) -> str | None:
-    """Return a hash over the lines that would write, whatever their order; None where there is none.
-
-    A line that waits for a person counts as what it would be, so that the checksum is the same before and after it is let
-    through. The template and the labels count too: where one was changed since, it is another plan. Lines that could not be
-    decided are named, since they may write once they can be. Lines in ``written`` are done.
-    """
-    lines: list[Sequence[str]] = []
-    undecided: list[Sequence[str]] = []
-    for page, target in targets(plans):
-        content, key, would = target.current.content, target.key, _would_write(target.action)
-        if would is not None and key not in written:
-            version = content.version if isinstance(content, Stored) else None
-            what = (would.kind.value, would.reason or "", json.dumps(version), _content(page.page))
-            lines.append((key.store, key.path, *what))
-        elif would is None and is_undecided(page, target):
-            undecided.append((key.store, key.path))
-    if not lines:
-        return None
-    return "sha256:" + hashlib.sha256(json.dumps([sorted(lines), sorted(undecided)]).encode()).hexdigest()
-
-
-def _would_write(action: Action) -> Would | None:
-    """Return what a line would write now, or once a person lets it through."""
-    if action.write is not None:
-        return Would(action.kind, action.reason)
-    return action.would if action.reason in FOR_A_PERSON else None
 
 
 def refused(planned: Plan, refusals: Mapping[Key, StoreError]) -> Plan:
@@ -181,12 +157,6 @@ def withheld(planned: Plan) -> Plan:
 
 def _withheld(action: Action) -> Action:
     return action if action.write is None else hold(action, "another-plan")
-
-
-def _content(page: Page) -> str:
-    fields = page.payload.fields
-    named = fields if isinstance(fields, str) else sorted(fields.items())
-    return hashlib.sha256(json.dumps([named, sorted(page.labels.items())]).encode()).hexdigest()
 
 
 def _page(page: Page, observed: Observation, now: datetime) -> PagePlan:

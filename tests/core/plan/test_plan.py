@@ -24,12 +24,12 @@ from sync.core.model import (
     Verdict,
 )
 from sync.core.payload import Payload
+from sync.core.plan.checksum import checksum
 from sync.core.plan.model import targets
 from sync.core.plan.observation import Observation, needs_verdict, stored_token
 from sync.core.plan.plan import (
     Plan,
     Policy,
-    checksum,
     plan,
     user_token_problems,
     withheld,

@@ -79,7 +79,7 @@ class _Target:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _LetThrough:
     store: str
     path: str
     line: str
@@ -199,7 +199,7 @@ def encode(memory: Memory, instance: str) -> bytes:
         "tried": memory.tried,
         "overwritten": [_Target(key.store, key.path, at) for key, at in memory.overwritten.items()],
         "waiting": [_Target(key.store, key.path, at) for key, at in memory.waiting.items()],
-        "let_through": [_Line(key.store, key.path, line) for key, line in memory.let_through.items()],
+        "let_through": [_LetThrough(key.store, key.path, line) for key, line in memory.let_through.items()],
         "pools": {str(key): pool for key, pool in memory.pools.items()},
         "renewals": memory.renewals,
         "warned_days": memory.warned_days,
@@ -230,7 +230,7 @@ def decode(content: Mapping[str, Any], now: datetime) -> tuple[Memory, int]:
         lost={name: replace(lost, left=0) for name, lost in entries.named("lost", Lost).items()},
         tried=entries.named("tried", datetime),
         overwritten={Key(one.store, one.path): one.at for one in entries.listed("overwritten", _Target)},
-        let_through={Key(one.store, one.path): one.line for one in entries.listed("let_through", _Line)},
+        let_through={Key(one.store, one.path): one.line for one in entries.listed("let_through", _LetThrough)},
         waiting={Key(one.store, one.path): one.at for one in entries.listed("waiting", _Target)},
         pools={
             key: pool

@@ -14,6 +14,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 from ulid import ULID
 
+from sync.core.report.changes import REMIND_EVERY
 from sync.core.report.event import Event
 from sync.core.report.events import events
 from sync.core.report.report import Report
@@ -67,7 +68,7 @@ def run(
             one_cycle(app, clock=clock, log=log, next_run=lambda: _next_run(scheduler))
 
     scheduler = BackgroundScheduler(timezone=UTC)
-    scheduler.add_listener(lambda event: _log_failure(event, log), EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
+    scheduler.add_listener(_Failures(clock, log).record, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
     with app:
         scheduler.add_job(
             job,
@@ -150,16 +151,32 @@ def _next_run(scheduler: BackgroundScheduler) -> datetime | None:
     return job.next_run_time.astimezone(UTC) if job is not None else None
 
 
-def _log_failure(event: Any, log: Sink) -> None:
-    if event.code == EVENT_JOB_MAX_INSTANCES:
+class _Failures:
+    """Logs what goes wrong beside the cycles; that cycles are skipped is logged once a day, however often one is."""
+
+    def __init__(self, clock: Clock, log: Sink) -> None:
+        self._clock = clock
+        self._log = log
+        self._warned_at: float | None = None
+
+    def record(self, event: Any) -> None:
+        """Log that a cycle was skipped, or that it failed by a bug of this program."""
+        if event.code == EVENT_JOB_MAX_INSTANCES:
+            self._skipped()
+        elif not isinstance(event.exception, Stopping):
+            message = (
+                f"Internal error (a bug in page-token-sync): {location_of(event.exception)}. "
+                "Please report it with this line. The next cycle starts as planned."
+            )
+            self._log.write(Event("error", "cycle_finished", {"result": "failed", "message": message}))
+
+    def _skipped(self) -> None:
+        now = self._clock.monotonic()
+        if self._warned_at is not None and now - self._warned_at < REMIND_EVERY.total_seconds():
+            return
+        self._warned_at = now
         message = "A cycle was due while another was running, and is skipped. Lengthen schedule.every if this recurs."
-        log.write(Event("warning", "cycle_warning", {"message": message}))
-    elif not isinstance(event.exception, Stopping):
-        message = (
-            f"Internal error (a bug in page-token-sync): {location_of(event.exception)}. "
-            "Please report it with this line. The next cycle starts as planned."
-        )
-        log.write(Event("error", "cycle_finished", {"result": "failed", "message": message}))
+        self._log.write(Event("warning", "cycle_warning", {"message": message}))
 
 
 HANGUP = Event(

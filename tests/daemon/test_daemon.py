@@ -148,13 +148,15 @@ def test_a_cycle_on_demand() -> None:
 
 
 def test_two_cycles_never_run_at_once() -> None:
-    """A cycle that takes longer than the interval does not overlap with the next, and skipped cycles are logged."""
+    """A cycle that takes longer than the interval does not overlap with the next; that cycles are skipped is logged once."""
     release = threading.Event()
     app = FakeApp(lambda _: release.wait(WAIT) and None)
     with Running(app, IntervalTrigger(seconds=0.05, timezone=UTC)) as running:
         assert app.begun.get(timeout=WAIT) == 1
         while "cycle_warning" not in running.log.names():
             running.clock.stop.wait(0.01)
+        running.clock.stop.wait(0.5)
+        assert running.log.names().count("cycle_warning") == 1
         assert app.count == 1
         release.set()
         assert app.begun.get(timeout=WAIT) == 2

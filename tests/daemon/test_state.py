@@ -21,6 +21,7 @@ from sync.core.memory.renewal import Renewal
 from sync.core.model import NEVER, GraphErrorFacts, Key
 from sync.core.problems import Problem
 from sync.runtime.threads import SystemClock
+from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox
 from sync.state import StateFile
 from tests.support.clock import FakeClock, LeapingClock
@@ -295,6 +296,28 @@ def test_shutdown_waits_a_moment_for_the_lock_of_another_process(tmp_path: Path,
         fcntl.flock(file, fcntl.LOCK_EX)
         assert app.cycle(write=True).result == "ok"
     assert len(StateFile(path, INSTANCE, clock=SystemClock()).load().judged) > 1
+
+
+def test_what_was_reported_is_saved_once_it_is_in_the_log(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A kill between a cycle and its lines loses none: the file says that they were logged only after they were."""
+    path = tmp_path / "state.json"
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(state={"file": str(path)})
+
+    def saved() -> set[str]:
+        return {key.code for key in StateFile(path, INSTANCE, clock=SystemClock()).load().reported.problems}
+
+    with build(load(rig.file), clock=SystemClock()) as app:
+        app.cycle(write=True, continuous=True)
+        app.logged()
+        switch_on(sandbox.world, "capability")
+        report = app.cycle(write=True, continuous=True)
+        assert [one.cause.key.code for one in report.changes.began] == ["app-capability"]
+        assert saved() == set()
+        app.logged()
+        assert saved() == {"app-capability"}
+        assert app.cycle(write=True, continuous=True).changes.began == ()
+        assert saved() == {"app-capability"}
 
 
 def test_no_token_is_in_the_file(tmp_path: Path) -> None:

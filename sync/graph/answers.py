@@ -71,14 +71,14 @@ def judge(status: int, value: Any, *, secrets: Iterable[Secret], retry_after: in
         subcode=whole(error.get("error_subcode")),
         type=message_text(error.get("type"), secrets),
         text=message_text(error.get("message"), secrets),
-        user_text=_user_text(error, secrets),
+        user_text=user_text(error, secrets),
         transient=error.get("is_transient") is True,
         retry_after=retry_after,
         fbtrace_id=_trace(error.get("fbtrace_id"), secrets),
     )
 
 
-def _user_text(error: Mapping[str, Any], secrets: Iterable[Secret]) -> str:
+def user_text(error: Mapping[str, Any], secrets: Iterable[Secret]) -> str:
     """Return what Graph wants a person to be shown, a title and a sentence, each once; empty where it says none."""
     title, text = (message_text(error.get(name), secrets) for name in ("error_user_title", "error_user_msg"))
     return text if not title or title in text else f"{title}: {text}" if text else title

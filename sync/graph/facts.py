@@ -9,7 +9,7 @@ from typing import Any
 
 from sync.core.model import NEVER, Expiry, GraphErrorFacts, TokenFacts
 from sync.core.secret import Secret
-from sync.graph.answers import message_text, whole
+from sync.graph.answers import message_text, user_text, whole
 
 _ID = re.compile(r"[0-9A-Za-z_.:-]{1,40}")
 _NAME = re.compile(r"[0-9A-Za-z_.:-]{1,100}")
@@ -103,4 +103,5 @@ def _error(value: Any, secrets: Iterable[Secret]) -> GraphErrorFacts | None:
     if not isinstance(value, dict):
         return None
     subcode = value.get("subcode", value.get("error_subcode"))
-    return GraphErrorFacts(whole(value.get("code")), whole(subcode), message_text(value.get("message"), secrets))
+    text = user_text(value, secrets) or message_text(value.get("message"), secrets)
+    return GraphErrorFacts(whole(value.get("code")), whole(subcode), text)

@@ -60,6 +60,8 @@ def test_an_invalid_token_keeps_metas_error() -> None:
     assert (facts.is_valid, facts.error) == (False, GraphErrorFacts(190, 463, "Session has expired"))
     assert read(error={"code": "190", "error_subcode": "460"}).error == GraphErrorFacts(190, 460, "")
     assert read(error="oops").error is None
+    shown = {"code": 190, "message": "Session", "error_user_title": "Confirm", "error_user_msg": "Log in again."}
+    assert read(error=shown).error == GraphErrorFacts(190, None, "Confirm: Log in again.")
 
 
 @pytest.mark.parametrize(

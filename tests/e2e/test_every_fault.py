@@ -89,11 +89,11 @@ FAULTS: dict[str, Problems] = {
     "listing-empty": NONE,
     "listing-without-tokens": NONE,
     "listing-hole": NONE,
-    "unassigned": NO_ACCESS | {("token-invalid", "nobody")},
+    "unassigned": NO_ACCESS | {("token-invalid", "business-admin")},
     "unassigned=tokens-working": NO_ACCESS,
     "unassigned=tokens-refused": NO_ACCESS,
     "moved": {("page-migrated", "operator")},
-    "deleted": NO_ACCESS | {("token-invalid", "nobody")},
+    "deleted": NO_ACCESS | {("token-invalid", "business-admin")},
     "unpublished": NONE,
     "person": {("not-a-page", "operator")},
     "foreign": {("wrong-app", "operator")},
@@ -105,8 +105,8 @@ FAULTS: dict[str, Problems] = {
     "missing-scope": {("missing-scope", "app-admin")},
     "untargeted": {("missing-scope", "app-admin")},
     "revoked": NONE,
-    "invalid": USER_INVALID | {("token-invalid", "nobody")},
-    "expired": USER_INVALID | {("token-expired", "nobody")},
+    "invalid": USER_INVALID | {("token-invalid", "app-admin")},
+    "expired": USER_INVALID | {("token-expired", "app-admin")},
     "expiring": NONE,
     "missing-permission": {("missing-permission", "app-admin")},
     "missing-permission=pages_show_list": {("missing-permission", "app-admin")},
@@ -126,6 +126,10 @@ AT_LARGE = {
     "null-items": 400,
 }
 """The largest number of requests for 300 Pages and their stored tokens."""
+
+
+BROKEN = ("checkpoint", "checkpoint=464", "checkpoint=490", "invalid", "expired", "unassigned", "deleted")
+"""The faults under which debug_token calls the stored tokens invalid, and no other token can be had."""
 
 
 def problems(report: Report) -> Problems:
@@ -154,6 +158,8 @@ def test_each_fault_is_one_right_problem(sandbox: Sandbox, tmp_path: Path, fault
     with build(load(rig.file), clock=SystemClock()) as app:
         report = app.cycle(write=True)
     assert problems(report) == FAULTS[fault]
+    served = {entry.served for page in report.pages for entry in page.stores}
+    assert ("broken" in served) == (fault in BROKEN)
     after = {path.name: path.read_text() for path in (tmp_path / "secrets").glob("*.json")}
     if fault != "revoked":
         assert after == before

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sync.core.model import NEVER, Checks, Expiry, GraphErrorFacts, Never, Page, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
 
-FATAL = frozenset({"token-invalid", "token-expired", "wrong-type", "wrong-app", "wrong-page"})
+FATAL = frozenset({"token-invalid", "token-expired", "policy-blocked", "wrong-type", "wrong-app", "wrong-page"})
 """Problems with which no application can use a stored token; the others only call for a better token."""
 
 _EXPIRED_SUBCODE = 463

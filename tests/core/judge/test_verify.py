@@ -37,6 +37,16 @@ def case(name: str, state: State, *codes: str, checks: Checks | None = None, **c
             is_valid=False,
             error=GraphErrorFacts(190, 463, "Session has expired"),
         ),
+        *(
+            case(
+                f"is_valid false, its user is blocked ({code}/{subcode})",
+                INVALID,
+                "policy-blocked",
+                is_valid=False,
+                error=GraphErrorFacts(code, subcode, "The user is enrolled in a blocking, logged-in checkpoint"),
+            )
+            for code, subcode in ((190, 459), (190, 464), (190, 490), (368, None))
+        ),
         case("is_valid counts before type", INVALID, "token-invalid", is_valid=False, type="USER"),
         case("type missing", UNKNOWN, "debug-unavailable", type=None),
         case("a user's token", INVALID, "wrong-type", type="USER"),

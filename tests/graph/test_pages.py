@@ -327,7 +327,7 @@ def test_answers_in_another_order_find_their_pages(turn: int) -> None:
 
     def turned(request: httpx.Request) -> httpx.Response:
         stage.before = None
-        answer = stage._answer(request)
+        answer = stage.answer(request)
         stage.before = only_pages(turned)
         value = answer.json()
         return httpx.Response(200, json=value[turn:] + value[:turn])

@@ -89,7 +89,7 @@ def test_an_odd_header_changes_no_answer(text: str) -> None:
 
     def odd(request: httpx.Request) -> httpx.Response:
         stage.before = None
-        answer = stage._answer(request)
+        answer = stage.answer(request)
         stage.before = odd
         headers = {"X-App-Usage": text, "X-Business-Use-Case-Usage": text}
         return httpx.Response(answer.status_code, headers=headers, content=answer.content)

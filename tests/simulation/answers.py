@@ -12,8 +12,6 @@ from sync.sandbox.replies import Request
 
 _NEEDED = ("type", "app_id", "profile_id", "scopes", "expires_at")
 """The fields without which an answer about a valid Page token is partial, and so no answer."""
-_CHECKPOINTS = (459, 464, 490)
-"""Of a person who must log in first; the token works again after that."""
 _OTHER_APP = "did not match the Viewing App"
 
 
@@ -21,14 +19,12 @@ _OTHER_APP = "did not match the Viewing App"
 class DebugAnswer:
     """What debug_token answered for a token, and when.
 
-    ``page`` is the id of the Page that it is for; empty where it is of another type or app. ``waits``: a person must log in
-    first, so that nothing is said of the token for good.
+    ``page`` is the id of the Page that it is for; empty where it is of another type or app.
     """
 
     at: float
     valid: bool
     page: str
-    waits: bool = False
 
     def good(self, page_id: str) -> bool:
         """Check whether the answer is that the token is valid for this Page."""
@@ -72,9 +68,7 @@ class Item:
         if data["is_valid"] and (kind is None or (kind == "PAGE" and any(name not in data for name in _NEEDED))):
             return None
         own_page = kind == "PAGE" and str(data.get("app_id")) == app_id
-        error = data.get("error")
-        waits = isinstance(error, dict) and error.get("subcode") in _CHECKPOINTS
-        return DebugAnswer(now, data["is_valid"], str(data.get("profile_id", "")) if own_page else "", waits=waits)
+        return DebugAnswer(now, data["is_valid"], str(data.get("profile_id", "")) if own_page else "")
 
 
 def items_of(asked: Request, status: int, body: bytes) -> Iterator[Item]:

@@ -327,7 +327,7 @@ class Checker:
         young = self.simulation.time - last.at < Rhythm().stale_after.total_seconds()
         refused = owner.refused.get(token, -1.0) >= last.at
         of_app = {problem.code for problem in page.problems} & _OF_APP
-        if young and not (refused or last.waits or of_app or self.clocks_set):
+        if young and not (refused or of_app or self.clocks_set):
             self.fail("I8", owner, "called stale", where, _fp(token), "for which debug_token last answered", last)
 
     def _isolated_page(self, owner: Life, page: PageEntry) -> None:

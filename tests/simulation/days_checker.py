@@ -62,7 +62,7 @@ class DaysChecker:
             yield "I8", f"is verified, and debug_token last answered {last}, {'young' if young else 'old'}"
         if entry.served == "broken" and (last is None or good):
             yield "I3", f"is broken, and debug_token last answered {last}"
-        void = troubled or last is None or last.waits or last.at <= self.void_until
+        void = troubled or last is None or last.at <= self.void_until
         if entry.served == "stale" and counts and young and last is not None and not void:
             yield "I8", f"is stale, though debug_token answered {last} {now - last.at:.0f} s ago"
         if held is not None and held.marks is not None and held.marks.fingerprint == fingerprint(token):

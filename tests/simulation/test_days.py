@@ -381,7 +381,7 @@ def test_a_throttle_under_a_clock_that_was_ahead_ends_with_its_time(tmp_path: Pa
     assert_true(days)
 
 
-@pytest.mark.parametrize("subcode", [458, 460, 463, 466, 467, 492, 493])
+@pytest.mark.parametrize("subcode", [458, 459, 460, 463, 464, 466, 467, 490, 492, 493])
 def test_a_token_that_any_subcode_refuses_is_replaced_in_its_cycle(tmp_path: Path, subcode: int) -> None:
     """A stored token that Meta refuses, for whatever reason, is replaced in the cycle that finds it."""
     days = Days(tmp_path, (5,), compared=True)

@@ -91,6 +91,16 @@ class App:
         ``continuous``: another cycle of this process follows, and remembers this one. Once something is written, shutdown
         does not end the cycle before what was done is remembered and reported.
         """
+        started_at, started = self._clock.now(), self._clock.elapsed()
+        report = self._cycle(write=write, cycle=cycle, selection=selection, if_plan=if_plan, continuous=continuous)
+        # From the first credential that is read to the saved state: each of them may wait for a timeout.
+        duration = self._clock.elapsed() - started
+        frame = replace(report.frame, started_at=started_at, finished_at=self._clock.now(), duration_seconds=duration)
+        return replace(report, frame=frame)
+
+    def _cycle(
+        self, *, write: bool, cycle: str | None, selection: Selected | None, if_plan: str | None, continuous: bool
+    ) -> Report:
         self._begun = set()
         self._writes = write and self._config.settings.mode == "sync"
         memory = self._with_let_through(self._memory) if self._memory is not None else self._load()

@@ -60,6 +60,10 @@ class SystemClock:
         """Return seconds that never go backwards."""
         return time.monotonic()
 
+    def elapsed(self) -> float:
+        """Return seconds that never go backwards, and go on while the machine is suspended where its kernel counts that."""
+        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
     def sleep(self, seconds: float) -> None:
         """Wait; raises Stopping as soon as ``stop`` is set."""
         if self.stop.wait(max(seconds, 0)):

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import termios
 import threading
@@ -293,6 +294,23 @@ def test_an_error_at_the_start_is_a_line_of_the_log(rig: Rig) -> None:
     assert f"{rig.file}:1:1: " in line["message"]
     assert line["remedy"]
     assert "config.yaml:2:11: instance: not a name" in done.stderr
+
+
+def test_the_duration_is_that_of_the_whole_cycle(rig: Rig) -> None:
+    """The duration of a cycle includes the time in which a credential was waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        login = {"method": "token", "token": {"file": str(rig.folder / "app_secret")}}
+        slow = {"type": "vault", "address": address, "timeout": "2s", "auth": login}
+        reference = {"store": "slow", "path": "meta", "key": "token"}
+        rig.write(
+            stores={"store": dict(rig.store), "slow": slow},
+            defaults={"stores": ["store"]},
+            system_users={"main": {"token": reference}},
+        )
+        begun = time.monotonic()
+        report = rig.once().report
+        assert 1.9 < report["duration_seconds"] < time.monotonic() - begun
 
 
 def test_hangup_is_logged_and_ignored(rig: Rig) -> None:

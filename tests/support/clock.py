@@ -75,6 +75,10 @@ class ShiftedClock(SystemClock):
         """Return the monotonic time, moved."""
         return super().monotonic() + self.ahead.total_seconds()
 
+    def elapsed(self) -> float:
+        """Return the time since the machine's start, moved."""
+        return super().elapsed() + self.ahead.total_seconds()
+
     def leap(self, seconds: float) -> None:
         """Move both clocks on."""
         self.ahead += timedelta(seconds=seconds)

@@ -159,7 +159,7 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
     from rich.cells import cell_len  # noqa: PLC0415 - only for a terminal
     from rich.text import Text  # noqa: PLC0415 - only for a terminal
 
-    from sync.cli.output.fit import fitted  # noqa: PLC0415 - only for a terminal
+    from sync.cli.output.fit import fitted, shortened  # noqa: PLC0415 - only for a terminal
     from sync.cli.output.table import EMPTY  # noqa: PLC0415 - only for a table
 
     # An empty column is left out, and so is the store where there is only one.
@@ -172,6 +172,10 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
     names = [columns[position] for position in kept]
     rows = [[scrub(line.cells[position]) for position in kept] for line in lines]
     widths = fitted(names, rows, console.width, measure=cell_len)
+    short = shortened(names, rows)
+    narrow = fitted(names, short, console.width, measure=cell_len)
+    shortens = len(widths) < len(narrow)
+    rows, widths = (short, narrow) if shortens else (rows, widths)
     table = _empty_table([])
     for position, width in widths.items():
         table.add_column(names[position], overflow="fold", width=width)
@@ -182,8 +186,11 @@ def _table(console: Console, columns: Sequence[str], lines: Sequence[Line]) -> N
         )
     console.print(table, "")
     left_out = [name for position, name in enumerate(names) if position not in widths]
+    why = "because the terminal is too narrow"
+    if shortens and "token" not in left_out:
+        console.print(f"Shortened, {why}: token.")
     if left_out:
-        console.print(f"Not shown, because the terminal is too narrow: {', '.join(left_out)}. See --output json.")
+        console.print(f"Not shown, {why}: {', '.join(left_out)}. See --output json.")
 
 
 def _empty_table(columns: Sequence[str]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 GAP = 2
@@ -9,13 +10,23 @@ GAP = 2
 
 _FOLDED = {"Page": 12, "store": 16}
 """Longer names are folded inside a word; every other word, such as a code or a fingerprint, never is."""
-_READABLE = 20
-"""The reason is a sentence: it gets this width before the columns of ``_DETAILS`` are shown."""
+_READABLE, _NARROWEST = 20, 16
+"""The reason is a sentence: its width beside the columns of ``_DETAILS``, and the least, below which it is left out."""
+_FINGERPRINT = re.compile(r"\b([0-9a-f]{6})[0-9a-f]{6}\b")
 _DETAILS = ("expires", "token")
 _LEFT_OUT = ("expires", "token", "reason", "action", "store", "served")
 """The columns that are left out on a narrow terminal, the least important first."""
 _WIDENED = ("store", "token", "problem", "Page", "reason")
 """The columns that get the width that is left, in this order."""
+
+
+def shortened(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the rows with each fingerprint cut to its first digits."""
+    token = columns.index("token") if "token" in columns else -1
+    return [
+        [_FINGERPRINT.sub(r"\1", cell) if position == token else cell for position, cell in enumerate(row)]
+        for row in rows
+    ]
 
 
 def fitted(
@@ -30,6 +41,8 @@ def fitted(
         words = max(measure(word) for cell in cells for word in cell.split())
         full[position] = max(map(measure, cells))
         least[position] = max(measure(name), min(words, _FOLDED.get(name, words)))
+        if name == "reason":
+            least[position] = max(least[position], min(full[position], _NARROWEST))
     readable = {
         position: max(width, min(full[position], _READABLE)) if columns[position] == "reason" else width
         for position, width in least.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.cli.output.fit import GAP, fitted
+from sync.cli.output.fit import GAP, fitted, shortened
 from sync.cli.output.table import COLUMNS
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox
@@ -50,6 +50,41 @@ def test_the_least_important_columns_give_way_first() -> None:
     assert list(shown(100)) == [name for name in COLUMNS if name != "expires"]
     assert list(shown(80)) == [name for name in COLUMNS if name not in ("expires", "token")]
     assert list(shown(27)) == ["Page", "problem"]
+
+
+@pytest.mark.parametrize("available", range(20, 180))
+def test_a_reason_has_two_words_a_line_or_is_left_out(available: int) -> None:
+    """At any width a reason that is shown is at least 16 wide, so that it is no column of single words."""
+    assert shown(available).get("reason", 16) >= 16
+
+
+def test_fingerprints_are_shortened_before_columns_are_left_out() -> None:
+    """Where not every column fits, the first digits of each fingerprint take less width, and other texts stay."""
+    short = shortened(COLUMNS, ROWS)
+    assert [row[COLUMNS.index("token")] for row in short] == ["-", "bf3cbd > 0edf72"]
+    assert [row[:5] for row in short] == [list(row[:5]) for row in ROWS]
+    more = [len(fitted(COLUMNS, short, width)) - len(fitted(COLUMNS, ROWS, width)) for width in range(27, 180)]
+    assert set(more) == {0, 1}
+
+
+@pytest.mark.parametrize("columns", [100, 80, 60])
+def test_what_a_narrow_terminal_lacks_is_named(columns: int, tmp_path: Path, sandbox: Sandbox) -> None:
+    """What is shortened or left out is named under the table, and no line is wider than the terminal."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.run("once")
+    sandbox.world.rotate(sandbox.world.user)
+    rig.secret("system_user_token", sandbox.system_user_token)
+    switch_on(sandbox.world, "unassigned@lisbon")
+    _, terminal = on_a_terminal("--config", str(rig.file), "plan", columns=columns)
+    text = CODES.sub("", terminal)
+    lines = text.splitlines()
+    header = next(line for line in lines if line.startswith("Page  ")).split()
+    missing = set(COLUMNS) - {"store", "expires"} - set(header)
+    note = re.search(r"Not shown, because the terminal is too narrow: ([^.]*)", " ".join(text.split()))
+
+    assert max(map(len, lines)) <= columns
+    assert missing == set(note[1].split(", ") if note else [])
+    assert bool(re.search(r"\b[0-9a-f]{6} > [0-9a-f]{6}\b", text)) == ("Shortened, because" in text)
 
 
 @pytest.mark.parametrize("available", range(90, 180))

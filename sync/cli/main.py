@@ -58,6 +58,8 @@ _WRONG_USAGE = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
 
 def _show_usage_error(wrong: typer.BadParameter) -> int:
     """Print what is wrong with the command line and return the exit code; --output is looked up in the raw arguments."""
+    # Typer passes on the prefix of pydantic's message.
+    wrong.message = wrong.message.replace("Value error, ", "")
     if not _wants_json(sys.argv[1:]):
         wrong.show()
         return wrong.exit_code

@@ -94,10 +94,11 @@ def test_help_names_every_command() -> None:
     "wrong", [["nonsense"], ["once", "--output", "yaml"], ["--no-such"], ["sandbox", "--pages", "x"], ["once", "extra"]]
 )
 def test_wrong_usage_is_exit_2(wrong: list[str]) -> None:
-    """An unknown command, option or value is wrong usage, reported on stderr."""
+    """An unknown command, option or value is wrong usage, reported on stderr, in words of this program."""
     ran = run(*wrong)
 
     assert (ran.code, ran.stdout) == (2, "")
+    assert "Value error" not in ran.stderr
     assert "Usage" in ran.stderr
 
 

@@ -174,7 +174,7 @@ ROWS = [
         GOOD + "pages_from: [more.yaml]\n",
         {"more": '- {id: "2", payload: {a: "{token}"}}\n'},
         [
-            "more.yaml:1:13: [0].payload: unknown key payload [unknown-key]",
+            "more.yaml:1:13: [0].payload: unknown key [unknown-key]",
             "known: hold, id, labels, name, stores, system_user",
         ],
         id="file-key",

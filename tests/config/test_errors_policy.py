@@ -30,9 +30,9 @@ ROWS = [
     pytest.param("brake: {min_changes: 0}", ["brake.min_changes: too small [bad-value]", "the minimum is 1"], id="min_changes-0"),
     pytest.param("brake: {min_changes: true}", ["brake.min_changes: true or false, where an integer is expected [wrong-type]", WHOLE], id="min_changes-true"),
     pytest.param('brake: {min_changes: "3"}', ["brake.min_changes: text, where an integer is expected [wrong-type]", WHOLE], id="min_changes-text"),
-    pytest.param("brake: {min_chances: 3}", ["brake.min_chances: unknown key min_chances [unknown-key]", "did you mean min_changes?"], id="brake-key"),
-    pytest.param("alive_every: 15m", ["alive_every: unknown key alive_every [unknown-key]", "did you mean probe_every?"], id="old-probe_every"),
-    pytest.param("brake: {at_least: 3}", ["brake.at_least: unknown key at_least [unknown-key]", "did you mean min_changes?"], id="old-min_changes"),
+    pytest.param("brake: {min_chances: 3}", ["brake.min_chances: unknown key [unknown-key]", "did you mean min_changes?"], id="brake-key"),
+    pytest.param("alive_every: 15m", ["alive_every: unknown key [unknown-key]", "did you mean probe_every?"], id="old-probe_every"),
+    pytest.param("brake: {at_least: 3}", ["brake.at_least: unknown key [unknown-key]", "did you mean min_changes?"], id="old-min_changes"),
     pytest.param("graph: {budget: 0%}", ["graph.budget: zero: stored tokens would never be verified again [bad-share]", "write at least 1%"], id="budget-nothing"),
     pytest.param("graph: {budget: 95%}", ["graph.budget: above 94%: no call is made from 95% of the usage that Meta reports [bad-share]", "the maximum is 94%"], id="budget-much"),
     pytest.param("graph: {budget: 120%}", ["graph.budget: above 94%: no call is made from 95% of the usage that Meta reports [bad-share]", "the maximum is 94%"], id="budget-above-all"),
@@ -73,7 +73,7 @@ def test_old_key_of_renew_before(tmp_path: Path) -> None:
     """The error about refresh, the old name of renew_before, suggests the present name."""
     (found,) = errors(tmp_path, with_("token: {env: TOKEN}", "token: {env: TOKEN}, refresh: never"))
     assert found.splitlines() == [
-        "config.yaml:5:31: system_users.main.refresh: unknown key refresh [unknown-key]",
+        "config.yaml:5:31: system_users.main.refresh: unknown key [unknown-key]",
         "    did you mean renew_before?",
     ]
 

@@ -237,7 +237,7 @@ ROWS = [
         [
             "config.yaml:1:1: instance: instance is missing [missing-key]",
             "The name of this installation, marked on every secret: two instances never touch each other's secrets.",
-            "config.yaml:1:1: instanc: unknown key instanc [unknown-key]",
+            "config.yaml:1:1: instanc: unknown key [unknown-key]",
             "did you mean instance?",
         ],
         id="unknown-key",
@@ -246,7 +246,7 @@ ROWS = [
         GOOD + "notify: []\n",
         {},
         [
-            "config.yaml:10:1: notify: unknown key notify [unknown-key]",
+            "config.yaml:10:1: notify: unknown key [unknown-key]",
             "known: apps, brake, defaults, graph, instance, log, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version",
         ],
         id="unknown-key-later",
@@ -255,7 +255,7 @@ ROWS = [
         with_("name: berlin", "nmae: berlin"),
         {},
         [
-            "config.yaml:9:29: pages[0].nmae: unknown key nmae [unknown-key]",
+            "config.yaml:9:29: pages[0].nmae: unknown key [unknown-key]",
             "did you mean name?",
         ],
         id="unknown-key-nested",

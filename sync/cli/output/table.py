@@ -94,7 +94,8 @@ def summary(report: Report) -> list[str]:
     served = ", ".join(f"{counts[word]:,} {word}" for word in reversed(WORST_FIRST) if counts[word])
     words = {kind: planned_word(kind) if report.planned else kind.value for kind in Kind}
     actions = ", ".join(f"{counts[kind.value]:,} {word}" for kind, word in words.items() if counts[kind.value])
-    cost = f"{count(traffic.graph_requests, 'request')} to Graph, {traffic.store_requests:,} to stores"
+    stores = f", {traffic.store_requests:,} to stores" if traffic.store_requests else ""
+    cost = f"{count(traffic.graph_requests, 'request')} to Graph{stores}"
     sums = [
         f"Pages: {served or 'none'}. Secrets: {actions or 'none'}.",
         f"Result: {report.result}, in {report.frame.duration_seconds:.1f} s with {cost}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
@@ -19,7 +18,6 @@ from sync.config.schema.choices import TAG, UNCHOSEN, option
 from sync.config.schema.types import ConfigModel
 
 Loc: TypeAlias = tuple[str | int, ...]
-_WORD = re.compile(r"[a-z][a-z_]{0,30}")
 _ABSENT: Any = object()
 
 
@@ -98,8 +96,7 @@ def _unknown(path: KeyPath, part: type[ConfigModel] | None, document: int) -> Fi
     known = part.model_fields if part else {}
     renamed = _RENAMED.get(name)
     remedy = f"did you mean {renamed}?" if renamed in known else nearest(name, known)
-    message = f"unknown key {name}" if _WORD.fullmatch(name) and shown(name) == name else "unknown key"
-    return Finding(document, path, "unknown-key", message, remedy, key=True)
+    return Finding(document, path, "unknown-key", "unknown key", remedy, key=True)
 
 
 def _unchosen(context: Mapping[str, str], path: KeyPath, value: Any, field: FieldInfo | None, document: int) -> Finding:

@@ -52,7 +52,7 @@ def variants(content: bytes) -> Iterator[str]:
             inner = inner[name]
         inner[path[-1]] = "\0odd\0"
         text = json.dumps(copy)
-        # Of twelve, three and one more, so that the same places of two rows get others.
+        # Of twelve, three and one more, so that the same value of two rows gets others.
         yield from (text.replace('"\\u0000odd\\u0000"', one) for one in itertools.islice(odd, 3))
         next(odd)
 

@@ -22,6 +22,7 @@ from sync.core.memory.quota import (
     is_worth_keeping,
     record_asks,
     record_usage,
+    without_future,
 )
 from sync.core.model import Ask, SourceError
 from sync.core.problems import Problem
@@ -55,7 +56,7 @@ class Quotas:
     """
 
     def __init__(self, pools: Mapping[QuotaKey, Pool], budget: float, clock: Clock) -> None:
-        self._pools = dict(pools)
+        self._pools = {key: without_future(pool, clock.now()) for key, pool in pools.items()}
         self._budget = budget
         self._clock = clock
         self._closed_apps: dict[str, SourceError] = {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, Self, get_args
 
+from sync.core.judge.skew import MAX_SKEW
 from sync.core.model import Ask
 
 WINDOW = timedelta(hours=1)
@@ -189,6 +190,17 @@ def freeze(pool: Pool, kind: Throttle, wait: timedelta | None, now: datetime, ji
 def frozen_until(pool: Pool | None, now: datetime) -> datetime | None:
     """Return until when a quota is closed; None where it is open."""
     return pool.frozen_until if pool is not None and _is_frozen(pool, now) else None
+
+
+def without_future(pool: Pool, now: datetime) -> Pool:
+    """Return what still counts of a quota: where a moment lies in the future, after a clock was set back, only its size.
+
+    A use of a hundred percent that is reported tomorrow would else close the quota until then.
+    """
+    moments = (pool.reported_at, pool.busy_from, pool.busy_at, pool.thawed_at, pool.spent_at)
+    if all(moment is None or moment <= now + MAX_SKEW for moment in moments):
+        return pool
+    return Pool(ceiling=pool.ceiling, measured=pool.measured, steady=pool.steady)
 
 
 def is_worth_keeping(pool: Pool, now: datetime) -> bool:

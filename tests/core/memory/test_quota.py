@@ -22,6 +22,7 @@ from sync.core.memory.quota import (
     is_worth_keeping,
     record_asks,
     record_usage,
+    without_future,
 )
 from sync.core.model import Ask
 from sync.core.secret import Secret
@@ -240,6 +241,17 @@ def test_a_clock_that_is_set_back_freezes_nothing_for_days() -> None:
     frozen = freeze(Pool(), "backoff", None, NOW, 0.0)
     assert frozen_until(frozen, NOW - timedelta(days=3)) is None
     assert at(pool(80.0), NOW - timedelta(days=3)).ordinary == 0
+
+
+@pytest.mark.parametrize("back", [HOUR, 20 * HOUR, timedelta(days=30)])
+def test_what_was_recorded_under_a_clock_that_was_ahead_closes_nothing(back: timedelta) -> None:
+    """Neither a freeze nor a use counts that lies in the future; what was learnt of the quota's size stays."""
+    frozen = replace(freeze(pool(80.0), "backoff", None, NOW, 0.0), ceiling=400.0, measured=True)
+    after = without_future(frozen, NOW - back)
+    assert frozen_until(after, NOW - back) is None
+    assert at(after, NOW - back).ordinary != 0
+    assert (after.ceiling, after.measured) == (400.0, True)
+    assert without_future(frozen, NOW - MINUTE) == frozen
 
 
 def test_closed_quotas_are_kept_while_they_matter() -> None:

@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sync.core.ask import remember as remembering
+from sync.core.ask.inputs import Inputs
 from sync.core.judge import decide
+from sync.core.memory import access
 from sync.core.model import Key, State, Stored, StoreError, Written
 from sync.core.plan import observation, served
 from sync.core.report import build
 from sync.core.secret import Secret
 from sync.cycle import apply, ask, cycle
+from sync.graph import debugging
 from sync.stores.aws.entry import CURRENT
 from sync.stores.aws.versions import AwsVersions
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Put
 from sync.stores.vault.store import VaultStore
 from sync.stores.vault.write import Writer
+from tests.simulation.days import Days
 from tests.simulation.stage import run_seed
 
 pytestmark = pytest.mark.slow
@@ -118,6 +124,31 @@ def _the_current_version_is_not_named(patch: Patch) -> None:
     patch.setattr(AwsVersions, "_move", move)
 
 
+def _a_partial_answer_counts(patch: Patch) -> None:
+    patch.setattr(debugging, "absent_field", lambda _: None)
+
+
+def _what_cannot_be_read_is_forgotten(patch: Patch) -> None:
+    patch.setattr(remembering, "_all_was_read", lambda _: True)
+    patch.setattr(remembering, "_DAY", timedelta(0))
+
+
+def _an_origin_is_claimed_for_every_token(patch: Patch) -> None:
+    patch.setattr(decide, "_without_origin", lambda marks: marks)
+
+
+def _a_template_is_never_applied(patch: Patch) -> None:
+    patch.setattr(decide, "_brought_up_to_date", lambda *_: None)
+
+
+def _an_alarm_is_asked_for_once_a_day(patch: Patch) -> None:
+    patch.setattr(access, "_LONGEST_WAIT", 24 * 3600.0)
+
+
+def _the_quota_is_never_plentiful(patch: Patch) -> None:
+    patch.setattr(Inputs, "plentiful", lambda *_: False)
+
+
 MUTANTS: Sequence[tuple[str, str, Callable[[Patch], None]]] = [
     ("vault", "I4", _a_lost_answer_counts_as_done),
     ("vault", "I3", _a_write_names_no_version),
@@ -129,7 +160,42 @@ MUTANTS: Sequence[tuple[str, str, Callable[[Patch], None]]] = [
     ("vault", "I6", _a_fingerprint_is_the_token),
     ("vault", "I7", _one_target_fails_all),
     ("vault", "I5", _stored_tokens_are_never_probed),
+    ("vault", "I8", _a_partial_answer_counts),
+    ("vault", "I8", _what_cannot_be_read_is_forgotten),
+    ("vault", "I5", _a_template_is_never_applied),
     ("aws", "I3", _the_current_version_is_not_named),
+]
+
+
+def _unassigned_for_days(days: Days) -> None:
+    days.users["user0"].assigned.pop(days.page().id)
+    days.run(60)
+
+
+def _assigned_again(days: Days) -> None:
+    for cycles in (1, 2, 3):
+        gone = days.page().id
+        tasks = days.users["user0"].assigned.pop(gone)
+        for _ in range(cycles):
+            days.cycle()
+        days.users["user0"].assigned = {gone: tasks, **days.users["user0"].assigned}
+        days.run(0.5)
+
+
+def _an_older_token_is_written(days: Days) -> None:
+    world, user = days.world, days.users["user0"]
+    older = world.page_token(days.page(), world.tokens[user.token])
+    world.rotate(user)
+    days.store_credential("user0")
+    days.run(1)
+    days.put(days.key(days.page()), older.value)
+    days.run(1)
+
+
+IN_DAYS: Sequence[tuple[str, Callable[[Days], None], Callable[[Patch], None]]] = [
+    ("I2", _an_older_token_is_written, _an_origin_is_claimed_for_every_token),
+    ("I5", _unassigned_for_days, _an_alarm_is_asked_for_once_a_day),
+    ("I8", _assigned_again, _the_quota_is_never_plentiful),
 ]
 
 
@@ -145,3 +211,22 @@ def test_a_mutant_is_found(
         if any(line.startswith(invariant) for line in run_seed(seed, kind=kind).violations):
             return
     pytest.fail(f"{invariant} held in {len(SEEDS)} seeds")
+
+
+@pytest.mark.parametrize(
+    ("invariant", "event", "mistake"), IN_DAYS, ids=[made.__name__.strip("_") for *_, made in IN_DAYS]
+)
+def test_a_mutant_is_found_in_days(
+    invariant: str,
+    event: Callable[[Days], None],
+    mistake: Callable[[Patch], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A program with this bug breaks the invariant that forbids it, in days with one event."""
+    mistake(monkeypatch)
+    days = Days(tmp_path, (5,), compared=True)
+    days.run(1)
+    assert days.checker.violations == []
+    event(days)
+    assert [line for line in days.checker.violations if line.startswith(invariant)]

@@ -20,7 +20,7 @@ AT_ONCE = 2 * CYCLE
 
 def assert_economical(stats: RunStats, most: int = 160) -> None:
     """Check what holds for every run under 200 calls an hour."""
-    assert (stats.throttles, stats.past_bound, stats.urgent_skipped) == (0, 0, 0)
+    assert (stats.throttles, stats.stale, stats.urgent_skipped) == (0, 0, 0)
     assert stats.oldest < stats.bound
     assert max(stats.per_hour.values()) <= most
 
@@ -75,6 +75,29 @@ def test_without_usage_headers_no_two_calls_in_a_row_are_refused() -> None:
     assert stats.throttles <= 12
 
 
+def test_a_system_user_that_dies_costs_another_nothing() -> None:
+    """While the 320 Pages of one system user have an invalid parent, no answer for 20 Pages of another runs out."""
+    simulation = Simulation((320, 20), rotations=(5,), deaths=(2,))
+    simulation.run(2 * DAY)
+    stats = simulation.run(4 * DAY)
+    assert (stats.throttles, stats.stale) == (0, 0)
+    assert stats.longest_repair > 2 * DAY
+
+
+def test_partial_answers_make_nothing_stale() -> None:
+    """A third of the answers lack a field: they are asked again, and no earlier answer runs out meanwhile."""
+    stats = Simulation(600, partial=0.3, rotations=(2,)).run(4 * DAY)
+    assert (stats.throttles, stats.stale) == (0, 0)
+    assert stats.repaired > 0
+
+
+def test_a_quota_that_grows_and_shrinks_makes_nothing_stale() -> None:
+    """A quota of 40, then 1,000, then 200 calls an hour: an answer counts as long as it did under the longest interval."""
+    stats = Simulation(1200, limit=40, limits={6: 1000, 7: 200}, revoked=0.001, rotations=()).run(9 * DAY)
+    assert stats.stale == 0
+    assert stats.in_a_row <= 1
+
+
 class Compared(Simulation):
     """A simulation that also computes the result for all Pages, and compares."""
 
@@ -90,10 +113,10 @@ class Compared(Simulation):
         return found
 
 
-@pytest.mark.parametrize("limit", [200, 30])
-def test_the_agenda_equals_a_computation_over_all_pages(limit: int) -> None:
+@pytest.mark.parametrize(("pages", "limit"), [((60,), 200), ((60,), 30), ((45, 15), 30)])
+def test_the_agenda_equals_a_computation_over_all_pages(pages: tuple[int, ...], limit: int) -> None:
     """The simulation computes only the Pages that have changed, with the same result."""
-    simulation = Compared(60, limit=limit, revoked=0.2, rotations=(1,))
+    simulation = Compared(pages, limit=limit, revoked=0.2, rotations=(1,))
     stats = simulation.run(3 * DAY)
     assert simulation.compared > 300
     assert stats.repaired > 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +17,8 @@ from tools.economy.account import OnePage
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MAX = 400
 """More than any cycle can ask."""
-Priority = tuple[Rank, datetime, str]
+Priority = tuple[Rank, datetime, str, str]
+_Entry = tuple[Priority, int, int, Secret, OnePage]
 
 
 class Agenda:
@@ -28,7 +30,7 @@ class Agenda:
     def __init__(self, inputs_of: Callable[[list[OnePage], datetime], Inputs], pages: Iterable[OnePage]) -> None:
         self._inputs_of = inputs_of
         self._changed = {id(one): one for one in pages}
-        self._queue: list[tuple[Priority, int, int, Secret, OnePage]] = []
+        self._queues: dict[str, list[_Entry]] = {}
         self._due_times: list[tuple[datetime, int, int, OnePage]] = []
         self._versions: dict[int, int] = {}
         self._count = 0
@@ -46,14 +48,27 @@ class Agenda:
         for one in self._changed.values():
             self._queue_page(one, now)
         self._changed.clear()
-        found: dict[Secret, tuple[Priority, int, int, Secret, OnePage]] = {}
-        while self._queue and len(found) < _MAX:
-            entry = heapq.heappop(self._queue)
+        found = [entry for user in sorted(self._queues) for entry in self._first(self._queues[user])]
+        turns: Counter[tuple[int, str]] = Counter()
+        ordered: list[tuple[int, int, Priority, Secret, OnePage]] = []
+        for priority, _, _, token, one in sorted(found, key=lambda entry: entry[0]):
+            rank, user = priority[0], one.page.system_user
+            stage = max(rank, Rank.KNOWN_BAD) if rank <= Rank.RUNS_OUT else Rank.REFUSED
+            ordered.append((stage, turns[stage, user], priority, token, one))
+            turns[stage, user] += 1
+        ordered.sort(key=lambda entry: (entry[0], entry[1], entry[2]))
+        return [(Ask(token, urgent=priority[0] in URGENT), one) for _, _, priority, token, one in ordered[:_MAX]]
+
+    def _first(self, queue: list[_Entry]) -> list[_Entry]:
+        """Return the first entries of a system user's Pages, each token once."""
+        found: dict[Secret, _Entry] = {}
+        while queue and len(found) < _MAX:
+            entry = heapq.heappop(queue)
             if self._versions[id(entry[-1])] == entry[2]:
                 found[entry[3]] = entry
         for entry in found.values():
-            heapq.heappush(self._queue, entry)
-        return [(Ask(token, urgent=priority[0] in URGENT), one) for priority, _, _, token, one in found.values()]
+            heapq.heappush(queue, entry)
+        return list(found.values())
 
     def _queue_page(self, one: OnePage, now: datetime) -> None:
         inputs = self._inputs_of([one], now)
@@ -61,11 +76,14 @@ class Agenda:
         best: dict[Secret, Priority] = {}
         for token, rank in ranks(inputs, one.page):
             judged = inputs.judged(one.page, token)
-            priority = (rank, judged.facts.asked_at if judged else _EPOCH, token.fingerprint)
+            asked_at = judged.facts.asked_at if judged else _EPOCH
+            priority = (rank, asked_at, one.page.system_user, token.fingerprint)
             best[token] = min(best.get(token, priority), priority)
         for token, priority in best.items():
             self._count += 1
-            heapq.heappush(self._queue, (priority, self._count, version, token, one))
+            heapq.heappush(
+                self._queues.setdefault(one.page.system_user, []), (priority, self._count, version, token, one)
+            )
         self._count += 1
         heapq.heappush(self._due_times, (_next_due(inputs, one), self._count, version, one))
 

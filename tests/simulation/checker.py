@@ -10,6 +10,7 @@ from typing import Any
 
 from sync.core import marks as mark_map
 from sync.core.judge.decide import Kind
+from sync.core.judge.skew import MAX_SKEW
 from sync.core.memory.memory import Rhythm
 from sync.core.model import Marks, Page, StoreError, Written
 from sync.core.report.entries import PageEntry, StoreEntry
@@ -319,7 +320,7 @@ class Checker:
             self.fail("I8", owner, "called verified", _fp(token), "at", where, "judged too long ago")
         elif owner.refused.get(token, -1.0) > last.at:
             self.fail("I8", owner, "called verified", _fp(token), "at", where, "which was refused since")
-        elif entry.verified_at is None or entry.verified_at > self.simulation.now() + owner.offset():
+        elif entry.verified_at is None or entry.verified_at > self.simulation.now() + owner.offset() + MAX_SKEW:
             self.fail("I8", owner, "was verified at no time:", where)
 
     def _forgotten(self, owner: Life, page: PageEntry, where: str, token: str, last: DebugAnswer) -> None:

@@ -38,7 +38,7 @@ def broken(tmp_path: Path) -> tuple[Report, Report]:
 
 
 def test_a_true_log_has_no_difference(tmp_path: Path) -> None:
-    """Days with a store that fails, a revoked token, a lost Page and a dead system user agree with their log."""
+    """Days with a store that fails, a revoked token, a lost Page and an invalid system user agree with their log."""
     days, story = Days(tmp_path, (5, 3), stores=("disk", "second")), Story()
 
     def wrong(cycles: int = 2) -> list[str]:

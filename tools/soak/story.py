@@ -163,7 +163,7 @@ def _facts(report: Json) -> object:
                     (target["store"], target["action"], target["reason"], target["served"], target["error_code"])
                     for target in page["stores"]
                 ],
-                [_codes(target["problems"]) for target in page["stores"]],
+                [_codes((*target["problems"], *target.get("notices", ()))) for target in page["stores"]],
             )
             for page in report["pages"]
         ],

@@ -335,8 +335,11 @@ def _thawed(pool: Pool, now: datetime) -> Pool:
 
 
 def _is_frozen(pool: Pool, now: datetime) -> bool:
-    """Check whether a freeze lasts; an end further off than any freeze was set before the clock was set back."""
-    return pool.frozen_until is not None and now < pool.frozen_until <= now + _LONGEST
+    """Check whether a freeze lasts; one that began in the future was set before the clock was set back, and counts no more."""
+    begun = pool.reported_at
+    if pool.frozen_until is None or (begun is not None and begun > now + MAX_SKEW):
+        return False
+    return now < pool.frozen_until <= now + _LONGEST
 
 
 def _lasts(begun: datetime, now: datetime) -> bool:
@@ -345,4 +348,7 @@ def _lasts(begun: datetime, now: datetime) -> bool:
 
 
 def _age(pool: Pool, now: datetime) -> timedelta:
-    return max(now - pool.reported_at, timedelta(0)) if pool.reported_at is not None else WINDOW
+    # A report that lies in the future came before the clock was set back; taken for new, it would hold until then.
+    if pool.reported_at is None or pool.reported_at > now + MAX_SKEW:
+        return WINDOW
+    return max(now - pool.reported_at, timedelta(0))

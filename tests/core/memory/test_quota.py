@@ -237,10 +237,10 @@ def test_a_refusal_right_after_a_freeze_is_a_longer_freeze() -> None:
 
 
 def test_a_clock_that_is_set_back_freezes_nothing_for_days() -> None:
-    """An end further off than any freeze is ignored; a report from the future counts as made now."""
+    """An end further off than any freeze is ignored; a report from the future counts as none, so that one batch is sent."""
     frozen = freeze(Pool(), "backoff", None, NOW, 0.0)
     assert frozen_until(frozen, NOW - timedelta(days=3)) is None
-    assert at(pool(80.0), NOW - timedelta(days=3)).ordinary == 0
+    assert at(pool(80.0), NOW - timedelta(days=3)) == Allowance(None, None, BATCH)
 
 
 @pytest.mark.parametrize("back", [HOUR, 20 * HOUR, timedelta(days=30)])
@@ -324,3 +324,12 @@ def test_use_above_the_whole_quota_is_full_and_teaches_nothing() -> None:
     allowed = allowance(pool, 0.75, NOW + timedelta(seconds=5))
     assert (allowed.ordinary, allowed.urgent) == (0, 0)
     assert (pool.ceiling, pool.steady) == (200.0, 200.0)
+
+
+@pytest.mark.parametrize(("ahead", "counts"), [(4 * MINUTE, True), (6 * MINUTE, False), (12 * HOUR, False)])
+def test_a_report_from_before_the_clock_was_set_back_closes_nothing(ahead: timedelta, counts: bool) -> None:
+    """A full quota and a freeze that were reported in the future, beyond the usual skew, do not hold until then."""
+    assert (at(pool(100.0, ago=-ahead)).urgent == 0) == counts
+    frozen = freeze(Pool(), "stated", 10 * MINUTE, NOW + ahead, 0.0)
+    assert (frozen_until(frozen, NOW) is not None) == counts
+    assert (at(frozen).urgent == 0) == counts

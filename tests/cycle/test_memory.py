@@ -626,10 +626,10 @@ def test_refused_page_has_its_stored_token_judged_in_the_same_cycle() -> None:
 def test_refused_page_has_its_stored_token_used_where_the_quota_is_scarce() -> None:
     """Where the app's quota is scarce a call with the token itself shows in the same cycle that it works no more."""
     stage = remembering("berlin", "paris")
+    stage.clock.passed -= 10 * MINUTE
     stage.memory = replace(
         stage.memory, pools={QuotaKey(APP_ID): Pool(60.0, stage.clock.now(), ceiling=200.0, measured=True)}
     )
-    stage.clock.passed -= 10 * MINUTE
     stage.world.errors["berlin"] = SourceError(Problem("no-access", "No.", graph_code=190), State.INVALID)
     stage.world.invalid.add(stage.world.token(stage.pages[0]))
     assert entry(stage.cycle())[2] == "broken"

@@ -47,7 +47,7 @@ def _would_write(action: Action) -> Would | None:
     """Return what a line would write now, or once a person lets it through."""
     if action.write is not None:
         return Would(action.kind, action.reason)
-    return action.would if action.reason in FOR_A_PERSON else None
+    return action.would if action.reason in (*FOR_A_PERSON, "another-plan") else None
 
 
 def _beside_token(page: Page) -> Sequence[object]:

@@ -29,7 +29,8 @@ def ask(task: Task, inputs: Inputs) -> Inputs:
     inputs = _debug(task, inputs, asks)
     inputs = _probe_unanswered(task, inputs)
     inputs = _debug_urgent(task, inputs)
-    inputs = resolve(replace(inputs, skew=task.source.skew))
+    # Where the clock was set back meanwhile, an answer that lies in its future counts as none from now on.
+    inputs = resolve(replace(inputs, skew=task.source.skew, now=min(inputs.now, task.clock.now())))
     return _confirm_mass_invalid(task, inputs) if task.confirm_mass_invalid else inputs
 
 

@@ -675,3 +675,16 @@ def test_trouble_of_one_system_user_takes_no_turn_of_another(*, revoked: bool) -
         report = stage.cycle()
         assert [page.served for page in report.pages[:4]] == ["verified"] * 4
     assert {page.served for page in report.pages[4:]} == {"broken" if revoked else "verified"}
+
+
+def test_clock_that_is_set_back_within_a_cycle_verifies_nothing() -> None:
+    """An answer that lies in the future at the end of the asking counts as none, though the cycle began before it was set."""
+    stage = remembering("berlin")
+    stage.clock.passed += 15 * MINUTE
+    stage.world.quota = 0
+
+    def set_back(call: str) -> None:
+        stage.clock.passed -= 24 * 60 * MINUTE if call == "probe" else 0
+
+    stage.world.before = set_back
+    assert entry(stage.cycle())[2] == "stale"

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,12 +27,22 @@ threading.Event().wait()
 """
 
 
-def start(script: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a script that prints "ready"."""
-    process = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+@contextmanager
+def start(script: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a script that prints "ready"; it is killed at the end, so that a test which fails does not wait for it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        # The caller of the tests may ignore SIGHUP, as nohup does, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - before any thread of its own
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_stuck_process_ends_after_the_grace_period() -> None:
@@ -57,6 +69,20 @@ def test_a_second_signal_ends_the_process_at_once(first: signal.Signals, second:
         assert process.stdout.readline() == "stopping\n"
         process.send_signal(second)
         assert process.wait(10) == code
+
+
+def test_a_signal_of_the_user_is_passed_on() -> None:
+    """SIGUSR1 calls what it is meant for, and stops nothing."""
+    script = STUCK.replace("grace=float(sys.argv[2])", "user=lambda: print('asked', flush=True)")
+    with start(script, "0", "60") as process:
+        assert process.stdout is not None
+        for _ in range(2):
+            process.send_signal(signal.SIGUSR1)
+            assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
 
 
 def test_an_ignored_hangup_stays_ignored() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -320,8 +321,12 @@ class Checker:
             self.fail("I8", owner, "called verified", _fp(token), "at", where, "judged too long ago")
         elif owner.refused.get(token, -1.0) > last.at:
             self.fail("I8", owner, "called verified", _fp(token), "at", where, "which was refused since")
-        elif entry.verified_at is None or entry.verified_at > self.simulation.now() + owner.offset() + MAX_SKEW:
+        elif entry.verified_at is None or entry.verified_at > self._latest(owner):
             self.fail("I8", owner, "was verified at no time:", where)
+
+    def _latest(self, owner: Life) -> datetime:
+        """Return the latest moment that is not in the future for a daemon, whose clock may have been set in this cycle."""
+        return self.simulation.now() + max(owner.offset(), owner.began_with) + MAX_SKEW
 
     def _forgotten(self, owner: Life, page: PageEntry, where: str, token: str, last: DebugAnswer) -> None:
         """Check that a token is stale only where debug_token's last answer counts no more."""

@@ -76,6 +76,7 @@ class Life:
         self.disturbed: set[str] = set()
         self.current_write: CurrentWrite | None = None
         self.offset: Callable[[], timedelta] = timedelta
+        self.began_with = timedelta(0)
         self.interfere: Callable[[Life], None] = lambda _: None
         self._pending: list[tuple[tuple[str, str], Any]] = []
         self._values: list[tuple[tuple[str, str], str]] = []
@@ -147,6 +148,7 @@ class Life:
     def begin(self) -> None:
         """Start a cycle: clear what was seen in the last one."""
         self.begun = self.simulation.time
+        self.began_with = self.offset()
         self.disturbed.clear()
         self.seen.clear()
         self.states.clear()

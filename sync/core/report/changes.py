@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -90,10 +90,16 @@ def changes(
             present.setdefault(key, cause)
     names = frozenset(page.name for page in pages)
     absent = {key: known for key, known in before.problems.items() if key not in present}
+    left = frozenset(_left(pages))
     found_steps = {key: _present(key, before.problems.get(key), cause, now) for key, cause in present.items()}
     steps = {
         **_reminded(found_steps, present, now),
-        **{key: _absent(key, known, unseen, names, now) for key, known in absent.items()},
+        **{
+            key: _Step("away", known, keep=False)
+            if _is_left(key, known, left)
+            else _absent(key, known, unseen, names, now)
+            for key, known in absent.items()
+        },
     }
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),
@@ -130,6 +136,28 @@ def _tracked(cause: AnyCause) -> Iterable[ProblemKey]:
     if is_shared(cause.key):
         return (cause.key,)
     return (replace(cause.key, page=name) for name in cause.pages)
+
+
+def _left(pages: Iterable[PageEntry]) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of each Page with each code of its problems, and with the store that has it; empty for any of them."""
+    for page in pages:
+        for problem in page.problems:
+            yield page.name, problem.code, ""
+        for entry in page.stores:
+            for problem in entry.problems:
+                yield page.name, problem.code, ""
+                yield page.name, problem.code, entry.key.store
+
+
+def _is_left(key: ProblemKey, known: OpenProblem, left: Container[tuple[str, str, str]]) -> bool:
+    """Check whether a Page still has the problem of a cause that was not found: another owner must act, or it follows from another.
+
+    To log that the problem is over would be untrue.
+    """
+    if known.ended_at is not None or key.detail:
+        return False
+    store = key.whose if key.scope == "store" else ""
+    return any((name, key.code, store) in left for name in ([key.page] if key.page else known.pages))
 
 
 def _absent(key: ProblemKey, known: OpenProblem, unseen: Unseen, names: frozenset[str], now: datetime) -> _Step:

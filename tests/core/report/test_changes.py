@@ -230,6 +230,15 @@ def test_a_cause_that_begins_again_is_logged_again() -> None:
     assert ended.fields["duration_ms"] == 3_600_000
 
 
+def test_a_problem_that_another_person_must_solve_since_is_not_over() -> None:
+    """Where only the owner of a problem changes, its first line for the new owner is logged, and no line says that it ended."""
+    watch = Watch()
+    mine = candidate(replace(NO_ACCESS, owner="operator"))
+    assert watch.cycle(of(LOST, GOOD)) == [("problem_started", "no-access")]
+    assert watch.cycle(of(mine, GOOD)) == [("problem_started", "no-access")]
+    assert watch.cycle(of(fetched(), GOOD)) == [("problem_ended", "no-access")]
+
+
 def test_a_cause_that_comes_and_goes_does_not_flood() -> None:
     """One that returns within an hour is said to recur, lasts until it was away for an hour, and then ends once."""
     watch = Watch()

@@ -13,7 +13,7 @@ __all__ = ["world"]
     [
         ("debug-partial", "type", None),
         ("debug-partial=user_id", "user_id", None),
-        ("debug-odd-type=PEGE", "type", "PEGE"),
+        ("debug-odd-type=PAGES", "type", "PAGES"),
         ("debug-odd-type", "type", "PAGE\ud800"),
     ],
 )

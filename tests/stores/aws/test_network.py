@@ -188,7 +188,10 @@ def metadata() -> Iterator[tuple[int, list[str]]]:
     }
 
     class Handler(BaseHTTPRequestHandler):
+        """Answers as the metadata of an instance do."""
+
         def do_GET(self) -> None:
+            """Answer with the role's name, or its keys."""
             paths.append(self.path)
             listing = self.path.endswith("security-credentials/")
             content = b"pages" if listing else json.dumps(keys).encode()

@@ -68,7 +68,10 @@ def answering(head: bytes, part: bytes) -> Iterator[str]:
     """Serve a KV mount whose listings begin with ``head`` and go on with 60 MiB of ``part``."""
 
     class Handler(BaseHTTPRequestHandler):
+        """Answers as Vault does, with a listing that hardly ends."""
+
         def do_GET(self) -> None:
+            """Answer for the mount, or with the listing."""
             if "/sys/internal/" in self.path:
                 self.answer(b'{"data":{"type":"kv","path":"secret/","options":{"version":"2"}}}')
             elif "metadata/" in self.path:
@@ -77,6 +80,7 @@ def answering(head: bytes, part: bytes) -> Iterator[str]:
                 self.answer(b'{"data":{}}')
 
         def answer(self, *parts: bytes) -> None:
+            """Send the parts one after the other."""
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
@@ -87,6 +91,8 @@ def answering(head: bytes, part: bytes) -> Iterator[str]:
             """Keep quiet."""
 
     class Server(ThreadingHTTPServer):
+        """A server whose clients may leave early."""
+
         def handle_error(self, *_: object) -> None:
             """Ignore a client that has read enough."""
 

@@ -120,7 +120,7 @@ class Session:
                 return self._used(token.secret)
             if self._failed is not None and (token.expires_at is None or now < token.expires_at):
                 return self._used(token.secret)  # neither renewal nor login worked in this cycle: used until it expires
-            expired = token.expires_at is not None and now >= token.expires_at
+            expired = self._has_expired(token)
             renewed = self._renew(token, end) if token.renewable and not expired else None
             if renewed is not None:
                 self._hold(renewed)
@@ -148,7 +148,7 @@ class Session:
         with self._lock:
             while self._by_time:
                 token = self._token
-                if token is None or not token.renewable or token.renew_at is None:
+                if token is None or not token.renewable or token.renew_at is None or self._has_expired(token):
                     return
                 left = token.renew_at - self._clock.monotonic()
                 if left > 0:
@@ -157,6 +157,9 @@ class Session:
                     end = self._clock.monotonic() + min(self._settings.timeout, _RENEW_WITHIN)
                     # One that cannot be renewed is replaced by a login, when the next request needs it.
                     self._token = self._renew(token, end, between_cycles=True) or replace(token, renewable=False)
+
+    def _has_expired(self, token: Token) -> bool:
+        return token.expires_at is not None and self._clock.monotonic() >= token.expires_at
 
     def _replace(self, token: Secret, refusal: Trouble, end: float) -> Secret | StoreError | None:
         """Return another token for one that was refused; None if Vault knows the token, so that the policy refused the request."""

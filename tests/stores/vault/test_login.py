@@ -285,6 +285,27 @@ def test_renewal_between_cycles_that_fails(rig: VaultRig, proxy: FaultProxy) -> 
     store.close()
 
 
+def test_expired_token_is_not_renewed_between_cycles(rig: VaultRig, proxy: FaultProxy) -> None:
+    """While Vault is away, a token that has expired costs no request between cycles; the next cycle logs in."""
+    role = Role(rig, proxy, LeapingClock(), token_ttl="2s")
+    store = VaultStore("vault", role.store._settings, clock=SystemClock())
+    threads = set(threading.enumerate())
+    assert isinstance(one(store, rig.key("a")), Absent)
+    proxy.rule = lambda _: Reply(500, '{"errors":["internal error"]}')
+    until(
+        lambda: not [one for thread in set(threading.enumerate()) - threads if thread.name == "vault-renewal"],
+        "the renewal ends",
+    )
+    asked = len(proxy.requests)
+    time.sleep(1.5)
+    assert len(proxy.requests) == asked
+    proxy.rule = None
+    store.begin()
+    assert isinstance(one(store, rig.key("a")), Absent)
+    assert role.logins == 2
+    store.close()
+
+
 def test_shutdown_waits_for_no_renewal(rig: VaultRig, proxy: FaultProxy) -> None:
     """A shutdown request ends a renewal that hangs, so that closing returns soon."""
     clock = SystemClock()

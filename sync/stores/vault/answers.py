@@ -145,12 +145,14 @@ def error(
 BEHIND = error("no-leader", "A node has not caught up with the last write.", whole=False)
 
 
-def denied(call: Call) -> StoreError:
-    """Return the error that names the capability and the path that the policy lacks."""
+def denied(*calls: Call) -> StoreError:
+    """Return the error that names each capability that the policy lacks, and its path."""
+    lacking = " and ".join(f"`{call.needs}` on the path {call.shown}" for call in calls)
+    rules = " ".join(f'path "{call.shown}" {{ capabilities = ["{call.needs}"] }}' for call in calls)
     return StoreError(
         "denied",
-        f"Vault's policy denies the capability `{call.needs}` on the path {call.shown}.",
-        f'Add to the policy: path "{call.shown}" {{ capabilities = ["{call.needs}"] }}',
+        f"Vault's policy denies the {'capabilities' if len(calls) > 1 else 'capability'} {lacking}.",
+        f"Add to the policy: {rules}",
         owner="operator",
     )
 

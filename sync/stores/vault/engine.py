@@ -221,15 +221,13 @@ class Engine:
         return _unexpected(found)
 
     def _lacking(self, path: str, kind: WriteKind) -> StoreError | None:
-        """Return the error for the first capability that the write lacks; None too where the token may not ask for them."""
+        """Return the error for the capabilities that the write lacks; None too where the token may not ask for them."""
         allowed = self._allowed.get(path)
         if allowed is None:
             return None
         data = [] if kind == "mark" else [self._calls.write(path, {}, 0 if kind == "create" else 1)]
-        for call in (self._calls.patch(path, {}), *data):
-            if not _is_allowed(call, allowed):
-                return denied(call)
-        return None
+        lacking = [call for call in (self._calls.patch(path, {}), *data) if not _is_allowed(call, allowed)]
+        return denied(*lacking) if lacking else None
 
     def _explained(self, path: str, call: Call, found: Trouble) -> StoreError:
         """Return the error of a request; a denial that is not for want of a capability is due to the request's parameters."""

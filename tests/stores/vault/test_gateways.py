@@ -354,11 +354,13 @@ def test_plan_finds_what_the_policy_denies(rig: VaultRig, proxy: FaultProxy) -> 
 
 @pytest.mark.parametrize("kind", ["create", "update", "mark"])
 def test_plan_under_a_policy_that_only_reads(rig: VaultRig, kind: str) -> None:
-    """Under a read-only policy each write would be refused; a token that may not ask for its capabilities refuses none."""
+    """Under a read-only policy each write would be refused, for all that it lacks; a token that may not ask refuses none."""
     only = f'path "{rig.mount}/*" {{ capabilities = ["read", "list"] }}'
     keys = [rig.key(f"page{number}") for number in range(5)]
     rig.token = rig.bao.token(rig.bao.policy(only))
     refusals = rig.make_store().would_refuse(dict.fromkeys(keys, kind))  # type: ignore[arg-type]
     assert {failed(refusals[key]).error_code for key in keys} == {"denied"}
+    lacks = {"create": ("`patch`", "`create`"), "update": ("`patch`", "`update`"), "mark": ("`patch`",)}[kind]
+    assert all(needs in failed(refusals[keys[0]]).message for needs in lacks)
     rig.token = rig.bao.token(rig.bao.policy(only), no_default_policy=True)
     assert rig.make_store().would_refuse(dict.fromkeys(keys, kind)) == {}  # type: ignore[arg-type]

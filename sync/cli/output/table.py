@@ -102,10 +102,8 @@ def summary(report: Report) -> list[str]:
     ]
     if not report.planned:
         return sums
-    return [
-        *sums,
-        f"Nothing was written. {f'Plan {report.checksum}' if report.checksum else 'There is nothing to write.'}",
-    ]
+    nothing = "No write is planned." if counts["failed"] else "There is nothing to write."
+    return [*sums, f"Nothing was written. {f'Plan {report.checksum}' if report.checksum else nothing}"]
 
 
 def planned_word(kind: Kind) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self, assert_never
 from sync.config.errors import shown_path
 from sync.config.load import Config
 from sync.config.resolve import references
+from sync.config.resolve.overlap import in_other_stores
 from sync.config.schedule import needs_state_file, probe_after, verify_every
 from sync.config.schema.references import Reference, StoreReference
 from sync.config.schema.stores import vault as logins
@@ -214,6 +215,7 @@ class App:
             observe=settings.mode == "observe",
             confirm_mass_invalid=not continuous,
             selected_from=None if selection is None else selection.named,
+            in_other_stores=in_other_stores(settings, config.pages),
             renewal_rules=self._renewal_rules(),
             begun=self._begun,
             needs_state_file=needs_state_file(settings, config.pages),

@@ -45,7 +45,9 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     apart = {key for page in new for key in page.targets}
     named = task.selected_from if task.selected_from is not None else _targets(task)
     inputs = ask(_without(task, apart), without(observed, new))
-    planned = plan(inputs, now=task.clock.now(), policy=policy, named=named, apart=apart)
+    planned = plan(
+        inputs, now=task.clock.now(), policy=policy, named=named, apart=apart, in_other_stores=task.in_other_stores
+    )
     if not write or if_plan is not None:
         planned = refused(planned, _refusals(task, planned))
     another = if_plan is not None and planned.checksum != if_plan

@@ -72,12 +72,13 @@ def plan(
     policy: Policy | None = None,
     named: Collection[Key] | None = None,
     apart: Collection[Key] = (),
+    in_other_stores: Collection[Key] = (),
 ) -> Plan:
     """Judge every token and decide for every target of the observed Pages.
 
     ``named`` are the targets of the whole configuration where only selected Pages were observed. A target that carries the
     instance's mark and is not among them is an orphan. ``apart`` are the targets of Pages that are planned apart from these,
-    and hold nothing.
+    and hold nothing. ``in_other_stores`` are named targets as another store lists them, in which they are no orphans.
     """
     policy = policy or Policy()
     named = {key for page in observed.pages for key in page.targets} if named is None else named
@@ -89,7 +90,7 @@ def plan(
         for found in observed.owned.values()
         if not isinstance(found, StoreError)
         for key, marks in found
-        if marks.instance == observed.instance and key not in named
+        if marks.instance == observed.instance and key not in named and key not in in_other_stores
     )
     return Plan(
         pages=plans,

@@ -170,3 +170,23 @@ def test_checksum_is_there_where_something_would_be_written(tmp_path: Path, sand
     assert (done["plan_checksum"], done["summary"]["unchanged"]) == (None, 5)
     assert "There is nothing to write." in rig.run("plan").stdout
     assert "sha256:" not in rig.run("plan", "--output", "markdown").stdout
+    rig.write(stores={"store": both["other"]}, pages=pages)
+    assert "No write is planned." in rig.run("plan").stdout
+
+
+@pytest.mark.parametrize(("inside", "name"), [("", "app-{name}.json"), ("", "app/{name}.json"), ("app", "{name}.json")])
+def test_what_another_store_wrote_is_no_orphan(tmp_path: Path, sandbox: Sandbox, inside: str, name: str) -> None:
+    """Secrets of a Page are no orphans of a second store that is in the same directory or in a folder of it."""
+    rig = file_rig(tmp_path, sandbox)
+    (tmp_path / "secrets" / inside).mkdir(mode=0o700, exist_ok=True)
+    other = {"type": "file", "directory": str(tmp_path / "secrets" / inside), "name": name}
+    both = {"store": dict(rig.store), "other": other}
+    rig.write(stores=both, defaults={"stores": ["store", "other"]})
+    first, second = rig.once(), rig.once()
+    assert (first.code, first.report["summary"]["created"]) == (0, 10)
+    assert (second.report["orphans"], second.report["summary"]["unchanged"]) == ([], 10)
+
+    rig.write(stores=both, defaults={"stores": ["store"]})
+    left = rig.run("plan", "--output", "json").report["orphans"]
+    assert {"store": "other", "path": name.format(name="berlin")} in left
+    assert {"store": "other", "path": "berlin.json"} not in left or inside

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from sync.config.schema.cron import parse_cron
 from sync.config.schema.settings import Schedule, Settings
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 
 _WEEK = timedelta(days=8)
-_MOST_RUNS = 700
-"""So many five-minute runs of office hours, and more, are in a week."""
 
 
 def trigger(schedule: Schedule) -> BaseTrigger:
@@ -123,9 +122,9 @@ def longest_gap(schedule: Schedule, *, now: datetime) -> timedelta:
     """Return the longest time between two runs, without jitter; for cron, among the runs of the next eight days."""
     if schedule.cron is None:
         return _every(schedule)
-    runs = [now, *next_runs(schedule, count=_MOST_RUNS, now=now)]
-    of_a_week = [run for run in runs[1:] if run - now <= _WEEK] or runs[1:2]
-    moments = [run.timestamp() for run in (*of_a_week, runs[len(of_a_week) + 1])]
+    cron, zone = parse_cron(schedule.cron), ZoneInfo(schedule.timezone)
+    runs = cron.runs_between(now, now + _WEEK, zone) or [cron.next_run(now, zone)]
+    moments = [run.timestamp() for run in (*runs, cron.next_run(runs[-1], zone))]
     return timedelta(seconds=max(after - before for before, after in pairwise(moments)))
 
 

@@ -153,6 +153,9 @@ def settings(schedule: dict[str, object], **more: object) -> Settings:
         pytest.param({"every": "10m"}, {"probe_every": "15m"}, 1200, id="every other cycle"),
         pytest.param({"cron": "*/15 8-17 * * 1-5", "timezone": "Europe/Berlin"}, {}, 224_100, id="a weekend"),
         pytest.param({"cron": "0 0 1 * *"}, {}, 31 * 86_400, id="a month"),
+        pytest.param({"cron": "*/15 * * * *"}, {}, 900, id="each quarter of an hour, around the clock"),
+        pytest.param({"cron": "*/7 * * * *"}, {"probe_every": "5m"}, 420, id="every seven minutes, around the clock"),
+        pytest.param({"cron": "* * * * *"}, {"probe_every": "5m"}, 300, id="every minute"),
     ],
 )
 def test_longest_repair(schedule: dict[str, object], more: dict[str, object], seconds: int) -> None:

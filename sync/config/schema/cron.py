@@ -58,6 +58,13 @@ class Cron:
         runs += (run for run in self._runs(day + _DAY, zone) if run > limit)
         return min(runs).astimezone(zone)
 
+    def runs_between(self, after: datetime, until: datetime, zone: ZoneInfo) -> list[datetime]:
+        """Return the times after ``after`` and not after ``until``, in order and in UTC, each day's times found once."""
+        first, last = (moment.astimezone(zone).date() for moment in (after, until))
+        # What the clocks leave out before midnight runs on the next day.
+        days = (first + _DAY * number for number in range(-1, (last - first).days + 2))
+        return sorted({run for day in days for run in self._runs(day, zone) if after < run <= until})
+
     def _runs(self, day: date, zone: ZoneInfo) -> Iterator[datetime]:
         """Yield the runs of one date of the zone's clocks, in UTC."""
         on_day, on_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays

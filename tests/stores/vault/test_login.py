@@ -293,7 +293,7 @@ def test_expired_token_is_not_renewed_between_cycles(rig: VaultRig, proxy: Fault
     assert isinstance(one(store, rig.key("a")), Absent)
     proxy.rule = lambda _: Reply(500, '{"errors":["internal error"]}')
     until(
-        lambda: not [one for thread in set(threading.enumerate()) - threads if thread.name == "vault-renewal"],
+        lambda: not [thread for thread in set(threading.enumerate()) - threads if thread.name == "vault-renewal"],
         "the renewal ends",
     )
     asked = len(proxy.requests)

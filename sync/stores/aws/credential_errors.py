@@ -19,6 +19,48 @@ _SSO = ("SSOError", "TokenRetrievalError", "NoAuthTokenError")
 _LOGIN = ("LoginError",)
 _SSO_REFUSED = ("ForbiddenException", "UnauthorizedException", "ResourceNotFoundException", "InvalidRequestException")
 
+_FILES = (_TOKEN_FILE, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+_ROWS: dict[str, tuple[str, str]] = {
+    "late": (
+        "their source did not answer in time",
+        "Check the source (profile, role, instance metadata), or raise timeout.",
+    ),
+    "ParamValidationError": (
+        "a parameter of the call that fetches them is empty or invalid",
+        f"Check the content of the file in {_TOKEN_FILE}, and auth.external_id.",
+    ),
+    "RefreshWithMFAUnsupportedError": (
+        "the profile demands an MFA code (mfa_serial), which nobody can enter here",
+        "Use a role or a key that needs no MFA code.",
+    ),
+    "PartialCredentialsError": (
+        "only one of the key id and the secret key is set",
+        "Set both: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or aws_access_key_id and aws_secret_access_key in the profile.",
+    ),
+    "blank": (
+        "the key id, the secret key or the session token has a blank or a line break in it",
+        "Store them again without it: a file that becomes a variable often ends with a line break.",
+    ),
+    **dict.fromkeys(
+        ("InvalidConfigError", "InfiniteLoopConfigError"),
+        (
+            "the profile, or the environment in its place, is not complete or refers to itself",
+            "Check source_profile, credential_source and sso_session in the profile, and AWS_ROLE_ARN in the environment.",
+        ),
+    ),
+    **dict.fromkeys(
+        ("custom-process", "JSONDecodeError"),
+        (
+            "the program in credential_process failed, or its output is not JSON",
+            "Run that program as the user that runs this, and correct what it reports.",
+        ),
+    ),
+    "container-role": (
+        "the address in AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI does not give them",
+        "Check that the task has a role, or that the agent of EKS Pod Identity runs on the node.",
+    ),
+}
+"""Cause and remedy by the name of an exception, or by botocore's name of a source (``METHOD`` of its providers)."""
 
 _NOT_AWS = (
     "the address or program that was asked for them does not answer in AWS's form",
@@ -28,16 +70,20 @@ _NOT_AWS = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where credentials are looked for: the configured role or empty, and the profile in use or empty."""
+    """Where credentials are looked for: the configured role, the profile in use, and the variable that names it; each may be empty."""
 
     role: str = ""
     profile: str = ""
+    variable: str = ""
 
     @classmethod
     def of(cls, settings: AwsSettings) -> Source:
         """Return the source that the settings, and failing them the environment, name."""
-        profile = settings.profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or ""
-        return cls(settings.role.arn if settings.role is not None else "", profile)
+        role = settings.role.arn if settings.role is not None else ""
+        if settings.profile:
+            return cls(role, settings.profile)
+        variable = next((name for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE") if os.environ.get(name)), "")
+        return cls(role, os.environ.get(variable, ""), variable)
 
     @property
     def principal(self) -> str:
@@ -52,30 +98,36 @@ class Source:
         return f" --profile {self.profile}" if self.profile else ""
 
 
-def no_credentials(*names: str, source: Source, file: str = "") -> FailedCall:
+def no_credentials(*names: str, source: Source, file: str = "", provider: str = "") -> FailedCall:
     """Return the failure to find credentials, given the names of an exception's class and all base classes.
 
-    ``file`` is one that could not be read. "late" stands for credentials that were not found within the store's timeout.
+    ``file`` is one that could not be read, and ``provider`` is botocore's name of the source that failed, where they are
+    known. "late" stands for credentials that were not found within the store's timeout, and "blank" for a blank in them.
     """
-    cause, remedy = _cause(names, source, file)
+    cause, remedy = _cause(names, source, file, provider)
     error = StoreError("credentials", f"No credentials for {source.principal}: {cause}.", remedy, whole=True)
     return FailedCall(names[0], error, not_sent=True)
 
 
-def _cause(names: Collection[str], source: Source, file: str) -> tuple[str, str]:
+def _cause(names: Collection[str], source: Source, file: str, provider: str) -> tuple[str, str]:
     first = next(iter(names))
     row = next((CLASSES[name] for name in names if name in CLASSES), None)
-    if first == "late":
+    if "ConfigParseError" in names:
         return (
-            "their source did not answer in time",
-            "Check the source (profile, role, instance metadata), or raise timeout.",
+            f"the AWS configuration file {file} cannot be parsed",
+            "Correct it: aws configure list, run as the same user, reports the same.",
         )
     if file:
-        named = _TOKEN_FILE if os.environ.get(_TOKEN_FILE) == file else "the profile"
+        named = next((name for name in _FILES if os.environ.get(name) == file), "the profile")
         return (
             f"the file {file}, which {named} names, cannot be read ({first})",
             f"Mount the service account's token or install the program there, or correct {named}.",
         )
+    known = _ROWS.get(first) or _ROWS.get(provider)
+    if known is not None:
+        return known
+    if first == "ProfileNotFound" and source.variable:
+        return CLASSES[first][1], f"Correct {source.variable} in the environment, or set auth.profile."
     if not {*_SSO}.isdisjoint(names):
         return (
             "the SSO session has ended or was never started",
@@ -88,11 +140,6 @@ def _cause(names: Collection[str], source: Source, file: str) -> tuple[str, str]
         )
     if first in ("AttributeError", "KeyError", "TypeError") or "ResponseParserError" in names:
         return _NOT_AWS
-    if first == "ParamValidationError":
-        return (
-            "a parameter of the call that fetches them is empty or invalid",
-            f"Check the content of the file in {_TOKEN_FILE}, and auth.external_id.",
-        )
     if row is not None and row[0] == "credentials":
         return row[1:3]
     if row is not None and row[0] != "unexpected":

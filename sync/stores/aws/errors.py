@@ -85,6 +85,15 @@ _CODES: dict[str, _Row] = {
         ("clock", "this machine's clock differs from AWS's by more than 5 minutes", "Synchronize it by NTP.", True),
     ),
     **dict.fromkeys(
+        ("UnknownOperationException", "InvalidAction"),
+        (
+            "unexpected",
+            "{operation} is unknown at the endpoint, which is another service of AWS",
+            "Set endpoint_url to the address of Secrets Manager, or leave it out.",
+            True,
+        ),
+    ),
+    **dict.fromkeys(
         ("InternalServiceError", "InternalFailure", "ServiceUnavailable", "InternalServiceErrorException"),
         ("unreachable", "AWS has an internal error ({operation})", "The next cycle tries again.", False),
     ),

@@ -126,6 +126,8 @@ class PendingClient:
         credentials = find_credentials(core.get_credentials, source)
         if credentials is None:
             raise UnsignedError(no_credentials("NoCredentialsError", source=source))
+        if _has_blank(credentials):
+            raise UnsignedError(no_credentials("blank", source=source))
         if settings.role is not None:
             credentials = self._assume_role(core, credentials, settings.role)
             core = self._session(network)
@@ -206,12 +208,26 @@ def find_credentials(find: Callable[[], T], source: Source) -> T:
             str(answer.get("Code", "")), str(answer.get("Message", "")), error.operation_name, source
         )
     except (BotoCoreError, ResponseParserError) as error:
-        failed = no_credentials(*(kind.__name__ for kind in type(error).__mro__), source=source)
+        about = getattr(error, "kwargs", {})
+        failed = no_credentials(
+            *(kind.__name__ for kind in type(error).__mro__),
+            source=source,
+            file=str(about.get("path", "")),
+            provider=str(about.get("provider", "")),
+        )
     except (AbortedError, *_CHAIN) as error:
         file = str(error.filename or "") if isinstance(error, OSError) else ""
         failed = no_credentials(type(error).__name__, source=source, file=file)
     # Raised outside the handlers, so that it does not chain botocore's exception, whose text may hold secrets.
     raise UnsignedError(failed)
+
+
+def _has_blank(credentials: Any) -> bool:
+    """Check whether a key that is known already has a character that no header can carry; boto3 would report no connection."""
+    if hasattr(credentials, "refresh_needed"):
+        return False
+    texts = (credentials.access_key, credentials.secret_key, credentials.token or "")
+    return any(character.isspace() for text in texts for character in text)
 
 
 def _sts(endpoint: str | None) -> str | None:

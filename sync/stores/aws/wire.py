@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import botocore.session
 from botocore.awsrequest import (
@@ -25,7 +25,8 @@ from botocore.awsrequest import (
 )
 from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
-from botocore.credentials import ContainerProvider, InstanceMetadataProvider
+from botocore.credentials import AssumeRoleProvider, ContainerProvider, InstanceMetadataProvider
+from botocore.exceptions import RefreshWithMFAUnsupportedError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import ContainerMetadataFetcher, get_environ_proxies
 
@@ -148,10 +149,17 @@ class Session(botocore.session.Session):  # type: ignore[misc]  # the library ha
                     url = os.environ.get(ContainerProvider.ENV_VAR_FULL, "")
                     timeout = ContainerMetadataFetcher.TIMEOUT_SECONDS
                     provider._fetcher._session = _bound(self._network.metadata_session(timeout, url))  # noqa: SLF001 - as above
+                case AssumeRoleProvider():
+                    provider._prompter = _no_code  # noqa: SLF001 - as above
                 case InstanceMetadataProvider():
                     fetcher = provider._role_fetcher  # noqa: SLF001 - as above
                     fetcher._session = _bound(self._network.metadata_session(fetcher._timeout, ""))  # noqa: SLF001 - as above
         return resolver
+
+
+def _no_code(_: str) -> NoReturn:
+    """Refuse to ask for an MFA code: botocore would wait for it at the terminal."""
+    raise RefreshWithMFAUnsupportedError
 
 
 def _bound(session: Any) -> Any:

@@ -298,6 +298,59 @@ def test_web_identity_token_that_is_missing(
     assert aws.total == 0
 
 
+MFA = f"[default]\nrole_arn = {ROLE}\nsource_profile = keys\nmfa_serial = arn:aws:iam::1:mfa/u\n"
+KEYS = "[profile keys]\naws_access_key_id = A\naws_secret_access_key = B\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "config", "cause", "remedy"),
+    [
+        ({"AWS_PROFILE": "ghost"}, "", "profile ghost", "AWS_PROFILE"),
+        ({"AWS_ACCESS_KEY_ID": "AKIA1"}, "", "only one of", "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ACCESS_KEY_ID": "AKIA1\n", "AWS_SECRET_ACCESS_KEY": "x"}, "", "line break", "without it"),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere"}, "", "not complete", "AWS_ROLE_ARN"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/"}, "", "_FULL_URI", "task has a role"),
+        (
+            {
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/nowhere/token",
+            },
+            "",
+            "/nowhere/token, which AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names",
+            "correct AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        ),
+        ({}, "[default]\ncredential_process = /bin/false\n", "credential_process", "Run that program"),
+        ({}, "[default]\ncredential_process = /bin/echo hello\n", "not JSON", "Run that program"),
+        ({}, "[default\n", "/config cannot be parsed", "aws configure list"),
+        ({}, f"[default]\nrole_arn = {ROLE}\nsource_profile = default\n", "not complete or refers", "source_profile"),
+        ({}, f"[default]\nrole_arn = {ROLE}\ncredential_source = Nothing\n", "not complete", "credential_source"),
+        ({}, MFA + KEYS, "mfa_serial", "needs no MFA"),
+    ],
+)
+def test_source_that_gives_none_is_named(
+    rig: AwsRig,
+    aws: Aws,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    config: str,
+    cause: str,
+    remedy: str,
+) -> None:
+    """Where credentials are missing, the message names the variable, file or setting, and nobody is asked at the terminal."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    (tmp_path / "config").write_text(config)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    error = failed(one(rig.make_store(profile=None), rig.key("a")), "credentials")
+    assert cause in error.message
+    assert remedy in error.remedy
+    assert aws.total == 0
+
+
 @pytest.mark.parametrize(
     ("code", "expected", "words"),
     [
@@ -340,6 +393,17 @@ def test_address_that_is_not_secrets_manager(rig: AwsRig, aws: Aws, status: int)
         assert "not from Secrets Manager" in error.message
         assert aws.url in error.message
         assert "endpoint_url" in error.remedy
+
+
+def test_address_of_another_service_of_aws(rig: AwsRig, aws: Aws) -> None:
+    """A service of AWS that does not know the operation is another one than Secrets Manager."""
+    aws.refuse("ListSecrets", "UnknownOperationException")
+    aws.refuse("DescribeSecret", "UnknownOperationException")
+    aws.refuse("GetSecretValue", "UnknownOperationException")
+    error = failed(one(rig.make_store(), rig.key("a")), "unexpected")
+    assert error.whole
+    assert "another service of AWS" in error.message
+    assert "endpoint_url" in error.remedy
 
 
 @pytest.mark.parametrize(

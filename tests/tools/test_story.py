@@ -119,3 +119,22 @@ def test_a_line_without_news_is_found(broken: tuple[Report, Report]) -> None:
     list(story.compare(as_json(quiet), _lines(quiet)))
     again = [*_lines(report)[:1], *_lines(quiet)]
     assert list(story.compare(as_json(quiet), again))
+
+
+def test_a_second_write_of_somebody_else_is_news(broken: tuple[Report, Report]) -> None:
+    """Another version of a secret makes a line true, though the report says all else as before."""
+    story = Story()
+    quiet, _ = broken
+    first = as_json(quiet)
+    list(story.compare(first, _lines(quiet)))
+    second = copy.deepcopy(first)
+    target = second["pages"][0]["stores"][0]
+    target["version"] = "99"
+    written = {
+        "event": "secret_changed",
+        "level": "warning",
+        "page": second["pages"][0]["name"],
+        "store": target["store"],
+    }
+    assert list(story.compare(second, [written, *_lines(quiet)])) == []
+    assert list(story.compare(second, [written, *_lines(quiet)]))

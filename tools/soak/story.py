@@ -151,7 +151,7 @@ def _written(report: Json) -> list[tuple[str, str]]:
 
 
 def _facts(report: Json) -> object:
-    """Return what a person would call the same in two cycles: verdicts, problems, actions and what is served."""
+    """Return what a person would call the same in two cycles: verdicts, problems, actions, and what is stored and served."""
     return (
         [(user["name"], user["verdict"], _codes(user["problems"])) for user in report["system_users"]],
         [
@@ -160,7 +160,7 @@ def _facts(report: Json) -> object:
                 page["fetched"],
                 _codes((*page["problems"], *page["notices"])),
                 [
-                    (target["store"], target["action"], target["reason"], target["served"], target["error_code"])
+                    tuple(target[name] for name in ("store", "version", "action", "reason", "served", "error_code"))
                     for target in page["stores"]
                 ],
                 [_codes((*target["problems"], *target.get("notices", ()))) for target in page["stores"]],

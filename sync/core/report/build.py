@@ -161,7 +161,7 @@ def _puts_payload(target: TargetPlan) -> bool:
 
 def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
     content, verdict, action = target.current.content, target.current.verdict, target.action
-    of_token = _not_healed(page, target, verdict.problems) if target.current.token is not None else ()
+    of_token = _not_healed(page, target, verdict) if target.current.token is not None else ()
     return StoreEntry(
         key=target.key,
         action=action.kind,
@@ -180,8 +180,11 @@ def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
     )
 
 
-def _not_healed(page: PagePlan, target: TargetPlan, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    """Return the problems of a stored token; where nothing replaces it, with what stands in the way, and who must act."""
+def _not_healed(page: PagePlan, target: TargetPlan, verdict: Verdict) -> tuple[Problem, ...]:
+    """Return the problems of a stored token; where it is invalid and nothing replaces it, with what prevents that, and who must act."""
+    problems = verdict.problems
+    if verdict.state is State.UNKNOWN:
+        return problems
     blocks = next(iter((*target.action.problems, *page.candidate.verdict.problems)), None)
     if target.action.kind is Kind.HELD:
         owner, why = "operator", f"A valid token is ready, but its write is held (reason {target.action.reason})."

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 
 from sync.core.judge.decide import Kind
 from sync.core.memory.problems import BRAKED, HELD, WARNED, ProblemKey
@@ -71,8 +71,10 @@ class Cause:
 
     @cached_property
     def messages(self) -> Sequence[str]:
-        """The different messages."""
-        return list(dict.fromkeys(found.problem.message for found in self.findings))
+        """The different messages, without those that another one begins with."""
+        texts = list(dict.fromkeys(found.problem.message for found in self.findings))
+        continued = {text for text, following in pairwise(sorted(texts)) if following.startswith(text)}
+        return [text for text in texts if text not in continued]
 
     @property
     def message(self) -> str:
@@ -215,7 +217,7 @@ def _of_user_token(user_token: SystemUserToken) -> Iterator[_Found]:
         of_app = problem.shared_by == "app"
         scope: Scope = "app" if of_app else "system_user"
         whose = user_token.app if of_app else user_token.system_user
-        yield notice, ProblemKey(problem.code, scope, whose, problem.owner), Finding(problem, user_token)
+        yield notice, ProblemKey(problem.code, scope, whose, _owner(problem)), Finding(problem, user_token)
 
 
 def _of_page(page: PageEntry, of_user: Sequence[Problem]) -> Iterator[_Found]:
@@ -234,9 +236,14 @@ def _of_page(page: PageEntry, of_user: Sequence[Problem]) -> Iterator[_Found]:
 def _page_key(page: PageEntry, problem: Problem, of_user: Sequence[Problem]) -> ProblemKey:
     """Return whose problem it is: a Page that has the problem of its system user's token is one of many."""
     if problem.shared_by == "app":
-        return ProblemKey(problem.code, "app", page.app, problem.owner)
+        return ProblemKey(problem.code, "app", page.app, _owner(problem))
     shared = problem.shared_by == "system_user" or problem in of_user
     return ProblemKey(problem.code, "system_user" if shared else "page", page.system_user, problem.owner)
+
+
+def _owner(problem: Problem) -> str:
+    """Return the owner by which causes differ: a closed quota does not repeat whom the error named that closed it."""
+    return CATALOGUE[problem.code].owner if problem.code == "throttled" else problem.owner
 
 
 def _problems(of: Verdict | PageEntry | StoreEntry) -> Iterator[tuple[bool, Problem]]:

@@ -546,3 +546,22 @@ def test_a_warning_of_what_came_after_the_cycle_is_logged_with_it() -> None:
     watch.reported = changed.reported
     assert watch.cycle(*two(fetched()), warnings=("The disk is full.",)) == []
     assert [name for name, _ in watch.cycle(*two(fetched()))] == ["problem_ended"]
+
+
+def test_a_token_that_could_not_be_judged_is_not_called_one_to_replace() -> None:
+    """Of a stored token about which nothing is known, the remedy is that of the cause, once."""
+    down = Problem("graph-unavailable", "The connection failed.")
+    still = replace(down, message="The connection failed. Graph is not called any more.")
+    unknown = current(stored(OTHER), Verdict(State.UNKNOWN, (still,)))
+    (began,) = Watch().events(*two(candidate(down, "app", State.UNKNOWN), unknown))
+    assert began.fields["remedy"] == down.remedy
+    assert began.fields["message"] == still.message
+
+
+def test_a_throttle_whose_first_error_has_another_owner_is_one_cause() -> None:
+    """Graph's error names who must act, and the quota that stays closed does not: it is one throttle from first to last."""
+    watch = Watch()
+    first = candidate(Problem("throttled", "Too many calls.", "operator"), "app", State.UNKNOWN)
+    assert watch.cycle(*two(first)) == [("graph_throttled", "throttled")]
+    assert watch.cycle(*two(THROTTLED)) == []
+    assert watch.cycle(*two(fetched())) == [("problem_ended", "throttled")]

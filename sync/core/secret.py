@@ -73,8 +73,8 @@ def is_token(value: object) -> TypeGuard[str]:
 
 
 def is_credential(value: str) -> bool:
-    """Check whether a text can be a token or an app secret of Meta's, which hold no quotes and no braces."""
-    return is_token(value) and not set(value) & set("\"'`{}")
+    """Check whether a text can be a token or an app secret of Meta's: no quotes or braces in it, and no ``NAME=`` before it."""
+    return is_token(value) and not set(value) & set("\"'`{}") and "=" not in value.rstrip("=")
 
 
 def fingerprint(value: str) -> str:

@@ -199,13 +199,13 @@ class Client:
         self._clock.check()
         with self._lock:
             if self._failures >= _DOWN_AFTER:
-                return Fault("down", transport=self._last, address=self._address)
+                return Fault("down", transport=self._last, address=self._address, via=self._via)
             self._stats.requests += 1
             self._stats.calls += calls
         try:
             response = self._http.request(method, url, headers=headers, body=body, timeout=timeout, limit=limit)
         except HttpError as error:
-            fault = Fault("transport", transport=error.kind, address=self._address)
+            fault = Fault("transport", transport=error.kind, address=self._address, via=self._via)
         else:
             with self._lock:
                 self._failures = 0
@@ -224,11 +224,15 @@ class Client:
         if not isinstance(answer, Fault):
             return answer
         regain = regain_minutes(response.headers[BUSINESS]) if BUSINESS in response.headers else None
-        return replace(answer, regain=regain, address=self._address)
+        return replace(answer, regain=regain, address=self._address, via=self._via)
 
     @property
     def _address(self) -> str:
         return self._base.rstrip("/")
+
+    @property
+    def _via(self) -> str:
+        return self._http.via(self._base)
 
     def _check_version(self, response: Response) -> None:
         served = response.headers.get("facebook-api-version", "")

@@ -50,7 +50,8 @@ class Fault:
     """Why there is no answer. ``text`` holds no token; ``transport`` is the kind of a failed HTTP request.
 
     ``user_text`` is what Graph wants a person to be shown, where it says that. ``retry_after`` is in seconds. ``regain`` is
-    the minutes until a full quota opens again, where Graph states them. ``address`` is what was called, with the version.
+    the minutes until a full quota opens again, where Graph states them. ``address`` is what was called, with the version, and
+    ``via`` the proxy between.
     ``lacks`` names the permissions that the system user token lacks by this error; see ``permissions.py``.
     """
 
@@ -67,6 +68,7 @@ class Fault:
     regain: int | None = None
     user_text: str = ""
     address: str = ""
+    via: str = ""
     lacks: str = ""
 
 
@@ -141,7 +143,8 @@ def _cannot_be_sent(fault: Fault) -> bool:
 
 
 def _found_no_graph(fault: Fault) -> bool:
-    return fault.transport in ("dns", "tls")
+    # Through a proxy it is the proxy alone that is connected to.
+    return fault.transport in ("dns", "tls") or (fault.transport == "connect" and bool(fault.via))
 
 
 TABLE: tuple[Row, ...] = (
@@ -152,6 +155,7 @@ TABLE: tuple[Row, ...] = (
         owner="operator",
         kind="transport",
         when=_cannot_be_sent,
+        remedy=_REACH_GRAPH,
     ),
     Row(
         "graph-not-found",
@@ -170,7 +174,7 @@ TABLE: tuple[Row, ...] = (
         scope="graph",
         owner="operator",
         kind="down",
-        when=_found_no_graph,
+        when=lambda fault: _cannot_be_sent(fault) or _found_no_graph(fault),
         remedy=_REACH_GRAPH,
     ),
     Row("graph-down", "graph-unavailable", scope="graph", kind="down"),
@@ -274,7 +278,7 @@ TABLE: tuple[Row, ...] = (
         scope="app",
         then="close-app",
         codes={200},
-        texts=("API access blocked", "API access deactivated"),
+        texts=("API access blocked", "API access deactivated", "API access disrupted"),
     ),
     Row(
         "too-much-data",
@@ -377,11 +381,11 @@ def blames_user_token(fault: Fault, where: Where = "page") -> bool:
 
 _TRANSPORT = {
     "timeout": "Graph{at} did not answer within graph.timeout.",
-    "dns": "The host name in graph.base_url has no IP address: DNS does not know it, or cannot be reached. Graph was looked for{at}.",
+    "dns": "The host name {host} has no IP address: DNS does not know it, or cannot be reached. Graph was looked for{at}.",
     "connect": "The connection to Graph{at} failed.",
     "tls": "The certificate of Graph{at} is not trusted, or TLS failed.",
     "ca-file": "The file of certificate authorities in graph.ca_file cannot be used.",
-    "proxy": "The proxy in graph.proxy cannot be used, or refused the connection to Graph{at}.",
+    "proxy": "The proxy in graph.proxy is not the URL of an HTTP proxy, or refused the connection to Graph{at}.",
     "reset": "The connection to Graph{at} was closed before the answer was complete.",
     "too-large": "The answer of Graph{at} was larger than is accepted.",
     "bad-request": "The request to Graph cannot be written: a credential has characters that HTTP does not allow.",
@@ -403,18 +407,24 @@ _KINDS = {
 def explain(fault: Fault) -> str:
     """Return a sentence about what happened, with what Graph wants a person to be shown, or else its message."""
     at = f" at {fault.address}" if fault.address else ""
+    via = f" It was called through {fault.via}." if fault.via else ""
     match fault.kind:
         case "error":
             return f"Graph says: {fault.user_text or fault.text or 'an error without a message'}"
         case "transport":
-            return _TRANSPORT.get(fault.transport, _NOT_HTTP).format(at=at)
+            return _transport_text(fault, at) + via
         case "down" if fault.transport:
-            return f"{_TRANSPORT.get(fault.transport, _NOT_HTTP).format(at=at)} {_KINDS['down']}"
+            return f"{_transport_text(fault, at)}{via} {_KINDS['down']}"
         case "partial-facts":
             return f"debug_token's answer has no usable {fault.text}, so the token cannot be judged."
         case "bad-answer" if fault.retry_after is not None or _too_many(fault):
-            return f"Graph{at} asks to wait (HTTP {fault.status})."
+            return f"Graph{at} asks to wait (HTTP {fault.status}).{via}"
         case "bad-answer":
-            return f"The answer of Graph{at} cannot be used (HTTP {fault.status})."
+            return f"The answer of Graph{at} cannot be used (HTTP {fault.status}).{via}"
         case _:
             return _KINDS[fault.kind]
+
+
+def _transport_text(fault: Fault, at: str) -> str:
+    host = "of the proxy" if fault.via else "in graph.base_url"
+    return _TRANSPORT.get(fault.transport, _NOT_HTTP).format(at=at, host=host)

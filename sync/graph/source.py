@@ -289,4 +289,6 @@ def _unreadable(error: CredentialError) -> SourceError:
 
 def _proxy_unreadable(error: CredentialError) -> SourceError:
     remedy = "Put the proxy's address where graph.proxy points; it is read again in each cycle."
-    return SourceError(Problem("graph-unavailable", f"Graph's proxy: {error}", "operator", remedy), scope="graph")
+    message = f"The proxy's address in graph.proxy cannot be read: {error}."
+    problem = Problem("credential-unavailable", message, "operator", error.remedy or remedy, scope="app")
+    return SourceError(problem, scope="app")

@@ -26,9 +26,20 @@ def test_a_proxy_that_cannot_be_read_is_not_bypassed(bao: Bao, mount: str, sandb
     program.write(graph={"base_url": sandbox.url, "proxy": proxy})
     ran = program.once()
     assert ended(ran) == (3, "failed")
-    assert_page_problems(ran, "graph-unavailable", "operator", "graph.proxy", "no such file")
+    assert_page_problems(ran, "credential-unavailable", "operator", "graph.proxy", "no such file")
     assert ran.report["summary"]["graph_requests"] == 0
     assert sandbox.world.calls.requests == 0
+
+
+def test_a_proxy_that_does_not_listen_is_named(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The message names the proxy without its password, and the operator must act."""
+    program = VaultProgram(tmp_path, sandbox, bao, mount)
+    (tmp_path / "proxy").write_text("http://me:pass-word@127.0.0.1:9\n")
+    program.write(graph={"base_url": sandbox.url, "proxy": {"file": str(tmp_path / "proxy")}})
+    ran = program.once()
+    assert ended(ran) == (3, "failed")
+    assert_page_problems(ran, "graph-unavailable", "operator", "the proxy 127.0.0.1:9 of the configuration")
+    assert "pass-word" not in ran.stdout + ran.stderr
 
 
 def test_a_store_that_is_back_gives_its_credential_at_once(

@@ -36,10 +36,12 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("request-not-sendable", failed("ca-file"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
     ("request-not-sendable", failed("proxy"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
     ("request-not-sendable", failed("bad-request"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
+    ("graph-not-found", Fault("transport", transport="connect", via="the proxy p:3128 of the configuration"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "operator"),
     ("no-answer", failed("timeout"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
     ("no-answer", failed("connect"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "nobody"),
     ("graph-not-found", failed("dns"), "debug", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "operator"),
     ("graph-not-found", failed("tls"), "batch", VALID, UNKNOWN, "graph-unavailable", "graph", "retry", "operator"),
+    ("graph-down-not-found", Fault("down", transport="proxy"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
     ("graph-down-not-found", Fault("down", transport="dns"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "operator"),
     ("graph-down", Fault("down"), "page", VALID, UNKNOWN, "graph-unavailable", "graph", "give-up", "nobody"),
     ("item-given-up", Fault("null"), "page", VALID, UNKNOWN, "graph-unavailable", "page", "singly", "nobody"),
@@ -78,6 +80,7 @@ CASES: list[tuple[str, Fault, Where, State, State, str, str, str, str]] = [
     ("debug-not-in-a-batch", said(2500, text="An active access token must be used"), "debug", VALID, UNKNOWN, "debug-unavailable", "app", "other-form", "operator"),
     ("batch-not-taken", said(100, 33, UNSUPPORTED), "batch", VALID, UNKNOWN, "unexpected-graph-error", "page", "other-form", "operator"),
     ("app-blocked", said(200, text="API access blocked."), "page", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app-admin"),
+    ("app-blocked", said(200, text="API access disrupted. Go to the App Dashboard and complete Data Use Checkup."), "page", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app-admin"),
     ("app-blocked", said(200, text="API access deactivated."), "debug", VALID, UNKNOWN, "app-blocked", "app", "close-app", "app-admin"),
     ("too-much-data", said(1, text="Please reduce the amount of data you're asking for", status=500), "batch", VALID, UNKNOWN, "graph-unavailable", "page", "halve", "nobody"),
     ("transient", said(1, text="An unknown error occurred", status=500), "page", VALID, UNKNOWN, "graph-unavailable", "page", "retry", "nobody"),
@@ -202,6 +205,15 @@ def test_every_row_has_a_case() -> None:
 def test_only_an_error_that_may_blame_the_user_token_has_it_judged_again(fault: Fault, answer: bool) -> None:
     """A call on the app's quota is spent only where the system user's token may be invalid."""
     assert blames_user_token(fault) is answer
+
+
+def test_a_failure_names_the_proxy_between() -> None:
+    """Through a proxy it is the proxy that is connected to, so no message blames the host of Graph."""
+    via = "the proxy proxy.internal:3128 of the configuration"
+    for transport, text in (("dns", "host name of the proxy"), ("connect", via), ("timeout", via)):
+        fault = Fault("transport", transport=transport, address="https://graph.facebook.com/v25.0", via=via)
+        assert text in explain(fault)
+        assert "graph.base_url" not in explain(fault)
 
 
 @pytest.mark.parametrize("kind", ["timeout", "stopped", "dns", "connect", "tls", "reset", "protocol", "too-large"])

@@ -52,7 +52,8 @@ class Fault:
     ``user_text`` is what Graph wants a person to be shown, where it says that. ``retry_after`` is in seconds. ``regain`` is
     the minutes until a full quota opens again, where Graph states them. ``address`` is what was called, with the version, and
     ``via`` the proxy between.
-    ``lacks`` names the permissions that the system user token lacks by this error; see ``permissions.py``.
+    ``lacks`` names the permissions that the system user token lacks by this error, and ``granted`` is a sentence about those
+    that it has although the error demands them; see ``permissions.py``.
     """
 
     kind: Kind
@@ -70,13 +71,14 @@ class Fault:
     address: str = ""
     via: str = ""
     lacks: str = ""
+    granted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table: what it matches (None: anything), and what that means.
 
-    ``note`` begins the message; ``{lacks}`` and ``{address}`` in it are the fault's. ``owner`` and ``remedy`` are those of the
+    ``note`` begins the message; ``{lacks}``, ``{granted}`` and ``{address}`` in it are the fault's. ``owner`` and ``remedy`` are those of the
     catalogue unless the row has its own.
     """
 
@@ -110,7 +112,7 @@ class Row:
 
     def error(self, fault: Fault) -> SourceError:
         """Return the error of the Page, the token or the system user that the fault is about."""
-        note = self.note.format(lacks=fault.lacks, address=fault.address or "graph.version")
+        note = self.note.format(lacks=fault.lacks, granted=fault.granted, address=fault.address or "graph.version")
         message = " ".join(part for part in (note, explain(fault)) if part)
         problem = Problem(self.problem, message, self.owner, self.remedy, fault.code, fault.subcode, fault.fbtrace_id)
         return SourceError(problem, self.state, self.scope)
@@ -360,7 +362,14 @@ TABLE: tuple[Row, ...] = (
     Row("page-migrated", "page-migrated", State.INVALID, where=_PAGE, codes={21}),
     Row("page-migrated-as-100", "page-migrated", State.INVALID, where=_PAGE, codes={100}, subcodes={21}),
     Row("alias-unknown", "page-not-found", State.INVALID, where=_PAGE, codes={803}),
-    Row("page-not-reached", "no-access", State.INVALID, where=_PAGE, codes={100, 10, *range(200, 300)}),
+    Row(
+        "page-not-reached",
+        "no-access",
+        State.INVALID,
+        where=_PAGE,
+        codes={100, 10, *range(200, 300)},
+        note="{granted}",
+    ),
     Row("call-malformed", "unexpected-graph-error", where=_PAGE, codes={104, 2500}),
     Row("facts-left-out", "debug-unavailable", owner="meta", kind="no-facts"),
     Row("facts-partial", "debug-unavailable", owner="meta", kind="partial-facts"),

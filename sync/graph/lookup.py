@@ -37,7 +37,7 @@ MEANINGS: dict[tuple[int, int | None], str] = {
     (190, 492): "The user behind the token has no role on the Page; a new token is refused alike.",
     (190, 493): "The token was not used for 90 days.",
     (200, None): "A permission is missing, or the app is blocked or not active.",
-    (283, None): "The token lacks a permission to read the Page.",
+    (283, None): "The token lacks a permission to read the Page, or has it for other Pages only (no-access).",
     (341, None): "The app has reached a temporary limit.",
     (368, None): "Meta has blocked the action for policy reasons.",
     (415, None): "Two-factor authentication is required.",

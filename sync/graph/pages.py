@@ -34,7 +34,8 @@ class PageReader:
     incomplete at times and empty at others, so only the read by id decides that a Page cannot be reached.
 
     ``judged`` returns the present verdict of the system user's token. ``judge_again`` calls ``debug_token`` for it again, at
-    most once per cycle, when the read of a Page suggests that the token is invalid.
+    most once per cycle, when the read of a Page suggests that the token is invalid; ``refresh`` does so where the verdict is
+    of an earlier cycle, when the read suggests that the token lost a permission.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class PageReader:
         *,
         judged: Callable[[], Verdict],
         judge_again: Callable[[], Verdict],
+        refresh: Callable[[], Verdict],
         workers: int,
     ) -> None:
         self._client = client
@@ -54,6 +56,7 @@ class PageReader:
         self._caller = caller
         self._judged = judged
         self._judge_again = judge_again
+        self._refresh = refresh
         self._workers = workers
         self._batch_refused = False
         self._halves_refused = False
@@ -181,8 +184,8 @@ class PageReader:
 
     def _token(self, page_id: str, answer: Answer | Fault) -> Fetched | Fault:
         if isinstance(answer, Fault):
-            facts = self._judged().facts
-            return with_lacking_permissions(answer, facts.scopes if facts is not None else None)
+            fault = with_lacking_permissions(answer, _scopes(self._judged()))
+            return with_lacking_permissions(answer, _scopes(self._refresh())) if fault.granted else fault
         if str(answer.value.get("id", page_id)) != page_id:
             return Fault("other-page")
         token = answer.value.get("access_token")
@@ -212,6 +215,10 @@ class PageReader:
 
     def _error(self, where: Where, fault: Fault, page_id: str = "") -> SourceError:
         return self._error_of_row(self._row(where, fault), fault, page_id)
+
+
+def _scopes(verdict: Verdict) -> Collection[str] | None:
+    return verdict.facts.scopes if verdict.facts is not None else None
 
 
 def refused_user_token(verdict: Verdict) -> SourceError | None:

@@ -31,9 +31,11 @@ _MOST = 10
 def with_lacking_permissions(fault: Fault, scopes: Collection[str] | None) -> Fault:
     """Return the fault with the permissions in ``lacks`` where they are its cause; ``scopes`` are the token's, None unknown.
 
-    A permission that the token has is never the cause: then the Page is not assigned, or granted to another token only.
+    A permission that the token has is never the cause: then the Page is not assigned, or granted to another token only, as
+    ``granted`` says.
     """
-    return replace(fault, lacks=_lacking(fault, scopes))
+    lacks = _lacking(fault, scopes)
+    return replace(fault, lacks=lacks, granted="" if lacks or scopes is None else _granted(fault, scopes))
 
 
 def _lacking(fault: Fault, scopes: Collection[str] | None) -> str:
@@ -55,6 +57,15 @@ def _lacking(fault: Fault, scopes: Collection[str] | None) -> str:
     if one_will_do:
         return _joined(named, "or") if len(missing) == len(named) else ""
     return _joined(missing, "and")
+
+
+def _granted(fault: Fault, scopes: Collection[str]) -> str:
+    """Return a sentence about the permissions of the token that Graph names as missing; empty where it names none."""
+    if not _lacking(fault, None):
+        return ""
+    named = _named(fault.text) or _named(fault.user_text)
+    has = _joined(tuple(name for name in named if name in scopes), "and")
+    return f"debug_token lists {has} on the system user token, but it does not hold for this Page." if has else ""
 
 
 def _named(text: str) -> tuple[str, ...]:

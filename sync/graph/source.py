@@ -73,6 +73,7 @@ class GraphSource:
         self._apps = {app.name: app for app in apps}
         self._users = {user.name: user for user in system_users}
         self._clock = clock
+        self._began = clock.now()
         self._workers = workers
         credentials = [app.secret for app in apps] + [user.token for user in system_users]
         secrets = [secret for secret in credentials if isinstance(secret, Secret)]
@@ -84,6 +85,7 @@ class GraphSource:
         self._debug_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._user_tokens: dict[str, SystemUserToken] | None = None
         self._judged_again: set[str] = set()
+        self._refreshed_users: set[str] = set()
         self._short_lists: set[str] = set()
         self._probe_errors: dict[AppToken, GraphErrorFacts] = {}
         for app in apps:
@@ -225,6 +227,7 @@ class GraphSource:
             caller,
             judged=lambda: self.user_tokens()[user].verdict,
             judge_again=lambda: self._judge_again(user),
+            refresh=lambda: self._refreshed(user),
             workers=self._workers,
         )
         got = reader.read(ids, individually, by_id, watched)
@@ -244,13 +247,13 @@ class GraphSource:
         return Caller(app.name, app.id, token, prove(token, app.secret), user_token.system_user)
 
     def _judge(
-        self, app: str, users: Sequence[SystemUserCredentials], *, again: bool = False
+        self, app: str, users: Sequence[SystemUserCredentials], *, again: bool = False, urgent: bool = True
     ) -> dict[str, SystemUserToken]:
         """Judge system users' tokens; with ``again`` the remembered facts are not used."""
         app_id, now = self._apps[app].id, self._clock.now()
         tokens = [user.token for user in users if isinstance(user.token, Secret)]
         known = {} if again else remembered(self._known, app_id, tokens, now)
-        asked = [Ask(token, urgent=True) for token in tokens if token not in known or not is_young(known[token], now)]
+        asked = [Ask(token, urgent=urgent) for token in tokens if token not in known or not is_young(known[token], now)]
         answered = self.debug(app, asked) if asked else {}
         user_tokens = {}
         for user in users:
@@ -277,6 +280,24 @@ class GraphSource:
                 self._judged_again.add(user)
                 user_token = self._judge(user_token.app, [self._users[user]], again=True)[user]
                 self._user_tokens[user] = user_token
+            return user_token.verdict
+
+    def _refreshed(self, user: str) -> Verdict:
+        """Return the verdict of a system user's token from this cycle, or the remembered one where there is no other."""
+        with self._lock:
+            user_token = self.user_tokens()[user]
+            facts = user_token.verdict.facts
+            if (
+                facts is None
+                or facts.asked_at >= self._began
+                or user in self._refreshed_users
+                or self._user_tokens is None
+            ):
+                return user_token.verdict
+            self._refreshed_users.add(user)
+            found = self._judge(user_token.app, [self._users[user]], again=True, urgent=False)[user]
+            if found.verdict.facts is not None:
+                self._user_tokens[user] = user_token = found
             return user_token.verdict
 
 

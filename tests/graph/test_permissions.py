@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sync.graph.errors import Fault
+from sync.core.model import State
+from sync.graph.errors import Fault, classify
 from sync.graph.permissions import with_lacking_permissions
 
 IMPERSONATING = (
@@ -80,6 +81,31 @@ def test_a_permission_is_missing_where_graph_and_debug_token_say_so(
     """The permission is named that Graph demands and the token does not have; one that the token has is never blamed."""
     fault = Fault("error", 400, code=code, text=text)
     assert with_lacking_permissions(fault, scopes).lacks == lacks
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "scopes", "granted"),
+    [
+        (
+            283,
+            "(#283) Requires pages_read_engagement permission to manage the object",
+            READING,
+            "pages_read_engagement",
+        ),
+        (283, "(#283) Requires pages_read_engagement permission to manage the object", MESSAGING, ""),
+        (283, "(#283) Requires pages_read_engagement permission to manage the object", None, ""),
+        (10, "(#10) Requires pages_read_engagement permission", READING, "pages_read_engagement"),
+        (200, "(#200) Permissions error", READING, ""),
+        (283, "", READING, ""),
+    ],
+)
+def test_a_permission_that_is_demanded_and_listed_is_granted(
+    code: int, text: str, scopes: tuple[str, ...] | None, granted: str
+) -> None:
+    """Where debug_token lists what Graph demands, the message says so: a new token with it selected would not help."""
+    fault = with_lacking_permissions(Fault("error", 400, code=code, text=text), scopes)
+    message = classify(fault, "page", State.VALID).error(fault).problem.message
+    assert message.startswith(f"debug_token lists {granted} on the system user token, but") is bool(granted)
 
 
 def test_the_text_for_a_person_may_name_the_permission() -> None:

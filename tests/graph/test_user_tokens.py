@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -269,6 +270,45 @@ def test_a_remembered_token_that_became_invalid_is_found_by_the_first_190() -> N
     got = source.read(stage.pages())
     assert {one.problem.code for one in got.values() if isinstance(one, SourceError)} == {"system-user-invalid"}
     assert codes(source.user_tokens()["main"]) == (State.INVALID, ["system-user-invalid"], [])
+
+
+@pytest.mark.parametrize("pages", [3, 30])
+def test_a_permission_that_was_removed_within_the_hour_is_missing_at_once(pages: int) -> None:
+    """What debug_token listed in an earlier cycle does not turn a missing permission into a Page without access."""
+    stage = Stage(pages)
+    remembered = known(stage)
+    stage.clock.advance(900)
+    stage.fault("missing-permission=pages_show_list")
+    source = stage.source(known=remembered)
+    got = source.read(stage.pages())
+    assert {one.problem.code for one in got.values() if isinstance(one, SourceError)} == {"missing-permission"}
+    assert sum("debug_token" in request.content.decode() for request in stage.seen) == 1
+
+
+def test_a_permission_that_is_listed_and_demanded_costs_one_question() -> None:
+    """Where debug_token lists it still, the Page is not assigned; the token is judged once in the cycle, and no throttle wipes what is known."""
+    stage = Stage(3)
+    remembered = known(stage)
+    stage.clock.advance(900)
+    refusal = {"error": {"code": 283, "message": "(#283) Requires pages_show_list permission to manage the object"}}
+
+    def refuse(request: httpx.Request) -> httpx.Response | None:
+        batch = dict(parse_qsl(request.content.decode())).get("batch", "")
+        if "access_token" not in batch or "debug_token" in batch:
+            return None
+        items = [{"code": 403, "body": json.dumps(refusal)} for _ in json.loads(batch)]
+        return httpx.Response(200, json=items)
+
+    stage.before = refuse
+    source = stage.source(known=remembered)
+    got = source.read(stage.pages())
+    assert {one.problem.code for one in got.values() if isinstance(one, SourceError)} == {"no-access"}
+    assert source.calls == 3 + 1
+    stage.fault("throttled-app:debug_token")
+    source = stage.source(known=remembered)
+    got = source.read(stage.pages())
+    assert {one.problem.code for one in got.values() if isinstance(one, SourceError)} == {"no-access"}
+    assert codes(source.user_tokens()["main"]) == (State.VALID, [], [])
 
 
 def test_a_remembered_invalid_token_is_judged_in_each_cycle() -> None:

@@ -303,3 +303,19 @@ def test_each_fault_of_the_sandbox_is_a_few_lines_and_ends(fault: str) -> None:
     assert begun == ended != set()
     assert report.result == "ok"
     assert all(known.ended_at is not None for known in memory.reported.problems.values())
+
+
+def test_a_permission_that_a_system_user_lost_is_a_beginning_and_an_end() -> None:
+    """What all Pages of a system user share is no loss of each of them, however long it lasts."""
+    diary = Diary(*pages(12))
+    diary.run(2)
+    lacks = Problem("missing-permission", "The system user token lacks the permission pages_show_list.")
+
+    def lost(number: int) -> None:
+        error = SourceError(lacks, State.INVALID)
+        diary.stage.world.errors = dict.fromkeys(pages(4), error) if number < 20 else {}
+
+    assert problems_of(diary.run(60, lost)) == [
+        (2, "problem_started", "missing-permission"),
+        (22, "problem_ended", "missing-permission"),
+    ]

@@ -83,6 +83,7 @@ def assert_unavailable(report: Report, *words: str, hidden: str) -> None:
         ("\t", "\r\n", "blanks"),
         ("“", "”", "quotes"),
         ("Bearer ", "", "not shaped like a token"),
+        ("META_TOKEN=", "", "not shaped like a token"),
         ('{"token":"', '"}', "not shaped like a token"),
         ("EAA\u00e9", "", "not shaped like a token"),
         ("E" * 4096, "", "not shaped like a token"),

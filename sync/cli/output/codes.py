@@ -63,8 +63,8 @@ _READ_AGAIN = "An app that gets this error reads its secret again."
 def graph_explanations(met: Met) -> Iterator[Explained]:
     """Yield what an error of Graph's leads to, by the call that met it; the first one begins with what the code means."""
     rows = readings(met)
-    found: list[tuple[str, str, str, str]] = [
-        (one.row.problem, one.row.owner, _name(met, one), _when(one)) for one in rows
+    found: list[tuple[str, str, str, str, str]] = [
+        (one.row.problem, one.row.owner, one.row.remedy, _name(met, one), _when(one)) for one in rows
     ]
     if met.code in _OF_TOKENS:
         error = GraphErrorFacts(met.code, met.subcode)
@@ -76,19 +76,20 @@ def graph_explanations(met: Met) -> Iterator[Explained]:
             if met.subcode is not None and rows and rows[0].row.subcodes and rows[0].row.problem != problem.code
             else 0
         )
-        found.insert(at, (problem.code, "", met.name, "When debug_token says so of a stored token"))
+        found.insert(at, (problem.code, "", "", met.name, "When debug_token says so of a stored token"))
     if not found:
-        found = [("unexpected-graph-error", "", met.name, "In any call")]
+        found = [("unexpected-graph-error", "", "", met.name, "In any call")]
     meaning = met.meaning or "This version does not know the code."
-    calls: dict[tuple[str, str, str], list[str]] = {}
-    for code, owner, name, when in found:
-        calls.setdefault((code, owner, name), []).append(when)
-    for (code, owner, name), whens in calls.items():
+    calls: dict[tuple[str, str, str, str], list[str]] = {}
+    for code, owner, own_remedy, name, when in found:
+        calls.setdefault((code, owner, own_remedy, name), []).append(when)
+    for (code, owner, own_remedy, name), whens in calls.items():
         entry, when = (
             CATALOGUE[code],
             "; or ".join([whens[0], *(f"{text[:1].lower()}{text[1:]}" for text in whens[1:])]),
         )
-        remedy = f"{entry.remedy} {_READ_AGAIN}" if code in _INVALID and met.code in _OF_TOKENS else entry.remedy
+        again = code in _INVALID and met.code in _OF_TOKENS
+        remedy = f"{entry.remedy} {_READ_AGAIN}" if again else own_remedy or entry.remedy
         text = f"{meaning} {when}: {code}. {entry.meaning}".strip()
         yield Explained("Graph error", name, text, owner or entry.owner, remedy)
         meaning = ""

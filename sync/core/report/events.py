@@ -60,16 +60,18 @@ def _renewed(renewal: Renewal, subject: Mapping[str, Any]) -> Event:
 def _access(report: Report) -> Iterator[Event]:
     """Yield the Pages that count as lost since this cycle, and those that no longer do, one line for each cause.
 
-    A Page whose problem begins in this cycle has never worked: its first line says all.
+    A Page whose problem begins in this cycle has never worked: its first line says all. What all Pages of a system user or an
+    app share is no loss of a single Page: its lines are those of the cause.
     """
     begun = {name for one in report.changes.began for name in one.cause.pages}
+    over = {ended.key.whose for ended in report.changes.ended if ended.key.scope == "system_user"}
     lost: dict[tuple[str, str, str], list[PageEntry]] = defaultdict(list)
     regained: dict[str, list[PageEntry]] = defaultdict(list)
     for page in report.pages:
         new = page.alarm is not None and page.alarm >= report.frame.started_at
-        if new and page.problems and page.name not in begun:
+        if new and page.problems and page.problems[0].shared_by == "page" and page.name not in begun:
             lost[page.system_user, page.problems[0].code, page.problems[0].owner].append(page)
-        if page.name in report.frame.recovered:
+        if page.name in report.frame.recovered and page.system_user not in over:
             regained[page.system_user].append(page)
     for pages in lost.values():
         level: Level = "warning" if all(page.served == "verified" for page in pages) else "error"

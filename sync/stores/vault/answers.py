@@ -181,6 +181,10 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
     if status == HTTPStatus.BAD_REQUEST and "will be unavailable for a brief period" in text:
         # A node that was just unsealed has not loaded its mounts yet (seen with OpenBao 2.7.2).
         return Trouble(error("no-leader", "A node is not ready yet."), "no-leader")
+    if status == HTTPStatus.BAD_REQUEST and "secondary mode" in text:
+        # Vault's documentation of disaster recovery replication, read 2026-12-02; OpenBao has none.
+        detail = "The server belongs to a disaster recovery secondary, which answers nobody."
+        return Trouble(error("no-leader", detail, remedy="Set `address` to the primary cluster, or promote this one."))
     if status == HTTPStatus.FORBIDDEN:
         policy = ("1 error occurred" in text or "preflight" in text) and "invalid token" not in text
         return Trouble(denied(call), refused=True, policy=policy)
@@ -189,7 +193,14 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
     if status == HTTPStatus.NOT_FOUND and ("no handler for route" in text or _is_unknown_path(call, answer)):
         return Trouble(error("no-mount"))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return Trouble(error("unexpected", "The request is larger than Vault accepts.", whole=False))
+        return Trouble(
+            error(
+                "unexpected",
+                "The request is larger than Vault accepts.",
+                remedy="Raise `max_request_size` of Vault's listener.",
+                whole=False,
+            )
+        )
     return _server_side(call, answer) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else answer
 
 
@@ -245,7 +256,14 @@ def judge_page(call: Call, status: int, body: bytes, *, json: bool, parsed: bool
             "throttled",
         )
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return Trouble(error("unexpected", "The request is larger than a gateway before Vault accepts.", whole=False))
+        return Trouble(
+            error(
+                "unexpected",
+                "The request is larger than a gateway before Vault accepts.",
+                remedy="Raise the gateway's limit for the bodies of requests.",
+                whole=False,
+            )
+        )
     if call.method == "PATCH" and status in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED):
         return Trouble(error("no-patch", f"A gateway answered HTTP {status}.", whole=False))
     if status < HTTPStatus.MULTIPLE_CHOICES and json and not parsed:

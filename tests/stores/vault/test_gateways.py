@@ -135,6 +135,27 @@ def test_limit_of_a_gateway(rig: VaultRig, proxy: FaultProxy, store: VaultStore)
     assert "rate limit" in problem.remedy
 
 
+def test_request_that_a_gateway_takes_for_too_large(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
+    """A 413 names whose limit is to be raised."""
+    for page, whose in ((Reply(413, "<html>", HTML), "gateway"), (Reply(413, '{"errors":[]}'), "max_request_size")):
+        proxy.rule = times(99, page, "POST", "/data/")
+        store.begin()
+        problem = failed(store.write(rig.key("a"), payload(), marks(), replaces=None), "unexpected")
+        assert whose in problem.remedy
+
+
+def test_disaster_recovery_secondary(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
+    """A secondary of disaster recovery answers nobody, which is named and asked once a cycle."""
+    text = '{"errors":["path disabled in replication DR secondary mode"]}'
+    proxy.rule = lambda _: Reply(400, text)
+    problem = failed(one(store, rig.key("a")), "no-leader")
+    assert problem.whole
+    assert "primary cluster" in problem.remedy
+    asked = len(proxy.requests)
+    failed(one(store, rig.key("b")), "no-leader")
+    assert len(proxy.requests) == asked
+
+
 def test_page_uses_up_no_login(bao: Bao, rig: VaultRig, proxy: FaultProxy) -> None:
     """A gateway's 403 page does not count as a refused token: nothing is looked up, and no login is made."""
     proxy.rule = lambda _: Reply(403, "<html>Request blocked</html>", HTML)

@@ -114,7 +114,9 @@ def _tried(inputs: Inputs, now: datetime) -> Mapping[str, datetime]:
     tried = dict(inputs.memory.tried)
     for page in inputs.pages:
         candidate = inputs.candidate(page)
-        if candidate is None or (page.app, candidate) not in inputs.answers:
+        answer = inputs.answers.get((page.app, candidate)) if candidate is not None else None
+        # A partial answer, and silence, are asked for again in the next cycle.
+        if answer is None or (isinstance(answer, SourceError) and answer.state is State.UNKNOWN):
             continue
         if any(token != candidate for _, token in inputs.stored(page)):
             tried[page.name] = now

@@ -122,6 +122,7 @@ _REACH_GRAPH = (
     "From this machine or container, check that DNS knows the host of graph.base_url, and check graph.ca_file and graph.proxy "
     "where a proxy or firewall stands between. Graph is asked again in the next cycle."
 )
+_ASKED_AGAIN = "Graph is asked again in the next cycle. If this lasts, check that no proxy changes Graph's answers."
 _APP_REFUSED = "Meta refuses the app's own token, which is made of apps.*.id and apps.*.secret."
 _PAGE: tuple[Where, ...] = ("page",)
 _DEBUG: tuple[Where, ...] = ("debug",)
@@ -347,7 +348,7 @@ TABLE: tuple[Row, ...] = (
         State.INVALID,
         owner="meta",
         kind="malformed-token",
-        remedy="Graph is asked again in the next cycle. If this lasts, check that no proxy changes Graph's answers.",
+        remedy=_ASKED_AGAIN,
     ),
     Row("user-token-returned", "wrong-type", State.INVALID, kind="user-token"),
     Row("token-of-another-page", "wrong-page", State.INVALID, kind="other-page"),
@@ -371,8 +372,8 @@ TABLE: tuple[Row, ...] = (
         note="{granted}",
     ),
     Row("call-malformed", "unexpected-graph-error", where=_PAGE, codes={104, 2500}),
-    Row("facts-left-out", "debug-unavailable", owner="meta", kind="no-facts"),
-    Row("facts-partial", "debug-unavailable", owner="meta", kind="partial-facts"),
+    Row("facts-left-out", "debug-unavailable", owner="meta", kind="no-facts", remedy=_ASKED_AGAIN),
+    Row("facts-partial", "debug-unavailable", owner="meta", kind="partial-facts", remedy=_ASKED_AGAIN),
     Row("anything-else", "unexpected-graph-error", kind=None),
 )
 """First match wins; the last row matches everything."""

@@ -13,7 +13,7 @@ import pytest
 from sync.core.memory.memory import Memory
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.plan.guards import Brake
-from sync.core.problems import Problem
+from sync.core.problems import CATALOGUE, Problem
 from sync.core.report.event import Event
 from sync.core.report.events import events
 from sync.cycle import Task, run
@@ -319,3 +319,34 @@ def test_a_permission_that_a_system_user_lost_is_a_beginning_and_an_end() -> Non
         (2, "problem_started", "missing-permission"),
         (22, "problem_ended", "missing-permission"),
     ]
+
+
+def test_pages_that_are_lost_for_different_reasons_share_a_line_that_is_true_of_each() -> None:
+    """The line of several Pages quotes the message of none where they differ."""
+    diary = Diary(*pages(12))
+    diary.run(2)
+    for name, text in (("page-1", "Graph answered for the Page without a token."), ("page-2", "Graph says: (#100) x")):
+        diary.stage.world.errors[name] = SourceError(Problem("no-access", text), State.INVALID)
+    (lost,) = [line for line in diary.run(8) if line.event.name == "page_lost"]
+    assert list(lost.names()) == ["page-1", "page-2"]
+    assert lost.event.fields["message"] == CATALOGUE["no-access"].meaning
+
+
+def test_a_partial_answer_about_a_new_token_is_asked_again_in_the_next_cycle() -> None:
+    """While debug_token leaves out a field, its problem lasts, though the stored tokens are good; the first whole answer ends it."""
+    stage, store, memory = GraphStage(pages=5), StoreInMemory(), Memory()
+    configured = [replace(page, targets=(Key("vault", page.name),)) for page in stage.pages()]
+    logged: list[tuple[int, str]] = []
+    for cycle in range(6):
+        if cycle == 1:
+            for page in stage.world.pages.values():
+                page.generation += 1
+            stage.fault("debug-partial=profile_id")
+        if cycle == 4:
+            switch_off(stage.world)
+        known = {token: judged.facts for token, judged in memory.judged.items()}
+        source = stage.source(pools=memory.pools, known=known)
+        report, memory = run(Task(INSTANCE, configured, source, {"vault": store}, stage.clock, memory), write=True)
+        logged += [(cycle, event.name) for event in events(report) if event.name.startswith("problem")]
+        stage.clock.advance(EVERY.total_seconds())
+    assert logged == [(1, "problem_started"), (4, "problem_ended")]

@@ -207,6 +207,14 @@ def test_only_an_error_that_may_blame_the_user_token_has_it_judged_again(fault: 
     assert blames_user_token(fault) is answer
 
 
+@pytest.mark.parametrize("fault", [Fault("no-facts", 200), Fault("partial-facts", text="type")])
+def test_a_partial_answer_is_no_reason_to_put_tokens_into_urls(fault: Fault) -> None:
+    """Neither another form of the call nor another app secret would complete it."""
+    remedy = classify(fault, "debug").error(fault).problem.remedy
+    assert "asked again in the next cycle" in remedy
+    assert "token_in_url" not in remedy
+
+
 def test_a_failure_names_the_proxy_between() -> None:
     """Through a proxy it is the proxy that is connected to, so no message blames the host of Graph."""
     via = "the proxy proxy.internal:3128 of the configuration"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 from sync.core.judge.decide import Action, Would
 from sync.core.model import Key, Page, Stored
-from sync.core.plan.guards import FOR_A_PERSON, is_undecided
+from sync.core.plan.guards import FOR_A_PERSON, is_undecided, lost_by_rotation
 from sync.core.plan.model import PagePlan, TargetPlan, targets
 
 
@@ -32,15 +32,18 @@ def checksum(plans: Sequence[PagePlan], *, written: Collection[Key] = ()) -> str
 def line_checksum(page: PagePlan, target: TargetPlan) -> str | None:
     """Return a hash over what a line would write; None where it would write nothing.
 
-    The token is left out, since each read may give another one. The template and the labels count: where one was changed
-    since, it is another line.
+    The token is left out, since each read may give another one. The template, the labels and what applications would lose
+    by a rotation count: where one was changed since, it is another line.
     """
     would = _would_write(target.action)
     if would is None:
         return None
     content, key = target.current.content, target.key
     version = content.version if isinstance(content, Stored) else None
-    return _hash([key.store, key.path, would.kind.value, would.reason, version, _beside_token(page.page)])
+    line = [key.store, key.path, would.kind.value, would.reason, version, _beside_token(page.page)]
+    # The time of an expiry differs from read to read.
+    lost = [text.partition(" at ")[0] for text in lost_by_rotation(page, target)] if would.reason == "rotate" else []
+    return _hash([*line, lost] if lost else line)
 
 
 def _would_write(action: Action) -> Would | None:

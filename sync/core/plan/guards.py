@@ -40,11 +40,15 @@ def configured_hold(action: Action, *, page: Page, observe: bool) -> Action:
 
 def held_if_weaker(page: PagePlan, target: TargetPlan) -> Action:
     """Hold a rotation by which applications would lose something: a permission for the Page, or time until the token expires."""
-    action, stored, fetched = target.action, target.current.verdict.facts, page.candidate.verdict.facts
-    if action.write is None or action.reason != "rotate" or stored is None or fetched is None:
-        return action
-    lost = losses(stored, fetched, page_id=page.page.id)
+    action = target.action
+    lost = lost_by_rotation(page, target) if action.write is not None and action.reason == "rotate" else ()
     return hold(action, "weaker", lost) if lost else action
+
+
+def lost_by_rotation(page: PagePlan, target: TargetPlan) -> tuple[str, ...]:
+    """Return what applications would lose if the fetched token took the stored one's place."""
+    stored, fetched = target.current.verdict.facts, page.candidate.verdict.facts
+    return () if stored is None or fetched is None else losses(stored, fetched, page_id=page.page.id)
 
 
 def hold(action: Action, reason: str, loses: tuple[str, ...] = ()) -> Action:

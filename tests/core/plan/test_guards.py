@@ -275,6 +275,21 @@ def test_weaker_rotation_that_a_person_let_through_is_written() -> None:
     assert released.checksum == stage.plan().checksum
 
 
+def test_token_that_loses_more_is_another_plan() -> None:
+    """Who lets a weaker token through lets no other loss through; the exact time of an expiry is none."""
+    stage = Stage(1).under(1, system_user_fingerprint="earlier")
+    stage.old_ones(1, scopes=frozenset({"pages_messaging", "ads_read", "pages_show_list"}), expires_at=NEVER)
+    token = stage.facts["messenger", new(0)]
+    sums = []
+    for scopes, weeks in ((("ads_read",), 8), (("ads_read",), 9), ((), 8), (("ads_read", "pages_show_list"), 8)):
+        fetched = replace(token, scopes=frozenset({"pages_messaging", *scopes}), expires_at=NOW + weeks * WEEK)
+        stage.facts["messenger", new(0)] = fetched
+        sums.append(stage.plan().checksum)
+        assert sums[-1] == stage.plan(Policy(released=True)).checksum
+    assert sums[0] == sums[1]
+    assert len(set(sums)) == 3
+
+
 def test_heal_of_a_stronger_token_is_not_held() -> None:
     """A token that debug_token calls invalid gives its applications nothing, whatever it was allowed to do."""
     stage = Stage(9).old_ones(1, **INVALID, scopes=frozenset({"pages_messaging", "ads_read"}))

@@ -188,6 +188,8 @@ def _not_healed(page: PagePlan, target: TargetPlan, verdict: Verdict) -> tuple[P
     blocks = next(iter((*target.action.problems, *page.candidate.verdict.problems)), None)
     if target.action.kind is Kind.HELD:
         owner, why = "operator", f"A valid token is ready, but its write is held (reason {target.action.reason})."
+    elif target.current.verdict.state is State.UNKNOWN:
+        return problems  # What could not be judged is not replaced.
     elif blocks is not None and (target.action.problems or page.candidate.verdict.state is not State.VALID):
         owner, why = blocks.owner, f"It is replaced as soon as {blocks.code} is solved: {blocks.remedy}"
     else:

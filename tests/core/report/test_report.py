@@ -166,3 +166,10 @@ def test_worst_first() -> None:
     for worse, better in pairwise(order):
         (one,) = account(of(NO_ACCESS, better, worse)).pages
         assert one.served == one.stores[1].served
+
+
+def test_a_stored_token_that_is_not_judged_waits_for_no_replacement() -> None:
+    """The problem of a stored token of which nothing is known keeps its owner and remedy: no replacement is announced."""
+    throttled = Verdict(State.UNKNOWN, (Problem("throttled", "Too many."),))
+    one = account(of(Candidate(None, throttled), current(stored(), throttled)))
+    assert one.pages[0].stores[0].problems == throttled.problems

@@ -64,6 +64,39 @@ def test_every_error_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
             with_("https://vault:8200", "https://b\u00fccher.example"),
             "stores.vault.address: characters that are not ASCII",
         ),
+        *(
+            (with_("https://vault:8200", f"https://{host}"), "stores.vault.address: no address has such a host or port")
+            for host in (
+                "vault..internal",
+                "-vault",
+                "256.1.1.1",
+                "1.2.3",
+                "%76ault",
+                "*.internal",
+                "vault:0",
+                "a" * 64,
+            )
+        ),
+        *(
+            (with_("https://vault:8200", f"https://{host}"), None)
+            for host in (
+                "vault_1:8200",
+                "Vault.Internal.",
+                "10.0.0.1",
+                "[::1]:8200",
+                "xn--bcher-kva.example",
+                "3com.com",
+            )
+        ),
+        *(
+            (with_(VAULT, AWS + f", kms_key: '{key}'"), "stores.vault.kms_key: not a KMS key")
+            for key in ("alias/", "Alias/meta", "key/1234", "meta key")
+        ),
+        (
+            with_(VAULT, AWS + ", auth: {role_arn: 'arn:aws:iam::12345678901:role/x'}"),
+            "stores.vault.auth.role_arn: not in the expected format",
+        ),
+        (with_(VAULT, AWS + ", auth: {role_arn: 'arn:aws-cn:iam::123456789012:role/a/b'}"), None),
         (with_(VAULT, AWS.replace("eu-central-1", "eu-central")), "stores.vault.region: not a region of AWS"),
         (with_(VAULT, AWS.replace("eu-central-1", "eu-centrall-1")), "stores.vault.region: not a region of AWS"),
         (with_(VAULT, AWS.replace("eu-central-1", "frankfurt")), "stores.vault.region: not a region of AWS"),

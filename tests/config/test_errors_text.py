@@ -354,7 +354,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:18: graph.version: not in the expected format [bad-value]",
-            "it must match ^v[0-9]{1,3}\\.[0-9]$",
+            "write it like v25.0",
         ],
         id="graph-version",
     ),

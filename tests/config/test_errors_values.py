@@ -233,7 +233,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:39: schedule.timezone: unknown time zone [bad-timezone]",
-            "write an IANA name, such as Europe/Berlin",
+            "did you mean Europe/Berlin?",
         ],
         id="timezone",
     ),
@@ -314,7 +314,7 @@ ROWS = [
         {},
         [
             "config.yaml:5:23: system_users.main.token.env: not in the expected format [bad-value]",
-            "it must match ^[A-Za-z_][A-Za-z0-9_]{0,127}$",
+            "write it like META_APP_SECRET",
         ],
         id="reference-env-name",
     ),

@@ -123,6 +123,11 @@ def _described(field: FieldInfo | None, path: KeyPath) -> str:
     )
 
 
+def _like(field: FieldInfo | None) -> str | None:
+    example = next(iter(field.examples or ()), field.default) if field else None
+    return f"write it like {example}" if isinstance(example, str) else None
+
+
 _EXPECTED = {
     "bool_type": "true or false",
     "dict_type": "a mapping",
@@ -147,7 +152,7 @@ def _refused(error: ErrorDetails, path: KeyPath, value: Any, field: FieldInfo | 
         case "literal_error":
             return "bad-value", "not one of the allowed values", f"write {context['expected']}"
         case "string_pattern_mismatch":
-            return "bad-value", "not in the expected format", f"it must match {context['pattern']}"
+            return "bad-value", "not in the expected format", _like(field) or described
         case "greater_than_equal":
             return "bad-value", "too small", f"the minimum is {context['ge']}"
         case "string_too_short" | "too_short":

@@ -31,7 +31,9 @@ class EnvReference(ConfigModel):
     env: Annotated[
         str,
         AfterValidator(_no_secret),
-        Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The variable's name."),
+        Field(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The variable's name.", examples=["META_APP_SECRET"]
+        ),
     ]
 
     def __str__(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -49,7 +50,10 @@ def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        wrong("bad-timezone", "unknown time zone", "write an IANA name, such as Europe/Berlin")
+        known = {name.lower(): name for name in available_timezones()}
+        close = difflib.get_close_matches(value.lower(), known, 1)
+        meant = f"did you mean {known[close[0]]}?" if close else "write an IANA name, such as Europe/Berlin"
+        wrong("bad-timezone", "unknown time zone", meant)
     return value
 
 

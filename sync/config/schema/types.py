@@ -83,9 +83,28 @@ def _address(value: str) -> str:
         wrong(
             "bad-address", "characters that are not ASCII", "write the host in its ASCII form, which begins with xn--"
         )
+    if not _is_host(parts.hostname) or parts.port == 0:
+        wrong("bad-address", "no address has such a host or port", "write https://HOST or https://HOST:PORT")
     if parts.query or parts.fragment or "?" in value or "#" in value:
         wrong("bad-address", "an address with a query or fragment", "end it before the ? or #")
     return value.rstrip("/")
+
+
+def _is_host(host: str) -> bool:
+    """Check whether a text can be the name or number of a host. A name may have underscores, as Docker's have."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        labels = host.removesuffix(".").split(".")
+        # A name whose last label is a number is read as an address (WHATWG URL, host parsing).
+        return (
+            all(_LABEL.fullmatch(label) for label in labels) and not labels[-1].isdigit() and len(host) <= _LONGEST_HOST
+        )
+    return True
+
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LONGEST_HOST = 254
 
 
 Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "pattern": "^https?://"})]

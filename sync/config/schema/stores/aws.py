@@ -41,7 +41,7 @@ class AwsAuth(ConfigModel):
     role_arn: Annotated[
         str | None,
         Field(
-            pattern=r"^arn:aws[a-z-]*:iam::[0-9]{1,12}:role/[A-Za-z0-9_+=,.@/-]{1,576}$",
+            pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}$",
             description="A role to assume with these credentials, under the session name page-token-sync.",
             examples=["arn:aws:iam::123456789012:role/page-token-sync"],
         ),
@@ -59,8 +59,13 @@ class AwsAuth(ConfigModel):
 _KMS_ARN = re.compile(rf"arn:aws[a-z-]*:kms:({REGION}):[0-9]{{12}}:(?:key|alias)/[A-Za-z0-9/_-]{{1,256}}")
 
 
+_KMS_NAME = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}|[A-Za-z0-9-]{1,64}")
+
+
 def _kms_key(value: str, info: ValidationInfo) -> str:
     if not value.startswith("arn:"):
+        if not _KMS_NAME.fullmatch(value):
+            wrong("bad-value", "not a KMS key", "write alias/NAME, the key's id, or its ARN")
         return value
     found = _KMS_ARN.fullmatch(value)
     if found is None:

@@ -296,6 +296,26 @@ def test_an_error_at_the_start_is_a_line_of_the_log(rig: Rig) -> None:
     assert "config.yaml:2:11: instance: not a name" in done.stderr
 
 
+def test_every_error_at_the_start_is_in_the_log(rig: Rig) -> None:
+    """The log of a start that fails has all errors, in lines of at most 50, and says how many there are."""
+    pages = "".join(f'  - {{id: "{number}", hald: true}}\n' for number in range(1, 124))
+    text = rig.file.read_text()
+    rig.file.write_text(f"{text[: text.index('pages:')]}pages:\n{pages}")
+    done = rig.run("run")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert {(line["event"], line["level"], line["owner"]) for line in lines} == {
+        ("config_rejected", "error", "operator")
+    }
+    assert [len(line["errors"]) for line in lines] == [50, 50, 23]
+    listed = [error for line in lines for error in line["errors"]]
+    assert [f"pages[{number}].hald: " in error for number, error in enumerate(listed)] == [True] * 123
+    assert lines[0]["message"].endswith("(122 more: see errors)")
+    assert lines[1]["message"] == "Errors 51 to 100 of 123 in the configuration."
+    assert lines[2]["message"] == "Errors 101 to 123 of 123 in the configuration."
+    assert all(line["remedy"] for line in lines)
+
+
 def test_the_duration_is_that_of_the_whole_cycle(rig: Rig) -> None:
     """The duration of a cycle includes the time in which a credential was waited for."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

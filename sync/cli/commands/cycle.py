@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sync.ops.log import Log
 
 INTERRUPTED = 130
-_LISTED = 20
-"""A log line lists at most this many errors of a configuration."""
+_LISTED = 50
+"""A log line lists at most this many errors of a configuration; further lines list the others."""
 _CHECKSUM = "sha256:[0-9a-f]{64}"
 
 
@@ -114,19 +114,28 @@ def daemon(given: Path | None) -> int:
 
 
 def _put_rejected(errors: ConfigErrors) -> None:
-    """Print why the daemon does not start: as text on stderr, and as a log line where stdout is no terminal."""
+    """Print why the daemon does not start: as text on stderr, and as log lines where stdout is no terminal."""
     console.put_errors(errors, Form.TABLE)
     if sys.stdout.isatty():
         return
     from sync.core.report.event import Event  # noqa: PLC0415 - only on an error
     from sync.ops.log import standard_log  # noqa: PLC0415 - only on an error
 
-    first, more = errors.errors[0], len(errors.errors) - 1
-    texts = [str(error).partition("\n")[0] for error in errors.errors[:_LISTED]]
-    message = "The daemon does not start. " + texts[0] + (f" ({more:,} more: see errors)" if more else "")
-    fields = {"message": message, "owner": "operator", "remedy": first.remedy, "errors": texts}
+    texts = [str(error).partition("\n")[0] for error in errors.errors]
+    total, more = len(texts), len(texts) - 1
     log = standard_log(level="info", form="json")
-    log.write(Event("error", "config_rejected", fields))
+    for start in range(0, total, _LISTED):
+        listed = texts[start : start + _LISTED]
+        message = f"Errors {start + 1:,} to {start + len(listed):,} of {total:,} in the configuration."
+        if not start:
+            message = f"The daemon does not start. {texts[0]}" + (f" ({more:,} more: see errors)" if more else "")
+        fields = {
+            "message": message,
+            "owner": "operator",
+            "remedy": errors.errors[start].remedy,
+            "errors": listed,
+        }
+        log.write(Event("error", "config_rejected", fields))
     log.close()
 
 

@@ -36,9 +36,10 @@ def _head(report: Report) -> Iterator[str]:
 def _counts(report: Report) -> str:
     counts = report.summary
     kinds = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED, Kind.HELD, Kind.REFUSED, Kind.FAILED)
+    nothing = "nothing to do" if table.decided(report) else "no write is planned"
     return (
         ", ".join(f"{counts[kind.value]:,} {table.planned_word(kind)}" for kind in kinds if counts[kind.value])
-        or "nothing to do"
+        or nothing
     )
 
 

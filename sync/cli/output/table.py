@@ -102,8 +102,17 @@ def summary(report: Report) -> list[str]:
     ]
     if not report.planned:
         return sums
-    nothing = "No write is planned." if counts["failed"] else "There is nothing to write."
+    nothing = "There is nothing to write." if decided(report) else "No write is planned."
     return [*sums, f"Nothing was written. {f'Plan {report.checksum}' if report.checksum else nothing}"]
+
+
+def decided(report: Report) -> bool:
+    """Check whether each secret was read, and each token that is not verified was judged: else more may have to be written."""
+    return report.result != "failed" and not any(
+        entry.action is Kind.FAILED or (page.fetched is State.UNKNOWN and entry.served != "verified")
+        for page in report.pages
+        for entry in page.stores
+    )
 
 
 def planned_word(kind: Kind) -> str:

@@ -174,6 +174,19 @@ def test_checksum_is_there_where_something_would_be_written(tmp_path: Path, sand
     assert "No write is planned." in rig.run("plan").stdout
 
 
+def test_a_plan_that_judged_nothing_does_not_say_that_nothing_is_to_do(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Where Graph does not answer, a plan has no checksum, ends with 3, and says that no write is planned."""
+    rig = file_rig(tmp_path, sandbox)
+    rig.write(graph={"base_url": "http://127.0.0.1:9", "timeout": "1s"})
+    for output in ("table", "markdown"):
+        planned = rig.run("plan", "--output", output)
+        assert planned.code == 3
+        assert "There is nothing to write." not in planned.stdout
+        assert "nothing to do" not in planned.stdout
+        assert "sha256:" not in planned.stdout
+        assert "no write is planned" in planned.stdout.lower()
+
+
 @pytest.mark.parametrize(("inside", "name"), [("", "app-{name}.json"), ("", "app/{name}.json"), ("app", "{name}.json")])
 def test_what_another_store_wrote_is_no_orphan(tmp_path: Path, sandbox: Sandbox, inside: str, name: str) -> None:
     """Secrets of a Page are no orphans of a second store that is in the same directory or in a folder of it."""

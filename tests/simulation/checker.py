@@ -14,6 +14,7 @@ from sync.core.judge.decide import Kind
 from sync.core.judge.skew import MAX_SKEW
 from sync.core.memory.memory import Rhythm
 from sync.core.model import Marks, Page, StoreError, Written
+from sync.core.problems import Problem
 from sync.core.report.entries import PageEntry, StoreEntry
 from sync.core.report.events import events
 from sync.core.report.json import as_json
@@ -306,7 +307,7 @@ class Checker:
             self.fail("I3", owner, "called broken", where, _fp(token), "for which debug_token last answered", last)
         readable = entry.action is not Kind.FAILED and entry.confirmed is not False
         if entry.served == "stale" and token is not None and last is not None and readable:
-            self._forgotten(owner, page, where, token, last)
+            self._forgotten(owner, (*page.problems, *entry.problems), where, token, last)
         if entry.served != "verified":
             return
         if token is None:
@@ -328,11 +329,11 @@ class Checker:
         """Return the latest moment that is not in the future for a daemon, whose clock may have been set in this cycle."""
         return self.simulation.now() + max(owner.offset(), owner.began_with) + MAX_SKEW
 
-    def _forgotten(self, owner: Life, page: PageEntry, where: str, token: str, last: DebugAnswer) -> None:
-        """Check that a token is stale only where debug_token's last answer counts no more."""
+    def _forgotten(self, owner: Life, problems: Sequence[Problem], where: str, token: str, last: DebugAnswer) -> None:
+        """Check that a token is stale only where debug_token's last answer counts no more, or the app itself is refused."""
         young = self.simulation.time - last.at < Rhythm().stale_after.total_seconds()
         refused = owner.refused.get(token, -1.0) >= last.at
-        of_app = {problem.code for problem in page.problems} & _OF_APP
+        of_app = {problem.code for problem in problems} & _OF_APP
         if young and not (refused or of_app or self.clocks_set):
             self.fail("I8", owner, "called stale", where, _fp(token), "for which debug_token last answered", last)
 

@@ -162,6 +162,31 @@ ROWS = [
         id="duplicate-file-place",
     ),
     pytest.param(
+        GOOD.replace(
+            V,
+            '{type: file, directory: n2, name: "sub/x-{name}.json"}\n  disk2: {type: file, directory: ./x/../n2/sub}',
+        ).replace("name: berlin", "name: berlin, stores: [vault, disk2]"),
+        {},
+        [
+            "config.yaml:7:44: stores.vault.name: leads into the directory of the store disk2 [bad-path]",
+            "choose a name outside of it, or another directory for one of the two",
+        ],
+        id="name in another store's directory",
+    ),
+    pytest.param(
+        GOOD.replace(
+            V,
+            '{type: file, directory: n2/sub/deep}\n  two: {type: file, directory: n2, name: "{instance}/{name}/{id}"}\n'
+            "  three: {type: file, directory: n2/acme/berlin}",
+        ).replace("name: berlin", "name: berlin, stores: [three, two]"),
+        {},
+        [
+            "config.yaml:11:5: pages[0]: its secret in two leads into the directory of the store three, acme/berlin/101010101010101 [bad-path]",
+            "change the name in two, or the directory of one of the two",
+        ],
+        id="secret in another store's directory",
+    ),
+    pytest.param(
         GOOD + "pages_from: [more/*.yaml]\n",
         {},
         [
@@ -225,3 +250,13 @@ def test_errors(tmp_path: Path, text: str, others: dict[str, str], expected: lis
     """A contradiction is reported with both locations, its cause and its remedy."""
     found = [line for error in errors(tmp_path, text, **others) for line in error.split("\n    ")]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "directory"),
+    [("{name}.json", "n2/sub"), ("sub-{name}.json", "n2/sub"), ("{name}/a.json", "n2/sub"), ("sub/{name}.json", "n2")],
+)
+def test_nested_directories_that_do_not_meet(tmp_path: Path, name: str, directory: str) -> None:
+    """A store may be in a folder of another's directory that the other writes nothing to."""
+    stores = f'{{type: file, directory: n2, name: "{name}"}}\n  two: {{type: file, directory: {directory}}}'
+    assert errors(tmp_path, GOOD.replace(V, stores).replace("name: berlin", "name: berlin, stores: [vault, two]")) == []

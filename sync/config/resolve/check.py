@@ -17,7 +17,7 @@ from sync.config.schema.network import NetworkConfig
 from sync.config.schema.pages import SCOPES, ChecksConfig
 from sync.config.schema.references import FileReference, StoreReference, models_in
 from sync.config.schema.settings import Schedule, Settings
-from sync.config.schema.stores.store import StoreConfig, target
+from sync.config.schema.stores.store import StoreConfig, leads_into, target
 from sync.config.schema.types import duration_text, is_plain_http
 from sync.core.model import Never
 
@@ -158,12 +158,19 @@ def _system_users(settings: Settings, apps: Names, report: Report) -> None:
 
 def _stores(stores: Mapping[str, StoreConfig], report: Report) -> None:
     targets: dict[tuple[str, ...], KeyPath] = {}
+    roots = {name: store.root() for name, store in stores.items()}
     for name, store in stores.items():
         path: KeyPath = ("stores", name)
-        first = targets.setdefault(target(store.root(), store.template), path)
+        first = targets.setdefault(target(roots[name], store.template), path)
         if first is not path:
             report(Finding(0, path, "duplicate-target", f"leads to the same secrets as the store {first[1]}, {shown_path(store.template)}",
                            "remove one of the two, or give it another path", first=(0, first)))  # fmt: skip
+        for other, root in roots.items():
+            if leads_into(roots[name], store.template, root) and target(roots[name], store.template) != target(
+                root, stores[other].template
+            ):
+                report(Finding(0, (*path, store.template_key), "bad-path", f"leads into the directory of the store {shown(other)}",
+                               "choose a name outside of it, or another directory for one of the two"))  # fmt: skip
         for fault in store.faults():
             report(Finding(0, (*path, *fault.path), fault.code, fault.message, fault.remedy))
 

@@ -10,7 +10,7 @@ from sync.config.resolve.check import AllNames, Names, Report
 from sync.config.schema.pages import ChecksConfig, FilePage, PageEntry
 from sync.config.schema.references import StoreReference, models_in
 from sync.config.schema.settings import Settings
-from sync.config.schema.stores.store import target
+from sync.config.schema.stores.store import leads_into, target
 from sync.core.model import Checks, Key, Page
 from sync.core.payload import PayloadTemplate, fill
 
@@ -33,12 +33,15 @@ class PageResolver:
     _targets: dict[tuple[str, ...], tuple[Origin, str]] = field(default_factory=dict)
     _default_checks: Checks = field(init=False)
     _roots: dict[str, tuple[str, ...]] = field(init=False)
+    _inner: dict[str, list[str]] = field(init=False)
+    """The stores in a folder of each store, into which its template does not lead for every Page."""
     _only_app: str | None = field(init=False)
     _only_user: str | None = field(init=False)
     _only_store: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._roots = {name: store.root() for name, store in self.settings.stores.items()}
+        self._inner = {name: self._inside(name) for name in self._roots}
         self._only_app, self._only_user, self._only_store = (names.only() for names in self.names)
         self._default_checks = _checks(self.settings.defaults.checks, None)
 
@@ -191,10 +194,26 @@ class PageResolver:
         elif other != name and not self._same_templates(other, name):  # reported once, for the stores
             self._wrong(origin, (), "duplicate-target", f"leads to the same secret in the stores {other} and {name}, {shown_path(path)}",
                         "change the path of one of the two, or this Page's stores")  # fmt: skip
+        for inner in self._inner[name]:
+            if leads_into(self._roots[name], path, self._roots[inner]):
+                self._wrong(origin, (), "bad-path",
+                            f"its secret in {shown(name)} leads into the directory of the store {shown(inner)}, {shown_path(path)}",
+                            f"change the name in {shown(name)}, or the directory of one of the two")  # fmt: skip
         fault = store.path_fault(path)
         if fault:
             self._wrong(origin, (), "bad-path", f"its name in {name} is {fault}", "shorten it")
         return Key(name, path)
+
+    def _inside(self, name: str) -> list[str]:
+        root, template = self._roots[name], self.settings.stores[name].template
+        return [
+            other
+            for other, inner in self._roots.items()
+            if root[:-1] == inner[:-1]
+            and root[-1] != inner[-1]
+            and inner[-1].startswith(root[-1])
+            and not leads_into(root, template, inner)
+        ]
 
     def _same_templates(self, one: str, other: str) -> bool:
         first, second = (target(self._roots[name], self.settings.stores[name].template) for name in (one, other))

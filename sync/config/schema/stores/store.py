@@ -91,3 +91,9 @@ class StoreConfig(ConfigModel):
 def target(root: tuple[str, ...], path: str) -> tuple[str, ...]:
     """Return the address of one secret, from the ``root`` of its store and its path."""
     return (*root[:-1], root[-1] + path)
+
+
+def leads_into(root: tuple[str, ...], path: str, other: tuple[str, ...]) -> bool:
+    """Check whether a path in the store at ``root`` is inside the root of another store, which lies in a folder of it."""
+    (*service, start), (*same, inner) = root, other
+    return service == same and len(start) < len(inner) and f"{start}{path}".startswith(inner)

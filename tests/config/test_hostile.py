@@ -197,6 +197,11 @@ def test_fuzz(tmp_path: Path, cut: int, gone: int, put: str) -> None:
         assert int(column) >= 1
 
 
+def test_a_second_document_may_be_broken(tmp_path: Path) -> None:
+    """The errors of the first document have their locations, whatever follows it."""
+    assert "second-document" in errors(tmp_path, "---\n---\n[")[0]
+
+
 _VALUES = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.sampled_from(["vault", "a"])

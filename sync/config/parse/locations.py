@@ -7,6 +7,7 @@ from typing import Any
 
 from yaml.events import (
     AliasEvent,
+    DocumentEndEvent,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -45,6 +46,9 @@ def _walk(text: str) -> Iterator[tuple[KeyPath, Location | None, Location]]:
     key: Location | None = None
     for event in events(text):
         kind = type(event)
+        if kind is DocumentEndEvent:
+            # Another document is an error that has been found; it may have errors of its own.
+            return
         if kind is MappingEndEvent or kind is SequenceEndEvent:
             path.pop()
         elif kind in _VALUES:

@@ -92,6 +92,14 @@ def test_every_error_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
             (with_(VAULT, AWS + f", kms_key: '{key}'"), "stores.vault.kms_key: not a KMS key")
             for key in ("alias/", "Alias/meta", "key/1234", "meta key")
         ),
+        *(
+            (with_(VAULT, AWS + f", kms_key: '{key}'"), "stores.vault.kms_key: not a KMS key: alias/ is missing")
+            for key in ("meta", "prod-pages_2", "team/meta", "1234abcd-12ab-34cd-56ef")
+        ),
+        *(
+            (with_(VAULT, AWS + f", kms_key: {key}"), None)
+            for key in ("alias/meta", "1234abcd-12ab-34cd-56ef-1234567890ab", "mrk-1234abcd12ab34cd56ef1234567890ab")
+        ),
         (
             with_(VAULT, AWS + ", auth: {role_arn: 'arn:aws:iam::12345678901:role/x'}"),
             "stores.vault.auth.role_arn: not in the expected format",
@@ -121,6 +129,33 @@ def test_every_error_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
         ),
         (with_(VAULT, VAULT + ", mount: data/secret"), "stores.vault.mount: it begins with data/"),
         (with_(VAULT, VAULT + ", mount: kv/meta, path: 'data-of/{name}'"), None),
+        *(
+            (with_(VAULT, VAULT + f", mount: '{mount}'"), f"stores.vault.mount: {fault}")
+            for mount, fault in {
+                "sys": "a part of Vault's own API, sys",
+                "sys/mounts": "a part of Vault's own API, sys",
+                "/cubbyhole/": "a part of Vault's own API, cubbyhole",
+                "identity": "a part of Vault's own API, identity",
+                "auth/approle": "a part of Vault's own API, auth",
+                "secret-{name}": "not the path of a mount: it contains a brace",
+                "my secret": "not the path of a mount: it contains a blank",
+                "kv/../sys": "not the path of a mount: it has a segment . or ..",
+                "kv//meta": "not the path of a mount: it has an empty segment",
+            }.items()
+        ),
+        *((with_(VAULT, VAULT + f", mount: {mount}"), None) for mount in ("system", "kv/sys", "/kv/meta/", "auth-kv")),
+        *(
+            (
+                with_("method: token", f"method: kubernetes, role: r, mount: '{mount}'").replace(
+                    ", token: {file: vault}", ""
+                ),
+                f"stores.vault.auth.mount: {fault}",
+            )
+            for mount, fault in {
+                "auth/kubernetes": "it begins with auth/",
+                "kubernetes-{name}": "not the path of a mount: it contains a brace",
+            }.items()
+        ),
     ],
 )
 def test_values_that_cannot_be_right(tmp_path: Path, text: str, expected: str | None) -> None:
@@ -170,3 +205,22 @@ def test_a_secret_in_place_of_a_name_is_never_shown(tmp_path: Path, secret: str,
     assert "system_users.main.token" in found
     assert secret not in found
     assert not any(part in found for part in secret.replace("@", ":").split(":")[-2:])
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (with_(VAULT, VAULT + ", mount: a//b"), "write it like secret or kv/meta"),
+        (
+            with_("method: token, token: {file: vault}", "method: kubernetes, role: r, mount: a//b"),
+            "write it like approle or prod/kubernetes",
+        ),
+        (with_(VAULT, VAULT + ", namespace: a//b"), "write it like team-a or admin/team-a"),
+        (with_(VAULT, VAULT + ", path: a//b"), "write it like meta/pages/{name}"),
+        (with_("{env: TOKEN}", "{store: vault, path: a//b, key: t}"), "write it like meta/system-user"),
+    ],
+)
+def test_the_remedy_of_a_path_is_of_its_kind(tmp_path: Path, text: str, remedy: str) -> None:
+    """A mount, a namespace and the path of one secret have no placeholders, and no remedy offers one."""
+    (found,) = errors(tmp_path, text)
+    assert found.splitlines()[1].strip() == remedy

@@ -69,7 +69,7 @@ ROWS = [
     pytest.param(
         GOOD.replace(
             V,
-            "{type: aws-secrets-manager, region: eu-central-1, replicas: [us-east-1, {region: us-east-1, kms_key: k}]}",
+            "{type: aws-secrets-manager, region: eu-central-1, replicas: [us-east-1, {region: us-east-1, kms_key: alias/k}]}",
         ),
         {},
         [

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from sync.config.errors import KeyPath, looks_like_secret, shown_path
 from sync.config.schema.choices import TAG
-from sync.config.schema.types import ConfigModel, PlainPath, Text, wrong
+from sync.config.schema.types import ConfigModel, SecretPath, Text, wrong
 
 
 def _no_secret(value: str) -> str:
@@ -60,7 +60,7 @@ class StoreReference(ConfigModel):
     """A secret in one of the configured stores."""
 
     store: Annotated[str, Field(description="The store's name.")]
-    path: Annotated[PlainPath, Field(description="The secret's path or name in the store, without placeholders.")]
+    path: Annotated[SecretPath, Field(description="The secret's path or name in the store, without placeholders.")]
     key: Annotated[Text, AfterValidator(_no_secret), Field(description="The key in the secret's JSON object.")]
 
     def __str__(self) -> str:

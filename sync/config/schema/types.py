@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -182,19 +183,41 @@ def _region(value: str) -> str:
 
 Region = Annotated[str, AfterValidator(_region), WithJsonSchema({"type": "string", "pattern": f"^{REGION}$"})]
 PathTemplate = Annotated[Text, AfterValidator(_secret_path)]
-Namespace = Annotated[
+
+
+def _mount_fault(path: str) -> str | None:
+    if set("{}") & set(path):
+        return "it contains a brace, and a mount has no placeholders"
+    return "it contains a blank" if re.search(r"\s", path) else path_fault(path)
+
+
+def _without_slashes(noun: str, remedy: str, fault: Callable[[str], str | None] = path_fault) -> AfterValidator:
+    """Return the validator of a path without placeholders, which removes slashes around it: Vault's documentation uses both forms."""
+
+    def path(value: str) -> str:
+        inner = value.strip("/")
+        found = fault(inner)
+        if found:
+            wrong("bad-path", f"not the path of {noun}: {found}", remedy)
+        return inner
+
+    return AfterValidator(path)
+
+
+_NAMESPACE = ("a namespace", "write it like team-a or admin/team-a")
+Namespace = Annotated[Text, _without_slashes(*_NAMESPACE)]
+LoginNamespace = Annotated[
     str,
     StringConstraints(max_length=4096),
-    AfterValidator(lambda value: value.strip("/")),
-    AfterValidator(lambda value: value and _secret_path(value.replace("{", "{{").replace("}", "}}")) and value),
+    _without_slashes(*_NAMESPACE, lambda path: path_fault(path) if path else None),
 ]
-"""Like a PlainPath, or empty for the root."""
-PlainPath = Annotated[
-    Text,
-    AfterValidator(lambda value: value.strip("/")),
-    AfterValidator(lambda value: _secret_path(value.replace("{", "{{").replace("}", "}}")) and value),
-]
-"""A path without placeholders; slashes around it are removed, since Vault's documentation uses both forms."""
+"""Like a Namespace, or empty for the root."""
+MountPath = Annotated[Text, _without_slashes("a mount", "write it like secret or kv/meta", _mount_fault)]
+"""Where an engine of secrets is mounted."""
+LoginMount = Annotated[Text, _without_slashes("a mount", "write it like approle or prod/kubernetes", _mount_fault)]
+"""Where a method of authentication is mounted, without auth/."""
+SecretPath = Annotated[Text, _without_slashes("a secret", "write it like meta/system-user")]
+"""The path of one secret in a store."""
 PayloadText = Annotated[str, StringConstraints(max_length=60_000), AfterValidator(_payload_text)]
 
 

@@ -59,11 +59,18 @@ class AwsAuth(ConfigModel):
 _KMS_ARN = re.compile(rf"arn:aws[a-z-]*:kms:({REGION}):[0-9]{{12}}:(?:key|alias)/[A-Za-z0-9/_-]{{1,256}}")
 
 
-_KMS_NAME = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}|[A-Za-z0-9-]{1,64}")
+_KMS_NAME = re.compile(
+    r"alias/[A-Za-z0-9/_-]{1,250}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|mrk-[0-9A-Fa-f]{32}"
+)
+_ALIAS = re.compile(r"(?!key/|alias/)[A-Za-z0-9/_-]{1,250}", re.IGNORECASE)
+"""The name of an alias, without the alias/ before it."""
 
 
 def _kms_key(value: str, info: ValidationInfo) -> str:
     if not value.startswith("arn:"):
+        if _ALIAS.fullmatch(value) and not _KMS_NAME.fullmatch(value):
+            wrong("bad-value", "not a KMS key: alias/ is missing, or it is no whole id of a key",
+                  "write alias/ before the alias's name, or the key's id or ARN")  # fmt: skip
         if not _KMS_NAME.fullmatch(value):
             wrong("bad-value", "not a KMS key", "write alias/NAME, the key's id, or its ARN")
         return value

@@ -14,7 +14,18 @@ from sync.config.schema.choices import ChosenBy
 from sync.config.schema.network import NetworkConfig, ServiceAddress
 from sync.config.schema.references import Reference
 from sync.config.schema.stores.store import MARKS, PLACEHOLDERS_TEXT, TYPE_TEXT, StoreConfig, Timeout
-from sync.config.schema.types import ConfigModel, FilePath, Namespace, PathTemplate, PlainPath, Region, Text, wrong
+from sync.config.schema.types import (
+    ConfigModel,
+    FilePath,
+    LoginMount,
+    LoginNamespace,
+    MountPath,
+    Namespace,
+    PathTemplate,
+    Region,
+    Text,
+    wrong,
+)
 from sync.core.payload import fixed_part
 
 # custom_metadata has at most 64 keys of 1 to 128 bytes, with printable values of 1 to 512 bytes (Vault's API documentation
@@ -22,12 +33,21 @@ from sync.core.payload import fixed_part
 _KEYS, _KEY, _VALUE = 64, 128, 512
 
 _LoginNamespace = Annotated[
-    Namespace | None,
+    LoginNamespace | None,
     Field(
         description="The namespace of the login, if it is not that of the store; empty for the root.",
         examples=["admin"],
     ),
 ]
+
+
+def _method_mount(value: str) -> str:
+    if value.startswith("auth/"):
+        wrong("bad-path", "it begins with auth/, which Vault's API adds to the path itself", "remove auth/")
+    return value
+
+
+_LoginMount = Annotated[LoginMount, AfterValidator(_method_mount)]
 
 
 def _origin(address: str) -> str:
@@ -61,7 +81,7 @@ class AppRoleAuth(ConfigModel):
     method: Annotated[Literal["approle"], Field(description="How to log in.")]
     role_id: Annotated[Reference, Field(description="A reference to the role id.")]
     secret_id: Annotated[Reference, Field(description="A reference to the secret id.")]
-    mount: Annotated[PlainPath, Field(description="Where the AppRole method is mounted.")] = "approle"
+    mount: Annotated[_LoginMount, Field(description="Where the AppRole method is mounted.")] = "approle"
     namespace: _LoginNamespace = None
 
 
@@ -73,7 +93,7 @@ class KubernetesAuth(ConfigModel):
     jwt: Annotated[Reference, Field(description="A reference to the service account's token.")] = Field(
         default={"file": "/var/run/secrets/kubernetes.io/serviceaccount/token"}, validate_default=True
     )
-    mount: Annotated[PlainPath, Field(description="Where the Kubernetes method is mounted.")] = "kubernetes"
+    mount: Annotated[_LoginMount, Field(description="Where the Kubernetes method is mounted.")] = "kubernetes"
     namespace: _LoginNamespace = None
 
 
@@ -83,7 +103,7 @@ class JwtAuth(ConfigModel):
     method: Annotated[Literal["jwt"], Field(description="How to log in.")]
     role: Annotated[Text, Field(description="The role's name in Vault.")]
     jwt: Annotated[Reference, Field(description="A reference to the JWT, read again for each login.")]
-    mount: Annotated[PlainPath, Field(description="Where the JWT method is mounted.")] = "jwt"
+    mount: Annotated[_LoginMount, Field(description="Where the JWT method is mounted.")] = "jwt"
     namespace: _LoginNamespace = None
 
 
@@ -107,7 +127,7 @@ class AwsIamAuth(ConfigModel):
         Text | None,
         Field(description="A profile of the AWS configuration files. Default: the credentials chain of boto3."),
     ] = None
-    mount: Annotated[PlainPath, Field(description="Where the AWS method is mounted.")] = "aws"
+    mount: Annotated[_LoginMount, Field(description="Where the AWS method is mounted.")] = "aws"
     namespace: _LoginNamespace = None
 
 
@@ -128,9 +148,19 @@ def _in_mount(value: str, info: ValidationInfo) -> str:
     return value
 
 
+_RESERVED = ("sys", "cubbyhole", "identity", "auth")
+
+
 def _mount(value: str) -> str:
+    first = value.partition("/")[0]
     if value.startswith("data/"):
         wrong("bad-path", "it begins with data/, which Vault's API adds to the path itself", "remove data/")
+    if first in _RESERVED:
+        wrong(
+            "bad-path",
+            f"a part of Vault's own API, {first}, where no KV engine can be mounted",
+            "write it like secret or kv/meta",
+        )
     return value
 
 
@@ -158,9 +188,9 @@ class VaultConfig(StoreConfig, NetworkConfig):
     address: Annotated[
         ServiceAddress, AfterValidator(_origin), Field(description="The server's address: scheme, host and port.")
     ]
-    namespace: Annotated[PlainPath | None, Field(description="The namespace of the mount.", examples=["team-a"])] = None
+    namespace: Annotated[Namespace | None, Field(description="The namespace of the mount.", examples=["team-a"])] = None
     mount: Annotated[
-        PlainPath, AfterValidator(_mount), Field(description="Where the KV version 2 engine is mounted.")
+        MountPath, AfterValidator(_mount), Field(description="Where the KV version 2 engine is mounted.")
     ] = "secret"
     path: Annotated[
         PathTemplate,

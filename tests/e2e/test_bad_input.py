@@ -427,7 +427,7 @@ def test_a_plan_under_a_policy_that_only_reads(empty: VaultProgram) -> None:
     for command in ("plan", "once"):
         ran = empty.run(command, "--output", "json")
         assert actions(ran) == {("failed", "absent")}
-        assert_store_failures(ran, "denied", "the capability `patch`", f"{empty.mount}/metadata/meta/pages/")
+        assert_store_failures(ran, "denied", "`patch`", f"{empty.mount}/metadata/meta/pages/")
         assert ran.code == 1
     assert empty.everything() == {}
 

@@ -8,6 +8,7 @@ import typer
 
 from sync.cli.file import config_file
 from sync.config.errors import ConfigErrors
+from sync.config.source import STDIN
 
 
 def pages(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -40,7 +41,11 @@ def _names(ctx: typer.Context) -> tuple[Iterable[str], Iterable[str], Iterable[s
     from sync.config.load import load  # noqa: PLC0415 - not for a command that is run
 
     try:
-        config = load(config_file(ctx.params.get("config") or ctx.find_root().params.get("config")))
+        file = config_file(ctx.params.get("config") or ctx.find_root().params.get("config"))
+        # The shell waits for an answer, and nobody types a configuration meanwhile.
+        if file == STDIN:
+            return (), (), ()
+        config = load(file)
     except ConfigErrors:
         return (), (), ()
     known = (f"{key}={value}" for page in config.pages for key, value in page.labels.items())

@@ -1,4 +1,4 @@
-"""Where the configuration file is."""
+"""Where the configuration is."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import os
 from pathlib import Path
 
 from sync.config.errors import ConfigError, ConfigErrors
+from sync.config.source import IN_VARIABLE, TEXT_VARIABLE
 
 VARIABLE = "PAGE_TOKEN_SYNC_CONFIG"
 LOCATIONS = ("./config.yaml", "/etc/page-token-sync/config.yaml")
 
 
 def config_file(given: Path | None) -> Path:
-    """Return the configuration file: the one that is named, or the first that exists. Raises ConfigErrors, with where it looked."""
+    """Return the configuration: the file that is named, the text in the variable, or the first file that exists.
+
+    Raises ConfigErrors, with where it looked.
+    """
     named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if named is not None:
         return named
+    if os.environ.get(TEXT_VARIABLE):
+        return IN_VARIABLE
     found = next((path for path in map(Path, LOCATIONS) if path.exists()), None)
     if found is None:
-        looked = f"${VARIABLE} (not set), {', '.join(LOCATIONS)}"
+        looked = f"${VARIABLE} and ${TEXT_VARIABLE} (not set), {', '.join(LOCATIONS)}"
         message, remedy = f"there is no configuration; looked at {looked}", "write one, or give its path: --config FILE"
         raise ConfigErrors([ConfigError(LOCATIONS[0], 1, 1, "", "unreadable-file", message, remedy)])
     return found

@@ -12,6 +12,7 @@ import typer
 from sync.cli import complete
 from sync.cli.file import LOCATIONS, VARIABLE
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
+from sync.config.source import TEXT_VARIABLE
 
 ConfigOption = Annotated[
     Path | None,
@@ -19,7 +20,8 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help=f"The configuration file, before or after the command [default: ${VARIABLE}, {', '.join(LOCATIONS)}].",
+        help="The configuration file, before or after the command; - reads standard input "
+        f"[default: ${VARIABLE}, the text in ${TEXT_VARIABLE}, {', '.join(LOCATIONS)}].",
     ),
 ]
 Output = Annotated[CommonForm, typer.Option("--output", "-o", help="Print a table, or one JSON document.")]

@@ -24,11 +24,12 @@ pytestmark = pytest.mark.slow
 HEAVY = ("boto3", "botocore", "hvac", "httpx", "rich", "structlog", "requests")
 
 
-def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Ran:
-    """Run the program without a configuration of its own."""
+def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, text: str = "") -> Ran:
+    """Run the program without a configuration of its own, with this text on its standard input."""
     root = str(ROOT)
     done = subprocess.run(
         [*PROGRAM, *arguments],
+        input=text,
         capture_output=True,
         text=True,
         check=False,
@@ -153,6 +154,36 @@ def test_the_configuration_is_found_where_it_is_said_to_be(tmp_path: Path, sandb
     assert run("validate", cwd=empty, env={"PAGE_TOKEN_SYNC_CONFIG": str(rig.file)}).code == 0
     assert run("validate", cwd=tmp_path, env=other).code == 2
     assert run("--config", str(rig.file), "validate", cwd=empty, env=other).code == 0
+
+
+def test_the_configuration_is_text_where_there_is_no_file(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Standard input and the variable hold the text itself; errors name them, and paths count from the working directory."""
+    rig = file_rig(tmp_path, sandbox)
+    text = rig.file.read_text()
+    rig.file.unlink()
+    name = "PAGE_TOKEN_SYNC_CONFIG_YAML"
+
+    assert run("validate", cwd=tmp_path).code == 2
+    for ran in (
+        run("--config", "-", "once", "-o", "json", cwd=tmp_path, text=text),
+        run("once", "-o", "json", cwd=tmp_path, env={name: text}),
+    ):
+        assert (ran.code, ran.report["result"]) == (0, "ok"), ran.stderr
+    broken = text + "nonsense: 1\n"
+    line = broken.count("\n")
+    assert f"-:{line}:1: " in run("--config", "-", "validate", cwd=tmp_path, text=broken).stdout
+    assert f"${name}:{line}:1: " in run("validate", cwd=tmp_path, env={name: broken}).stdout
+    assert "the file is empty" in run("-c", "-", "validate", cwd=tmp_path).stdout
+
+
+def test_a_file_goes_before_the_text_in_a_variable(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A file that is named wins over the text, and the text over a file in the usual folders."""
+    rig = file_rig(tmp_path, sandbox)
+    wrong = {"PAGE_TOKEN_SYNC_CONFIG_YAML": "nonsense: 1"}
+
+    assert run("validate", cwd=tmp_path, env=wrong).code == 2
+    assert run("validate", cwd=tmp_path, env={"PAGE_TOKEN_SYNC_CONFIG": str(rig.file), **wrong}).code == 0
+    assert run("-c", str(rig.file), "validate", cwd=tmp_path, env=wrong).code == 0
 
 
 @pytest.mark.parametrize("command", ["validate", "once", "plan", "run"])

@@ -15,6 +15,7 @@ from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
 from sync.config.resolve.select import Selected, SelectionError, select
+from sync.config.source import is_file
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
 from sync.runtime.garbage import uncollected
 from sync.runtime.threads import Stopping, SystemClock
@@ -149,7 +150,7 @@ def _started_event(config: Config) -> Event:
         "version": version("page-token-sync"),
         "instance": config.settings.instance,
         "page_count": len(config.pages),
-        "file": str(config.files[0].absolute()),
+        "file": str(config.files[0].absolute() if is_file(config.files[0]) else config.files[0]),
         "next": in_words(config.settings.schedule),
     }
     return Event("info", "daemon_started", fields)

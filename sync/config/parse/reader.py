@@ -11,6 +11,7 @@ from typing import Any
 from sync.config.errors import MAX_ERRORS, ConfigError, ConfigErrors, Finding, KeyPath, path_text
 from sync.config.parse.locations import Location, locations
 from sync.config.parse.yaml import Flaw, Unreadable, parse, position, without_forbidden
+from sync.config.source import read
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -61,8 +62,7 @@ class FileReader:
 
     def _text(self, path: Path, file: str) -> str | None:
         try:
-            with path.open("rb") as stream:
-                data = stream.read(self._left + 1)
+            data = read(path, self._left + 1)
         except (OSError, ValueError) as error:
             cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
             self._refuse(file, "unreadable-file", f"cannot be read: {cause}", "check the path and its permissions")

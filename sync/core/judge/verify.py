@@ -92,14 +92,12 @@ def _unknown(facts: TokenFacts, field: str) -> Verdict:
 def refused(facts: TokenFacts, now: datetime, which: str) -> Problem:
     """Return the problem of a token that debug_token calls invalid; ``which`` of a Page's tokens it is."""
     error = facts.error
+    said = f" Meta says: {error.message}" if error and error.message else ""
     if error is not None and is_policy_block(error):
-        message = (
-            f"Meta has blocked the user behind the {which} token, and does not accept it. Meta says: {error.message}"
-        )
+        message = f"Meta has blocked the user behind the {which} token, and does not accept it.{said}"
         return Problem("policy-blocked", message, graph_code=error.code, graph_subcode=error.subcode)
     ended = isinstance(facts.expires_at, datetime) and facts.expires_at <= now
     expired = ended or (error is not None and error.subcode == _EXPIRED_SUBCODE)
-    said = f" Meta says: {error.message}" if error and error.message else ""
     return Problem(
         "token-expired" if expired else "token-invalid",
         (f"The {which} token has expired." if expired else f"Meta calls the {which} token invalid.") + said,

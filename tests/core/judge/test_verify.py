@@ -200,3 +200,11 @@ def test_expires_within(ends: Any, life: Any, within: bool) -> None:
 def test_facts_without_any_field_prove_nothing() -> None:
     """An answer in which every field is missing is unknown, never valid and never invalid."""
     assert verify(TokenFacts(asked_at=NOW), page=page(), now=NOW).state is UNKNOWN
+
+
+def test_a_block_without_a_message_quotes_nothing() -> None:
+    """Where Meta gives no message with a block, the sentence does not announce one."""
+    blocked = facts(is_valid=False, error=GraphErrorFacts(190, 459))
+    assert verify(blocked, page=page(), now=NOW).problems[0].message == (
+        "Meta has blocked the user behind the fetched token, and does not accept it."
+    )

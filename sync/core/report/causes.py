@@ -170,15 +170,17 @@ def is_shared(key: ProblemKey) -> bool:
 
 
 def causes(pages: Iterable[PageEntry], user_tokens: Sequence[SystemUserToken]) -> tuple[Cause, ...]:
-    """Return each cause of problems once, problems before notices."""
+    """Return each cause of problems once, problems before notices; a notice of what is a problem already is left out."""
     found: dict[tuple[bool, ProblemKey], list[Finding]] = defaultdict(list)
     of_user = {user_token.system_user: user_token.verdict.problems for user_token in user_tokens}
     of_tokens = (finding for user_token in user_tokens for finding in _of_user_token(user_token))
     of_pages = (finding for page in pages for finding in _of_page(page, of_user.get(page.system_user, ())))
     for notice, key, finding in chain(of_tokens, of_pages):
         found[notice, key].append(finding)
-    made = (Cause(key, notice, findings) for (notice, key), findings in found.items())
-    return tuple(sorted(made, key=lambda cause: cause.notice))
+    problems = [Cause(key, False, findings) for (notice, key), findings in found.items() if not notice]
+    shared = {cause.key for cause in problems if is_shared(cause.key)}
+    notices = (Cause(key, True, findings) for (notice, key), findings in found.items() if notice and key not in shared)
+    return (*problems, *notices)
 
 
 def held_writes(pages: Iterable[PageEntry], checksum: str | None) -> tuple[HeldWrites, ...]:

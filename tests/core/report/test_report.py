@@ -14,6 +14,7 @@ from sync.core.model import Absent, Key, State, Stored, StoreError, SystemUserTo
 from sync.core.plan.model import PagePlan
 from sync.core.problems import Problem
 from sync.core.report.build import ProofLost
+from sync.core.report.causes import causes
 from sync.core.report.entries import WORST_FIRST
 from sync.core.report.report import EXIT_CODES
 from tests.support.reports import AWS, GOOD, account, of
@@ -173,3 +174,20 @@ def test_a_stored_token_that_is_not_judged_waits_for_no_replacement() -> None:
     throttled = Verdict(State.UNKNOWN, (Problem("throttled", "Too many."),))
     one = account(of(Candidate(None, throttled), current(stored(), throttled)))
     assert one.pages[0].stores[0].problems == throttled.problems
+
+
+@pytest.mark.parametrize("code", ["version-sunset", "address-not-allowed", "app-misconfigured"])
+def test_a_problem_of_an_app_is_no_notice_besides(code: str) -> None:
+    """Where a stored token could not be judged again for the reason that no token could be fetched, that is one cause."""
+    refused = Problem(code, "Graph says no.")
+    there = current(stored(), replace(judged(), notices=(refused,)))
+    report = account(of(Candidate(None, Verdict(State.UNKNOWN, (refused,))), there), of(fetched(), GOOD, name="paris"))
+    assert [(cause.key.code, cause.notice) for cause in causes(report.pages, report.user_tokens)] == [(code, False)]
+
+
+def test_a_notice_of_another_page_is_not_left_out() -> None:
+    """What each Page has by itself stays a notice where it is one, whatever problem another Page has."""
+    soon = Problem("expires-too-soon", "It expires.")
+    one = of(Candidate(None, Verdict(State.INVALID, (soon,))), GOOD)
+    report = account(one, of(fetched(), current(stored(), replace(judged(), notices=(soon,))), name="paris"))
+    assert [list(cause.pages) for cause in causes(report.pages, report.user_tokens)] == [["berlin"], ["paris"]]

@@ -139,7 +139,7 @@ def _store_entry(page: PagePlan, target: TargetPlan, outcome: Outcome | None, in
                 reason=None,
                 served=served,
                 confirmed=None,
-                problems=(*before.problems, store_problem(outcome)),
+                problems=_and_why(before.problems, (store_problem(outcome),)),
                 error_code=outcome.error_code,
             )
         case ProofLost():
@@ -150,7 +150,7 @@ def _store_entry(page: PagePlan, target: TargetPlan, outcome: Outcome | None, in
             why = outcome.verdict.problems
             if before.served == "verified":
                 return replace(kept, notices=(*before.notices, *why))
-            return replace(kept, problems=(*before.problems, *why))
+            return replace(kept, problems=_and_why(before.problems, why))
         case NotBegun():
             return replace(before, action=Kind.KEPT, reason="shutdown")
 
@@ -161,7 +161,7 @@ def _puts_payload(target: TargetPlan) -> bool:
 
 def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
     content, verdict, action = target.current.content, target.current.verdict, target.action
-    of_token = _not_healed(page, target, verdict) if target.current.token is not None else ()
+    of_token = _not_healed(page, target) if target.current.token is not None else ()
     return StoreEntry(
         key=target.key,
         action=action.kind,
@@ -180,22 +180,32 @@ def _before(page: PagePlan, target: TargetPlan, instance: str) -> StoreEntry:
     )
 
 
-def _not_healed(page: PagePlan, target: TargetPlan, verdict: Verdict) -> tuple[Problem, ...]:
+def _not_healed(page: PagePlan, target: TargetPlan) -> tuple[Problem, ...]:
     """Return the problems of a stored token; where it is invalid and nothing replaces it, with what prevents that, and who must act."""
-    problems = verdict.problems
-    if verdict.state is State.UNKNOWN:
-        return problems
-    blocks = next(iter((*target.action.problems, *page.candidate.verdict.problems)), None)
-    if target.action.kind is Kind.HELD:
-        owner, why = "operator", f"A valid token is ready, but its write is held (reason {target.action.reason})."
-    elif target.current.verdict.state is State.UNKNOWN:
+    problems, action = target.current.verdict.problems, target.action
+    if target.current.verdict.state is State.UNKNOWN:
         return problems  # What could not be judged is not replaced.
-    elif blocks is not None and (target.action.problems or page.candidate.verdict.state is not State.VALID):
-        owner, why = blocks.owner, f"It is replaced as soon as {blocks.code} is solved: {blocks.remedy}"
-    else:
-        return problems
+    if action.kind is Kind.HELD:
+        why = f"A valid token is ready, but its write is held (reason {action.reason})."
+        return _left_to(problems, "operator", why)
+    causes = (*action.problems, *page.candidate.verdict.problems)
+    return _left_to_owner(problems, causes[0]) if causes else problems
+
+
+def _and_why(problems: tuple[Problem, ...], why: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Return the problems of a secret that was not written, and why it was not."""
+    acts = bool(why) and why[0].owner != "nobody"
+    return (*(_left_to_owner(problems, why[0]) if acts else problems), *why)
+
+
+def _left_to_owner(problems: tuple[Problem, ...], cause: Problem) -> tuple[Problem, ...]:
+    return _left_to(problems, cause.owner, f"It is replaced as soon as {cause.code} is solved: {cause.remedy}")
+
+
+def _left_to(problems: tuple[Problem, ...], owner: str, remedy: str) -> tuple[Problem, ...]:
+    """Return the problems with this owner and remedy where they would resolve themselves otherwise."""
     return tuple(
-        replace(problem, owner=owner, remedy=why) if CATALOGUE[problem.code].owner == "nobody" else problem
+        replace(problem, owner=owner, remedy=remedy) if CATALOGUE[problem.code].owner == "nobody" else problem
         for problem in problems
     )
 

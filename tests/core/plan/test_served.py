@@ -218,6 +218,22 @@ def test_failed_write_reports_the_problems_of_store_and_token() -> None:
 
 
 @pytest.mark.parametrize(
+    ("outcome", "owner", "cause"),
+    [
+        (ProofLost(Verdict(State.UNKNOWN, (Problem("address-not-allowed", "Refused."),))), "app-admin", "allowlist"),
+        (ProofLost(Verdict(State.UNKNOWN, (Problem("version-sunset", "Refused."),))), "operator", "graph.version"),
+        (replace(CONFLICT, owner="operator", remedy="Free some space."), "operator", "Free some space."),
+    ],
+)
+def test_an_invalid_token_that_was_not_replaced_names_who_must_act(outcome: Any, owner: str, cause: str) -> None:
+    """Where a person must act before the replacement can be written, the invalid token's problem names that person too."""
+    problem, why = entry(current(stored(OTHER), INVALID), outcome=outcome).problems
+    assert (problem.code, problem.owner, why.owner) == ("token-invalid", owner, owner)
+    assert f"{why.code} is solved" in problem.remedy
+    assert cause in problem.remedy
+
+
+@pytest.mark.parametrize(
     ("verdict", "state", "served"),
     [
         pytest.param(LOST, State.INVALID, "broken", id="Meta refuses it now"),

@@ -11,6 +11,9 @@ Owner = Literal["operator", "app-admin", "business-admin", "meta", "nobody"]
 Scope = Literal["app", "system_user", "store", "page", "instance"]
 """What shares one cause: all Pages of an app, of a system user, of a store, each Page alone, or the whole instance."""
 
+READ_AGAIN = "A file or a store is read again in each cycle; a variable needs a restart."
+"""When a credential that was changed takes effect."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -76,8 +79,7 @@ CATALOGUE: dict[str, Entry] = {
         "The system user token lacks a permission that Graph demands.",
         "app-admin",
         "The permissions of a system user token are fixed when it is generated. In Business Settings > Users > System users, "
-        "generate a new token for the app with this permission selected, and replace the old token with it. The new token is "
-        "read in the next cycle.",
+        f"generate a new token for the app with this permission selected, and replace the old token with it. {READ_AGAIN}",
         "system_user",
     ),
     "page-not-found": Entry(
@@ -104,7 +106,7 @@ CATALOGUE: dict[str, Entry] = {
         "The system user's token no longer works.",
         "app-admin",
         "In Business Settings > Users > System users, generate a new token for the app and store it where "
-        "system_users.*.token points. It is read again in each cycle.",
+        f"system_users.*.token points. {READ_AGAIN}",
         "system_user",
     ),
     "system-user-expiring": Entry(
@@ -130,8 +132,8 @@ CATALOGUE: dict[str, Entry] = {
     "credential-unavailable": Entry(
         "A credential for Meta cannot be read, or is not shaped like one.",
         "operator",
-        "Put the credential where its reference points, without quotes, blanks or line breaks. It is read again in each cycle; "
-        "Meta is not asked with it before.",
+        "Put the credential where its reference points, without quotes, blanks or line breaks. Meta is not asked until then. "
+        f"{READ_AGAIN}",
         "system_user",
     ),
     "app-secret-invalid": Entry(

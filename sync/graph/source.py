@@ -19,11 +19,11 @@ from sync.core.model import (
     Page,
     Probe,
     SourceError,
+    State,
     SystemUserToken,
     TokenFacts,
     Verdict,
 )
-from sync.core.problems import Problem
 from sync.core.secret import CredentialError, Secret
 from sync.graph.caller import Caller, prove
 from sync.graph.client import Client, GraphSettings
@@ -34,7 +34,7 @@ from sync.graph.probing import Prober
 from sync.graph.quotas import Quotas, limit_reached
 from sync.graph.renewing import exchange
 from sync.graph.skew import SkewMeter
-from sync.graph.user_tokens import is_young, judge_user_token, remembered, unreadable_token
+from sync.graph.user_tokens import is_young, judge_user_token, remembered, unreadable
 from sync.http import Http
 from sync.runtime.threads import Clock
 
@@ -258,7 +258,8 @@ class GraphSource:
         user_tokens = {}
         for user in users:
             if isinstance(user.token, CredentialError):
-                user_tokens[user.name] = SystemUserToken(user.name, app, None, unreadable_token(user.token))
+                problem = unreadable("The system user token", "the token where system_users.*.token points", user.token)
+                user_tokens[user.name] = SystemUserToken(user.name, app, None, Verdict(State.UNKNOWN, (problem,)))
             else:
                 found = answered.get(user.token) or known.get(user.token) or self._quota_used_up(app)
                 if isinstance(found, SourceError) and found.problem.code in _NO_ANSWER:
@@ -302,14 +303,12 @@ class GraphSource:
 
 
 def _unreadable(error: CredentialError) -> SourceError:
-    remedy = "Put the secret of App settings > Basic where apps.*.secret points; it is read again in each cycle."
-    message = f"The app secret cannot be read: {error}."
-    problem = Problem("credential-unavailable", message, "operator", error.remedy or remedy, scope="app")
+    problem = unreadable(
+        "The app secret", "the secret of App settings > Basic where apps.*.secret points", error, "app"
+    )
     return SourceError(problem, scope="app")
 
 
 def _proxy_unreadable(error: CredentialError) -> SourceError:
-    remedy = "Put the proxy's address where graph.proxy points; it is read again in each cycle."
-    message = f"The proxy's address in graph.proxy cannot be read: {error}."
-    problem = Problem("credential-unavailable", message, "operator", error.remedy or remedy, scope="app")
-    return SourceError(problem, scope="app")
+    what = "The proxy's address in graph.proxy"
+    return SourceError(unreadable(what, "the proxy's address where graph.proxy points", error, "app"), scope="app")

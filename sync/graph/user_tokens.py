@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sync.core.judge.skew import MAX_SKEW
 from sync.core.judge.verify import is_policy_block
 from sync.core.memory.renewal import WARN_DAYS
 from sync.core.model import GraphErrorFacts, SourceError, State, TokenFacts, Verdict
-from sync.core.problems import Problem
+from sync.core.problems import READ_AGAIN, Problem
 from sync.core.secret import CredentialError, Secret
 
 EXPIRING = timedelta(days=max(WARN_DAYS))
@@ -84,11 +85,10 @@ def is_young(facts: TokenFacts, now: datetime) -> bool:
     return timedelta(0) <= now - facts.asked_at < _YOUNG
 
 
-def unreadable_token(error: CredentialError) -> Verdict:
-    """Return the verdict of a system user's token that could not be read: nothing is known of it."""
-    remedy = error.remedy or "Put the token where system_users.*.token points; it is read again in each cycle."
-    message = f"The system user token cannot be read: {error}."
-    return Verdict(State.UNKNOWN, (Problem("credential-unavailable", message, "operator", remedy),))
+def unreadable(what: str, put: str, error: CredentialError, scope: Literal["app", ""] = "") -> Problem:
+    """Return the problem that a credential could not be read; ``put`` is what the operator puts where."""
+    remedy = error.remedy or f"Put {put}. {READ_AGAIN}"
+    return Problem("credential-unavailable", f"{what} cannot be read: {error}.", "operator", remedy, scope=scope)
 
 
 def _invalid(facts: TokenFacts) -> Verdict:

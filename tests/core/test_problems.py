@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from sync.core.problems import CATALOGUE, Owner, Problem
+from sync.core.problems import CATALOGUE, READ_AGAIN, Owner, Problem
 
 CODES = [
     "token-invalid",
@@ -81,3 +81,11 @@ def test_an_unknown_code_is_an_error() -> None:
     """A problem with a code that is not in the list cannot be made."""
     with pytest.raises(KeyError):
         Problem("surprise", "?")
+
+
+@pytest.mark.parametrize("code", ["credential-unavailable", "missing-permission", "system-user-invalid"])
+def test_remedy_of_a_credential_says_when_it_takes_effect(code: str) -> None:
+    """A changed file or store is read in the next cycle, and a changed variable by no process that runs already."""
+    assert READ_AGAIN in CATALOGUE[code].remedy
+    assert "variable" in READ_AGAIN
+    assert "restart" in READ_AGAIN

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from sync.core.model import Fetched, SourceError, State, SystemUserToken, TokenFacts
+from sync.core.problems import READ_AGAIN
 from sync.core.secret import CredentialError, Secret
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.user_tokens import judge_user_token
@@ -110,6 +111,7 @@ def test_an_unreadable_token_is_for_the_operator() -> None:
     assert user_token.verdict.problems[0].owner == "operator"
     assert user_token.verdict.problems[0].message == f"The system user token cannot be read: {UNREADABLE}."
     assert "Put the token where" in user_token.verdict.problems[0].remedy
+    assert READ_AGAIN in user_token.verdict.problems[0].remedy
     assert all(isinstance(one, SourceError) and one.state is State.UNKNOWN for one in got.values())
     assert source.requests == 0
 
@@ -126,6 +128,7 @@ def test_an_unreadable_app_secret_stops_every_call() -> None:
         assert (error.problem.code, error.state, error.scope) == ("credential-unavailable", State.UNKNOWN, "app")
         assert error.problem.message == f"The app secret cannot be read: {UNREADABLE}."
         assert "Put the secret" in error.problem.remedy
+        assert READ_AGAIN in error.problem.remedy
     assert source.requests == 0
 
 

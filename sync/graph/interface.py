@@ -113,7 +113,7 @@ class Source(Protocol):
     def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
         """Use each Page token for ``GET /me``, on the quota of its own Page.
 
-        ``pages`` holds the id of the Page that each token should be of. Every token is in the answer.
+        ``pages`` holds the id of the Page that debug_token names for each token. Every token is in the answer.
         """
         ...
 

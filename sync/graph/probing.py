@@ -45,7 +45,7 @@ class Prober:
         """What Graph said of the tokens that it refused."""
 
     def ask(self, pages: Mapping[Secret, str]) -> Probes:
-        """Return the result for each token; ``pages`` holds the id of the Page that it should be of."""
+        """Return the result for each token; ``pages`` holds the id of the Page that debug_token names for it."""
         probes: Probes = dict.fromkeys(pages, "unknown")
         fit = [
             token

@@ -636,6 +636,24 @@ def test_refused_page_has_its_stored_token_used_where_the_quota_is_scarce() -> N
     assert [len(tokens) for tokens in stage.world.probed] == [1]
 
 
+@pytest.mark.parametrize(("holder", "owner"), [(0, 1), (1, 0)])
+def test_token_that_is_stored_for_a_wrong_page_too_keeps_its_verdict(holder: int, owner: int) -> None:
+    """Where somebody copies one Page's token to another, its own Page stays verified and the other broken without quota."""
+    stage = remembering("berlin", "paris")
+    store, (own, other) = stage.stores["vault"], (stage.pages[owner], stage.pages[holder])
+    store.secrets[other.targets[0]] = replace(
+        store.secrets[own.targets[0]], marks=store.secrets[other.targets[0]].marks
+    )
+    stage.memory = replace(
+        stage.memory, pools={QuotaKey(APP_ID): Pool(99.0, stage.clock.now(), ceiling=200.0, measured=True)}
+    )
+    stage.world.quota = 0
+    stage.world.errors["berlin"] = stage.world.errors["paris"] = AWAY
+    report = stage.cycle()
+    assert [entry(report, owner)[2], entry(report, holder)[2]] == ["verified", "broken"]
+    assert [len(tokens) for tokens in stage.world.probed] == [1]
+
+
 def test_targets_that_nobody_may_write_are_asked_about_like_others() -> None:
     """Sixty invalid tokens under another program's rotation are urgent in no cycle, and asked about only at their turn."""
     stage = remembering(*(f"p{number}" for number in range(60)))

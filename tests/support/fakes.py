@@ -165,11 +165,14 @@ class GraphInMemory:
         return {}
 
     def probe(self, app: str, pages: Mapping[Secret, str]) -> Mapping[Secret, Probe]:
-        """Return which tokens Graph accepts: neither invalid ones nor those that the world refuses."""
+        """Return which tokens Graph accepts and answers for their Page: neither invalid ones nor those that the world refuses."""
         self._world.probed.append(frozenset(pages))
         self._called("probe")
         refused = self._world.invalid | self._world.refused
-        return {token: "refused" if token in refused else "answered" for token in pages}
+        return {
+            token: "answered" if self._world.owners.get(token) == page_id and token not in refused else "refused"
+            for token, page_id in pages.items()
+        }
 
     def exchange(self, system_user: str) -> Secret | SourceError:
         """Return a new token, or the error under ``exchange``."""

@@ -355,7 +355,10 @@ def ranks(inputs: Inputs, page: Page) -> Iterator[tuple[Secret, Rank]]:
 def probes(
     inputs: Inputs, every: timedelta, *, exclude: Collection[AppToken] = ()
 ) -> Mapping[str, Mapping[Secret, str]]:
-    """Return the stored tokens that Graph is to be called with, by the app's name, each with the id of its Page.
+    """Return the stored tokens that Graph is to be called with, by the app's name, each with the id of the Page that it is of.
+
+    That is the Page that debug_token names: a token may be stored for another Page, or for several, and Graph answers alike.
+    One that debug_token names no Page for is of a wrong type, which no call changes.
 
     Those in ``exclude`` are asked about, and need no call, unless Graph refuses them though debug_token calls them valid:
     only a call shows that this is over. It is made every three hours, since each refusal voids the answer before it. A
@@ -369,6 +372,9 @@ def probes(
             key, judged = (page.app, token), inputs.judged(page, token)
             if judged is None or not judged.facts.is_valid or key in inputs.probes:
                 continue
+            page_id = judged.facts.profile_id
+            if page_id is None:
+                continue
             if judged.probe == "refused" and judged.probed_at is not None:
                 since, wait = judged.probed_at, max(every, _DOUBTFUL)
             elif key in exclude:
@@ -379,7 +385,7 @@ def probes(
                 # What was answered in the last cycle counts from its beginning: a long cycle leaves no token out of the next.
                 since, wait = judged.confirmed_at if read_at is None else min(judged.confirmed_at, read_at), every
             if not timedelta(0) <= inputs.now - since < wait - GRACE:
-                found.setdefault(page.app, {})[token] = page.id
+                found.setdefault(page.app, {})[token] = page_id
     return found
 
 

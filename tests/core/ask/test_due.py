@@ -13,7 +13,7 @@ from sync.core.ask.due import TABLE, asks, probes, verify_interval
 from sync.core.ask.inputs import Inputs
 from sync.core.memory.memory import Judged, Memory, Rhythm, token_id
 from sync.core.memory.quota import Pool, QuotaKey
-from sync.core.model import Absent, Fetched, Page, SourceError, State, SystemUserToken, Verdict
+from sync.core.model import Absent, Fetched, Key, Page, SourceError, State, SystemUserToken, Verdict
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 from tests.support.values import (
@@ -304,6 +304,21 @@ def test_stored_token_of_a_refused_page_is_probed_at_once(code: int | None) -> N
     of = inputs({FETCHED: judged(NOW - timedelta(minutes=1))}, fetched=refused)
     assert probes(of, timedelta(minutes=15)) == {"messenger": {FETCHED: page().id}}
     assert probes(replace(of, skipped=frozenset({"berlin"})), timedelta(minutes=15)) == {}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_token_that_is_stored_for_two_pages_is_probed_for_its_own(*, reverse: bool) -> None:
+    """Graph answers for the Page that debug_token names, wherever the token is stored."""
+    pages = [page(), page(id="2", name="paris", targets=(Key("vault", "meta/pages/paris"),))]
+    current = {one.targets[0]: stored(marks=marks(page_id=one.id)) for one in pages}
+    of = replace(inputs({FETCHED: judged()}), pages=pages[::-1] if reverse else pages, current=current)
+    assert probes(of, timedelta(minutes=15)) == {"messenger": {FETCHED: page().id}}
+
+
+def test_token_without_a_page_is_not_probed() -> None:
+    """A token of a wrong type that is stored by mistake is judged by debug_token alone."""
+    of = inputs({FETCHED: judged(type="USER", profile_id=None)})
+    assert probes(of, timedelta(minutes=15)) == {}
 
 
 def test_token_that_is_judged_now_is_not_probed() -> None:

@@ -160,6 +160,8 @@ class Stage:
         days = self.chance.choice((3, 10, 40))
         self.credentials["main"] = Key("vault", f"{CREDENTIALS}main")
         self.store_credential("main", self.world.rotate(self.world.user, expires_in=days * 86_400).value)
+        # It was stored long before the first daemon starts, so that no standby is without it.
+        self.vault.settle()
 
     def _vault(self) -> Vault:
         chance = self.chance

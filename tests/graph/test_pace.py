@@ -52,6 +52,20 @@ def throttled(answered: Mapping[Secret, TokenFacts | SourceError]) -> set[str]:
     return {one.problem.code for one in answered.values() if isinstance(one, SourceError)}
 
 
+def quarters_of_an_hour(number: int, stage: Stage, left: list[Ask]) -> tuple[list[Ask], list[float]]:
+    """Run a cycle in each quarter of an hour; return the tokens that are left, and the quota in use after each cycle."""
+    pools, sums = dict[QuotaKey, Pool](), []
+    for _ in range(number):
+        source = stage.source(pools=pools)
+        answered = source.debug("messenger", left)
+        assert not throttled(answered)
+        left = [ask for ask in left if ask.token not in answered]
+        pools = dict(source.pools)
+        sums.append(used(stage))
+        stage.clock.advance(900)
+    return left, sums
+
+
 def test_a_thousand_tokens_take_half_of_a_small_quota_and_no_more() -> None:
     """Tokens beyond the quota's capacity are left out, nothing is refused, and the warning says how many wait until when."""
     stage = stage_with_quota(1)
@@ -68,15 +82,7 @@ def test_a_thousand_tokens_take_half_of_a_small_quota_and_no_more() -> None:
 def test_the_next_cycles_continue_where_the_last_one_stopped() -> None:
     """Within an hour the budget is reached and kept, and the longest waiting tokens come first."""
     stage = stage_with_quota(1)
-    left, pools, sums = made_up(1000), dict[QuotaKey, Pool](), []
-    for _ in range(12):
-        source = stage.source(pools=pools)
-        answered = source.debug("messenger", left)
-        assert not throttled(answered)
-        left = [ask for ask in left if ask.token not in answered]
-        pools = dict(source.pools)
-        sums.append(used(stage))
-        stage.clock.advance(900)
+    left, sums = quarters_of_an_hour(12, stage, made_up(1000))
     assert max(sums) <= 153
     assert sums[4:] == [pytest.approx(150, abs=2)] * 8
     assert [ask.token for ask in left] == [ask.token for ask in made_up(1000)][-len(left) :]
@@ -270,15 +276,7 @@ def test_answers_that_overtake_each_other_take_no_more_of_the_quota(limit: int) 
     """Whatever the order of the answers, the calls of an hour stay within the budget of the quota's true size."""
     stage = LastAnswerFirst(1)
     stage.world.quotas.app = Rolling(limit)
-    left, pools, sums = made_up(3000), dict[QuotaKey, Pool](), []
-    for _ in range(8):
-        source = stage.source(pools=pools)
-        answered = source.debug("messenger", left)
-        assert not throttled(answered)
-        left = [ask for ask in left if ask.token not in answered]
-        pools = dict(source.pools)
-        sums.append(used(stage))
-        stage.clock.advance(900)
+    _, sums = quarters_of_an_hour(8, stage, made_up(3000))
     # Meta reports whole percents.
     assert max(sums) <= 0.75 * limit + max(3, limit / 100)
     assert max(sums) >= 0.7 * limit

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from sync.http import Http, HttpError, Response
-from sync.http.response import Sink
+from sync.http import HttpError, Response
 from sync.runtime.threads import SystemClock
 from sync.sandbox.api.graph import respond
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.replies import Request
 from sync.sandbox.world.world import World
 from tests.simulation.answers import DebugAnswer, Item, Weather, given, items_of
+from tests.support.memory_http import MemoryHttp, Sent
 
 REQUEST_SECONDS = 0.05
 
@@ -46,7 +44,7 @@ class Answered:
             self.refused[item.params["access_token"]] = now
 
 
-class WorldHttp(Http):
+class WorldHttp(MemoryHttp):
     """Sends to a sandbox's world without a network; each request takes a moment of the clock."""
 
     def __init__(self, world: World, clock: SystemClock, weather: Weather, facts: Answered) -> None:
@@ -56,24 +54,12 @@ class WorldHttp(Http):
         self._weather = weather
         self._facts = facts
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        timeout: float,
-        limit: int = 1 << 20,
-        sink: Sink | None = None,
-    ) -> Response:
+    def answer(self, sent: Sent) -> Response:
         """Send a request, and record the answer."""
         self._clock.sleep(REQUEST_SECONDS)
         if self._weather.down:
             raise HttpError("connect", maybe_sent=False)
-        parts = urlsplit(url)
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
-        asked = make_request(method, target, {name.lower(): value for name, value in headers.items()}, body or b"")
+        asked = make_request(sent.method, sent.target, sent.headers, sent.body)
         reply = respond(self._world, asked)
         content = self._weather.edited(asked, reply.status, reply.body)
         self._record(asked, reply.status, content)

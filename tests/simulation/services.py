@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
-from sync.http import Http, HttpError, Response
-from sync.http.response import Sink
+from sync.http import HttpError, Response
 from sync.sandbox.api.graph import respond
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.replies import Request
@@ -22,13 +20,12 @@ from tests.simulation.process import Life
 from tests.simulation.secrets_manager import SecretsManager
 from tests.simulation.vault import Vault
 from tests.simulation.vault_http import poured, to_ask
+from tests.support.memory_http import MemoryHttp, Sent
 
 AWS_READ_TIMEOUT = 6.0
-Sent = Callable[[str], None]
-"""Called with each URL that is requested."""
 
 
-class GraphHttp(Http):
+class GraphHttp(MemoryHttp):
     """Graph, as one life reaches it."""
 
     def __init__(self, life: Life, world: World, weather: Weather, checker: Checker) -> None:
@@ -38,30 +35,18 @@ class GraphHttp(Http):
         self._weather = weather
         self._checker = checker
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        timeout: float,
-        limit: int = 1 << 20,
-        sink: Sink | None = None,
-    ) -> Response:
+    def answer(self, sent: Sent) -> Response:
         """Send to the sandbox's world; its wire faults become what a client would see."""
-        self._checker.url(url)
-        parts = urlsplit(url)
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
-        asked = _asked(method, target, tuple(headers.items()), body or b"")
-        what = f"graph {method} {parts.path}"
-        if body and self._life.simulation.trace is not None:
+        self._checker.url(sent.url)
+        asked = _asked(sent.method, sent.target, tuple(sent.headers.items()), sent.body)
+        what = f"graph {sent.method} {sent.target.partition('?')[0]}"
+        if sent.body and self._life.simulation.trace is not None:
             what += f" {_shape(asked)}"
-        reply = self._life.call("graph", what, timeout, lambda: respond(self._world, asked))
+        reply = self._life.call("graph", what, sent.timeout, lambda: respond(self._world, asked))
         if reply.delay:
-            self._life.wait(min(reply.delay, timeout))
-        if reply.behaviour in ("hang", "drip-headers", "drip-body") or reply.delay >= timeout:
-            self._life.silence("graph", what, timeout)
+            self._life.wait(min(reply.delay, sent.timeout))
+        if reply.behaviour in ("hang", "drip-headers", "drip-body") or reply.delay >= sent.timeout:
+            self._life.silence("graph", what, sent.timeout)
         if reply.behaviour is not None:
             self._life.disturbed.add("graph")
             raise HttpError("reset", maybe_sent=True)
@@ -81,41 +66,31 @@ class GraphHttp(Http):
                 self._life.refused[item.params["access_token"]] = self._life.simulation.time
 
 
-class VaultHttp(Http):
-    """A Vault cluster behind a load balancer, as one life reaches it."""
+class VaultHttp(MemoryHttp):
+    """A Vault cluster behind a load balancer, as one life reaches it; ``watch`` gets each URL that is requested."""
 
-    def __init__(self, life: Life, store: str, vault: Vault, sent: Sent, **settings: Any) -> None:
+    def __init__(self, life: Life, store: str, vault: Vault, watch: Callable[[str], None], **settings: Any) -> None:
         super().__init__(**settings)
         self._life = life
         self._store = store
         self._vault = vault
-        self._sent = sent
+        self._watch = watch
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        timeout: float,
-        limit: int = 1 << 20,
-        sink: Sink | None = None,
-    ) -> Response:
+    def answer(self, sent: Sent) -> Response:
         """Send to a node that the load balancer chooses."""
-        self._sent(url)
-        ask = to_ask(method, url, headers, body, self._life)
-        what = f"{self._store} {method} {ask.path}"
-        reply = self._life.call(self._store, what, timeout, lambda: self._vault.answer(ask))
+        self._watch(sent.url)
+        ask = to_ask(sent, self._life)
+        what = f"{self._store} {sent.method} {ask.path}"
+        reply = self._life.call(self._store, what, sent.timeout, lambda: self._vault.answer(ask))
         if reply == "connect":
             self._life.disturbed.add(self._store)
             raise HttpError("connect", maybe_sent=False)
         if isinstance(reply, str):
-            self._life.silence(self._store, what, timeout)
+            self._life.silence(self._store, what, sent.timeout)
             raise AssertionError("unreachable")  # noqa: TRY004 - silence never returns
         if reply.status >= 500 or reply.status in (307, 412, 429):
             self._life.disturbed.add(self._store)
-        return poured(Response(reply.status, reply.headers, reply.body), sink)
+        return poured(Response(reply.status, reply.headers, reply.body), sent.sink)
 
 
 def aws_send(
@@ -149,7 +124,7 @@ def aws_send(
 @lru_cache(maxsize=256)
 def _asked(method: str, target: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Request:
     """Parse a request as the sandbox does; most of them are repeated exactly in the next cycle."""
-    return make_request(method, target, {name.lower(): value for name, value in headers}, body)
+    return make_request(method, target, dict(headers), body)
 
 
 def _shape(asked: Request) -> str:

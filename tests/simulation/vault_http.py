@@ -9,9 +9,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sync.http import Http, HttpError, Response
+from sync.http import HttpError, Response
 from sync.http.response import Sink
 from tests.simulation.vault import Ask, Vault
+from tests.support.memory_http import MemoryHttp, Sent
 
 
 @lru_cache
@@ -20,10 +21,10 @@ def _split(url: str) -> tuple[str, Mapping[str, str]]:
     return unquote(parts.path).removeprefix("/v1/"), dict(parse_qsl(parts.query))
 
 
-def to_ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None, owner: object = None) -> Ask:
+def to_ask(sent: Sent, owner: object = None) -> Ask:
     """Convert an HTTP request to the model's."""
-    path, query = _split(url)
-    return Ask(method, path, query, {name.lower(): value for name, value in headers.items()}, body or b"", owner)
+    path, query = _split(sent.url)
+    return Ask(sent.method, path, query, sent.headers, sent.body, owner)
 
 
 def poured(response: Response, sink: Sink | None) -> Response:
@@ -39,26 +40,16 @@ def poured(response: Response, sink: Sink | None) -> Response:
     return replace(response, body=b"")
 
 
-class VaultHttp(Http):
+class VaultHttp(MemoryHttp):
     """An Http whose only server is a model, which answers at once."""
 
     def __init__(self, vault: Vault, **settings: Any) -> None:
         super().__init__(**settings)
         self._vault = vault
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        timeout: float,
-        limit: int = 1 << 20,
-        sink: Sink | None = None,
-    ) -> Response:
+    def answer(self, sent: Sent) -> Response:
         """Send a request to the model."""
-        reply = self._vault.answer(to_ask(method, url, headers, body))
+        reply = self._vault.answer(to_ask(sent))
         if isinstance(reply, str):
             raise HttpError("connect" if reply == "connect" else "timeout", maybe_sent=reply == "hang")
-        return poured(Response(reply.status, reply.headers, reply.body), sink)
+        return poured(Response(reply.status, reply.headers, reply.body), sent.sink)

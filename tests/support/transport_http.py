@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
-from sync.http import Http, HttpError, Kind, Response
-from sync.http.response import Refused, Sink, read
+from sync.http import HttpError, Kind, Response
+from sync.http.response import Refused, read
+from tests.support.memory_http import MemoryHttp, Sent
 
 
-class TransportHttp(Http):
+class TransportHttp(MemoryHttp):
     """Sends each request over ``transport``; a timeout is the transport's to raise."""
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         super().__init__()
         self._transport = transport
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        body: bytes | None = None,
-        timeout: float,
-        limit: int = 1 << 20,
-        sink: Sink | None = None,
-    ) -> Response:
+    def answer(self, sent: Sent) -> Response:
         """Send one request and read its answer; raises HttpError and nothing else."""
-        del timeout
         kind: Kind
-        sent = False
+        maybe_sent = False
         try:
-            request = httpx.Request(method, url, headers=dict(headers), content=body)
-            sent = True
+            request = httpx.Request(sent.method, sent.url, headers=dict(sent.headers), content=sent.body)
+            maybe_sent = True
             response = self._transport.handle_request(request)
             stream: Any = response.stream
             try:
-                return read(response.status_code, response.headers.raw, stream, limit, sink)
+                return read(response.status_code, response.headers.raw, stream, sent.limit, sent.sink)
             finally:
                 response.close()
         except Refused as refused:
@@ -56,4 +45,4 @@ class TransportHttp(Http):
             kind = "reset"
         except (httpx.LocalProtocolError, httpx.InvalidURL, ValueError):
             kind = "bad-request"
-        raise HttpError(kind, maybe_sent=sent and kind != "proxy")
+        raise HttpError(kind, maybe_sent=maybe_sent and kind != "proxy")

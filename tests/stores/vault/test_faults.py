@@ -18,7 +18,7 @@ from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig
 from tests.support.services.bao import Bao, bao, dev_node, free_port, run_server
 from tests.support.services.cluster import until
-from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, Rule, fault_proxy, times
+from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, Rule, times
 from tests.support.store_contract import CANARY, failed, marks, one, payload, stored, written
 
 __all__ = ["bao"]
@@ -37,19 +37,6 @@ NOT_READY = Reply(
 )
 """What a node says that was just unsealed (OpenBao 2.7.2)."""
 NO_NODE = Reply(500, '{"errors":["local node not active but active cluster node not found"]}')
-
-
-@pytest.fixture
-def rig(bao: Bao) -> VaultRig:
-    """Return a fresh mount."""
-    return VaultRig(bao)
-
-
-@pytest.fixture
-def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    """Return the proxy in front of the server."""
-    with fault_proxy(bao.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture

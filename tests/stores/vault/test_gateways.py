@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +13,7 @@ from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig, rules
 from tests.support.services.bao import Bao, bao
 from tests.support.services.cluster import until
-from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, Rule, fault_proxy, times
+from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, Rule, times
 from tests.support.store_contract import failed, marks, one, payload, stored, written
 
 __all__ = ["bao"]
@@ -24,19 +23,6 @@ UNSUPPORTED = Reply(405, '{"errors": ["1 error occurred:\\n\\t* unsupported oper
 HALF = chr(0xD800)
 """Half a surrogate pair, which JSON allows."""
 HIDDEN = Reply(403, '{"errors":["preflight capability check returned 403"]}')
-
-
-@pytest.fixture
-def rig(bao: Bao) -> VaultRig:
-    """Return a fresh mount."""
-    return VaultRig(bao)
-
-
-@pytest.fixture
-def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    """Return the gateway in front of the server."""
-    with fault_proxy(bao.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig, rules
 from tests.support.services.bao import Bao, bao, raft
 from tests.support.services.cluster import until
-from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, fault_proxy, times
+from tests.support.services.fault_proxy import Fault, FaultProxy, Reply, Request, times
 from tests.support.store_contract import failed, marks, one, payload, together, written
 
 __all__ = ["bao", "raft"]
@@ -49,19 +49,6 @@ class ChangingCredential:
         if not self.value:
             raise CredentialError("env VAULT_SECRET_ID is not set")
         return Secret(self.value)
-
-
-@pytest.fixture
-def rig(bao: Bao) -> VaultRig:
-    """Return a fresh mount."""
-    return VaultRig(bao)
-
-
-@pytest.fixture
-def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    """Return the proxy in front of the server."""
-    with fault_proxy(bao.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -33,23 +33,10 @@ from tests.support.no_threads import no_threads
 from tests.support.rigs.vault import VaultRig, rules
 from tests.support.services.aws import aws_environment
 from tests.support.services.bao import Bao, bao
-from tests.support.services.fault_proxy import FaultProxy, Reply, Request, fault_proxy
+from tests.support.services.fault_proxy import FaultProxy, Reply, Request
 from tests.support.store_contract import failed, marks, one, payload, written
 
 __all__ = ["aws_environment", "bao"]
-
-
-@pytest.fixture
-def rig(bao: Bao) -> VaultRig:
-    """Return a fresh mount."""
-    return VaultRig(bao)
-
-
-@pytest.fixture
-def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    """Return the proxy in front of the server."""
-    with fault_proxy(bao.url) as proxy:
-        yield proxy
 
 
 @dataclass

@@ -8,7 +8,7 @@ from sync.core.model import Absent, Stored
 from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig, rules, settings
-from tests.support.services.bao import Bao, bao
+from tests.support.services.bao import bao
 from tests.support.services.fault_proxy import fault_proxy
 from tests.support.store_contract import failed, marks, one, payload, stored, written
 
@@ -22,12 +22,6 @@ def make(rig: VaultRig, policy: str, *, default: bool = True) -> VaultStore:
     """Return a store under this policy, with the default policy or without."""
     token = rig.bao.token(rig.bao.policy(policy), no_default_policy=not default)
     return VaultStore("vault", settings(rig.bao, rig.mount, token), clock=LeapingClock())
-
-
-@pytest.fixture
-def rig(bao: Bao) -> VaultRig:
-    """Return a fresh mount."""
-    return VaultRig(bao)
 
 
 @pytest.mark.parametrize("default", [True, False], ids=["default", "bare"])

@@ -7,18 +7,12 @@ import pytest
 from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig, rules, settings
-from tests.support.services.bao import Bao, bao
+from tests.support.services.bao import bao
 from tests.support.store_contract import marks, one, payload, written
 
 __all__ = ["bao"]
 
 PAGES = 12
-
-
-@pytest.fixture
-def rig(bao: Bao) -> VaultRig:
-    """Return a fresh mount."""
-    return VaultRig(bao)
 
 
 def make(rig: VaultRig, more: str = "", *, detailed: bool = True) -> VaultStore:

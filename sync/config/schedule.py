@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apscheduler.triggers.base import BaseTrigger
 
 
-_WEEK = timedelta(days=8)
+_LOOKED_AHEAD = timedelta(days=8)
 
 
 def trigger(schedule: Schedule) -> BaseTrigger:
@@ -123,7 +123,7 @@ def longest_gap(schedule: Schedule, *, now: datetime) -> timedelta:
     if schedule.cron is None:
         return _every(schedule)
     cron, zone = parse_cron(schedule.cron), ZoneInfo(schedule.timezone)
-    runs = cron.runs_between(now, now + _WEEK, zone) or [cron.next_run(now, zone)]
+    runs = cron.runs_between(now, now + _LOOKED_AHEAD, zone) or [cron.next_run(now, zone)]
     moments = [run.timestamp() for run in (*runs, cron.next_run(runs[-1], zone))]
     return timedelta(seconds=max(after - before for before, after in pairwise(moments)))
 

@@ -110,6 +110,10 @@ def _plain_http(settings: Settings) -> Iterator[str]:
             yield f"{'.'.join(map(str, path))}: secrets are sent over plain http, as allow_http allows"
 
 
+_SIMILAR = 0.9
+"""How similar to a permission a word must be to be taken for a mistyped one: about a letter of ten."""
+
+
 def _scopes(settings: Settings) -> Iterator[str]:
     """Warn about a permission that is almost one of Meta's, once for each such word."""
     parts: list[tuple[str, ChecksConfig | None]] = [("defaults", settings.defaults.checks)]
@@ -123,10 +127,6 @@ def _scopes(settings: Settings) -> Iterator[str]:
         near = difflib.get_close_matches(word, SCOPES, 1, _SIMILAR)
         if near and scope not in SCOPES:
             yield f"{path}: {shown(scope)} is not a known permission of Meta's; did you mean {near[0]}?"
-
-
-_SIMILAR = 0.9
-"""How similar to a permission a word must be to be taken for a mistyped one: about a letter of ten."""
 
 
 def _system_users(settings: Settings, apps: Names, report: Report) -> None:
@@ -161,14 +161,13 @@ def _stores(stores: Mapping[str, StoreConfig], report: Report) -> None:
     roots = {name: store.root() for name, store in stores.items()}
     for name, store in stores.items():
         path: KeyPath = ("stores", name)
-        first = targets.setdefault(target(roots[name], store.template), path)
+        here = target(roots[name], store.template)
+        first = targets.setdefault(here, path)
         if first is not path:
             report(Finding(0, path, "duplicate-target", f"leads to the same secrets as the store {first[1]}, {shown_path(store.template)}",
                            "remove one of the two, or give it another path", first=(0, first)))  # fmt: skip
         for other, root in roots.items():
-            if leads_into(roots[name], store.template, root) and target(roots[name], store.template) != target(
-                root, stores[other].template
-            ):
+            if leads_into(roots[name], store.template, root) and here != target(root, stores[other].template):
                 report(Finding(0, (*path, store.template_key), "bad-path", f"leads into the directory of the store {shown(other)}",
                                "choose a name outside of it, or another directory for one of the two"))  # fmt: skip
         for fault in store.faults():

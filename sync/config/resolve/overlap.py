@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from sync.config.schema.settings import Settings
+from sync.config.schema.stores.store import below
 from sync.core.model import Key, Page
 
 
@@ -14,13 +15,12 @@ def in_other_stores(settings: Settings, pages: Sequence[Page]) -> frozenset[Key]
     Two stores may be in one directory, one inside the other's, or in one mount. Each then lists what the other wrote.
     """
     roots = {name: store.root() for name, store in settings.stores.items()}
-    near = {name: [other for other in roots if other != name and _overlap(roots, name, other)] for name in roots}
+    near = {name: [other for other in roots if other != name and _overlap(roots[name], roots[other])] for name in roots}
     return frozenset(_names(roots, near, pages)) if any(near.values()) else frozenset()
 
 
-def _overlap(roots: Mapping[str, tuple[str, ...]], one: str, other: str) -> bool:
-    (*service, start), (*same, another) = roots[one], roots[other]
-    return service == same and (start.startswith(another) or another.startswith(start))
+def _overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return below(one, other) is not None or below(other, one) is not None
 
 
 def _names(

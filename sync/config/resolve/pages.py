@@ -10,7 +10,7 @@ from sync.config.resolve.check import AllNames, Names, Report
 from sync.config.schema.pages import ChecksConfig, FilePage, PageEntry
 from sync.config.schema.references import StoreReference, models_in
 from sync.config.schema.settings import Settings
-from sync.config.schema.stores.store import leads_into, target
+from sync.config.schema.stores.store import below, leads_into, target
 from sync.core.model import Checks, Key, Page
 from sync.core.payload import PayloadTemplate, fill
 
@@ -209,10 +209,7 @@ class PageResolver:
         return [
             other
             for other, inner in self._roots.items()
-            if root[:-1] == inner[:-1]
-            and root[-1] != inner[-1]
-            and inner[-1].startswith(root[-1])
-            and not leads_into(root, template, inner)
+            if below(root, inner) and not leads_into(root, template, inner)
         ]
 
     def _same_templates(self, one: str, other: str) -> bool:

@@ -93,7 +93,13 @@ def target(root: tuple[str, ...], path: str) -> tuple[str, ...]:
     return (*root[:-1], root[-1] + path)
 
 
+def below(root: tuple[str, ...], other: tuple[str, ...]) -> str | None:
+    """Return the path at which the root of another store lies in the store at ``root``, "" for the same root; None elsewhere."""
+    (*service, start), (*same, inner) = root, other
+    return inner.removeprefix(start) if service == same and inner.startswith(start) else None
+
+
 def leads_into(root: tuple[str, ...], path: str, other: tuple[str, ...]) -> bool:
     """Check whether a path in the store at ``root`` is inside the root of another store, which lies in a folder of it."""
-    (*service, start), (*same, inner) = root, other
-    return service == same and len(start) < len(inner) and f"{start}{path}".startswith(inner)
+    folder = below(root, other)
+    return bool(folder) and path.startswith(folder or "")

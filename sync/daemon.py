@@ -56,8 +56,8 @@ def run(
 ) -> None:
     """Run a cycle at once and then at each time of ``trigger``, until ``clock.stop`` is set.
 
-    Only one cycle runs at a time: one that becomes due meanwhile is skipped. ``now`` asks for a cycle as soon as none runs. Returns as soon as the running cycle has ended,
-    which ``clock.stop`` makes it do.
+    Only one cycle runs at a time: one that becomes due meanwhile is skipped. ``now`` asks for a cycle as soon as none runs.
+    Returns as soon as the running cycle has ended, which ``clock.stop`` makes it do.
     """
     one = threading.Lock()
     watch = WallClockWatch(clock)

@@ -29,6 +29,7 @@ _LONGEST = 4096
 
 _BUFFER = 8 * 1024 * 1024
 """Bytes of lines that wait for a reader who does not keep up."""
+_CLOSE_SECONDS = 1.0
 
 Fields = MutableMapping[str, Any]
 
@@ -120,9 +121,6 @@ class BufferedOutput:
         except OSError:
             return False
         return True
-
-
-_CLOSE_SECONDS = 1.0
 
 
 class Log:

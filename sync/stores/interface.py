@@ -13,8 +13,9 @@ class Store(Protocol):
     """One configured store. Every method may be called from any thread, for different keys at once.
 
     No method raises for what a service does: every failure is a StoreError value, whose text holds no secret, and no text of a
-    library but OpenSSL's reason of a failed handshake. It says what was asked for: address or region, mount, path. The store's timeout bounds each call as a whole. A store in which a call timed out gets no further request in that
-    cycle: it answers StoreError "timeout" at once until ``begin``.
+    library but OpenSSL's reason of a failed handshake. It says what was asked for: address or region, mount, path. The store's
+    timeout bounds each call as a whole. A store in which a call timed out gets no further request in that cycle: it answers
+    StoreError "timeout" at once until ``begin``.
     """
 
     @property

@@ -24,7 +24,6 @@ _ONCE_A_CAUSE = frozenset(
 _OF_A_CHANGE = _ONCE_A_CAUSE | {"served_changed", "page_written"}
 """Lines that a cycle without a change does not log."""
 
-_LOUD = ("warning", "error")
 _WRITTEN = ("created", "updated", "replaced")
 
 

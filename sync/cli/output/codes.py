@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
 from sync.config.errors import CODES
@@ -60,39 +61,44 @@ _INVALID = ("token-invalid", "token-expired")
 _READ_AGAIN = "An app that gets this error reads its secret again."
 
 
+class _Effect(NamedTuple):
+    """A problem that an error of Graph's leads to, under which name; owner and remedy are empty where the problem's apply."""
+
+    problem: str
+    owner: str
+    remedy: str
+    name: str
+
+
 def graph_explanations(met: Met) -> Iterator[Explained]:
     """Yield what an error of Graph's leads to, by the call that met it; the first one begins with what the code means."""
+    calls: dict[_Effect, list[str]] = {}
+    for effect, when in _effects(met):
+        calls.setdefault(effect, []).append(when)
+    meaning = met.meaning or "This version does not know the code."
+    for effect, (first, *others) in calls.items():
+        entry = CATALOGUE[effect.problem]
+        when = "; or ".join([first, *(f"{text[:1].lower()}{text[1:]}" for text in others)])
+        again = effect.problem in _INVALID and met.code in _OF_TOKENS
+        remedy = f"{entry.remedy} {_READ_AGAIN}" if again else effect.remedy or entry.remedy
+        text = f"{meaning} {when}: {effect.problem}. {entry.meaning}".strip()
+        yield Explained("Graph error", effect.name, text, effect.owner or entry.owner, remedy)
+        meaning = ""
+
+
+def _effects(met: Met) -> Sequence[tuple[_Effect, str]]:
+    """Return each problem that the error leads to, with the calls in which it does, the likeliest first."""
     rows = readings(met)
-    found: list[tuple[str, str, str, str, str]] = [
-        (one.row.problem, one.row.owner, one.row.remedy, _name(met, one), _when(one)) for one in rows
-    ]
+    found = [(_Effect(one.row.problem, one.row.owner, one.row.remedy, _name(met, one)), _when(one)) for one in rows]
     if met.code in _OF_TOKENS:
         error = GraphErrorFacts(met.code, met.subcode)
-        problem = refused(
-            TokenFacts(datetime(1970, 1, 1, tzinfo=UTC), is_valid=False, error=error), datetime.now(UTC), "stored"
-        )
-        at = (
-            1
-            if met.subcode is not None and rows and rows[0].row.subcodes and rows[0].row.problem != problem.code
-            else 0
-        )
-        found.insert(at, (problem.code, "", "", met.name, "When debug_token says so of a stored token"))
-    if not found:
-        found = [("unexpected-graph-error", "", "", met.name, "In any call")]
-    meaning = met.meaning or "This version does not know the code."
-    calls: dict[tuple[str, str, str, str], list[str]] = {}
-    for code, owner, own_remedy, name, when in found:
-        calls.setdefault((code, owner, own_remedy, name), []).append(when)
-    for (code, owner, own_remedy, name), whens in calls.items():
-        entry, when = (
-            CATALOGUE[code],
-            "; or ".join([whens[0], *(f"{text[:1].lower()}{text[1:]}" for text in whens[1:])]),
-        )
-        again = code in _INVALID and met.code in _OF_TOKENS
-        remedy = f"{entry.remedy} {_READ_AGAIN}" if again else own_remedy or entry.remedy
-        text = f"{meaning} {when}: {code}. {entry.meaning}".strip()
-        yield Explained("Graph error", name, text, owner or entry.owner, remedy)
-        meaning = ""
+        facts = TokenFacts(datetime(1970, 1, 1, tzinfo=UTC), is_valid=False, error=error)
+        problem = refused(facts, datetime.now(UTC), "stored").code
+        # What a call makes of this very subcode comes before what debug_token says of the token.
+        of_subcode = met.subcode is not None and bool(rows) and bool(rows[0].row.subcodes)
+        at = 1 if of_subcode and rows[0].row.problem != problem else 0
+        found.insert(at, (_Effect(problem, "", "", met.name), "When debug_token says so of a stored token"))
+    return found or [(_Effect("unexpected-graph-error", "", "", met.name), "In any call")]
 
 
 def _when(one: Reading) -> str:

@@ -15,8 +15,7 @@ from sync.stores.aws.settings import AwsSettings
 
 _TOKEN_FILE = "AWS_WEB_IDENTITY_TOKEN_FILE"  # noqa: S105 - the name of a variable
 _WEB_IDENTITY = "AssumeRoleWithWebIdentity"
-_SSO = ("SSOError", "TokenRetrievalError", "NoAuthTokenError")
-_LOGIN = ("LoginError",)
+_SSO = frozenset({"SSOError", "TokenRetrievalError", "NoAuthTokenError"})
 _SSO_REFUSED = ("ForbiddenException", "UnauthorizedException", "ResourceNotFoundException", "InvalidRequestException")
 
 _FILES = (_TOKEN_FILE, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
@@ -128,12 +127,12 @@ def _cause(names: Collection[str], source: Source, file: str, provider: str) -> 
         return known
     if first == "ProfileNotFound" and source.variable:
         return CLASSES[first][1], f"Correct {source.variable} in the environment, or set auth.profile."
-    if not {*_SSO}.isdisjoint(names):
+    if not _SSO.isdisjoint(names):
         return (
             "the SSO session has ended or was never started",
             f"Run aws sso login{source.option} as the user that runs this; for a daemon, use the role of its machine.",
         )
-    if not {*_LOGIN}.isdisjoint(names):
+    if "LoginError" in names:
         return (
             "the session of aws login has ended or was never started",
             f"Run aws login{source.option} as the user that runs this.",

@@ -185,17 +185,17 @@ def why_not_writable(above: int, parts: Sequence[str]) -> OSError | None:
     return None if usable else OSError(errno.EACCES, "")
 
 
-def tighten(fd: int, name: str | None = None, *, fix: bool) -> int | None:
-    """Return the mode of a file, or of an open folder, that other users may use although it is this user's; None if they may not.
+def tighten(fd: int, name: str, *, fix: bool) -> int | None:
+    """Return the mode of a file, or of the open folder itself ("."), that other users may use; None if they may not.
 
     A file is to be 0600, and a folder without the sticky bit not writable by others. With ``fix`` it is made so.
     """
-    file = os.open(name or ".", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
     try:
         status = os.fstat(file)
         mode = stat.S_IMODE(status.st_mode)
         folder_mode = mode if mode & stat.S_ISVTX else mode & ~(stat.S_IWGRP | stat.S_IWOTH)
-        wanted = folder_mode if name is None else mode & ~(stat.S_IRWXG | stat.S_IRWXO)
+        wanted = folder_mode if name == "." else mode & ~(stat.S_IRWXG | stat.S_IRWXO)
         if mode == wanted:
             return None
         if fix and status.st_uid == os.geteuid():

@@ -149,16 +149,12 @@ def loose_modes(found: Found, folders: set[tuple[str, ...]], *, fix: bool) -> It
 
     With ``fix`` the modes are corrected.
     """
-    names = [found.name, sidecar_name(found.name)]
-    if found.above not in folders:
-        folders.add(found.above)
-        mode = disk.tighten(found.fd, fix=fix)
-        if mode is not None:
-            yield "/".join(found.above), mode
+    names = [*([] if found.above in folders else ["."]), found.name, sidecar_name(found.name)]
+    folders.add(found.above)
     for name in names:
         mode = disk.tighten(found.fd, name, fix=fix)
         if mode is not None:
-            yield "/".join((*found.above, name)), mode
+            yield "/".join(found.above if name == "." else (*found.above, name)), mode
 
 
 def sweep(root: int, clock: Clock) -> None:

@@ -175,11 +175,11 @@ class Engine:
             if self._refuses is not None:
                 return self._refuses
             if not self._patches:
-                self._refuses = self._try_patch(path, end)
-                refuses, self._patches = self._refuses, self._refuses is None
-                if refuses is not None and refuses.error_code in _OF_ONE_PATH:
-                    self._refuses = None
-                return refuses
+                refusal = self._try_patch(path, end)
+                self._patches = refusal is None
+                if refusal is not None and refusal.error_code not in _OF_ONE_PATH:
+                    self._refuses = refusal
+                return refusal
         return self._try_patch(path, end) if allowed is None else None
 
     def would_refuse(self, writes: Mapping[str, WriteKind], end: float) -> Mapping[str, StoreError]:

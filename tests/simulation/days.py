@@ -169,6 +169,14 @@ class Days:
         """Return one of the Pages of a system user."""
         return self.world.pages[list(self.users[user].assigned)[number]]
 
+    def unassign(self, *, cycles: int) -> None:
+        """Unassign the first Page of the first system user for some cycles, and assign it again in the same order."""
+        user, page_id = self.users["user0"], self.page().id
+        tasks = user.assigned.pop(page_id)
+        for _ in range(cycles):
+            self.cycle()
+        user.assigned = {page_id: tasks, **user.assigned}
+
     def key(self, page: FakePage, store: str | None = None) -> Key:
         """Return the target of a Page."""
         path = next(key.path for key in self.checker.served if key.path.removesuffix(".json") == page.name)

@@ -232,11 +232,7 @@ def test_a_page_that_is_assigned_again_is_verified_in_the_next_cycle(tmp_path: P
     days = Days(tmp_path, (5,), compared=True)
     days.run(1)
     for cycles in (1, 3, 12):
-        page_id = days.page().id
-        tasks = days.users["user0"].assigned.pop(page_id)
-        for _ in range(cycles):
-            days.cycle()
-        days.users["user0"].assigned = {page_id: tasks, **days.users["user0"].assigned}
+        days.unassign(cycles=cycles)
         days.cycle()
         assert states(days.cycle()) == {"verified"}
     assert_true(days)

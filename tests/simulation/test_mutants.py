@@ -174,11 +174,7 @@ def _unassigned_for_days(days: Days) -> None:
 
 def _assigned_again(days: Days) -> None:
     for cycles in (1, 2, 3):
-        gone = days.page().id
-        tasks = days.users["user0"].assigned.pop(gone)
-        for _ in range(cycles):
-            days.cycle()
-        days.users["user0"].assigned = {gone: tasks, **days.users["user0"].assigned}
+        days.unassign(cycles=cycles)
         days.run(0.5)
 
 

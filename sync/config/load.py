@@ -146,6 +146,9 @@ def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any
         entries = rest.get(section)
         if isinstance(entries, dict):
             rest[section] = {name: entry for name, entry in entries.items() if (section, name) not in wrong}
+    if not wrong.isdisjoint([("schedule", "every"), ("schedule", "cron")]):
+        # The default interval now stands in for this one, and says nothing about the jitter.
+        rest.get("schedule", {}).pop("jitter", None)
     # An invalid choice in defaults is replaced by any valid one, so that no error asks each Page to make it.
     for key, section in (("system_user", "system_users"), ("stores", "stores")):
         if ("defaults", key) in wrong and isinstance(raw.get(section), dict) and raw[section]:

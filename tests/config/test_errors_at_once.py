@@ -224,3 +224,10 @@ def test_the_remedy_of_a_path_is_of_its_kind(tmp_path: Path, text: str, remedy: 
     """A mount, a namespace and the path of one secret have no placeholders, and no remedy offers one."""
     (found,) = errors(tmp_path, text)
     assert found.splitlines()[1].strip() == remedy
+
+
+@pytest.mark.parametrize("rhythm", ["every: 5x", 'cron: "* *"'])
+def test_jitter_is_not_compared_with_an_interval_that_nobody_wrote(tmp_path: Path, rhythm: str) -> None:
+    """Where every or cron is invalid, its own error is the only one: the default interval is not taken for it."""
+    (found,) = errors(tmp_path, GOOD + f"schedule: {{{rhythm}, jitter: 20m}}\n")
+    assert found.split(": ")[1] == f"schedule.{rhythm.partition(':')[0]}"

@@ -112,10 +112,15 @@ class ConfigError:
 
 
 class ConfigErrors(Exception):  # noqa: N818 - it has many errors
-    """The configuration is not usable; ``errors`` are all errors, sorted by file and line."""
+    """The configuration is not usable; ``errors`` are all errors, sorted by file and line.
 
-    def __init__(self, errors: Sequence[ConfigError]) -> None:
+    ``warnings`` are sentences about the main file, which is ``file``.
+    """
+
+    def __init__(self, errors: Sequence[ConfigError], warnings: Sequence[str] = (), file: str = "") -> None:
         self.errors = tuple(errors)
+        self.warnings = tuple(warnings)
+        self.file = file
         super().__init__("\n".join(str(error) for error in self.errors))
 
 

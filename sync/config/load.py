@@ -90,7 +90,7 @@ def _load(path: Path) -> tuple[Config, Sources]:
     settings, listed = _settings(raw, base, reader)
     raw = raw if isinstance(raw, dict) else {}
     names = names_of(raw)
-    warnings = check_settings(settings, raw, names, reader.report)
+    reader.warnings += check_settings(settings, raw, listed, names, reader.report)
     resolver = PageResolver(settings, names, reader.report)
     for index, entry in zip(listed, settings.pages, strict=True):
         resolver.add((0, ("pages", index)), entry)
@@ -99,16 +99,16 @@ def _load(path: Path) -> tuple[Config, Sources]:
         reader.report(Finding(0, ("pages_from",), "no-files", "the files list no Page", "list at least one Page"))
     resolver.check_references()
     check_state(settings, base, files, reader.report)
-    reader.finish()
     for name, store in settings.stores.items():
         paths = [key.path for page in resolver.pages for key in page.targets if key.store == name]
-        warnings.extend(f"stores.{name}: {sentence}" for sentence in store.warnings(paths))
+        reader.warnings.extend(f"stores.{name}: {sentence}" for sentence in store.warnings(paths))
+    reader.finish()
     config = Config(
         base=base,
         files=tuple(files),
         settings=_completed(settings),
         pages=tuple(resolver.pages),
-        warnings=tuple(warnings),
+        warnings=tuple(reader.warnings),
     )
     return config, Sources(tuple(reader.documents), tuple(resolver.entries))
 

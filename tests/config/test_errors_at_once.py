@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sync.config.errors import ConfigErrors
 from tests.support.config_files import GOOD, errors, loaded, with_
 
 VAULT = '{type: vault, address: "https://vault:8200", auth: {method: token, token: {file: vault}}'
@@ -231,3 +232,15 @@ def test_jitter_is_not_compared_with_an_interval_that_nobody_wrote(tmp_path: Pat
     """Where every or cron is invalid, its own error is the only one: the default interval is not taken for it."""
     (found,) = errors(tmp_path, GOOD + f"schedule: {{{rhythm}, jitter: 20m}}\n")
     assert found.split(": ")[1] == f"schedule.{rhythm.partition(':')[0]}"
+
+
+def test_warnings_come_with_the_errors(tmp_path: Path) -> None:
+    """A file with errors has its warnings too, and each names the Page by its index in the file."""
+    text = GOOD.replace("name: berlin", "name: Berlin Mitte")
+    with pytest.raises(ConfigErrors) as wrong:
+        loaded(tmp_path, text + '  - {id: "2", checks: {scopes: [pages_mesaging]}}\n')
+    assert [error.path for error in wrong.value.errors] == ["pages[0].name"]
+    assert wrong.value.warnings == (
+        "pages[1].checks.scopes[0]: pages_mesaging is not a known permission of Meta's; did you mean pages_messaging?",
+    )
+    assert wrong.value.file == str(tmp_path / "config.yaml")

@@ -56,18 +56,20 @@ def put_report(report: Report, form: Form, *, once: str) -> None:
 
 
 def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) -> None:
-    """Print the errors of a configuration: JSON on stdout; text on stderr, or on ``stream`` if the errors are the result."""
+    """Print the errors and warnings of a configuration: JSON on stdout; text on stderr, or on ``stream`` if the errors are the result."""
     if form is Form.JSON:
         fields = ("file", "line", "column", "path", "code", "message", "remedy")
-        put_json({"format": 1, "errors": [{name: getattr(error, name) for name in fields} for error in wrong.errors]})
+        listed = [{name: getattr(error, name) for name in fields} for error in wrong.errors]
+        put_json({"format": 1, "errors": listed, "warnings": list(wrong.warnings)})
         return
     if form is Form.GITHUB:
         from sync.cli.output.github import errors  # noqa: PLC0415 - only for GitHub
 
         _write(sys.stdout, *errors(wrong))
         return
-    texts = [str(error) for error in wrong.errors]
-    texts.append(f"{len(texts):,} error{'' if len(texts) == 1 else 's'}; nothing was done.")
+    number = len(wrong.errors)
+    texts = [*map(str, wrong.errors), *(f"warning: {text}" for text in wrong.warnings)]
+    texts.append(f"{number:,} error{'' if number == 1 else 's'}; nothing was done.")
     _write(stream or sys.stderr, *(scrub(line) for text in texts for line in text.split("\n")))
 
 

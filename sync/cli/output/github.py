@@ -12,11 +12,13 @@ from sync.core.redact import scrub
 
 
 def errors(wrong: ConfigErrors) -> Iterator[str]:
-    """Yield a workflow command for each error."""
+    """Yield a workflow command for each error and warning."""
     for error in wrong.errors:
         location = {"file": error.file, "line": str(error.line), "col": str(error.column), "title": error.code}
         at = f"{error.path}: " if error.path else ""
         yield command("error", f"{at}{error.message}", error.remedy, **location)
+    for text in wrong.warnings:
+        yield command("warning", text, file=wrong.file)
 
 
 def command(name: str, *lines: str, **properties: str) -> str:

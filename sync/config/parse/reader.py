@@ -26,12 +26,13 @@ class Document:
 
 
 class FileReader:
-    """Reads files up to a limit of bytes in total, and collects their errors."""
+    """Reads files up to a limit of bytes in total, the main one first, and collects their errors and warnings."""
 
     def __init__(self) -> None:
         self.documents: list[Document] = []
         self.errors: list[ConfigError] = []
         self.findings: dict[Finding, None] = {}
+        self.warnings: list[str] = []
         self._left = MAX_BYTES
         self._skipped: set[tuple[str, int]] = set()
 
@@ -110,7 +111,7 @@ class FileReader:
                 ConfigError(last.file, last.line, last.column, "", "too-many-errors", message, "fix these first")
             )
         if errors:
-            raise ConfigErrors(errors)
+            raise ConfigErrors(errors, self.warnings, self.documents[0].file)
 
 
 def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]:

@@ -51,14 +51,19 @@ class AllNames(NamedTuple):
     stores: Names
 
 
-def check_settings(settings: Settings, given: Mapping[str, Any], names: AllNames, report: Report) -> list[str]:
-    """Report contradictions between parts of the main file; return warnings."""
+def check_settings(
+    settings: Settings, given: Mapping[str, Any], listed: Sequence[int], names: AllNames, report: Report
+) -> list[str]:
+    """Report contradictions between parts of the main file; return warnings.
+
+    ``listed`` are the indices in the file of the Pages in ``settings``.
+    """
     if given.get("pages", []) == [] and given.get("pages_from", []) == []:
         fault = "empty" if "pages" in given else "missing"
         remedy = "list the Pages here, or name more files in pages_from"
         report(Finding(0, ("pages",), "missing-key", f"pages is {fault}", remedy))
     _one_rhythm(given.get("schedule"), report)
-    warnings = [*_jitter(settings.schedule, report), *_plain_http(settings), *_scopes(settings)]
+    warnings = [*_jitter(settings.schedule, report), *_plain_http(settings), *_scopes(settings, listed)]
     _system_users(settings, names.apps, report)
     _stores(settings.stores, report)
     _references(settings, names.stores, report)
@@ -114,10 +119,10 @@ _SIMILAR = 0.9
 """How similar to a permission a word must be to be taken for a mistyped one: about a letter of ten."""
 
 
-def _scopes(settings: Settings) -> Iterator[str]:
+def _scopes(settings: Settings, listed: Sequence[int]) -> Iterator[str]:
     """Warn about a permission that is almost one of Meta's, once for each such word."""
     parts: list[tuple[str, ChecksConfig | None]] = [("defaults", settings.defaults.checks)]
-    parts += [(f"pages[{index}]", page.checks) for index, page in enumerate(settings.pages)]
+    parts += [(f"pages[{index}]", page.checks) for index, page in zip(listed, settings.pages, strict=True)]
     first: dict[str, str] = {}
     for path, checks in parts:
         for number, scope in enumerate((checks.scopes if checks else None) or ()):

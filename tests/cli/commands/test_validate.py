@@ -109,6 +109,23 @@ def test_errors_for_github(tmp_path: Path) -> None:
     assert all(re.match(r"::error file=[^:,]+,line=\d+,col=\d+,title=[a-z-]+::\S", line) for line in lines)
 
 
+def test_warnings_of_a_file_with_errors(tmp_path: Path) -> None:
+    """Warnings are printed beside the errors, in each form, and do not count as errors."""
+    scopes = "defaults: {checks: {scopes: [pages_mesaging]}}"
+    (tmp_path / "config.yaml").write_text(f"instance: X\n{scopes}\n")
+    text = (
+        "defaults.checks.scopes[0]: pages_mesaging is not a known permission of Meta's; did you mean pages_messaging?"
+    )
+    outputs = {form: run("validate", "--output", form, cwd=tmp_path) for form in ("table", "json", "github")}
+
+    assert [ran.code for ran in outputs.values()] == [2, 2, 2]
+    *_, warning, count = outputs["table"].stdout.splitlines()
+    number = len(outputs["json"].report["errors"])
+    assert (warning, count) == (f"warning: {text}", f"{number} errors; nothing was done.")
+    assert outputs["json"].report["warnings"] == [text]
+    assert outputs["github"].stdout.splitlines()[number:] == [f"::warning file=config.yaml::{text}"]
+
+
 def test_a_valid_file_for_github(tmp_path: Path, sandbox: Sandbox) -> None:
     """A valid file gives its warnings and one notice, all of them workflow commands, and exit code 0."""
     rig = file_rig(tmp_path, sandbox)

@@ -9,7 +9,7 @@ from pathlib import Path
 STDIN = Path("-")
 TEXT_VARIABLE = "PAGE_TOKEN_SYNC_CONFIG_YAML"
 IN_VARIABLE = Path(f"${TEXT_VARIABLE}")
-"""Stands in the place of a path for the text in the variable, and is its name in errors."""
+"""Stands for a path where the text is in the variable, and is its name in errors."""
 
 
 def is_file(path: Path) -> bool:

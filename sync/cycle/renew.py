@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from sync.core.judge.decide import blocked_problem
+from sync.core.judge.ownership import blocked_problem
 from sync.core.memory.renewal import Renewal, RenewalRule, is_due, objection
 from sync.core.model import Absent, Ask, SourceError, Stored, StoreError, SystemUserToken, Version, Written
 from sync.core.payload import Payload

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum
 from typing import assert_never
 
+from sync.core.judge.ownership import blocked_problem, foreign_problem, is_interrupted_create
 from sync.core.judge.verify import expires_within
 from sync.core.model import (
     Absent,
@@ -176,83 +177,6 @@ class _Case:
         marks = self.stamped(self.marks(self.token), reason or "created")
         write = Write(self.token, self.page.payload.render(self.token), marks, replaces)
         return Action(Kind.CREATED, reason, write)
-
-
-def is_interrupted_create(content: Stored, page: Page) -> bool:
-    """Check whether this is what a create leaves that was interrupted between the first write and its mark.
-
-    A raw text has no keys to be recognised by, and may be another program's password: only what looks like an access token
-    of Meta is sent to debug_token. These begin with EAA (Meta's page on access tokens, read 2026-11-24).
-    """
-    payload = content.payload
-    if content.marks is not None or not content.first or content.state != "live" or payload is None:
-        return False
-    if page.payload.raw:
-        token = page.payload.token_in(payload)
-        return token is not None and token.reveal().startswith("EAA")
-    return payload.keys == page.payload.names
-
-
-def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | None:
-    """Return why a secret is not this Page's of this instance; None where it is."""
-    marks = content.marks
-    if marks is None:
-        return Problem(
-            "secret-foreign", "The secret carries no mark of page-token-sync, so it belongs to somebody else."
-        )
-    if marks.instance != instance:
-        since = f", written {marks.written_at}" if marks.written_at else ""
-        if not marks.instance.strip():
-            return Problem("secret-foreign", f"The mark of the secret names no instance{since}, so not {instance!r}.")
-        return Problem(
-            "secret-foreign", f"The secret belongs to the instance {marks.instance!r}{since}, not to {instance!r}."
-        )
-    if not marks.page_id.strip():
-        return Problem("secret-foreign", f"The mark of the secret names no Page, so not {page.id}.")
-    if marks.page_id != page.id:
-        return Problem("secret-foreign", f"The secret is marked as that of Page {marks.page_id}, not of {page.id}.")
-    return None
-
-
-def foreign_write(
-    content: Stored | Absent | StoreError, token: Secret | None, fetched: Secret | None, *, page: Page, instance: str
-) -> Problem | None:
-    """Return a notice where somebody else wrote the token that this Page's secret of this instance holds.
-
-    The marks name the token that this instance wrote, and the fetched one may be its own after a write that was interrupted
-    before the marks.
-    """
-    if not isinstance(content, Stored) or token is None or token == fetched or content.blocked is not None:
-        return None
-    marks = content.marks
-    if marks is None or foreign_problem(content, page, instance) is not None:
-        return None
-    if marks.fingerprint in ("", token.fingerprint):
-        return None
-    return Problem(
-        "foreign-write",
-        f"Version {content.version} of the secret holds the token {token.fingerprint}, and this instance wrote "
-        f"{marks.fingerprint}.",
-    )
-
-
-def blocked_problem(content: Stored, key: Key) -> Problem | None:
-    """Return why this secret of AWS must not be written, whoever owns it; None where it may be."""
-    match content.blocked:
-        case None:
-            return None
-        case "scheduled-deletion":
-            return Problem("secret-deleted", f"The secret {key.path} is scheduled for deletion.")
-        case "rotation-enabled":
-            return Problem("rotation-enabled", f"A rotation of another program is enabled on the secret {key.path}.")
-        case "replica":
-            return Problem(
-                "secret-foreign",
-                f"The secret {key.path} is a replica; it can only be written in its primary region.",
-                remedy="Point the store at the primary's region.",
-            )
-        case _:
-            assert_never(content.blocked)
 
 
 def failed(error: StoreError) -> Action:

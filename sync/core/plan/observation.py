@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sync.core.judge.decide import foreign_problem, is_interrupted_create
+from sync.core.judge.ownership import foreign_problem, is_interrupted_create
 from sync.core.model import (
     Absent,
     Answers,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, failed, foreign_write
+from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, failed
+from sync.core.judge.ownership import foreign_write
 from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
 from sync.core.model import (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from sync.core.judge.decide import foreign_problem, is_interrupted_create
+from sync.core.judge.ownership import foreign_problem, is_interrupted_create
 from sync.core.judge.verify import FATAL, verify
 from sync.core.model import Absent, Page, State, StoreError, Verdict
 from sync.core.plan.model import PagePlan, TargetPlan

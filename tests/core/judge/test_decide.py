@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sync.core.judge.decide import Action, Candidate, Current, Kind, foreign_write, is_interrupted_create
+from sync.core.judge.decide import Action, Candidate, Current, Kind
+from sync.core.judge.ownership import foreign_write, is_interrupted_create
 from sync.core.judge.verify import losses, verify
 from sync.core.model import NEVER, Absent, Checks, Page, SourceError, State, Stored, Verdict
 from sync.core.payload import Payload

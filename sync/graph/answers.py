@@ -11,7 +11,7 @@ from typing import Any
 from sync.core.json_text import fits
 from sync.core.redact import scrub_message
 from sync.core.secret import Secret
-from sync.graph.errors import Fault
+from sync.graph.fault import Fault
 
 _WIDEST = 12
 _TRACE = re.compile(r"(?!EAA)[0-9A-Za-z_-]{1,40}")

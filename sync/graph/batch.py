@@ -15,7 +15,7 @@ from urllib.parse import quote_plus, urlencode
 from sync.core.json_text import elements
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, NotJson, read_answer, read_json
-from sync.graph.errors import Fault
+from sync.graph.fault import Fault
 from sync.graph.usage import APP, BUSINESS, regain_minutes
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from sync.core.secret import Secret
 from sync.graph.answers import Answer, read_answer
 from sync.graph.batch import form, read_batch
 from sync.graph.caller import Caller
-from sync.graph.errors import Fault, Where, classify
+from sync.graph.errors import Where, classify
+from sync.graph.fault import Fault
 from sync.graph.quotas import Quotas
 from sync.graph.retries import RetryTime
 from sync.graph.skew import SkewMeter

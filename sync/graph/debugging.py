@@ -12,8 +12,9 @@ from sync.graph.answers import Answer
 from sync.graph.batch import SIZE, chunks
 from sync.graph.caller import Caller
 from sync.graph.client import Client
-from sync.graph.errors import Fault, classify
+from sync.graph.errors import classify
 from sync.graph.facts import absent_field, read_facts
+from sync.graph.fault import Fault
 from sync.graph.quotas import Quotas
 from sync.runtime.threads import Clock, each
 

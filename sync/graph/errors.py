@@ -13,29 +13,12 @@ from typing import Literal
 from sync.core.judge.verify import BLOCKED_SUBCODES
 from sync.core.model import SourceError, State
 from sync.core.problems import Owner, Problem
+from sync.graph.fault import Fault, Kind, asks_to_wait, explain
 
 Where = Literal["page", "debug", "batch", "probe", "renew"]
 """Which call failed. "page": a Page or the list of Pages, with a system user's token. "debug": ``debug_token``, with the
 app's token. "batch": the batch around reads of Pages or probes, whose error is about no single item. "probe": ``/me`` with a
 Page token. "renew": the exchange of a system user's token."""
-
-Kind = Literal[
-    "error",
-    "transport",
-    "down",
-    "null",
-    "bad-answer",
-    "no-token",
-    "malformed-token",
-    "user-token",
-    "other-page",
-    "no-facts",
-    "partial-facts",
-    "no-new-token",
-]
-"""What came instead of an answer. "error": Graph's error envelope. "null": an item that ran out of time in a batch.
-"bad-answer": not JSON, or JSON of no known form. "down": Graph was not called any more. From "no-token" on: an answer of
-status 200 without what was asked for; ``text`` of "partial-facts" names the absent field."""
 
 Then = Literal["give-up", "retry", "halve", "singly", "close-app", "close-user", "close-page", "other-form"]
 """What to do in this cycle. "close-app": no further call of this app; "close-user" and "close-page": none of this system
@@ -43,35 +26,6 @@ user, none about this Page. "other-form": Graph does not accept this form of req
 "singly": ask again for each item by itself."""
 
 Reach = Literal["page", "system_user", "app", "graph"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why there is no answer. ``text`` holds no token; ``transport`` is the kind of a failed HTTP request.
-
-    ``user_text`` is what Graph wants a person to be shown, where it says that. ``retry_after`` is in seconds. ``regain`` is
-    the minutes until a full quota opens again, where Graph states them. ``address`` is what was called, with the version, and
-    ``via`` the proxy between.
-    ``lacks`` names the permissions that the system user token lacks by this error, and ``granted`` is a sentence about those
-    that it has although the error demands them; see ``permissions.py``.
-    """
-
-    kind: Kind
-    status: int | None = None
-    code: int | None = None
-    subcode: int | None = None
-    type: str = ""
-    text: str = ""
-    transient: bool = False
-    retry_after: int | None = None
-    fbtrace_id: str | None = None
-    transport: str = ""
-    regain: int | None = None
-    user_text: str = ""
-    address: str = ""
-    via: str = ""
-    lacks: str = ""
-    granted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +87,6 @@ def _transient(fault: Fault) -> bool:
     return fault.kind == "bad-answer" or fault.code in (1, 2, 1150) or fault.transient or (fault.status or 0) >= 500  # noqa: PLR2004 - HTTP's own number
 
 
-def _too_many(fault: Fault) -> bool:
-    return fault.code is None and (fault.status == 429 or fault.retry_after is not None)  # noqa: PLR2004 - HTTP's own number
-
-
 def _form_not_taken(fault: Fault) -> bool:
     return fault.code == 2500 or (fault.code, fault.subcode) == (100, 33)  # noqa: PLR2004 - Graph's codes
 
@@ -183,7 +133,7 @@ TABLE: tuple[Row, ...] = (
     Row("graph-down", "graph-unavailable", scope="graph", kind="down"),
     Row("item-given-up", "graph-unavailable", then="singly", kind="null"),
     Row("batch-malformed", "unexpected-graph-error", when=lambda fault: fault.type == "GraphBatchException"),
-    Row("too-many-requests", "throttled", scope="app", then="close-app", kind=None, when=_too_many),
+    Row("too-many-requests", "throttled", scope="app", then="close-app", kind=None, when=asks_to_wait),
     Row("app-throttled", "throttled", scope="app", then="close-app", codes={4}),
     Row("caller-throttled", "throttled", scope="system_user", then="close-user", codes={17, 32, 341}),
     Row("unusual-volume", "throttled", scope="app", then="close-app", owner="operator", codes={613}),
@@ -387,54 +337,3 @@ def classify(fault: Fault, where: Where, user_token: State = State.UNKNOWN) -> R
 def blames_user_token(fault: Fault, where: Where = "page") -> bool:
     """Check whether the fault may mean that the system user's token is invalid, so that it must be judged again."""
     return classify(fault, where, State.INVALID).name == "user-token-invalid"
-
-
-_TRANSPORT = {
-    "timeout": "Graph{at} did not answer within graph.timeout.",
-    "dns": "The host name {host} has no IP address: DNS does not know it, or cannot be reached. Graph was looked for{at}.",
-    "connect": "The connection to Graph{at} failed.",
-    "tls": "The certificate of Graph{at} is not trusted, or TLS failed.",
-    "ca-file": "The file of certificate authorities in graph.ca_file cannot be used.",
-    "proxy": "The proxy in graph.proxy is not the URL of an HTTP proxy, or refused the connection to Graph{at}.",
-    "reset": "The connection to Graph{at} was closed before the answer was complete.",
-    "too-large": "The answer of Graph{at} was larger than is accepted.",
-    "bad-request": "The request to Graph cannot be written: a credential has characters that HTTP does not allow.",
-}
-_NOT_HTTP = "The answer of Graph{at} was not valid HTTP."
-_KINDS = {
-    "down": "Graph is not called any more in this cycle, after three failed requests in a row.",
-    "null": "Graph ran out of time for this part of a batch.",
-    "no-token": "Graph answered for the Page without a token.",
-    "malformed-token": "Graph answered for the Page with a text that cannot be a token: it is not printable ASCII without "
-    "blanks of at most 4,096 characters.",
-    "user-token": "Graph returned the system user's own token instead of a Page token.",
-    "other-page": "Graph answered for another id than was requested.",
-    "no-new-token": "Graph answered the exchange without a new token.",
-    "no-facts": "debug_token answered without saying whether the token is valid.",
-}
-
-
-def explain(fault: Fault) -> str:
-    """Return a sentence about what happened, with what Graph wants a person to be shown, or else its message."""
-    at = f" at {fault.address}" if fault.address else ""
-    via = f" It was called through {fault.via}." if fault.via else ""
-    match fault.kind:
-        case "error":
-            return f"Graph says: {fault.user_text or fault.text or 'an error without a message'}"
-        case "transport":
-            return _transport_text(fault, at) + via
-        case "down" if fault.transport:
-            return f"{_transport_text(fault, at)}{via} {_KINDS['down']}"
-        case "partial-facts":
-            return f"debug_token's answer has no usable {fault.text}, so the token cannot be judged."
-        case "bad-answer" if fault.retry_after is not None or _too_many(fault):
-            return f"Graph{at} asks to wait (HTTP {fault.status}).{via}"
-        case "bad-answer":
-            return f"The answer of Graph{at} cannot be used (HTTP {fault.status}).{via}"
-        case _:
-            return _KINDS[fault.kind]
-
-
-def _transport_text(fault: Fault, at: str) -> str:
-    host = "of the proxy" if fault.via else "in graph.base_url"
-    return _TRANSPORT.get(fault.transport, _NOT_HTTP).format(at=at, host=host)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sync.core.model import State
-from sync.graph.errors import TABLE, Fault, Row, Where, classify
+from sync.graph.errors import TABLE, Row, Where, classify
+from sync.graph.fault import Fault
 from sync.graph.permissions import with_lacking_permissions
 
 MEANINGS: dict[tuple[int, int | None], str] = {

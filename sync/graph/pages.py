@@ -11,7 +11,8 @@ from sync.graph.answers import Answer
 from sync.graph.batch import SIZE, by_id, chunks
 from sync.graph.caller import Caller
 from sync.graph.client import Client
-from sync.graph.errors import Fault, Row, Where, blames_user_token, classify
+from sync.graph.errors import Row, Where, blames_user_token, classify
+from sync.graph.fault import Fault
 from sync.graph.permissions import with_lacking_permissions
 from sync.graph.quotas import Quotas
 from sync.runtime.threads import Clock, each

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from sync.graph.errors import Fault
+from sync.graph.fault import Fault
 
 TO_READ_PAGES = ("pages_show_list", "pages_read_engagement", "pages_manage_metadata")
 """The permissions of which Graph demands one or more before it gives a Page's token."""

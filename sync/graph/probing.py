@@ -11,7 +11,8 @@ from sync.graph.answers import Answer
 from sync.graph.batch import chunks
 from sync.graph.caller import Caller, prove
 from sync.graph.client import Client
-from sync.graph.errors import Fault, classify
+from sync.graph.errors import classify
+from sync.graph.fault import Fault
 from sync.graph.quotas import Quotas
 from sync.runtime.threads import Clock, each
 

@@ -27,7 +27,8 @@ from sync.core.memory.quota import (
 from sync.core.model import Ask, SourceError
 from sync.core.problems import Problem
 from sync.graph.caller import Caller
-from sync.graph.errors import Fault, Row
+from sync.graph.errors import Row
+from sync.graph.fault import Fault
 from sync.graph.usage import app_usage, business_usage
 from sync.runtime.threads import Clock
 

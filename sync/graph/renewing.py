@@ -14,7 +14,8 @@ from sync.core.secret import Secret, is_token
 from sync.graph.answers import Answer
 from sync.graph.caller import Caller
 from sync.graph.client import Client
-from sync.graph.errors import Fault, blames_user_token, classify
+from sync.graph.errors import blames_user_token, classify
+from sync.graph.fault import Fault
 from sync.graph.quotas import Quotas
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sync.graph.answers import Answer
 from sync.graph.batch import by_id, chunks, form, read_batch
-from sync.graph.errors import Fault
+from sync.graph.fault import Fault
 
 calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

@@ -8,7 +8,8 @@ import pytest
 
 from sync.core.model import State
 from sync.graph.answers import judge
-from sync.graph.errors import TABLE, Fault, Where, blames_user_token, classify, explain
+from sync.graph.errors import TABLE, Where, blames_user_token, classify
+from sync.graph.fault import Fault, explain
 
 UNKNOWN, INVALID, VALID = State.UNKNOWN, State.INVALID, State.VALID
 PROOF = "API calls from the server require an appsecret_proof argument"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sync.core.model import State
-from sync.graph.errors import Fault, classify
+from sync.graph.errors import classify
+from sync.graph.fault import Fault
 from sync.graph.permissions import with_lacking_permissions
 
 IMPERSONATING = (

@@ -117,17 +117,20 @@ class Verdict:
     facts: TokenFacts | None = None
 
 
+Reach = Literal["page", "system_user", "app", "graph"]
+"""How far the cause of an error reaches: one Page or token, its system user, its app, or all of Graph."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceError:
     """Graph gave no token or no facts: a value, so that one Page's error stops no other.
 
     ``state`` is INVALID where Graph refuses this Page, UNKNOWN where nothing is known of it.
-    ``scope`` says how far the cause reaches: this Page or token, its system user, its app, or all of Graph.
     """
 
     problem: Problem
     state: Literal[State.INVALID, State.UNKNOWN] = State.UNKNOWN
-    scope: Literal["page", "system_user", "app", "graph"] = "page"
+    scope: Reach = "page"
 
 
 AppToken = tuple[str, Secret]

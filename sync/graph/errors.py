@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sync.core.judge.verify import BLOCKED_SUBCODES
-from sync.core.model import SourceError, State
+from sync.core.model import Reach, SourceError, State
 from sync.core.problems import Owner, Problem
 from sync.graph.fault import Fault, Kind, asks_to_wait, explain
 
@@ -24,8 +24,6 @@ Then = Literal["give-up", "retry", "halve", "singly", "close-app", "close-user",
 """What to do in this cycle. "close-app": no further call of this app; "close-user" and "close-page": none of this system
 user, none about this Page. "other-form": Graph does not accept this form of request. "halve": ask for less at once.
 "singly": ask again for each item by itself."""
-
-Reach = Literal["page", "system_user", "app", "graph"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sync.core.memory.quota import (
     BATCH,
@@ -24,7 +23,7 @@ from sync.core.memory.quota import (
     record_usage,
     without_future,
 )
-from sync.core.model import Ask, SourceError
+from sync.core.model import Ask, Reach, SourceError
 from sync.core.problems import Problem
 from sync.graph.caller import Caller
 from sync.graph.errors import Row
@@ -195,7 +194,7 @@ class Quotas:
         return replace(error, problem=replace(error.problem, message=message))
 
 
-def limit_reached(whose: str, until: datetime, scope: Literal["page", "system_user", "app"]) -> SourceError:
+def limit_reached(whose: str, until: datetime, scope: Reach) -> SourceError:
     """Return the error that Meta's rate limit is reached, with the time at which calls resume."""
     message = f"Meta's rate limit of {whose} is reached. Resumes at {until:%H:%M} UTC."
     return SourceError(Problem("throttled", message), scope=scope)

@@ -12,7 +12,7 @@ from sync.core.model import State
 from sync.core.problems import CATALOGUE
 from sync.core.report.causes import AnyCause, Cause, HeldWrites, Warned, joined
 from sync.core.report.changes import MOST_NAMED, Begun, Changes, Ended, ServedChange
-from sync.core.report.event import Event, Level, of_pages, of_problem, present, served_counts
+from sync.core.report.event import Event, Level, of_pages, of_problem, of_problems, present, served_counts
 from sync.core.report.json import timestamp
 
 _FIRST_LINES: Mapping[str, tuple[Level, str]] = {
@@ -179,10 +179,7 @@ def duration(length: timedelta) -> str:
 def _served(change: ServedChange) -> Iterator[Event]:
     """Yield lines of at most fifty Pages: each name is in one of them."""
     level = _SERVED_LEVELS.get(change.served, "warning")
-    problems = change.problems
-    problem = of_problem(problems[0]) if problems else {}
-    if len({one.message for one in problems}) > 1:
-        problem["message"] = CATALOGUE[problems[0].code].meaning
+    problem = of_problems(change.problems)
     for start in range(0, len(change.pages), MOST_NAMED):
         part = change.pages[start : start + MOST_NAMED]
         fields = {

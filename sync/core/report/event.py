@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sync.core.problems import Problem
+from sync.core.problems import CATALOGUE, Problem
 from sync.core.report.changes import MOST_NAMED
 from sync.core.report.entries import WORST_FIRST, PageEntry
 
@@ -79,6 +79,14 @@ def of_problem(problem: Problem) -> dict[str, Any]:
             "fbtrace_id": problem.fbtrace_id,
         }
     )
+
+
+def of_problems(problems: Sequence[Problem]) -> dict[str, Any]:
+    """Return the same for a problem that several Pages have, each with a message of its own; nothing where there is none."""
+    if not problems:
+        return {}
+    same = len({problem.message for problem in problems}) == 1
+    return of_problem(problems[0]) | ({} if same else {"message": CATALOGUE[problems[0].code].meaning})
 
 
 def present(fields: Mapping[str, Any]) -> dict[str, Any]:

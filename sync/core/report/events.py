@@ -9,10 +9,9 @@ from typing import Any
 from sync.core.judge.decide import Kind
 from sync.core.memory.renewal import Renewal
 from sync.core.model import SystemUserToken
-from sync.core.problems import CATALOGUE
 from sync.core.report.cause_events import cause_events
 from sync.core.report.entries import PageEntry, StoreEntry
-from sync.core.report.event import Event, Level, of_pages, of_problem, present, served_counts
+from sync.core.report.event import Event, Level, of_pages, of_problem, of_problems, present, served_counts
 from sync.core.report.report import Report
 
 _WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
@@ -76,10 +75,7 @@ def _access(report: Report) -> Iterator[Event]:
             regained[page.system_user].append(page)
     for pages in lost.values():
         level: Level = "warning" if all(page.served == "verified" for page in pages) else "error"
-        problem = of_problem(pages[0].problems[0])
-        if len({page.problems[0].message for page in pages}) > 1:
-            problem["message"] = CATALOGUE[pages[0].problems[0].code].meaning
-        yield Event(level, "page_lost", {**_subject(pages), **problem})
+        yield Event(level, "page_lost", {**_subject(pages), **of_problems([page.problems[0] for page in pages])})
     for pages in regained.values():
         yield Event("info", "page_regained", _subject(pages))
 

@@ -130,8 +130,3 @@ class Inputs(Observation):
     def plentiful(self, page: Page) -> bool:
         """Check whether less than half of the quota of the Page's app was in use when the cycle began."""
         return is_plentiful(self.memory.pools.get(QuotaKey(page.app_id)), self.now)
-
-    def system_user_fingerprint(self, page: Page) -> str | None:
-        """Return the fingerprint of the token that a Page's token is fetched with; None where it could not be read."""
-        user_token = self.user_tokens.get(page.system_user)
-        return user_token.token.fingerprint if user_token and user_token.token else None

@@ -49,6 +49,11 @@ class Observation:
     judged_at: Mapping[AppToken, datetime] = field(default_factory=dict)
     invalid_twice: Collection[AppToken] = ()
 
+    def system_user_fingerprint(self, page: Page) -> str | None:
+        """Return the fingerprint of the token that a Page's token is fetched with; None where it could not be read."""
+        user_token = self.user_tokens.get(page.system_user)
+        return user_token.token.fingerprint if user_token and user_token.token else None
+
 
 def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Secret | None:
     """Find the token in what a store holds for a Page; None where there is none to judge."""

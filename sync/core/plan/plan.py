@@ -177,7 +177,7 @@ def _candidate(page: Page, observed: Observation, now: datetime) -> Candidate:
     return Candidate(
         token=fetched.token,
         verdict=_verdict(page, fetched.token, observed, now=now),
-        system_user_fingerprint=user_token.token.fingerprint if user_token and user_token.token else None,
+        system_user_fingerprint=observed.system_user_fingerprint(page),
         system_user_id=facts.user_id if facts else None,
         judged_at=observed.judged_at.get((page.app, fetched.token)),
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
 from ulid import ULID
 
+from sync.core.ask.inputs import Inputs
 from sync.core.ask.remember import remember
 from sync.core.memory.memory import Memory, join_answers
 from sync.core.memory.problems import Reported
@@ -38,56 +39,32 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     """
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
-    may_write = write and not task.observe
-    policy = _policy(task, released=if_plan is not None)
-    observed = observe(task, writes=may_write)
-    new = to_create(observed) if may_write and if_plan is None else ()
-    apart = {key for page in new for key in page.targets}
-    named = task.selected_from if task.selected_from is not None else _targets(task)
-    inputs = ask(_without(task, apart), without(observed, new))
-    planned = plan(
-        inputs, now=task.clock.now(), policy=policy, named=named, apart=apart, in_other_stores=task.in_other_stores
-    )
-    if not write or if_plan is not None:
-        planned = refused(planned, _refusals(task, planned))
-    another = if_plan is not None and planned.checksum != if_plan
-    planned = withheld(planned) if another else planned
-    outcomes, answers = apply(task, planned, inputs.answers) if may_write and not another else (None, {})
-    inputs = replace(inputs, answers=join_answers(inputs.answers, answers)) if answers else inputs
-    created = create(task, observed, new, policy, begun=_is_begun(outcomes or {})) if new else Created()
-    if new:
-        # One plan, one report and one memory for all Pages.
-        inputs = replace(inputs, pages=observed.pages, answers={**inputs.answers, **created.answers})
-        planned = replace(planned, pages=(*planned.pages, *created.plans))
-        outcomes = {**(outcomes or {}), **created.outcomes}
-    if outcomes is not None and not another:
-        written = {key for key, outcome in outcomes.items() if isinstance(outcome, Written)}
-        planned = replace(planned, checksum=checksum(planned.pages, written=written))
-    not_begun = sum(isinstance(outcome, NotBegun) for outcome in (outcomes or {}).values())
+    done = _carry_out(task, write=write, if_plan=if_plan)
+    not_begun = sum(isinstance(outcome, NotBegun) for outcome in done.outcomes.values())
     # A person who lets a plan through lets its lines through, and nothing else.
-    renews = may_write and if_plan is None and task.selected_from is None
-    renewals, cut = renew(task, inputs.user_tokens) if renews else ({}, False)
-    warned_days, expiring = _expiring(task, inputs.user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
+    renews = write and not task.observe and if_plan is None and task.selected_from is None
+    user_tokens = done.inputs.user_tokens
+    renewals, cut = renew(task, user_tokens) if renews else ({}, False)
+    warned_days, expiring = _expiring(task, user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
     # The daemon's log reports what expires and which problems last. A single cycle, or one of selected Pages, uses up
     # none of its reports.
     looks_once = task.confirm_mass_invalid or task.selected_from is not None
-    warned_days = task.memory.warned_days if looks_once else warned_days
     memory = remember(
-        inputs,
-        overwritten=_overwritten(planned, outcomes or {}),
+        done.inputs,
+        overwritten=_overwritten(done.planned, done.outcomes),
         renewals=renewals,
-        warned_days=warned_days,
+        warned_days=task.memory.warned_days if looks_once else warned_days,
         pools=task.source.pools,
         short_lists=task.source.short_lists,
         started_at=started_at,
         now=task.clock.now(),
         monotonic=task.clock.monotonic(),
     )
-    if another:
+    if done.another:
         memory = replace(memory, waiting=task.memory.waiting, let_through=task.memory.let_through)
     else:
-        let_through = _let_through(task, planned, outcomes or {}, released=if_plan is not None)
-        memory = replace(memory, waiting=_waiting(task, planned), let_through=let_through)
+        let_through = _let_through(task, done.planned, done.outcomes, released=if_plan is not None)
+        memory = replace(memory, waiting=_waiting(task, done.planned), let_through=let_through)
     frame = Frame(
         instance=task.instance,
         cycle=cycle or str(ULID()),
@@ -101,37 +78,82 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
             store_requests=sum(store.requests - before[name] for name, store in task.stores.items()),
         ),
         warnings=(
-            *_warnings(task, planned),
-            *_cut_short(not_begun, len(outcomes or {}) + created.written, renewing=cut),
+            *_warnings(task, done.planned),
+            *_cut_short(not_begun, len(done.outcomes) + done.created.written, renewing=cut),
         ),
-        another_plan=another,
+        another_plan=done.another,
         alarms={name: lost.alarm for name, lost in memory.lost.items() if lost.alarm is not None},
-        recovered=tuple(sorted((_alarmed(task.memory) & inputs.names) - set(memory.lost))),
+        recovered=tuple(sorted((_alarmed(task.memory) & done.inputs.names) - set(memory.lost))),
         renewals=memory.renewals,
         ending=expiring,
         cut_short=cut or not_begun > 0,
         needs_state_file=task.needs_state_file,
     )
-    reported = Reported() if looks_once else task.memory.reported
     built = report(
-        planned,
+        done.planned,
         frame,
-        outcomes,
+        done.outcomes,
         instance=task.instance,
         planned_only=not write,
-        before=reported,
-        done=created.entries,
-        order=[page.name for page in task.pages] if new else (),
+        before=Reported() if looks_once else task.memory.reported,
+        done=done.created.entries,
+        order=[page.name for page in task.pages],
     )
     return built, replace(memory, reported=task.memory.reported if looks_once else built.changes.reported)
 
 
-def _policy(task: Task, *, released: bool) -> Policy:
-    memory = task.memory
-    return Policy(task.observe, task.brake, memory.overwritten, memory.waiting, memory.let_through, released)
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a cycle decided and did; ``outcomes`` has an entry for each secret that was to be written.
+
+    ``another``: the plan is not the one that a person released. ``created`` are the Pages that were created piece by piece.
+    """
+
+    inputs: Inputs
+    planned: Plan
+    outcomes: Mapping[Key, Outcome]
+    another: bool
+    created: Created
+
+
+def _carry_out(task: Task, *, write: bool, if_plan: str | None) -> _Done:
+    """Observe, ask, plan, and apply exactly the plan; return one plan and one set of outcomes for all Pages."""
+    memory, may_write = task.memory, write and not task.observe
+    released = if_plan is not None
+    policy = Policy(task.observe, task.brake, memory.overwritten, memory.waiting, memory.let_through, released)
+    observed = observe(task, writes=may_write)
+    new = to_create(observed) if may_write and not released else ()
+    apart = {key for page in new for key in page.targets}
+    inputs = ask(_without(task, apart), without(observed, new))
+    planned = plan(
+        inputs,
+        now=task.clock.now(),
+        policy=policy,
+        named=_targets(task),
+        apart=apart,
+        in_other_stores=task.in_other_stores,
+    )
+    if not write or released:
+        planned = refused(planned, _refusals(task, planned))
+    another = released and planned.checksum != if_plan
+    if another or not may_write:
+        return _Done(inputs, withheld(planned) if another else planned, {}, another, Created())
+    outcomes, answers = apply(task, planned, inputs.answers)
+    begun = any(not isinstance(outcome, NotBegun) for outcome in outcomes.values())
+    created = create(task, observed, new, policy, begun=begun) if new else Created()
+    answers = {**join_answers(inputs.answers, answers), **created.answers}
+    inputs = replace(inputs, pages=observed.pages, answers=answers)
+    outcomes = {**outcomes, **created.outcomes}
+    planned = replace(planned, pages=(*planned.pages, *created.plans))
+    written = {key for key, outcome in outcomes.items() if isinstance(outcome, Written)}
+    planned = replace(planned, checksum=checksum(planned.pages, written=written))
+    return _Done(inputs, planned, outcomes, another, created)
 
 
 def _targets(task: Task) -> frozenset[Key]:
+    """Return the targets of the whole configuration."""
+    if task.selected_from is not None:
+        return task.selected_from
     return frozenset(key for page in task.pages for key in page.targets)
 
 
@@ -140,10 +162,6 @@ def _without(task: Task, apart: Collection[Key]) -> Task:
     if not apart or task.selected_from is None:
         return task
     return replace(task, selected_from=task.selected_from.difference(apart))
-
-
-def _is_begun(outcomes: Mapping[Key, Outcome]) -> bool:
-    return any(not isinstance(outcome, NotBegun) for outcome in outcomes.values())
 
 
 def _refusals(task: Task, planned: Plan) -> Mapping[Key, StoreError]:
@@ -205,8 +223,7 @@ def _let_through(task: Task, planned: Plan, outcomes: Mapping[Key, Outcome], *, 
 
 def _still(task: Task, planned: Plan, before: Collection[Key]) -> frozenset[Key]:
     """Return those of the configured targets about which this cycle could decide nothing."""
-    known = task.selected_from if task.selected_from is not None else _targets(task)
-    return still_waiting(planned.pages, before) & known
+    return still_waiting(planned.pages, before) & _targets(task)
 
 
 def _may_be_written(outcome: Outcome | None) -> bool:

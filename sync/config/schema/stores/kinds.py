@@ -1,4 +1,4 @@
-"""The kinds of store. A new kind is added here, and to ``sync.app``, which constructs it."""
+"""The kinds of store. A new kind is added here, and to ``sync.app.stores``, which constructs it."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Daemon:
         if self._saved is not None:
             memory, life.debug_answers, life.refused = (
                 self._from_a_file(self._saved.text, clock.now()),
-                dict(self._saved.debug_answers),
+                {token: list(answers) for token, answers in self._saved.debug_answers.items()},
                 dict(self._saved.refused),
             )
         while True:

@@ -79,7 +79,7 @@ class TokenFacts:
 
     Source: Meta's reference of debug_token, read 2026-11-24. ``type`` is absent there, but in every real answer.
     ``granular_scopes`` maps a scope to the ids it is restricted to, None where it covers all. ``expires_at`` 0 is NEVER.
-    ``asked_at`` is when the answer came.
+    ``asked_at`` is when the answer came. ``of_another_app``: it was that the token is another app's, with ``error`` and nothing else.
     """
 
     asked_at: datetime
@@ -94,6 +94,7 @@ class TokenFacts:
     data_access_expires_at: Expiry | None = None
     issued_at: datetime | None = None
     error: GraphErrorFacts | None = None
+    of_another_app: bool = False
 
 
 class State(Enum):

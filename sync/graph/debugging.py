@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
-from sync.core.model import Ask, SourceError, TokenFacts
+from sync.core.model import Ask, GraphErrorFacts, SourceError, TokenFacts
 from sync.core.secret import Secret
 from sync.graph.answers import Answer
 from sync.graph.batch import SIZE, chunks
@@ -24,6 +24,9 @@ ReportWaiting = Callable[[int, datetime | None], None]
 
 _LONGEST = 2048
 """Characters above which a string is sent in a batch of its own: Graph may refuse that batch, and other tokens with it."""
+
+_OTHER_APP = "token-of-another-app"
+"""The error that is an answer: it says of the token what no later one takes back."""
 
 
 class Debugger:
@@ -157,7 +160,10 @@ class Debugger:
 
     def _facts(self, token: Secret, answer: Answer | Fault) -> TokenFacts | Fault:
         if isinstance(answer, Fault):
-            return answer
+            if classify(answer, "debug").name != _OTHER_APP:
+                return answer
+            error = GraphErrorFacts(answer.code, answer.subcode, answer.user_text or answer.text, answer.fbtrace_id)
+            return TokenFacts(self._clock.now(), error=error, of_another_app=True)
         data = answer.value.get("data")
         if not isinstance(data, dict):
             return Fault("no-facts")

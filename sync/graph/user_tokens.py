@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from sync.core.judge.skew import MAX_SKEW
-from sync.core.judge.verify import is_policy_block
+from sync.core.judge.verify import is_policy_block, of_another_app
 from sync.core.memory.renewal import WARN_DAYS
 from sync.core.model import GraphErrorFacts, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import READ_AGAIN, Problem
@@ -32,6 +32,8 @@ def judge_user_token(facts: TokenFacts | SourceError, app_id: str, now: datetime
     """Judge a system user's token by the facts that ``debug_token`` returned."""
     if isinstance(facts, SourceError):
         return Verdict(facts.state, (facts.problem,))
+    if facts.of_another_app:
+        return Verdict(State.INVALID, (of_another_app(facts, "system user"),), facts=facts)
     if facts.is_valid is False:
         return _invalid(facts)
     if facts.app_id is None or facts.is_valid is None:

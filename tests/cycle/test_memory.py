@@ -10,14 +10,14 @@ import pytest
 
 from sync.core.memory.memory import Rhythm
 from sync.core.memory.quota import Pool, QuotaKey
-from sync.core.model import Key, SourceError, State, StoreError
+from sync.core.model import Key, SourceError, State, StoreError, TokenFacts
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.problems import Problem
 from sync.core.report.events import events
 from sync.core.report.report import Report
 from sync.core.secret import Secret
 from tests.support.fakes import Stage
-from tests.support.values import APP_ID, NOW
+from tests.support.values import APP_ID, NOW, stored
 
 MINUTE = 60.0
 NO_ACCESS = SourceError(Problem("no-access", "Graph says no."), State.INVALID)
@@ -652,6 +652,22 @@ def test_token_that_is_stored_for_a_wrong_page_too_keeps_its_verdict(holder: int
     report = stage.cycle()
     assert [entry(report, owner)[2], entry(report, holder)[2]] == ["verified", "broken"]
     assert [len(tokens) for tokens in stage.world.probed] == [1]
+
+
+def test_token_of_another_app_stays_broken_while_nothing_can_be_asked() -> None:
+    """That Meta refuses to debug a token as another app's is an answer like any other, and is remembered."""
+    stage = remembering("berlin", "paris")
+    store, first = stage.stores["vault"], stage.pages[0]
+    other = Secret("EAA-of-another-app-" + "z" * 12)
+    stage.world.users[other] = TokenFacts(NOW, of_another_app=True)
+    store.secrets[first.targets[0]] = stored(other, marks=store.secrets[first.targets[0]].marks)
+    stage.world.errors[first.name] = AWAY
+    for quota in (None, 0):
+        stage.world.quota = quota
+        report = stage.cycle()
+        assert [entry(report)[2], entry(report, 1)[2]] == ["broken", "verified"]
+        assert [problem.code for problem in report.pages[0].stores[0].problems] == ["wrong-app"]
+        stage.clock.passed += 15 * MINUTE
 
 
 def test_targets_that_nobody_may_write_are_asked_about_like_others() -> None:

@@ -7,10 +7,12 @@ import json
 import httpx
 import pytest
 
+from sync.core.judge.verify import verify
 from sync.core.model import Fetched, SourceError, State, TokenFacts
 from sync.core.secret import Secret
 from tests.graph.test_pages import items
 from tests.support.graph_stage import Stage, ordinary
+from tests.support.values import NOW
 
 
 def tokens_of(stage: Stage) -> list[Secret]:
@@ -106,8 +108,12 @@ def test_a_token_of_another_app_is_wrong() -> None:
     stage.fault("foreign@berlin")
     tokens = tokens_of(stage)
     answered = stage.source().debug("messenger", ordinary(tokens))
-    errors = [one for one in answered.values() if isinstance(one, SourceError)]
-    assert [(one.problem.code, one.state, one.scope) for one in errors] == [("wrong-app", State.INVALID, "page")]
+    assert all(isinstance(one, TokenFacts) for one in answered.values())
+    verdicts = [verify(answered[token], page=page, now=NOW) for token, page in zip(tokens, stage.pages(), strict=True)]
+    assert [(one.state, [problem.code for problem in one.problems]) for one in verdicts] == [
+        (State.INVALID, ["wrong-app"]),
+        (State.VALID, []),
+    ]
 
 
 @pytest.mark.parametrize("fault", ["debug-in-batch", "batch-refused", "debug-not-allowed*2"])

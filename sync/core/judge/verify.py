@@ -28,7 +28,7 @@ def verify(facts: TokenFacts | SourceError | None, *, page: Page, now: datetime,
         return Verdict(State.UNKNOWN)
     if isinstance(facts, SourceError):
         return Verdict(facts.state, (facts.problem,))
-    if facts.is_valid is None:
+    if facts.is_valid is None and not facts.of_another_app:
         return _unknown(facts, "is_valid")
     if not facts.is_valid:
         return Verdict(State.INVALID, (refused(facts, now, "stored" if stored else "fetched"),), facts=facts)
@@ -90,7 +90,9 @@ def _unknown(facts: TokenFacts, field: str) -> Verdict:
 
 
 def refused(facts: TokenFacts, now: datetime, which: str) -> Problem:
-    """Return the problem of a token that debug_token calls invalid; ``which`` of a Page's tokens it is."""
+    """Return the problem of a token that debug_token calls invalid or another app's; ``which`` of a Page's tokens it is."""
+    if facts.of_another_app:
+        return of_another_app(facts, which)
     error = facts.error
     said = f" Meta says: {error.message}" if error and error.message else ""
     if error is not None and is_policy_block(error):
@@ -105,6 +107,14 @@ def refused(facts: TokenFacts, now: datetime, which: str) -> Problem:
         graph_subcode=error.subcode if error else None,
         fbtrace_id=error.fbtrace_id if error else None,
     )
+
+
+def of_another_app(facts: TokenFacts, which: str) -> Problem:
+    """Return the problem of a token that debug_token refuses as another app's; ``which`` of the tokens it is."""
+    error = facts.error or GraphErrorFacts()
+    said = f" Meta says: {error.message}" if error.message else ""
+    message = f"The {which} token belongs to another app.{said}"
+    return Problem("wrong-app", message, "", "", error.code, error.subcode, error.fbtrace_id)
 
 
 def _identity(facts: TokenFacts, page: Page) -> tuple[Problem, ...] | str:

@@ -121,8 +121,8 @@ def is_counted(page: PagePlan, target: TargetPlan) -> bool:
     action, facts = target.action, target.current.verdict.facts
     if action.write is None or action.write.payload is None or target.current.token is None:
         return False
-    # debug_token gives no facts about another app's token, which may well work for that app.
-    if facts is not None and not facts.is_valid:
+    # Another app's token may well work for that app.
+    if facts is not None and facts.is_valid is False:
         return False
     if action.kind is Kind.UPDATED:
         return True

@@ -54,6 +54,7 @@ def case(name: str, state: State, *codes: str, checks: Checks | None = None, **c
         case("type counts before app", INVALID, "wrong-type", type="APP", app_id="9", profile_id="9"),
         case("app_id missing", UNKNOWN, "debug-unavailable", app_id=None),
         case("another app", INVALID, "wrong-app", app_id="9"),
+        case("Meta refuses it as another app's", INVALID, "wrong-app", is_valid=None, type=None, of_another_app=True),
         case("another app, profile_id missing", INVALID, "wrong-app", app_id="9", profile_id=None),
         case("profile_id missing", UNKNOWN, "debug-unavailable", profile_id=None),
         case("another Page", INVALID, "wrong-page", profile_id="9"),

@@ -120,6 +120,12 @@ def test_selection_is_a_share_of_the_whole_store() -> None:
         assert done(stage.plan(only=3)) == done(stage.plan())[:3] != [HEAL] * 3
 
 
+def test_brake_counts_tokens_of_another_app() -> None:
+    """Meta says nothing of them but that, so that they may well work for that app."""
+    stage = Stage(9).old_ones(3, is_valid=None, type=None, of_another_app=True)
+    assert done(stage.plan()) == [BRAKED] * 3 + [KEPT] * 6
+
+
 def test_tokens_that_meta_calls_invalid_are_always_healed() -> None:
     """The brake counts only what still works, and holds only what it counts."""
     stage = Stage(9).old_ones(5, **INVALID).old_ones(3, **WORKING)

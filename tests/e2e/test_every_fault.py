@@ -161,8 +161,7 @@ def test_each_fault_is_one_right_problem(sandbox: Sandbox, tmp_path: Path, fault
     served = {entry.served for page in report.pages for entry in page.stores}
     assert ("broken" in served) == (fault in BROKEN)
     after = {path.name: path.read_text() for path in (tmp_path / "secrets").glob("*.json")}
-    if fault != "revoked":
-        assert after == before
+    assert (after == before) == (fault != "revoked")
     for page in report.pages:
         for problem in page.problems:
             assert problem.message.endswith((".", "…", ")", "!")) or problem.graph_code is not None, problem.message

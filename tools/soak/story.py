@@ -1,4 +1,4 @@
-"""Compare the log of a daemon with its reports: each line is true when it is written, and none is missing."""
+"""Compare the log of a daemon with its reports: each line is true, and none of a write or of what is served is missing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Story:
         self._before: Json | None = None
 
     def compare(self, report: Json, lines: Sequence[Json]) -> Iterator[str]:
-        """Yield each line that the report does not confirm, and each change that no line reports."""
+        """Yield each line that the report does not confirm, and each write and each change of what is served without a line."""
         before, self._before = self._before, report
         yield from (what for line in lines for what in _untrue(report, line))
         yield from _unwritten(report, lines)
@@ -90,7 +90,7 @@ def _uncounted(report: Json, lines: Sequence[Json]) -> Iterator[str]:
 
 
 def _unsaid(before: Json, report: Json, lines: Sequence[Json]) -> Iterator[str]:
-    """Yield each change of what is served, and each new problem, that no line names."""
+    """Yield each change of what is served that no line names."""
     was = _served(before)
     for (name, store), served in _served(report).items():
         if was.get((name, store), served) != served and not any(

@@ -249,9 +249,6 @@ def test_a_system_user_token_that_expires_in_five_days(program: VaultProgram) ->
     program.assert_nothing_changed()
 
 
-# Stores.
-
-
 def test_an_unreachable_vault(program: VaultProgram) -> None:
     """Where nothing listens every secret is failed, with what to check; exit 3."""
     store = vault_store(program.bao, program.mount, program.folder / "vault_token")
@@ -446,9 +443,6 @@ def test_a_foreign_secret(program: VaultProgram) -> None:
     program.assert_nothing_changed()
 
 
-# Pages.
-
-
 def _one_bad(ran: Ran, verdict: str = "invalid") -> list[Any]:
     """Assert that only paris has a problem, and return it."""
     assert ended(ran) == (1, "degraded")
@@ -552,9 +546,6 @@ def _on_a_terminal(rig: Rig) -> str:
         os.close(main_end)
         assert process.wait(60) == 1
     return shown.decode().replace("\r\n", "\n")
-
-
-# Graph.
 
 
 def test_an_unreachable_graph(program: VaultProgram) -> None:

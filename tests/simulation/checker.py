@@ -163,17 +163,9 @@ class Checker:
             self.fail("I1", owner, "stored a system user's token that was not proven at", path)
 
     def _origin(self, owner: Life, store: str, path: str, after: Current) -> None:
-        """Check that marks state an origin only of a token that this instance fetched, and the right one."""
-        marks, token = after.marks, after.token
-        known = self.world.tokens.get(token) if token is not None else None
-        if marks is None or token is None or known is None or marks.fingerprint != fingerprint(token):
-            return
-        if marks.system_user_fingerprint is None:
-            return
-        if token not in self.given.get(owner.instance, ()):
-            self.fail("I2", owner, "claimed an origin of", _fp(token), "which it never fetched, at", store, path)
-        elif known.derived_from is not None and fingerprint(known.derived_from) != marks.system_user_fingerprint:
-            self.fail("I2", owner, "claimed another origin of", _fp(token), "than it has, at", store, path)
+        wrong = wrong_origin(after.marks, after.token, self.given.get(owner.instance, ()), self.world)
+        if wrong is not None:
+            self.fail("I2", owner, "claimed", wrong, "at", store, path)
 
     def _is_owned(self, owner: Life, page: Page, held: Current | None) -> bool:
         if held is None:
@@ -412,6 +404,23 @@ def _about(held: Current | None) -> str:
     marks = held.marks
     whose = f"{marks.instance} {marks.page_id}" if marks else "unmarked"
     return f"version {held.version} ({whose}) with {_fp(held.token)}"
+
+
+def wrong_origin(marks: Marks | None, token: str | None, given: Collection[str], world: World) -> str | None:
+    """Return what is wrong with the origin that marks state of a token; None where nothing is.
+
+    It may be stated only of a token that the instance was ``given`` by Graph.
+    """
+    known = world.tokens.get(token) if token is not None else None
+    if marks is None or token is None or known is None or marks.fingerprint != fingerprint(token):
+        return None
+    if marks.system_user_fingerprint is None:
+        return None
+    if token not in given:
+        return f"an origin of {_fp(token)}, which it never fetched,"
+    if known.derived_from is not None and fingerprint(known.derived_from) != marks.system_user_fingerprint:
+        return f"another origin of {_fp(token)} than it has,"
+    return None
 
 
 def _fp(token: str | None) -> str:

@@ -9,9 +9,9 @@ from sync.core.judge.decide import Kind
 from sync.core.model import Key, Stored
 from sync.core.report.entries import PageEntry, StoreEntry
 from sync.core.report.report import Report
-from sync.sandbox.world.tokens import fingerprint
 from sync.sandbox.world.world import World
 from tests.simulation.answers import DebugAnswer
+from tests.simulation.checker import wrong_origin
 from tests.simulation.days_graph import Answered
 
 ALARM_SECONDS = 6 * 3600.0
@@ -65,18 +65,9 @@ class DaysChecker:
         void = troubled or last is None or last.at <= self.void_until
         if entry.served == "stale" and counts and young and last is not None and not void:
             yield "I8", f"is stale, though debug_token answered {last} {now - last.at:.0f} s ago"
-        if held is not None and held.marks is not None and held.marks.fingerprint == fingerprint(token):
-            yield from self._origin(held, token)
-
-    def _origin(self, held: Stored, token: str) -> Iterator[tuple[str, str]]:
-        """Check that the marks state an origin only of a token that this instance fetched, and the right one."""
-        marks, known = held.marks, self.world.tokens.get(token)
-        if marks is None or marks.system_user_fingerprint is None or known is None:
-            return
-        if token not in self.facts.given:
-            yield "I2", "claims an origin of a token that this instance never fetched"
-        elif known.derived_from is not None and fingerprint(known.derived_from) != marks.system_user_fingerprint:
-            yield "I2", "claims another origin than the token has"
+        wrong = wrong_origin(held.marks if held is not None else None, token, self.facts.given, self.world)
+        if wrong is not None:
+            yield "I2", f"claims {wrong} in the marks"
 
     def _alarm(self, page: PageEntry, now: float, *, troubled: bool) -> None:
         if page.alarm is None or troubled:

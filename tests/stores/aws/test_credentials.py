@@ -61,9 +61,6 @@ def runs(program: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-# A role.
-
-
 @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
 def test_a_denied_role_is_named_and_assumed_once_a_cycle(rig: AwsRig, aws: Aws, code: str) -> None:
     """A role that may not be assumed is ``denied`` for the whole store, with its name, and is not tried again for each secret."""

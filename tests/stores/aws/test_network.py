@@ -269,9 +269,6 @@ def test_proxy_in_use_is_named(rig: AwsRig, configured: bool, monkeypatch: pytes
     assert ("secrets.acme.example" in error.remedy) is not configured
 
 
-# Sources that fail.
-
-
 @pytest.mark.parametrize("ends", [None, datetime(2026, 1, 1, tzinfo=UTC)])
 def test_sso_session_that_ended(
     rig: AwsRig, aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: datetime | None

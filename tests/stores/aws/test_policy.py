@@ -222,9 +222,6 @@ def test_secret_outside_the_policy(rig: MinistackRig) -> None:
     failed(store.write(elsewhere, payload(), marks(), replaces=None), "denied")
 
 
-# Policies that ask for tags.
-
-
 def test_condition_on_tags_makes_an_absent_secret_a_denied_one(rig: MinistackRig) -> None:
     """Where DescribeSecret requires a tag an absent secret is denied: nothing is created, and the action is named."""
     policy = documented()
@@ -268,9 +265,6 @@ def test_rights_that_go_with_a_tag_are_lost_after_the_value_is_written(rig: Mini
         payload("two"),
         sales,
     )
-
-
-# Roles.
 
 
 def test_role_that_requires_an_external_id(rig: MinistackRig, ministack: Ministack) -> None:

@@ -369,9 +369,6 @@ def test_errors_name_the_path_and_no_content(tmp_path: Path) -> None:
     assert "Errno" not in repr(error)
 
 
-# Modes, durability, and other stores.
-
-
 def _mode(path: Path) -> int:
     return path.stat().st_mode & 0o7777
 
@@ -471,9 +468,6 @@ def test_store_below_another_is_left_alone(tmp_path: Path) -> None:
         assert "another store" in failed(answer, "refused-path").message
     inner.begin()
     assert not temporary.exists()
-
-
-# What a plan shows.
 
 
 def test_plan_names_a_read_only_file_system(small: Path) -> None:

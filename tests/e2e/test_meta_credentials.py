@@ -98,13 +98,13 @@ def test_a_token_with_something_around_it_is_the_operators(
     monkeypatch.setenv(VARIABLE, before + token + after)
     (rig.folder / "pasted").write_bytes((before + token + after).encode())
     user(rig, {"env": VARIABLE} if kind == "env" else {"file": str(rig.folder / "pasted")})
-    stored, seen = secrets(rig), set(rig.sandbox.world.calls.endpoints)
+    stored, asked = secrets(rig), rig.sandbox.world.calls.requests
     report = cycle(rig)
     assert_unavailable(report, word, "not shaped like a token", VARIABLE if kind == "env" else "pasted", hidden=token)
     assert report.result == "degraded"
     assert {entry.served for page in report.pages for entry in page.stores} == {"verified"}
     assert secrets(rig) == stored
-    assert set(rig.sandbox.world.calls.endpoints) == seen
+    assert rig.sandbox.world.calls.requests == asked
 
 
 @pytest.mark.parametrize("text", [f'"{"0" * 32}"', "0" * 16 + " " + "0" * 16, f" {'0' * 32}", "0" * 32 + "\n\n", "é"])

@@ -97,9 +97,10 @@ def test_client_certificate_that_is_missing(listener: Listener) -> None:
 
 
 def test_client_certificate_of_another_authority(listener: Listener) -> None:
-    """A client certificate that the listener does not trust is refused, and the reason is OpenSSL's."""
+    """A client certificate that the listener does not trust is refused with OpenSSL's reason, unless its alert is lost."""
     store = listener.store(**listener.client("stranger", trustme.CA()))
-    assert failed(one(store, listener.rig.key("a"))).error_code in ("tls", "unreachable")
+    problem = failed(one(store, listener.rig.key("a")))
+    assert problem.error_code == "unreachable" or (problem.error_code, "unknown ca" in problem.message) == ("tls", True)
 
 
 @pytest.mark.parametrize("missing", ["client_cert", "client_key"])

@@ -237,7 +237,7 @@ def _from_gateway(call: Call, status: int) -> Trouble:
 
 
 def judge_page(call: Call, status: int, body: bytes, *, json: bool, parsed: bool) -> Trouble:
-    """Return the trouble of an answer that is not Vault's: a gateway's page, or ``json`` of another form or that is none."""
+    """Return the trouble of an answer that is not Vault's. ``json``: its header says JSON. ``parsed``: it is a JSON object."""
     page = body[:4096].decode("latin-1").lower()
     if "http request to an https server" in page or "plain http request was sent to https port" in page:
         return Trouble(error("tls", "The server uses https, and `address` has http."))

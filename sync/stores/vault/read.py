@@ -39,6 +39,7 @@ class Reader:
 
     def begin(self) -> None:
         """Start a cycle: clear what was read, except the values that unchanged metadata will confirm."""
+        self.warnings.clear()
         self._read = {}
         self._listing = None
         self._wanted = set()

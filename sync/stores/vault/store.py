@@ -71,7 +71,6 @@ class VaultStore:
 
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's
         """Start a cycle."""
-        self._reader.warnings.clear()
         self._wire.begin(self._http.reload())
         self._session.begin()
         self._engine.begin()

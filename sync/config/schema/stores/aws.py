@@ -57,8 +57,6 @@ class AwsAuth(ConfigModel):
 
 
 _KMS_ARN = re.compile(rf"arn:aws[a-z-]*:kms:({REGION}):[0-9]{{12}}:(?:key|alias)/[A-Za-z0-9/_-]{{1,256}}")
-
-
 _KMS_NAME = re.compile(
     r"alias/[A-Za-z0-9/_-]{1,250}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|mrk-[0-9A-Fa-f]{32}"
 )

@@ -121,7 +121,7 @@ def test_wrong_usage_is_one_document_where_json_is_asked_for(wrong: list[str]) -
     ran = run(*wrong)
     (error,) = ran.report["errors"]
 
-    assert (ran.code, ran.report["format"], error["code"]) == (2, 1, "usage")
+    assert (ran.code, ran.report["format"], ran.report["warnings"], error["code"]) == (2, 1, [], "usage")
     assert set(error) == {"file", "line", "column", "path", "code", "message", "remedy"}
     assert ran.stderr == error["message"] + "\n"
 
@@ -212,7 +212,7 @@ def test_configuration_errors_are_one_document(command: str, tmp_path: Path) -> 
 
     assert ran.code == 2
     document = json.loads(ran.stdout)
-    assert document["format"] == 1
+    assert (document["format"], document["warnings"]) == (1, [])
     assert {"unknown-key", "bad-name", "missing-key"} <= {error["code"] for error in document["errors"]}
     for error in document["errors"]:
         assert set(error) == {"file", "line", "column", "path", "code", "message", "remedy"}

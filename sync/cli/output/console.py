@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sync.cli.output.forms import Form
-from sync.config.errors import ConfigErrors
+from sync.config.errors import ConfigError, ConfigErrors
 from sync.core.redact import scrub, without_tokens
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def put_errors(wrong: ConfigErrors, form: Form, stream: TextIO | None = None) ->
 def put_failure(code: str, message: str, form: Form) -> None:
     """Print why a command failed, in the shape of a configuration's errors."""
     if form is Form.JSON:
-        error = {"file": "", "line": 0, "column": 0, "path": "", "code": code, "message": message, "remedy": ""}
-        put_json({"format": 1, "errors": [error]})
+        put_errors(ConfigErrors([ConfigError("", 0, 0, "", code, message, "")]), form)
     _write(sys.stderr, scrub(message))
 
 

@@ -13,7 +13,8 @@ from sync.config.schema.cron import parse_cron
 from sync.config.schema.settings import Schedule, Settings
 from sync.config.schema.types import duration_text
 from sync.core.ask.due import GRACE, verify_interval
-from sync.core.memory.quota import Pool, QuotaKey, calls_per_hour
+from sync.core.memory.pace import calls_per_hour
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Page
 
 if TYPE_CHECKING:

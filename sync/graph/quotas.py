@@ -8,18 +8,14 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from sync.core.memory.pace import BATCH, FULL, Allowance, allowance, record_asks
 from sync.core.memory.quota import (
-    BATCH,
-    FULL,
-    Allowance,
     Pool,
     QuotaKey,
     Throttle,
-    allowance,
     freeze,
     frozen_until,
     is_worth_keeping,
-    record_asks,
     record_usage,
     without_future,
 )

@@ -16,8 +16,9 @@ import pytest
 from sync.core.ask.due import verify_interval
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory, token_id
+from sync.core.memory.pace import calls_per_hour
 from sync.core.memory.problems import OpenProblem, ProblemKey, Reported
-from sync.core.memory.quota import Pool, QuotaKey, Throttle, calls_per_hour
+from sync.core.memory.quota import Pool, QuotaKey, Throttle
 from sync.core.memory.renewal import Renewal, RenewalRule
 from sync.core.model import Ask, GraphErrorFacts, Key, SourceError, State, TokenFacts
 from sync.core.problems import Problem

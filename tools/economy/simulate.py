@@ -13,16 +13,8 @@ from types import MappingProxyType
 from sync.core.ask.due import verify_interval
 from sync.core.ask.inputs import Inputs
 from sync.core.memory.memory import Judged, Memory, Rhythm, answered, token_id
-from sync.core.memory.quota import (
-    Pool,
-    QuotaKey,
-    allowance,
-    calls_per_hour,
-    freeze,
-    is_plentiful,
-    record_asks,
-    record_usage,
-)
+from sync.core.memory.pace import allowance, calls_per_hour, is_plentiful, record_asks
+from sync.core.memory.quota import Pool, QuotaKey, freeze, record_usage
 from sync.core.model import Ask
 from sync.core.secret import Secret
 from tools.economy.account import APP_ID, START, Account, OnePage

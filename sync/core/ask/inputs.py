@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sync.core.memory.memory import Judged, Memory, Rhythm, answered, token_id
-from sync.core.memory.quota import QuotaKey, is_plentiful
+from sync.core.memory.pace import is_plentiful
+from sync.core.memory.quota import QuotaKey
 from sync.core.model import (
     Absent,
     Answers,

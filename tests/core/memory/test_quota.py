@@ -9,18 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sync.core.memory.pace import BATCH, Allowance, allowance, calls_per_hour, record_asks
 from sync.core.memory.quota import (
-    BATCH,
     LEAST_CEILING,
-    Allowance,
     Pool,
     QuotaKey,
-    allowance,
-    calls_per_hour,
     freeze,
     frozen_until,
     is_worth_keeping,
-    record_asks,
     record_usage,
     without_future,
 )

@@ -26,7 +26,6 @@ from sync.runtime.threads import SystemClock
 from sync.sandbox.world.business import TASKS, FakePage, FakeSystemUser
 from sync.sandbox.world.quota import Rolling
 from sync.sandbox.world.world import make_world
-from sync.stores.interface import Store
 from tests.simulation.answers import Weather
 from tests.simulation.days_checker import DaysChecker, unlike
 from tests.simulation.days_graph import Answered, WorldHttp
@@ -72,11 +71,8 @@ class DaysApp(App):
         self, config: Path, *, clock: SystemClock, http: Callable[[], Http], stores: Mapping[str, StoreInMemory]
     ) -> None:
         self._made_http = http
-        self._made_stores = stores
         super().__init__(load(config), clock=clock)
-
-    def _store(self, name: str, settings: Any) -> Store:
-        return self._made_stores[name]
+        self._stores.update(stores)
 
     def _graph(self, http: Http, *others: Any, **named: Any) -> GraphSource:
         return super()._graph(self._made_http(), *others, **named)

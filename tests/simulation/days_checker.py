@@ -52,6 +52,8 @@ class DaysChecker:
 
     def _entry(self, page: PageEntry, entry: StoreEntry, now: float, *, troubled: bool) -> Iterator[tuple[str, str]]:
         held, token = self.stored(entry.key)
+        if token is None and entry.served == "verified":
+            yield "I8", "is verified, and the store holds no token"
         if token is None or entry.action in (Kind.FAILED, Kind.REFUSED) or entry.served in ("absent", "foreign"):
             return
         last = self._last(token)

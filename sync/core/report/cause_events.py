@@ -11,9 +11,10 @@ from sync.core.memory.problems import BRAKED, HELD, WARNED, ProblemKey
 from sync.core.model import State
 from sync.core.problems import CATALOGUE
 from sync.core.report.causes import AnyCause, Cause, HeldWrites, Warned, joined
-from sync.core.report.changes import MOST_NAMED, Begun, Changes, Ended, ServedChange
+from sync.core.report.changes import MOST_NAMED, Begun, Changes, Ended
 from sync.core.report.event import Event, Level, of_pages, of_problem, of_problems, present, served_counts
 from sync.core.report.json import timestamp
+from sync.core.report.served_changes import ServedChange
 
 _FIRST_LINES: Mapping[str, tuple[Level, str]] = {
     "throttled": ("warning", "graph_throttled"),

@@ -19,7 +19,6 @@ from sync.core.report.entries import PageEntry, StoreEntry
 QUOTED = 3
 """A cause quotes at most this many different messages and remedies."""
 
-
 OF_WHOLE_STORE = frozenset(
     {
         *("unreachable", "timeout", "tls", "sealed", "no-leader", "login-refused", "credentials", "no-mount", "kv-v1"),

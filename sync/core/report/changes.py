@@ -1,4 +1,4 @@
-"""What began, lasts and ended with a cycle, and what apps get since: the one value that the log is written from. Pure."""
+"""What changed with a cycle, the one value that the log is written from: causes that began, last or ended. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sync.core.memory.problems import BRAKED, HELD, OpenProblem, ProblemKey, Reported, ServedBefore
-from sync.core.plan.served import Served
-from sync.core.problems import Problem
+from sync.core.memory.problems import BRAKED, HELD, OpenProblem, ProblemKey, Reported
 from sync.core.report.causes import AnyCause, is_shared, warned
-from sync.core.report.entries import PageEntry, StoreEntry
+from sync.core.report.entries import PageEntry
+from sync.core.report.served_changes import ServedChange, served_changes, served_now
 from sync.core.report.unseen import Unseen
 
 REMIND_EVERY = timedelta(hours=24)
@@ -54,17 +53,6 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class ServedChange:
-    """Pages whose secrets in ``stores`` serve something else than in the last cycle, for the same problems."""
-
-    was: str
-    served: Served
-    stores: tuple[str, ...]
-    pages: Sequence[PageEntry]
-    problems: Sequence[Problem]
-
-
-@dataclass(frozen=True, slots=True)
 class Changes:
     """What a cycle changed. ``reported`` is what the next cycle needs to know of it."""
 
@@ -89,18 +77,13 @@ def changes(
         for key in _tracked(cause):
             present.setdefault(key, cause)
     names = frozenset(page.name for page in pages)
-    absent = {key: known for key, known in before.problems.items() if key not in present}
     left = frozenset(_left(pages))
-    found_steps = {key: _present(key, before.problems.get(key), cause, now) for key, cause in present.items()}
-    steps = {
-        **_reminded(found_steps, present, now),
-        **{
-            key: _Step("away", known, keep=False)
-            if _is_left(key, known, left)
-            else _absent(key, known, unseen, names, now)
-            for key, known in absent.items()
-        },
+    absent = {
+        key: known for key, known in before.problems.items() if key not in present and not _is_left(key, known, left)
     }
+    found_steps = {key: _present(key, before.problems.get(key), cause, now) for key, cause in present.items()}
+    absent_steps = {key: _absent(key, known, unseen, names, now) for key, known in absent.items()}
+    steps = {**_reminded(found_steps, present, now), **absent_steps}
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),
         reminders=tuple(_grouped(steps, present, ("due",))),
@@ -241,53 +224,3 @@ def _ended(steps: Mapping[ProblemKey, _Step]) -> Iterator[Ended]:
 def _is_within(limit: timedelta, moment: datetime, now: datetime) -> bool:
     """Check whether a moment is not long ago; one in the future, after a clock was set back, counts as long ago."""
     return timedelta(0) <= now - moment < limit
-
-
-def served_now(pages: Iterable[PageEntry]) -> ServedBefore:
-    """Return what is served, as the next cycle compares it."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for page in pages:
-        for entry in page.stores:
-            found[entry.key.store][entry.served].append(page.name)
-    return {store: {served: tuple(names) for served, names in of_store.items()} for store, of_store in found.items()}
-
-
-def served_changes(pages: Iterable[PageEntry], before: ServedBefore) -> Iterator[ServedChange]:
-    """Yield the Pages that serve something else than before, together where it is the same change for the same problem."""
-    was = {
-        (store, name): served
-        for store, of_store in before.items()
-        for served, names in of_store.items()
-        for name in names
-    }
-    found: dict[tuple[_Move, tuple[str, ...]], list[tuple[PageEntry, Problem | None]]] = defaultdict(list)
-    for page in pages:
-        moves: dict[_Move, list[StoreEntry]] = defaultdict(list)
-        for entry in page.stores:
-            old = was.get((entry.key.store, page.name), entry.served)
-            if old != entry.served:
-                moves[_Move(old, entry.served, page.system_user)].append(entry)
-        for move, entries in moves.items():
-            problem = _reason(page, entries[0])
-            cause = (problem.code, problem.owner) if problem is not None else ("", "")
-            found[replace(move, cause=cause), tuple(entry.key.store for entry in entries)].append((page, problem))
-    for (move, stores), of in found.items():
-        problems = [problem for _, problem in of if problem is not None]
-        yield ServedChange(move.was, move.served, stores, [page for page, _ in of], problems)
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """What the Pages of one line share: from what to what, under which system user, and by which problem."""
-
-    was: str
-    served: Served
-    system_user: str
-    cause: tuple[str, str] = ("", "")
-
-
-def _reason(page: PageEntry, entry: StoreEntry) -> Problem | None:
-    """Return the problem behind what a secret serves: its own, or that of the fetched token; none where all is well."""
-    if entry.served == "verified":
-        return None
-    return next(iter((*entry.problems, *page.problems)), None)

@@ -24,6 +24,8 @@ RecordHeaders = Callable[[Mapping[str, str]], None]
 
 SIZE = 50
 """The most items that Meta accepts."""
+LONGEST_TOKEN = 2048
+"""Characters above which a token shares no batch: Graph may refuse that batch, and the other tokens with it."""
 _MOST_ELEMENTS = 500_000
 """Most values in all answers of a batch together: more ids do not fit into the longest batch that is read."""
 _NULL = Fault("null")

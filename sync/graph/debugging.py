@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from sync.core.model import Ask, GraphErrorFacts, SourceError, TokenFacts
 from sync.core.secret import Secret
 from sync.graph.answers import Answer
-from sync.graph.batch import SIZE, chunks
+from sync.graph.batch import LONGEST_TOKEN, SIZE, chunks
 from sync.graph.caller import Caller
 from sync.graph.client import Client
 from sync.graph.errors import classify
@@ -21,9 +21,6 @@ from sync.runtime.threads import Clock, each
 FactsByToken = dict[Secret, TokenFacts | SourceError]
 ReportWaiting = Callable[[int, datetime | None], None]
 """Is called with how many tokens wait for capacity in the quota, and until when."""
-
-_LONGEST = 2048
-"""Characters above which a string is sent in a batch of its own: Graph may refuse that batch, and other tokens with it."""
 
 _OTHER_APP = "token-of-another-app"
 """The error that is an answer: it says of the token what no later one takes back."""
@@ -74,7 +71,7 @@ class Debugger:
         fitting: list[Secret] = []
         others: list[Secret] = []
         for token in tokens:
-            (fitting if len(token.reveal()) <= _LONGEST else others).append(token)
+            (fitting if len(token.reveal()) <= LONGEST_TOKEN else others).append(token)
         batches = chunks(fitting) + chunks(others, 1)
         found: FactsByToken = {}
         for part in each(

@@ -15,6 +15,7 @@ from sync.graph.errors import Row, Where, blames_user_token, classify
 from sync.graph.fault import Fault
 from sync.graph.permissions import with_lacking_permissions
 from sync.graph.quotas import Quotas
+from sync.graph.user_tokens import invalid_user_token, refused_user_token
 from sync.runtime.threads import Clock, each
 
 FetchedById = dict[str, Fetched | SourceError]
@@ -220,17 +221,6 @@ class PageReader:
 
 def _scopes(verdict: Verdict) -> Collection[str] | None:
     return verdict.facts.scopes if verdict.facts is not None else None
-
-
-def refused_user_token(verdict: Verdict) -> SourceError | None:
-    """Return why nothing is read with a system user's token: it is invalid, or Meta has blocked its user; None where it may be used."""
-    blocked = any(problem.code == "policy-blocked" for problem in verdict.problems)
-    return invalid_user_token(verdict) if blocked or verdict.state is State.INVALID else None
-
-
-def invalid_user_token(verdict: Verdict) -> SourceError:
-    """Return the error of every Page of a system user whose token is invalid; it says nothing of the Pages themselves."""
-    return SourceError(verdict.problems[0], State.UNKNOWN, "system_user")
 
 
 def _next_cursor(value: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 from sync.core.model import GraphErrorFacts, Probe
 from sync.core.secret import Secret
 from sync.graph.answers import Answer
-from sync.graph.batch import chunks
+from sync.graph.batch import LONGEST_TOKEN, chunks
 from sync.graph.caller import Caller, prove
 from sync.graph.client import Client
 from sync.graph.errors import classify
@@ -17,9 +17,6 @@ from sync.graph.quotas import Quotas
 from sync.runtime.threads import Clock, each
 
 Probes = dict[Secret, Probe]
-
-_LONGEST = 2048
-"""Characters above which a string is not probed: it may fail the batch of the others. ``debug_token`` decides about it."""
 
 _ONLY_OF_THE_TOKEN = "app-secret-invalid"  # noqa: S105 - a problem code
 """A problem that closes the app elsewhere: a refused proof may only mean that the token is of another app."""
@@ -51,7 +48,7 @@ class Prober:
         fit = [
             token
             for token, page_id in pages.items()
-            if len(token.reveal()) <= _LONGEST and self._quotas.blocked(self._caller, page_id) is None
+            if len(token.reveal()) <= LONGEST_TOKEN and self._quotas.blocked(self._caller, page_id) is None
         ]
 
         def batch(tokens: tuple[Secret, ...]) -> Probes:

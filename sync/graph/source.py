@@ -29,12 +29,19 @@ from sync.graph.caller import Caller, prove
 from sync.graph.client import Client, GraphSettings
 from sync.graph.debugging import Debugger
 from sync.graph.interface import AppCredentials, SystemUserCredentials
-from sync.graph.pages import PageReader, invalid_user_token, refused_user_token
+from sync.graph.pages import PageReader
 from sync.graph.probing import Prober
 from sync.graph.quotas import Quotas, limit_reached
 from sync.graph.renewing import exchange
 from sync.graph.skew import SkewMeter
-from sync.graph.user_tokens import is_young, judge_user_token, remembered, unreadable
+from sync.graph.user_tokens import (
+    invalid_user_token,
+    is_young,
+    judge_user_token,
+    refused_user_token,
+    remembered,
+    unreadable,
+)
 from sync.http import Http
 from sync.runtime.threads import Clock
 
@@ -84,8 +91,7 @@ class GraphSource:
         self._lock = threading.RLock()
         self._debug_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._user_tokens: dict[str, SystemUserToken] | None = None
-        self._judged_again: set[str] = set()
-        self._refreshed_users: set[str] = set()
+        self._judged_again: set[tuple[str, bool]] = set()
         self._short_lists: set[str] = set()
         self._probe_errors: dict[AppToken, GraphErrorFacts] = {}
         for app in apps:
@@ -127,12 +133,7 @@ class GraphSource:
     def user_tokens(self) -> Mapping[str, SystemUserToken]:
         """Judge each system user's token once per cycle; a later call may return that one became invalid meanwhile."""
         with self._lock:
-            if self._user_tokens is None:
-                self._user_tokens = {}
-                for app in self._apps:
-                    users = [user for user in self._users.values() if user.app == app]
-                    self._user_tokens.update(self._judge(app, users))
-            return dict(self._user_tokens)
+            return dict(self._user_tokens_of_cycle())
 
     def read(
         self,
@@ -269,37 +270,39 @@ class GraphSource:
                 )
         return user_tokens
 
+    def _user_tokens_of_cycle(self) -> dict[str, SystemUserToken]:
+        if self._user_tokens is None:
+            self._user_tokens = {}
+            for app in self._apps:
+                users = [user for user in self._users.values() if user.app == app]
+                self._user_tokens.update(self._judge(app, users))
+        return self._user_tokens
+
     def _quota_used_up(self, app: str) -> SourceError:
         until = self._quotas.allowance(QuotaKey(self._apps[app].id)).next_allowed_at
         return limit_reached("the app", until or self._clock.now(), "app")
 
     def _judge_again(self, user: str) -> Verdict:
         """Judge a system user's token again, the first time in a cycle that a read suggests that it is invalid."""
-        with self._lock:
-            user_token = self.user_tokens()[user]
-            if user not in self._judged_again and self._user_tokens is not None:
-                self._judged_again.add(user)
-                user_token = self._judge(user_token.app, [self._users[user]], again=True)[user]
-                self._user_tokens[user] = user_token
-            return user_token.verdict
+        return self._judged_once_more(user, urgent=True)
 
     def _refreshed(self, user: str) -> Verdict:
         """Return the verdict of a system user's token from this cycle, or the remembered one where there is no other."""
         with self._lock:
-            user_token = self.user_tokens()[user]
-            facts = user_token.verdict.facts
-            if (
-                facts is None
-                or facts.asked_at >= self._began
-                or user in self._refreshed_users
-                or self._user_tokens is None
-            ):
-                return user_token.verdict
-            self._refreshed_users.add(user)
-            found = self._judge(user_token.app, [self._users[user]], again=True, urgent=False)[user]
-            if found.verdict.facts is not None:
-                self._user_tokens[user] = user_token = found
-            return user_token.verdict
+            verdict = self.user_tokens()[user].verdict
+            is_remembered = verdict.facts is not None and verdict.facts.asked_at < self._began
+            return self._judged_once_more(user, urgent=False) if is_remembered else verdict
+
+    def _judged_once_more(self, user: str, *, urgent: bool) -> Verdict:
+        """Judge a system user's token again, once a cycle for each urgency; an answer that is not urgent counts if it has facts."""
+        with self._lock:
+            user_tokens = self._user_tokens_of_cycle()
+            if (user, urgent) not in self._judged_again:
+                self._judged_again.add((user, urgent))
+                found = self._judge(user_tokens[user].app, [self._users[user]], again=True, urgent=urgent)[user]
+                if urgent or found.verdict.facts is not None:
+                    user_tokens[user] = found
+            return user_tokens[user].verdict
 
 
 def _unreadable(error: CredentialError) -> SourceError:

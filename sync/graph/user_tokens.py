@@ -62,6 +62,17 @@ def judge_user_token(facts: TokenFacts | SourceError, app_id: str, now: datetime
     return Verdict(State.VALID, notices=notices, facts=facts)
 
 
+def refused_user_token(verdict: Verdict) -> SourceError | None:
+    """Return why nothing is read with a system user's token: it is invalid, or Meta has blocked its user; None where it may be used."""
+    blocked = any(problem.code == "policy-blocked" for problem in verdict.problems)
+    return invalid_user_token(verdict) if blocked or verdict.state is State.INVALID else None
+
+
+def invalid_user_token(verdict: Verdict) -> SourceError:
+    """Return the error of every Page of a system user whose token is invalid; it says nothing of the Pages themselves."""
+    return SourceError(verdict.problems[0], State.UNKNOWN, "system_user")
+
+
 def remembered(
     known: Mapping[tuple[str, str], TokenFacts], app_id: str, tokens: Sequence[Secret], now: datetime
 ) -> dict[Secret, TokenFacts]:

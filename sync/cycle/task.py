@@ -29,8 +29,8 @@ class Task:
     and the memory of other Pages stays as it is. ``observe``: nothing is written, whatever is decided.
     ``confirm_mass_invalid``: no later cycle of this process can confirm that a mass of tokens is invalid, so that this one
     asks again at once. ``renewal_rules`` are by system user: whose token is to be renewed before it expires.
-    ``in_other_stores`` are the targets of the whole configuration as other stores list them that lead to the same part of a service.
-    ``begun`` are the stores that have begun this cycle, since a credential was read from them.
+    ``in_other_stores`` are the targets of the whole configuration as other stores list them that lead to the same part of a
+    service. ``begun`` are the stores that have begun this cycle, since a credential was read from them.
     ``needs_state_file``: another process cannot judge all Pages in one cycle, and starts from nothing.
     """
 

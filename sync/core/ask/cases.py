@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from sync.core.ask.inputs import Inputs
 from sync.core.ask.routes import passed
-from sync.core.judge.verify import expires_within, verify
+from sync.core.judge.verify import expires_soon, verify
 from sync.core.memory.memory import Judged
-from sync.core.model import Absent, Key, Never, Page, SourceError, State, Stored, TokenFacts
+from sync.core.model import Absent, Key, Page, SourceError, State, Stored, TokenFacts
 from sync.core.plan.observation import needs_verdict, stored_token
 from sync.core.plan.served import is_broken
 from sync.core.secret import Secret
@@ -156,9 +156,8 @@ class TokenCase:
     @property
     def expires_soon(self) -> bool:
         """Whether the token expires within twice the minimum life that the checks demand."""
-        life = self.of.page.checks.expires
         expires_at = self.judged.facts.expires_at if self.judged is not None else None
-        return expires_within(expires_at, life if isinstance(life, Never) else 2 * life, self.of.inputs.now)
+        return expires_soon(expires_at, self.of.page.checks, self.of.inputs.now)
 
     @property
     def has_its_turn(self) -> bool:

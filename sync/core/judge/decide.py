@@ -8,12 +8,11 @@ from enum import Enum
 from typing import assert_never
 
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_interrupted_create
-from sync.core.judge.verify import expires_within
+from sync.core.judge.verify import expires_soon
 from sync.core.model import (
     Absent,
     Key,
     Marks,
-    Never,
     Page,
     State,
     Stored,
@@ -110,7 +109,8 @@ class Candidate:
 class Current:
     """What a store holds in the target, the token found in it (None: none), and that token's verdict.
 
-    ``judged_at`` is when debug_token last answered for the token, whether or not the answer still counts; None if it never did.
+    ``judged_at`` is when debug_token last answered for the token, whether or not the answer still counts; None if it never
+    did.
     """
 
     content: Stored | Absent | StoreError
@@ -284,10 +284,9 @@ def _better(case: _Case, marks: Marks) -> bool:
         and marks.system_user_fingerprint != candidate.system_user_fingerprint
     ):
         return True
-    life = case.page.checks.expires
     old = stored.facts.expires_at if stored.facts else None
     new = candidate.verdict.facts.expires_at if candidate.verdict.facts else None
-    if not expires_within(old, life if isinstance(life, Never) else 2 * life, case.now):
+    if not expires_soon(old, case.page.checks, case.now):
         return False
     return not isinstance(new, datetime) or (isinstance(old, datetime) and new > old)
 

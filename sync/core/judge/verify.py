@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sync.core.model import NEVER, Checks, Expiry, GraphErrorFacts, Never, Page, SourceError, State, TokenFacts, Verdict
+from sync.core.model import Checks, Expiry, GraphErrorFacts, Never, Page, SourceError, State, TokenFacts, Verdict
 from sync.core.problems import Problem
 
 FATAL = frozenset({"token-invalid", "token-expired", "policy-blocked", "wrong-type", "wrong-app", "wrong-page"})
@@ -54,6 +54,12 @@ def expires_within(expires_at: Expiry | None, life: timedelta | Never, now: date
     if expires_at is None or isinstance(expires_at, Never):
         return False
     return isinstance(life, Never) or expires_at < now + life
+
+
+def expires_soon(expires_at: Expiry | None, checks: Checks, now: datetime) -> bool:
+    """Check whether a token expires within twice the minimum life that the checks demand, so that another one is wanted."""
+    life = checks.expires
+    return expires_within(expires_at, life if isinstance(life, Never) else 2 * life, now)
 
 
 def losses(stored: TokenFacts, fetched: TokenFacts, *, page_id: str) -> tuple[str, ...]:
@@ -147,12 +153,9 @@ def _lacking_scopes(facts: TokenFacts, page: Page) -> Iterator[Problem]:
 
 def _expiring(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[Problem]:
     if expires_within(facts.expires_at, checks.expires, now):
-        wanted = (
-            "the checks demand one that never expires"
-            if checks.expires is NEVER
-            else f"the checks demand {_days(checks.expires)}"
-        )
-        yield Problem("expires-too-soon", f"It expires at {facts.expires_at:%Y-%m-%dT%H:%MZ}; {wanted}.")
+        wanted = "one that never expires" if isinstance(checks.expires, Never) else _days(checks.expires)
+        message = f"It expires at {facts.expires_at:%Y-%m-%dT%H:%MZ}; the checks demand {wanted}."
+        yield Problem("expires-too-soon", message)
 
 
 def _data_access(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[Problem]:
@@ -164,8 +167,5 @@ def _data_access(facts: TokenFacts, checks: Checks, now: datetime) -> Iterator[P
         )
 
 
-def _days(life: timedelta | Never) -> str:
-    if isinstance(life, Never):
-        return "no expiry"
-    days = life.days
-    return f"{days} days" if not life.seconds else f"{life.total_seconds() / 3600:.0f} hours"
+def _days(life: timedelta) -> str:
+    return f"{life.days} days" if not life.seconds else f"{life.total_seconds() / 3600:.0f} hours"

@@ -30,8 +30,7 @@ class Judged:
     Graph was last called with the token itself, and ``probe`` how that ended. ``answered_since``: debug_token answered after
     that. ``probe_error`` is what Graph said when it refused the token. ``invalid_twice``: the last two answers called the
     token invalid. ``counts_for`` is how long the answer counts at least, by the longest interval since: one that becomes
-    shorter makes no earlier answer older. ``last_seen`` is when the token was last fetched
-    or stored.
+    shorter makes no earlier answer older. ``last_seen`` is when the token was last fetched or stored.
     """
 
     facts: TokenFacts
@@ -98,12 +97,12 @@ class Memory:
     """What is known when a cycle begins.
 
     ``lost`` holds the Pages that could not be reached, by name. ``tried`` is when a token other than the stored one was last
-    judged for a Page, by name. ``overwritten`` is when a token that still worked was last overwritten, and
-    ``waiting`` since when the brake holds a write, by target. ``let_through`` has the lines of a plan that a person
-    let through and that are still to be written, by target. ``pools`` are Meta's quotas. ``renewals`` are the last attempts to renew system users' tokens, by system user. ``warned_days`` is,
-    by fingerprint, how many days before its expiry a system user's token was last reported. ``short_lists`` is when a
-    system user's list of Pages last showed too few, and ``read_at`` when all Pages were last read. ``reported`` is what
-    the log has reported.
+    judged for a Page, by name. ``overwritten`` is when a token that still worked was last overwritten, and ``waiting`` since
+    when the brake holds a write, by target. ``let_through`` has the lines of a plan that a person let through and that are
+    still to be written, by target. ``pools`` are Meta's quotas. ``renewals`` are the last attempts to renew system users'
+    tokens, by system user. ``warned_days`` is, by fingerprint, how many days before its expiry a system user's token was
+    last reported. ``short_lists`` is when a system user's list of Pages last showed too few, and ``read_at`` when all Pages
+    were last read. ``reported`` is what the log has reported.
     """
 
     judged: Mapping[TokenId, Judged] = field(default_factory=dict)

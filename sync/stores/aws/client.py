@@ -133,7 +133,9 @@ class AwsClient:
         except ClientError as error:
             details, meta = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
             code, status = str(details.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
-            return from_code(code, str(details.get("Message", "")), status, operation=operation, subject=subject)
+            failed = from_code(code, str(details.get("Message", "")), status, operation=operation, subject=subject)
+            # boto3 reports its last try alone, and an earlier one may have been carried out without an answer.
+            return replace(failed, maybe_done=failed.maybe_done or call.unanswered)
         except (BotoCoreError, ResponseParserError) as error:
             return from_exception(_class_names(error), operation=operation, subject=subject)
         except (AbortedError, ValueError, RuntimeError, *PARSER):

@@ -118,6 +118,8 @@ class PendingClient:
         import boto3.session  # noqa: PLC0415 - half a second and 60 MB, only where such a store is configured
         from botocore.credentials import CredentialResolver  # noqa: PLC0415 - as above
 
+        from sync.stores.aws.wire import record_request  # noqa: PLC0415 - as above
+
         settings = self._settings
         _check_ca(settings.ca_file)
         network = self._network()
@@ -135,6 +137,7 @@ class PendingClient:
         session = boto3.session.Session(botocore_session=core, region_name=settings.region)
         client = session.client("secretsmanager", endpoint_url=settings.endpoint_url)
         client.meta.events.register("before-send.secrets-manager.*", self._count)
+        client.meta.events.register("needs-retry.secrets-manager.*", record_request)
         return SigningClient(client, credentials, source)
 
     def _session(self, network: Network) -> Any:

@@ -34,22 +34,29 @@ class AwsTags:
         fresh = version != found.current
         if not fresh and same_marks(found.marks, marks):
             return Written(version, confirmed=confirmed)
+        changed = fresh
         for operation, parameters in self._calls(found, marks):
             answer = self._client.call(operation, found.name, SecretId=found.arn, **parameters)
             if isinstance(answer, FailedCall):
-                return replace(answer.error, maybe_written=fresh or answer.maybe_done)
+                return replace(answer.error, maybe_written=changed or answer.maybe_done)
+            changed = True
         return Written(version, confirmed=self._back.description(found, version, marks) and confirmed)
 
     def _calls(self, found: Entry, marks: Marks) -> list[tuple[str, Mapping[str, object]]]:
+        """Return the calls that set the tags; the removal comes first.
+
+        Marks that are not wanted any more state something of an earlier token, such as its origin. Beside the new fingerprint
+        they would state it of the new token, and a kill between the two calls would leave that.
+        """
         changes = patch(marks, found.mark_map)
         wanted = {PREFIX + key: value for key, value in changes.items() if value is not None}
         wanted |= {key: value for key, value in self._configured.items() if found.tags.get(key) != value}
         gone = [PREFIX + key for key, value in changes.items() if value is None and key in found.mark_map]
         calls: list[tuple[str, Mapping[str, object]]] = []
-        if wanted:
-            calls.append(("TagResource", {"Tags": _pairs(wanted)}))
         if gone:
             calls.append(("UntagResource", {"TagKeys": gone}))
+        if wanted:
+            calls.append(("TagResource", {"Tags": _pairs(wanted)}))
         return calls
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
 import botocore.session
@@ -41,9 +42,13 @@ _here = threading.local()
 
 
 class BoundedCall:
-    """One call of one thread, in one or more requests; another thread may cancel it."""
+    """One call of one thread, in one or more requests; another thread may cancel it.
+
+    ``unanswered``: a request of it ended without AWS's answer, so that AWS may have carried it out.
+    """
 
     def __init__(self) -> None:
+        self.unanswered = False
         self._lock = threading.Lock()
         self._cancelled = False
         self._connection: Any = None
@@ -71,6 +76,14 @@ class BoundedCall:
                 return
         connection.close()
         raise AbortedError
+
+
+def record_request(*, response: Any = None, caught_exception: Exception | None = None, **_: Any) -> None:
+    """Record in the running call how one of its requests ended; boto3 calls this after each, and reports only the last."""
+    status = response[0].status_code if response is not None else 0
+    call = getattr(_here, "call", None)
+    if call is not None and (caught_exception is not None or status >= HTTPStatus.INTERNAL_SERVER_ERROR):
+        call.unanswered = True
 
 
 @dataclass(frozen=True, slots=True)

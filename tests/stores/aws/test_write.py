@@ -89,6 +89,41 @@ def test_lost_answer_to_a_creation(rig: AwsRig, aws: Aws, times: int) -> None:
     assert len(rig.versions(rig.key("a"))) == 1
 
 
+def test_creation_that_is_refused_after_its_answer_was_lost(rig: AwsRig, aws: Aws) -> None:
+    """A creation that AWS carried out in a first try and refused in boto3's next one is found done."""
+    aws.lose("CreateSecret", times=1)
+    aws.refuse("CreateSecret", "AccessDeniedException")
+    written(rig.make_store().write(rig.key("a"), payload(), marks(), replaces=None))
+    assert stored(rig.make_store(), rig.key("a")).marks == marks()
+
+
+def test_creation_that_may_have_been_done_is_not_called_undone(rig: AwsRig, aws: Aws) -> None:
+    """A refusal after a lost answer says that the secret may have been created where it cannot be looked for."""
+    aws.lose("CreateSecret", times=1)
+    aws.refuse("CreateSecret", "AccessDeniedException")
+    aws.refuse("DescribeSecret", "AccessDeniedException", skip=1)
+    assert failed(rig.make_store().write(rig.key("a"), payload(), marks(), replaces=None), "denied").maybe_written
+
+
+@pytest.mark.parametrize("operation", ["TagResource", "UntagResource"])
+def test_tags_never_state_an_earlier_origin_of_a_new_token(rig: AwsRig, aws: Aws, operation: str) -> None:
+    """Where one of the two calls for tags fails, no origin stands beside another token's fingerprint, and what changed is reported."""
+    first = begun(rig, aws)
+    wanted = marks(fingerprint="0123456789ab", system_user_id=None, system_user_fingerprint=None)
+    aws.refuse(operation, "AccessDeniedException")
+    error = failed(rig.make_store().mark(rig.key("a"), wanted, version=first), "denied")
+    aws.heal()
+    found = stored(rig.make_store(), rig.key("a")).marks
+    assert found is not None
+    assert error.maybe_written == (found != marks())
+    assert (found.fingerprint, found.system_user_fingerprint) in (
+        (marks().fingerprint, None),
+        (marks().fingerprint, marks().system_user_fingerprint),
+    )
+    written(rig.make_store().mark(rig.key("a"), wanted, version=first))
+    assert stored(rig.make_store(), rig.key("a")).marks == wanted
+
+
 @pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecretVersionStage", "TagResource"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_lost_answer_to_an_update(rig: AwsRig, aws: Aws, operation: str, times: int) -> None:

@@ -112,6 +112,12 @@ class TokenCase:
         return self.judged is not None and self.judged.probe == "refused"
 
     @property
+    def lacks_user_id(self) -> bool:
+        """Whether an interrupted create waits to be marked for the id of the user that the token hangs on."""
+        unmarked = any(content.marks is None and token == self.token for content, token in self.of.stored)
+        return unmarked and self.facts is not None and self.facts.is_valid is True and self.facts.user_id is None
+
+    @property
     def is_invalid_once(self) -> bool:
         """Whether debug_token called the token invalid, and did so once: a mass of them needs a second answer."""
         judged = self.judged

@@ -84,6 +84,12 @@ TABLE: Sequence[Row] = (
     Row(
         "stored",
         Rank.DIFFERS,
+        "A create was interrupted, and debug_token's answer does not say whose the token is.",
+        lambda case: case.lacks_user_id and case.may_repeat,
+    ),
+    Row(
+        "stored",
+        Rank.DIFFERS,
         "Another token was fetched, and nothing is known of the stored one.",
         lambda case: case.replaces_unknown,
     ),

@@ -85,6 +85,7 @@ def asked(of: Inputs) -> list[tuple[Secret, bool]]:
 
 
 OLD = stored(OTHER, marks=marks(OTHER))
+UNMARKED = stored(marks=None, first=True)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,11 @@ OLD = stored(OTHER, marks=marks(OTHER))
         pytest.param({OTHER: judged(**REFUSED), FETCHED: judged()}, {"current": OLD}, [(OTHER, True)], id="refused since, another waits"),
         pytest.param({FETCHED: judged(answered_since=True, **REFUSED)}, {}, [(FETCHED, False)], id="refused before, judged since"),
         pytest.param({FETCHED: judged(answered_since=True, **REFUSED)}, {"used": 60.0}, [], id="refused before, judged since, the quota is scarce"),
+        pytest.param({FETCHED: judged(user_id=None)}, {"current": UNMARKED}, [(FETCHED, False)], id="an interrupted create, and not known whose token"),
+        pytest.param({FETCHED: judged(user_id=None)}, {"current": UNMARKED, "used": 60.0}, [], id="not known whose token, the quota is scarce"),
+        pytest.param({FETCHED: judged(NOW - HOUR, user_id=None)}, {"current": UNMARKED, "used": 60.0}, [(FETCHED, False)], id="not known whose token for an hour"),
+        pytest.param({FETCHED: judged()}, {"current": UNMARKED}, [], id="an interrupted create, and known whose token"),
+        pytest.param({FETCHED: judged(user_id=None)}, {}, [], id="marked, and not known whose token"),
         pytest.param({FETCHED: judged(NOW - 3 * DAY, counts_for=4 * DAY)}, {}, [(FETCHED, False)], id="it counts for longer than now, and runs out"),
     ],
 )  # fmt: skip

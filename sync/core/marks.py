@@ -43,6 +43,11 @@ def patch(marks: Marks, stored: Mapping[str, str]) -> dict[str, str | None]:
     return {**{key: value for key, value in wanted.items() if stored.get(key) != value}, **removed}
 
 
+def owner(marks: Marks | None) -> tuple[str, str] | None:
+    """Return whose a secret is by its marks: the instance and the Page's id; None where it has no marks."""
+    return (marks.instance, marks.page_id) if marks is not None else None
+
+
 def from_map(stored: Mapping[str, str] | None) -> Marks | None:
     """Read marks; None where ``managed-by`` names another program or none. Missing keys are empty, and so match nothing that is wanted."""
     if not stored or stored.get("managed-by") != MANAGED_BY:

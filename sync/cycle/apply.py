@@ -9,7 +9,19 @@ from datetime import UTC, datetime, timedelta
 
 from sync.core.judge.decide import is_repair
 from sync.core.judge.verify import verify
-from sync.core.model import Answers, AppToken, Ask, Key, SourceError, State, StoreError, TokenFacts, Verdict, Written
+from sync.core.model import (
+    Answers,
+    AppToken,
+    Ask,
+    Key,
+    SourceError,
+    State,
+    Stored,
+    StoreError,
+    TokenFacts,
+    Verdict,
+    Written,
+)
 from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan, writes
 from sync.core.problems import Problem
@@ -171,7 +183,10 @@ def _write(task: Task, chunk: Chunk, proofs: Proofs, new: NewAnswers, key: Key) 
     def put() -> Written | StoreError:
         store = task.stores[key.store]
         if write.payload is None:
-            return store.mark(key, write.marks, version=write.replaces or "")
+            read = target.current.content
+            return store.mark(
+                key, write.marks, version=write.replaces or "", read=read if isinstance(read, Stored) else None
+            )
         return store.write(key, write.payload, write.marks, replaces=write.replaces)
 
     return attempt(put, lambda where: replace(store_bug(key.store, where), maybe_written=True))

@@ -60,9 +60,11 @@ class Store(Protocol):
         """
         ...
 
-    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+    def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone, beside the payload that was read at ``version``; this makes no new version of the payload.
 
+        ``read`` is the secret that the decision is based on. If somebody else has removed or replaced its marks since, or its
+        payload under the same version, nothing is changed: StoreError "conflict".
         Entries of the service's mark map that this program does not own stay as they are.
         """
         ...

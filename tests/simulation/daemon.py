@@ -89,9 +89,9 @@ class CheckedStore:
         token = value.get("access_token") if isinstance(value, dict) else None
         return self._watched(key, token, marks, lambda: self._store.write(key, payload, marks, replaces=replaces))
 
-    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+    def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone."""
-        return self._watched(key, None, marks, lambda: self._store.mark(key, marks, version=version))
+        return self._watched(key, None, marks, lambda: self._store.mark(key, marks, version=version, read=read))
 
     def _watched(
         self, key: Key, token: str | None, marks: Marks, act: Callable[[], Written | StoreError]

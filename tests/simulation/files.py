@@ -79,9 +79,9 @@ class SimulatedFiles(FileStore):
         """Write, and show the checker the change."""
         return self._watched(key, lambda: super(SimulatedFiles, self).write(key, payload, marks, replaces=replaces))
 
-    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+    def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Mark, and show the checker the change."""
-        return self._watched(key, lambda: super(SimulatedFiles, self).mark(key, marks, version=version))
+        return self._watched(key, lambda: super(SimulatedFiles, self).mark(key, marks, version=version, read=read))
 
     def _watched(self, key: Key, act: Callable[[], Written | StoreError]) -> Written | StoreError:
         def carry_out() -> Written | StoreError:

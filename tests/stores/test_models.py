@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from sync.core.model import Key, Marks, StoreError, Version, Written
+from sync.core.model import Key, Marks, Stored, StoreError, Version, Written
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock, SystemClock
 from sync.stores.aws.store import AwsStore
@@ -80,9 +80,9 @@ class PatientStore(VaultStore):
         self._model.settle()
         return done
 
-    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+    def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone."""
-        done = super().mark(key, marks, version=version)
+        done = super().mark(key, marks, version=version, read=read)
         self._model.settle()
         return done
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from sync.core.marks import owner
 from sync.core.memory.memory import Memory
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import (
@@ -269,11 +270,11 @@ class StoreInMemory:
             self.secrets[key] = Stored(payload, version, old, first=len(history) == 1)
         return self._mark(key, marks)
 
-    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+    def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone."""
         with self._lock:
             now = self.secrets.get(key)
-        if now is None or now.version != version:
+        if now is None or now.version != version or (read is not None and owner(now.marks) != owner(read.marks)):
             return CONFLICT
         return self._mark(key, marks)
 

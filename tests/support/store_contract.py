@@ -75,6 +75,10 @@ class Rig(Protocol):
         """Add an entry to the mark map as a person does."""
         ...
 
+    def unmark(self, key: Key) -> None:
+        """Remove the marks as a person does."""
+        ...
+
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
         """Return the entries of the service's mark map that are not page-token-sync's."""
         ...
@@ -202,6 +206,16 @@ class StoreContract:
         written(rig.make_store().mark(key, marks(instance="other"), version=version))
         failed(store.mark(key, marks(), version=version), "conflict")
         assert stored(rig.make_store(), key).marks == marks(instance="other")
+
+    def test_mark_of_what_a_person_unmarked_is_a_conflict(self, rig: Rig, store: Store) -> None:
+        """A secret whose marks were removed since it was read stays unmarked: it may be somebody else's by now."""
+        key = rig.key("a")
+        written(store.write(key, payload(), marks(), replaces=None))
+        found = stored(store, key)
+        rig.unmark(key)
+        failed(store.mark(key, marks(labels={}), version=found.version, read=found), "conflict")
+        after = stored(rig.make_store(), key)
+        assert (after.marks, after.payload) == (None, payload())
 
     def test_update_of_a_removed_secret_changes_nothing(self, rig: Rig, store: Store) -> None:
         """A write over a secret that was removed in the meantime does not create it."""

@@ -65,9 +65,9 @@ class AwsStore:
         """Create a secret with its tags in one call, or make a new version current and then set the tags."""
         return self._writer.write(key, payload, marks, replaces)
 
-    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+    def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Set the tags without a new version."""
-        return self._writer.mark(key, marks, version)
+        return self._writer.mark(key, marks, version, read)
 
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
         """Make a new version current; no tag is changed."""

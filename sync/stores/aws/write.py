@@ -8,7 +8,8 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-from sync.core.model import Absent, Key, Marks, StoreError, Version, Written
+from sync.core.marks import owner
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
@@ -50,9 +51,9 @@ class AwsWriter:
         self._reader.recent.record(key.path, answer, marks)
         return answer
 
-    def mark(self, key: Key, marks: Marks, version: Version) -> Written | StoreError:
-        """Set the tags alone."""
-        answer = self._mark(key, marks, version)
+    def mark(self, key: Key, marks: Marks, version: Version, read: Stored | None) -> Written | StoreError:
+        """Set the tags alone, unless the secret is not the same owner's any more as the one that was ``read``."""
+        answer = self._mark(key, marks, version, read)
         self._reader.recent.record(key.path, answer, marks)
         return answer
 
@@ -84,7 +85,7 @@ class AwsWriter:
             return self._create(pending, marks) if replaces is None else conflict(pending.key, "was deleted")
         return self._replace(pending, marks, found, replaces)
 
-    def _mark(self, key: Key, marks: Marks, version: Version) -> Written | StoreError:
+    def _mark(self, key: Key, marks: Marks, version: Version, read: Stored | None) -> Written | StoreError:
         found = self._described(key, paced=True)
         if not isinstance(found, Entry):
             return found or conflict(key, "was deleted")
@@ -92,6 +93,8 @@ class AwsWriter:
             return conflict(key, _why_blocked(found) if found.blocked else "has changed")
         if found.marks is not None and found.marks.instance != marks.instance:
             return conflict(key, "was taken over by another instance")
+        if read is not None and owner(found.marks) != owner(read.marks):
+            return conflict(key, "lost its marks or was given others")
         self._replicas.note(found.name, found.replicas)
         self._versions.drop_label(found)
         return self._tags.settle(found, marks, version, confirmed=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from sync.core.marks import owner
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock
@@ -140,13 +141,14 @@ class FileStore:
 
         return self._exclusively(key, work)
 
-    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+    def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks file alone."""
 
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)
             taken = state.marks is not None and state.marks.instance != marks.instance
-            if state.version != version or not state.there or taken:
+            other = read is not None and owner(state.marks) != owner(read.marks)
+            if state.version != version or not state.there or taken or other:
                 return _conflict(self._path(key))
             return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)
 
@@ -291,8 +293,7 @@ def _conflict(path: str) -> StoreError:
 
 
 def _same_secret(state: State, marks: Marks) -> bool:
-    found = state.marks
-    return found is not None and (found.instance, found.page_id) == (marks.instance, marks.page_id)
+    return state.marks is not None and owner(state.marks) == owner(marks)
 
 
 def _same_marks(one: Marks, other: Marks) -> bool:

@@ -93,12 +93,12 @@ class VaultStore:
         self._reader.wrote(key.path)
         return self._named(self._writer.write(key.path, payload, marks, int(cas), self._end()), key)
 
-    def mark(self, key: Key, marks: Marks, *, version: Version) -> Written | StoreError:
+    def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone."""
         if kv.quoted(key.path) is None:
             return _REFUSED
         self._reader.wrote(key.path)
-        return self._named(self._writer.mark(key.path, marks, version, self._end()), key)
+        return self._named(self._writer.mark(key.path, marks, version, read, self._end()), key)
 
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
         """Write the payload alone, over a secret that another tool may own."""

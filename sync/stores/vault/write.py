@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sync.core import marks as mark_map
-from sync.core.model import Absent, Marks, StoreError, Written
+from sync.core.model import Absent, Marks, Stored, StoreError, Written
 from sync.core.payload import Payload
 from sync.runtime.threads import GraceClock, Stopping
 from sync.stores.vault import kv
@@ -85,15 +85,15 @@ class Writer:
         wanted = _Write(path, payload, marks, cas, end)
         return self._finish(lambda: self._written(wanted, value))
 
-    def mark(self, path: str, marks: Marks, version: str, end: float) -> Written | StoreError:
-        """Write the marks alone, if ``version`` is still the newest."""
+    def mark(self, path: str, marks: Marks, version: str, read: Stored | None, end: float) -> Written | StoreError:
+        """Write the marks alone, if ``version`` is still the newest, and the secret is still the one that was ``read``."""
         trouble = self.engine.check(end) or self.engine.may_write(path, None, end)
         now = trouble or self.engine.read(path, end)
         if isinstance(now, StoreError):
             return now
         if not isinstance(now, kv.Found) or now.payload is None or str(now.info.version) != version:
             return CONFLICT
-        if _is_anothers(now.info.custom, marks):
+        if _is_anothers(now.info.custom, marks) or not (read is None or _is_as_read(now, read)):
             return CONFLICT
         wanted = _Write(path, now.payload, marks, now.info.version, end)
         custom = mark_map.patch(marks, now.info.custom)
@@ -261,6 +261,11 @@ def _is_as_decided(now: kv.Found | kv.Info | Absent, wanted: _Write) -> bool:
     return _has_same_owner(mark_map.from_map(info.custom), wanted.marks)
 
 
+def _is_as_read(now: kv.Found, read: Stored) -> bool:
+    """Check whether a secret is the one that was read: marks have no version, and numbers begin again after a removal."""
+    return now.payload == read.payload and mark_map.owner(now.marks) == mark_map.owner(read.marks)
+
+
 def _is_unchanged(now: kv.Found, wanted: _Write, version: int) -> bool:
     """Check whether the secret to be marked is still there, and not another instance's."""
     same = (now.info.version, now.payload) == (version, wanted.payload)
@@ -274,6 +279,4 @@ def _is_anothers(custom: Mapping[str, str], marks: Marks) -> bool:
 
 
 def _has_same_owner(found: Marks | None, marks: Marks | None) -> bool:
-    if found is None or marks is None:
-        return False
-    return (found.instance, found.page_id) == (marks.instance, marks.page_id)
+    return found is not None and mark_map.owner(found) == mark_map.owner(marks)

@@ -312,6 +312,17 @@ def test_marks_lost_to_a_kill_leave_what_can_be_repaired(rig: VaultRig, proxy: F
     written(store.mark(key, marks(), version=found.version))
 
 
+def test_mark_of_another_secret_with_the_same_version(rig: VaultRig, store: VaultStore) -> None:
+    """A secret that was removed and created again by somebody else has the same version, and is not marked."""
+    key = rig.key("a")
+    rig.plant(key, payload().reveal())  # type: ignore[arg-type]
+    found = stored(store, key)
+    rig.bao.admin("DELETE", rig.at("metadata", key))
+    rig.plant(key, {"access_token": "theirs", "page_id": "101"})
+    failed(store.mark(key, marks(), version=found.version, read=found), "conflict")
+    assert stored(rig.make_store(), key).marks is None
+
+
 def test_an_answer_that_names_no_version_is_not_believed(rig: VaultRig, proxy: FaultProxy, store: VaultStore) -> None:
     """A 204 to a write is not an answer of KV version 2."""
     proxy.rule = times(10**6, Reply(204), "POST", "/data/")

@@ -92,6 +92,12 @@ class AwsRig:
         """Add a tag as another person does."""
         self.client.tag_resource(SecretId=key.path, Tags=[{"Key": name, "Value": value}])
 
+    def unmark(self, key: Key) -> None:
+        """Remove every tag of the marks."""
+        tags = self.client.describe_secret(SecretId=key.path)["Tags"]
+        names = [tag["Key"] for tag in tags if tag["Key"].startswith(PREFIX)]
+        self.client.untag_resource(SecretId=key.path, TagKeys=names)
+
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
         """Read the tags without the prefix of the marks."""
         tags = self.client.describe_secret(SecretId=key.path)["Tags"]

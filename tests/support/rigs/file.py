@@ -76,6 +76,10 @@ class FileRig:
         content["marks"][name] = value
         self._sidecar(key).write_text(json.dumps(content))
 
+    def unmark(self, key: Key) -> None:
+        """Remove the marks file."""
+        self._sidecar(key).unlink()
+
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
         """Read the entries of the marks file that are not marks."""
         content = json.loads(self._sidecar(key).read_text())["marks"]

@@ -123,6 +123,10 @@ class VaultRig:
         merge = "application/merge-patch+json"
         self.bao.admin("PATCH", self.at("metadata", key), {"custom_metadata": {name: value}}, kind=merge)
 
+    def unmark(self, key: Key) -> None:
+        """Replace the custom metadata by an empty map."""
+        self.bao.admin("POST", self.at("metadata", key), {"custom_metadata": {}})
+
     def foreign_marks(self, key: Key) -> Mapping[str, str]:
         """Return the custom metadata without the marks."""
         custom = self.metadata(key)["custom_metadata"]

@@ -130,6 +130,8 @@ class FileStore:
             if (state.version if state.there else None) != replaces:
                 done = _same_secret(state, marks) and state.file is not None and state.file.data == data
                 return self._settle(fd, name, state, marks) if done else _conflict(self._path(key))
+            if state.there and (state.marks is None or state.marks.instance != marks.instance):
+                return _conflict(self._path(key))
             if state.file is not None:
                 disk.put(fd, name, data)
             elif not _create(fd, name, data, state.sidecar or Sidecar(), marks):

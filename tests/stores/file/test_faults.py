@@ -17,6 +17,7 @@ from sync.stores.file.disk import LOCK
 from sync.stores.file.layout import sidecar_name
 from sync.stores.file.store import FileSettings, FileStore
 from tests.support.clock import FakeClock
+from tests.support.rigs.file import FileRig
 from tests.support.store_contract import CANARY, failed, marks, one, payload, stored, written
 
 KEY = Key("disk", "berlin.json")
@@ -179,6 +180,18 @@ def test_malformed_marks_are_no_marks(tmp_path: Path, text: str) -> None:
     found = stored(store_at(tmp_path), KEY)
     assert found.marks is None
     assert store_at(tmp_path).owned("acme") == []
+
+
+@pytest.mark.parametrize("instance", ["other", None])
+def test_write_over_what_is_marked_otherwise_is_a_conflict(tmp_path: Path, instance: str | None) -> None:
+    """A file whose marks were removed, or replaced by another instance's, since it was read is not overwritten."""
+    store, rig = store_at(tmp_path), FileRig(tmp_path)
+    version = written(store.write(KEY, payload("one"), marks(), replaces=None)).version
+    rig.unmark(KEY)
+    if instance is not None:
+        written(store.mark(KEY, marks(instance=instance), version=version))
+    failed(store.write(KEY, payload("two"), marks(), replaces=version), "conflict")
+    assert stored(store, KEY).payload == payload("one")
 
 
 def test_half_a_surrogate_pair_survives(tmp_path: Path) -> None:

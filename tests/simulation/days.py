@@ -204,6 +204,15 @@ class Days:
         store.versions[key].append(payload := Payload({**value, "access_token": token}))
         store.secrets[key] = replace(held, payload=payload, version=str(len(store.versions[key])), first=False)
 
+    def put_older(self) -> None:
+        """Write the first Page's token of before its system user's was replaced, an hour after that, as somebody else would."""
+        user = self.users["user0"]
+        older = self.world.page_token(self.page(), self.world.tokens[user.token])
+        self.world.rotate(user)
+        self.store_credential("user0")
+        self.run(1)
+        self.put(self.key(self.page()), older.value)
+
     def cycle(self) -> Report:
         """Run one cycle, check its report, and move on to the time of the next."""
         report = self.app.cycle(write=True, continuous=True)

@@ -300,12 +300,7 @@ def test_a_weaker_token_of_the_same_system_user_waits_for_a_person(tmp_path: Pat
 def test_an_older_token_that_somebody_wrote_is_known_as_foreign(tmp_path: Path) -> None:
     """Marks claim no origin of a token that somebody else wrote over one of this instance, and a notice names it."""
     days = Days(tmp_path, (5,))
-    world, user = days.world, days.users["user0"]
-    older = world.page_token(days.page(), world.tokens[user.token])
-    world.rotate(user)
-    days.store_credential("user0")
-    days.run(1)
-    days.put(days.key(days.page()), older.value)
+    days.put_older()
     reports = [days.cycle() for _ in range(8)]
     notices = [
         notice.code for report in reports for page in report.pages for entry in page.stores for notice in entry.notices

@@ -179,12 +179,7 @@ def _assigned_again(days: Days) -> None:
 
 
 def _an_older_token_is_written(days: Days) -> None:
-    world, user = days.world, days.users["user0"]
-    older = world.page_token(days.page(), world.tokens[user.token])
-    world.rotate(user)
-    days.store_credential("user0")
-    days.run(1)
-    days.put(days.key(days.page()), older.value)
+    days.put_older()
     days.run(1)
 
 

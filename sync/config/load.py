@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from sync.config.errors import Finding, KeyPath
 from sync.config.parse.reader import Document, FileReader, further
@@ -135,9 +136,23 @@ def _settings(raw: Any, base: Path, reader: FileReader) -> tuple[Settings, list[
     wrong: set[KeyPath] = set()
     for detail in details:
         reader.report(finding(detail, raw, Settings, 0))
-        wrong.add(detail["loc"][: 2 if detail["loc"][:1] in _BY_ENTRY else 1])
-    rest, listed = _without(raw if isinstance(raw, dict) else {}, wrong)
-    return Settings.model_validate(rest, context=context), listed
+        wrong.add(_entry(detail))
+    while True:
+        rest, listed = _without(raw if isinstance(raw, dict) else {}, wrong)
+        try:
+            return Settings.model_validate(rest, context=context), listed
+        except ValidationError as error:
+            # What was only valid together with an entry that is left out is left out too.
+            follows = {_entry(detail) for detail in error.errors(include_url=False, include_input=False)}
+            if follows <= wrong:
+                raise
+            wrong |= follows
+
+
+def _entry(detail: ErrorDetails) -> KeyPath:
+    """Return the path of what is left out because of an error."""
+    loc = detail["loc"]
+    return loc[: 2 if loc[:1] in _BY_ENTRY else 1]
 
 
 def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any], list[int]]:
@@ -151,9 +166,10 @@ def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any
         rest.get("schedule", {}).pop("jitter", None)
     # An invalid choice in defaults is replaced by any valid one, so that no error asks each Page to make it.
     for key, section in (("system_user", "system_users"), ("stores", "stores")):
-        if ("defaults", key) in wrong and isinstance(raw.get(section), dict) and raw[section]:
+        chosen = wrong.isdisjoint([("defaults",), ("defaults", key)])
+        if not chosen and isinstance(raw.get(section), dict) and raw[section]:
             name = next(iter(raw[section]))
-            rest["defaults"][key] = [name] if key == "stores" else name
+            rest.setdefault("defaults", {})[key] = [name] if key == "stores" else name
     for key, value in _STAND_IN.items():
         if not rest.get(key):
             rest[key] = value

@@ -244,3 +244,23 @@ def test_warnings_come_with_the_errors(tmp_path: Path) -> None:
         "pages[1].checks.scopes[0]: pages_mesaging is not a known permission of Meta's; did you mean pages_messaging?",
     )
     assert wrong.value.file == str(tmp_path / "config.yaml")
+
+
+HTTP = 'graph: {base_url: "http://graph.internal", allow_http: %s}\n'
+TWO = GOOD.replace("apps:\n", 'apps:\n  second: {id: "1", secret: {file: b}}\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(GOOD + HTTP % "perhaps", ["graph.allow_http"], id="what allows another value"),
+        pytest.param(GOOD + HTTP % "[]", ["graph.allow_http"], id="the same of another type"),
+        pytest.param(TWO.replace("{token: {env: TOKEN}}", "1"), ["system_users.main"], id="the only system user"),
+        pytest.param(GOOD.replace("vault}}}", "vault}}}\n  disk: {type: file, directory: d}") + "defaults: 7\n", ["defaults"], id="defaults"),
+        pytest.param(GOOD.replace("berlin}", "berlin, stores: [7]}"), ["pages[0].stores[0]"], id="the only entry of a list"),
+        pytest.param(GOOD.replace("berlin}", "berlin, stores: []}"), ["pages[0].stores"], id="an empty list"),
+    ],
+)  # fmt: skip
+def test_one_error_leads_to_no_other(tmp_path: Path, text: str, expected: list[str]) -> None:
+    """What is left out because it is invalid, and what stands in for it, is not called wrong, nor is what depended on it."""
+    assert [found.split(": ")[1] for found in errors(tmp_path, text)] == expected

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -195,6 +199,58 @@ def test_fuzz(tmp_path: Path, cut: int, gone: int, put: str) -> None:
         line, column = error.removeprefix("config.yaml:").split(":")[:2]
         assert 1 <= int(line) <= text.count("\n") + text.count("\x85") + text.count("\u2028") + text.count("\r") + 2
         assert int(column) >= 1
+
+
+FULL = """\
+version: 1
+instance: acme
+mode: sync
+schedule: {cron: "0 * * * *", timezone: Europe/Berlin, jitter: 5m}
+state: {file: state.json}
+brake: {share: 10%, min_changes: 3}
+graph: {base_url: "http://graph.internal", allow_http: true, timeout: 30s, budget: 50%}
+apps:
+  one: {id: "1", secret: {file: app}}
+  two: {id: "2", secret: {env: APP}}
+system_users:
+  main: {app: one, token: {store: vault, path: creds/user, key: token}, renew_before: 14d}
+  second: {app: two, token: {env: TOKEN}}
+stores:
+  vault:
+    {type: vault, address: "http://vault:8200", allow_http: true, mount: kv, path: "pages/{name}", client_cert: a, client_key: b,
+     auth: {method: approle, role_id: {env: R}, secret_id: {file: s}, mount: approle}}
+  aws:
+    {type: aws-secrets-manager, region: eu-central-1, name: "x/{name}", kms_key: alias/a, tags: {a: b}, replicas: [eu-west-1],
+     auth: {role_arn: "arn:aws:iam::123456789012:role/x"}}
+  disk: {type: file, directory: d}
+defaults:
+  {system_user: main, stores: [vault, aws], labels: {a: b}, payload: {a: "{token}"}, checks: {scopes: [email], expires: 7d}}
+pages:
+  - {id: "101", name: berlin}
+  - {id: "102", name: paris, system_user: second, stores: [disk], labels: {a: b}, checks: {scopes: [email]}}
+"""
+
+
+def _paths(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if above:
+        yield above
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from _paths(inner, (*above, key))
+
+
+@pytest.mark.parametrize("wrong", ["? !{", 7.5, None, [], {}, {"x": 1}, [1]], ids=str)
+def test_any_value_may_be_wrong(tmp_path: Path, wrong: object) -> None:
+    """Whatever value is replaced by one of another form, the file loads, or has an error in its section, or at a Page that lacks it."""
+    assert errors(tmp_path, FULL) == []
+    whole = yaml.safe_load(FULL)
+    for path in _paths(whole):
+        changed = part = copy.deepcopy(whole)
+        for key in path[:-1]:
+            part = part[key]
+        part[path[-1]] = wrong
+        found = [error.split(": ")[1] for error in errors(tmp_path, yaml.safe_dump(changed))]
+        assert not found or "pages[0]" in found or any(str(path[0]) in one for one in found), (path, found)
 
 
 def test_a_second_document_may_be_broken(tmp_path: Path) -> None:

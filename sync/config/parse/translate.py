@@ -32,7 +32,7 @@ def nearest(name: str, known: Iterable[str], *, show: Callable[[str], str] = sho
 
 
 def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding | None:
-    """Translate one error; None if the value was already refused when the text was read."""
+    """Translate one error; None if the value was already refused when the text was read, or has an error of its own inside."""
     loc = error["loc"]
     path = _path(loc)
     if path[-1:] == ("[key]",):
@@ -40,7 +40,8 @@ def finding(error: ErrorDetails, raw: Any, model: Any, document: int) -> Finding
         code, message, remedy = _refused(error, path, _ABSENT, None)
         return Finding(document, path, code, message, remedy, key=True)
     value = _value(raw, path)
-    if isinstance(value, Unreadable):
+    if isinstance(value, Unreadable) or (error["type"] == "too_short" and value):
+        # Of a list whose entries are all invalid pydantic says that it is too short as well.
         return None
     if error["type"] == "extra_forbidden":
         return _unknown(path, model_at(model, loc[:-1]), document)

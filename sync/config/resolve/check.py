@@ -64,7 +64,7 @@ def check_settings(
         report(Finding(0, ("pages",), "missing-key", f"pages is {fault}", remedy))
     _one_rhythm(given.get("schedule"), report)
     warnings = [*_jitter(settings.schedule, report), *_plain_http(settings), *_scopes(settings, listed)]
-    _system_users(settings, names.apps, report)
+    _system_users(settings, names, report)
     _stores(settings.stores, report)
     _references(settings, names.stores, report)
     return warnings
@@ -134,10 +134,13 @@ def _scopes(settings: Settings, listed: Sequence[int]) -> Iterator[str]:
             yield f"{path}: {shown(scope)} is not a known permission of Meta's; did you mean {near[0]}?"
 
 
-def _system_users(settings: Settings, apps: Names, report: Report) -> None:
+def _system_users(settings: Settings, names: AllNames, report: Report) -> None:
+    apps, known = names.apps, names.users.known or ()
     renewed = {user.token for user in settings.system_users.values() if not isinstance(user.renew_before, Never)}
     tokens: dict[Any, KeyPath] = {}
     for name, user in settings.system_users.items():
+        if name not in known:
+            continue  # it stands in for invalid ones
         path: KeyPath = ("system_users", name)
         first = tokens.setdefault(user.token, path)
         if first is not path and user.token in renewed:

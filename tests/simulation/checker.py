@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -280,12 +281,16 @@ class Checker:
 
     def url(self, url: str) -> None:
         """Check a URL that is requested."""
-        if "EAA" in url or any(secret in url for secret in self.canaries()):
+        if self._shows_secret(url):
             self.fail("I6", "a secret is in an URL")
+
+    def _shows_secret(self, text: str) -> bool:
+        """Check for the start of a token, which a trace id may have in its middle, and for each secret as a whole."""
+        return re.search(r"\bEAA", text) is not None or any(secret in text for secret in self.canaries())
 
     def _check_secrecy(self, owner: Life, report: Report) -> None:
         text = json.dumps(as_json(report)) + repr([(event.name, event.fields) for event in events(report)])
-        if "EAA" in text or any(secret in text for secret in self.canaries()):
+        if self._shows_secret(text):
             self.fail("I6", owner, "showed a secret in a report or an event")
         if "Internal error" in text:
             self.fail("I7", owner, "met an internal error:", text[text.index("Internal error") :][:160])

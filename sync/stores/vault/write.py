@@ -130,11 +130,12 @@ class Writer:
     def _put(self, wanted: _Write, value: Mapping[str, Any]) -> Put | StoreError:
         """Write the data, and again where a try is known to have done nothing.
 
-        The first mismatch may come from a standby with an old copy; the second is believed. A lost answer says nothing
-        about another writer, however often it happens: during an election each one may come from a node that is down.
+        A mismatch over the very version that was named comes from a standby with an old copy: of the write, or of what is
+        read then. It is believed after the time in which nodes catch up. A lost answer says nothing about another writer,
+        however often it happens: during an election each one may come from a node that is down.
         """
-        lost = mismatched = False
-        pause = _PAUSE
+        lost = False
+        pause, last = _PAUSE, wanted.end - _REST
         while True:
             if wanted.marks is None:
                 # Compare-and-set succeeds over a deleted version too, and what is deleted must not be renewed.
@@ -151,12 +152,9 @@ class Writer:
             if not isinstance(settled, Mismatch):
                 return settled
             if isinstance(put, Mismatch):
-                if mismatched:
-                    return replace(CONFLICT, maybe_written=lost)
-                mismatched = True
-                continue
-            if self.clock.monotonic() + pause >= wanted.end - _REST:
-                return put
+                last = min(last, self.clock.monotonic() + _CATCH_UP)
+            if self.clock.monotonic() + pause >= last:
+                return replace(CONFLICT, maybe_written=lost) if isinstance(put, Mismatch) else put
             self.clock.sleep(pause)
             pause = min(pause * 2, _LONG_PAUSE)
 

@@ -1,0 +1,75 @@
+"""What the running daemon can say of itself: the last report, its configuration, and whether it is alive."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sync.core.report.report import Report
+from sync.runtime.threads import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment of the daemon. Seconds are of the monotonic clock.
+
+    ``report`` is None before the first cycle has ended. ``config_errors`` are the errors of the newest edit of the
+    configuration, as ``validate --output json`` lists them; None where the newest edit is in force. ``config_loaded_at`` is
+    when the configuration in force was loaded. ``heart_at`` is when the scheduler was last seen alive. ``cycle_began_at`` is
+    None between cycles; ``advanced_at`` is when the running cycle last began or ended a request.
+    """
+
+    heart_at: float
+    report: Report | None = None
+    config_errors: Sequence[Mapping[str, Any]] | None = None
+    config_loaded_at: datetime | None = None
+    next_cycle_at: datetime | None = None
+    cycle_began_at: float | None = None
+    advanced_at: float | None = None
+
+
+class DaemonStatus:
+    """Holds the newest snapshot: the daemon's threads change it, the web server reads it. Each change replaces it as a whole."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._snapshot = Snapshot(clock.monotonic())
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest snapshot."""
+        return self._snapshot
+
+    def heartbeat(self, *, next_cycle_at: datetime | None) -> None:
+        """Record that the scheduler is alive, and when it starts the next cycle."""
+        self._change(heart_at=self._clock.monotonic(), next_cycle_at=next_cycle_at)
+
+    def configured(self) -> None:
+        """Record that the newest edit of the configuration is in force."""
+        self._change(config_errors=None, config_loaded_at=self._clock.now())
+
+    def rejected(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        """Record the errors of the newest edit; the configuration before it stays in force."""
+        self._change(config_errors=tuple(errors))
+
+    def cycle_started(self) -> None:
+        """Record that a cycle began."""
+        now = self._clock.monotonic()
+        self._change(cycle_began_at=now, advanced_at=now)
+
+    def advanced(self) -> None:
+        """Record that the running cycle began or ended a request."""
+        self._change(advanced_at=self._clock.monotonic())
+
+    def cycle_finished(self, report: Report | None) -> None:
+        """Record that the cycle ended; None where shutdown or a bug ended it without a report."""
+        changed: dict[str, Any] = {"cycle_began_at": None, "advanced_at": None}
+        self._change(**changed if report is None else {**changed, "report": report})
+
+    def _change(self, **fields: Any) -> None:
+        with self._lock:
+            self._snapshot = replace(self._snapshot, **fields)

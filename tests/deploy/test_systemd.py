@@ -24,7 +24,9 @@ MAX_EXPOSURE = 15
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="not installed: systemd (apt-get install systemd)"),
+    pytest.mark.skipif(
+        shutil.which("systemd-analyze") is None, reason="not installed: systemd (apt-get install systemd)"
+    ),
 ]
 
 

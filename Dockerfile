@@ -22,9 +22,16 @@ COPY sync ./sync
 RUN uv sync --locked --no-dev --no-editable
 
 FROM base
+# Set by whoever builds the image: --build-arg SOURCE=… --build-arg VERSION=… --build-arg REVISION=…
+ARG SOURCE=""
+ARG VERSION=""
+ARG REVISION=""
 LABEL org.opencontainers.image.title="page-token-sync" \
       org.opencontainers.image.description="Keeps Facebook Page access tokens in Vault, OpenBao and AWS Secrets Manager valid and up to date" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 # The base image has no byte code of the standard library, and a read-only root can never keep any.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|turtledemo|site-packages|dist-packages)/' \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"

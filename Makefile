@@ -23,7 +23,7 @@ quick: .venv/ready ## Run the tests that need no service and little time, about 
 coverage: .venv/ready ## Measure the coverage of the quick tests; writes coverage.md
 	$(PYTEST) -m "not service and not slow" --cov --cov-report=term:skip-covered --cov-report=markdown:coverage.md $(PYTEST_ARGS)
 
-lint: .venv/ready ## Check format, types, layers, docstrings, spelling and workflows
+lint: .venv/ready ## Check format, types, layers, docstrings, spelling, workflows and the image
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -35,6 +35,7 @@ lint: .venv/ready ## Check format, types, layers, docstrings, spelling and workf
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+	$(BIN)/hadolint Dockerfile
 
 fix: .venv/ready ## Format the code and fix what the linter can fix
 	$(BIN)/ruff format .

@@ -70,7 +70,7 @@ def test_a_wrong_key_or_value_is_reported(old: str, new: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("unit", [DAEMON, CYCLE], ids=["daemon", "timer"])
 def test_the_exposure_is_low(unit: Path, tmp_path: Path) -> None:
-    """systemd rates the confinement of each service as safe, and worse where a line of it is gone."""
+    """Systemd rates the confinement of each service as safe, and worse where a line of it is gone."""
 
     def exposed(text: str, threshold: int) -> bool:
         (tmp_path / unit.name).write_text(text)
@@ -95,7 +95,7 @@ def test_both_services_are_confined_alike() -> None:
 
 
 def test_the_daemon_is_watched() -> None:
-    """systemd waits for the daemon's own report that it is ready, restarts one that is silent, and none that is wrong."""
+    """Systemd waits for the daemon's own report that it is ready, restarts one that is silent, and none that is wrong."""
     text = DAEMON.read_text()
     for line in ("Type=notify", "WatchdogSec=60", "Restart=on-failure", "RestartPreventExitStatus=2"):
         assert f"\n{line}\n" in text

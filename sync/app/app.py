@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from datetime import datetime
+from typing import Self
 
 from sync.app.credentials import Credentials
 from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
+from sync.config.resolve.select import Selected
 from sync.config.schedule import needs_state_file, probe_after, verify_every
 from sync.config.schema.references import StoreReference
 from sync.core.memory.memory import Memory, Rhythm
+from sync.core.memory.pace import allowance
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Never
 from sync.core.plan.guards import Brake
@@ -30,9 +34,6 @@ from sync.runtime.garbage import uncollected
 from sync.runtime.threads import GraceClock, Stopping, SystemClock
 from sync.state import StateFile
 from sync.stores.interface import Store
-
-if TYPE_CHECKING:
-    from sync.config.resolve.select import Selected
 
 _GRACE = 1.0
 """Seconds that saving the state may take under shutdown: another process may hold the file's lock."""
@@ -81,7 +82,8 @@ class App:
         """Run one cycle, over the whole configuration or a selection of it; without ``write`` it stops after the plan.
 
         ``if_plan`` is the checksum of the only plan that may be carried out; that plan is exempt from the brake.
-        ``continuous``: another cycle of this process follows, and remembers this one. Once something is written, shutdown
+        ``continuous``: another cycle of this process follows, and remembers this one; a selection of it is a check between two
+        cycles, whose report is of these Pages alone. Once something is written, shutdown
         does not end the cycle before what was done is remembered and reported.
         """
         started_at, started = self._clock.now(), self._clock.elapsed()
@@ -125,6 +127,28 @@ class App:
             return report
         finally:
             http.close()
+
+    def has_page(self, name: str) -> bool:
+        """Check whether the configuration has a Page of this name."""
+        return any(page.name == name for page in self._config.pages)
+
+    def quota_closed_until(self, name: str) -> datetime | None:
+        """Return until when the quota of a Page's app lets no token be judged; None where it lets some."""
+        memory, now = self._memory, self._clock.now()
+        page = next((page for page in self._config.pages if page.name == name), None)
+        if memory is None or page is None:
+            return None
+        allowed = allowance(memory.pools.get(QuotaKey(page.app_id), Pool()), self._config.settings.graph.budget, now)
+        return allowed.next_allowed_at if allowed.urgent == 0 else None
+
+    def check(self, names: Collection[str], *, cycle: str) -> Report | None:
+        """Check the configured ones among these Pages between two cycles, and heal them; None where none is configured."""
+        pages = self._config.pages
+        chosen = tuple(page for page in pages if page.name in names)
+        if not chosen:
+            return None
+        selection = Selected(chosen, frozenset(key for page in pages for key in page.targets))
+        return self.cycle(write=True, cycle=cycle, selection=selection, continuous=True)
 
     def logged(self) -> None:
         """Remember that the report of the last cycle is in the log."""
@@ -191,20 +215,24 @@ class App:
 
     def _task(self, source: GraphSource, memory: Memory, selection: Selected | None, *, continuous: bool) -> Task:
         config, settings = self._config, self._config.settings
+        pages = config.pages if selection is None else selection.pages
+        used = {key.store for page in pages for key in page.targets}
+        is_check = selection is not None and continuous
         # The first cycle reports the warning of reading the file; each later one that of the last writing.
         state = (self._state_warning,) if self._state_warning else ()
         return Task(
             instance=settings.instance,
-            pages=config.pages if selection is None else selection.pages,
+            pages=pages,
             source=source,
-            stores=self._stores,
+            stores={name: store for name, store in self._stores.items() if name in used or not is_check},
             clock=self._clock,
             memory=memory,
             rhythm=Rhythm(verify_every(settings, config.pages, memory.pools)),
             probe_every=probe_after(settings),
             brake=Brake(settings.brake.share, settings.brake.min_changes),
             observe=settings.mode == "observe",
-            confirm_mass_invalid=not continuous,
+            confirm_mass_invalid=not continuous or is_check,
+            is_check=is_check,
             selected_from=None if selection is None else selection.named,
             in_other_stores=in_other_stores(settings, config.pages),
             renewal_rules=self._renewal_rules(),

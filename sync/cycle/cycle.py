@@ -47,13 +47,14 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     renewals, cut = renew(task, user_tokens) if renews else ({}, False)
     warned_days, expiring = _expiring(task, user_tokens, {**task.memory.renewals, **renewals}, renews=renews)
     # The daemon's log reports what expires and which problems last. A single cycle, or one of selected Pages, uses up
-    # none of its reports.
-    looks_once = task.confirm_mass_invalid or task.selected_from is not None
+    # none of its reports; a check uses up those of its Pages.
+    all_read = task.selected_from is None and not task.confirm_mass_invalid
+    looks_once = not all_read and not task.is_check
     memory = remember(
         done.inputs,
         overwritten=_overwritten(done.planned, done.outcomes),
         renewals=renewals,
-        warned_days=task.memory.warned_days if looks_once else warned_days,
+        warned_days=warned_days if all_read else task.memory.warned_days,
         pools=task.source.pools,
         short_lists=task.source.short_lists,
         started_at=started_at,
@@ -85,7 +86,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         alarms={name: lost.alarm for name, lost in memory.lost.items() if lost.alarm is not None},
         recovered=tuple(sorted((_alarmed(task.memory) & done.inputs.names) - set(memory.lost))),
         renewals=memory.renewals,
-        ending=expiring,
+        ending=() if task.is_check else expiring,
         cut_short=cut or not_begun > 0,
         needs_state_file=task.needs_state_file,
     )
@@ -98,6 +99,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         before=Reported() if looks_once else task.memory.reported,
         done=done.created.entries,
         order=[page.name for page in task.pages],
+        is_check=task.is_check,
     )
     return built, replace(memory, reported=task.memory.reported if looks_once else built.changes.reported)
 

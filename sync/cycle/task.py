@@ -31,7 +31,8 @@ class Task:
     asks again at once. ``renewal_rules`` are by system user: whose token is to be renewed before it expires.
     ``in_other_stores`` are the targets of the whole configuration as other stores list them that lead to the same part of a
     service. ``begun`` are the stores that have begun this cycle, since a credential was read from them.
-    ``needs_state_file``: another process cannot judge all Pages in one cycle, and starts from nothing.
+    ``is_check``: the daemon looks at the selected Pages between two cycles, and the log goes on from what it had reported of them;
+    orphans are not looked for. ``needs_state_file``: another process cannot judge all Pages in one cycle, and starts from nothing.
     """
 
     instance: str
@@ -49,6 +50,7 @@ class Task:
     in_other_stores: frozenset[Key] = frozenset()
     renewal_rules: Mapping[str, RenewalRule] = field(default_factory=dict)
     needs_state_file: bool = False
+    is_check: bool = False
     warnings: tuple[str, ...] = ()
     begun: set[str] = field(default_factory=set)
 

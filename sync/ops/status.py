@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from sync.core.report.check import with_check
 from sync.core.report.report import Report
 from sync.runtime.threads import Clock
 
@@ -69,6 +70,13 @@ class DaemonStatus:
         """Record that the cycle ended; None where shutdown or a bug ended it without a report."""
         changed: dict[str, Any] = {"cycle_began_at": None, "advanced_at": None}
         self._change(**changed if report is None else {**changed, "report": report})
+
+    def checked(self, check: Report) -> None:
+        """Record what a check of some Pages found, as part of the last report."""
+        with self._lock:
+            report = self._snapshot.report
+            if report is not None:
+                self._snapshot = replace(self._snapshot, report=with_check(report, check))
 
     def _change(self, **fields: Any) -> None:
         with self._lock:

@@ -51,12 +51,14 @@ def report(
     before: Reported | None = None,
     done: Sequence[PageEntry] = (),
     order: Sequence[str] = (),
+    is_check: bool = False,
 ) -> Report:
     """Return the report of a cycle. ``outcomes`` has an entry for each secret that was to be written; None where none was.
 
     ``planned_only``: nothing but a plan was asked for; by default that is so where ``outcomes`` is None. ``before`` is
     what the log had reported before this cycle. ``done`` are the entries of Pages that are not in the plan; ``order`` has
-    the names of all Pages where the plan has them in another order.
+    the names of all Pages where the plan has them in another order. ``is_check``: these are some Pages of the whole, between
+    two cycles. No command carries out their plan alone, so that none is named.
     """
     planned = [page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages]
     pages = tuple(_in_order([*planned, *done], order) if order else planned)
@@ -75,11 +77,16 @@ def report(
         )
         or bool(done),
         changes=changes(
-            (*causes(pages, user_tokens), *held_writes(pages, plan.checksum), *warned(frame.warnings)),
+            (
+                *causes(pages, user_tokens),
+                *held_writes(pages, None if is_check else plan.checksum),
+                *warned(frame.warnings),
+            ),
             pages,
             before or Reported(),
             unseen=unseen(pages, user_tokens),
             now=frame.started_at,
+            is_check=is_check,
         ),
     )
 

@@ -69,19 +69,34 @@ class Changes:
 
 
 def changes(
-    found: Iterable[AnyCause], pages: Sequence[PageEntry], before: Reported, *, unseen: Unseen, now: datetime
+    found: Iterable[AnyCause],
+    pages: Sequence[PageEntry],
+    before: Reported,
+    *,
+    unseen: Unseen,
+    now: datetime,
+    is_check: bool = False,
 ) -> Changes:
-    """Compare what this cycle found with what had been reported before it."""
+    """Compare what this cycle found with what had been reported before it.
+
+    ``is_check``: only some Pages were looked at, between two cycles. Then a cause that was reported before neither ends for
+    other Pages nor is due for a reminder, which names all its Pages.
+    """
     present: dict[ProblemKey, AnyCause] = {}
     for cause in found:
         for key in _tracked(cause):
             present.setdefault(key, cause)
     names = frozenset(page.name for page in pages)
+    kept = _kept(before, present, names) if is_check else {}
     left = frozenset(_left(pages))
     absent = {
-        key: known for key, known in before.problems.items() if key not in present and not _is_left(key, known, left)
+        key: known
+        for key, known in before.problems.items()
+        if key not in present and key not in kept and not _is_left(key, known, left)
     }
-    found_steps = {key: _present(key, before.problems.get(key), cause, now) for key, cause in present.items()}
+    found_steps = {
+        key: _present(key, before.problems.get(key), cause, now) for key, cause in present.items() if key not in kept
+    }
     absent_steps = {key: _absent(key, known, unseen, names, now) for key, known in absent.items()}
     steps = {**_reminded(found_steps, present, now), **absent_steps}
     return Changes(
@@ -89,8 +104,21 @@ def changes(
         reminders=tuple(_grouped(steps, present, ("due",))),
         ended=tuple(_ended(steps)),
         served=tuple(served_changes(pages, before.served)),
-        reported=Reported({key: step.known for key, step in steps.items() if step.keep}, served_now(pages)),
+        reported=Reported(
+            {**kept, **{key: step.known for key, step in steps.items() if step.keep}},
+            served_now(pages, before.served if is_check else {}),
+        ),
     )
+
+
+def _kept(before: Reported, present: Container[ProblemKey], names: Container[str]) -> Mapping[ProblemKey, OpenProblem]:
+    """Return what a check of some Pages leaves as it was reported: causes that last, and those that other Pages may still have."""
+    return {
+        key: known
+        for key, known in before.problems.items()
+        if (key not in present and key.page not in names)
+        or (key in present and known.ended_at is None and key.code not in _SAID_ONCE)
+    }
 
 
 def and_warned(changed: Changes, text: str, now: datetime) -> Changes:

@@ -20,6 +20,7 @@ EVENTS: Mapping[str, str] = {
     "cycle_warning": "Something needs an operator's attention and does not change the result yet; the first line of this warning.",
     "page_written": "A secret was created, updated or replaced.",
     "served_changed": "The stored tokens of Pages serve something else than in the last cycle; served and previous_served say what.",
+    "page_checked": "An app asked for a check of these Pages between two cycles; what the check changed is on the lines before.",
     "page_refused": "Secrets are not written because another program or instance owns them, or the store blocks writes; the first line of this cause.",
     "page_held": "Writes were decided and are held by hold, observe, another plan or because the new token is weaker; the first line of this cause.",
     "page_lost": "Pages have been out of their system user's reach for long enough to count as lost; they had worked before.",

@@ -19,13 +19,23 @@ _WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
 
 def events(report: Report) -> Iterator[Event]:
     """Return a report as events: causes first, each once, then Pages, then the cycle."""
+    yield from _changes(report)
+    yield _finished(report)
+
+
+def check_events(report: Report) -> Iterator[Event]:
+    """Return the report of a check between two cycles as events: what changed, then that these Pages were checked."""
+    yield from _changes(report)
+    yield Event("info", "page_checked", {**_subject(report.pages), "duration_ms": _duration_ms(report)})
+
+
+def _changes(report: Report) -> Iterator[Event]:
     for user_token in report.user_tokens:
         yield from _expiring(user_token, report)
     yield from cause_events(report.changes, report.frame.started_at)
     yield from _access(report)
     for page in report.pages:
         yield from (_written(page, entry) for entry in page.stores if entry.action in _WRITTEN)
-    yield _finished(report)
 
 
 def _expiring(user_token: SystemUserToken, report: Report) -> Iterator[Event]:
@@ -112,7 +122,10 @@ def _finished(report: Report) -> Event:
         for name, count in report.summary.items()
         if count or name in always
     }
-    duration_ms = round(report.frame.duration_seconds * 1000)
     level: Level = "info" if report.result == "ok" else "error" if report.result == "failed" else "warning"
-    fields = {"result": report.result, "duration_ms": duration_ms, "orphans": len(report.orphans), **counts}
+    fields = {"result": report.result, "duration_ms": _duration_ms(report), "orphans": len(report.orphans), **counts}
     return Event(level, "cycle_finished", fields)
+
+
+def _duration_ms(report: Report) -> int:
+    return round(report.frame.duration_seconds * 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from sync.core.memory.problems import ServedBefore
 from sync.core.plan.served import Served
@@ -33,9 +34,13 @@ class _Move:
     cause: tuple[str, str] = ("", "")
 
 
-def served_now(pages: Iterable[PageEntry]) -> ServedBefore:
-    """Return what is served, as the next cycle compares it."""
+def served_now(pages: Sequence[PageEntry], before: ServedBefore = MappingProxyType({})) -> ServedBefore:
+    """Return what is served, as the next cycle compares it; of Pages that are not among these, what was served before."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    names = {page.name for page in pages}
+    for store, of_store in before.items():
+        for served, others in of_store.items():
+            found[store][served].extend(name for name in others if name not in names)
     for page in pages:
         for entry in page.stores:
             found[entry.key.store][entry.served].append(page.name)

@@ -1,0 +1,71 @@
+"""Cycles and checks take turns, so that never two of them write at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sync.runtime.threads import Clock
+
+_LOOK = 0.5
+"""Seconds between two looks of a waiting check at whether shutdown was asked for."""
+
+
+class Turns:
+    """Lets one cycle or one check run at a time. A cycle that waits goes before each check, and the first cycle before all.
+
+    So however many checks are asked for, a cycle waits for one of them at most.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._busy = False
+        self._waiting_cycles = 0
+        self._had_cycle = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a cycle or a check runs."""
+        return self._busy
+
+    @property
+    def cycle_waits(self) -> bool:
+        """Whether a cycle waits for its turn."""
+        return self._waiting_cycles > 0
+
+    @contextmanager
+    def cycle(self) -> Iterator[None]:
+        """Wait for the turn of a cycle, and hold it."""
+        with self._changed:
+            self._waiting_cycles += 1
+            self._changed.wait_for(lambda: not self._busy)
+            self._waiting_cycles -= 1
+            self._busy = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._had_cycle = True
+                self._end()
+
+    @contextmanager
+    def check(self, clock: Clock) -> Iterator[None]:
+        """Wait for the turn of a check, and hold it; raises Stopping once shutdown is asked for."""
+        with self._changed:
+            while not self._changed.wait_for(self._is_free_for_check, timeout=_LOOK):
+                clock.check()
+            clock.check()
+            self._busy = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._end()
+
+    def _is_free_for_check(self) -> bool:
+        return self._had_cycle and not self._busy and not self._waiting_cycles
+
+    def _end(self) -> None:
+        self._busy = False
+        self._changed.notify_all()

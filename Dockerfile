@@ -22,6 +22,19 @@ COPY sync ./sync
 RUN uv sync --locked --no-dev --no-editable
 
 FROM base
+# The base image has no byte code of the standard library, and a read-only root can never keep any.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|turtledemo|site-packages|dist-packages)/' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+COPY --from=build /opt/page-token-sync /opt/page-token-sync
+# TOKEN is in the program's name; the variable holds an address.
+# hadolint ignore=DL3064
+ENV PATH=/opt/page-token-sync/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PAGE_TOKEN_SYNC_LISTEN=0.0.0.0:8087
+# For state.file: a new volume of the engine's has the owner and the mode of the folder that it covers.
+# The group is root's, for platforms that run the image with a user of their own.
+RUN install -d -o 65532 -g 0 -m 0770 /var/lib/page-token-sync
 # Set by whoever builds the image: --build-arg SOURCE=… --build-arg VERSION=… --build-arg REVISION=…
 ARG SOURCE=""
 ARG VERSION=""
@@ -32,13 +45,7 @@ LABEL org.opencontainers.image.title="page-token-sync" \
       org.opencontainers.image.source="$SOURCE" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
-# The base image has no byte code of the standard library, and a read-only root can never keep any.
-RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|turtledemo|site-packages|dist-packages)/' \
-    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
-COPY --from=build /opt/page-token-sync /opt/page-token-sync
-ENV PATH=/opt/page-token-sync/bin:$PATH \
-    PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+EXPOSE 8087
 USER 65532:65532
 WORKDIR /
 ENTRYPOINT ["page-token-sync"]

@@ -15,7 +15,7 @@ import yaml
 from sync.sandbox.http.server import Sandbox
 from tests.support.services.bao import Bao
 from tests.support.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
-from tests.support.services.container_engine import Engine, built, lacking
+from tests.support.services.container_engine import BUILD, Engine, built, lacking
 from tests.support.services.graph import sandbox as sandbox  # noqa: PLC0414 - a fixture, named for pytest
 
 # The first run on a machine makes the base image and builds on it.
@@ -83,6 +83,9 @@ def test_the_image_declares_how_it_is_run(engine: Engine):
     assert config["Entrypoint"] == ["page-token-sync"]
     assert config["Cmd"] == ["run"]
     assert config.get("StopSignal", "SIGTERM") in ("", "SIGTERM")
+    assert list(config["ExposedPorts"]) == ["8087/tcp"]
+    labels = {name: config["Labels"][f"org.opencontainers.image.{name.lower()}"] for name in BUILD}
+    assert labels == BUILD
 
 
 def test_the_process_can_write_nothing_and_gain_nothing(engine: Engine):
@@ -134,6 +137,50 @@ def test_one_cycle_from_the_image_writes_every_page(engine: Engine, mounted: lis
         done = engine.run("once", "--output", "json", options=mounted)
         assert done.returncode == 0, done
         assert json.loads(done.stdout)["summary"][action] == 5, done
+
+
+@pytest.mark.parametrize(
+    ("user", "volume"),
+    [("65532:65532", "named"), ("1000650000:0", "named"), ("1234:1234", "open")],
+    ids=["the image's", "a platform's", "any"],
+)
+def test_the_memory_is_kept_whoever_runs_the_image(
+    engine: Engine, mounted: list[str], tmp_path: Path, user: str, volume: str
+):
+    """A new volume is writable for the image's user and for one of the group 0, and an open folder for any."""
+    (tmp_path / "state").mkdir()
+    # As an emptyDir of Kubernetes.
+    (tmp_path / "state").chmod(0o777)
+    source = tmp_path / "state" if volume == "open" else f"state-{user.partition(':')[0]}"
+    with (tmp_path / "config" / "config.yaml").open("a") as config:
+        config.write("state: {file: /var/lib/page-token-sync/state.json}\n")
+    options = [*mounted, f"--volume={source}:/var/lib/page-token-sync", f"--user={user}"]
+    done = engine.run("once", "--output", "json", options=options)
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout)["warnings"] == []
+    kept = engine.run("-c", "cat /var/lib/page-token-sync/state.json", options=options, entrypoint="sh")
+    assert json.loads(kept.stdout)["instance"] == "image"
+
+
+def test_a_state_that_cannot_be_written_is_a_warning(engine: Engine, mounted: list[str], tmp_path: Path):
+    """Where the folder of the state file is read-only, the cycle does its work, and its report names the file."""
+    with (tmp_path / "config" / "config.yaml").open("a") as config:
+        config.write("state: {file: /var/lib/page-token-sync/state.json}\n")
+    done = engine.run("once", "--output", "json", options=mounted)
+    assert done.returncode == 0, done
+    report = json.loads(done.stdout)
+    assert report["summary"]["verified"] == 5
+    assert [warning for warning in report["warnings"] if "/var/lib/page-token-sync/state.json" in warning]
+
+
+def test_a_credential_that_is_not_mounted_is_named(engine: Engine, mounted: list[str], tmp_path: Path):
+    """Where a key of the Secret is missing, the program runs, and its report names the file that it lacks."""
+    (tmp_path / "secrets" / "app").unlink()
+    done = engine.run("once", "--output", "json", options=mounted)
+    assert done.returncode == 3, done
+    problems = [problem for page in json.loads(done.stdout)["pages"] for problem in page["problems"]]
+    assert {problem["code"] for problem in problems} == {"credential-unavailable"}
+    assert all("/run/secrets/app" in problem["message"] for problem in problems)
 
 
 def test_a_daemon_that_is_stopped_ends_well(engine: Engine, mounted: list[str]):

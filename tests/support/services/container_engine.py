@@ -19,6 +19,9 @@ from tests.support.paths import ROOT
 
 BASE = Path("/var/tmp/page-token-sync-base-trixie.tar")
 NEEDED = ("buildah", "podman", "runc", "debootstrap")
+BUILD = {"SOURCE": "https://example.com/page-token-sync", "VERSION": "1.2.3", "REVISION": "0" * 40}
+"""What the image is built with, for its labels."""
+
 _STAND_IN = "localhost/page-token-sync-base"
 _CA = "/etc/ssl/certs/ca-certificates.crt"
 _PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file")
@@ -132,6 +135,7 @@ def built() -> Iterator[Engine]:
             "--isolation=chroot",
             "--network=host",
             "--format=docker",
+            *(f"--build-arg={name}={value}" for name, value in BUILD.items()),
         ]
         must(*build, *certificates, "-t", "page-token-sync-test", str(ROOT), env=env)
         engine = Engine("localhost/page-token-sync-test", env)

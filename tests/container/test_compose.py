@@ -68,6 +68,19 @@ def test_containers_of_the_image_are_confined(project: dict[str, Any], name: str
     assert service.get("user") == ("0:0" if name == "secrets" else None)
 
 
+def test_only_the_daemon_has_the_image_s_health_check(project: dict[str, Any]):
+    """The check asks the daemon, so that containers of the image without one do not count as unhealthy."""
+    disabled = {"disable": True}
+    checks = {name: project["services"][name].get("healthcheck") for name in OURS}
+    assert checks == {"secrets": disabled, "sandbox": disabled, "page-token-sync": None}
+
+
+def test_the_page_is_at_the_usual_port(project: dict[str, Any]):
+    """Port 8087 of this machine's loopback leads to the port on which the image listens."""
+    assert project["services"]["page-token-sync"]["ports"] == ["127.0.0.1:8087:8087"]
+    assert "PAGE_TOKEN_SYNC_LISTEN=0.0.0.0:8087" in (ROOT / "Dockerfile").read_text()
+
+
 def test_every_port_is_published_to_loopback_only(project: dict[str, Any]):
     """Nobody else on the network can reach what is started for trying."""
     ports = [port for service in project["services"].values() for port in service.get("ports", [])]

@@ -19,6 +19,7 @@ from sync.core.report.event import Event
 from sync.core.report.events import events
 from sync.core.report.report import Report
 from sync.ops.process import location_of
+from sync.ops.status import DaemonStatus
 from sync.runtime.threads import Clock, Stopping, SystemClock
 
 _JOB = "cycle"
@@ -38,6 +39,11 @@ class Cycles(Protocol):
         """Remember that the report of the last cycle is in the log."""
         ...
 
+    @property
+    def progress(self) -> int:
+        """A number that changes while a cycle advances."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -52,12 +58,18 @@ class Sink(Protocol):
 
 
 def run(
-    app: Cycles, *, trigger: BaseTrigger, clock: SystemClock, log: Sink, now: threading.Event | None = None
+    app: Cycles,
+    *,
+    trigger: BaseTrigger,
+    clock: SystemClock,
+    log: Sink,
+    status: DaemonStatus,
+    now: threading.Event | None = None,
 ) -> None:
     """Run a cycle at once and then at each time of ``trigger``, until ``clock.stop`` is set.
 
     Only one cycle runs at a time: one that becomes due meanwhile is skipped. ``now`` asks for a cycle as soon as none runs.
-    Returns as soon as the running cycle has ended, which ``clock.stop`` makes it do.
+    ``status`` is kept up to date. Returns as soon as the running cycle has ended, which ``clock.stop`` makes it do.
     """
     one = threading.Lock()
     watch = WallClockWatch(clock)
@@ -65,7 +77,12 @@ def run(
     def job() -> None:
         with one:
             watch.begun = clock.monotonic()
-            one_cycle(app, clock=clock, log=log, next_run=lambda: _next_run(scheduler))
+            report = None
+            status.cycle_started()
+            try:
+                report = one_cycle(app, clock=clock, log=log, next_run=lambda: _next_run(scheduler))
+            finally:
+                status.cycle_finished(report)
 
     scheduler = BackgroundScheduler(timezone=UTC)
     scheduler.add_listener(_Failures(clock, log).record, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
@@ -80,7 +97,12 @@ def run(
             max_instances=1,
         )
         scheduler.start()
+        seen = app.progress
         while not clock.stop.wait(_CHECK_SECONDS):
+            status.heartbeat(next_cycle_at=_next_run(scheduler))
+            if app.progress != seen:
+                seen = app.progress
+                status.advanced()
             if watch.was_set():
                 watch.reschedule(scheduler.get_job(_JOB), trigger)
             if now is not None and now.is_set() and not one.locked():

@@ -58,6 +58,13 @@ class App:
         self._memory: Memory | None = None
         self._state_warning = ""
         self._unlogged = False
+        self._source: GraphSource | None = None
+
+    @property
+    def progress(self) -> int:
+        """The number of requests so far; it changes while a cycle advances, also from one cycle to the next."""
+        requests = self._source.requests if self._source is not None else 0
+        return requests + sum(store.requests for store in list(self._stores.values()))
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +115,7 @@ class App:
         )
         try:
             source = self._graph(http, memory, proxy_error=proxy if isinstance(proxy, CredentialError) else None)
+            self._source = source
             with uncollected():
                 report, self._memory = run(
                     self._task(source, memory, selection, continuous=continuous),

@@ -63,8 +63,10 @@ class DaemonStatus:
         self._change(cycle_began_at=now, advanced_at=now)
 
     def advanced(self) -> None:
-        """Record that the running cycle began or ended a request."""
-        self._change(advanced_at=self._clock.monotonic())
+        """Record that the running cycle began or ended a request; nothing where none runs."""
+        with self._lock:
+            if self._snapshot.cycle_began_at is not None:
+                self._snapshot = replace(self._snapshot, advanced_at=self._clock.monotonic())
 
     def cycle_finished(self, report: Report | None) -> None:
         """Record that the cycle ended; None where shutdown or a bug ended it without a report."""

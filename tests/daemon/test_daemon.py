@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from sync.core.plan.plan import Plan
 from sync.core.report.build import report
 from sync.core.report.event import Event
 from sync.core.report.report import Frame, Report, Traffic
+from sync.ops.status import DaemonStatus
 from sync.runtime.threads import Stopping, SystemClock
 from tests.support.clock import ShiftedClock, StoppedWallClock
 from tests.support.values import NOW
@@ -59,7 +61,7 @@ class FakeApp:
         self.begun: Queue[int] = Queue()
         self.count = self.at_once = self.most = 0
         self.closed = False
-        self.reports_logged = 0
+        self.reports_logged = self.progress = 0
         self._lock = threading.Lock()
 
     def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
@@ -94,8 +96,12 @@ class Running:
 
     def __init__(self, app: FakeApp, trigger: Any) -> None:
         self.clock, self.log, self.app, self.now = SystemClock(), RecordedLog(), app, threading.Event()
+        self.status = DaemonStatus(self.clock)
         self._thread = threading.Thread(
-            target=lambda: daemon.run(app, trigger=trigger, clock=self.clock, log=self.log, now=self.now), daemon=True
+            target=lambda: daemon.run(
+                app, trigger=trigger, clock=self.clock, log=self.log, status=self.status, now=self.now
+            ),
+            daemon=True,
         )
 
     def __enter__(self) -> Self:
@@ -108,9 +114,61 @@ class Running:
         assert not self._thread.is_alive()
 
 
+def until(reached: Callable[[], bool]) -> None:
+    """Wait until another thread has done something."""
+    end = time.monotonic() + WAIT
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def hourly() -> IntervalTrigger:
     """Return an interval so long that a test sees one cycle only."""
     return IntervalTrigger(hours=1, timezone=UTC)
+
+
+def test_status_follows_the_cycle() -> None:
+    """The status says that a cycle runs and when it last advanced, then has its report and the time of the next one."""
+    advance, end = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        assert advance.wait(WAIT)
+        app.progress += 1
+        assert end.wait(WAIT)
+
+    app = FakeApp(work)
+    with Running(app, hourly()) as running:
+        app.begun.get(timeout=WAIT)
+        first = running.status.snapshot
+        assert (first.report, first.cycle_began_at) == (None, first.advanced_at)
+        assert first.cycle_began_at is not None
+        advance.set()
+        until(lambda: running.status.snapshot.advanced_at != first.cycle_began_at)
+        assert running.status.snapshot.heart_at > first.heart_at
+        end.set()
+        until(lambda: running.status.snapshot.cycle_began_at is None)
+        last = running.status.snapshot
+        assert last.report is not None
+        assert last.next_cycle_at == last.report.frame.next_cycle_at
+        assert last.advanced_at is None
+
+
+def test_status_after_a_cycle_without_a_report() -> None:
+    """A cycle that ends by a bug leaves the report of the one before it, and no cycle that seems to run."""
+
+    def work(number: int) -> None:
+        if number == 2:
+            raise ValueError
+
+    app = FakeApp(work)
+    with Running(app, hourly()) as running:
+        app.begun.get(timeout=WAIT)
+        until(lambda: running.status.snapshot.report is not None)
+        report = running.status.snapshot.report
+        running.now.set()
+        assert app.begun.get(timeout=WAIT) == 2
+        until(lambda: running.status.snapshot.cycle_began_at is None)
+        assert running.status.snapshot.report is report
 
 
 def test_a_failed_cycle_does_not_end_the_daemon() -> None:

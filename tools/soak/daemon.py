@@ -20,6 +20,7 @@ from sync.core.report.json import as_json
 from sync.core.report.report import Report
 from sync.ops.log import Log
 from sync.ops.process import silence_libraries, watch_signals
+from sync.ops.status import DaemonStatus
 from sync.runtime.threads import SystemClock
 
 
@@ -43,6 +44,11 @@ class RecordingApp:
             file.write(json.dumps(as_json(report)) + "\n")
         return report
 
+    @property
+    def progress(self) -> int:
+        """A number that changes while a cycle advances."""
+        return self._app.progress
+
     def logged(self) -> None:
         """Remember that the report of the last cycle is in the log."""
         self._app.logged()
@@ -60,7 +66,7 @@ def main() -> None:
     if len(sys.argv) > 3:
         schedule = schedule.model_copy(update={"every": timedelta(seconds=float(sys.argv[3]))})
     log = Log(sys.stdout, level=config.settings.log.level, form="json")
-    daemon.run(app, trigger=trigger(schedule), clock=clock, log=log)
+    daemon.run(app, trigger=trigger(schedule), clock=clock, log=log, status=DaemonStatus(clock))
 
 
 if __name__ == "__main__":

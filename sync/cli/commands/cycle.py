@@ -101,13 +101,16 @@ def daemon(given: Path | None) -> int:
     from sync.config.schedule import trigger  # noqa: PLC0415 - only if the file is valid
     from sync.core.report.event import Event  # noqa: PLC0415 - only if the file is valid
     from sync.ops.log import standard_log  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.status import DaemonStatus  # noqa: PLC0415 - only if the file is valid
 
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format)
     logs.append(log)
     log.write(_started_event(config))
     schedule = trigger(config.settings.schedule)
+    status = DaemonStatus(clock)
+    status.configured()
     try:
-        daemon.run(app.build(config, clock=clock), trigger=schedule, clock=clock, log=log, now=now)
+        daemon.run(app.build(config, clock=clock), trigger=schedule, clock=clock, log=log, status=status, now=now)
         log.write(Event("info", "daemon_stopped", {}))
     finally:
         log.close()

@@ -20,6 +20,7 @@ from sync.core.report.events import events
 from sync.core.report.report import Report
 from sync.ops.process import location_of
 from sync.ops.status import DaemonStatus
+from sync.ops.turns import Turns
 from sync.runtime.threads import Clock, Stopping, SystemClock
 
 _JOB = "cycle"
@@ -65,17 +66,19 @@ def run(
     log: Sink,
     status: DaemonStatus,
     now: threading.Event | None = None,
+    turns: Turns | None = None,
 ) -> None:
     """Run a cycle at once and then at each time of ``trigger``, until ``clock.stop`` is set.
 
     Only one cycle runs at a time: one that becomes due meanwhile is skipped. ``now`` asks for a cycle as soon as none runs.
-    ``status`` is kept up to date. Returns as soon as the running cycle has ended, which ``clock.stop`` makes it do.
+    ``status`` is kept up to date. ``turns`` are those of the checks that run between cycles. Returns as soon as the running
+    cycle or check has ended, which ``clock.stop`` makes it do.
     """
-    one = threading.Lock()
+    turns = turns or Turns()
     watch = WallClockWatch(clock)
 
     def job() -> None:
-        with one:
+        with turns.cycle():
             watch.begun = clock.monotonic()
             report = None
             status.cycle_started()
@@ -105,12 +108,12 @@ def run(
                 status.advanced()
             if watch.was_set():
                 watch.reschedule(scheduler.get_job(_JOB), trigger)
-            if now is not None and now.is_set() and not one.locked():
+            if now is not None and now.is_set() and not turns.busy:
                 now.clear()
                 scheduler.modify_job(_JOB, next_run_time=clock.now())
         scheduler.shutdown(wait=False)
-        # The lock is free once the running cycle has ended.
-        with one:
+        # It is the turn of this once the running cycle or check has ended; no check begins any more.
+        with turns.cycle():
             pass
 
 

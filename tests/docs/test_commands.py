@@ -117,13 +117,23 @@ def test_targets_of_make_exist(page: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
 
 
-def test_containers_run_commands_that_exist() -> None:
-    """The commands of the image and of the compose project are ones that the program takes."""
-    compose = yaml.safe_load((ROOT / "deploy" / "compose" / "compose.yaml").read_text())
+def test_deployments_run_commands_that_exist() -> None:
+    """The commands of the image, of its containers and of the units are ones that the program takes."""
+    deploy = ROOT / "deploy"
+    compose = yaml.safe_load((deploy / "compose" / "compose.yaml").read_text())
     # A service with an entry point of its own runs a script, which tests/container tests.
     services = [one for one in compose["services"].values() if one["image"] == PROGRAM and "entrypoint" not in one]
     (image,) = re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    called = [*(service["command"] for service in services), json.loads(image)]
-    assert len(called) == 3
+    pod = yaml.safe_load((deploy / "kubernetes" / "base" / "deployment.yaml").read_text())["spec"]["template"]["spec"]
+    (task,) = json.loads((deploy / "ecs" / "task-definition.json").read_text())["containerDefinitions"]
+    units = [arguments for unit in deploy.glob("systemd/**/*.service") for arguments in commands(unit.read_text())]
+    called = [
+        *(service["command"] for service in services),
+        json.loads(image),
+        pod["containers"][0]["args"],
+        task["command"],
+        *units,
+    ]
+    assert len(called) == 7
     for arguments in called:
         assert parsed(arguments) is None, arguments

@@ -61,11 +61,11 @@ def mounted(tmp_path: Path, sandbox: Sandbox, bao: Bao) -> list[str]:
     return [f"--volume={tmp_path}/config:/etc/page-token-sync:ro", f"--volume={tmp_path}/secrets:/run/secrets:ro"]
 
 
-def until(text: str, logs: Callable[[], str], seconds: float = 60) -> None:
+def until(text: str, printed: Callable[[], str], seconds: float = 60) -> None:
     """Wait until another process has printed something."""
     end = time.monotonic() + seconds
-    while text not in logs():
-        assert time.monotonic() < end, logs()
+    while text not in printed():
+        assert time.monotonic() < end, printed()
         time.sleep(0.1)
 
 
@@ -183,17 +183,21 @@ def test_a_credential_that_is_not_mounted_is_named(engine: Engine, mounted: list
     assert all("/run/secrets/app" in problem["message"] for problem in problems)
 
 
-def test_a_daemon_that_is_stopped_ends_well(engine: Engine, mounted: list[str]):
-    """``podman stop`` sends SIGTERM to the process itself, which ends with exit 0 after its first cycle."""
+def logs(engine: Engine, name: str) -> str:
+    """Return what a container has printed."""
+    done = engine.podman("logs", name)
+    return done.stdout + done.stderr
+
+
+def test_process_1_takes_signals(engine: Engine, mounted: list[str]):
+    """The daemon is process 1: SIGUSR1 from inside starts a cycle, and ``podman stop`` ends it with exit 0 in time."""
     engine.start("daemon", options=mounted)
-
-    def logs() -> str:
-        done = engine.podman("logs", "daemon")
-        return done.stdout + done.stderr
-
-    until("cycle_finished", logs)
+    until("cycle_finished", lambda: logs(engine, "daemon"))
+    done = engine.podman("exec", "daemon", "sh", "-c", "kill -USR1 1")
+    assert done.returncode == 0, done
+    until("cycle_finished", lambda: logs(engine, "daemon").partition("cycle_finished")[2])
     begun = time.monotonic()
     assert engine.podman("stop", "--time=20", "daemon").returncode == 0
     assert time.monotonic() - begun < 15
     state = engine.podman("inspect", "--format={{.State.ExitCode}}", "daemon")
-    assert state.stdout.strip() == "0", logs()
+    assert state.stdout.strip() == "0", logs(engine, "daemon")

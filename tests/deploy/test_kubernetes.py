@@ -112,8 +112,9 @@ def test_two_daemons_never_run_at_once(example: list[Manifest]) -> None:
 
 def test_the_probes_ask_the_endpoints_of_the_daemon(example: list[Manifest]) -> None:
     """Liveness and readiness ask the two endpoints at the port on which the daemon is made to listen."""
-    probed = {kind: container(example)[f"{kind}Probe"]["httpGet"] for kind in ("liveness", "readiness")}
+    probed = {kind: container(example)[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
     assert probed == {
+        "startup": {"path": "/healthz", "port": "http"},
         "liveness": {"path": "/healthz", "port": "http"},
         "readiness": {"path": "/readyz", "port": "http"},
     }

@@ -100,7 +100,7 @@ def test_the_daemon_is_watched() -> None:
     for line in ("Type=notify", "WatchdogSec=60", "Restart=on-failure", "RestartPreventExitStatus=2"):
         assert f"\n{line}\n" in text
     # SIGHUP makes the daemon read its configuration again.
-    assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in text
+    assert "\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n" in text
 
 
 def test_the_timer_is_of_a_known_schedule() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,15 @@ def test_wrong_values_are_refused(values: dict[str, Any], said: str) -> None:
     """A missing, misspelled or impossible value is refused before anything is installed, and the message names it."""
     with pytest.raises(helm_python.HelmValuesError, match=said):
         chart(values)
+
+
+def test_no_value_is_without_effect() -> None:
+    """Each value of the chart is in its schema, and used in a template."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    templates = "".join(file.read_text() for file in (CHART / "templates").iterdir())
+    assert set(schema) - {"global"} == set(values)
+    assert [name for name in values if f".Values.{name}" not in templates] == []
 
 
 def test_the_chart_and_the_base_make_the_same() -> None:

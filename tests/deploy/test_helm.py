@@ -139,6 +139,9 @@ def test_two_releases_share_nothing() -> None:
     assert {one["metadata"]["name"] for one in second} == {"eu-page-token-sync"}
     assert only(first, "Service")["spec"]["selector"] != only(second, "Service")["spec"]["selector"]
     selected = only(second, "Service")["spec"]["selector"].items()
+    monitored = chart(EVERYTHING, name="eu")
+    label = only(monitored, "ServiceMonitor")["spec"]["jobLabel"]
+    assert only(monitored, "Service")["metadata"]["labels"][label] == "page-token-sync"
     assert selected <= only(second, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
 
 

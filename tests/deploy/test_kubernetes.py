@@ -157,6 +157,7 @@ def test_the_service_monitor_scrapes_the_service(tmp_path: Path) -> None:
     monitor, service = only(manifests, "ServiceMonitor"), only(manifests, "Service")
     assert monitor["metadata"]["namespace"] == service["metadata"]["namespace"] == "page-token-sync"
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "page-token-sync"
     (endpoint,) = monitor["spec"]["endpoints"]
     assert (endpoint["port"], endpoint["path"]) == (service["spec"]["ports"][0]["name"], "/metrics")
 

@@ -22,6 +22,7 @@ from sync.config.schema.types import ConfigModel
 from sync.config.show.example import default
 from sync.core.problems import CATALOGUE
 from sync.core.report.event import EVENTS
+from sync.ops.metrics import FAMILIES
 from sync.sandbox.world.faults import KINDS
 from tools import terminal_picture
 
@@ -96,6 +97,7 @@ def _blocks() -> Mapping[str, Mapping[str, str]]:
         "docs/reference/log-events.md": {
             "events": _table(("event", "meaning"), [(f"`{name}`", text) for name, text in EVENTS.items()])
         },
+        "docs/reference/metrics.md": {"metrics": _metrics()},
         "docs/reference/problems.md": {"problems": _problems()},
         "docs/reference/exit-codes.md": {"exit codes": _exits()},
         "docs/reference/sandbox.md": {"kinds": ", ".join(f"`{kind}`" for kind in KINDS) + "."},
@@ -123,6 +125,14 @@ def _words(words: Mapping[str, Word], title: str) -> str:
 def _exits() -> str:
     rows = [(f"`{code}`", word.short, word.meaning) for code, word in EXITS.items()]
     return _table(("exit code", "result", "meaning"), rows)
+
+
+def _metrics() -> str:
+    rows = [
+        (f"`{name}`", family.kind, ", ".join(f"`{label}`" for label in family.labels), family.meaning)
+        for name, family in FAMILIES.items()
+    ]
+    return _table(("metric", "type", "labels", "meaning"), rows)
 
 
 def _problems() -> str:

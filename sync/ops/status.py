@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sync.core.report.check import with_check
 from sync.core.report.report import Report
+from sync.core.report.totals import Totals
 from sync.runtime.threads import Clock
 
 
@@ -20,7 +21,8 @@ class Snapshot:
     ``report`` is None before the first cycle has ended. ``config_errors`` are the errors of the newest edit of the
     configuration, as ``validate --output json`` lists them; None where the newest edit is in force. ``config_loaded_at`` is
     when the configuration in force was loaded. ``heart_at`` is when the scheduler was last seen alive. ``cycle_began_at`` is
-    None between cycles; ``advanced_at`` is when the running cycle last began or ended a request.
+    None between cycles; ``advanced_at`` is when the running cycle last began or ended a request. ``totals`` are the sums over all cycles.
+    ``per_page_metrics``: the metrics have series of each Page.
     """
 
     heart_at: float
@@ -30,6 +32,8 @@ class Snapshot:
     next_cycle_at: datetime | None = None
     cycle_began_at: float | None = None
     advanced_at: float | None = None
+    totals: Totals = field(default_factory=Totals)
+    per_page_metrics: bool = True
 
 
 class DaemonStatus:
@@ -49,9 +53,9 @@ class DaemonStatus:
         """Record that the scheduler is alive, and when it starts the next cycle."""
         self._change(heart_at=self._clock.monotonic(), next_cycle_at=next_cycle_at)
 
-    def configured(self) -> None:
+    def configured(self, *, per_page_metrics: bool = True) -> None:
         """Record that the newest edit of the configuration is in force."""
-        self._change(config_errors=None, config_loaded_at=self._clock.now())
+        self._change(config_errors=None, config_loaded_at=self._clock.now(), per_page_metrics=per_page_metrics)
 
     def rejected(self, errors: Sequence[Mapping[str, Any]]) -> None:
         """Record the errors of the newest edit; the configuration before it stays in force."""
@@ -70,15 +74,19 @@ class DaemonStatus:
 
     def cycle_finished(self, report: Report | None) -> None:
         """Record that the cycle ended; None where shutdown or a bug ended it without a report."""
-        changed: dict[str, Any] = {"cycle_began_at": None, "advanced_at": None}
-        self._change(**changed if report is None else {**changed, "report": report})
+        with self._lock:
+            ended = replace(self._snapshot, cycle_began_at=None, advanced_at=None)
+            if report is not None:
+                ended = replace(ended, report=report, totals=ended.totals.with_cycle(report))
+            self._snapshot = ended
 
     def checked(self, check: Report) -> None:
         """Record what a check of some Pages found, as part of the last report."""
         with self._lock:
             report = self._snapshot.report
             if report is not None:
-                self._snapshot = replace(self._snapshot, report=with_check(report, check))
+                totals = self._snapshot.totals.with_check(check)
+                self._snapshot = replace(self._snapshot, report=with_check(report, check), totals=totals)
 
     def _change(self, **fields: Any) -> None:
         with self._lock:

@@ -17,6 +17,7 @@ from sync.core import marks
 from sync.core.model import Key, Marks
 from sync.core.problems import CATALOGUE
 from sync.core.report.json import as_json
+from sync.ops.metrics import FAMILIES
 from sync.sandbox.api.states import NAMES as FAULTS
 from sync.sandbox.replies import REFUSALS
 from tests.support.markdown import PAGES, blocks, name, prose, spans
@@ -37,6 +38,9 @@ HYPHENATED = {
     "team-a",
 }
 UNDERSCORED = {
+    # of Prometheus
+    "process_resident_memory_bytes",
+    "scrape_configs",
     # of Graph: fields, permissions, calls and edges
     *(
         "access_token",
@@ -92,10 +96,10 @@ def is_key(path: str) -> bool:
 
 
 def fields() -> set[str]:
-    """Return the names of all fields of a report and of a log line."""
+    """Return the names of all fields of a report and of a log line, and of all metrics."""
     page = (ROOT / "docs" / "reference" / "log-events.md").read_text()
     logged = re.findall(r"`(\w+)`", page[page.index("## Fields") : page.index("## Events")])
-    return set(logged) | set(_names(report()))
+    return set(logged) | set(_names(report())) | set(FAMILIES)
 
 
 def report() -> dict[str, object]:

@@ -93,7 +93,7 @@ def test_a_page_is_checked_once_a_minute() -> None:
 
 
 def test_pages_of_a_minute_are_bounded() -> None:
-    """Of many Pages a bounded number is checked in a minute; the others learn when there is room again."""
+    """Of many Pages a bounded number is checked in a minute; the others learn when a check is possible again."""
     gate = Gate()
     assert [gate.admit(f"p{number}", 100.0) for number in range(MOST_A_MINUTE)] == [0] * MOST_A_MINUTE
     assert gate.admit("another", 130.0) == 30

@@ -108,7 +108,7 @@ def daemon(given: Path | None) -> int:
     log.write(_started_event(config))
     schedule = trigger(config.settings.schedule)
     status = DaemonStatus(clock)
-    status.configured()
+    status.configured(per_page_metrics=config.settings.metrics.per_page)
     try:
         daemon.run(app.build(config, clock=clock), trigger=schedule, clock=clock, log=log, status=status, now=now)
         log.write(Event("info", "daemon_stopped", {}))

@@ -179,6 +179,15 @@ class LogConfig(ConfigModel):
     ] = "auto"
 
 
+class MetricsConfig(ConfigModel):
+    """The metrics at /metrics."""
+
+    per_page: Annotated[
+        bool,
+        Field(description="Whether each Page has series of its own. false: only sums, for many thousand Pages."),
+    ] = True
+
+
 _SHORTEST_PROBE = timedelta(minutes=5)
 
 
@@ -245,6 +254,7 @@ class Settings(ConfigModel):
             examples=[{"file": "/var/lib/page-token-sync/state.json"}],
         ),
     ] = None
+    metrics: Annotated[MetricsConfig, Field(description="The metrics at /metrics.")] = MetricsConfig()
     log: Annotated[LogConfig, Field(description="The logs.")] = LogConfig()
     pages: Annotated[
         tuple[PageEntry, ...],

@@ -36,6 +36,7 @@ EXAMPLE: Mapping[str, Any] = {
         "labels": {"managed": "central"},
     },
     "brake": {"share": "30%", "min_changes": 3},
+    "metrics": {"per_page": True},
     "log": {"level": "info"},
     "pages": [
         {"id": "101010101010101", "name": "berlin"},

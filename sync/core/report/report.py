@@ -19,13 +19,42 @@ Result = Literal["ok", "degraded", "failed", "held"]
 EXIT_CODES: Mapping[Result, int] = {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
 
 
+Counts = Mapping[tuple[str, ...], int]
+"""How often something occurred, by the values of its labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a cycle cost: HTTP requests to Graph, calls as Meta counts them, and requests to stores."""
+    """What a cycle cost: HTTP requests to Graph, calls as Meta counts them, and requests to stores.
+
+    ``graph_outcomes`` are the ended requests to Graph by endpoint and outcome, ``calls_by_kind`` the calls by the quota that
+    they count on. ``store_outcomes`` are the ended requests by store, operation and outcome, ``logins`` those by store.
+    """
 
     graph_requests: int = 0
     graph_calls: int = 0
     store_requests: int = 0
+    graph_outcomes: Counts = field(default_factory=dict)
+    calls_by_kind: Counts = field(default_factory=dict)
+    store_outcomes: Counts = field(default_factory=dict)
+    logins: Counts = field(default_factory=dict)
+
+    def plus(self, other: Traffic) -> Traffic:
+        """Return the traffic of both together."""
+        return Traffic(
+            self.graph_requests + other.graph_requests,
+            self.graph_calls + other.graph_calls,
+            self.store_requests + other.store_requests,
+            added(self.graph_outcomes, other.graph_outcomes),
+            added(self.calls_by_kind, other.calls_by_kind),
+            added(self.store_outcomes, other.store_outcomes),
+            added(self.logins, other.logins),
+        )
+
+
+def added(one: Counts, other: Counts) -> Counts:
+    """Return the sum of two counts, label by label."""
+    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +65,8 @@ class Frame:
     count as lost, by name, and ``recovered`` names those that no longer do. ``renewals`` are the last tries to renew system
     users' tokens, by system user, and ``ending`` names those whose token's expiry is to be logged now. ``cut_short``:
     shutdown left something undone. ``needs_state_file``: without it no later run knows enough to carry out this plan.
+    ``quota_used`` is the share of Meta's quotas in use, by app and kind of quota; of many quotas of a kind the highest.
+    ``credentials_expire`` is when the login of a store expires, by store, where that is known.
     """
 
     instance: str
@@ -54,6 +85,8 @@ class Frame:
     ending: tuple[str, ...] = ()
     cut_short: bool = False
     needs_state_file: bool = False
+    quota_used: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    credentials_expire: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,15 @@ def test_a_mounted_configuration_is_found_and_judged(engine: Engine, mounted: li
     assert "paegs" in done.stdout + done.stderr
 
 
+def test_a_folder_without_the_configuration_is_reported_in_the_log(engine: Engine, mounted: list[str], tmp_path: Path):
+    """Where a ConfigMap lacks its key, the daemon ends with exit 2, and its one JSON line names the file."""
+    (tmp_path / "config" / "config.yaml").unlink()
+    done = engine.run("run", options=mounted)
+    assert done.returncode == 2, done
+    (line,) = done.stdout.splitlines()
+    assert "config.yaml" in json.loads(line)["message"]
+
+
 def test_one_cycle_from_the_image_writes_every_page(engine: Engine, mounted: list[str]):
     """``once`` writes every Page's secret to a real OpenBao, and a second ``once`` has nothing to do."""
     for action in ("created", "unchanged"):

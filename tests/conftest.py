@@ -25,6 +25,8 @@ for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
     # The machine's own settings would change the tests; child processes inherit this environment.
     del os.environ[_name]
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+# Many daemons run at once here.
+os.environ["PAGE_TOKEN_SYNC_LISTEN"] = "127.0.0.1:0"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

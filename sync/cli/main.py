@@ -22,6 +22,7 @@ from sync.cli.options import (
     ConfigOption,
     CycleOptions,
     LabelsOption,
+    ListenOption,
     Output,
     PagesOption,
     PlanOutput,
@@ -149,7 +150,7 @@ def _cycle_options(
 
 
 @app.command()
-def run(ctx: typer.Context, config: ConfigOption = None) -> None:
+def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = None) -> None:
     """Run cycles on the schedule until SIGTERM; log to stdout.
 
     The first cycle starts immediately. SIGTERM stops the daemon within ten seconds, with exit code 0. SIGUSR1 starts a
@@ -157,7 +158,7 @@ def run(ctx: typer.Context, config: ConfigOption = None) -> None:
     """
     from sync.cli.commands.cycle import daemon  # noqa: PLC0415 - see above
 
-    raise typer.Exit(daemon(config or ctx.obj))
+    raise typer.Exit(daemon(config or ctx.obj, listen))
 
 
 @app.command()

@@ -12,6 +12,7 @@ import typer
 from sync.cli import complete
 from sync.cli.file import LOCATIONS, VARIABLE
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
+from sync.config.listen import LISTEN_VARIABLE
 from sync.config.source import TEXT_VARIABLE
 
 ConfigOption = Annotated[
@@ -22,6 +23,13 @@ ConfigOption = Annotated[
         metavar="FILE",
         help="The configuration file, before or after the command; - reads standard input "
         f"[default: ${VARIABLE}, the text in ${TEXT_VARIABLE}, {', '.join(LOCATIONS)}].",
+    ),
+]
+ListenOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help=f"The address of the web server; port 0 is any free port [default: ${LISTEN_VARIABLE}, web.listen].",
     ),
 ]
 Output = Annotated[CommonForm, typer.Option("--output", "-o", help="Print a table, or one JSON document.")]

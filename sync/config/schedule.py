@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _LOOKED_AHEAD = timedelta(days=8)
+_LEAST_DEADLINE = timedelta(minutes=10)
 
 
 def trigger(schedule: Schedule) -> BaseTrigger:
@@ -127,6 +128,11 @@ def longest_gap(schedule: Schedule, *, now: datetime) -> timedelta:
     runs = cron.runs_between(now, now + _LOOKED_AHEAD, zone) or [cron.next_run(now, zone)]
     moments = [run.timestamp() for run in (*runs, cron.next_run(runs[-1], zone))]
     return timedelta(seconds=max(after - before for before, after in pairwise(moments)))
+
+
+def stuck_after(schedule: Schedule, *, now: datetime) -> timedelta:
+    """Return how long a running cycle may go on without a request that begins or ends."""
+    return schedule.deadline or max(longest_gap(schedule, now=now), _LEAST_DEADLINE)
 
 
 def _every(schedule: Schedule) -> timedelta:

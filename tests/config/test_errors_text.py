@@ -247,7 +247,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:1: notify: unknown key [unknown-key]",
-            "known: apps, brake, defaults, graph, instance, log, metrics, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version",
+            "known: apps, brake, defaults, graph, instance, log, metrics, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version, web",
         ],
         id="unknown-key-later",
     ),
@@ -265,7 +265,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:1: ?: unknown key [unknown-key]",
-            "known: apps, brake, defaults, graph, instance, log, metrics, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version",
+            "known: apps, brake, defaults, graph, instance, log, metrics, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version, web",
         ],
         id="unknown-no-word",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -14,6 +15,7 @@ from sync.cli.options import CycleOptions
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
+from sync.config.listen import LISTEN_VARIABLE, host_and_port
 from sync.config.resolve.select import Selected, SelectionError, select
 from sync.config.source import is_file
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
@@ -21,10 +23,14 @@ from sync.runtime.garbage import uncollected
 from sync.runtime.threads import Stopping, SystemClock
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from sync.config.load import Config
     from sync.core.report.event import Event
     from sync.core.report.report import Report
     from sync.ops.log import Log
+    from sync.ops.status import DaemonStatus
+    from sync.ops.web.site import Site
 
 INTERRUPTED = 130
 _LISTED = 50
@@ -84,8 +90,8 @@ def _selection(config: Config, options: CycleOptions) -> Selected | None:
     return select(config.pages, pages=options.pages, labels=options.labels, stores=options.stores)
 
 
-def daemon(given: Path | None) -> int:
-    """Run cycles until a signal stops the daemon."""
+def daemon(given: Path | None, listen: str | None) -> int:
+    """Run cycles until a signal stops the daemon. ``listen`` replaces the web server's address."""
     clock, now = SystemClock(), threading.Event()
     logs: list[Log] = []
     # SIGHUP from a closed terminal stops the daemon as usual; a service gets it from people who expect a reload.
@@ -102,19 +108,54 @@ def daemon(given: Path | None) -> int:
     from sync.core.report.event import Event  # noqa: PLC0415 - only if the file is valid
     from sync.ops.log import standard_log  # noqa: PLC0415 - only if the file is valid
     from sync.ops.status import DaemonStatus  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.web.server import WebServer, bind  # noqa: PLC0415 - only if the file is valid
 
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format)
     logs.append(log)
-    log.write(_started_event(config))
+    address = listen or os.environ.get(LISTEN_VARIABLE) or config.settings.web.listen
+    try:
+        host, port = host_and_port(address)
+        server = bind(host, port)
+    except (ValueError, OSError) as error:
+        _put_not_listening(address, error, log)
+        return 3
+    log.write(_started_event(config, server))
     schedule = trigger(config.settings.schedule)
     status = DaemonStatus(clock)
     status.configured(per_page_metrics=config.settings.metrics.per_page)
+    web = WebServer(server, _site(config, status, clock, host).app())
     try:
         daemon.run(app.build(config, clock=clock), trigger=schedule, clock=clock, log=log, status=status, now=now)
         log.write(Event("info", "daemon_stopped", {}))
     finally:
+        web.close()
         log.close()
     return 0
+
+
+def _site(config: Config, status: DaemonStatus, clock: SystemClock, host: str) -> Site:
+    """Return what the web server answers."""
+    from sync.config.schedule import stuck_after  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.metrics import Metrics  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.web.site import Site  # noqa: PLC0415 - only if the file is valid
+
+    seconds = stuck_after(config.settings.schedule, now=clock.now()).total_seconds()
+    metrics = Metrics()
+    return Site(status, clock, host, lambda: seconds, lambda snapshot, accept: metrics.render(snapshot, accept=accept))
+
+
+def _put_not_listening(address: str, error: ValueError | OSError, log: Log) -> None:
+    """Print why the daemon does not start, and log it."""
+    from sync.core.report.event import Event  # noqa: PLC0415 - only on an error
+
+    cause = (error.strerror or type(error).__name__) if isinstance(error, OSError) else "it is not HOST:PORT"
+    message = f"The daemon does not start: it cannot listen on {address}: {cause}."
+    remedy = f"Stop what listens there, or choose another address with --listen, ${LISTEN_VARIABLE} or web.listen."
+    console.put_failure("address", f"{message} {remedy}", Form.TABLE)
+    if not sys.stdout.isatty():
+        fields = {"message": message, "owner": "operator", "remedy": remedy}
+        log.write(Event("error", "daemon_stopped", fields))
+    log.close()
 
 
 def _put_rejected(errors: ConfigErrors) -> None:
@@ -143,11 +184,12 @@ def _put_rejected(errors: ConfigErrors) -> None:
     log.close()
 
 
-def _started_event(config: Config) -> Event:
+def _started_event(config: Config, server: socket) -> Event:
     from importlib.metadata import version  # noqa: PLC0415 - only if the file is valid
 
     from sync.config.schedule import in_words  # noqa: PLC0415 - only if the file is valid
     from sync.core.report.event import Event  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.web.server import address_of  # noqa: PLC0415 - only if the file is valid
 
     fields = {
         "version": version("page-token-sync"),
@@ -155,6 +197,7 @@ def _started_event(config: Config) -> Event:
         "page_count": len(config.pages),
         "file": str(config.files[0].absolute() if is_file(config.files[0]) else config.files[0]),
         "next": in_words(config.settings.schedule),
+        "listen": address_of(server),
     }
     return Event("info", "daemon_started", fields)
 

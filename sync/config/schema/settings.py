@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from sync.config.listen import DEFAULT_LISTEN
 from sync.config.schema.choices import words
 from sync.config.schema.cron import CronError, parse_cron
 from sync.config.schema.network import NetworkConfig, ServiceAddress
@@ -23,6 +24,7 @@ from sync.config.schema.types import (
     FilePath,
     GraphId,
     Interval,
+    Listen,
     Name,
     PositiveDuration,
     RenewBefore,
@@ -80,6 +82,14 @@ class Schedule(ConfigModel):
     jitter: Annotated[
         Duration, Field(description="The maximum of the random delay of each cycle; a cycle never starts early.")
     ] = timedelta(0)
+    deadline: Annotated[
+        PositiveDuration | None,
+        Field(
+            description="A running cycle in which no request began or ended for so long is stuck, and /healthz says so. "
+            "Default: the time from one cycle to the next, at least 10m.",
+            examples=["30m"],
+        ),
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -188,6 +198,25 @@ class MetricsConfig(ConfigModel):
     ] = True
 
 
+class WebConfig(ConfigModel):
+    """The daemon's web server: its page, its status as JSON, health checks and metrics."""
+
+    listen: Annotated[
+        Listen,
+        Field(
+            description="The address of the web server, HOST:PORT. The option --listen and then the variable "
+            "PAGE_TOKEN_SYNC_LISTEN replace it; the container image listens on all interfaces."
+        ),
+    ] = DEFAULT_LISTEN
+    token: Annotated[
+        Reference | None,
+        Field(
+            description="A reference to the token with which apps ask for a check: POST /v1/pages/NAME/check. Without it that is not possible.",
+            examples=[{"file": "/run/secrets/web_token"}],
+        ),
+    ] = None
+
+
 _SHORTEST_PROBE = timedelta(minutes=5)
 
 
@@ -255,6 +284,7 @@ class Settings(ConfigModel):
         ),
     ] = None
     metrics: Annotated[MetricsConfig, Field(description="The metrics at /metrics.")] = MetricsConfig()
+    web: Annotated[WebConfig, Field(description="The daemon's web server.")] = WebConfig()
     log: Annotated[LogConfig, Field(description="The logs.")] = LogConfig()
     pages: Annotated[
         tuple[PageEntry, ...],

@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from sync.config.listen import host_and_port
 from sync.core.model import NEVER, Never
 from sync.core.payload import PLACEHOLDERS, TemplateError, fill
 
@@ -110,6 +111,18 @@ _LONGEST_HOST = 254
 
 Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 """An http or https address without a slash at its end."""
+
+
+def _listen(value: str) -> str:
+    try:
+        host_and_port(value)
+    except ValueError:
+        wrong("bad-address", "not an address to listen on", "write HOST:PORT, such as 127.0.0.1:8087 or [::]:8087")
+    return value
+
+
+Listen = Annotated[str, AfterValidator(_listen)]
+"""The address of a server of this program. Port 0 is any free port."""
 
 
 def is_plain_http(address: str) -> bool:

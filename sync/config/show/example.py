@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticUndefined
 
+from sync.config.listen import DEFAULT_LISTEN
 from sync.config.schema.choices import option
 from sync.config.schema.references import EnvReference, FileReference, StoreReference
 from sync.config.schema.settings import Settings
@@ -37,6 +38,7 @@ EXAMPLE: Mapping[str, Any] = {
     },
     "brake": {"share": "30%", "min_changes": 3},
     "metrics": {"per_page": True},
+    "web": {"listen": DEFAULT_LISTEN},
     "log": {"level": "info"},
     "pages": [
         {"id": "101010101010101", "name": "berlin"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from sync.sandbox.http.server import Sandbox
-from tests.support.services.bao import Bao
+from tests.support.services.bao import Bao, free_port
 from tests.support.services.bao import bao as bao  # noqa: PLC0414 - a fixture, named for pytest
 from tests.support.services.container_engine import BUILD, Engine, built, lacking
 from tests.support.services.graph import sandbox as sandbox  # noqa: PLC0414 - a fixture, named for pytest
@@ -29,6 +30,11 @@ def engine() -> Iterator[Engine]:
         pytest.skip(f"THE CONTAINER IMAGE IS NOT TESTED: {why}")
     with built() as engine:
         yield engine
+
+
+def free() -> str:
+    """Return an address at a free port: the tests' containers have this machine's network."""
+    return f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture
@@ -58,7 +64,11 @@ def mounted(tmp_path: Path, sandbox: Sandbox, bao: Bao) -> list[str]:
         (tmp_path / folder).mkdir()
         for name, text in files.items():
             (tmp_path / folder / name).write_text(f"{text}\n")
-    return [f"--volume={tmp_path}/config:/etc/page-token-sync:ro", f"--volume={tmp_path}/secrets:/run/secrets:ro"]
+    return [
+        f"--env=PAGE_TOKEN_SYNC_LISTEN={free()}",
+        f"--volume={tmp_path}/config:/etc/page-token-sync:ro",
+        f"--volume={tmp_path}/secrets:/run/secrets:ro",
+    ]
 
 
 def until(text: str, printed: Callable[[], str], seconds: float = 60) -> None:
@@ -199,9 +209,13 @@ def logs(engine: Engine, name: str) -> str:
 
 
 def test_process_1_takes_signals(engine: Engine, mounted: list[str]):
-    """The daemon is process 1: SIGUSR1 from inside starts a cycle, and ``podman stop`` ends it with exit 0 in time."""
+    """The daemon is process 1 and ready: SIGUSR1 from inside starts a cycle, and ``podman stop`` ends it with exit 0 in time."""
     engine.start("daemon", options=mounted)
     until("cycle_finished", lambda: logs(engine, "daemon"))
+    address = mounted[0].rpartition("=")[2]
+    for probe in ("healthz", "readyz"):
+        with urllib.request.urlopen(f"http://{address}/{probe}", timeout=5) as answer:
+            assert answer.status == 200
     done = engine.podman("exec", "daemon", "sh", "-c", "kill -USR1 1")
     assert done.returncode == 0, done
     until("cycle_finished", lambda: logs(engine, "daemon").partition("cycle_finished")[2])

@@ -41,6 +41,7 @@ EVERYTHING: dict[str, Any] = {
     "state": {"existingClaim": "page-token-sync"},
     "networkPolicy": {"egressPorts": [443]},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "dedicated", "operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
@@ -152,6 +153,16 @@ def test_the_port_follows_the_address() -> None:
     assert (port["name"], port["containerPort"]) == ("http", 9000)
     assert container(manifests)["env"][0]["value"] == "[::]:9000"
     assert only(manifests, "Service")["spec"]["ports"][0]["targetPort"] == "http"
+
+
+def test_the_operator_gets_the_monitor_and_the_alerts() -> None:
+    """The rules are those of the file for Prometheus, templates of alerts included, and both objects have the wanted labels."""
+    manifests = chart(EVERYTHING)
+    assert only(manifests, "PrometheusRule")["spec"] == yaml.safe_load(
+        (ROOT / "deploy/prometheus/rules.yaml").read_text()
+    )
+    for kind in ("PrometheusRule", "ServiceMonitor"):
+        assert only(manifests, kind)["metadata"]["labels"]["release"] == "prometheus"
 
 
 def test_what_is_switched_off_is_not_there() -> None:

@@ -21,6 +21,7 @@ from tests.support.manifests import (
     outside,
     wrong,
 )
+from tests.support.paths import ROOT
 
 CORE = ("ServiceAccount", "ConfigMap", "Service", "Deployment", "NetworkPolicy")
 NAME = {"app.kubernetes.io/name": "page-token-sync"}
@@ -160,6 +161,14 @@ def test_the_service_monitor_scrapes_the_service(tmp_path: Path) -> None:
     assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "page-token-sync"
     (endpoint,) = monitor["spec"]["endpoints"]
     assert (endpoint["port"], endpoint["path"]) == (service["spec"]["ports"][0]["name"], "/metrics")
+
+
+def test_the_alerts_are_those_of_prometheus(tmp_path: Path) -> None:
+    """With its component the Prometheus operator has the same rules as a Prometheus that reads the file."""
+    overlay = yaml.safe_load((KUSTOMIZE / "example" / "kustomization.yaml").read_text())
+    overlay["components"] = ["../components/prometheus-rule"]
+    rule = only(kustomize(copied(tmp_path, overlay)), "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yaml").read_text())
 
 
 def copied(folder: Path, overlay: dict[str, Any]) -> Path:

@@ -13,6 +13,7 @@ from sync.core.ask.inputs import Inputs
 from sync.core.ask.remember import remember
 from sync.core.memory.memory import Memory, join_answers
 from sync.core.memory.problems import Reported
+from sync.core.memory.quota import WINDOW
 from sync.core.memory.renewal import Renewal, expiry_warnings, is_renewed_in_time
 from sync.core.model import Key, StoreError, SystemUserToken, WriteKind, Written
 from sync.core.plan.checksum import checksum, line_checksum
@@ -20,7 +21,7 @@ from sync.core.plan.guards import is_counted, still_waiting
 from sync.core.plan.model import targets
 from sync.core.plan.plan import Plan, Policy, plan, refused, withheld, writes
 from sync.core.report.build import NotBegun, Outcome, report
-from sync.core.report.report import Frame, Report, Traffic
+from sync.core.report.report import Counts, Frame, Report, Traffic
 from sync.cycle.apply import apply
 from sync.cycle.ask import ask
 from sync.cycle.create import Created, create, to_create, without
@@ -39,6 +40,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
     """
     started_at, started = task.clock.now(), task.clock.monotonic()
     before = {name: store.requests for name, store in task.stores.items()}
+    ended = {name: dict(store.outcomes) for name, store in task.stores.items()}
     done = _carry_out(task, write=write, if_plan=if_plan)
     not_begun = sum(isinstance(outcome, NotBegun) for outcome in done.outcomes.values())
     # A person who lets a plan through lets its lines through, and nothing else.
@@ -77,7 +79,14 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
             graph_requests=task.source.requests,
             graph_calls=task.source.calls,
             store_requests=sum(store.requests - before[name] for name, store in task.stores.items()),
+            graph_outcomes=dict(task.source.outcomes),
+            calls_by_kind=dict(task.source.calls_by_kind),
+            store_outcomes=_ended(task, ended),
         ),
+        quota_used=_quota_used(task),
+        credentials_expire={
+            name: at for name, store in task.stores.items() if (at := store.credential_expires_at) is not None
+        },
         warnings=(
             *_warnings(task, done.planned),
             *_cut_short(not_begun, len(done.outcomes) + done.created.written, renewing=cut),
@@ -150,6 +159,27 @@ def _carry_out(task: Task, *, write: bool, if_plan: str | None) -> _Done:
     written = {key for key, outcome in outcomes.items() if isinstance(outcome, Written)}
     planned = replace(planned, checksum=checksum(planned.pages, written=written))
     return _Done(inputs, planned, outcomes, another, created)
+
+
+def _ended(task: Task, before: Mapping[str, Counts]) -> Counts:
+    """Return the requests to stores that ended in this cycle, by store, operation and outcome."""
+    return {
+        (name, *labels): count - before[name].get(labels, 0)
+        for name, store in task.stores.items()
+        for labels, count in dict(store.outcomes).items()
+        if count > before[name].get(labels, 0)
+    }
+
+
+def _quota_used(task: Task) -> Mapping[tuple[str, str], float]:
+    """Return the share of Meta's quotas in use by app and kind, as reported within the last hour; of many the highest."""
+    apps, now = {page.app_id: page.app for page in task.pages}, task.clock.now()
+    found: dict[tuple[str, str], float] = {}
+    for key, pool in task.source.pools.items():
+        if key.app_id in apps and pool.used is not None and pool.age(now) < WINDOW:
+            labels = apps[key.app_id], key.kind
+            found[labels] = max(found.get(labels, 0.0), pool.used / 100)
+    return found
 
 
 def _targets(task: Task) -> frozenset[Key]:

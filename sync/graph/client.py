@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
+from sync.core.memory.quota import QuotaKind
 from sync.core.secret import Secret
 from sync.graph.answers import Answer, read_answer
 from sync.graph.batch import form, read_batch
@@ -24,7 +26,16 @@ from sync.runtime.threads import Clock
 T = TypeVar("T")
 
 _TRIES = 3
+_LIST = "me/accounts"
 _DOWN_AFTER = 3
+_ENDPOINTS: Mapping[Where, str] = {
+    "page": "pages",
+    "batch": "pages",
+    "debug": "debug_token",
+    "probe": "me",
+    "renew": "access_token",
+}
+"""What a request asked for, as it is counted."""
 _BATCH_LIMIT = 8 << 20
 _SINGLE_LIMIT = 1 << 20
 
@@ -47,6 +58,8 @@ class RequestStats(Protocol):
 
     requests: int
     calls: int
+    outcomes: Counter[tuple[str, ...]]
+    calls_by_kind: Counter[tuple[str, ...]]
     skew_meter: SkewMeter
 
     def warn(self, warning: str) -> None:
@@ -94,9 +107,11 @@ class Client:
         query = urlencode({**params, "appsecret_proof": caller.proof.reveal()}, errors="replace")
         headers = {"Authorization": f"Bearer {caller.token.reveal()}"}
         secrets = (*self._secrets, caller.token, caller.proof, *_secret_params(params))
+        kind: QuotaKind = "system_user" if path == _LIST else "app" if where == "debug" else "page"
 
         def once(timeout: float) -> Answer | Fault:
-            got = self._send("GET", f"{self._base}{path}?{query}", headers, None, timeout, calls=1, limit=_SINGLE_LIMIT)
+            url = f"{self._base}{path}?{query}"
+            got = self._send("GET", url, headers, None, timeout, calls=1, kind=kind, limit=_SINGLE_LIMIT)
             if isinstance(got, Fault):
                 return got
             self._record_usage(caller, got.headers, calls=int(where == "debug"), pages=pages)
@@ -116,7 +131,9 @@ class Client:
         secrets = (*self._secrets, *(value for value in form.values() if isinstance(value, Secret)))
 
         def once(timeout: float) -> Answer | Fault:
-            got = self._send("POST", f"{self._base}{path}", headers, body, timeout, calls=1, limit=_SINGLE_LIMIT)
+            got = self._send(
+                "POST", f"{self._base}{path}", headers, body, timeout, calls=1, kind="app", limit=_SINGLE_LIMIT
+            )
             if isinstance(got, Fault):
                 return got
             self._record_usage(caller, got.headers, calls=0, pages=())
@@ -146,9 +163,10 @@ class Client:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         known = (*self._secrets, caller.token, caller.proof, *secrets)
         count, each = len(relative_urls), int(where == "debug")
+        kind: QuotaKind = "app" if where == "debug" else "page"
 
         def once(timeout: float) -> list[Answer | Fault] | Fault:
-            got = self._send("POST", self._base, headers, body, timeout, calls=count, limit=_BATCH_LIMIT)
+            got = self._send("POST", self._base, headers, body, timeout, calls=count, kind=kind, limit=_BATCH_LIMIT)
             if isinstance(got, Fault):
                 return got
             items: list[Mapping[str, str]] = []
@@ -172,15 +190,33 @@ class Client:
             self._quotas.record_business_usage(caller, headers[BUSINESS], pages)
 
     def _with_retries(self, once: Callable[[float], T | Fault], where: Where) -> T | Fault:
-        got = once(self.settings.timeout)
+        def counted(timeout: float) -> T | Fault:
+            found = once(timeout)
+            self._count(found, where)
+            return found
+
+        got = counted(self.settings.timeout)
         for turn in range(1, _TRIES):
             if not isinstance(got, Fault) or self._is_down() or classify(got, where).then != "retry":
                 return got
-            again = self.retry_time.retry(lambda left: once(min(self.settings.timeout, left)), turn=turn)
+            again = self.retry_time.retry(lambda left: counted(min(self.settings.timeout, left)), turn=turn)
             if again is None:
                 return got
             got = again
         return got
+
+    def _count(self, found: object, where: Where) -> None:
+        """Count how a request ended; one that was not sent is none."""
+        if not isinstance(found, Fault):
+            outcome = "ok"
+        elif found.kind == "down":
+            return
+        elif found.kind == "transport":
+            outcome = found.transport
+        else:
+            outcome = "throttled" if classify(found, where).problem == "throttled" else "error"
+        with self._lock:
+            self._stats.outcomes[_ENDPOINTS[where], outcome] += 1
 
     def _is_down(self) -> bool:
         with self._lock:
@@ -195,6 +231,7 @@ class Client:
         timeout: float,
         *,
         calls: int,
+        kind: QuotaKind,
         limit: int,
     ) -> Response | Fault:
         self._clock.check()
@@ -203,6 +240,7 @@ class Client:
                 return Fault("down", transport=self._last, address=self._address, via=self._via)
             self._stats.requests += 1
             self._stats.calls += calls
+            self._stats.calls_by_kind[(kind,)] += calls
         try:
             response = self._http.request(method, url, headers=headers, body=body, timeout=timeout, limit=limit)
         except HttpError as error:

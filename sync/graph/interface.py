@@ -19,6 +19,7 @@ from sync.core.model import (
     SystemUserToken,
     TokenFacts,
 )
+from sync.core.report.report import Counts
 from sync.core.secret import CredentialError, Secret
 
 
@@ -51,6 +52,16 @@ class Source(Protocol):
     @property
     def calls(self) -> int:
         """Calls as Meta counts them: each item of a batch is one."""
+        ...
+
+    @property
+    def outcomes(self) -> Counts:
+        """Ended requests to Graph so far, by endpoint and outcome."""
+        ...
+
+    @property
+    def calls_by_kind(self) -> Counts:
+        """Calls so far by the kind of quota that they count on."""
         ...
 
     @property

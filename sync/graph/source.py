@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -74,6 +74,8 @@ class GraphSource:
         """
         self.requests = 0
         self.calls = 0
+        self.outcomes: Counter[tuple[str, ...]] = Counter()
+        self.calls_by_kind: Counter[tuple[str, ...]] = Counter()
         self.skew_meter = SkewMeter()
         self._warnings: dict[str, None] = {}
         self._waiting: dict[str, str] = {}

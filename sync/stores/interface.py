@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
+from sync.core.report.report import Counts
 
 
 class Store(Protocol):
@@ -26,6 +28,16 @@ class Store(Protocol):
     @property
     def requests(self) -> int:
         """Requests sent to the service so far; 0 for a file store."""
+        ...
+
+    @property
+    def outcomes(self) -> Counts:
+        """Ended requests to the service so far, by operation and outcome; a login is the operation "login"."""
+        ...
+
+    @property
+    def credential_expires_at(self) -> datetime | None:
+        """When the credential of the present login expires; None where there is none or it is not known."""
         ...
 
     @property

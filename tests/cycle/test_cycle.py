@@ -85,8 +85,10 @@ def test_traffic_is_counted() -> None:
     """The report says what the cycle cost: requests of this cycle, not of those before."""
     stage = Stage("berlin")
     stage.cycle()
-    summary = stage.cycle().summary
-    assert (summary["graph_requests"], summary["store_requests"]) == (3, 2)
+    report = stage.cycle()
+    assert (report.summary["graph_requests"], report.summary["store_requests"]) == (3, 2)
+    assert sum(report.frame.traffic.graph_outcomes.values()) == 3
+    assert report.frame.traffic.store_outcomes == {("vault", "read", "ok"): 1, ("vault", "owned", "ok"): 1}
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the read", "during the read"])

@@ -34,6 +34,7 @@ def test_each_token_gets_its_own_facts() -> None:
         assert (facts.is_valid, facts.type) == (True, "PAGE")
         assert facts.profile_id == stage.world.tokens[token.reveal()].page_id
     assert (source.requests, source.calls) == (3, 120)
+    assert (source.outcomes, source.calls_by_kind) == ({("debug_token", "ok"): 3}, {("app",): 120})
 
 
 def test_a_token_that_is_asked_about_twice_costs_one_call() -> None:
@@ -208,6 +209,7 @@ def test_a_throttled_app_is_not_called_again() -> None:
     assert {(one.problem.code, one.scope) for one in errors if isinstance(one, SourceError)} == {("throttled", "app")}
     assert len(errors) == 300
     assert source.requests == 1
+    assert source.outcomes == {("debug_token", "throttled"): 1}
 
 
 def test_an_error_that_quotes_the_debugged_token_does_not_show_it() -> None:

@@ -47,7 +47,8 @@ def test_pages_and_facts_over_real_http() -> None:
         answered = source.debug("messenger", ordinary(one.token for one in got.values() if isinstance(one, Fetched)))
         assert len(answered) == 120
         assert all(isinstance(one, TokenFacts) and one.is_valid is True for one in answered.values())
-        assert source.requests == sandbox.world.calls.requests
+        assert source.requests == sandbox.world.calls.requests == sum(source.outcomes.values())
+        assert sum(source.calls_by_kind.values()) == source.calls
 
 
 @pytest.mark.parametrize("fault", ["drip-headers", "drip-body", "hang", "cut", "close"])

@@ -89,8 +89,7 @@ def test_every_family_occurs() -> None:
         FRAME.traffic,
         graph_outcomes={("debug_token", "ok"): 2},
         calls_by_kind={("app",): 50},
-        store_outcomes={("vault", "read", "ok"): 3},
-        logins={("vault",): 1},
+        store_outcomes={("vault", "read", "ok"): 3, ("vault", "login", "ok"): 1},
     )
     totals = Totals().with_cycle(replace(written, frame=replace(written.frame, traffic=traffic)))
     found = scrape(report, totals=totals, next_cycle_at=NOW, config_loaded_at=NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -123,12 +124,15 @@ class GraphInMemory:
     def __init__(self, world: World, users: Iterable[str] = ("main",)) -> None:
         self.requests = 0
         self.calls = 0
+        self.outcomes: Counter[tuple[str, ...]] = Counter()
+        self.calls_by_kind: Counter[tuple[str, ...]] = Counter()
         self.warnings: Sequence[str] = ()
         self._world = world
         self._users = sorted(users)
 
     def _called(self, name: str) -> None:
         self.requests += 1
+        self.outcomes[name, "ok"] += 1
         self._world.before(name)
 
     def user_tokens(self) -> Mapping[str, SystemUserToken]:
@@ -224,6 +228,8 @@ class StoreInMemory:
     def __init__(self, name: str = "vault") -> None:
         self.name = name
         self.requests = 0
+        self.outcomes: Counter[tuple[str, ...]] = Counter()
+        self.credential_expires_at: datetime | None = None
         self.warnings: Sequence[str] = ()
         self.secrets: dict[Key, Stored] = {}
         self.versions: dict[Key, list[Payload]] = {}
@@ -239,6 +245,7 @@ class StoreInMemory:
 
     def _step(self, name: str, key: Key | None = None) -> StoreError | None:
         self.requests += 1
+        self.outcomes[name, self.down.error_code if self.down else "ok"] += 1
         self.before(name, key)
         return self.down_at.get(key, self.down) if key is not None else self.down
 

@@ -706,6 +706,8 @@ class StoreContract:
         written(store.write(rig.key("a"), payload(), marks(), replaces=None))
         assert (after_read > before, store.requests > after_read) == (rig.counted, rig.counted)
         assert rig.counted or store.requests == 0
+        assert sum(store.outcomes.values()) == store.requests
+        assert {len(labels) for labels in store.outcomes} <= {2}
 
     def test_a_healthy_store_has_no_warnings(self, rig: Rig, store: Store) -> None:
         """A cycle without a failure has no warnings."""

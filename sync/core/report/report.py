@@ -28,7 +28,7 @@ class Traffic:
     """What a cycle cost: HTTP requests to Graph, calls as Meta counts them, and requests to stores.
 
     ``graph_outcomes`` are the ended requests to Graph by endpoint and outcome, ``calls_by_kind`` the calls by the quota that
-    they count on. ``store_outcomes`` are the ended requests by store, operation and outcome, ``logins`` those by store.
+    they count on. ``store_outcomes`` are the ended requests by store, operation and outcome.
     """
 
     graph_requests: int = 0
@@ -37,7 +37,11 @@ class Traffic:
     graph_outcomes: Counts = field(default_factory=dict)
     calls_by_kind: Counts = field(default_factory=dict)
     store_outcomes: Counts = field(default_factory=dict)
-    logins: Counts = field(default_factory=dict)
+
+    @property
+    def logins(self) -> Counts:
+        """The logins that succeeded, by store."""
+        return {(store,): count for (store, *how), count in self.store_outcomes.items() if how == ["login", "ok"]}
 
     def plus(self, other: Traffic) -> Traffic:
         """Return the traffic of both together."""
@@ -48,7 +52,6 @@ class Traffic:
             added(self.graph_outcomes, other.graph_outcomes),
             added(self.calls_by_kind, other.calls_by_kind),
             added(self.store_outcomes, other.store_outcomes),
-            added(self.logins, other.logins),
         )
 
 

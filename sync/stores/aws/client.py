@@ -7,8 +7,10 @@ import os
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from sync.core.model import StoreError
@@ -45,6 +47,7 @@ class AwsClient:
 
     def __init__(self, settings: AwsSettings, *, workers: int) -> None:
         self.requests = 0
+        self.outcomes: Counter[tuple[str, ...]] = Counter()
         self._settings = settings
         self._workers = workers
         self._lock = threading.Lock()
@@ -84,7 +87,7 @@ class AwsClient:
             signing.client.close()
 
     def _new_client(self) -> PendingClient:
-        return PendingClient(self._settings, connections=self._workers + 2, count=self._count)
+        return PendingClient(self._settings, connections=self._workers + 2, count=self._count, ended=self._ended)
 
     @property
     def region(self) -> str:
@@ -187,6 +190,26 @@ class AwsClient:
     def _count(self, **_: Any) -> None:
         with self._lock:
             self.requests += 1
+
+    def _ended(self, *, event_name: str = "", response: Any = None, **_: Any) -> None:
+        operation = event_name.rpartition(".")[2]
+        name = "login" if operation.startswith("AssumeRole") else operation
+        with self._lock:
+            self.outcomes[name, _outcome(response)] += 1
+
+
+def _outcome(response: Any) -> str:
+    """Return how a request ended, from botocore's response and parsed answer, or None where there is no answer."""
+    if response is None:
+        return "no-answer"
+    status, code = response[0].status_code, str(response[1].get("Error", {}).get("Code", ""))
+    if "ResourceNotFound" in code:
+        return "not-found"
+    if "Throttling" in code or status == HTTPStatus.TOO_MANY_REQUESTS:
+        return "throttled"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "server-error"
+    return "refused" if status >= HTTPStatus.BAD_REQUEST else "ok"
 
 
 def _invoke(client: Any, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:

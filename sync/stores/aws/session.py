@@ -88,10 +88,13 @@ class SigningClient:
 class PendingClient:
     """The creation of one client, which starts when the client is first needed."""
 
-    def __init__(self, settings: AwsSettings, *, connections: int, count: Callable[..., None]) -> None:
+    def __init__(
+        self, settings: AwsSettings, *, connections: int, count: Callable[..., None], ended: Callable[..., None]
+    ) -> None:
         self._settings = settings
         self._connections = connections
         self._count = count
+        self._ended = ended
         self._lock = threading.Lock()
         self._future: Future[SigningClient] | None = None
 
@@ -138,6 +141,7 @@ class PendingClient:
         client = session.client("secretsmanager", endpoint_url=settings.endpoint_url)
         client.meta.events.register("before-send.secrets-manager.*", self._count)
         client.meta.events.register("needs-retry.secrets-manager.*", record_request)
+        client.meta.events.register("needs-retry.secrets-manager.*", self._ended)
         return SigningClient(client, credentials, source)
 
     def _session(self, network: Network) -> Any:
@@ -171,6 +175,7 @@ class PendingClient:
             endpoint = _sts(settings.endpoint_url)
             sts = core.create_client(service, region_name=settings.region, endpoint_url=endpoint, **keys)
             sts.meta.events.register("before-send.sts.*", self._count)
+            sts.meta.events.register("needs-retry.sts.*", self._ended)
             return sts
 
         fetcher = AssumeRoleCredentialFetcher(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
+from sync.core.report.report import Counts
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
 from sync.stores.aws.read import AwsReader
@@ -26,6 +27,8 @@ class AwsStore:
     them after the value.
     """
 
+    credential_expires_at = None
+
     def __init__(self, name: str, settings: AwsSettings, *, clock: Clock, workers: int) -> None:
         self.name = name
         self._client = AwsClient(settings, workers=workers)
@@ -38,6 +41,11 @@ class AwsStore:
     def requests(self) -> int:
         """Requests sent so far, including boto3's retries."""
         return self._client.requests
+
+    @property
+    def outcomes(self) -> Counts:
+        """Ended requests so far, by AWS's operation, each of boto3's retries apart."""
+        return self._client.outcomes
 
     @property
     def warnings(self) -> Sequence[str]:

@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from sync.core.marks import owner
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
+from sync.core.report.report import Counts
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
 from sync.stores.file.layout import Sidecar, State, load, loose_modes, marked, marked_name, save_marks, sweep
@@ -46,6 +48,8 @@ class FileStore:
     """A directory of files with mode 0600, each replaced atomically under one lock for all daemons."""
 
     requests = 0
+    outcomes: Counts = MappingProxyType({})
+    credential_expires_at = None
 
     def __init__(self, name: str, settings: FileSettings, *, clock: Clock) -> None:
         self.name = name

@@ -69,6 +69,14 @@ class Session:
             f"Each token of this Vault login has {self._logins.uses:,} uses, so that a cycle logs in many times. Set token_num_uses=0.",
         )
 
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds until the current token expires; None where there is none, or it does not expire."""
+        token = self._token
+        if token is None or token.expires_at is None:
+            return None
+        return token.expires_at - self._clock.monotonic()
+
     def begin(self) -> None:
         """Start a cycle: a token of `auth: token` is read again, and a login that failed is tried again."""
         with self._lock:

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 from math import inf
 from pathlib import Path
 from typing import TypeVar
 
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
 from sync.core.payload import Payload
+from sync.core.report.report import Counts
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.runtime.threads import Clock, GraceClock, Serial, Stopping
@@ -62,6 +64,17 @@ class VaultStore:
     def requests(self) -> int:
         """Requests sent so far, including logins."""
         return self._wire.requests
+
+    @property
+    def outcomes(self) -> Counts:
+        """Ended requests so far, by what they needed a right for, and by error code."""
+        return self._wire.outcomes
+
+    @property
+    def credential_expires_at(self) -> datetime | None:
+        """When the token expires, unless it is renewed before."""
+        left = self._session.expires_in
+        return self._clock.now() + timedelta(seconds=left) if left is not None else None
 
     @property
     def warnings(self) -> Sequence[str]:

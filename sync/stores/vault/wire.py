@@ -8,6 +8,7 @@ import json
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
@@ -56,6 +57,7 @@ class Wire:
         self._forwards = True
         self._down: StoreError | None = None
         self.requests = 0
+        self.outcomes: Counter[tuple[str, ...]] = Counter()
 
     @property
     def forwards(self) -> bool:
@@ -106,6 +108,13 @@ class Wire:
             return Trouble(error("timeout"))
         with self._lock:
             self.requests += 1
+        found = self._send(call, token, left)
+        with self._lock:
+            self.outcomes[_operation(call), _outcome(found)] += 1
+        return found
+
+    def _send(self, call: Call, token: Secret | None, left: float) -> Answer | Trouble:
+        with self._lock:
             index, forwards = self._index, self._forwards
         listing = DetailedListing() if call.listing else None
         try:
@@ -202,6 +211,21 @@ class _Waits:
             return False
         self._clock.sleep(pause)
         return True
+
+
+def _operation(call: Call) -> str:
+    """Return what a request does, as it is counted: a login, or what it needs a right for."""
+    if call.path.startswith("auth/") and not call.path.startswith("auth/token/"):
+        return "login"
+    return call.needs or "other"
+
+
+def _outcome(found: Answer | Trouble) -> str:
+    if isinstance(found, Trouble):
+        return found.error.error_code
+    if found.status == HTTPStatus.NOT_FOUND:
+        return "not-found"
+    return "ok" if found.status < HTTPStatus.BAD_REQUEST else "refused"
 
 
 def _position(index: str) -> tuple[str, int]:

@@ -159,7 +159,8 @@ def test_role_is_assumed_once_and_signs_every_call(rig: AwsRig, aws: Aws) -> Non
     assert (form["RoleArn"], form["RoleSessionName"], form["ExternalId"]) == (ROLE, "page-token-sync", EXTERNAL)
     signed = [ACCESS_KEY in headers["Authorization"] for headers in aws.headers]
     assert signed == [True] + [False] * (len(signed) - 1)
-    assert aws.total == store.requests
+    assert aws.total == store.requests == sum(store.outcomes.values())
+    assert store.outcomes["login", "ok"] == 1
 
 
 def test_role_without_external_id(rig: AwsRig, aws: Aws) -> None:

@@ -138,7 +138,9 @@ def test_revoked_token(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, *,
         written(role.store.write(rig.key("a"), payload(), marks(), replaces=None))
     else:
         assert isinstance(one(role.store, rig.key("a")), Absent)
-    assert role.logins == 2
+    assert role.logins == role.store.outcomes["login", "ok"] == 2
+    assert role.store.credential_expires_at is not None
+    assert role.store.credential_expires_at > clock.now()
 
 
 @pytest.mark.parametrize("uses", [1, 2, 10])

@@ -123,3 +123,10 @@ def test_any_string_has_a_fingerprint(value: str) -> None:
     """Even a lone surrogate, which no encoding allows, has 12 hex digits."""
     assert len(fingerprint(value)) == 12
     assert set(fingerprint(value)) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize("text", ["", "EAA", "EAAtokentoken ", "eaatokentoken", "\ud800", "ä" * 9])
+def test_only_the_same_string_matches(text: str) -> None:
+    """A secret matches its own string and no other, of any length and with any character."""
+    assert Secret("EAAtokentoken").matches("EAAtokentoken")
+    assert not Secret("EAAtokentoken").matches(text)

@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from queue import Queue
 
 import pytest
 
-from sync.core.report.check import CheckedPage, CheckedSecret, Fingerprints
+from sync.core.report.check import CheckedPage
 from sync.ops.check import MOST_A_MINUTE, Checks, Gate, Refusal
 from sync.ops.turns import Turns
 from sync.runtime.threads import Stopping
+from tests.support.checker import FakeChecker
 from tests.support.clock import ShiftedClock
 
 WAIT = 20.0
 """Seconds after which a test that waits for another thread has failed."""
-
-
-class FakeChecker:
-    """Checks Pages by a function of the test; ``batches`` has the names of each batch when it begins."""
-
-    def __init__(self, work: Callable[[], object] = lambda: None) -> None:
-        self.work = work
-        self.batches: Queue[list[str]] = Queue()
-        self.refused: dict[str, Refusal] = {}
-
-    def refusal(self, page: str) -> Refusal | None:
-        """Return why a Page cannot be checked."""
-        return self.refused.get(page)
-
-    def fingerprints(self, page: str) -> Fingerprints:
-        """Return nothing: all is new."""
-        return {}
-
-    def check(self, pages: Mapping[str, Fingerprints]) -> Mapping[str, CheckedPage | Refusal]:
-        """Check Pages."""
-        self.batches.put(list(pages))
-        self.work()
-        return {name: CheckedPage(name, (CheckedSecret("vault", "verified", "abc", True),)) for name in pages}
 
 
 class Stage:
@@ -93,7 +70,7 @@ def test_a_page_is_checked_once_a_minute() -> None:
 
 
 def test_pages_of_a_minute_are_bounded() -> None:
-    """Of many Pages a bounded number is checked in a minute; the others learn when a check is possible again."""
+    """Of many Pages a bounded number is checked in a minute; the others learn when one is possible again."""
     gate = Gate()
     assert [gate.admit(f"p{number}", 100.0) for number in range(MOST_A_MINUTE)] == [0] * MOST_A_MINUTE
     assert gate.admit("another", 130.0) == 30

@@ -1,0 +1,32 @@
+"""A checker without a configuration, for tests of what stands before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from queue import Queue
+
+from sync.core.report.check import CheckedPage, CheckedSecret, Fingerprints
+from sync.ops.check import Refusal
+
+
+class FakeChecker:
+    """Checks Pages by a function of the test; ``batches`` has the names of each batch when it begins."""
+
+    def __init__(self, work: Callable[[], object] = lambda: None) -> None:
+        self.work = work
+        self.batches: Queue[list[str]] = Queue()
+        self.refused: dict[str, Refusal] = {}
+
+    def refusal(self, page: str) -> Refusal | None:
+        """Return why a Page cannot be checked."""
+        return self.refused.get(page)
+
+    def fingerprints(self, page: str) -> Fingerprints:
+        """Return nothing: all is new."""
+        return {}
+
+    def check(self, pages: Mapping[str, Fingerprints]) -> Mapping[str, CheckedPage | Refusal]:
+        """Check Pages."""
+        self.batches.put(list(pages))
+        self.work()
+        return {name: CheckedPage(name, (CheckedSecret("vault", "verified", "abc", True),)) for name in pages}

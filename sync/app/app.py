@@ -58,6 +58,7 @@ class App:
         self._memory: Memory | None = None
         self._state_warning = ""
         self._unlogged = False
+        self._web_token: Secret | CredentialError | None = None
         self._source: GraphSource | None = None
 
     @property
@@ -104,6 +105,8 @@ class App:
         self, *, write: bool, cycle: str | None, selection: Selected | None, if_plan: str | None, continuous: bool
     ) -> Report:
         self._credentials.begin(writes=write and self._config.settings.mode == "sync")
+        if continuous and self._config.settings.web.token is not None:
+            self._web_token = self._credentials.read(self._config.settings.web.token)
         memory = self._with_let_through(self._memory) if self._memory is not None else self._load()
         graph = self._config.settings.graph
         proxy = self._credentials.read(graph.proxy) if graph.proxy is not None else None
@@ -135,6 +138,17 @@ class App:
             return report
         finally:
             http.close()
+
+    @property
+    def web_token(self) -> Secret | CredentialError | None:
+        """The token with which apps ask for checks; None where none is configured.
+
+        Stores are read during cycles alone, so that a token in a store is the one that the last cycle read.
+        """
+        reference = self._config.settings.web.token
+        if reference is None or isinstance(reference, StoreReference):
+            return self._web_token
+        return self._credentials.read(reference)
 
     def has_page(self, name: str) -> bool:
         """Check whether the configuration has a Page of this name."""
@@ -228,6 +242,12 @@ class App:
         is_check = selection is not None and continuous
         # The first cycle reports the warning of reading the file; each later one that of the last writing.
         state = (self._state_warning,) if self._state_warning else ()
+        unreadable = isinstance(self._web_token, CredentialError)
+        web = (
+            (f"web.token could not be read, so that apps cannot ask for checks: {self._web_token}",)
+            if unreadable
+            else ()
+        )
         return Task(
             instance=settings.instance,
             pages=pages,
@@ -246,7 +266,7 @@ class App:
             renewal_rules=self._renewal_rules(),
             begun=self._credentials.begun,
             needs_state_file=needs_state_file(settings, config.pages),
-            warnings=(*config.warnings, *state),
+            warnings=(*config.warnings, *state, *web),
         )
 
     def _renewal_rules(self) -> Mapping[str, RenewalRule]:

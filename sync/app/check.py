@@ -11,6 +11,7 @@ from sync.app.app import App
 from sync.core.report.check import CheckedPage, Fingerprints, checked_page, fingerprints
 from sync.core.report.event import Event
 from sync.core.report.events import check_events
+from sync.core.secret import CredentialError, Secret
 from sync.cycle.task import attempt
 from sync.ops.check import Refusal
 from sync.ops.status import DaemonStatus
@@ -33,6 +34,10 @@ class AppChecker:
         self._status = status
         self._log = log
         self._clock = clock
+
+    def token(self) -> Secret | CredentialError | None:
+        """Return the token that whoever asks must have; None where the configuration has none."""
+        return self._app().web_token
 
     def refusal(self, page: str) -> Refusal | None:
         """Return why a Page cannot be checked now."""

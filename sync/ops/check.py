@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any, Protocol
 
 from sync.core.report.check import CheckedPage, Fingerprints
+from sync.core.secret import CredentialError, Secret
 from sync.ops.turns import Turns
 from sync.runtime.threads import Clock, NoThreadError, Stopping, started
 
@@ -41,6 +42,10 @@ class Answer:
 
 class Checker(Protocol):
     """What checks Pages: a configuration that runs cycles."""
+
+    def token(self) -> Secret | CredentialError | None:
+        """Return the token that whoever asks must have; None where none is configured, so that nobody may ask."""
+        ...
 
     def refusal(self, page: str) -> Refusal | None:
         """Return why a Page cannot be checked: it is not configured, or Meta's quota is used up; None where it can."""
@@ -97,6 +102,10 @@ class Checks:
         self._asked: dict[str, Asked] = {}
         self._pending: dict[str, Fingerprints] = {}
         self._works = False
+
+    def token(self) -> Secret | CredentialError | None:
+        """Return the token that whoever asks must have; None where nobody may ask."""
+        return self._checker.token()
 
     def ask(self, page: str) -> Asked | Refusal:
         """Ask for a check of a Page; return at once, with what will have its result or with why there is no check."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -150,10 +149,3 @@ def test_the_container_of_ecs_holds_no_page_token() -> None:
     container = json.loads((EXAMPLES / "ecs" / "container.json").read_text())
     assert [one["name"] for one in container["secrets"]] == ["CHECK_TOKEN"]
     assert {one["name"] for one in container["environment"]} == {"PAGE", "AWS_SECRET_ID", "CHECK_URL"}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("php") is None, reason="not installed: php")
-def test_the_app_in_php_is_valid() -> None:
-    """The app in PHP has no syntax error, whichever store it reads."""
-    subprocess.run(["php", "-l", str(EXAMPLES / "php" / "page_app.php")], check=True, capture_output=True)

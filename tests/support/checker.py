@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from queue import Queue
 
 from sync.core.report.check import CheckedPage, CheckedSecret, Fingerprints
+from sync.core.secret import CredentialError, Secret
 from sync.ops.check import Refusal
 
 
@@ -15,7 +16,12 @@ class FakeChecker:
     def __init__(self, work: Callable[[], object] = lambda: None) -> None:
         self.work = work
         self.batches: Queue[list[str]] = Queue()
+        self.expected: Secret | CredentialError | None = None
         self.refused: dict[str, Refusal] = {}
+
+    def token(self) -> Secret | CredentialError | None:
+        """Return the token that whoever asks must have."""
+        return self.expected
 
     def refusal(self, page: str) -> Refusal | None:
         """Return why a Page cannot be checked."""

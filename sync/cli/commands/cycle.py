@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sync.config.load import Config
     from sync.core.report.event import Event
     from sync.core.report.report import Report
+    from sync.ops.check import Checks
     from sync.ops.log import Log
     from sync.ops.status import DaemonStatus
     from sync.ops.web.site import Site
@@ -104,10 +105,13 @@ def daemon(given: Path | None, listen: str | None) -> int:
         _put_rejected(errors)
         return 2
     from sync import app, daemon  # noqa: PLC0415 - only if the file is valid
+    from sync.app.check import AppChecker  # noqa: PLC0415 - only if the file is valid
     from sync.config.schedule import trigger  # noqa: PLC0415 - only if the file is valid
     from sync.core.report.event import Event  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.check import Checks  # noqa: PLC0415 - only if the file is valid
     from sync.ops.log import standard_log  # noqa: PLC0415 - only if the file is valid
     from sync.ops.status import DaemonStatus  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.turns import Turns  # noqa: PLC0415 - only if the file is valid
     from sync.ops.web.server import WebServer, bind  # noqa: PLC0415 - only if the file is valid
 
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format)
@@ -123,9 +127,11 @@ def daemon(given: Path | None, listen: str | None) -> int:
     schedule = trigger(config.settings.schedule)
     status = DaemonStatus(clock)
     status.configured(per_page_metrics=config.settings.metrics.per_page)
-    web = WebServer(server, _site(config, status, clock, host).app())
+    running, turns = app.build(config, clock=clock), Turns()
+    checks = Checks(AppChecker(lambda: running, status=status, log=log, clock=clock), turns=turns, clock=clock)
+    web = WebServer(server, _site(config, status, clock, host, checks).app())
     try:
-        daemon.run(app.build(config, clock=clock), trigger=schedule, clock=clock, log=log, status=status, now=now)
+        daemon.run(running, trigger=schedule, clock=clock, log=log, status=status, now=now, turns=turns)
         log.write(Event("info", "daemon_stopped", {}))
     finally:
         web.close()
@@ -133,7 +139,7 @@ def daemon(given: Path | None, listen: str | None) -> int:
     return 0
 
 
-def _site(config: Config, status: DaemonStatus, clock: SystemClock, host: str) -> Site:
+def _site(config: Config, status: DaemonStatus, clock: SystemClock, host: str, checks: Checks) -> Site:
     """Return what the web server answers."""
     from sync.config.schedule import stuck_after  # noqa: PLC0415 - only if the file is valid
     from sync.ops.metrics import Metrics  # noqa: PLC0415 - only if the file is valid
@@ -141,7 +147,14 @@ def _site(config: Config, status: DaemonStatus, clock: SystemClock, host: str) -
 
     seconds = stuck_after(config.settings.schedule, now=clock.now()).total_seconds()
     metrics = Metrics()
-    return Site(status, clock, host, lambda: seconds, lambda snapshot, accept: metrics.render(snapshot, accept=accept))
+    return Site(
+        status,
+        clock,
+        host,
+        lambda: seconds,
+        lambda snapshot, accept: metrics.render(snapshot, accept=accept),
+        checks=checks,
+    )
 
 
 def _put_not_listening(address: str, error: ValueError | OSError, log: Log) -> None:

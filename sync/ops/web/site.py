@@ -16,8 +16,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sync.core.report.json import as_json, timestamp
+from sync.ops.check import Checks
 from sync.ops.health import Health, alive, ready
 from sync.ops.status import DaemonStatus, Snapshot
+from sync.ops.web.check import check_route
 from sync.runtime.threads import Clock
 
 _HEADERS = {
@@ -39,7 +41,8 @@ class Site:
     """The routes. ``stuck_after`` returns the seconds after which a cycle that does not advance is stuck.
 
     ``host`` is the address that the server listens on. ``metrics`` returns the body and content type of a scrape for its Accept
-    header, ``page`` the HTML for the query of a request, with ``style_hash`` of its style sheet. Without them these paths do not exist.
+    header, ``page`` the HTML for the query of a request, with ``style_hash`` of its style sheet. ``checks`` are
+    those that apps ask for. Without them these paths do not exist.
     """
 
     status: DaemonStatus
@@ -49,6 +52,7 @@ class Site:
     metrics: Callable[[Snapshot, str], tuple[bytes, str]] | None = None
     page: Callable[[Snapshot, Mapping[str, str]], str] | None = None
     style_hash: str = ""
+    checks: Checks | None = None
     _rendered: tuple[Snapshot, bytes] | None = field(default=None, init=False)
 
     def app(self) -> ASGIApp:
@@ -62,6 +66,8 @@ class Site:
             routes.append(Route("/metrics", self._metrics))
         if self.page is not None:
             routes.append(Route("/", self._page))
+        if self.checks is not None:
+            routes.append(check_route(self.checks))
         return _Guarded(Starlette(routes=routes), known_hosts(self.host))
 
     async def _healthz(self, _: Request) -> Response:

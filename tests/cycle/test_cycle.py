@@ -6,10 +6,12 @@ import json
 import threading
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from sync.core.judge.decide import Kind
+from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.model import Key, SourceError, State, StoreError
 from sync.core.plan.guards import Brake
 from sync.core.problems import Problem
@@ -19,7 +21,7 @@ from sync.core.report.report import Report
 from sync.core.secret import Secret
 from sync.runtime.threads import Stopping
 from tests.support.fakes import Stage
-from tests.support.values import marks, payload, stored
+from tests.support.values import APP_ID, marks, payload, stored
 
 DOWN = StoreError("unreachable", "Nobody listens.", "Start it.", whole=True)
 SECRET_TEXT = "EAAcanary-in-an-exception"
@@ -89,6 +91,21 @@ def test_traffic_is_counted() -> None:
     assert (report.summary["graph_requests"], report.summary["store_requests"]) == (3, 2)
     assert sum(report.frame.traffic.graph_outcomes.values()) == 3
     assert report.frame.traffic.store_outcomes == {("vault", "read", "ok"): 1, ("vault", "owned", "ok"): 1}
+
+
+def test_the_use_of_quotas_is_reported() -> None:
+    """Of each app and kind of quota the report has the highest use, where Meta reported it within the last hour."""
+    stage = Stage("berlin", "paris")
+    now = stage.clock.now()
+    old = now - timedelta(hours=2)
+    stage.world.pools = {
+        QuotaKey(APP_ID): Pool(used=40.0, reported_at=now),
+        QuotaKey(APP_ID, "page", "1"): Pool(used=7.0, reported_at=now),
+        QuotaKey(APP_ID, "page", "2"): Pool(used=95.0, reported_at=now),
+        QuotaKey(APP_ID, "system_user", "main"): Pool(used=80.0, reported_at=old),
+        QuotaKey("999"): Pool(used=50.0, reported_at=now),
+    }
+    assert stage.cycle().frame.quota_used == {("messenger", "app"): 0.4, ("messenger", "page"): 0.95}
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the read", "during the read"])

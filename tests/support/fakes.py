@@ -82,6 +82,8 @@ class World:
     """Tokens that Graph refuses although debug_token calls them valid."""
     quota: int | None = None
     """So many tokens are asked about in a cycle, urgent ones apart."""
+    pools: dict[QuotaKey, Pool] = field(default_factory=dict)
+    """Meta's quotas as it reported them."""
     user_token: Secret = USER_TOKEN
     users: dict[Secret, TokenFacts] = field(default_factory=dict)
     """What Meta says of system users' tokens that are not the usual one, which never ends."""
@@ -161,8 +163,8 @@ class GraphInMemory:
 
     @property
     def pools(self) -> Mapping[QuotaKey, Pool]:
-        """Return no quota."""
-        return {}
+        """Return the quotas of the world."""
+        return self._world.pools
 
     @property
     def probe_errors(self) -> Mapping[AppToken, GraphErrorFacts]:

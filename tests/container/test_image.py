@@ -208,6 +208,19 @@ def logs(engine: Engine, name: str) -> str:
     return done.stdout + done.stderr
 
 
+def test_the_health_check_asks_the_daemon(engine: Engine, mounted: list[str]):
+    """The image's health check is healthy while the daemon runs, and not where none does."""
+    engine.start("healthy", options=mounted)
+    until("cycle_finished", lambda: logs(engine, "healthy"))
+    done = engine.podman("healthcheck", "run", "healthy")
+    assert done.returncode == 0, done
+    state = engine.podman("inspect", "--format={{.State.Health.Status}}", "healthy")
+    assert state.stdout.strip() == "healthy"
+    engine.start("other", "sandbox", "--listen", "127.0.0.1:0", options=[f"--env=PAGE_TOKEN_SYNC_LISTEN={free()}"])
+    done = engine.podman("healthcheck", "run", "other")
+    assert done.returncode == 1, done
+
+
 def test_process_1_takes_signals(engine: Engine, mounted: list[str]):
     """The daemon is process 1 and ready: SIGUSR1 from inside starts a cycle, and ``podman stop`` ends it with exit 0 in time."""
     engine.start("daemon", options=mounted)

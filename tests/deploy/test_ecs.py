@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,8 +90,9 @@ def test_the_container_is_confined_and_watched() -> None:
     assert container["linuxParameters"] == {"capabilities": {"drop": ["ALL"]}}
     # What ECS injects by `secrets` changes with a new task only; the daemon reads the credentials itself.
     assert "secrets" not in container
-    # ECS ignores the image's own health check.
-    assert container["healthCheck"]["command"] == ["CMD", "page-token-sync", "status", "--check"]
+    # ECS ignores the image's own health check, and so repeats it.
+    (check,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert container["healthCheck"]["command"] == ["CMD", *json.loads(check)]
 
 
 def test_one_task_ends_before_the_next_starts() -> None:

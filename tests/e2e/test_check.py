@@ -15,6 +15,7 @@ from sync.app.app import App
 from sync.app.check import AppChecker
 from sync.config.load import load
 from sync.core.report.event import Event
+from sync.core.secret import CredentialError, Secret
 from sync.ops.check import Checks, Refusal
 from sync.ops.status import DaemonStatus
 from sync.ops.turns import Turns
@@ -237,3 +238,24 @@ def test_a_page_that_left_the_configuration_is_unknown(tmp_path: Path, sandbox: 
         assert not isinstance(asked, Refusal)
         asked.result(WAIT)
         assert running.checks.answer(name, asked).status == 404
+
+
+def test_the_token_for_checks_is_read_again(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A rotated token of a file counts at once, one of a store from the next cycle on; an unreadable one is warned of once."""
+    file = tmp_path / "web_token"
+    file.write_text("one\n")
+    with a_daemon(tmp_path, sandbox, web={"token": {"file": str(file)}}) as running:
+        assert running.checks.token() == Secret("one")
+        file.write_text("two\n")
+        assert running.checks.token() == Secret("two")
+        file.unlink()
+        assert isinstance(running.checks.token(), CredentialError)
+        assert [name for name, _ in running.cycle()] == ["cycle_warning"]
+        assert running.cycle() == []
+
+        (tmp_path / "secrets" / "web.json").write_text('{"token": "three"}')
+        running.rig.write(web={"token": {"store": "store", "path": "web.json", "key": "token"}})
+        restarted = Daemon(running.rig)
+        assert restarted.checks.token() is None
+        restarted.cycle()
+        assert restarted.checks.token() == Secret("three")

@@ -47,7 +47,8 @@ def installed(**needed: Path | None) -> list[str]:
 
 GO_SDK = GO_PACKAGES / "src/github.com/aws/aws-sdk-go-v2"
 READ_VAULT = installed(node=None, php=None, go=GO_SDK)
-READ_AWS = installed(node=EXAMPLES / "node" / "node_modules", php=EXAMPLES / "php" / "vendor", go=GO_SDK)
+# Debian's package of Go is older than AWS_ENDPOINT_URL, by which a test leads an app to the emulator.
+READ_AWS = installed(node=EXAMPLES / "node" / "node_modules", php=EXAMPLES / "php" / "vendor")
 
 
 @pytest.fixture(scope="session")

@@ -162,6 +162,30 @@ def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = 
 
 
 @app.command()
+def status(  # noqa: PLR0917 - Typer passes options by name
+    ctx: typer.Context,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only check whether the daemon is alive: exit code 0 or 1, for health checks."),
+    ] = False,
+    listen: ListenOption = None,
+    page: PagesOption = None,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Print the last report of the running daemon.
+
+    The exit code is that of its last cycle, and 3 if no daemon answers or it does not work. With --page it is 0 if
+    these Pages are verified, else 1.
+    """
+    from sync.cli.commands import status as command  # noqa: PLC0415 - see above
+
+    if check:
+        raise typer.Exit(command.check(config or ctx.obj, listen))
+    raise typer.Exit(command.status(config or ctx.obj, listen, page or (), Form(output.value)))
+
+
+@app.command()
 def validate(
     ctx: typer.Context,
     show: Annotated[

@@ -244,8 +244,13 @@ FAILURES: Mapping[str, Word] = {
     "unknown-code": Word("", "explain does not know this code.", "List all codes: page-token-sync explain."),
     "address": Word(
         "",
-        "The sandbox cannot listen on this address.",
+        "The daemon or the sandbox cannot listen on this address.",
         "Stop the program that listens there, or use another --listen.",
+    ),
+    "daemon": Word(
+        "",
+        "No daemon answers at this address, or it has no report yet.",
+        "Start it with run, or name the address that it listens on: status --listen.",
     ),
     "demo": Word("", "The demo cannot create a folder or open a port.", "Free space, or set TMPDIR to another folder."),
 }

@@ -1,0 +1,153 @@
+"""The command ``status``: what the running daemon knows.
+
+It asks the daemon's own address with the standard library, which starts fast enough for a health check each few seconds.
+No proxy is used, no redirect is followed, and no token is sent or received.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+from sync.cli.output import console
+from sync.cli.output.forms import Form
+from sync.config.errors import ConfigErrors
+from sync.config.listen import DEFAULT_LISTEN, LISTEN_VARIABLE, host_and_port
+
+_SECONDS = 5.0
+_MOST_BYTES = 256 * 1024 * 1024
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to ask, not to listen on
+_EXITS = {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
+_COLUMNS = ("Page", "store", "action", "served", "verified", "expires", "problem")
+_WORST_FIRST = ("broken", "absent", "foreign", "stale", "verified")
+_NAMED = 3
+"""A cause names at most this many Pages; the lines above it name them all."""
+
+
+class UnreachableError(Exception):
+    """No daemon answers; the text says where, and why."""
+
+
+def check(given: Path | None, listen: str | None) -> int:
+    """Print whether the daemon is alive; return 0 where it is, else 1."""
+    try:
+        status, body = _ask(_address(given, listen), "/healthz")
+    except UnreachableError as error:
+        console.put_failure("daemon", str(error), Form.TABLE)
+        return 1
+    console.put(str(body.get("reason")))
+    return 0 if status == HTTPStatus.OK else 1
+
+
+def status(given: Path | None, listen: str | None, pages: Sequence[str], form: Form) -> int:
+    """Print the last report of the daemon, or its part about some Pages."""
+    address = _address(given, listen)
+    try:
+        health, alive = _ask(address, "/healthz")
+        found, report = _ask(address, "/status.json")
+    except UnreachableError as error:
+        console.put_failure("daemon", str(error), form)
+        return 3
+    if found != HTTPStatus.OK:
+        console.put_failure("daemon", f"The daemon at {address} has no report: {report.get('reason')}", form)
+        return 3
+    shown = [page for page in report["pages"] if _is_selected(page["name"], pages)]
+    if pages and not shown:
+        console.put_failure("selection", "No Page of the daemon's last report matches --page.", form)
+        return 2
+    if form is Form.JSON:
+        console.put_json({**report, "pages": shown})
+    else:
+        _put(report, shown)
+    if report["config_error"]:
+        _warn("The newest edit of the configuration is rejected, and the one before it is in force: see validate.")
+    if health != HTTPStatus.OK:
+        _warn(f"The daemon does not work, and this report is old. {alive.get('reason')}")
+        return 3
+    if pages:
+        return 0 if all(entry["served"] == "verified" and not problem for entry, problem in _entries(shown)) else 1
+    return _EXITS.get(report["result"], 1)
+
+
+def _address(given: Path | None, listen: str | None) -> str:
+    """Return where the daemon listens. A broken configuration hides it from nobody: the daemon may run with the one before."""
+    known = listen or os.environ.get(LISTEN_VARIABLE)
+    if known:
+        return known
+    from sync.cli.file import config_file  # noqa: PLC0415 - a health check of the image needs no configuration
+    from sync.config.load import load  # noqa: PLC0415 - a health check of the image needs no configuration
+
+    try:
+        return load(config_file(given)).settings.web.listen
+    except ConfigErrors:
+        _warn(f"The configuration has errors, so the daemon is looked for at {DEFAULT_LISTEN}; --listen names another.")
+        return DEFAULT_LISTEN
+
+
+def _ask(address: str, path: str) -> tuple[int, dict[str, Any]]:
+    """Return status and body of the daemon's answer; raises UnreachableError where none comes, or one of another program."""
+    try:
+        host, port = host_and_port(address)
+    except ValueError:
+        raise UnreachableError(f"{address} is not HOST:PORT. Correct --listen or ${LISTEN_VARIABLE}.") from None
+    connection = HTTPConnection(_LOOPBACK.get(host, host), port, timeout=_SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = json.loads(answer.read(_MOST_BYTES))
+    except (OSError, HTTPException, ValueError) as error:
+        cause = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+        raise UnreachableError(
+            f"No daemon answers at {address}: {cause}. Start it with run, or name its address with --listen."
+        ) from None
+    finally:
+        connection.close()
+    if not isinstance(body, dict) or not ("reason" in body or body.get("format") == 1):
+        raise UnreachableError(f"What answers at {address} is not this program. Name its address with --listen.")
+    return answer.status, body
+
+
+def _is_selected(name: str, globs: Sequence[str]) -> bool:
+    return not globs or any(fnmatchcase(name, glob) for glob in globs)
+
+
+def _entries(pages: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """Return each store's entry with the problems that concern it: its own and its Page's."""
+    return [(entry, [*page["problems"], *entry["problems"]]) for page in pages for entry in page["stores"]]
+
+
+def _put(report: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> None:
+    from sync.cli.output.words import action_text  # noqa: PLC0415 - only for a table
+
+    rows: list[tuple[str, ...]] = []
+    causes: dict[tuple[str, str, str], dict[str, None]] = {}
+    for page in pages:
+        for entry, problems in _entries([page]):
+            codes = ", ".join(dict.fromkeys(problem["code"] for problem in problems))
+            expires = (page["expires_at"] or "never") if entry["fingerprint"] == page["fingerprint"] else "-"
+            cells = (entry["action"], entry["served"], entry["verified_at"] or "-", expires, codes or "-")
+            rows.append((page["name"], entry["store"], *cells))
+            for problem in problems:
+                key = (problem["code"], problem["message"], action_text(problem["owner"], problem["remedy"]))
+                causes.setdefault(key, {})[page["name"]] = None
+    rows.sort(key=lambda row: _WORST_FIRST.index(row[3]))
+    console.put_rows(_COLUMNS, rows)
+    for (code, message, action), names in causes.items():
+        listed = ", ".join(list(names)[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+        console.put_cause((f"{code}: {listed}", message, action))
+    summary = report["summary"]
+    served = ", ".join(f"{summary[word]:,} {word}" for word in reversed(_WORST_FIRST) if summary[word])
+    console.put(
+        f"Pages: {served or 'none'}.",
+        f"Result: {report['result']}, at {report['finished_at']}. Next cycle: {report['next_cycle_at'] or 'not known'}.",
+    )
+
+
+def _warn(text: str) -> None:
+    console.put_failure("warning", f"warning: {text}", Form.TABLE)

@@ -1,0 +1,105 @@
+"""The command ``status``: what it prints of a running daemon, and that it says so when none answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sync.cli.commands.status import check, status
+from sync.cli.output.forms import Form
+from sync.ops.status import DaemonStatus
+from sync.ops.web.server import WebServer, address_of, bind
+from sync.ops.web.site import Site
+from sync.runtime.threads import SystemClock
+from tests.support.reports import GOOD, account, of
+from tests.support.values import fetched
+
+
+class Daemon:
+    """The web server of a daemon that has no cycles."""
+
+    def __init__(self) -> None:
+        self.status = DaemonStatus(SystemClock())
+        self.stuck_after = 600.0
+        server = bind("127.0.0.1", 0)
+        self.address = address_of(server)
+        self.web = WebServer(server, Site(self.status, SystemClock(), "127.0.0.1", lambda: self.stuck_after).app())
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    """Return a daemon whose last cycle found all well."""
+    daemon = Daemon()
+    daemon.status.cycle_finished(account(of(fetched(), GOOD)))
+    yield daemon
+    daemon.web.close()
+
+
+def test_the_last_report(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last report is printed as a table or as JSON, with the exit code of its result."""
+    assert status(None, daemon.address, (), Form.TABLE) == 0
+    table = capsys.readouterr().out
+    assert "verified" in table
+    assert "Result: ok" in table
+    assert status(None, daemon.address, (), Form.JSON) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == 1
+
+
+def test_a_selection(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pages are selected by their names; a selection of none is wrong usage."""
+    status(None, daemon.address, (), Form.JSON)
+    name = json.loads(capsys.readouterr().out)["pages"][0]["name"]
+    assert status(None, daemon.address, (f"{name[:2]}*",), Form.TABLE) == 0
+    assert status(None, daemon.address, ("nothing*",), Form.TABLE) == 2
+
+
+def test_no_daemon(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no daemon answers, that is said with the address, and is an exit code of its own."""
+    with bind("127.0.0.1", 0) as server:
+        address = address_of(server)
+    assert status(None, address, (), Form.TABLE) == 3
+    assert f"No daemon answers at {address}" in capsys.readouterr().err
+    assert status(None, address, (), Form.JSON) == 3
+    assert json.loads(capsys.readouterr().out)["errors"][0]["code"] == "daemon"
+    assert check(None, address) == 1
+    assert status(None, "nonsense", (), Form.TABLE) == 3
+
+
+def test_before_the_first_cycle(capsys: pytest.CaptureFixture[str]) -> None:
+    """A daemon without a report is alive, and has nothing to print."""
+    daemon = Daemon()
+    assert check(None, daemon.address) == 0
+    assert status(None, daemon.address, (), Form.TABLE) == 3
+    assert "first cycle has not ended" in capsys.readouterr().err
+    daemon.web.close()
+
+
+def test_a_stuck_daemon_and_a_rejected_edit(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """A report of a daemon that does not work is called old, and a rejected configuration is said."""
+    daemon.status.rejected([{"code": "syntax"}])
+    assert status(None, daemon.address, (), Form.TABLE) == 0
+    assert "rejected" in capsys.readouterr().err
+    daemon.stuck_after = -1.0
+    daemon.status.cycle_started()
+    assert check(None, daemon.address) == 1
+    assert status(None, daemon.address, (), Form.TABLE) == 3
+    assert "this report is old" in capsys.readouterr().err
+
+
+def test_all_interfaces_mean_loopback(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that listens on all interfaces is asked over loopback, and its address comes from the variable."""
+    monkeypatch.setenv("PAGE_TOKEN_SYNC_LISTEN", daemon.address.replace("127.0.0.1", "0.0.0.0"))
+    assert check(None, None) == 0
+
+
+def test_a_broken_configuration_hides_no_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The address comes from the configuration; where that has errors, the default is asked, and that is said."""
+    monkeypatch.delenv("PAGE_TOKEN_SYNC_LISTEN")
+    (tmp_path / "config.yaml").write_text("nonsense: 1\n")
+    check(tmp_path / "config.yaml", None)
+    assert "looked for at 127.0.0.1:8087" in capsys.readouterr().err

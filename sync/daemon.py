@@ -50,6 +50,32 @@ class Cycles(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+class Applied(Protocol):
+    """What follows from an edit of the configuration."""
+
+    @property
+    def trigger(self) -> BaseTrigger | None:
+        """The new schedule; None where it is the same."""
+        ...
+
+    @property
+    def starts_cycle(self) -> bool:
+        """Whether a cycle is to run now."""
+        ...
+
+
+class Reload(Protocol):
+    """What looks for edits of the configuration, and puts them in force."""
+
+    def look(self, *, force: bool = False) -> bool:
+        """Look for an edit, with ``force`` also for one that may still be written; return whether there is one to apply."""
+        ...
+
+    def apply(self) -> Applied:
+        """Set the newest edit in force; no cycle runs meanwhile."""
+        ...
+
+
 class Sink(Protocol):
     """Where events go."""
 
@@ -67,14 +93,19 @@ def run(
     status: DaemonStatus,
     now: threading.Event | None = None,
     turns: Turns | None = None,
+    reload: Reload | None = None,
+    hangup: threading.Event | None = None,
 ) -> None:
     """Run a cycle at once and then at each time of ``trigger``, until ``clock.stop`` is set.
 
     Only one cycle runs at a time: one that becomes due meanwhile is skipped. ``now`` asks for a cycle as soon as none runs.
     ``status`` is kept up to date. ``turns`` are those of the checks that run between cycles. Returns as soon as the running
-    cycle or check has ended, which ``clock.stop`` makes it do.
+    cycle or check has ended, which ``clock.stop`` makes it do. ``reload`` puts edits in force between cycles; ``hangup`` asks
+    it to look at once.
     """
     turns = turns or Turns()
+    now = now or threading.Event()
+    hangup = hangup or threading.Event()
     watch = WallClockWatch(clock)
 
     def job() -> None:
@@ -108,13 +139,31 @@ def run(
                 status.advanced()
             if watch.was_set():
                 watch.reschedule(scheduler.get_job(_JOB), trigger)
-            if now is not None and now.is_set() and not turns.busy:
+            if reload is not None:
+                force = hangup.is_set()
+                hangup.clear()
+                applied = _reload(reload, turns, force=force)
+                if applied is not None and applied.trigger is not None:
+                    trigger = applied.trigger
+                    scheduler.get_job(_JOB).reschedule(trigger)
+                    watch.reschedule(scheduler.get_job(_JOB), trigger)
+                if applied is not None and applied.starts_cycle:
+                    now.set()
+            if now.is_set() and not turns.busy:
                 now.clear()
                 scheduler.modify_job(_JOB, next_run_time=clock.now())
         scheduler.shutdown(wait=False)
         # It is the turn of this once the running cycle or check has ended; no check begins any more.
         with turns.cycle():
             pass
+
+
+def _reload(reload: Reload, turns: Turns, *, force: bool) -> Applied | None:
+    """Look for an edit, and put it in force unless a cycle or a check runs; None where nothing was put in force."""
+    if not reload.look(force=force):
+        return None
+    with turns.if_free() as free:
+        return reload.apply() if free else None
 
 
 def one_cycle(
@@ -202,9 +251,3 @@ class _Failures:
         self._warned_at = now
         message = "A cycle was due while another was running, and is skipped. Lengthen schedule.every if this recurs."
         self._log.write(Event("warning", "cycle_warning", {"message": message}))
-
-
-HANGUP = Event(
-    "warning", "cycle_warning", {"message": "SIGHUP changes nothing here: restart the daemon for a new configuration."}
-)
-"""Logged on SIGHUP, which by default would end the daemon without a message."""

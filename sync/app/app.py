@@ -50,11 +50,11 @@ class App:
         self._clock = clock
         self._stores: dict[str, Store] = {}
         self._credentials = Credentials(config, self._stores)
-        for name, settings in config.settings.stores.items():
-            self._stores[name] = build_store(name, settings, self._credentials, clock)
-        state = config.settings.state
         self._late = GraceClock(clock)
-        self._state = StateFile(state.file, config.settings.instance, clock=self._late) if state is not None else None
+        self._build_stores(config, kept={})
+        self._state = self._state_file(config)
+        self.config_rejected = False
+        """Whether a newer edit was rejected: then no orphan is derived, since Pages may only seem to be missing."""
         self._memory: Memory | None = None
         self._state_warning = ""
         self._unlogged = False
@@ -72,6 +72,37 @@ class App:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def configure(self, config: Config) -> None:
+        """Set another configuration in force, while no cycle runs.
+
+        What is remembered stays, except for that of another instance. Stores whose settings are the same keep their logins.
+        """
+        old, self._config = self._config, config
+        self._credentials.configure(config)
+        before, after = old.settings.stores, config.settings.stores
+        kept = {name: store for name, store in self._stores.items() if before[name] == after.get(name)}
+        closed = [store for name, store in self._stores.items() if name not in kept]
+        self._build_stores(config, kept)
+        if old.settings.instance != config.settings.instance:
+            self._memory = None
+        if (old.settings.state, old.settings.instance) != (config.settings.state, config.settings.instance):
+            self._state, self._state_warning = self._state_file(config), ""
+        for store in closed:
+            store.close()
+
+    def _build_stores(self, config: Config, kept: Mapping[str, Store]) -> None:
+        """Build the stores that are not kept. References to credentials go through the same mapping, whatever is in it."""
+        built = {
+            name: kept[name] if name in kept else build_store(name, settings, self._credentials, self._clock)
+            for name, settings in config.settings.stores.items()
+        }
+        self._stores.clear()
+        self._stores.update(built)
+
+    def _state_file(self, config: Config) -> StateFile | None:
+        state = config.settings.state
+        return StateFile(state.file, config.settings.instance, clock=self._late) if state is not None else None
 
     def close(self) -> None:
         """Close the stores' connections, and end the logins that they made."""
@@ -265,6 +296,7 @@ class App:
             in_other_stores=in_other_stores(settings, config.pages),
             renewal_rules=self._renewal_rules(),
             begun=self._credentials.begun,
+            orphans=not self.config_rejected,
             needs_state_file=needs_state_file(settings, config.pages),
             warnings=(*config.warnings, *state, *web),
         )

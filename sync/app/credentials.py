@@ -25,6 +25,10 @@ class Credentials:
         self._stores = stores
         self._writes = False
 
+    def configure(self, config: Config) -> None:
+        """Read what another configuration refers to from now on."""
+        self._config = config
+
     def begin(self, *, writes: bool) -> None:
         """Begin a cycle; ``writes``: its plan will be carried out."""
         self.begun = set()

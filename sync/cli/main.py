@@ -154,7 +154,7 @@ def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = 
     """Run cycles on the schedule until SIGTERM; log to stdout.
 
     The first cycle starts immediately. SIGTERM stops the daemon within ten seconds, with exit code 0. SIGUSR1 starts a
-    cycle now. SIGHUP is ignored: restart the daemon for a new configuration.
+    cycle now. An edited configuration is in force within five seconds, after SIGHUP at once; an invalid one is logged and ignored.
     """
     from sync.cli.commands.cycle import daemon  # noqa: PLC0415 - see above
 

@@ -114,13 +114,21 @@ class ConfigError:
 class ConfigErrors(Exception):  # noqa: N818 - it has many errors
     """The configuration is not usable; ``errors`` are all errors, sorted by file and line.
 
-    ``warnings`` are sentences about the main file, which is ``file``.
+    ``warnings`` are sentences about the main file, which is ``file``. ``patterns`` are those of its ``pages_from``, as far as
+    they could be read.
     """
 
-    def __init__(self, errors: Sequence[ConfigError], warnings: Sequence[str] = (), file: str = "") -> None:
+    def __init__(
+        self,
+        errors: Sequence[ConfigError],
+        warnings: Sequence[str] = (),
+        file: str = "",
+        patterns: Sequence[str] = (),
+    ) -> None:
         self.errors = tuple(errors)
         self.warnings = tuple(warnings)
         self.file = file
+        self.patterns = tuple(patterns)
         super().__init__("\n".join(str(error) for error in self.errors))
 
 

@@ -180,6 +180,7 @@ def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any
 
 def _further(settings: Settings, main: Path, reader: FileReader, resolver: PageResolver) -> list[Path]:
     read: list[Path] = []
+    reader.patterns = settings.pages_from
     for index, (_, files) in enumerate(further(settings.pages_from, main)):
         if not files:
             reader.report(

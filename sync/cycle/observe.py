@@ -50,7 +50,7 @@ def observe(task: Task, *, writes: bool) -> Inputs:
     each(read, [None, *sorted(used)], workers=len(used) + 1, clock=task.clock)
     of_graph = graph[0]
     read_at = task.clock.now()
-    names = [] if task.is_check else sorted(task.stores)
+    names = sorted(task.stores) if task.orphans and not task.is_check else []
     # Before the tokens are judged, so that a store whose list is slow makes no proof older.
     owned = each(lambda name: _owned(task, name), names, workers=len(names), clock=task.clock)
     return Inputs(

@@ -53,6 +53,7 @@ class Task:
     is_check: bool = False
     warnings: tuple[str, ...] = ()
     begun: set[str] = field(default_factory=set)
+    orphans: bool = True
 
 
 def attempt(work: Callable[[], T], failed: Callable[[str], T]) -> T:

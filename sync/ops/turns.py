@@ -63,6 +63,19 @@ class Turns:
             with self._changed:
                 self._end()
 
+    @contextmanager
+    def if_free(self) -> Iterator[bool]:
+        """Hold the turn if nothing runs; yield whether it is held."""
+        with self._changed:
+            free = not self._busy
+            self._busy = True
+        try:
+            yield free
+        finally:
+            if free:
+                with self._changed:
+                    self._end()
+
     def _is_free_for_check(self) -> bool:
         return self._had_cycle and not self._busy and not self._waiting_cycles
 

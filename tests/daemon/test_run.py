@@ -333,12 +333,12 @@ def test_the_duration_is_that_of_the_whole_cycle(rig: Rig) -> None:
         assert 1.9 < report["duration_seconds"] < time.monotonic() - begun
 
 
-def test_hangup_is_logged_and_ignored(rig: Rig) -> None:
-    """SIGHUP, which would end the process by default, is logged, and cycles continue."""
+def test_hangup_reads_the_configuration(rig: Rig) -> None:
+    """SIGHUP, which would end the process by default, reads the configuration again, and cycles continue."""
     with running(rig) as daemon:
         daemon.until("cycle_finished")
         daemon.process.send_signal(signal.SIGHUP)
-        assert "SIGHUP" in daemon.until("cycle_warning")["message"]
+        assert "Nothing in it changed" in daemon.until("config_reloaded")["message"]
         daemon.until("cycle_finished", result="ok")
         daemon.end()
         assert daemon.process.returncode == 0

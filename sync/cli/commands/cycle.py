@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from sync.ops.web.site import Site
 
 INTERRUPTED = 130
-_LISTED = 50
-"""A log line lists at most this many errors of a configuration; further lines list the others."""
 _CHECKSUM = "sha256:[0-9a-f]{64}"
 
 
@@ -93,11 +90,10 @@ def _selection(config: Config, options: CycleOptions) -> Selected | None:
 
 def daemon(given: Path | None, listen: str | None) -> int:
     """Run cycles until a signal stops the daemon. ``listen`` replaces the web server's address."""
-    clock, now = SystemClock(), threading.Event()
-    logs: list[Log] = []
+    clock, now, hangup = SystemClock(), threading.Event(), threading.Event()
     # SIGHUP from a closed terminal stops the daemon as usual; a service gets it from people who expect a reload.
-    hangup = None if sys.stdin and sys.stdin.isatty() else lambda: _log_hangup(logs)
-    watch_signals(clock, exit_code=0, hangup=hangup, user=now.set)
+    reloads = not (sys.stdin and sys.stdin.isatty())
+    watch_signals(clock, exit_code=0, hangup=hangup.set if reloads else None, user=now.set)
     keep_memory_private()
     try:
         config = _configuration(given)
@@ -106,6 +102,7 @@ def daemon(given: Path | None, listen: str | None) -> int:
         return 2
     from sync import app, daemon  # noqa: PLC0415 - only if the file is valid
     from sync.app.check import AppChecker  # noqa: PLC0415 - only if the file is valid
+    from sync.app.reload import Reload  # noqa: PLC0415 - only if the file is valid
     from sync.config.schedule import trigger  # noqa: PLC0415 - only if the file is valid
     from sync.core.report.event import Event  # noqa: PLC0415 - only if the file is valid
     from sync.ops.check import Checks  # noqa: PLC0415 - only if the file is valid
@@ -115,7 +112,6 @@ def daemon(given: Path | None, listen: str | None) -> int:
     from sync.ops.web.server import WebServer, bind  # noqa: PLC0415 - only if the file is valid
 
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format)
-    logs.append(log)
     address = listen or os.environ.get(LISTEN_VARIABLE) or config.settings.web.listen
     try:
         host, port = host_and_port(address)
@@ -131,7 +127,17 @@ def daemon(given: Path | None, listen: str | None) -> int:
     checks = Checks(AppChecker(lambda: running, status=status, log=log, clock=clock), turns=turns, clock=clock)
     web = WebServer(server, _site(config, status, clock, host, checks).app())
     try:
-        daemon.run(running, trigger=schedule, clock=clock, log=log, status=status, now=now, turns=turns)
+        daemon.run(
+            running,
+            trigger=schedule,
+            clock=clock,
+            log=log,
+            status=status,
+            now=now,
+            turns=turns,
+            reload=Reload(config, running, status=status, log=log),
+            hangup=hangup,
+        )
         log.write(Event("info", "daemon_stopped", {}))
     finally:
         web.close()
@@ -176,24 +182,12 @@ def _put_rejected(errors: ConfigErrors) -> None:
     console.put_errors(errors, Form.TABLE)
     if sys.stdout.isatty():
         return
-    from sync.core.report.event import Event  # noqa: PLC0415 - only on an error
+    from sync.config.rejected import rejected_events  # noqa: PLC0415 - only on an error
     from sync.ops.log import standard_log  # noqa: PLC0415 - only on an error
 
-    texts = [str(error).partition("\n")[0] for error in errors.errors]
-    total, more = len(texts), len(texts) - 1
     log = standard_log(level="info", form="json")
-    for start in range(0, total, _LISTED):
-        listed = texts[start : start + _LISTED]
-        message = f"Errors {start + 1:,} to {start + len(listed):,} of {total:,} in the configuration."
-        if not start:
-            message = f"The daemon does not start. {texts[0]}" + (f" ({more:,} more: see errors)" if more else "")
-        fields = {
-            "message": message,
-            "owner": "operator",
-            "remedy": errors.errors[start].remedy,
-            "errors": listed,
-        }
-        log.write(Event("error", "config_rejected", fields))
+    for event in rejected_events(errors, "The daemon does not start."):
+        log.write(event)
     log.close()
 
 
@@ -243,10 +237,3 @@ def _log(report: Report, config: Config) -> None:
     log = standard_log(level=config.settings.log.level, form=config.settings.log.format, stderr=True)
     for event in events(report):
         log.write(event, cycle=report.frame.cycle)
-
-
-def _log_hangup(logs: Sequence[Log]) -> None:
-    from sync.daemon import HANGUP  # noqa: PLC0415 - only on SIGHUP
-
-    for log in logs:
-        log.write(HANGUP)

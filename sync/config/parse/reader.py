@@ -33,6 +33,7 @@ class FileReader:
         self.errors: list[ConfigError] = []
         self.findings: dict[Finding, None] = {}
         self.warnings: list[str] = []
+        self.patterns: Sequence[str] = ()
         self._left = MAX_BYTES
         self._skipped: set[tuple[str, int]] = set()
 
@@ -111,7 +112,7 @@ class FileReader:
                 ConfigError(last.file, last.line, last.column, "", "too-many-errors", message, "fix these first")
             )
         if errors:
-            raise ConfigErrors(errors, self.warnings, self.documents[0].file)
+            raise ConfigErrors(errors, self.warnings, self.documents[0].file, self.patterns)
 
 
 def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]:

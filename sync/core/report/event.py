@@ -16,6 +16,7 @@ EVENTS: Mapping[str, str] = {
     "daemon_stopped": "The daemon has stopped after a signal.",
     "cycle_started": "A cycle starts; logged at debug.",
     "cycle_finished": "A cycle has ended, with its result and its counts; the only line of a cycle in which nothing changed.",
+    "config_reloaded": "An edited configuration is in force; pages_added, pages_removed, pages_changed and keys say what changed.",
     "config_rejected": "The configuration is wrong and not in force; errors lists what is wrong, with file and line.",
     "cycle_warning": "Something needs an operator's attention and does not change the result yet; the first line of this warning.",
     "page_written": "A secret was created, updated or replaced.",

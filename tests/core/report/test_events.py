@@ -73,7 +73,7 @@ def test_list_is_closed() -> None:
             *("system_user_invalid", "system_user_expiring", "graph_throttled", "app_refused", "store_failed"),
             *("page_held", "page_lost", "page_regained", "brake_held"),
             *("problem_started", "problem_reminder", "problem_ended", "served_changed", "secret_changed"),
-            *("system_user_renewed", "daemon_started", "daemon_stopped", "config_rejected"),
+            *("system_user_renewed", "daemon_started", "daemon_stopped", "config_rejected", "config_reloaded"),
         ]
     )
     assert all(meaning.endswith(".") for meaning in EVENTS.values())

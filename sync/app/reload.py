@@ -1,0 +1,169 @@
+"""Set an edited configuration in force while the daemon runs, and start a cycle where a credential in a file changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from apscheduler.triggers.base import BaseTrigger
+from pydantic import BaseModel
+
+from sync.app.app import App
+from sync.config.differences import Differences, differences
+from sync.config.errors import ConfigErrors
+from sync.config.load import Config, load
+from sync.config.parse.reader import further
+from sync.config.rejected import rejected_events
+from sync.config.schedule import trigger
+from sync.config.schema.references import FileReference
+from sync.config.source import is_file
+from sync.config.watch import Watch
+from sync.core.report.changes import MOST_NAMED
+from sync.core.report.event import Event
+from sync.ops.status import DaemonStatus
+
+
+class Sink(Protocol):
+    """Where events go."""
+
+    def write(self, event: Event, *, cycle: str | None = None) -> None:
+        """Write one event."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the daemon does after a reload. ``trigger`` is None where the schedule is the same."""
+
+    trigger: BaseTrigger | None
+    starts_cycle: bool
+
+
+class Reload:
+    """Looks at the files of a configuration, once a second. Not for several threads."""
+
+    def __init__(self, config: Config, app: App, *, status: DaemonStatus, log: Sink) -> None:
+        self._config = config
+        self._app = app
+        self._status = status
+        self._log = log
+        self._watch, self._credentials_watch = Watch(), Watch()
+        self._patterns: Sequence[str] = config.settings.pages_from
+        self._newest = self._last = self._watch.digest(self._files())
+        self._credentials = self._last_credentials = self._credentials_watch.digest(_credential_files(config))
+        self._pending: Config | None = None
+        self._credential_changed = False
+
+    def look(self, *, force: bool = False) -> bool:
+        """Look for an edit, and return whether `apply` has something to do.
+
+        An edit is read when its files were the same at two looks, so that one which is being written is left alone; with
+        ``force`` at once. An invalid one is logged, and what was in force before stays so.
+        """
+        if is_file(self._config.files[0]):
+            now = self._watch.digest(self._files())
+            if force or (now == self._last and now != self._newest):
+                self._read(now, force=force)
+            self._last = now
+        self._look_at_credentials()
+        return self._pending is not None or self._credential_changed
+
+    def apply(self) -> Applied:
+        """Set the newest edit in force; to be called while no cycle runs."""
+        config, starts_cycle, self._pending, self._credential_changed = (
+            self._pending,
+            self._credential_changed,
+            None,
+            False,
+        )
+        if config is None:
+            return Applied(None, starts_cycle)
+        found = differences(self._config, config)
+        same_schedule = self._config.settings.schedule == config.settings.schedule
+        self._app.configure(config)
+        self._config = config
+        self._status.configured(per_page_metrics=config.settings.metrics.per_page)
+        self._credentials = self._last_credentials = self._credentials_watch.digest(_credential_files(config))
+        self._log.write(_reloaded(found, len(config.pages)))
+        return Applied(None if same_schedule else trigger(config.settings.schedule), starts_cycle or found.needs_cycle)
+
+    def _files(self) -> list[Path]:
+        main = self._config.files[0]
+        return [main, *(file for _, files in further(self._patterns, main) for file in files)]
+
+    def _read(self, seen: bytes, *, force: bool) -> None:
+        """Read the edit; where its files change meanwhile, or it names other files, the next looks decide."""
+        try:
+            found: Config | ConfigErrors = load(self._config.files[0])
+        except ConfigErrors as errors:
+            found = errors
+        patterns = found.patterns if isinstance(found, ConfigErrors) else found.settings.pages_from
+        if self._watch.digest(self._files()) != seen:
+            return
+        if tuple(patterns) != tuple(self._patterns):
+            self._patterns = patterns
+            self._last = b""
+            if not force:
+                return
+            seen = self._watch.digest(self._files())
+        self._newest = seen
+        self._app.config_rejected = isinstance(found, ConfigErrors)
+        if isinstance(found, Config):
+            self._pending = found
+            return
+        self._pending = None
+        self._status.rejected([asdict(error) for error in found.errors])
+        for event in rejected_events(found, "The configuration before this edit stays in force."):
+            self._log.write(event)
+
+    def _look_at_credentials(self) -> None:
+        now = self._credentials_watch.digest(_credential_files(self._config))
+        if now == self._last_credentials and now != self._credentials:
+            self._credentials, self._credential_changed = now, True
+        self._last_credentials = now
+
+
+def _reloaded(found: Differences, page_count: int) -> Event:
+    sentences = []
+    for names, what in ((found.added, "added"), (found.removed, "removed"), (found.changed, "changed")):
+        if names:
+            sentences.append(f"{len(names):,} {'Page' if len(names) == 1 else 'Pages'} {what}.")
+    if found.keys:
+        sentences.append(f"Changed: {', '.join(found.keys[:MOST_NAMED])}.")
+    if found.needs_restart:
+        sentences.append(f"Restart the daemon for {', '.join(found.needs_restart)}.")
+    fields: dict[str, Any] = {
+        "message": f"The configuration is in force. {' '.join(sentences) or 'Nothing in it changed.'}",
+        "page_count": page_count,
+        **_named("pages_added", found.added),
+        **_named("pages_removed", found.removed),
+        **_named("pages_changed", found.changed),
+        **({"keys": list(found.keys[:MOST_NAMED])} if found.keys else {}),
+    }
+    return Event("warning" if found.needs_restart else "info", "config_reloaded", fields)
+
+
+def _named(field: str, names: Sequence[str]) -> dict[str, Any]:
+    return {field: list(names[:MOST_NAMED])} if names else {}
+
+
+def _credential_files(config: Config) -> list[Path]:
+    """Return the files with credentials that a configuration refers to."""
+    return [config.base / reference.file for reference in _file_references(config.settings)]
+
+
+def _file_references(value: Any) -> Iterator[FileReference]:
+    if isinstance(value, FileReference):
+        yield value
+        return
+    parts: Iterable[Any] = ()
+    if isinstance(value, BaseModel):
+        parts = (getattr(value, name) for name in type(value).model_fields)
+    elif isinstance(value, dict):
+        parts = value.values()
+    elif isinstance(value, tuple):
+        parts = value
+    for part in parts:
+        yield from _file_references(part)

@@ -1,0 +1,279 @@
+"""Edits of the configuration while the daemon runs: each one that is complete is put in force, and no partial one."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sync.app import build
+from sync.app.reload import Reload
+from sync.config.load import load
+from sync.core.report.event import Event
+from sync.ops.status import DaemonStatus
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import start
+from tests.daemon.test_run import running
+from tests.support.rigs.e2e import Rig
+
+TOKEN = "EAAcanary0canary0canary0canary0"
+
+
+class Stage:
+    """A configuration in a folder, and what looks at it, second by second."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "config.yaml"
+        self.events: list[Event] = []
+        self.clock = SystemClock()
+        self.status = DaemonStatus(self.clock)
+        (folder / "token").write_text(TOKEN)
+        (folder / "secret").write_text("0123456789abcdef0123456789abcdef")
+        self.edit()
+        config = load(self.file)
+        self.app = build(config, clock=self.clock)
+        self.status.configured()
+        self.reload = Reload(config, self.app, status=self.status, log=self)
+
+    def write(self, event: Event, *, cycle: str | None = None) -> None:
+        """Record one event."""
+        assert TOKEN not in repr(event)
+        self.events.append(event)
+
+    def text(self, pages: int = 2, **changes: Any) -> str:
+        """Return the text of a configuration."""
+        config: Mapping[str, Any] = {
+            "version": 1,
+            "instance": "test",
+            "apps": {"a": {"id": "1", "secret": {"file": "secret"}}},
+            "system_users": {"main": {"token": {"file": "token"}}},
+            "stores": {"disk": {"type": "file", "directory": "secrets"}},
+            "pages": [{"id": str(number + 1), "name": f"page{number}"} for number in range(pages)],
+            **changes,
+        }
+        return yaml.safe_dump(config)
+
+    def edit(self, text: str | None = None, **changes: Any) -> None:
+        """Replace the file as editors do: a new file is renamed over it."""
+        new = self.folder / ".config.yaml.new"
+        new.write_text(self.text(**changes) if text is None else text)
+        new.rename(self.file)
+
+    def seconds(self, number: int) -> list[Event]:
+        """Look once a second, apply what there is, and return what was logged."""
+        before = len(self.events)
+        for _ in range(number):
+            if self.reload.look():
+                self.applied = self.reload.apply()
+        return self.events[before:]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Return a configuration with two Pages, in force."""
+    return Stage(tmp_path)
+
+
+def test_nothing_changed(stage: Stage) -> None:
+    """Files that stay as they are cause nothing, and are not read again once they have settled."""
+    assert stage.seconds(5) == []
+    old = stage.file.stat().st_mtime - 60
+    os.utime(stage.file, (old, old))
+    assert stage.seconds(5) == []
+
+
+def test_an_edit_is_in_force_after_two_looks(stage: Stage) -> None:
+    """The second look that finds the same edit puts it in force and names what changed; a cycle starts."""
+    stage.edit(pages=3, schedule={"every": "1h"}, verify_every="12h")
+    assert stage.seconds(1) == []
+    (event,) = stage.seconds(1)
+    assert (event.name, event.level) == ("config_reloaded", "info")
+    assert event.fields["pages_added"] == ["page2"]
+    assert set(event.fields["keys"]) == {"schedule.every", "verify_every"}
+    assert stage.applied.starts_cycle
+    assert stage.applied.trigger is not None
+    assert stage.app.has_page("page2")
+    stage.edit(pages=1)
+    (event,) = stage.seconds(2)
+    assert event.fields["pages_removed"] == ["page1", "page2"]
+
+
+def test_a_change_without_a_reason_for_a_cycle(stage: Stage) -> None:
+    """A new schedule starts no cycle; a new address of the web server needs a restart, which is logged."""
+    stage.edit(schedule={"every": "1h"})
+    stage.seconds(2)
+    assert not stage.applied.starts_cycle
+    stage.edit(schedule={"every": "1h"}, web={"listen": "127.0.0.1:9999"})
+    (event,) = stage.seconds(2)
+    assert (event.level, stage.applied.trigger) == ("warning", None)
+    assert "Restart the daemon for web.listen" in event.fields["message"]
+
+
+def test_a_broken_edit_leaves_the_last_good_one_in_force(stage: Stage) -> None:
+    """An invalid edit is logged once with all errors and is in the status; no orphan is derived until it is repaired."""
+    stage.edit(text=stage.text() + "colour: red\npgaes: []\n")
+    (event,) = stage.seconds(6)
+    assert (event.name, event.level, event.fields["owner"]) == ("config_rejected", "error", "operator")
+    assert len(event.fields["errors"]) == 2
+    assert event.fields["message"].startswith("The configuration before this edit stays in force.")
+    found = stage.status.snapshot.config_errors
+    assert found is not None
+    assert {error["code"] for error in found} == {"unknown-key"}
+    assert stage.app.has_page("page1")
+    assert stage.app.config_rejected
+    stage.edit()
+    (event,) = stage.seconds(2)
+    assert event.fields["message"] == "The configuration is in force. Nothing in it changed."
+    assert stage.status.snapshot.config_errors is None
+    assert not stage.app.config_rejected
+
+
+def test_a_missing_file_is_a_broken_edit(stage: Stage) -> None:
+    """A file that is gone, or a pattern that matches nothing, leaves what was in force; the way back is found by itself."""
+    stage.file.unlink()
+    (event,) = stage.seconds(3)
+    assert event.name == "config_rejected"
+    (stage.folder / "more").mkdir()
+    stage.edit(pages_from=["more/*.yaml"])
+    (event,) = stage.seconds(5)
+    assert event.name == "config_rejected"
+    assert "no file matches" in event.fields["message"]
+    (stage.folder / "more" / "a.yaml").write_text('- {id: "77", name: rome}\n')
+    (event,) = stage.seconds(5)
+    assert event.fields["pages_added"] == ["rome"]
+    (stage.folder / "more" / "b.yaml").write_text('- {id: "78", name: oslo}\n')
+    (event,) = stage.seconds(5)
+    assert event.fields["pages_added"] == ["oslo"]
+
+
+def test_a_file_that_is_being_written(stage: Stage) -> None:
+    """What changes from look to look is left alone, though each part of it would be valid."""
+    whole = stage.text(pages=30)
+    for length in range(len(whole) // 2, len(whole), 40):
+        stage.file.write_text(whole[:length])
+        assert stage.seconds(1) == []
+    stage.file.write_text(whole)
+    (event,) = stage.seconds(2)
+    assert len(event.fields["pages_added"]) == 28
+
+
+def test_a_file_that_changes_while_it_is_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit during the reading of another one is read in its turn, and the mixture is not put in force."""
+    stage.edit(pages=5)
+    stage.seconds(1)
+    real = load
+
+    def load_while_edited(path: Path) -> Any:
+        config = real(path)
+        if len(config.pages) == 5:
+            stage.edit(pages=7)
+        return config
+
+    monkeypatch.setattr("sync.app.reload.load", load_while_edited)
+    assert stage.seconds(1) == []
+    (event,) = stage.seconds(2)
+    assert len(event.fields["pages_added"]) == 5
+
+
+def test_a_hundred_swaps_of_a_config_map(tmp_path: Path) -> None:
+    """Each swap of a ConfigMap's symlink is seen, the same size and time of change or not."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    stage = Stage(tmp_path)
+
+    def swap(number: int) -> None:
+        folder = volume / f"..{number}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(stage.text(defaults={"labels": {"team": f"v{number:03}"}}))
+        for name in ("token", "secret"):
+            (folder / name).write_text((tmp_path / name).read_text())
+        os.utime(folder / "config.yaml", (1_700_000_000, 1_700_000_000))
+        (volume / "..new").symlink_to(folder.name)
+        (volume / "..new").rename(volume / "..data")
+
+    swap(0)
+    for name in ("config.yaml", "token", "secret"):
+        (volume / name).symlink_to(f"..data/{name}")
+    config = load(volume / "config.yaml")
+    stage.reload = Reload(config, build(config, clock=stage.clock), status=stage.status, log=stage)
+    for number in range(1, 101):
+        swap(number)
+        (event,) = stage.seconds(2)
+        assert event.fields["pages_changed"] == ["page0", "page1"]
+
+
+def test_a_rotated_credential_starts_a_cycle(stage: Stage) -> None:
+    """A new token in a file is no edit, and starts a cycle once it is complete."""
+    (stage.folder / "token").write_text(TOKEN + "x")
+    assert not stage.reload.look()
+    assert stage.reload.look()
+    assert stage.reload.apply().starts_cycle
+    assert stage.events == []
+    assert not stage.reload.look()
+
+
+def test_stores_with_the_same_settings_stay(stage: Stage) -> None:
+    """A reload builds only the stores whose settings changed, so that the others keep their logins."""
+    kept = stage.app._stores["disk"]
+    stage.edit(
+        stores={"disk": {"type": "file", "directory": "secrets"}, "more": {"type": "file", "directory": "more"}},
+        defaults={"stores": ["disk"]},
+    )
+    stage.seconds(2)
+    assert list(stage.app._stores) == ["disk", "more"]
+    assert stage.app._stores["disk"] is kept
+    stage.edit(stores={"disk": {"type": "file", "directory": "other"}})
+    stage.seconds(2)
+    assert stage.app._stores["disk"] is not kept
+
+
+def test_edits_at_random(tmp_path: Path) -> None:
+    """Whatever is written in whatever steps, only whole configurations are ever in force, and in the end the last one is."""
+    stage = Stage(tmp_path)
+    chance = random.Random(7)
+    for _ in range(60):
+        pages = chance.randrange(1, 40)
+        whole = stage.text(pages=pages) + f"# pages {pages}\n"
+        if chance.random() < 0.5:
+            stage.edit(text=whole)
+        else:
+            for length in sorted(chance.randrange(len(whole)) for _ in range(3)):
+                stage.file.write_text(whole[:length])
+                stage.seconds(1)
+            stage.file.write_text(whole)
+        stage.seconds(2)
+        assert sum(stage.app.has_page(f"page{number}") for number in range(40)) == pages
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """Return a configuration for the program, with the sandbox and a file store."""
+    with start(pages=5) as sandbox:
+        yield Rig(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets")})
+
+
+@pytest.mark.slow
+def test_the_program_reloads(rig: Rig) -> None:
+    """The running daemon syncs a Page that is added to the file, logs a broken edit, and reads it at once on SIGHUP."""
+    pages = [{"id": page["id"], "name": page["name"]} for page in rig.sandbox.pages]
+    rig.write(pages=pages[:4], schedule={"every": "1h"})
+    with running(rig) as daemon:
+        daemon.until("cycle_finished", result="ok")
+        rig.write(pages=pages)
+        assert daemon.until("config_reloaded")["pages_added"] == [pages[4]["name"]]
+        assert daemon.until("page_written")["page"] == pages[4]["name"]
+        daemon.until("cycle_finished", result="ok")
+        whole = rig.file.read_text()
+        rig.file.write_text(whole + "colour: red\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        assert "unknown-key" in daemon.until("config_rejected")["message"]
+        rig.file.write_text(whole)
+        daemon.until("config_reloaded")
+        assert daemon.end() < 5

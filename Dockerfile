@@ -47,7 +47,7 @@ LABEL org.opencontainers.image.title="page-token-sync" \
       org.opencontainers.image.revision="$REVISION"
 EXPOSE 8087
 # Healthy while the daemon's scheduler works, whatever Meta and the stores answer.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PAGE_TOKEN_SYNC_LISTEN'].rpartition(':')[2] + '/healthz', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["page-token-sync", "status", "--check"]
 USER 65532:65532
 WORKDIR /
 ENTRYPOINT ["page-token-sync"]

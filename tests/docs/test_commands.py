@@ -123,7 +123,9 @@ def test_deployments_run_commands_that_exist() -> None:
     compose = yaml.safe_load((deploy / "compose" / "compose.yaml").read_text())
     # A service with an entry point of its own runs a script, which tests/container tests.
     services = [one for one in compose["services"].values() if one["image"] == PROGRAM and "entrypoint" not in one]
-    (image,) = re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (image,) = re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    health = json.loads(re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", dockerfile, re.MULTILINE)[0])
     pod = yaml.safe_load((deploy / "kubernetes" / "base" / "deployment.yaml").read_text())["spec"]["template"]["spec"]
     (task,) = json.loads((deploy / "ecs" / "task-definition.json").read_text())["containerDefinitions"]
     units = [arguments for unit in deploy.glob("systemd/**/*.service") for arguments in commands(unit.read_text())]
@@ -132,8 +134,10 @@ def test_deployments_run_commands_that_exist() -> None:
         json.loads(image),
         pod["containers"][0]["args"],
         task["command"],
+        task["healthCheck"]["command"][2:],
+        health[1:],
         *units,
     ]
-    assert len(called) == 7
+    assert len(called) == 9
     for arguments in called:
         assert parsed(arguments) is None, arguments

@@ -46,6 +46,11 @@ def main() -> None:
     report_crashes_safely()
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open until the end
+    if sys.argv[1:] == ["status", "--check"]:
+        # The health check of containers: Typer would load pydantic to parse it, which takes longer than the check.
+        from sync.cli.commands import status as command  # noqa: PLC0415 - see above
+
+        sys.exit(command.check(None, None))
     try:
         # Typer's own call would replace the exception hook that report_crashes_safely has set.
         sys.exit(typer.main.get_command(app).main(prog_name="page-token-sync", standalone_mode=False))

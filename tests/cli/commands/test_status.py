@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +105,15 @@ def test_a_broken_configuration_hides_no_daemon(
     (tmp_path / "config.yaml").write_text("nonsense: 1\n")
     check(tmp_path / "config.yaml", None)
     assert "looked for at 127.0.0.1:8087" in capsys.readouterr().err
+
+
+def test_a_health_check_starts_fast(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``status --check`` loads no library that takes longer to load than the check takes."""
+    monkeypatch.setenv("PAGE_TOKEN_SYNC_LISTEN", daemon.address)
+    program = (
+        "import sys; sys.argv[1:] = ['status', '--check']; from sync.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'pydantic', 'yaml', 'rich', 'httpx', 'uvicorn', 'starlette'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.splitlines() == ["The scheduler waits for the next cycle.", "[]"]

@@ -38,6 +38,7 @@ class Client:
         """Send a request."""
 
         async def send() -> httpx.Response:
+            """Record one message."""
             transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, path, headers=headers)
@@ -159,6 +160,7 @@ def test_a_client_that_hangs_up_ends_no_check(release: threading.Event) -> None:
     web = Client(checker)
 
     async def hang_up() -> None:
+        """Leave before the answer."""
         scope = {
             "type": "http",
             "method": "POST",

@@ -19,6 +19,7 @@ def check_route(checks: Checks, *, patience: float = PATIENCE) -> Route:
     """Return the route, which answers 404 to everything while no token is configured: a reload may configure one."""
 
     async def check(request: Request) -> Response:
+        """Return the answer to one request."""
         expected, page = checks.token(), request.path_params["name"]
         if expected is None:
             return _response(Answer(404, {"reason": "Checks need web.token in the configuration."}))

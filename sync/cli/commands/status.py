@@ -130,7 +130,8 @@ def _put(report: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> None:
     for page in pages:
         for entry, problems in _entries([page]):
             codes = ", ".join(dict.fromkeys(problem["code"] for problem in problems))
-            expires = (page["expires_at"] or "never") if entry["fingerprint"] == page["fingerprint"] else "-"
+            is_fetched = entry["fingerprint"] and entry["fingerprint"] == page["fingerprint"]
+            expires = (page["expires_at"] or "never") if is_fetched else "-"
             cells = (entry["action"], entry["served"], entry["verified_at"] or "-", expires, codes or "-")
             rows.append((page["name"], entry["store"], *cells))
             for problem in problems:

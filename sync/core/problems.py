@@ -11,6 +11,8 @@ Owner = Literal["operator", "app-admin", "business-admin", "meta", "nobody"]
 Scope = Literal["app", "system_user", "store", "page", "instance"]
 """What shares one cause: all Pages of an app, of a system user, of a store, each Page alone, or the whole instance."""
 
+NO_ACTION = "No action needed."
+
 READ_AGAIN = "A file or a store is read again in each cycle; a variable needs a restart."
 """When a credential that was changed takes effect."""
 
@@ -23,6 +25,13 @@ class Entry:
     owner: Owner
     remedy: str
     scope: Scope = "page"
+
+
+def action_text(owner: str, remedy: str) -> str:
+    """Return who must act and how, as one sentence after a label."""
+    if remedy == NO_ACTION:
+        return remedy
+    return f"{'No action needed' if owner == 'nobody' else f'Action required ({owner})'}: {remedy}"
 
 
 CATALOGUE: dict[str, Entry] = {

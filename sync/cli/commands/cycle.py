@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sync.core.report.report import Report
     from sync.ops.check import Checks
     from sync.ops.log import Log
-    from sync.ops.status import DaemonStatus
+    from sync.ops.status import DaemonStatus, Snapshot
     from sync.ops.web.site import Site
 
 INTERRUPTED = 130
@@ -148,19 +149,22 @@ def daemon(given: Path | None, listen: str | None) -> int:
 def _site(config: Config, status: DaemonStatus, clock: SystemClock, host: str, checks: Checks) -> Site:
     """Return what the web server answers."""
     from sync.config.schedule import stuck_after  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.health import alive  # noqa: PLC0415 - only if the file is valid
     from sync.ops.metrics import Metrics  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.page import STYLE_HASH, render  # noqa: PLC0415 - only if the file is valid
     from sync.ops.web.site import Site  # noqa: PLC0415 - only if the file is valid
 
     seconds = stuck_after(config.settings.schedule, now=clock.now()).total_seconds()
     metrics = Metrics()
-    return Site(
-        status,
-        clock,
-        host,
-        lambda: seconds,
-        lambda snapshot, accept: metrics.render(snapshot, accept=accept),
-        checks=checks,
-    )
+
+    def page(snapshot: Snapshot, query: Mapping[str, str]) -> str:
+        health = alive(snapshot, now=clock.monotonic(), stuck_after=seconds)
+        return render(snapshot, query, now=clock.now(), health=health)
+
+    def scrape(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
+        return metrics.render(snapshot, accept=accept)
+
+    return Site(status, clock, host, lambda: seconds, scrape, page, STYLE_HASH, checks=checks)
 
 
 def _put_not_listening(address: str, error: ValueError | OSError, log: Log) -> None:

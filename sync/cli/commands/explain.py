@@ -10,7 +10,7 @@ from dataclasses import asdict
 from sync.cli.output import console
 from sync.cli.output.codes import Explained, explanations, graph_explanations
 from sync.cli.output.forms import Form
-from sync.cli.output.words import action_text
+from sync.core.problems import action_text
 from sync.graph.lookup import parse, readings
 
 _SIMILAR = 0.7

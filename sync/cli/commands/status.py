@@ -123,7 +123,7 @@ def _entries(pages: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any]
 
 
 def _put(report: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> None:
-    from sync.cli.output.words import action_text  # noqa: PLC0415 - only for a table
+    from sync.core.problems import action_text  # noqa: PLC0415 - only for a table
 
     rows: list[tuple[str, ...]] = []
     causes: dict[tuple[str, str, str], dict[str, None]] = {}

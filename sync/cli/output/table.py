@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from sync.cli.output.words import REASONS, action_text
+from sync.cli.output.words import REASONS
 from sync.core.judge.decide import Kind
 from sync.core.model import Expiry, State
 from sync.core.plan.guards import FOR_A_PERSON
 from sync.core.plan.served import Served
+from sync.core.problems import action_text
 from sync.core.report.causes import QUOTED, Cause
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
 from sync.core.report.report import Report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_NO_ACTION = "No action needed."
+from sync.core.problems import NO_ACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,19 +14,12 @@ class Word:
 
     short: str
     meaning: str
-    remedy: str = _NO_ACTION
+    remedy: str = NO_ACTION
 
     @property
     def owner(self) -> str:
         """Who must act: whoever runs this program, where there is something to do."""
-        return "nobody" if self.remedy == _NO_ACTION else "operator"
-
-
-def action_text(owner: str, remedy: str) -> str:
-    """Return who must act and how, as one sentence after a label."""
-    if remedy == _NO_ACTION:
-        return remedy
-    return f"{'No action needed' if owner == 'nobody' else f'Action required ({owner})'}: {remedy}"
+        return "nobody" if self.remedy == NO_ACTION else "operator"
 
 
 REASONS: Mapping[str, Word] = {

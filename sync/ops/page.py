@@ -1,0 +1,245 @@
+"""The page for people: whether apps are served, what is wrong since when, and who must act. It needs no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from sync.core.model import Expiry
+from sync.core.problems import action_text
+from sync.core.report.causes import Cause, HeldWrites, causes, held_writes, is_shared
+from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
+from sync.core.report.report import Report
+from sync.ops.health import Health
+from sync.ops.status import Snapshot
+
+ROWS = 200
+"""So many secrets are shown at once."""
+COLUMNS = ("Page", "store", "served", "verified", "expires", "token", "problem")
+OVERDUE = timedelta(minutes=1)
+"""A cycle that has not begun so long after its time is overdue: the report is old."""
+_NAMED = 10
+_ERRORS = 20
+_MOST_TEXT = 200
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_STYLE = (_TEMPLATES / "page.css").read_text(encoding="utf-8")
+STYLE_HASH = f"sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}"
+"""The hash of the style sheet, for the Content-Security-Policy."""
+_PAGE = Environment(
+    loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+).get_template("page.html")
+_SHAPES = {"ok": "✔", "warn": "▲", "bad": "✖"}
+
+
+def render(snapshot: Snapshot, query: Mapping[str, str], *, now: datetime, health: Health) -> str:
+    """Return the page as HTML, for the query of a request.
+
+    It does not reload itself: that would interrupt a screen reader and lose the reader's position. It has a link instead.
+    """
+    report, errors = snapshot.report, snapshot.config_errors or ()
+    chosen = {name: query.get(name, "")[:_MOST_TEXT] for name in ("q", "state", "store")}
+    banners = _banners(snapshot, now, health)
+    level, text = _verdict(report, stale=bool(banners), rejected=bool(errors))
+    return _PAGE.render(
+        style=Markup(_STYLE),  # noqa: S704 - a file of the program
+        count=_count,
+        verdict={"level": level, "text": text, "title": text.partition(".")[0], "shape": _SHAPES[level]},
+        banners=banners,
+        report=report,
+        instance=report.frame.instance if report else "",
+        finished=_distance(report.frame.finished_at, now) if report else "",
+        next_at=snapshot.next_cycle_at,
+        next_in=_distance(snapshot.next_cycle_at, now) if snapshot.next_cycle_at else "",
+        here=_address(chosen, 0),
+        errors=errors[:_ERRORS],
+        error_count=len(errors),
+        chosen=chosen,
+        columns=COLUMNS,
+        states=WORST_FIRST,
+        **(_causes(report, now) if report else {"problems": (), "notices": (), "held": ()}),
+        **(_tables(report, chosen, query.get("page", "")) if report else {}),
+    )
+
+
+def _banners(snapshot: Snapshot, now: datetime, health: Health) -> list[str]:
+    """Return why the page may not show the present state."""
+    if not health.ok:
+        return [f"{health.reason} What follows may be out of date."]
+    due = snapshot.next_cycle_at
+    if snapshot.report and snapshot.cycle_began_at is None and due is not None and now - due > OVERDUE:
+        return [f"The next check is overdue since {due:%Y-%m-%d %H:%M:%S} UTC. What follows may be out of date."]
+    return []
+
+
+def _verdict(report: Report | None, *, stale: bool, rejected: bool) -> tuple[str, str]:
+    """Return how bad it is, and the sentence that says so."""
+    if stale:
+        return "bad", "The daemon does not work as it should. The state of the Pages is not known."
+    if report is None:
+        return "warn", "No check has ended yet. The state of the Pages is not known."
+    counts = report.summary
+    unserved = counts["broken"] + counts["absent"] + counts["foreign"]
+    if unserved:
+        return "bad", f"{unserved:,} of {_count(counts['pages'], 'Page')} without a verified token for apps."
+    if report.result == "failed":
+        return "bad", "The last check failed. No token could be verified."
+    if counts["stale"]:
+        return "warn", f"{counts['stale']:,} of {_count(counts['pages'], 'Page')} could not be verified recently."
+    if report.result == "held":
+        return "warn", "Apps are served. Writes are held until a person decides."
+    if report.result != "ok":
+        return "warn", "Apps are served. There are problems."
+    if rejected:
+        return "warn", "Apps are served. The newest edit of the configuration is rejected."
+    return "ok", f"All is well. Apps are served by verified tokens ({_count(counts['pages'], 'Page')})."
+
+
+def _causes(report: Report, now: datetime) -> Mapping[str, Any]:
+    found = [(cause, _cause(cause, report, now)) for cause in causes(report.pages, report.user_tokens)]
+    held = [_held(one, report, now) for one in held_writes(report.pages, report.checksum)]
+    problems = [shown for cause, shown in found if not cause.notice]
+    notices = [shown for cause, shown in found if cause.notice]
+    notices += [{"title": "warning", "message": text, "action": ""} for text in report.frame.warnings]
+    return {"problems": sorted(problems, key=lambda one: one["level"]), "notices": notices, "held": held}
+
+
+def _cause(cause: Cause, report: Report, now: datetime) -> dict[str, Any]:
+    scope = cause.key.scope
+    whose = "" if scope == "page" else f": {scope.replace('_', ' ')} {cause.key.whose}"
+    number = f", {_count(len(cause.pages), 'Page')}" if cause.pages else ""
+    concerned = _concerned(cause, report, now)
+    return {
+        "title": f"{cause.key.code}{whose}{number}",
+        "level": "bad" if any(word in concerned["served"] for word in ("broken", "absent", "foreign")) else "warn",
+        "message": cause.message,
+        "action": action_text(cause.key.owner, cause.remedy),
+        **concerned,
+    }
+
+
+def _held(held: HeldWrites, report: Report, now: datetime) -> dict[str, Any]:
+    title = f"{_count(len(held.found), 'write')} to store {held.key.whose} held: {held.reason}"
+    concerned = _concerned(held, report, now)
+    return {
+        "title": title,
+        "reason": held.reason,
+        "losses": held.losses,
+        "checksum": held.checksum,
+        **concerned,
+    }
+
+
+def _concerned(cause: Cause | HeldWrites, report: Report, now: datetime) -> dict[str, Any]:
+    """Return since when a cause lasts, the Pages that have it, and what apps are served of them."""
+    names = list(cause.pages)
+    keys = [cause.key] if is_shared(cause.key) else [replace(cause.key, page=name) for name in names]
+    known = report.changes.reported.problems
+    since = min((known[key].since for key in keys if key in known), default=None)
+    if isinstance(cause, HeldWrites):
+        states = [entry.served for _, entry in cause.found]
+    else:
+        # The problem of a store concerns its own secrets: another store may serve the same Page.
+        states = [found.entry.served for found in cause.findings if found.entry is not None]
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return {
+        "since": since,
+        "age": _distance(since, now) if since else "",
+        "pages": ", ".join(names[:_NAMED]) + more,
+        "served": _served(states or (page.served for page in cause.pages.values())),
+    }
+
+
+def _tables(report: Report, chosen: Mapping[str, str], page: str) -> Mapping[str, Any]:
+    entries = [(page, entry) for page in report.pages for entry in page.stores]
+    by_store: dict[str, list[str]] = {}
+    for _, entry in entries:
+        by_store.setdefault(entry.key.store, []).append(entry.served)
+    text = chosen["q"].casefold()
+    found = [
+        (page, entry)
+        for page, entry in entries
+        if (not text or text in page.name or text in page.id)
+        and chosen["state"] in ("", entry.served)
+        and chosen["store"] in ("", entry.key.store)
+    ]
+    found.sort(key=_rank)
+    last = max(0, (len(found) - 1) // ROWS)
+    at = min(int(page), last) if page.isascii() and page.isdigit() and len(page) < len(str(ROWS)) * 3 else 0
+    shown = found[at * ROWS : (at + 1) * ROWS]
+    return {
+        "users": [
+            {
+                "name": user.system_user,
+                "state": user.verdict.state.value,
+                "expires": _expiry(user.verdict.facts.expires_at if user.verdict.facts else None),
+            }
+            for user in report.user_tokens
+        ],
+        "stores": [(name, _served(served)) for name, served in by_store.items()],
+        "found": len(found),
+        "total": len(entries),
+        "first": at * ROWS + 1,
+        "rows": [_row(*one) for one in shown],
+        "earlier": _address(chosen, at - 1) if at else "",
+        "later": _address(chosen, at + 1) if at < last else "",
+    }
+
+
+def _rank(one: tuple[PageEntry, StoreEntry]) -> tuple[int, bool]:
+    page, entry = one
+    return WORST_FIRST.index(entry.served), not (page.problems or entry.problems)
+
+
+def _row(page: PageEntry, entry: StoreEntry) -> Sequence[str]:
+    codes = dict.fromkeys(problem.code for problem in (*page.problems, *entry.problems))
+    same = page.fingerprint is not None and page.fingerprint == entry.fingerprint
+    return (
+        page.name,
+        entry.key.store,
+        entry.served,
+        f"{entry.verified_at:%Y-%m-%d %H:%M:%S} UTC" if entry.verified_at else "-",
+        _expiry(page.expires_at) if same else "-",
+        entry.fingerprint or "-",
+        ", ".join(codes) or "-",
+    )
+
+
+def _address(chosen: Mapping[str, str], page: int) -> str:
+    query = {name: value for name, value in chosen.items() if value} | ({"page": str(page)} if page else {})
+    return f"/?{urlencode(query)}" if query else "/"
+
+
+def _served(states: Iterable[str]) -> str:
+    counts = Counter(states)
+    return ", ".join(f"{counts[word]:,} {word}" for word in WORST_FIRST if counts[word])
+
+
+def _expiry(expires_at: Expiry | None) -> str:
+    if expires_at is None:
+        return "-"
+    return f"{expires_at:%Y-%m-%d}" if isinstance(expires_at, datetime) else "never"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _distance(moment: datetime, now: datetime) -> str:
+    """Write how far a moment is from now."""
+    seconds = (moment - now).total_seconds()
+    minutes = round(abs(seconds) / 60)
+    if minutes == 0:
+        return "now"
+    words = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"  # noqa: PLR2004
+    return f"in {words}" if seconds > 0 else f"{words} ago"

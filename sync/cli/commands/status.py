@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -24,10 +25,6 @@ _SECONDS = 5.0
 _MOST_BYTES = 256 * 1024 * 1024
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to ask, not to listen on
 _EXITS = {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
-_COLUMNS = ("Page", "store", "action", "served", "verified", "expires", "problem")
-_WORST_FIRST = ("broken", "absent", "foreign", "stale", "verified")
-_NAMED = 3
-"""A cause names at most this many Pages; the lines above it name them all."""
 
 
 class UnreachableError(Exception):
@@ -54,7 +51,7 @@ def status(given: Path | None, listen: str | None, pages: Sequence[str], form: F
     except UnreachableError as error:
         console.put_failure("daemon", str(error), form)
         return 3
-    if found != HTTPStatus.OK:
+    if found != HTTPStatus.OK or "pages" not in report:
         console.put_failure("daemon", f"The daemon at {address} has no report: {report.get('reason')}", form)
         return 3
     shown = [page for page in report["pages"] if _is_selected(page["name"], pages)]
@@ -64,11 +61,15 @@ def status(given: Path | None, listen: str | None, pages: Sequence[str], form: F
     if form is Form.JSON:
         console.put_json({**report, "pages": shown})
     else:
-        _put(report, shown)
+        from sync.cli.output.status import put_status  # noqa: PLC0415 - only for a table
+
+        put_status({**report, "pages": shown}, now=datetime.now(UTC))
     if report["config_error"]:
-        _warn("The newest edit of the configuration is rejected, and the one before it is in force: see validate.")
+        console.put_warning(
+            "The newest edit of the configuration is rejected, and the one before it is in force: see validate."
+        )
     if health != HTTPStatus.OK:
-        _warn(f"The daemon does not work, and this report is old. {alive.get('reason')}")
+        console.put_warning(f"The daemon does not work, and this report is old. {alive.get('reason')}")
         return 3
     if pages:
         return 0 if all(entry["served"] == "verified" and not problem for entry, problem in _entries(shown)) else 1
@@ -86,7 +87,9 @@ def _address(given: Path | None, listen: str | None) -> str:
     try:
         return load(config_file(given)).settings.web.listen
     except ConfigErrors:
-        _warn(f"The configuration has errors, so the daemon is looked for at {DEFAULT_LISTEN}; --listen names another.")
+        console.put_warning(
+            f"The configuration has errors, so the daemon is looked for at {DEFAULT_LISTEN}; --listen names another."
+        )
         return DEFAULT_LISTEN
 
 
@@ -120,35 +123,3 @@ def _is_selected(name: str, globs: Sequence[str]) -> bool:
 def _entries(pages: Sequence[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
     """Return each store's entry with the problems that concern it: its own and its Page's."""
     return [(entry, [*page["problems"], *entry["problems"]]) for page in pages for entry in page["stores"]]
-
-
-def _put(report: Mapping[str, Any], pages: Sequence[Mapping[str, Any]]) -> None:
-    from sync.core.problems import action_text  # noqa: PLC0415 - only for a table
-
-    rows: list[tuple[str, ...]] = []
-    causes: dict[tuple[str, str, str], dict[str, None]] = {}
-    for page in pages:
-        for entry, problems in _entries([page]):
-            codes = ", ".join(dict.fromkeys(problem["code"] for problem in problems))
-            is_fetched = entry["fingerprint"] and entry["fingerprint"] == page["fingerprint"]
-            expires = (page["expires_at"] or "never") if is_fetched else "-"
-            cells = (entry["action"], entry["served"], entry["verified_at"] or "-", expires, codes or "-")
-            rows.append((page["name"], entry["store"], *cells))
-            for problem in problems:
-                key = (problem["code"], problem["message"], action_text(problem["owner"], problem["remedy"]))
-                causes.setdefault(key, {})[page["name"]] = None
-    rows.sort(key=lambda row: _WORST_FIRST.index(row[3]))
-    console.put_rows(_COLUMNS, rows)
-    for (code, message, action), names in causes.items():
-        listed = ", ".join(list(names)[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
-        console.put_cause((f"{code}: {listed}", message, action))
-    summary = report["summary"]
-    served = ", ".join(f"{summary[word]:,} {word}" for word in reversed(_WORST_FIRST) if summary[word])
-    console.put(
-        f"Pages: {served or 'none'}.",
-        f"Result: {report['result']}, at {report['finished_at']}. Next cycle: {report['next_cycle_at'] or 'not known'}.",
-    )
-
-
-def _warn(text: str) -> None:
-    console.put_failure("warning", f"warning: {text}", Form.TABLE)

@@ -80,6 +80,11 @@ def put_failure(code: str, message: str, form: Form) -> None:
     _write(sys.stderr, scrub(message))
 
 
+def put_warning(message: str) -> None:
+    """Print a warning on stderr."""
+    _write(sys.stderr, scrub(f"warning: {message}"))
+
+
 def put_json(value: Any, *, indent: int | None = None) -> None:
     """Print one JSON document: indented on a terminal, on one line in a pipe unless ``indent`` is given."""
     indent = 2 if sys.stdout.isatty() else indent

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,8 +19,14 @@ from sync.ops.status import DaemonStatus
 from sync.ops.web.server import WebServer, address_of, bind
 from sync.ops.web.site import Site
 from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox
+from tests.daemon.test_run import running
 from tests.support.reports import GOOD, account, of
+from tests.support.rigs.cli import file_rig
+from tests.support.services.graph import sandbox
 from tests.support.values import fetched
+
+__all__ = ["sandbox"]
 
 
 class Daemon:
@@ -29,6 +38,29 @@ class Daemon:
         server = bind("127.0.0.1", 0)
         self.address = address_of(server)
         self.web = WebServer(server, Site(self.status, SystemClock(), "127.0.0.1", lambda: self.stuck_after).app())
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """Answer each request on loopback like this; yields the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture
@@ -117,3 +149,36 @@ def test_a_health_check_starts_fast(daemon: Daemon, monkeypatch: pytest.MonkeyPa
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.splitlines() == ["The scheduler waits for the next cycle.", "[]"]
+
+
+@pytest.mark.slow
+def test_a_running_daemon(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A real daemon: what is not well is a row and a cause with its owner; one Page that is well has exit code 0."""
+    rig = file_rig(tmp_path, sandbox)
+    pages = [{"id": page["id"], "name": page["name"]} for page in sandbox.pages]
+    rig.write(schedule={"every": "1h"}, pages=[*pages, {"id": "99", "name": "lost"}])
+    with running(rig) as process:
+        address = process.until("daemon_started")["listen"]
+        process.until("cycle_finished")
+        ran = rig.run("status", "--listen", address)
+        well = rig.run("status", "--listen", address, "--page", pages[0]["name"])
+        checked = rig.run("status", "--check", "--listen", address)
+        process.end()
+    gone = rig.run("status", "--listen", address)
+    lines = ran.stdout.splitlines()
+    assert lines[0].startswith("Result: degraded, checked 20")
+    assert [line.split()[0] for line in lines[2:4]] == ["Page", "lost"]
+    assert sum(line.startswith("problem ") for line in lines) == 1
+    assert lines[-1].startswith("  Action required (")
+    assert (ran.code, well.code, checked.code, gone.code) == (1, 0, 0, 3)
+    assert ("lost" in well.stdout, checked.stderr) == (False, "")
+    assert gone.stderr.startswith(f"No daemon answers at {address}: Connection refused.")
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b"", b'{"format": 2}', b'{"format": 2, "reason": ""}'])
+def test_something_else_answers(body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer of another program is not taken for the daemon's."""
+    with answering(body) as address:
+        assert status(None, address, (), Form.TABLE) == 3
+        assert b"reason" in body or check(None, address) == 1
+    assert address in capsys.readouterr().err

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sync.config.errors import Finding, KeyPath, shown, shown_path
 from sync.config.parse.translate import nearest
 from sync.config.schedule import interval_seconds
-from sync.config.schema.network import NetworkConfig
+from sync.config.schema.network import Connection, NetworkConfig
 from sync.config.schema.pages import SCOPES, ChecksConfig
 from sync.config.schema.references import FileReference, StoreReference, models_in
 from sync.config.schema.settings import Schedule, Settings
@@ -113,6 +113,12 @@ def _plain_http(settings: Settings) -> Iterator[str]:
         address, path = getattr(service, service.address_key), (*part, service.address_key)
         if address is not None and is_plain_http(address):
             yield f"{'.'.join(map(str, path))}: secrets are sent over plain http, as allow_http allows"
+    # The address is a secret itself, so that its scheme is not known here.
+    if settings.heartbeat is not None and settings.heartbeat.allow_http:
+        yield "heartbeat.allow_http: the heartbeat may go over plain http"
+    for index, receiver in enumerate(settings.notify):
+        if receiver.allow_http:
+            yield f"notify[{index}].allow_http: messages may be sent over plain http"
 
 
 _SIMILAR = 0.9
@@ -240,5 +246,5 @@ def _needed(settings: Settings, base: Path) -> Iterator[Path]:
     for _, part in models_in(settings, skip=("pages", "defaults")):
         if isinstance(part, FileReference):
             yield base / part.file
-        if isinstance(part, NetworkConfig):
+        if isinstance(part, Connection):
             yield from part.certificate_files()

@@ -27,11 +27,8 @@ ServiceAddress = Annotated[Address, AfterValidator(_private)]
 """The address of a NetworkConfig."""
 
 
-class NetworkConfig(ConfigModel):
-    """The connection to a service."""
-
-    address_key: ClassVar[str]
-    """The key of the service's address."""
+class Connection(ConfigModel):
+    """How a service is reached."""
 
     proxy: Annotated[
         Reference | None,
@@ -59,3 +56,10 @@ class NetworkConfig(ConfigModel):
         """Yield the files of certificates and keys that the connection reads."""
         if self.ca_file is not None:
             yield self.ca_file
+
+
+class NetworkConfig(Connection):
+    """The connection to a service whose address is in the file."""
+
+    address_key: ClassVar[str]
+    """The key of the service's address."""

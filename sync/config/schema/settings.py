@@ -13,6 +13,7 @@ from sync.config.listen import DEFAULT_LISTEN
 from sync.config.schema.choices import words
 from sync.config.schema.cron import CronError, parse_cron
 from sync.config.schema.network import NetworkConfig, ServiceAddress
+from sync.config.schema.notify import HeartbeatConfig, ReceiverConfig
 from sync.config.schema.pages import Defaults, PageEntry
 from sync.config.schema.references import Reference
 from sync.config.schema.stores.kinds import AnyStore, Store
@@ -286,6 +287,14 @@ class Settings(ConfigModel):
     metrics: Annotated[MetricsConfig, Field(description="The metrics at /metrics.")] = MetricsConfig()
     web: Annotated[WebConfig, Field(description="The daemon's web server.")] = WebConfig()
     log: Annotated[LogConfig, Field(description="The logs.")] = LogConfig()
+    heartbeat: Annotated[
+        HeartbeatConfig | None,
+        Field(description="What is called after each cycle.", examples=[{"url": {"env": "HEARTBEAT_URL"}}]),
+    ] = None
+    notify: Annotated[
+        tuple[ReceiverConfig, ...],
+        Field(strict=False, max_length=20, description="The receivers of the daemon's notifications."),
+    ] = ()
     pages: Annotated[
         tuple[PageEntry, ...],
         Field(

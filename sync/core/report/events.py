@@ -29,10 +29,15 @@ def check_events(report: Report) -> Iterator[Event]:
     yield Event("info", "page_checked", {**_subject(report.pages), "duration_ms": _duration_ms(report)})
 
 
-def _changes(report: Report) -> Iterator[Event]:
+def cause_lines(report: Report) -> Iterator[Event]:
+    """Yield the events of causes, and of system users' tokens that expire or were renewed."""
     for user_token in report.user_tokens:
         yield from _expiring(user_token, report)
     yield from cause_events(report.changes, report.frame.started_at)
+
+
+def _changes(report: Report) -> Iterator[Event]:
+    yield from cause_lines(report)
     yield from _access(report)
     for page in report.pages:
         yield from (_written(page, entry) for entry in page.stores if entry.action in _WRITTEN)

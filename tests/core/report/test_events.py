@@ -69,7 +69,7 @@ def test_list_is_closed() -> None:
     assert sorted(EVENTS) == sorted(
         [
             *("cycle_started", "cycle_finished", "cycle_warning", "page_written", "page_refused"),
-            *("page_checked",),
+            *("page_checked", "notify_failed"),
             *("system_user_invalid", "system_user_expiring", "graph_throttled", "app_refused", "store_failed"),
             *("page_held", "page_lost", "page_regained", "brake_held"),
             *("problem_started", "problem_reminder", "problem_ended", "served_changed", "secret_changed"),

@@ -1,0 +1,236 @@
+"""What receivers of notifications are sent: one message for each cause, from the same events as the log. Pure.
+
+A message is plain JSON data without a token, so that it can be kept and sent again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from sync.core.judge.decide import Kind
+from sync.core.redact import scrub
+from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
+from sync.core.report.event import MOST_NAMED, Event, served_counts
+from sync.core.report.events import cause_lines
+from sync.core.report.json import timestamp
+from sync.core.report.report import Report
+
+Topic = Literal["problem", "written"]
+"""What a receiver can ask for: problems as they begin, last and end; secrets whose value changed."""
+Message = Mapping[str, Any]
+
+MOST_SECRETS = 500
+"""A message of written secrets lists at most this many; further messages list the others."""
+
+_WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
+_SAME_VALUE = frozenset({"labels", "marks"})
+"""Reasons of writes that leave the value as it is."""
+_FOR_A_PERSON = frozenset({"brake", "weaker"})
+"""Reasons of held writes that a person is to look at; the others follow from the configuration."""
+_COPIED = (
+    *("problem", "message", "owner", "remedy", "system_user", "app", "store", "path", "error_code", "reason"),
+    *("code", "subcode", "fbtrace_id", "since"),
+)
+_LONGEST_TEXT = 2000
+_OWNERS = {
+    "operator": "the operator of page-token-sync",
+    "app-admin": "an admin of the Meta app",
+    "business-admin": "an admin of the business",
+    "meta": "Meta",
+    "nobody": "nobody: it resolves itself",
+}
+
+
+def messages(report: Report, topics: Sequence[Topic]) -> Iterator[Message]:
+    """Yield what a receiver of these topics is sent after a cycle or a check; nothing where nothing changed."""
+    found: list[dict[str, Any]] = []
+    if "problem" in topics:
+        found += [_of_cause(event, report) for event in cause_lines(report) if _is_sent(event)]
+    if "written" in topics:
+        found += _written(report)
+    frame = report.frame
+    for number, message in enumerate(found):
+        head = {
+            "format": 1,
+            "id": f"{frame.cycle}-{number}",
+            "kind": message.pop("kind"),
+            "instance": frame.instance,
+            "cycle": frame.cycle,
+            "at": timestamp(frame.finished_at),
+        }
+        yield {**head, **{name: value for name, value in message.items() if value is not None}}
+
+
+def message_of_test(instance: str, at: datetime) -> Message:
+    """Return a message that says of itself that it is a test."""
+    title = "TEST: this receiver gets the notifications of page-token-sync"
+    text = "Somebody ran page-token-sync notify --test. Nothing is wrong, and nobody need act."
+    return {
+        "format": 1,
+        "id": f"test-{timestamp(at)}",
+        "kind": "test",
+        "instance": instance,
+        "at": timestamp(at),
+        "title": title,
+        "message": text,
+    }
+
+
+def _is_sent(event: Event) -> bool:
+    """Check whether an event concerns people: what the configuration holds does not, and neither does its end."""
+    if event.name in ("served_changed", "system_user_renewed"):
+        return False
+    held_by_configuration = "reason" in event.fields and event.fields["reason"] not in _FOR_A_PERSON
+    return not held_by_configuration and (event.level in ("warning", "error") or event.name == "problem_ended")
+
+
+def _of_cause(event: Event, report: Report) -> dict[str, Any]:
+    fields = event.fields
+    status = {"problem_reminder": "lasts", "problem_ended": "ended"}.get(event.name, "started")
+    names = [fields["page"]] if "page" in fields else list(fields.get("pages", ()))
+    number = 1 if "page" in fields else fields.get("page_count", 0)
+    served = _served(event, names, number, report)
+    lasted = fields.get("duration_ms")
+    return {
+        "kind": "problem",
+        "status": status,
+        "severity": event.level,
+        "title": _title(event, names, number, status),
+        "effect": _effect(served),
+        "apps_down": sum(served.get(word, 0) for word in ("broken", "absent")),
+        **{name: _text(fields.get(name)) for name in _COPIED},
+        "duration_seconds": round(lasted / 1000) if lasted is not None else None,
+        "pages": names,
+        "page_count": number,
+        "served": served,
+    }
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = scrub(value)
+    return shown if len(shown) <= _LONGEST_TEXT else shown[: _LONGEST_TEXT - 1] + "…"
+
+
+def _served(event: Event, names: Sequence[str], number: int, report: Report) -> Mapping[str, int]:
+    """Return how many Pages of a cause serve what now. Where not all of an ended cause are named, those of the report."""
+    if "served" in event.fields:
+        return {event.fields["served"]: 1}
+    counted = {word: event.fields[word] for word in reversed(WORST_FIRST) if event.fields.get(word)}
+    if counted or not number:
+        return counted
+    wanted = frozenset(names)
+    pages = [page for page in report.pages if page.name in wanted or number > len(wanted)]
+    return {pages[0].served: 1} if len(pages) == 1 else served_counts(pages)
+
+
+def _title(event: Event, names: Sequence[str], number: int, status: str) -> str:
+    fields = event.fields
+    whose = next((f"{name.replace('_', ' ')} {fields[name]}" for name in ("store", "app") if name in fields), "")
+    user = f"system user {fields['system_user']}" if "system_user" in fields else ""
+    subject = names[0] if number == 1 and names else f"{number:,} Pages" if number else ""
+    parts = [part for part in (subject, user or whose) if part]
+    what = str(fields.get("problem") or event.name).replace("_", " ")
+    if event.name == "problem_ended" and "problem" not in fields:
+        what = "a warning or held writes"
+    tail = {"started": "", "lasts": " still lasts", "ended": " is over"}[status]
+    return f"{what}{tail}{': ' if parts else ''}{', '.join(parts)}"
+
+
+def _effect(served: Mapping[str, int]) -> str | None:
+    """Return whether apps are down now; None where no Page is concerned."""
+    number, down = sum(served.values()), sum(served.get(word, 0) for word in ("broken", "absent"))
+    if not number:
+        return None
+    pages = "1 Page" if number == 1 else f"{number:,} Pages"
+    if down:
+        return f"Apps have no valid token for {down:,} of {pages} now."
+    if served.get("verified", 0) == number:
+        return f"Apps have a valid token for {'this Page' if number == 1 else f'all {pages}'} now."
+    return f"Apps are not known to be down. {number - served.get('verified', 0):,} of {pages} could not be verified."
+
+
+def _written(report: Report) -> Iterator[dict[str, Any]]:
+    secrets = [
+        _secret(page, entry)
+        for page in report.pages
+        for entry in page.stores
+        if entry.action in _WRITTEN and entry.reason not in _SAME_VALUE
+    ]
+    for start in range(0, len(secrets), MOST_SECRETS):
+        part = secrets[start : start + MOST_SECRETS]
+        actions = Counter(secret["action"] for secret in secrets)
+        counts = ", ".join(f"{count:,} {action}" for action, count in actions.items())
+        yield {"kind": "written", "severity": "info", "title": f"secrets written: {counts}", "secrets": part}
+
+
+def _secret(page: PageEntry, entry: StoreEntry) -> dict[str, Any]:
+    return {
+        "page": page.name,
+        "page_id": page.id,
+        "store": entry.key.store,
+        "path": entry.key.path,
+        "action": entry.action.value,
+        "reason": entry.reason,
+        "version": entry.version,
+        "fingerprint": entry.fingerprint,
+        "previous_fingerprint": entry.previous_fingerprint,
+        "confirmed": entry.confirmed,
+    }
+
+
+_SECTION = 2900
+"""Characters; Slack refuses a section of more than 3,000."""
+_BROKEN_ENTITY = re.compile(r"&[a-z]{0,4}$")
+
+
+def slack(message: Message, link: str | None = None) -> dict[str, Any]:
+    """Return a message as an incoming webhook of Slack takes it: a text, and blocks within Slack's limits."""
+    title = f"[{message['instance']}] {message['title']}"
+    sections = [f"*{_escaped(title, 500)}*\n{_escaped(message.get('effect', ''), 500)}".rstrip()]
+    if "message" in message:
+        sections.append(_escaped(message["message"], _SECTION))
+    if "remedy" in message and message.get("status") != "ended":
+        owner = _OWNERS.get(message.get("owner", ""), "")
+        sections.append(f"*Who acts: {owner}.*\n" * bool(owner) + _escaped(message["remedy"], _SECTION - 100))
+    names = _names(message)
+    if names:
+        sections.append(_escaped(names, _SECTION))
+    foot = " · ".join(
+        filter(
+            None, (f"since {message['since']}" if "since" in message else "", _escaped(message.get("cycle", ""), 100))
+        )
+    )
+    blocks: list[dict[str, Any]] = [{"type": "section", "text": _mrkdwn(text)} for text in sections]
+    if link is not None:
+        foot = f"<{_escaped(link, 1000)}|Open the status page>" + (f" · {foot}" if foot else "")
+    if foot:
+        blocks.append({"type": "context", "elements": [_mrkdwn(foot)]})
+    effect = message.get("effect") or message.get("message", "")
+    return {"text": _escaped(f"{title}. {effect}", _SECTION), "blocks": blocks}
+
+
+def _names(message: Message) -> str:
+    secrets = message.get("secrets", ())
+    names = list(dict.fromkeys(secret["page"] for secret in secrets)) or message.get("pages", ())
+    number = len(names) if secrets else message.get("page_count", 0)
+    if number <= 1 and not secrets:
+        return ""
+    shown = names[:MOST_NAMED]
+    more = f" and {number - len(shown):,} more" if number > len(shown) else ""
+    return f"Pages: {', '.join(shown)}{more}" if shown else ""
+
+
+def _mrkdwn(text: str) -> dict[str, str]:
+    return {"type": "mrkdwn", "text": text}
+
+
+def _escaped(text: str, limit: int) -> str:
+    """Return a text in which nothing is a link, a mention or markup of Slack's, of at most ``limit`` characters."""
+    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return safe if len(safe) <= limit else _BROKEN_ENTITY.sub("", safe[: limit - 1]) + "…"

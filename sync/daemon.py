@@ -36,6 +36,10 @@ class Cycles(Protocol):
         """Run one cycle; ``continuous``: it is not the last one of this process."""
         ...
 
+    def announce(self, report: Report) -> None:
+        """Notify people and services of what a report changed, without waiting for them."""
+        ...
+
     def logged(self) -> None:
         """Remember that the report of the last cycle is in the log."""
         ...
@@ -183,6 +187,8 @@ def one_cycle(
     report = replace(report, frame=replace(report.frame, next_cycle_at=next_run()))
     for event in events(report):
         log.write(event, cycle=cycle)
+    # Before the report counts as logged: after a kill between the two, both the lines and the messages come again.
+    app.announce(report)
     app.logged()
     return report
 

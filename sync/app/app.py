@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Self
 
 from sync.app.credentials import Credentials
+from sync.app.notify import notifier
 from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
@@ -30,6 +31,7 @@ from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.http import Http
+from sync.ops.notify import Log
 from sync.runtime.garbage import uncollected
 from sync.runtime.threads import GraceClock, Stopping, SystemClock
 from sync.state import StateFile
@@ -45,7 +47,8 @@ class App:
     Every credential is read again for each cycle, so that a rotated one needs no restart.
     """
 
-    def __init__(self, config: Config, *, clock: SystemClock) -> None:
+    def __init__(self, config: Config, *, clock: SystemClock, log: Log | None = None) -> None:
+        """``log``: this is a daemon, which notifies the receivers of the configuration, and logs where it cannot."""
         self._config = config
         self._clock = clock
         self._stores: dict[str, Store] = {}
@@ -55,6 +58,8 @@ class App:
         self._state = self._state_file(config)
         self.config_rejected = False
         """Whether a newer edit was rejected: then no orphan is derived, since Pages may only seem to be missing."""
+        self._log = log
+        self._notifier = notifier(config, self._credentials, self._late, log) if log is not None else None
         self._memory: Memory | None = None
         self._state_warning = ""
         self._unlogged = False
@@ -90,6 +95,21 @@ class App:
             self._state, self._state_warning = self._state_file(config), ""
         for store in closed:
             store.close()
+        self._configure_notifier(old)
+
+    def _configure_notifier(self, old: Config) -> None:
+        """Replace the receivers where their settings changed, or where the file of what waits for them did."""
+        before, after = (
+            (settings.notify, settings.heartbeat, settings.state, settings.instance)
+            for settings in (old.settings, self._config.settings)
+        )
+        if self._log is None or before == after:
+            return
+        waiting = {}
+        if self._notifier is not None:
+            self._notifier.close()
+            waiting = self._notifier.waiting if old.settings.instance == self._config.settings.instance else {}
+        self._notifier = notifier(self._config, self._credentials, self._late, self._log, waiting)
 
     def _build_stores(self, config: Config, kept: Mapping[str, Store]) -> None:
         """Build the stores that are not kept. References to credentials go through the same mapping, whatever is in it."""
@@ -105,7 +125,10 @@ class App:
         return StateFile(state.file, config.settings.instance, clock=self._late) if state is not None else None
 
     def close(self) -> None:
-        """Close the stores' connections, and end the logins that they made."""
+        """Close the stores' connections, and end the logins that they made. Notifications get two seconds."""
+        if self._notifier is not None:
+            with self._late.grace(_GRACE):
+                self._notifier.close()
         for store in self._stores.values():
             store.close()
 
@@ -202,6 +225,12 @@ class App:
             return None
         selection = Selected(chosen, frozenset(key for page in pages for key in page.targets))
         return self.cycle(write=True, cycle=cycle, selection=selection, continuous=True)
+
+    def announce(self, report: Report, *, is_check: bool = False) -> None:
+        """Notify the receivers of what a cycle or a check changed, by threads of their own; waits for none of them."""
+        if self._notifier is not None:
+            with suppress(Stopping), self._late.grace(_GRACE):
+                self._notifier.announce(report, is_check=is_check)
 
     def logged(self) -> None:
         """Remember that the report of the last cycle is in the log."""
@@ -315,6 +344,6 @@ class App:
         ]
 
 
-def build(config: Config, *, clock: SystemClock) -> App:
-    """Build what a configuration describes; nothing is read or connected before the first cycle."""
-    return App(config, clock=clock)
+def build(config: Config, *, clock: SystemClock, log: Log | None = None) -> App:
+    """Build what a configuration describes; nothing is read or connected before the first cycle. ``log`` is a daemon's."""
+    return App(config, clock=clock, log=log)

@@ -57,7 +57,7 @@ class StateFile:
             return
         try:
             data = encode(memory, self._instance)
-            with _locked(self._path.parent, self._clock) as folder:
+            with locked(self._path.parent, self._clock) as folder:
                 disk.put(folder, self._path.name, data)
         except (OSError, ValueError, disk.RefusedError, disk.LockedError) as error:
             # What a cycle has done is reported all the same.
@@ -115,7 +115,8 @@ class StateFile:
 
 
 @contextmanager
-def _locked(folder: Path, clock: Clock) -> Iterator[int]:
+def locked(folder: Path, clock: Clock) -> Iterator[int]:
+    """Hold a folder's lock, and return its descriptor."""
     with disk.root(str(folder), create=True) as fd, disk.locked(fd, timeout=_LOCK_SECONDS, clock=clock):
         yield fd
 

@@ -243,11 +243,11 @@ ROWS = [
         id="unknown-key",
     ),
     pytest.param(
-        GOOD + "notify: []\n",
+        GOOD + "mail: []\n",
         {},
         [
-            "config.yaml:10:1: notify: unknown key [unknown-key]",
-            "known: apps, brake, defaults, graph, instance, log, metrics, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version, web",
+            "config.yaml:10:1: mail: unknown key [unknown-key]",
+            "known: apps, brake, defaults, graph, heartbeat, instance, log, metrics, mode, notify, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version, web",
         ],
         id="unknown-key-later",
     ),
@@ -265,7 +265,7 @@ ROWS = [
         {},
         [
             "config.yaml:10:1: ?: unknown key [unknown-key]",
-            "known: apps, brake, defaults, graph, instance, log, metrics, mode, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version, web",
+            "known: apps, brake, defaults, graph, heartbeat, instance, log, metrics, mode, notify, pages, pages_from, probe_every, schedule, state, stores, system_users, verify_every, version, web",
         ],
         id="unknown-no-word",
     ),

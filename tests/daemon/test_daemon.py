@@ -80,6 +80,9 @@ class FakeApp:
                 self.at_once -= 1
         return empty_report(cycle or "")
 
+    def announce(self, report: Report) -> None:
+        """Notify nobody."""
+
     def logged(self) -> None:
         """Count the reports that are in the log."""
         self.reports_logged += 1

@@ -124,7 +124,7 @@ def daemon(given: Path | None, listen: str | None) -> int:
     schedule = trigger(config.settings.schedule)
     status = DaemonStatus(clock)
     status.configured(per_page_metrics=config.settings.metrics.per_page)
-    running, turns = app.build(config, clock=clock), Turns()
+    running, turns = app.build(config, clock=clock, log=log), Turns()
     checks = Checks(AppChecker(lambda: running, status=status, log=log, clock=clock), turns=turns, clock=clock)
     web = WebServer(server, _site(config, status, clock, host, checks).app())
     try:

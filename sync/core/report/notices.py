@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Literal
 
 from sync.core.judge.decide import Kind
 from sync.core.redact import scrub
+from sync.core.report.changes import MOST_NAMED
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
-from sync.core.report.event import MOST_NAMED, Event, served_counts
+from sync.core.report.event import Event, served_counts
 from sync.core.report.events import cause_lines
 from sync.core.report.json import timestamp
 from sync.core.report.report import Report
@@ -65,21 +65,6 @@ def messages(report: Report, topics: Sequence[Topic]) -> Iterator[Message]:
         yield {**head, **{name: value for name, value in message.items() if value is not None}}
 
 
-def message_of_test(instance: str, at: datetime) -> Message:
-    """Return a message that says of itself that it is a test."""
-    title = "TEST: this receiver gets the notifications of page-token-sync"
-    text = "Somebody ran page-token-sync notify --test. Nothing is wrong, and nobody need act."
-    return {
-        "format": 1,
-        "id": f"test-{timestamp(at)}",
-        "kind": "test",
-        "instance": instance,
-        "at": timestamp(at),
-        "title": title,
-        "message": text,
-    }
-
-
 def _is_sent(event: Event) -> bool:
     """Check whether an event concerns people: what the configuration holds does not, and neither does its end."""
     if event.name in ("served_changed", "system_user_renewed"):
@@ -123,7 +108,7 @@ def _served(event: Event, names: Sequence[str], number: int, report: Report) -> 
         return {event.fields["served"]: 1}
     counted = {word: event.fields[word] for word in reversed(WORST_FIRST) if event.fields.get(word)}
     if counted or not number:
-        return counted
+        return {str(word): count for word, count in counted.items()}
     wanted = frozenset(names)
     pages = [page for page in report.pages if page.name in wanted or number > len(wanted)]
     return {pages[0].served: 1} if len(pages) == 1 else served_counts(pages)
@@ -197,7 +182,7 @@ def slack(message: Message, link: str | None = None) -> dict[str, Any]:
         sections.append(_escaped(message["message"], _SECTION))
     if "remedy" in message and message.get("status") != "ended":
         owner = _OWNERS.get(message.get("owner", ""), "")
-        sections.append(f"*Who acts: {owner}.*\n" * bool(owner) + _escaped(message["remedy"], _SECTION - 100))
+        sections.append(f"*Action required: {owner}.*\n" * bool(owner) + _escaped(message["remedy"], _SECTION - 100))
     names = _names(message)
     if names:
         sections.append(_escaped(names, _SECTION))

@@ -12,11 +12,11 @@ import pytest
 from sync.core.model import Absent, Written
 from sync.core.plan.model import PagePlan
 from sync.core.problems import Problem
-from sync.core.report.notices import MOST_SECRETS, Message, message_of_test, messages, slack
+from sync.core.report.notices import MOST_SECRETS, Message, messages, slack
 from sync.core.report.report import Report
 from tests.core.report.test_changes import INVALID, LOST, OF_INVALID_USER, Watch, candidate, held, two
 from tests.support.reports import FRAME, GOOD, MAIN, of
-from tests.support.values import NOW, OTHER, current, fetched, judged, stored
+from tests.support.values import OTHER, current, fetched, judged, stored
 
 HEALTHY = two(fetched())
 NOTHING = current(Absent())
@@ -37,16 +37,22 @@ def many(count: int, problem: Problem = INVALID) -> list[PagePlan]:
 def test_a_cause_is_a_message_when_it_begins_once_a_day_and_when_it_ends() -> None:
     """Cycles between them send nothing; the end has how long the cause lasted."""
     watch = Watch()
-    told = [
+    sent_now = [
         sent(watch.report(*two(LOST))),
         sent(watch.report(*two(LOST))),
         sent(watch.report(*two(LOST), after=DAY)),
         sent(watch.report(*HEALTHY)),
         sent(watch.report(*HEALTHY)),
     ]
-    assert [[message["status"] for message in cycle] for cycle in told] == [["started"], [], ["lasts"], ["ended"], []]
-    assert told[0][0]["pages"] == told[3][0]["pages"] == ["berlin", "rome"]
-    assert told[3][0]["duration_seconds"] == 26 * 3600
+    assert [[message["status"] for message in cycle] for cycle in sent_now] == [
+        ["started"],
+        [],
+        ["lasts"],
+        ["ended"],
+        [],
+    ]
+    assert sent_now[0][0]["pages"] == sent_now[3][0]["pages"] == ["berlin", "rome"]
+    assert sent_now[3][0]["duration_seconds"] == 26 * 3600
 
 
 def test_a_message_has_what_a_person_needs() -> None:
@@ -103,8 +109,8 @@ def test_the_end_says_what_apps_get_now() -> None:
 def test_what_the_configuration_holds_is_no_news() -> None:
     """Writes that ``hold`` holds send nothing, and neither does their end; the brake asks a person."""
     watch = Watch()
-    told = [*sent(watch.report(*held("berlin"))), *sent(watch.report(of(fetched(), GOOD), after=DAY))]
-    assert [(message["problem"], message["status"]) for message in told] == [
+    sent_now = [*sent(watch.report(*held("berlin"))), *sent(watch.report(of(fetched(), GOOD), after=DAY))]
+    assert [(message["problem"], message["status"]) for message in sent_now] == [
         ("missing-scope", "started"),
         ("missing-scope", "ended"),
     ]
@@ -138,10 +144,10 @@ def test_many_written_secrets_are_all_listed() -> None:
     """No written secret is left out: a consumer that waits for it would never learn of it."""
     pages = [of(fetched(), current(stored(OTHER), judged(is_valid=False)), name=f"p{n}") for n in range(1200)]
     report = Watch().report(*pages, outcomes={one.targets[0].key: Written("3", True) for one in pages})
-    told = list(messages(report, ("written",)))
-    assert [len(message["secrets"]) for message in told] == [MOST_SECRETS, MOST_SECRETS, 200]
-    assert len({message["id"] for message in told}) == 3
-    assert all(len(json.dumps(slack(message))) < 8000 for message in told)
+    sent_now = list(messages(report, ("written",)))
+    assert [len(message["secrets"]) for message in sent_now] == [MOST_SECRETS, MOST_SECRETS, 200]
+    assert len({message["id"] for message in sent_now}) == 3
+    assert all(len(json.dumps(slack(message))) < 8000 for message in sent_now)
 
 
 def _texts(value: Any) -> list[str]:
@@ -163,11 +169,3 @@ def test_slack_s_form_is_escaped_and_within_its_limits(text: str) -> None:
     assert "<" not in shown
     assert "&" not in shown.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
     assert "<https://sync.example/?a=1&amp;b=2|Open the status page>" in json.dumps(blocks[-1])
-
-
-def test_a_test_message_says_that_it_is_one() -> None:
-    """Nobody takes a test for an incident, in either form."""
-    message = message_of_test("acme", NOW)
-    assert message["kind"] == "test"
-    assert "TEST" in message["title"]
-    assert "TEST" in slack(message)["text"]

@@ -105,10 +105,10 @@ class App:
         )
         if self._log is None or before == after:
             return
-        waiting = {}
+        waiting = None
         if self._notifier is not None:
             self._notifier.close()
-            waiting = self._notifier.waiting if old.settings.instance == self._config.settings.instance else {}
+            waiting = self._notifier.waiting if old.settings.instance == self._config.settings.instance else None
         self._notifier = notifier(self._config, self._credentials, self._late, self._log, waiting)
 
     def _build_stores(self, config: Config, kept: Mapping[str, Store]) -> None:

@@ -70,6 +70,7 @@ class AppChecker:
             return {}
         for event in check_events(report):
             self._log.write(event, cycle=cycle)
+        app.announce(report, is_check=True)
         app.logged()
         self._status.checked(report)
         return {page.name: checked_page(page, pages[page.name]) for page in report.pages}

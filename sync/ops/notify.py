@@ -356,7 +356,7 @@ class Notifier:
         self._closed = True
 
     def _remember_soon(self) -> None:
-        """Keep what still waits: at once where it is little, since what is kept in vain is only sent twice."""
+        """Keep what still waits: seldom where it is much, since what is kept too long is only sent twice."""
         waiting = any(mailbox.waiting for _, mailbox in self._mailboxes)
         if not waiting or time.monotonic() - self._saved_at > _SAVE_EVERY:
             self._remember()

@@ -38,6 +38,8 @@ HYPHENATED = {
     "team-a",
 }
 UNDERSCORED = {
+    # of notifications
+    "apps_down",
     # of Prometheus
     "process_resident_memory_bytes",
     "scrape_configs",

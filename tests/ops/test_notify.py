@@ -1,4 +1,4 @@
-"""Sending to receivers: what fails is tried again and logged once, nothing is delayed, lost or sent for ever."""
+"""Sending to receivers: what fails is tried again and logged once, nothing is delayed or lost."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_message_arrives_as_json() -> None:
 
 
 def test_a_receiver_gets_what_it_asked_for() -> None:
-    """A receiver of written secrets hears of no problem, and Slack's form has blocks."""
+    """A receiver of written secrets gets no problem, and Slack's form has blocks."""
     with raw_server(answering(OK)) as one, raw_server(answering(OK)) as other:
         written = receiver(one.url, topics=("written",))
         with notifying(written, receiver(other.url, "notify[1]", form="slack")) as (notifier, _):

@@ -110,3 +110,6 @@ def models_in(value: Any, path: KeyPath = (), *, skip: Collection[str] = ()) -> 
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield from models_in(inner, (*path, key), skip=skip)
+    elif isinstance(value, tuple):
+        for index, inner in enumerate(value):
+            yield from models_in(inner, (*path, index), skip=skip)

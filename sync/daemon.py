@@ -18,7 +18,9 @@ from sync.core.report.changes import REMIND_EVERY
 from sync.core.report.event import Event
 from sync.core.report.events import events
 from sync.core.report.report import Report
+from sync.ops.health import Health
 from sync.ops.process import location_of
+from sync.ops.sd_notify import SystemdNotifier
 from sync.ops.status import DaemonStatus
 from sync.ops.turns import Turns
 from sync.runtime.threads import Clock, Stopping, SystemClock
@@ -99,17 +101,19 @@ def run(
     turns: Turns | None = None,
     reload: Reload | None = None,
     hangup: threading.Event | None = None,
+    notifier: SystemdNotifier | None = None,
 ) -> None:
     """Run a cycle at once and then at each time of ``trigger``, until ``clock.stop`` is set.
 
     Only one cycle runs at a time: one that becomes due meanwhile is skipped. ``now`` asks for a cycle as soon as none runs.
     ``status`` is kept up to date. ``turns`` are those of the checks that run between cycles. Returns as soon as the running
     cycle or check has ended, which ``clock.stop`` makes it do. ``reload`` puts edits in force between cycles; ``hangup`` asks
-    it to look at once.
+    it to look at once. ``notifier`` reports to systemd.
     """
     turns = turns or Turns()
     now = now or threading.Event()
     hangup = hangup or threading.Event()
+    notifier = notifier or SystemdNotifier(lambda: Health(True, ""), {})
     watch = WallClockWatch(clock)
 
     def job() -> None:
@@ -136,35 +140,42 @@ def run(
         )
         scheduler.start()
         seen = app.progress
+        notifier.ready()
         while not clock.stop.wait(_CHECK_SECONDS):
             status.heartbeat(next_cycle_at=_next_run(scheduler))
             if app.progress != seen:
                 seen = app.progress
                 status.advanced()
+            notifier.beat()
             if watch.was_set():
                 watch.reschedule(scheduler.get_job(_JOB), trigger)
-            if reload is not None:
-                force = hangup.is_set()
-                hangup.clear()
-                applied = _reload(reload, turns, force=force)
-                if applied is not None and applied.trigger is not None:
-                    trigger = applied.trigger
-                    scheduler.get_job(_JOB).reschedule(trigger)
-                    watch.reschedule(scheduler.get_job(_JOB), trigger)
-                if applied is not None and applied.starts_cycle:
-                    now.set()
+            applied = _reload(reload, turns, hangup, notifier) if reload is not None else None
+            if applied is not None and applied.trigger is not None:
+                trigger = applied.trigger
+                scheduler.get_job(_JOB).reschedule(trigger)
+                watch.reschedule(scheduler.get_job(_JOB), trigger)
+            if applied is not None and applied.starts_cycle:
+                now.set()
             if now.is_set() and not turns.busy:
                 now.clear()
                 scheduler.modify_job(_JOB, next_run_time=clock.now())
+        notifier.stopping()
         scheduler.shutdown(wait=False)
         # It is the turn of this once the running cycle or check has ended; no check begins any more.
         with turns.cycle():
             pass
 
 
-def _reload(reload: Reload, turns: Turns, *, force: bool) -> Applied | None:
+def _reload(reload: Reload, turns: Turns, hangup: threading.Event, notifier: SystemdNotifier) -> Applied | None:
     """Look for an edit, and put it in force unless a cycle or a check runs; None where nothing was put in force."""
-    if not reload.look(force=force):
+    force = hangup.is_set()
+    hangup.clear()
+    if force:
+        notifier.reloading()
+    found = reload.look(force=force)
+    if force:
+        notifier.ready()
+    if not found:
         return None
     with turns.if_free() as free:
         return reload.apply() if free else None

@@ -14,8 +14,9 @@ from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
 from sync.config.resolve.select import Selected
-from sync.config.schedule import needs_state_file, probe_after, verify_every
+from sync.config.schedule import needs_state_file, probe_after, stuck_after, verify_every
 from sync.config.schema.references import StoreReference
+from sync.config.schema.settings import Schedule
 from sync.core.memory.memory import Memory, Rhythm
 from sync.core.memory.pace import allowance
 from sync.core.memory.quota import Pool, QuotaKey
@@ -51,6 +52,7 @@ class App:
         """``log``: this is a daemon, which notifies the receivers of the configuration, and logs where it cannot."""
         self._config = config
         self._clock = clock
+        self._stuck_after: tuple[Schedule, float] | None = None
         self._stores: dict[str, Store] = {}
         self._credentials = Credentials(config, self._stores)
         self._late = GraceClock(clock)
@@ -71,6 +73,14 @@ class App:
         """The number of requests so far; it changes while a cycle advances, also from one cycle to the next."""
         requests = self._source.requests if self._source is not None else 0
         return requests + sum(store.requests for store in list(self._stores.values()))
+
+    @property
+    def stuck_after(self) -> float:
+        """The seconds after which a running cycle that does not advance is stuck; computed once for a schedule."""
+        schedule = self._config.settings.schedule
+        if self._stuck_after is None or self._stuck_after[0] is not schedule:
+            self._stuck_after = (schedule, stuck_after(schedule, now=self._clock.now()).total_seconds())
+        return self._stuck_after[1]
 
     def __enter__(self) -> Self:
         return self

@@ -32,15 +32,18 @@ class Watch:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
         except (OSError, ValueError) as error:
             return None, f"unreadable {type(error).__name__}".encode()
-        with open(descriptor, "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
-            try:
-                about = os.fstat(descriptor)
-                stat = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-                known = self._known.get(path)
-                if known is None or known[0] != stat or time.time_ns() - about.st_mtime_ns < _SETTLED_NS:
+        try:
+            about = os.fstat(descriptor)
+            stat = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+            known = self._known.get(path)
+            if known is None or known[0] != stat or time.time_ns() - about.st_mtime_ns < _SETTLED_NS:
+                # A folder is refused here; container runtimes make one where a mounted file is missing.
+                with open(descriptor, "rb", closefd=False) as stream:
                     known = (stat, hashlib.file_digest(stream, "sha256").digest())
-            except OSError as error:
-                return None, f"unreadable {type(error).__name__}".encode()
+        except OSError as error:
+            return None, f"unreadable {type(error).__name__}".encode()
+        finally:
+            os.close(descriptor)
         return known, known[1]
 
 

@@ -219,6 +219,20 @@ def test_a_rotated_credential_starts_a_cycle(stage: Stage) -> None:
     assert not stage.reload.look()
 
 
+def test_a_folder_instead_of_a_credential(stage: Stage) -> None:
+    """A folder where a file belongs ends nothing and keeps no descriptor open; the file is found once it is there."""
+    token = stage.folder / "token"
+    token.unlink()
+    token.mkdir()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    stage.seconds(5)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    token.rmdir()
+    token.write_text(TOKEN)
+    assert not stage.reload.look()
+    assert stage.reload.look()
+
+
 def test_stores_with_the_same_settings_stay(stage: Stage) -> None:
     """A reload builds only the stores whose settings changed, so that the others keep their logins."""
     kept = stage.app._stores["disk"]

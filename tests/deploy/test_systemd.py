@@ -57,7 +57,7 @@ def test_systemd_reports_nothing(units: list[Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("TimeoutStopSec=20", "TimeOutStopSec=20"),
+        ("WatchdogSec=60", "WatchDogSec=60"),
         ("ProtectSystem=strict", "ProtectSystem=very"),
         ("@system-service", "@system-services"),
         ("RestrictNamespaces=yes", "RestrictNamespaces=perhaps"),
@@ -94,10 +94,10 @@ def test_both_services_are_confined_alike() -> None:
     assert "DynamicUser=yes" in shared(DAEMON)
 
 
-def test_a_daemon_that_failed_is_started_again() -> None:
-    """Systemd starts the daemon again after a failure, but not with a configuration that is wrong."""
+def test_the_daemon_is_watched() -> None:
+    """Systemd waits for the daemon's own report that it is ready, restarts one that is silent, and none that is wrong."""
     text = DAEMON.read_text()
-    for line in ("Type=exec", "Restart=on-failure", "RestartPreventExitStatus=2"):
+    for line in ("Type=notify", "WatchdogSec=60", "Restart=on-failure", "RestartPreventExitStatus=2"):
         assert f"\n{line}\n" in text
     # SIGHUP makes the daemon read its configuration again.
     assert "\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n" in text

@@ -15,7 +15,7 @@ import pytest
 
 from sync.config.listen import host_and_port
 from sync.core.report.report import Report
-from sync.ops.health import HEART_SECONDS, alive, ready
+from sync.ops.health import HEART_SECONDS, Health, alive, ready
 from sync.ops.status import DaemonStatus, Snapshot
 from sync.ops.web import server as limits
 from sync.ops.web.server import WebServer, address_of, bind
@@ -56,8 +56,12 @@ def serving(host: str = "127.0.0.1", **parts: Any) -> Iterator[Web]:
     """Run a server until the block ends."""
     clock = SystemClock()
     status = DaemonStatus(clock)
+
+    def health() -> Health:
+        return alive(status.snapshot, now=clock.monotonic(), stuck_after=STUCK)
+
     bound = bind(host, 0)
-    running = WebServer(bound, Site(status, clock, host, lambda: STUCK, **parts).app())
+    running = WebServer(bound, Site(status, health, host, **parts).app())
     try:
         yield Web(bound.getsockname()[1], status)
     finally:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sync.core.report.event import Event
     from sync.core.report.report import Report
     from sync.ops.check import Checks
+    from sync.ops.health import Health
     from sync.ops.log import Log
     from sync.ops.status import DaemonStatus, Snapshot
     from sync.ops.web.site import Site
@@ -107,7 +108,9 @@ def daemon(given: Path | None, listen: str | None) -> int:
     from sync.config.schedule import trigger  # noqa: PLC0415 - only if the file is valid
     from sync.core.report.event import Event  # noqa: PLC0415 - only if the file is valid
     from sync.ops.check import Checks  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.health import alive  # noqa: PLC0415 - only if the file is valid
     from sync.ops.log import standard_log  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.sd_notify import SystemdNotifier  # noqa: PLC0415 - only if the file is valid
     from sync.ops.status import DaemonStatus  # noqa: PLC0415 - only if the file is valid
     from sync.ops.turns import Turns  # noqa: PLC0415 - only if the file is valid
     from sync.ops.web.server import WebServer, bind  # noqa: PLC0415 - only if the file is valid
@@ -126,7 +129,11 @@ def daemon(given: Path | None, listen: str | None) -> int:
     status.configured(per_page_metrics=config.settings.metrics.per_page)
     running, turns = app.build(config, clock=clock, log=log), Turns()
     checks = Checks(AppChecker(lambda: running, status=status, log=log, clock=clock), turns=turns, clock=clock)
-    web = WebServer(server, _site(config, status, clock, host, checks).app())
+
+    def health() -> Health:
+        return alive(status.snapshot, now=clock.monotonic(), stuck_after=running.stuck_after)
+
+    web = WebServer(server, _site(status, clock, health, host, checks).app())
     try:
         daemon.run(
             running,
@@ -138,6 +145,7 @@ def daemon(given: Path | None, listen: str | None) -> int:
             turns=turns,
             reload=Reload(config, running, status=status, log=log),
             hangup=hangup,
+            notifier=SystemdNotifier(health),
         )
         log.write(Event("info", "daemon_stopped", {}))
     finally:
@@ -146,25 +154,21 @@ def daemon(given: Path | None, listen: str | None) -> int:
     return 0
 
 
-def _site(config: Config, status: DaemonStatus, clock: SystemClock, host: str, checks: Checks) -> Site:
+def _site(status: DaemonStatus, clock: SystemClock, health: Callable[[], Health], host: str, checks: Checks) -> Site:
     """Return what the web server answers."""
-    from sync.config.schedule import stuck_after  # noqa: PLC0415 - only if the file is valid
-    from sync.ops.health import alive  # noqa: PLC0415 - only if the file is valid
     from sync.ops.metrics import Metrics  # noqa: PLC0415 - only if the file is valid
     from sync.ops.page import STYLE_HASH, render  # noqa: PLC0415 - only if the file is valid
     from sync.ops.web.site import Site  # noqa: PLC0415 - only if the file is valid
 
-    seconds = stuck_after(config.settings.schedule, now=clock.now()).total_seconds()
     metrics = Metrics()
 
     def page(snapshot: Snapshot, query: Mapping[str, str]) -> str:
-        health = alive(snapshot, now=clock.monotonic(), stuck_after=seconds)
-        return render(snapshot, query, now=clock.now(), health=health)
+        return render(snapshot, query, now=clock.now(), health=health())
 
     def scrape(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
         return metrics.render(snapshot, accept=accept)
 
-    return Site(status, clock, host, lambda: seconds, scrape, page, STYLE_HASH, checks=checks)
+    return Site(status, health, host, scrape, page, STYLE_HASH, checks=checks)
 
 
 def _put_not_listening(address: str, error: ValueError | OSError, log: Log) -> None:

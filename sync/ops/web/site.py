@@ -17,10 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sync.core.report.json import as_json, timestamp
 from sync.ops.check import Checks
-from sync.ops.health import Health, alive, ready
+from sync.ops.health import Health, ready
 from sync.ops.status import DaemonStatus, Snapshot
 from sync.ops.web.check import check_route
-from sync.runtime.threads import Clock
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -38,7 +37,7 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass
 class Site:
-    """The routes. ``stuck_after`` returns the seconds after which a cycle that does not advance is stuck.
+    """The routes. ``health`` returns whether the daemon is alive.
 
     ``host`` is the address that the server listens on. ``metrics`` returns the body and content type of a scrape for its Accept
     header, ``page`` the HTML for the query of a request, with ``style_hash`` of its style sheet. ``checks`` are
@@ -46,9 +45,8 @@ class Site:
     """
 
     status: DaemonStatus
-    clock: Clock
+    health: Callable[[], Health]
     host: str
-    stuck_after: Callable[[], float]
     metrics: Callable[[Snapshot, str], tuple[bytes, str]] | None = None
     page: Callable[[Snapshot, Mapping[str, str]], str] | None = None
     style_hash: str = ""
@@ -71,7 +69,7 @@ class Site:
         return _Guarded(Starlette(routes=routes), known_hosts(self.host))
 
     async def _healthz(self, _: Request) -> Response:
-        return _answer(alive(self.status.snapshot, now=self.clock.monotonic(), stuck_after=self.stuck_after()))
+        return _answer(self.health())
 
     async def _readyz(self, _: Request) -> Response:
         return _answer(ready(self.status.snapshot))

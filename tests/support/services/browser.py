@@ -15,9 +15,9 @@ _ARGUMENTS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Return a browser that all tests share."""
+    """Return a browser that the tests of a module share: while it is open, no other test can run an event loop."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip(MISSING)

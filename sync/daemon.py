@@ -18,6 +18,7 @@ from sync.core.report.changes import REMIND_EVERY
 from sync.core.report.event import Event
 from sync.core.report.events import events
 from sync.core.report.report import Report
+from sync.cycle.task import attempt
 from sync.ops.health import Health
 from sync.ops.process import location_of
 from sync.ops.sd_notify import SystemdNotifier
@@ -149,7 +150,7 @@ def run(
             notifier.beat()
             if watch.was_set():
                 watch.reschedule(scheduler.get_job(_JOB), trigger)
-            applied = _reload(reload, turns, hangup, notifier) if reload is not None else None
+            applied = _reload(reload, turns, hangup, notifier, log) if reload is not None else None
             if applied is not None and applied.trigger is not None:
                 trigger = applied.trigger
                 scheduler.get_job(_JOB).reschedule(trigger)
@@ -166,19 +167,33 @@ def run(
             pass
 
 
-def _reload(reload: Reload, turns: Turns, hangup: threading.Event, notifier: SystemdNotifier) -> Applied | None:
-    """Look for an edit, and put it in force unless a cycle or a check runs; None where nothing was put in force."""
+def _reload(
+    reload: Reload, turns: Turns, hangup: threading.Event, notifier: SystemdNotifier, log: Sink
+) -> Applied | None:
+    """Look for an edit, and put it in force unless a cycle or a check runs; None where nothing was put in force.
+
+    A bug of this program in it is logged, and what was in force before stays so.
+    """
     force = hangup.is_set()
     hangup.clear()
+
+    def work() -> Applied | None:
+        if not reload.look(force=force):
+            return None
+        with turns.if_free() as free:
+            return reload.apply() if free else None
+
+    def failed(where: str) -> None:
+        message = f"The configuration is not reloaded. Internal error (a bug in page-token-sync): {where}."
+        remedy = "Please report it with this line, and restart the daemon."
+        log.write(Event("error", "cycle_warning", {"message": message, "owner": "operator", "remedy": remedy}))
+
     if force:
         notifier.reloading()
-    found = reload.look(force=force)
+    applied = attempt(work, failed)
     if force:
         notifier.ready()
-    if not found:
-        return None
-    with turns.if_free() as free:
-        return reload.apply() if free else None
+    return applied
 
 
 def one_cycle(

@@ -93,12 +93,14 @@ class App:
 
         What is remembered stays, except for that of another instance. Stores whose settings are the same keep their logins.
         """
-        old, self._config = self._config, config
-        self._credentials.configure(config)
+        old = self._config
         before, after = old.settings.stores, config.settings.stores
         kept = {name: store for name, store in self._stores.items() if before[name] == after.get(name)}
         closed = [store for name, store in self._stores.items() if name not in kept]
+        # Where a store cannot be built, everything stays as it is.
         self._build_stores(config, kept)
+        self._config = config
+        self._credentials.configure(config)
         if old.settings.instance != config.settings.instance:
             self._memory = None
         if (old.settings.state, old.settings.instance) != (config.settings.state, config.settings.instance):

@@ -1,4 +1,4 @@
-"""Tell systemd what the daemon does, where it runs as a unit with ``Type=notify``.
+"""Report to systemd what the daemon does, where it runs as a unit with ``Type=notify``.
 
 The protocol is sd_notify(3) of systemd 257: a datagram of assignments, one a line, to the socket that ``NOTIFY_SOCKET`` names.
 """

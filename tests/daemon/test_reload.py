@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from sync.app import build
 from sync.app.reload import Reload
 from sync.config.load import load
 from sync.core.report.event import Event
+from sync.daemon import _reload
+from sync.ops.health import Health
+from sync.ops.sd_notify import SystemdNotifier
 from sync.ops.status import DaemonStatus
+from sync.ops.turns import Turns
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import start
 from tests.daemon.test_run import running
@@ -246,6 +251,26 @@ def test_stores_with_the_same_settings_stay(stage: Stage) -> None:
     stage.edit(stores={"disk": {"type": "file", "directory": "other"}})
     stage.seconds(2)
     assert stage.app._stores["disk"] is not kept
+
+
+def test_a_store_that_cannot_be_built(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug while an edit is put in force is logged once, and leaves the whole configuration before it in force."""
+
+    def broken(*_: object) -> None:
+        raise ValueError(TOKEN)
+
+    monkeypatch.setattr("sync.app.app.build_store", broken)
+    stage.edit(pages=4, stores={"disk": {"type": "file", "directory": "other"}})
+    stage.reload.look()
+    for _ in range(3):
+        applied = _reload(
+            stage.reload, Turns(), threading.Event(), SystemdNotifier(lambda: Health(True, ""), {}), stage
+        )
+        assert applied is None or not applied.starts_cycle
+    (event,) = stage.events
+    assert (event.name, event.level) == ("cycle_warning", "error")
+    assert "ValueError" in event.fields["message"]
+    assert not stage.app.has_page("page3")
 
 
 def test_edits_at_random(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ _FRAME = """\
 
 def svg() -> str:
     """Return the picture of the command's output on a terminal."""
-    with _bad_day() as folder:
+    with bad_day() as folder:
         shown = _on_a_terminal(folder)
     console = Console(record=True, width=_COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text.assemble(("$ ", "bold green"), (_COMMAND, "bold")))
@@ -72,9 +72,9 @@ def svg() -> str:
 @cache
 def plain() -> str:
     """Return the command and its output in a pipe, which is never cut."""
-    with _bad_day() as folder:
+    with bad_day() as folder:
         ran = subprocess.run(
-            _arguments(), cwd=folder, env=_environment(), capture_output=True, text=True, timeout=_TIMEOUT, check=False
+            _arguments(), cwd=folder, env=environment(), capture_output=True, text=True, timeout=_TIMEOUT, check=False
         )
     return f"$ {_COMMAND}\n{_steady(ran.stdout)}"
 
@@ -87,13 +87,13 @@ def table() -> str:
 
 
 @contextmanager
-def _bad_day() -> Iterator[Path]:
+def bad_day() -> Iterator[Path]:
     """Yield a folder with a configuration whose five Pages are in order, but for what has happened to them since."""
     with tempfile.TemporaryDirectory() as name, start(pages=5) as sandbox:
         folder = Path(name)
         _configure(folder, sandbox)
         subprocess.run(
-            _arguments(), cwd=folder, env=_environment(), stdout=subprocess.DEVNULL, timeout=_TIMEOUT, check=True
+            _arguments(), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, timeout=_TIMEOUT, check=True
         )
         world = sandbox.world
         world.revoke_page(next(page for page in world.pages.values() if page.name == "rome"))
@@ -125,16 +125,16 @@ def _arguments() -> list[str]:
     return [sys.executable, "-m", "sync", "once"]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm-256color"}
 
 
 def _on_a_terminal(folder: Path) -> str:
     """Run the command with a terminal as its output, and return what it wrote there, colours included."""
     terminal, output = pty.openpty()
-    environment = {**_environment(), "COLUMNS": str(_COLUMNS), "LINES": "60"}
+    variables = {**environment(), "COLUMNS": str(_COLUMNS), "LINES": "60"}
     with subprocess.Popen(
-        _arguments(), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL
+        _arguments(), cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL
     ) as process:
         os.close(output)
         written = b""

@@ -27,6 +27,8 @@ from sync.cli.options import (
     PagesOption,
     PlanOutput,
     StoresOption,
+    WaitFor,
+    duration_seconds,
 )
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
 from sync.ops.process import report_crashes_safely
@@ -173,6 +175,13 @@ def status(  # noqa: PLR0917 - Typer passes options by name
         bool,
         typer.Option("--check", help="Only check whether the daemon is alive: exit code 0 or 1, for health checks."),
     ] = False,
+    wait: Annotated[
+        WaitFor | None,
+        typer.Option("--wait", help="Wait until the exit code is 0 and the newest configuration is in force."),
+    ] = None,
+    timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long --wait waits at most; after it the exit code is not 0.")
+    ] = "5m",
     listen: ListenOption = None,
     page: PagesOption = None,
     output: Output = CommonForm.TABLE,
@@ -187,6 +196,10 @@ def status(  # noqa: PLR0917 - Typer passes options by name
 
     if check:
         raise typer.Exit(command.check(config or ctx.obj, listen))
+    if wait is not None:
+        seconds = duration_seconds("--timeout", timeout)
+        file, form = config or ctx.obj, Form(output.value)
+        raise typer.Exit(command.status_once_verified(file, listen, page or (), form, seconds=seconds))
     raise typer.Exit(command.status(config or ctx.obj, listen, page or (), Form(output.value)))
 
 

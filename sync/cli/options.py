@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -89,3 +91,22 @@ class CycleOptions:
         selection = [part for option, values in given for value in values for part in (option, value)]
         config = ["--config", str(self.file)] if self.file else []
         return shlex.join(["page-token-sync", *config, "once", *selection])
+
+
+class WaitFor(Enum):
+    """What ``status`` can wait for."""
+
+    VERIFIED = "verified"
+
+
+def duration_seconds(option: str, text: str) -> float:
+    """Return the seconds of a duration as the configuration writes it; raises typer.BadParameter."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - only where a duration is given
+
+    from sync.config.schema.types import PositiveDuration  # noqa: PLC0415 - only where a duration is given
+
+    adapter: TypeAdapter[timedelta] = TypeAdapter(PositiveDuration)
+    try:
+        return adapter.validate_python(text).total_seconds()
+    except ValidationError:
+        raise typer.BadParameter(f"{option}: not a duration; write an integer and a unit: 90s or 5m") from None

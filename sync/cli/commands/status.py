@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -24,6 +25,8 @@ from sync.config.listen import DEFAULT_LISTEN, LISTEN_VARIABLE, host_and_port
 _SECONDS = 5.0
 _MOST_BYTES = 256 * 1024 * 1024
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to ask, not to listen on
+_PAUSE = 0.5
+"""How many seconds --wait lets pass between two questions."""
 _EXITS = {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
 
 
@@ -71,9 +74,40 @@ def status(given: Path | None, listen: str | None, pages: Sequence[str], form: F
     if health != HTTPStatus.OK:
         console.put_warning(f"The daemon does not work, and this report is old. {alive.get('reason')}")
         return 3
+    return _exit_code(report, shown, pages)
+
+
+def status_once_verified(
+    given: Path | None, listen: str | None, pages: Sequence[str], form: Form, *, seconds: float
+) -> int:
+    """Wait until the exit code is 0 and the newest edit is in force, then print the report; at the timeout print it as it is."""
+    address, end = _address(given, listen), time.monotonic() + seconds
+    while not (found := _is_verified(address, pages)) and (left := end - time.monotonic()) > 0:
+        time.sleep(min(_PAUSE, left))
+    code = status(None, address, pages, form)
+    if found:
+        return code
+    console.put_warning(f"Not verified within {seconds:g} s.")
+    return code or 1
+
+
+def _is_verified(address: str, pages: Sequence[str]) -> bool:
+    """Check whether the daemon works, with the newest edit, and reports no problem; a daemon that is not there yet may come."""
+    try:
+        health, _ = _ask(address, "/healthz")
+        found, report = _ask(address, "/status.json")
+    except UnreachableError:
+        return False
+    if health != HTTPStatus.OK or found != HTTPStatus.OK or report.get("config_error") is not None:
+        return False
+    shown = [page for page in report.get("pages", ()) if _is_selected(page["name"], pages)]
+    return bool(shown or not pages) and _exit_code(report, shown, pages) == 0
+
+
+def _exit_code(report: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], pages: Sequence[str]) -> int:
     if pages:
         return 0 if all(entry["served"] == "verified" and not problem for entry, problem in _entries(shown)) else 1
-    return _EXITS.get(report["result"], 1)
+    return _EXITS.get(report.get("result", ""), 1)
 
 
 def _address(given: Path | None, listen: str | None) -> str:

@@ -12,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import typer
 
-from sync.cli.commands.status import check, status
+from sync.cli.commands.status import check, status, status_once_verified
+from sync.cli.options import duration_seconds
 from sync.cli.output.forms import Form
 from sync.ops.status import DaemonStatus
 from sync.ops.web.server import WebServer, address_of, bind
@@ -182,3 +184,31 @@ def test_something_else_answers(body: bytes, capsys: pytest.CaptureFixture[str])
         assert status(None, address, (), Form.TABLE) == 3
         assert b"reason" in body or check(None, address) == 1
     assert address in capsys.readouterr().err
+
+
+def test_waiting(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """--wait ends at once where all is verified, ends when a rejected edit is corrected, and else at its timeout with a problem."""
+    assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=60) == 0
+    assert status_once_verified(None, daemon.address, ("nothing*",), Form.TABLE, seconds=0.1) == 2
+    daemon.status.rejected([{"code": "syntax"}])
+    assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=0.1) == 1
+    assert "Not verified within 0.1 s." in capsys.readouterr().err
+    timer = threading.Timer(0.3, daemon.status.configured)
+    timer.start()
+    assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=60) == 0
+    timer.join()
+
+
+def test_waiting_for_a_daemon_that_does_not_come() -> None:
+    """--wait waits for a daemon to start, and says at the timeout that none answers."""
+    with bind("127.0.0.1", 0) as server:
+        address = address_of(server)
+    assert status_once_verified(None, address, (), Form.TABLE, seconds=0.1) == 3
+
+
+def test_the_timeout_is_a_duration() -> None:
+    """A timeout is written as in the configuration; anything else is wrong usage."""
+    assert duration_seconds("--timeout", "5m") == 300
+    for text in ("5", "soon", "0s", "-1s"):
+        with pytest.raises(typer.BadParameter, match="--timeout: not a duration"):
+            duration_seconds("--timeout", text)

@@ -17,6 +17,7 @@ import typer
 from sync.cli.commands.status import check, status, status_once_verified
 from sync.cli.options import duration_seconds
 from sync.cli.output.forms import Form
+from sync.ops.health import Health, alive
 from sync.ops.status import DaemonStatus
 from sync.ops.web.server import WebServer, address_of, bind
 from sync.ops.web.site import Site
@@ -39,7 +40,11 @@ class Daemon:
         self.stuck_after = 600.0
         server = bind("127.0.0.1", 0)
         self.address = address_of(server)
-        self.web = WebServer(server, Site(self.status, SystemClock(), "127.0.0.1", lambda: self.stuck_after).app())
+        self.web = WebServer(server, Site(self.status, self.health, "127.0.0.1").app())
+
+    def health(self) -> Health:
+        """Return whether the daemon is alive."""
+        return alive(self.status.snapshot, now=SystemClock().monotonic(), stuck_after=self.stuck_after)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Take the picture of the page that the README shows: ``python -m tools.page_picture``, with Chromium.
+"""Write the picture of the page that the README shows: ``python -m tools.page_picture``, with Chromium.
 
 The daemon runs for real against the sandbox on the bad day of the terminal's picture. Each run gives another picture, since
 times differ, so that it is no part of the generated documentation.
@@ -21,7 +21,7 @@ _SIZE = {"width": 960, "height": 900}
 
 
 def main() -> None:
-    """Run the daemon until its first cycle has ended, and take the picture."""
+    """Run the daemon until its first cycle has ended, and write the picture."""
     command = [sys.executable, "-m", "sync", "run", "--listen", "127.0.0.1:0"]
     with (
         bad_day() as folder,

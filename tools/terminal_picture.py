@@ -126,6 +126,7 @@ def _arguments() -> list[str]:
 
 
 def environment() -> dict[str, str]:
+    """Return the environment of the program, with nothing of the machine's own settings."""
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm-256color"}
 
 

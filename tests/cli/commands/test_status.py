@@ -52,7 +52,10 @@ def answering(body: bytes) -> Iterator[str]:
     """Answer each request on loopback like this; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
+        """Answers each request with the same."""
+
         def do_GET(self) -> None:
+            """Answer one request."""
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)

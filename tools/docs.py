@@ -28,7 +28,7 @@ from sync.sandbox.world.faults import KINDS
 from tools import terminal_picture
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("demo", "validate", "plan", "once", "run", "status", "explain", "schema", "sandbox")
+COMMANDS = ("demo", "validate", "plan", "once", "run", "status", "notify", "explain", "schema", "sandbox")
 """Every command, in the order in which a reader meets them."""
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 _TABLE_WIDTH = 100

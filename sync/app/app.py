@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
 from sync.app.credentials import Credentials
-from sync.app.notify import notifier
+from sync.app.notify import notifier, send_tests
 from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
@@ -24,6 +24,7 @@ from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Never
 from sync.core.plan.guards import Brake
 from sync.core.report.changes import and_warned
+from sync.core.report.notices import test_message
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
 from sync.cycle import Task, run
@@ -32,7 +33,7 @@ from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.http import Http
-from sync.ops.notify import Log
+from sync.ops.notify import Delivery, Log, Receiver
 from sync.runtime.garbage import uncollected
 from sync.runtime.threads import GraceClock, Stopping, SystemClock
 from sync.state import StateFile
@@ -108,6 +109,12 @@ class App:
         for store in closed:
             store.close()
         self._configure_notifier(old)
+
+    def send_tests(self) -> Sequence[tuple[Receiver, Delivery]]:
+        """Send a test message to each receiver of notifications, and return what came of it."""
+        self._credentials.begin(writes=False)
+        message = test_message(self._config.settings.instance, self._clock.now())
+        return list(send_tests(self._config, self._credentials, message, self._clock.stop))
 
     def _configure_notifier(self, old: Config) -> None:
         """Replace the receivers where their settings changed, or where the file of what waits for them did."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sync.app.credentials import Credentials
@@ -10,10 +10,11 @@ from sync.config.load import Config
 from sync.config.schema.network import Connection
 from sync.config.schema.references import Reference
 from sync.config.schema.types import is_plain_http
+from sync.core.report.notices import Message
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.http.sockets import Stop
-from sync.ops.notify import Log, Notifier, Receiver, Route
+from sync.ops.notify import Delivery, Log, Notifier, Receiver, Route, post
 from sync.runtime.threads import Clock
 from sync.state.outbox import Outbox, Waiting
 
@@ -58,6 +59,22 @@ def notifier(
         return Notifier(to, pings, log, kept=waiting)
     outbox = Outbox(state, settings.instance, clock=clock)
     return Notifier(to, pings, log, kept=waiting or outbox.load(), save=outbox.save)
+
+
+def send_tests(
+    config: Config, credentials: Credentials, message: Message, stop: Stop
+) -> Iterator[tuple[Receiver, Delivery]]:
+    """Send a message to each receiver, once, one after the other, and yield what came of it."""
+    for receiver in receivers(config, credentials, stop):
+        try:
+            route = receiver.route()
+        except CredentialError as error:
+            yield receiver, Delivery(None, 0.0, str(error))
+            continue
+        try:
+            yield receiver, post(route, receiver.body(message))
+        finally:
+            route.http.close()
 
 
 class _Routes:

@@ -169,6 +169,24 @@ def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = 
 
 
 @app.command()
+def notify(
+    ctx: typer.Context,
+    test: Annotated[bool, typer.Option("--test", help="Send one test message to each receiver.")] = False,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Send a test message to each receiver of `notify`, and print what each answered.
+
+    The exit code is 0 if all receivers took it, 1 if one did not, and 2 if the configuration has none.
+    """
+    from sync.cli.commands.notify import send_tests  # noqa: PLC0415 - see above
+
+    if not test:
+        raise typer.BadParameter("add --test: this command sends nothing else", param_hint="'--test'")
+    raise typer.Exit(send_tests(config or ctx.obj, Form(output.value)))
+
+
+@app.command()
 def status(  # noqa: PLR0917 - Typer passes options by name
     ctx: typer.Context,
     check: Annotated[

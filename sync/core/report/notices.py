@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from sync.core.judge.decide import Kind
@@ -63,6 +64,19 @@ def messages(report: Report, topics: Sequence[Topic]) -> Iterator[Message]:
             "at": timestamp(frame.finished_at),
         }
         yield {**head, **{name: value for name, value in message.items() if value is not None}}
+
+
+def test_message(instance: str, now: datetime) -> Message:
+    """Return a message that says that it is a test."""
+    return {
+        "format": 1,
+        "id": f"test-{timestamp(now)}",
+        "kind": "test",
+        "instance": instance,
+        "at": timestamp(now),
+        "title": "Test message of page-token-sync",
+        "message": "Somebody ran `page-token-sync notify --test`. Nothing is wrong, and nothing is to be done.",
+    }
 
 
 def _is_sent(event: Event) -> bool:

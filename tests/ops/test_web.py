@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -275,6 +276,30 @@ def test_many_requests(web: Web, report: Report) -> None:
     for _ in range(500):
         assert web.ask("/status.json")[0] == 200
     assert time.monotonic() - began < 20
+
+
+def test_a_health_check_beside_a_slow_page() -> None:
+    """While an answer is rendered that takes long, health checks are answered, and further pages wait for their turn."""
+    rendering, end = threading.Event(), threading.Event()
+    at_once = [0, 0]
+
+    def page(*_: object) -> str:
+        at_once[0] += 1
+        at_once[1] = max(at_once)
+        rendering.set()
+        assert end.wait(10)
+        at_once[0] -= 1
+        return "<p>"
+
+    with serving(page=page) as web:
+        clients = [web.connect() for _ in range(3)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert rendering.wait(10)
+        assert web.ask("/healthz")[0] == 200
+        end.set()
+        assert all(b"200 OK" in client.recv(65536) for client in clients)
+    assert at_once == [0, 1]
 
 
 def test_stopping_waits_for_no_client() -> None:

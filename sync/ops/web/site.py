@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +22,8 @@ from sync.ops.check import Checks
 from sync.ops.health import Health, ready
 from sync.ops.status import DaemonStatus, Snapshot
 from sync.ops.web.check import check_route
+
+T = TypeVar("T")
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -52,6 +56,7 @@ class Site:
     style_hash: str = ""
     checks: Checks | None = None
     _rendered: tuple[Snapshot, bytes] | None = field(default=None, init=False)
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1), init=False)
 
     def app(self) -> ASGIApp:
         """Return the application."""
@@ -78,20 +83,30 @@ class Site:
         snapshot = self.status.snapshot
         if snapshot.report is None:
             return _answer(ready(snapshot))
-        # The text of 10,000 Pages takes a tenth of a second: once a report, however often it is asked for.
+        body = await self._in_turn(partial(self._status_text, snapshot))
+        return Response(body, media_type="application/json")
+
+    def _status_text(self, snapshot: Snapshot) -> bytes:
+        # The text of 10,000 Pages takes a quarter of a second: once a report, however often it is asked for.
         if self._rendered is None or not _says_the_same(self._rendered[0], snapshot):
             self._rendered = (snapshot, json.dumps(status_json(snapshot)).encode())
-        return Response(self._rendered[1], media_type="application/json")
+        return self._rendered[1]
+
+    async def _in_turn(self, render: Callable[[], T]) -> T:
+        """Render in a thread, one answer at a time: meanwhile health checks are answered."""
+        async with self._turn:
+            return await asyncio.to_thread(render)
 
     async def _metrics(self, request: Request) -> Response:
         assert self.metrics is not None  # noqa: S101 - the route exists only with it
-        body, content_type = self.metrics(self.status.snapshot, request.headers.get("accept", ""))
+        render = partial(self.metrics, self.status.snapshot, request.headers.get("accept", ""))
+        body, content_type = await self._in_turn(render)
         return Response(body, headers={"Content-Type": content_type})
 
     async def _page(self, request: Request) -> Response:
         assert self.page is not None  # noqa: S101 - the route exists only with it
         policy = f"{_HEADERS['Content-Security-Policy']}; style-src '{self.style_hash}'"
-        text = self.page(self.status.snapshot, request.query_params)
+        text = await self._in_turn(partial(self.page, self.status.snapshot, request.query_params))
         return HTMLResponse(text, headers={"Content-Security-Policy": policy} if self.style_hash else {})
 
 

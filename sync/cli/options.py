@@ -14,7 +14,7 @@ import typer
 from sync.cli import complete
 from sync.cli.file import LOCATIONS, VARIABLE
 from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
-from sync.config.listen import LISTEN_VARIABLE
+from sync.config.listen import LISTEN_VARIABLE, host_and_port
 from sync.config.source import TEXT_VARIABLE
 
 ConfigOption = Annotated[
@@ -27,10 +27,22 @@ ConfigOption = Annotated[
         f"[default: ${VARIABLE}, the text in ${TEXT_VARIABLE}, {', '.join(LOCATIONS)}].",
     ),
 ]
+
+
+def _checked_address(value: str | None) -> str | None:
+    if value is not None:
+        try:
+            host_and_port(value)
+        except ValueError:
+            raise typer.BadParameter("not HOST:PORT; write 127.0.0.1:8087 or [::]:8087") from None
+    return value
+
+
 ListenOption = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
+        callback=_checked_address,
         help=f"The address of the web server; port 0 is any free port [default: ${LISTEN_VARIABLE}, web.listen].",
     ),
 ]

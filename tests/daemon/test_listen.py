@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,15 +20,37 @@ pages: [{id: "101010101010101", name: berlin}]
 """
 
 
-@pytest.mark.parametrize("address", [None, "192.0.2.1:8087", "8087"], ids=["taken", "another host's", "no host"])
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Start the daemon, which ends at once."""
+    (folder / "config.yaml").write_text(CONFIG)
+    return subprocess.run(
+        [sys.executable, "-c", "from sync.cli.main import main; main()", "run", *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("address", [None, "192.0.2.1:8087"], ids=["taken", "another host's"])
 def test_an_address_that_cannot_be_used(tmp_path: Path, address: str | None) -> None:
-    """A taken port, an address of another host and one without a host end the start with exit code 3, the address and the remedy."""
-    (tmp_path / "config.yaml").write_text(CONFIG)
+    """A taken port and an address of another host end the start with exit code 3, the address and the remedy."""
     with bind("127.0.0.1", 0) as taken:
         listen = address or address_of(taken)
-        command = [sys.executable, "-c", "from sync.cli.main import main; main()", "run", "--listen", listen]
-        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        ran = start(tmp_path, "--listen", listen)
     assert ran.returncode == 3
     assert f"cannot listen on {listen}: " in ran.stderr
     assert "choose another address with --listen" in ran.stderr
     assert "daemon_started" not in ran.stdout
+
+
+def test_what_is_no_address(tmp_path: Path) -> None:
+    """An option or a variable that is not HOST:PORT is wrong usage."""
+    ran = start(tmp_path, "--listen", "8087")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "'--listen': not HOST:PORT; write 127.0.0.1:8087" in ran.stderr
+    ran = start(tmp_path, PAGE_TOKEN_SYNC_LISTEN="8087")
+    assert ran.returncode == 2
+    assert "cannot listen on 8087: it is not HOST:PORT" in ran.stderr

@@ -122,7 +122,7 @@ def daemon(given: Path | None, listen: str | None) -> int:
         server = bind(host, port)
     except (ValueError, OSError) as error:
         _put_not_listening(address, error, log)
-        return 3
+        return 2 if isinstance(error, ValueError) else 3
     log.write(_started_event(config, server))
     schedule = trigger(config.settings.schedule)
     status = DaemonStatus(clock)

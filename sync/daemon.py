@@ -156,6 +156,7 @@ def run(
                 scheduler.get_job(_JOB).reschedule(trigger)
                 watch.reschedule(scheduler.get_job(_JOB), trigger)
             if applied is not None and applied.starts_cycle:
+                status.wants_cycle()
                 now.set()
             if now.is_set() and not turns.busy:
                 now.clear()

@@ -219,9 +219,9 @@ class App:
         Stores are read during cycles alone, so that a token in a store is the one that the last cycle read.
         """
         reference = self._config.settings.web.token
-        if reference is None or isinstance(reference, StoreReference):
-            return self._web_token
-        return self._credentials.read(reference)
+        if reference is None:
+            return None
+        return self._web_token if isinstance(reference, StoreReference) else self._credentials.read(reference)
 
     def has_page(self, name: str) -> bool:
         """Check whether the configuration has a Page of this name."""

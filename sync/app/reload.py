@@ -67,6 +67,9 @@ class Reload:
             if force or (now == self._last and now != self._newest):
                 self._read(now, force=force)
             self._last = now
+            self._status.edited(waits=self._pending is not None or now != self._newest)
+        elif force:
+            self._log.write(_UNREADABLE)
         self._look_at_credentials()
         return self._pending is not None or self._credential_changed
 
@@ -87,6 +90,7 @@ class Reload:
         self._status.configured(per_page_metrics=config.settings.metrics.per_page)
         self._credentials = self._last_credentials = self._credentials_watch.digest(_credential_files(config))
         self._log.write(_reloaded(found, len(config.pages)))
+        self._status.edited(waits=False)
         return Applied(None if same_schedule else trigger(config.settings.schedule), starts_cycle or found.needs_cycle)
 
     def _files(self) -> list[Path]:
@@ -123,6 +127,17 @@ class Reload:
         if now == self._last_credentials and now != self._credentials:
             self._credentials, self._credential_changed = now, True
         self._last_credentials = now
+
+
+_UNREADABLE = Event(
+    "warning",
+    "cycle_warning",
+    {
+        "message": "The configuration came from a variable or from standard input, and cannot be read again.",
+        "owner": "operator",
+        "remedy": "Start the daemon again with the new configuration.",
+    },
+)
 
 
 def _reloaded(found: Differences, page_count: int) -> Event:

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from sync.config.errors import KeyPath, path_text
 from sync.config.load import Config
 
-_WITHOUT_CYCLE = ("schedule", "log", "web", "metrics", "state", "pages_from")
+_WITHOUT_CYCLE = ("schedule", "log", "web", "metrics", "state", "notify", "heartbeat", "pages_from")
 """Sections of which a change is no reason for a cycle: no secret follows from them."""
-_AT_START = ("web", "log")
-"""Sections that are read when the daemon starts."""
+_AT_START = (("web", "listen"), ("log", "level"), ("log", "format"))
+"""Keys that are read when the daemon starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def differences(old: Config, new: Config) -> Differences:
         removed=tuple(name for name in before if name in removed),
         changed=changed,
         needs_cycle=bool(added or removed or changed) or any(path[0] not in _WITHOUT_CYCLE for path in paths),
-        needs_restart=tuple(path_text(path) for path in paths if path[0] in _AT_START),
+        needs_restart=tuple(path_text(path) for path in paths if path[:2] in _AT_START),
     )
 
 

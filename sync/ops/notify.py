@@ -226,7 +226,7 @@ class Mailbox:
                     self._waiting.popleft()
             if delivery.failure:
                 self._failures = FAILS_AFTER
-                self._failed(f"{delivery.failure}: the message is refused, and not sent again")
+                self._failed(delivery.failure, refused=True)
             else:
                 self._works()
             self._left()
@@ -249,16 +249,20 @@ class Mailbox:
             self._state.wait_for(lambda: self._closed, timeout=max(pause, delivery.retry_after))
             self._pausing = False
 
-    def _failed(self, text: str) -> None:
-        """Log that the receiver fails, once until it works again."""
+    def _failed(self, text: str, *, refused: bool = False) -> None:
+        """Log that the receiver fails, once until it works again; ``refused``: it will not take this message at all."""
         if self._failing or self._failures < FAILS_AFTER:
             return
         self._failing = True
         fields = {
             "receiver": self._name,
-            "message": f"{self._name} does not take what it is sent: {text}. It is tried again.",
+            "message": f"{self._name} refuses a message: {text}. This message is not sent again; later ones are."
+            if refused
+            else f"{self._name} does not take what it is sent: {text}. It is tried again.",
             "owner": "operator",
-            "remedy": "Check the receiver and its URL. What waits is sent when it works again.",
+            "remedy": "Check that `format` fits the receiver, then run `page-token-sync notify --test`."
+            if refused
+            else "Check the receiver and its URL. What waits is sent when it works again.",
         }
         self._log.write(Event("warning", "notify_failed", fields))
 

@@ -21,7 +21,7 @@ class Snapshot:
     ``report`` is None before the first cycle has ended. ``config_errors`` are the errors of the newest edit of the
     configuration, as ``validate --output json`` lists them; None where the newest edit is in force. ``config_loaded_at`` is
     when the configuration in force was loaded. ``heart_at`` is when the scheduler was last seen alive. ``cycle_began_at`` is
-    None between cycles; ``advanced_at`` is when the running cycle last began or ended a request. ``totals`` are the sums over all cycles.
+    None between cycles; ``edit_waits``: an edit of the configuration was seen that is not in force yet, and ``cycle_due``: a cycle is to follow one that is. ``advanced_at`` is when the running cycle last began or ended a request. ``totals`` are the sums over all cycles.
     ``per_page_metrics``: the metrics have series of each Page.
     """
 
@@ -34,6 +34,13 @@ class Snapshot:
     advanced_at: float | None = None
     totals: Totals = field(default_factory=Totals)
     per_page_metrics: bool = True
+    edit_waits: bool = False
+    cycle_due: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the report is that of the newest edit which was seen: none waits, and no cycle is due or runs."""
+        return not (self.edit_waits or self.cycle_due) and self.cycle_began_at is None
 
 
 class DaemonStatus:
@@ -57,6 +64,15 @@ class DaemonStatus:
         """Record that the newest edit of the configuration is in force."""
         self._change(config_errors=None, config_loaded_at=self._clock.now(), per_page_metrics=per_page_metrics)
 
+    def edited(self, *, waits: bool) -> None:
+        """Record whether an edit was seen that is neither in force nor rejected yet."""
+        if waits != self._snapshot.edit_waits:
+            self._change(edit_waits=waits)
+
+    def wants_cycle(self) -> None:
+        """Record that a cycle is to start at once."""
+        self._change(cycle_due=True)
+
     def rejected(self, errors: Sequence[Mapping[str, Any]]) -> None:
         """Record the errors of the newest edit; the configuration before it stays in force."""
         self._change(config_errors=tuple(errors))
@@ -64,7 +80,7 @@ class DaemonStatus:
     def cycle_started(self) -> None:
         """Record that a cycle began."""
         now = self._clock.monotonic()
-        self._change(cycle_began_at=now, advanced_at=now)
+        self._change(cycle_began_at=now, advanced_at=now, cycle_due=False)
 
     def advanced(self) -> None:
         """Record that the running cycle began or ended a request; nothing where none runs."""

@@ -16,7 +16,9 @@ import yaml
 from sync.app import build
 from sync.app.reload import Reload
 from sync.config.load import load
+from sync.config.source import IN_VARIABLE
 from sync.core.report.event import Event
+from sync.core.secret import Secret
 from sync.daemon import _reload
 from sync.ops.health import Health
 from sync.ops.sd_notify import SystemdNotifier
@@ -119,6 +121,52 @@ def test_a_change_without_a_reason_for_a_cycle(stage: Stage) -> None:
     (event,) = stage.seconds(2)
     assert (event.level, stage.applied.trigger) == ("warning", None)
     assert "Restart the daemon for web.listen" in event.fields["message"]
+
+
+def test_the_token_for_checks_is_the_configured_one(stage: Stage) -> None:
+    """A token that is replaced or removed lets nobody in any more, and needs no restart."""
+    for name in ("one", "two"):
+        (stage.folder / name).write_text(f"{name}-0123456789abcdef")
+    stage.edit(web={"token": {"file": "one"}})
+    stage.seconds(2)
+    stage.app._web_token = Secret("what an earlier cycle has read")
+    for name in ("one", "two"):
+        stage.edit(web={"token": {"file": name}})
+        (event,) = stage.seconds(2) or [Event("info", "config_reloaded", {})]
+        assert event.level == "info"
+        token = stage.app.web_token
+        assert isinstance(token, Secret)
+        assert token.reveal() == f"{name}-0123456789abcdef"
+    stage.edit()
+    stage.seconds(2)
+    assert stage.app.web_token is None
+
+
+def test_an_edit_waits_until_it_is_in_force_or_rejected(stage: Stage) -> None:
+    """The status says that an edit was seen, so that nobody takes the report before it for its own."""
+    stage.edit(pages=3)
+    stage.reload.look()
+    assert stage.status.snapshot.edit_waits
+    assert stage.reload.look()
+    assert stage.status.snapshot.edit_waits
+    stage.reload.apply()
+    assert not stage.status.snapshot.edit_waits
+    stage.edit(text="colour: red\n")
+    stage.reload.look()
+    assert stage.status.snapshot.edit_waits
+    stage.reload.look()
+    assert not stage.status.snapshot.edit_waits
+
+
+def test_hangup_without_a_file(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration from a variable cannot be read again, which SIGHUP logs."""
+    monkeypatch.setenv("PAGE_TOKEN_SYNC_CONFIG_YAML", stage.text().replace("file: s", f"file: {stage.folder}/s"))
+    config = load(IN_VARIABLE)
+    stage.reload = Reload(config, stage.app, status=stage.status, log=stage)
+    assert not stage.reload.look()
+    assert not stage.reload.look(force=True)
+    (event,) = stage.events
+    assert "cannot be read again" in event.fields["message"]
 
 
 def test_a_broken_edit_leaves_the_last_good_one_in_force(stage: Stage) -> None:

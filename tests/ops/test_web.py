@@ -108,7 +108,8 @@ def test_ready_once_the_first_cycle_has_ended(report: Report) -> None:
 def test_health_checks(web: Web, report: Report) -> None:
     """Before the first cycle the daemon is alive and not ready; afterwards it is both; each answer has a reason."""
     assert web.json("/healthz")[0] == 200
-    assert web.json("/readyz") == (503, {"status": "unavailable", "reason": "The first cycle has not ended yet."})
+    not_yet = {"status": "unavailable", "reason": "The first cycle has not ended yet.", "settled": True}
+    assert web.json("/readyz") == (503, not_yet)
     assert web.json("/status.json")[0] == 503
     web.status.cycle_finished(report)
     assert web.json("/readyz")[0] == 200

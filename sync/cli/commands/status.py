@@ -25,6 +25,8 @@ from sync.config.listen import DEFAULT_LISTEN, LISTEN_VARIABLE, host_and_port
 _SECONDS = 5.0
 _MOST_BYTES = 256 * 1024 * 1024
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to ask, not to listen on
+_SEEN = 3.0
+"""Seconds after which the daemon has seen an edit that was made before the command started."""
 _PAUSE = 0.5
 """How many seconds --wait lets pass between two questions."""
 _EXITS = {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
@@ -81,8 +83,13 @@ def status_once_verified(
     given: Path | None, listen: str | None, pages: Sequence[str], form: Form, *, seconds: float
 ) -> int:
     """Wait until the exit code is 0 and the newest edit is in force, then print the report; at the timeout print it as it is."""
-    address, end = _address(given, listen), time.monotonic() + seconds
-    while not (found := _is_verified(address, pages)) and (left := end - time.monotonic()) > 0:
+    address, began = _address(given, listen), time.monotonic()
+    end, seen = began + seconds, began + min(_SEEN, seconds)
+    while True:
+        found = _is_verified(address, pages) and time.monotonic() >= seen
+        left = end - time.monotonic()
+        if found or left <= 0:
+            break
         time.sleep(min(_PAUSE, left))
     code = status(None, address, pages, form)
     if found:
@@ -95,10 +102,14 @@ def _is_verified(address: str, pages: Sequence[str]) -> bool:
     """Check whether the daemon works, with the newest edit, and reports no problem; a daemon that is not there yet may come."""
     try:
         health, _ = _ask(address, "/healthz")
+        ready, readiness = _ask(address, "/readyz")
         found, report = _ask(address, "/status.json")
     except UnreachableError:
         return False
-    if health != HTTPStatus.OK or found != HTTPStatus.OK or report.get("config_error") is not None:
+    if not health == ready == found == HTTPStatus.OK or report.get("config_error") is not None:
+        return False
+    # Without it the report may be that of a cycle before the newest edit.
+    if not readiness.get("settled"):
         return False
     shown = [page for page in report.get("pages", ()) if _is_selected(page["name"], pages)]
     return bool(shown or not pages) and _exit_code(report, shown, pages) == 0

@@ -77,7 +77,8 @@ class Site:
         return _answer(self.health())
 
     async def _readyz(self, _: Request) -> Response:
-        return _answer(ready(self.status.snapshot))
+        snapshot = self.status.snapshot
+        return _answer(ready(snapshot), settled=snapshot.is_settled)
 
     async def _status_json(self, _: Request) -> Response:
         snapshot = self.status.snapshot
@@ -142,8 +143,8 @@ def _says_the_same(before: Snapshot, now: Snapshot) -> bool:
     )
 
 
-def _answer(health: Health) -> Response:
-    body = {"status": "ok" if health.ok else "unavailable", "reason": health.reason}
+def _answer(health: Health, **more: object) -> Response:
+    body = {"status": "ok" if health.ok else "unavailable", "reason": health.reason, **more}
     return JSONResponse(body, status_code=200 if health.ok else 503)
 
 

@@ -207,6 +207,19 @@ def test_waiting(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     timer.join()
 
 
+def test_waiting_for_the_cycle_of_an_edit(daemon: Daemon) -> None:
+    """A report of a cycle before the newest edit is not taken for the one that is waited for."""
+    daemon.status.edited(waits=True)
+    assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=0.1) == 1
+    daemon.status.wants_cycle()
+    daemon.status.edited(waits=False)
+    assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=0.1) == 1
+    daemon.status.cycle_started()
+    assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=0.1) == 1
+    daemon.status.cycle_finished(None)
+    assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=0.1) == 0
+
+
 def test_waiting_for_a_daemon_that_does_not_come() -> None:
     """--wait waits for a daemon to start, and says at the timeout that none answers."""
     with bind("127.0.0.1", 0) as server:

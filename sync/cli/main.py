@@ -161,7 +161,8 @@ def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = 
     """Run cycles on the schedule until SIGTERM; log to stdout.
 
     The first cycle starts immediately. SIGTERM stops the daemon within ten seconds, with exit code 0. SIGUSR1 starts a
-    cycle now. An edited configuration is in force within five seconds, after SIGHUP at once; an invalid one is logged and ignored.
+    cycle now. An edited configuration is in force within five seconds, or when the running cycle has ended; an invalid one is logged
+    and ignored. SIGHUP reads it at once; on a terminal it ends the daemon.
     """
     from sync.cli.commands.cycle import daemon  # noqa: PLC0415 - see above
 

@@ -13,7 +13,7 @@ from sync.core.report.entries import WORST_FIRST, PageEntry
 
 EVENTS: Mapping[str, str] = {
     "daemon_started": "The daemon starts: version, instance, number of Pages, configuration file, and when cycles run.",
-    "daemon_stopped": "The daemon has stopped after a signal.",
+    "daemon_stopped": "The daemon has stopped after a signal, or (level error) could not start; message says why.",
     "cycle_started": "A cycle starts; logged at debug.",
     "cycle_finished": "A cycle has ended, with its result and its counts; the only line of a cycle in which nothing changed.",
     "config_reloaded": "An edited configuration is in force; pages_added, pages_removed, pages_changed and keys say what changed.",

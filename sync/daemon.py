@@ -179,12 +179,16 @@ def _reload(
     hangup.clear()
 
     def work() -> Applied | None:
-        if not reload.look(force=force):
+        turns.holds_checks = reload.look(force=force)
+        if not turns.holds_checks:
             return None
         with turns.if_free() as free:
-            return reload.apply() if free else None
+            applied = reload.apply() if free else None
+        turns.holds_checks = applied is None
+        return applied
 
     def failed(where: str) -> None:
+        turns.holds_checks = False
         message = f"The configuration is not reloaded. Internal error (a bug in page-token-sync): {where}."
         remedy = "Please report it with this line, and restart the daemon."
         log.write(Event("error", "cycle_warning", {"message": message, "owner": "operator", "remedy": remedy}))

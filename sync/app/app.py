@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Self
 
 from sync.app.credentials import Credentials
-from sync.app.notify import notifier, send_tests
+from sync.app.notify import notifier, receivers, send_tests
 from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
@@ -33,7 +33,7 @@ from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.http import Http
-from sync.ops.notify import Delivery, Log, Receiver
+from sync.ops.notify import Delivery, Log, Receiver, moved
 from sync.runtime.garbage import uncollected
 from sync.runtime.threads import GraceClock, Stopping, SystemClock
 from sync.state import StateFile
@@ -127,7 +127,9 @@ class App:
         waiting = None
         if self._notifier is not None:
             self._notifier.close()
-            waiting = self._notifier.waiting if old.settings.instance == self._config.settings.instance else None
+            if old.settings.instance == self._config.settings.instance:
+                keys = [receiver.key for receiver in receivers(self._config, self._credentials)]
+                waiting = moved(self._notifier.waiting, self._notifier.keys, keys)
         self._notifier = notifier(self._config, self._credentials, self._late, self._log, waiting)
 
     def _build_stores(self, config: Config, kept: Mapping[str, Store]) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from sync.app.app import App
 from sync.config.differences import Differences, differences
-from sync.config.errors import ConfigErrors
+from sync.config.errors import ConfigError, ConfigErrors
 from sync.config.load import Config, load
 from sync.config.parse.reader import further
 from sync.config.rejected import rejected_events
@@ -99,10 +99,7 @@ class Reload:
 
     def _read(self, seen: bytes, *, force: bool) -> None:
         """Read the edit; where its files change meanwhile, or it names other files, the next looks decide."""
-        try:
-            found: Config | ConfigErrors = load(self._config.files[0])
-        except ConfigErrors as errors:
-            found = errors
+        found = _loaded(self._config.files[0])
         patterns = found.patterns if isinstance(found, ConfigErrors) else found.settings.pages_from
         if self._watch.digest(self._files()) != seen:
             return
@@ -138,6 +135,19 @@ _UNREADABLE = Event(
         "remedy": "Start the daemon again with the new configuration.",
     },
 )
+
+
+def _loaded(file: Path) -> Config | ConfigErrors:
+    if file.exists() and not file.is_file():
+        # Opening a pipe would wait for its writer.
+        error = ConfigError(
+            str(file), 1, 1, "", "unreadable-file", "cannot be read: not a regular file", "put a file there"
+        )
+        return ConfigErrors([error])
+    try:
+        return load(file)
+    except ConfigErrors as errors:
+        return errors
 
 
 def _reloaded(found: Differences, page_count: int) -> Event:

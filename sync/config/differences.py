@@ -11,8 +11,11 @@ from pydantic import BaseModel
 from sync.config.errors import KeyPath, path_text
 from sync.config.load import Config
 
-_WITHOUT_CYCLE = ("schedule", "log", "web", "metrics", "state", "notify", "heartbeat", "pages_from")
-"""Sections of which a change is no reason for a cycle: no secret follows from them."""
+_WITHOUT_CYCLE = ("schedule", "log", "web", "metrics", "state", "pages_from")
+"""Sections of which a change is no reason for a cycle: no secret follows from them.
+
+What waits for a receiver is sent after a cycle, so that an edit of the receivers starts one.
+"""
 _AT_START = (("web", "listen"), ("log", "level"), ("log", "format"))
 """Keys that are read when the daemon starts."""
 

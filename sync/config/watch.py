@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -34,12 +35,15 @@ class Watch:
             return None, f"unreadable {type(error).__name__}".encode()
         try:
             about = os.fstat(descriptor)
-            stat = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+            if not stat.S_ISREG(about.st_mode):
+                # A pipe has no content that could be compared, and reading it would take it away or never end. Container
+                # runtimes make a folder where a mounted file is missing.
+                return None, b"no regular file"
+            identity = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
             known = self._known.get(path)
-            if known is None or known[0] != stat or time.time_ns() - about.st_mtime_ns < _SETTLED_NS:
-                # A folder is refused here; container runtimes make one where a mounted file is missing.
+            if known is None or known[0] != identity or time.time_ns() - about.st_mtime_ns < _SETTLED_NS:
                 with open(descriptor, "rb", closefd=False) as stream:
-                    known = (stat, hashlib.file_digest(stream, "sha256").digest())
+                    known = (identity, hashlib.file_digest(stream, "sha256").digest())
         except OSError as error:
             return None, f"unreadable {type(error).__name__}".encode()
         finally:

@@ -281,6 +281,19 @@ def _posting(receiver: Receiver) -> Callable[[Route, Message], Delivery]:
     return lambda route, message: post(route, receiver.body(message))
 
 
+def moved(
+    waiting: Mapping[str, Sequence[Message]], before: Sequence[str], after: Sequence[str]
+) -> Mapping[str, Sequence[Message]]:
+    """Return what waits by the keys of edited receivers: a receiver that is gone hands over to a new one, in their order.
+
+    So a receiver whose URL is corrected gets what it could not take. What is left of receivers without a successor stays
+    under their own keys.
+    """
+    gone = [key for key in before if key not in after]
+    successors = dict(zip(gone, (key for key in after if key not in before), strict=False))
+    return {successors.get(key, key): messages for key, messages in waiting.items()}
+
+
 class Notifier:
     """The receivers of a configuration and its heartbeat.
 
@@ -325,6 +338,11 @@ class Notifier:
         )
         for receiver, mailbox in self._mailboxes:
             mailbox.add((kept or {}).get(receiver.key, ()))
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """What recognises each receiver."""
+        return [receiver.key for receiver, _ in self._mailboxes]
 
     @property
     def waiting(self) -> Mapping[str, Sequence[Message]]:

@@ -23,6 +23,8 @@ class Turns:
         self._busy = False
         self._waiting_cycles = 0
         self._had_cycle = False
+        self.holds_checks = False
+        """Whether checks wait, since something is to be done between them."""
 
     @property
     def busy(self) -> bool:
@@ -77,7 +79,7 @@ class Turns:
                     self._end()
 
     def _is_free_for_check(self) -> bool:
-        return self._had_cycle and not self._busy and not self._waiting_cycles
+        return self._had_cycle and not (self._busy or self._waiting_cycles or self.holds_checks)
 
     def _end(self) -> None:
         self._busy = False

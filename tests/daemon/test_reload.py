@@ -321,6 +321,37 @@ def test_a_store_that_cannot_be_built(stage: Stage, monkeypatch: pytest.MonkeyPa
     assert not stage.app.has_page("page3")
 
 
+def test_a_pipe_instead_of_a_file(stage: Stage) -> None:
+    """A pipe where the configuration or a credential belongs is not read, blocks nothing, and ends with the file that replaces it."""
+    (stage.folder / "token").unlink()
+    os.mkfifo(stage.folder / "token")
+    writer = os.open(stage.folder / "token", os.O_RDWR)
+    stage.file.unlink()
+    os.mkfifo(stage.file)
+    (event,) = stage.seconds(4)
+    assert "not a regular file" in event.fields["message"]
+    os.close(writer)
+    stage.file.unlink()
+    stage.edit(pages=3)
+    (event,) = stage.seconds(3)
+    assert event.fields["pages_added"] == ["page2"]
+
+
+def test_an_edit_goes_before_further_checks(stage: Stage) -> None:
+    """While an edit waits for a check that runs, no further check begins."""
+    turns, hangup, silent = Turns(), threading.Event(), SystemdNotifier(lambda: Health(True, ""), {})
+    with turns.cycle():
+        pass
+    stage.edit(pages=3)
+    stage.reload.look()
+    with turns.check(stage.clock):
+        assert _reload(stage.reload, turns, hangup, silent, stage) is None
+        assert turns.holds_checks
+    assert not turns._is_free_for_check()
+    assert _reload(stage.reload, turns, hangup, silent, stage) is not None
+    assert turns._is_free_for_check()
+
+
 def test_edits_at_random(tmp_path: Path) -> None:
     """Whatever is written in whatever steps, only whole configurations are ever in force, and in the end the last one is."""
     stage = Stage(tmp_path)

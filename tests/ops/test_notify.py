@@ -19,7 +19,7 @@ from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.ops import notify
-from sync.ops.notify import MOST_WAITING, Delivery, Mailbox, Notifier, Receiver, Route, ping, post
+from sync.ops.notify import MOST_WAITING, Delivery, Mailbox, Notifier, Receiver, Route, moved, ping, post
 from sync.state.outbox import Outbox
 from tests.core.report.test_changes import Watch, held
 from tests.core.report.test_notices import HEALTHY, many
@@ -33,6 +33,24 @@ FAST = (0.01,)
 Talk = Callable[[RawServer, socket.socket, int], None]
 REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 15\r\n\r\ninvalid_payload"
 BROKEN = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        (["a", "b"], ["a", "b"], {"a": [1], "b": [2]}),
+        (["a", "b"], ["c", "b"], {"c": [1], "b": [2]}),
+        (["a", "b"], ["b"], {"a": [1], "b": [2]}),
+        (["a", "b"], ["d", "c"], {"d": [1], "c": [2]}),
+        (["a", "b"], ["b", "a", "c"], {"a": [1], "b": [2]}),
+    ],
+)
+def test_what_waits_follows_a_corrected_receiver(
+    before: list[str], after: list[str], found: dict[str, list[int]]
+) -> None:
+    """What a receiver could not take goes to the one that replaces it in the configuration, and to no other."""
+    waiting: Any = {"a": [1], "b": [2]}
+    assert moved(waiting, before, after) == found
 
 
 class Lines:

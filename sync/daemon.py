@@ -139,8 +139,8 @@ def run(
             coalesce=True,
             max_instances=1,
         )
-        scheduler.start()
         seen = app.progress
+        scheduler.start()
         notifier.ready()
         while not clock.stop.wait(_CHECK_SECONDS):
             status.heartbeat(next_cycle_at=_next_run(scheduler))

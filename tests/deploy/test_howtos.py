@@ -22,7 +22,7 @@ KUBERNETES, SYSTEMD, ECS, CONTAINER = (HOWTO / f"{one}.md" for one in ("kubernet
 PAGES = (KUBERNETES, SYSTEMD, ECS, CONTAINER)
 AWS = botocore.session.get_session()
 
-OF_THE_PROGRAM = {"logs tail", "ecs wait", "cli-input-json"}
+OF_THE_PROGRAM = {"logs tail", "ecs wait", "ecr get-login-password", "cli-input-json"}
 """What only the AWS command line has, and no operation of the API."""
 
 

@@ -245,6 +245,11 @@ FAILURES: Mapping[str, Word] = {
         "No daemon answers at this address, or it has no report yet.",
         "Start it with run, or name the address that it listens on: status --listen.",
     ),
+    "no-receivers": Word(
+        "",
+        "notify --test found no receiver of notifications.",
+        "Add one under notify in the configuration.",
+    ),
     "demo": Word("", "The demo cannot create a folder or open a port.", "Free space, or set TMPDIR to another folder."),
 }
 """Why a command gives no report, apart from errors in the configuration."""

@@ -15,7 +15,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from ulid import ULID
 
 from sync.core.report.changes import REMIND_EVERY
-from sync.core.report.event import Event
+from sync.core.report.event import Event, EventLog
 from sync.core.report.events import events
 from sync.core.report.report import Report
 from sync.cycle.task import attempt
@@ -83,20 +83,12 @@ class Reload(Protocol):
         ...
 
 
-class Sink(Protocol):
-    """Where events go."""
-
-    def write(self, event: Event, *, cycle: str | None = None) -> None:
-        """Write one event."""
-        ...
-
-
 def run(
     app: Cycles,
     *,
     trigger: BaseTrigger,
     clock: SystemClock,
-    log: Sink,
+    log: EventLog,
     status: DaemonStatus,
     now: threading.Event | None = None,
     turns: Turns | None = None,
@@ -169,7 +161,7 @@ def run(
 
 
 def _reload(
-    reload: Reload, turns: Turns, hangup: threading.Event, notifier: SystemdNotifier, log: Sink
+    reload: Reload, turns: Turns, hangup: threading.Event, notifier: SystemdNotifier, log: EventLog
 ) -> Applied | None:
     """Look for an edit, and put it in force unless a cycle or a check runs; None where nothing was put in force.
 
@@ -202,7 +194,7 @@ def _reload(
 
 
 def one_cycle(
-    app: Cycles, *, clock: Clock, log: Sink, next_run: Callable[[], datetime | None] = lambda: None
+    app: Cycles, *, clock: Clock, log: EventLog, next_run: Callable[[], datetime | None] = lambda: None
 ) -> Report | None:
     """Run one cycle, log it, and return its report; None where shutdown ended it before its first write.
 
@@ -265,7 +257,7 @@ def _next_run(scheduler: BackgroundScheduler) -> datetime | None:
 class _Failures:
     """Logs what goes wrong beside the cycles; that cycles are skipped is logged once a day, however often one is."""
 
-    def __init__(self, clock: Clock, log: Sink) -> None:
+    def __init__(self, clock: Clock, log: EventLog) -> None:
         self._clock = clock
         self._log = log
         self._warned_at: float | None = None

@@ -24,6 +24,7 @@ from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Never
 from sync.core.plan.guards import Brake
 from sync.core.report.changes import and_warned
+from sync.core.report.event import EventLog
 from sync.core.report.notices import test_message
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
@@ -33,7 +34,7 @@ from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
 from sync.http import Http
-from sync.ops.notify import Delivery, Log, Receiver, moved
+from sync.ops.notify import Delivery, Receiver, moved
 from sync.runtime.garbage import uncollected
 from sync.runtime.threads import GraceClock, Stopping, SystemClock
 from sync.state import StateFile
@@ -49,7 +50,7 @@ class App:
     Every credential is read again for each cycle, so that a rotated one needs no restart.
     """
 
-    def __init__(self, config: Config, *, clock: SystemClock, log: Log | None = None) -> None:
+    def __init__(self, config: Config, *, clock: SystemClock, log: EventLog | None = None) -> None:
         """``log``: this is a daemon, which notifies the receivers of the configuration, and logs where it cannot."""
         self._config = config
         self._clock = clock
@@ -365,6 +366,6 @@ class App:
         ]
 
 
-def build(config: Config, *, clock: SystemClock, log: Log | None = None) -> App:
+def build(config: Config, *, clock: SystemClock, log: EventLog | None = None) -> App:
     """Build what a configuration describes; nothing is read or connected before the first cycle. ``log`` is a daemon's."""
     return App(config, clock=clock, log=log)

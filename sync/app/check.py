@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from ulid import ULID
 
 from sync.app.app import App
 from sync.core.report.check import CheckedPage, Fingerprints, checked_page, fingerprints
-from sync.core.report.event import Event
+from sync.core.report.event import Event, EventLog
 from sync.core.report.events import check_events
 from sync.core.secret import CredentialError, Secret
 from sync.cycle.task import attempt
@@ -18,18 +17,10 @@ from sync.ops.status import DaemonStatus
 from sync.runtime.threads import Clock
 
 
-class Sink(Protocol):
-    """Where events go."""
-
-    def write(self, event: Event, *, cycle: str | None = None) -> None:
-        """Write one event."""
-        ...
-
-
 class AppChecker:
     """Checks Pages of the configuration in force, which ``app`` returns. A check runs while no cycle does."""
 
-    def __init__(self, app: Callable[[], App], *, status: DaemonStatus, log: Sink, clock: Clock) -> None:
+    def __init__(self, app: Callable[[], App], *, status: DaemonStatus, log: EventLog, clock: Clock) -> None:
         self._app = app
         self._status = status
         self._log = log

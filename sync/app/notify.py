@@ -10,11 +10,12 @@ from sync.config.load import Config
 from sync.config.schema.network import Connection
 from sync.config.schema.references import Reference
 from sync.config.schema.types import is_plain_http
+from sync.core.report.event import EventLog
 from sync.core.report.notices import Message
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.http.sockets import Stop
-from sync.ops.notify import Delivery, Log, Notifier, Receiver, Route, post
+from sync.ops.notify import Delivery, Notifier, Receiver, Route, post
 from sync.runtime.threads import Clock
 from sync.state.outbox import Outbox, Waiting
 
@@ -43,7 +44,7 @@ def heartbeat(config: Config, credentials: Credentials, stop: Stop | None = None
 
 
 def notifier(
-    config: Config, credentials: Credentials, clock: Clock, log: Log, waiting: Waiting | None = None
+    config: Config, credentials: Credentials, clock: Clock, log: EventLog, waiting: Waiting | None = None
 ) -> Notifier | None:
     """Return what notifies the receivers of a configuration; None where it has none.
 

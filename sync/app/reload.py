@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from apscheduler.triggers.base import BaseTrigger
 from pydantic import BaseModel
@@ -21,16 +21,8 @@ from sync.config.schema.references import FileReference
 from sync.config.source import is_file
 from sync.config.watch import Watch
 from sync.core.report.changes import MOST_NAMED
-from sync.core.report.event import Event
+from sync.core.report.event import Event, EventLog
 from sync.ops.status import DaemonStatus
-
-
-class Sink(Protocol):
-    """Where events go."""
-
-    def write(self, event: Event, *, cycle: str | None = None) -> None:
-        """Write one event."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +36,7 @@ class Applied:
 class Reload:
     """Looks at the files of a configuration, once a second. Not for several threads."""
 
-    def __init__(self, config: Config, app: App, *, status: DaemonStatus, log: Sink) -> None:
+    def __init__(self, config: Config, app: App, *, status: DaemonStatus, log: EventLog) -> None:
         self._config = config
         self._app = app
         self._status = status

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from sync.core.report.event import Event
+from sync.core.report.event import Event, EventLog
 from sync.core.report.notices import Message, Topic, messages, slack
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
@@ -49,14 +49,6 @@ _CAUSES = {
     "unwanted-encoding": "the answer has an unknown encoding",
     "bad-request": "the URL is invalid",
 }
-
-
-class Log(Protocol):
-    """Where events go."""
-
-    def write(self, event: Event, *, cycle: str | None = None) -> None:
-        """Write one event."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +147,7 @@ class Mailbox:
         self,
         name: str,
         send: Callable[[Route, Message], Delivery],
-        log: Log,
+        log: EventLog,
         *,
         newest_only: bool = False,
         pauses: Sequence[float] = PAUSES,
@@ -305,7 +297,7 @@ class Notifier:
         self,
         receivers: Sequence[Receiver],
         heartbeat: Receiver | None,
-        log: Log,
+        log: EventLog,
         *,
         kept: Mapping[str, Sequence[Message]] | None = None,
         save: Callable[[Mapping[str, Sequence[Message]]], None] = lambda _: None,

@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from sync.core.model import Expiry
 from sync.core.problems import action_text
 from sync.core.report.causes import Cause, HeldWrites, causes, held_writes, is_shared
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
 from sync.core.report.report import Report
+from sync.core.report.text import count, distance, expiry, stored_expiry
 from sync.ops.health import Health
 from sync.ops.status import Snapshot
 
@@ -53,14 +53,14 @@ def render(snapshot: Snapshot, query: Mapping[str, str], *, now: datetime, healt
     level, text = _verdict(report, stale=bool(banners), rejected=bool(errors))
     return _PAGE.render(
         style=Markup(_STYLE),  # noqa: S704 - a file of the program
-        count=_count,
+        count=count,
         verdict={"level": level, "text": text, "title": text.partition(".")[0], "shape": _SHAPES[level]},
         banners=banners,
         report=report,
         instance=report.frame.instance if report else "",
-        finished=_distance(report.frame.finished_at, now) if report else "",
+        finished=distance(report.frame.finished_at, now) if report else "",
         next_at=snapshot.next_cycle_at,
-        next_in=_distance(snapshot.next_cycle_at, now) if snapshot.next_cycle_at else "",
+        next_in=distance(snapshot.next_cycle_at, now) if snapshot.next_cycle_at else "",
         here=_address(chosen, 0),
         errors=errors[:_ERRORS],
         error_count=len(errors),
@@ -91,18 +91,18 @@ def _verdict(report: Report | None, *, stale: bool, rejected: bool) -> tuple[str
     counts = report.summary
     unserved = counts["broken"] + counts["absent"] + counts["foreign"]
     if unserved:
-        return "bad", f"{unserved:,} of {_count(counts['pages'], 'Page')} without a verified token for apps."
+        return "bad", f"{unserved:,} of {count(counts['pages'], 'Page')} without a verified token for apps."
     if report.result == "failed":
         return "bad", "The last check failed. No token could be verified."
     if counts["stale"]:
-        return "warn", f"{counts['stale']:,} of {_count(counts['pages'], 'Page')} could not be verified recently."
+        return "warn", f"{counts['stale']:,} of {count(counts['pages'], 'Page')} could not be verified recently."
     if report.result == "held":
         return "warn", "Apps are served. Writes are held until a person decides."
     if report.result != "ok":
         return "warn", "Apps are served. There are problems."
     if rejected:
         return "warn", "Apps are served. The newest edit of the configuration is rejected."
-    return "ok", f"All is well. Apps are served by verified tokens ({_count(counts['pages'], 'Page')})."
+    return "ok", f"All is well. Apps are served by verified tokens ({count(counts['pages'], 'Page')})."
 
 
 def _causes(report: Report, now: datetime) -> Mapping[str, Any]:
@@ -117,7 +117,7 @@ def _causes(report: Report, now: datetime) -> Mapping[str, Any]:
 def _cause(cause: Cause, report: Report, now: datetime) -> dict[str, Any]:
     scope = cause.key.scope
     whose = "" if scope == "page" else f": {scope.replace('_', ' ')} {cause.key.whose}"
-    number = f", {_count(len(cause.pages), 'Page')}" if cause.pages else ""
+    number = f", {count(len(cause.pages), 'Page')}" if cause.pages else ""
     concerned = _concerned(cause, report, now)
     return {
         "title": f"{cause.key.code}{whose}{number}",
@@ -129,7 +129,7 @@ def _cause(cause: Cause, report: Report, now: datetime) -> dict[str, Any]:
 
 
 def _held(held: HeldWrites, report: Report, now: datetime) -> dict[str, Any]:
-    title = f"{_count(len(held.found), 'write')} to store {held.key.whose} held: {held.reason}"
+    title = f"{count(len(held.found), 'write')} to store {held.key.whose} held: {held.reason}"
     concerned = _concerned(held, report, now)
     return {
         "title": title,
@@ -154,7 +154,7 @@ def _concerned(cause: Cause | HeldWrites, report: Report, now: datetime) -> dict
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return {
         "since": since,
-        "age": _distance(since, now) if since else "",
+        "age": distance(since, now) if since else "",
         "pages": ", ".join(names[:_NAMED]) + more,
         "served": _served(states or (page.served for page in cause.pages.values())),
     }
@@ -182,7 +182,7 @@ def _tables(report: Report, chosen: Mapping[str, str], page: str) -> Mapping[str
             {
                 "name": user.system_user,
                 "state": user.verdict.state.value,
-                "expires": _expiry(user.verdict.facts.expires_at if user.verdict.facts else None),
+                "expires": expiry(user.verdict.facts.expires_at if user.verdict.facts else None),
             }
             for user in report.user_tokens
         ],
@@ -203,13 +203,12 @@ def _rank(one: tuple[PageEntry, StoreEntry]) -> tuple[int, bool]:
 
 def _row(page: PageEntry, entry: StoreEntry) -> Sequence[str]:
     codes = dict.fromkeys(problem.code for problem in (*page.problems, *entry.problems))
-    same = page.fingerprint is not None and page.fingerprint == entry.fingerprint
     return (
         page.name,
         entry.key.store,
         entry.served,
         f"{entry.verified_at:%Y-%m-%d %H:%M:%S} UTC" if entry.verified_at else "-",
-        _expiry(page.expires_at) if same else "-",
+        stored_expiry(page, entry),
         entry.fingerprint or "-",
         ", ".join(codes) or "-",
     )
@@ -223,23 +222,3 @@ def _address(chosen: Mapping[str, str], page: int) -> str:
 def _served(states: Iterable[str]) -> str:
     counts = Counter(states)
     return ", ".join(f"{counts[word]:,} {word}" for word in WORST_FIRST if counts[word])
-
-
-def _expiry(expires_at: Expiry | None) -> str:
-    if expires_at is None:
-        return "-"
-    return f"{expires_at:%Y-%m-%d}" if isinstance(expires_at, datetime) else "never"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _distance(moment: datetime, now: datetime) -> str:
-    """Write how far a moment is from now."""
-    seconds = (moment - now).total_seconds()
-    minutes = round(abs(seconds) / 60)
-    if minutes == 0:
-        return "now"
-    words = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"  # noqa: PLR2004
-    return f"in {words}" if seconds > 0 else f"{words} ago"

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.cli.output.github import command
-from sync.cli.output.table import count
 from sync.config.load import Config, Sources
 from sync.config.schedule import longest_repair, needs_state_file, next_runs, verify_every
 from sync.config.schema.types import duration_text
 from sync.config.show.example import flow
 from sync.config.show.show import Shown, shown_pages, shown_settings
+from sync.core.report.text import count
 
 _COLUMNS = ("key", "value", "from")
 _NEEDS_STATE = (

@@ -10,6 +10,7 @@ from sync.core.judge.decide import Kind
 from sync.core.redact import scrub
 from sync.core.report.causes import causes
 from sync.core.report.report import Report
+from sync.core.report.text import count
 
 _MOST = 50_000
 """The table takes at most this many characters: a comment on GitHub holds 65,536 (its API, read 2026-11-25)."""
@@ -63,7 +64,7 @@ def _table(report: Report) -> Iterator[str]:
         yield ""
     still = len(lines) - len(shown)
     if still:
-        yield f"{table.count(still, 'secret')} of {table.count(len(report.pages), 'Page')} {'stays' if still == 1 else 'stay'} unchanged."
+        yield f"{count(still, 'secret')} of {count(len(report.pages), 'Page')} {'stays' if still == 1 else 'stay'} unchanged."
         yield ""
 
 

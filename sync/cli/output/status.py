@@ -10,6 +10,7 @@ from typing import Any
 
 from sync.cli.output import console
 from sync.core.problems import action_text
+from sync.core.report.text import distance
 
 COLUMNS = ("Page", "store", "served", "problem")
 _ON_A_TERMINAL = 40
@@ -47,9 +48,11 @@ def rejected(error: Json) -> tuple[str, str, str]:
 def summary(report: Json, *, now: datetime) -> list[str]:
     """Return the result, when it was found, when the next cycle starts, and the counts."""
     finished = datetime.fromisoformat(report["finished_at"])
-    checked = f"checked {report['finished_at']} ({_ago(now - finished)})"
+    checked = f"checked {report['finished_at']} ({distance(finished, now)})"
     following = report["next_cycle_at"]
-    when = f"next cycle {following} ({_ago(now - datetime.fromisoformat(following))})" if following else "no next cycle"
+    when = (
+        f"next cycle {following} ({distance(datetime.fromisoformat(following), now)})" if following else "no next cycle"
+    )
     counts = report["summary"]
     served = ", ".join(f"{counts[one]:,} {one}" for one in reversed(_SERVED) if counts.get(one))
     actions = ", ".join(f"{counts[one]:,} {one}" for one in _ACTIONS if counts.get(one))
@@ -111,15 +114,3 @@ def _named(pages: Sequence[str]) -> list[str]:
     more = f" and {len(pages) - _NAMED:,} more" if len(pages) > _NAMED + 1 else ""
     named = ", ".join(pages[:_NAMED] if more else pages)
     return [f"{len(pages):,} Page{'' if len(pages) == 1 else 's'} ({named}{more})"]
-
-
-def _ago(passed: Any) -> str:
-    seconds = int(passed.total_seconds())
-    amount = abs(seconds)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if amount >= 2 * length:
-            text = f"{amount // length} {unit}"
-            break
-    else:
-        text = f"{amount} s"
-    return f"{text} ago" if seconds >= 0 else f"in {text}"

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import assert_never
 
 from sync.cli.output.words import REASONS
 from sync.core.judge.decide import Kind
-from sync.core.model import Expiry, State
+from sync.core.model import State
 from sync.core.plan.guards import FOR_A_PERSON
 from sync.core.plan.served import Served
 from sync.core.problems import action_text
 from sync.core.report.causes import QUOTED, Cause
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
 from sync.core.report.report import Report
+from sync.core.report.text import count, stored_expiry
 
 COLUMNS = ("Page", "store", "action", "reason", "served", "token", "expires", "problem")
 EMPTY = ("-", "never", "")
@@ -177,11 +177,6 @@ def _braked(report: Report) -> str:
     return f"Held: {'; '.join(shares)}."
 
 
-def count(number: int, noun: str) -> str:
-    """Write a number of things, with the plural where it belongs."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _rank(line: tuple[PageEntry, StoreEntry]) -> int:
     page, entry = line
     if page.problems or entry.problems or entry.served != "verified":
@@ -198,7 +193,7 @@ def _line(page: PageEntry, entry: StoreEntry, *, planned: bool) -> Line:
         _reason(page, entry),
         entry.served,
         _token(page, entry, planned=planned),
-        _expires(page, entry),
+        stored_expiry(page, entry),
         ", ".join(problems) or "-",
     )
     well = entry.served == "verified" and not problems
@@ -259,20 +254,6 @@ def _token(page: PageEntry, entry: StoreEntry, *, planned: bool) -> str:
     if (planned or entry.would) and action in (Kind.CREATED, Kind.REPLACED):
         old, new = entry.fingerprint, page.fingerprint
     return f"{old} > {new}" if old and old != new else new or "-"
-
-
-def _expires(page: PageEntry, entry: StoreEntry) -> str:
-    """Return when the fetched token expires, where it is the one that is stored."""
-    if page.fingerprint is None or page.fingerprint != entry.fingerprint:
-        return "-"
-    return expiry(page.expires_at)
-
-
-def expiry(expires_at: Expiry | None) -> str:
-    """Write when a token expires."""
-    if expires_at is None:
-        return "-"
-    return f"{expires_at:%Y-%m-%d}" if isinstance(expires_at, datetime) else "never"
 
 
 def _some(names: Sequence[str], *, most: int = _NAMED) -> str:

@@ -40,6 +40,10 @@ class Kind(Enum):
     FAILED = "failed"
 
 
+WRITTEN = frozenset({Kind.CREATED, Kind.UPDATED, Kind.REPLACED})
+"""What writes to a store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """The content of a write. ``payload`` None writes the marks alone; ``replaces`` None creates.

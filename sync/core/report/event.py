@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.report.changes import MOST_NAMED
@@ -42,6 +42,14 @@ EVENTS: Mapping[str, str] = {
 """Every event that is logged, with what it means."""
 
 Level = Literal["debug", "info", "warning", "error"]
+
+
+class EventLog(Protocol):
+    """Where events go."""
+
+    def write(self, event: Event, *, cycle: str | None = None) -> None:
+        """Write one event, with the id of the cycle that it belongs to."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sync.core.judge.decide import Kind
+from sync.core.judge.decide import WRITTEN
 from sync.core.memory.renewal import Renewal
 from sync.core.model import SystemUserToken
 from sync.core.report.cause_events import cause_events
 from sync.core.report.entries import PageEntry, StoreEntry
 from sync.core.report.event import Event, Level, of_pages, of_problem, of_problems, present, served_counts
 from sync.core.report.report import Report
-
-_WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
 
 
 def events(report: Report) -> Iterator[Event]:
@@ -40,7 +38,7 @@ def _changes(report: Report) -> Iterator[Event]:
     yield from cause_lines(report)
     yield from _access(report)
     for page in report.pages:
-        yield from (_written(page, entry) for entry in page.stores if entry.action in _WRITTEN)
+        yield from (_written(page, entry) for entry in page.stores if entry.action in WRITTEN)
 
 
 def _expiring(user_token: SystemUserToken, report: Report) -> Iterator[Event]:

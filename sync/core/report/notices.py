@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sync.core.judge.decide import Kind
+from sync.core.judge.decide import WRITTEN
 from sync.core.redact import scrub
 from sync.core.report.changes import MOST_NAMED
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
@@ -27,7 +27,6 @@ Message = Mapping[str, Any]
 MOST_SECRETS = 500
 """A message of written secrets lists at most this many; further messages list the others."""
 
-_WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
 _SAME_VALUE = frozenset({"labels", "marks"})
 """Reasons of writes that leave the value as it is."""
 _FOR_A_PERSON = frozenset({"brake", "weaker"})
@@ -159,7 +158,7 @@ def _written(report: Report) -> Iterator[dict[str, Any]]:
         _secret(page, entry)
         for page in report.pages
         for entry in page.stores
-        if entry.action in _WRITTEN and entry.reason not in _SAME_VALUE
+        if entry.action in WRITTEN and entry.reason not in _SAME_VALUE
     ]
     for start in range(0, len(secrets), MOST_SECRETS):
         part = secrets[start : start + MOST_SECRETS]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from sync.core.judge.decide import Kind
+from sync.core.judge.decide import WRITTEN, Kind
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key, State, SystemUserToken
 from sync.core.report.changes import Changes
@@ -155,9 +155,7 @@ class Report:
     def exit_code(self) -> int:
         """The exit code of a command that prints this report; a plan with something to do ends with 1."""
         code = EXIT_CODES[self.result]
-        to_do = self.planned and any(
-            entry.action in (Kind.CREATED, Kind.UPDATED, Kind.REPLACED) for page in self.pages for entry in page.stores
-        )
+        to_do = self.planned and any(entry.action in WRITTEN for page in self.pages for entry in page.stores)
         return 1 if code == 0 and to_do else code
 
     @property

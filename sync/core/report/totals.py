@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self, get_args
 
-from sync.core.judge.decide import Kind
+from sync.core.judge.decide import WRITTEN
 from sync.core.report.report import Counts, Report, Result, Traffic, added
 
-_WRITTEN = (Kind.CREATED, Kind.UPDATED, Kind.REPLACED)
 _CARRIED_OUT: tuple[Result, ...] = ("ok", "degraded")
 
 
@@ -41,6 +40,6 @@ class Totals:
             (entry.key.store, entry.action.value, entry.reason or "")
             for page in report.pages
             for entry in page.stores
-            if entry.action in _WRITTEN and not report.planned
+            if entry.action in WRITTEN and not report.planned
         )
         return replace(self, writes=added(self.writes, written), traffic=self.traffic.plus(report.frame.traffic))

@@ -1,0 +1,40 @@
+"""Numbers and times as people read them, the same in a table, on the page and in a status. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sync.core.model import Expiry
+from sync.core.report.entries import PageEntry, StoreEntry
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+_ENOUGH = 1.9
+"""Of a unit, below which the smaller one is read more easily."""
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number of things, with the plural where it belongs."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def distance(moment: datetime, now: datetime) -> str:
+    """Write how far a moment is from now, in the largest unit of which there are two."""
+    seconds = round((now - moment).total_seconds())
+    amount = abs(seconds)
+    unit, length = next((one for one in _UNITS if amount >= _ENOUGH * one[1]), _UNITS[-1])
+    text = f"{round(amount / length)} {unit}"
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def expiry(expires_at: Expiry | None) -> str:
+    """Write when a token expires."""
+    if expires_at is None:
+        return "-"
+    return f"{expires_at:%Y-%m-%d}" if isinstance(expires_at, datetime) else "never"
+
+
+def stored_expiry(page: PageEntry, entry: StoreEntry) -> str:
+    """Write when the stored token expires, which is known where it is the fetched one."""
+    if page.fingerprint is None or page.fingerprint != entry.fingerprint:
+        return "-"
+    return expiry(page.expires_at)

@@ -142,7 +142,7 @@ def run(
             notifier.beat()
             if watch.was_set():
                 watch.reschedule(scheduler.get_job(_JOB), trigger)
-            applied = _reload(reload, turns, hangup, notifier, log) if reload is not None else None
+            applied = _reload(reload, turns, hangup, notifier, log=log, status=status) if reload is not None else None
             if applied is not None and applied.trigger is not None:
                 trigger = applied.trigger
                 scheduler.get_job(_JOB).reschedule(trigger)
@@ -161,7 +161,13 @@ def run(
 
 
 def _reload(
-    reload: Reload, turns: Turns, hangup: threading.Event, notifier: SystemdNotifier, log: EventLog
+    reload: Reload,
+    turns: Turns,
+    hangup: threading.Event,
+    notifier: SystemdNotifier,
+    *,
+    log: EventLog,
+    status: DaemonStatus,
 ) -> Applied | None:
     """Look for an edit, and put it in force unless a cycle or a check runs; None where nothing was put in force.
 
@@ -183,6 +189,8 @@ def _reload(
         turns.holds_checks = False
         message = f"The configuration is not reloaded. Internal error (a bug in page-token-sync): {where}."
         remedy = "Please report it with this line, and restart the daemon."
+        error = {"file": "", "line": 0, "column": 0, "path": "", "code": "", "message": message, "remedy": remedy}
+        status.rejected([error])
         log.write(Event("error", "cycle_warning", {"message": message, "owner": "operator", "remedy": remedy}))
 
     if force:

@@ -125,13 +125,17 @@ class App:
         )
         if self._log is None or before == after:
             return
-        waiting = None
-        if self._notifier is not None:
-            self._notifier.close()
-            if old.settings.instance == self._config.settings.instance:
+        waiting, closed = None, self._notifier
+        same_instance = old.settings.instance == self._config.settings.instance
+        if closed is not None:
+            closed.close()
+            if same_instance:
                 keys = [receiver.key for receiver in receivers(self._config, self._credentials)]
-                waiting = moved(self._notifier.waiting, self._notifier.keys, keys)
+                waiting = moved(closed.waiting, closed.keys, keys)
         self._notifier = notifier(self._config, self._credentials, self._late, self._log, waiting)
+        if closed is not None and same_instance and old.settings.state != self._config.settings.state:
+            # Otherwise what was sent since would be sent again once the file is used again.
+            closed.forget()
 
     def _build_stores(self, config: Config, kept: Mapping[str, Store]) -> None:
         """Build the stores that are not kept. References to credentials go through the same mapping, whatever is in it."""

@@ -59,7 +59,8 @@ def notifier(
         # After a restart every cause begins again, so that nothing need be kept.
         return Notifier(to, pings, log, kept=waiting)
     outbox = Outbox(state, settings.instance, clock=clock)
-    return Notifier(to, pings, log, kept=waiting or outbox.load(), save=outbox.save)
+    kept = outbox.load()
+    return Notifier(to, pings, log, kept=kept if waiting is None else waiting, save=outbox.save)
 
 
 def send_tests(

@@ -36,7 +36,10 @@ class Applied:
 class Reload:
     """Looks at the files of a configuration, once a second. Not for several threads."""
 
-    def __init__(self, config: Config, app: App, *, status: DaemonStatus, log: EventLog) -> None:
+    def __init__(
+        self, config: Config, app: App, *, status: DaemonStatus, log: EventLog, since: float | None = None
+    ) -> None:
+        """Look for edits of ``config``; files that changed after ``since``, by the wall clock, may differ from it."""
         self._config = config
         self._app = app
         self._status = status
@@ -44,6 +47,8 @@ class Reload:
         self._watch, self._credentials_watch = Watch(), Watch()
         self._patterns: Sequence[str] = config.settings.pages_from
         self._newest = self._last = self._watch.digest(self._files())
+        if since is not None and self._watch.changed_after(since):
+            self._newest = b""
         self._credentials = self._last_credentials = self._credentials_watch.digest(_credential_files(config))
         self._pending: Config | None = None
         self._credential_changed = False
@@ -78,9 +83,11 @@ class Reload:
         found = differences(self._config, config)
         same_schedule = self._config.settings.schedule == config.settings.schedule
         self._app.configure(config)
+        files = _credential_files(config)
+        if files != _credential_files(self._config):
+            self._credentials = self._last_credentials = self._credentials_watch.digest(files)
         self._config = config
         self._status.configured(per_page_metrics=config.settings.metrics.per_page)
-        self._credentials = self._last_credentials = self._credentials_watch.digest(_credential_files(config))
         self._log.write(_reloaded(found, len(config.pages)))
         self._status.edited(waits=False)
         return Applied(None if same_schedule else trigger(config.settings.schedule), starts_cycle or found.needs_cycle)

@@ -56,7 +56,7 @@ CODES: dict[str, str] = {
     "choice-needed": "A name is left out, and there are several to choose from.",
     "duplicate-name": "Two Pages have the same name.",
     "duplicate-page": "The same Page is listed twice for one system user.",
-    "duplicate-target": "Two Pages or two stores lead to the same secret.",
+    "duplicate-target": "Two Pages or two stores lead to the same secret, or two receivers of notifications are the same.",
     "label-limit": "A label or tag exceeds a limit of the store.",
     "raw-payload": "A payload is one text, and the store holds JSON objects only.",
 }

@@ -27,6 +27,10 @@ class Watch:
         self._known = {path: known for path, (known, _) in found.items() if known is not None}
         return _digest({path: digest for path, (_, digest) in found.items()})
 
+    def changed_after(self, moment: float) -> bool:
+        """Check whether one of the files of the last digest changed after a moment of the wall clock, in seconds."""
+        return any(identity[-1] >= moment * 1_000_000_000 for identity, _ in self._known.values())
+
     def _file(self, path: Path) -> tuple[tuple[_Stat, bytes] | None, bytes]:
         try:
             # O_NONBLOCK, since opening a pipe would wait for a writer.

@@ -290,7 +290,7 @@ class Notifier:
     """The receivers of a configuration and its heartbeat.
 
     ``save`` keeps the messages that wait, by receiver, so that a kill loses none: they are sent again after it, and may
-    arrive twice with the same id. ``kept`` are those of the last run.
+    arrive twice with the same id. It returns why it could not, which is logged. ``kept`` are those of the last run.
     """
 
     def __init__(
@@ -300,10 +300,12 @@ class Notifier:
         log: EventLog,
         *,
         kept: Mapping[str, Sequence[Message]] | None = None,
-        save: Callable[[Mapping[str, Sequence[Message]]], None] = lambda _: None,
+        save: Callable[[Mapping[str, Sequence[Message]]], str] = lambda _: "",
         pauses: Sequence[float] = PAUSES,
     ) -> None:
+        self._log = log
         self._save = save
+        self._unsaved = ""
         self._saving = threading.Lock()
         self._saved_at = 0.0
         self._closed = False
@@ -330,6 +332,8 @@ class Notifier:
         )
         for receiver, mailbox in self._mailboxes:
             mailbox.add((kept or {}).get(receiver.key, ()))
+        if kept:
+            self._remember()
 
     @property
     def keys(self) -> Sequence[str]:
@@ -380,4 +384,16 @@ class Notifier:
             if self._closed:
                 return
             self._saved_at = time.monotonic()
-            self._save(self.waiting)
+            unsaved = self._save(self.waiting)
+            if unsaved and not self._unsaved:
+                fields = {
+                    "message": f"Messages that wait for receivers are not kept: {unsaved}. A kill would lose them.",
+                    "owner": "operator",
+                    "remedy": "Let this program write the file, and free space. It is tried again.",
+                }
+                self._log.write(Event("warning", "notify_failed", fields))
+            self._unsaved = unsaved
+
+    def forget(self) -> None:
+        """Empty what is kept, after `close`: another notifier keeps it elsewhere."""
+        self._save({})

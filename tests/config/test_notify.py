@@ -22,6 +22,10 @@ from tests.support.config_files import GOOD, errors, loaded
         ("notify: [{format: slack}]", "notify[0].webhook: webhook is missing"),
         ("notify: [{webhook: {store: volt, path: a, key: b}}]", "notify[0].webhook.store: no store of this name"),
         ("notify: [{webhook: {env: URL}, link: sync.example}]", "notify[0].link: not an http or https address"),
+        (
+            "notify: [{webhook: {env: URL}}, {webhook: {env: B}}, {webhook: {env: URL}, link: https://a.example}]",
+            "notify[2]: the same receiver again",
+        ),
         ('heartbeat: {url: "https://hc-ping.com/hunter2"}', "heartbeat.url: a value in place"),
     ],
 )

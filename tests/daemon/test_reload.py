@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,27 @@ def test_a_hundred_swaps_of_a_config_map(tmp_path: Path) -> None:
         assert event.fields["pages_changed"] == ["page0", "page1"]
 
 
+def test_an_edit_while_the_daemon_starts(stage: Stage) -> None:
+    """What was written between the reading at the start and the first look is an edit, and nothing older is."""
+    config = load(stage.file)
+    since = time.time()
+    stage.edit(pages=3)
+    stage.reload = Reload(config, stage.app, status=stage.status, log=stage, since=since)
+    (event,) = stage.seconds(2)
+    assert event.fields["pages_added"] == ["page2"]
+    stage.reload = Reload(load(stage.file), stage.app, status=stage.status, log=stage, since=time.time())
+    assert stage.seconds(3) == []
+
+
+def test_a_credential_beside_an_edit_that_starts_no_cycle(stage: Stage) -> None:
+    """A credential that is rotated in the same second as a schedule starts the cycle of its own."""
+    stage.edit(schedule={"every": "1h"})
+    stage.reload.look()
+    (stage.folder / "token").write_text(TOKEN + "x")
+    started = [stage.reload.apply().starts_cycle for _ in range(3) if stage.reload.look()]
+    assert started[-1]
+
+
 def test_a_rotated_credential_starts_a_cycle(stage: Stage) -> None:
     """A new token in a file is no edit, and starts a cycle once it is complete."""
     (stage.folder / "token").write_text(TOKEN + "x")
@@ -310,15 +332,16 @@ def test_a_store_that_cannot_be_built(stage: Stage, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sync.app.app.build_store", broken)
     stage.edit(pages=4, stores={"disk": {"type": "file", "directory": "other"}})
     stage.reload.look()
+    silent = SystemdNotifier(lambda: Health(True, ""), {})
     for _ in range(3):
-        applied = _reload(
-            stage.reload, Turns(), threading.Event(), SystemdNotifier(lambda: Health(True, ""), {}), stage
-        )
+        applied = _reload(stage.reload, Turns(), threading.Event(), silent, log=stage, status=stage.status)
         assert applied is None or not applied.starts_cycle
     (event,) = stage.events
     assert (event.name, event.level) == ("cycle_warning", "error")
     assert "ValueError" in event.fields["message"]
     assert not stage.app.has_page("page3")
+    (shown,) = stage.status.snapshot.config_errors or ()
+    assert "ValueError" in shown["message"]
 
 
 def test_a_pipe_instead_of_a_file(stage: Stage) -> None:
@@ -345,10 +368,10 @@ def test_an_edit_goes_before_further_checks(stage: Stage) -> None:
     stage.edit(pages=3)
     stage.reload.look()
     with turns.check(stage.clock):
-        assert _reload(stage.reload, turns, hangup, silent, stage) is None
+        assert _reload(stage.reload, turns, hangup, silent, log=stage, status=stage.status) is None
         assert turns.holds_checks
     assert not turns._is_free_for_check()
-    assert _reload(stage.reload, turns, hangup, silent, stage) is not None
+    assert _reload(stage.reload, turns, hangup, silent, log=stage, status=stage.status) is not None
     assert turns._is_free_for_check()
 
 

@@ -240,9 +240,14 @@ def test_a_slow_receiver_delays_neither_the_cycle_nor_another_receiver_nor_shutd
 def test_shutdown_does_not_wait_for_the_next_try() -> None:
     """A receiver that fails keeps nobody waiting: its thread ends, and what it was to send is kept."""
     kept: list[Mapping[str, Sequence[Message]]] = []
+
+    def save(waiting: Mapping[str, Sequence[Message]]) -> str:
+        kept.append(waiting)
+        return ""
+
     with raw_server(answering(BROKEN)) as server:
         one = receiver(server.url)
-        notifier = Notifier([one], None, Lines(), save=kept.append, pauses=(60,))
+        notifier = Notifier([one], None, Lines(), save=save, pauses=(60,))
         notifier.announce(broken())
         until(lambda: server.received and server.received[0])
         began = time.monotonic()
@@ -285,12 +290,46 @@ def test_a_damaged_outbox_is_an_empty_one(tmp_path: Path, content: str) -> None:
 
 
 def test_an_outbox_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
-    """Where the folder cannot be used the messages are sent all the same."""
+    """Where the folder cannot be used the messages are sent all the same, and it is logged once that a kill would lose them."""
     (tmp_path / "file").write_text("")
     outbox = Outbox(tmp_path / "file" / "state.json", "acme", clock=FakeClock())
-    with raw_server(answering(OK)) as server, notifying(receiver(server.url), save=outbox.save) as (notifier, _):
-        notifier.announce(broken())
-        until(lambda: bodies(server))
+    with raw_server(answering(OK)) as server, notifying(receiver(server.url), save=outbox.save) as (notifier, lines):
+        for number in (1, 2):
+            notifier.announce(broken())
+            until(lambda number=number: len(bodies(server)) == number)
+    (line,) = lines.events
+    assert (line.name, line.level) == ("notify_failed", "warning")
+    assert "state.json.notify cannot be written: " in line.fields["message"]
+
+
+def test_the_outbox_of_another_instance_is_left_alone(tmp_path: Path) -> None:
+    """A file of another instance is neither sent nor overwritten."""
+    file = tmp_path / "state.json.notify"
+    Outbox(tmp_path / "state.json", "other", clock=FakeClock()).save({"a": [{"title": "theirs"}]})
+    before = file.read_bytes()
+    outbox = Outbox(tmp_path / "state.json", "acme", clock=FakeClock())
+    assert outbox.load() == {}
+    assert outbox.save({}) == ""
+    assert outbox.save({"a": [{"title": "acme's"}]}) == f"{file} is another instance's"
+    assert file.read_bytes() == before
+
+
+def test_what_waits_moves_with_the_file(tmp_path: Path) -> None:
+    """After the file has moved, what waits is at the new place at once, and nothing is left at the old one."""
+    old, new = (Outbox(tmp_path / name / "state.json", "acme", clock=FakeClock()) for name in ("old", "new"))
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    with raw_server(answering(BROKEN)) as server:
+        one = receiver(server.url)
+        first = Notifier([one], None, Lines(), save=old.save, pauses=(60,))
+        first.announce(broken())
+        first.close()
+        second = Notifier([one], None, Lines(), kept=first.waiting, save=new.save, pauses=(60,))
+        first.forget()
+        second.close()
+    loaded = [Outbox(tmp_path / name / "state.json", "acme", clock=FakeClock()).load() for name in ("old", "new")]
+    assert loaded == [{}, second.waiting]
+    assert second.waiting[one.key]
 
 
 def test_messages_that_wait_are_bounded_and_the_dropped_ones_counted() -> None:

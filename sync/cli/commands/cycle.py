@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,7 @@ def daemon(given: Path | None, listen: str | None) -> int:
     reloads = not (sys.stdin and sys.stdin.isatty())
     watch_signals(clock, exit_code=0, hangup=hangup.set if reloads else None, user=now.set)
     keep_memory_private()
+    since = time.time()
     try:
         config = _configuration(given)
     except ConfigErrors as errors:
@@ -143,7 +145,7 @@ def daemon(given: Path | None, listen: str | None) -> int:
             status=status,
             now=now,
             turns=turns,
-            reload=Reload(config, running, status=status, log=log),
+            reload=Reload(config, running, status=status, log=log, since=since),
             hangup=hangup,
             notifier=SystemdNotifier(health),
         )

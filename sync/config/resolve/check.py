@@ -67,6 +67,7 @@ def check_settings(
     _system_users(settings, names, report)
     _stores(settings.stores, report)
     _references(settings, names.stores, report)
+    _receivers(settings, report)
     return warnings
 
 
@@ -102,6 +103,16 @@ def _jitter(schedule: Schedule, report: Report) -> Iterator[str]:
                        f"write less than every, which is {duration_text(schedule.every)}"))  # fmt: skip
     elif schedule.cron is not None and schedule.jitter.total_seconds() >= interval_seconds(schedule):
         yield "schedule.jitter: not shorter than the time between two runs of cron, so that cycles are skipped"
+
+
+def _receivers(settings: Settings, report: Report) -> None:
+    """Report a receiver that would get each message twice."""
+    seen: dict[tuple[object, ...], int] = {}
+    for index, one in enumerate(settings.notify):
+        first = seen.setdefault((str(one.webhook), one.format, frozenset(one.events)), index)
+        if first != index:
+            report(Finding(0, ("notify", index), "duplicate-target", "the same receiver again, which would get each message twice",
+                           "remove one of the two", first=(0, ("notify", first))))  # fmt: skip
 
 
 def _plain_http(settings: Settings) -> Iterator[str]:

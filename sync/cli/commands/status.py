@@ -29,7 +29,6 @@ _SEEN = 3.0
 """Seconds after which the daemon has seen an edit that was made before the command started."""
 _PAUSE = 0.5
 """How many seconds --wait lets pass between two questions."""
-_EXITS = {"ok": 0, "degraded": 1, "failed": 3, "held": 4}
 
 
 class UnreachableError(Exception):
@@ -118,7 +117,9 @@ def _is_verified(address: str, pages: Sequence[str]) -> bool:
 def _exit_code(report: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], pages: Sequence[str]) -> int:
     if pages:
         return 0 if all(entry["served"] == "verified" and not problem for entry, problem in _entries(shown)) else 1
-    return _EXITS.get(report.get("result", ""), 1)
+    from sync.core.report.report import EXIT_CODES  # noqa: PLC0415 - a health check needs no report
+
+    return EXIT_CODES.get(report.get("result", ""), 1)
 
 
 def _address(given: Path | None, listen: str | None) -> str:

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from sync.cli.output import console
+from sync.core.judge.decide import Kind
 from sync.core.problems import action_text
+from sync.core.report.entries import WORST_FIRST
 from sync.core.report.text import distance
 
 COLUMNS = ("Page", "store", "served", "problem")
 _ON_A_TERMINAL = 40
 _NAMED = 3
-_SERVED = ("broken", "absent", "foreign", "stale", "verified")
-_ACTIONS = ("created", "updated", "replaced", "unchanged", "kept", "refused", "held", "failed")
 
 Json = Mapping[str, Any]
 
@@ -54,8 +54,8 @@ def summary(report: Json, *, now: datetime) -> list[str]:
         f"next cycle {following} ({distance(datetime.fromisoformat(following), now)})" if following else "no next cycle"
     )
     counts = report["summary"]
-    served = ", ".join(f"{counts[one]:,} {one}" for one in reversed(_SERVED) if counts.get(one))
-    actions = ", ".join(f"{counts[one]:,} {one}" for one in _ACTIONS if counts.get(one))
+    served = ", ".join(f"{counts[one]:,} {one}" for one in reversed(WORST_FIRST) if counts.get(one))
+    actions = ", ".join(f"{counts[one]:,} {one}" for one in (kind.value for kind in Kind) if counts.get(one))
     return [
         f"Result: {report['result']}, {checked}, {when}.",
         f"Pages: {served or 'none'}. Secrets: {actions or 'none'}.",
@@ -70,7 +70,7 @@ def rows(pages: Sequence[Json]) -> list[tuple[str, str, str, str]]:
             problems = dict.fromkeys(problem["code"] for problem in (*page["problems"], *one["problems"]))
             if problems or one["served"] != "verified":
                 found.append((page["name"], one["store"], one["served"], ", ".join(problems) or "-"))
-    return sorted(found, key=lambda row: _SERVED.index(row[2]) if row[2] in _SERVED else 0)
+    return sorted(found, key=lambda row: WORST_FIRST.index(row[2]) if row[2] in WORST_FIRST else 0)
 
 
 def causes(report: Json) -> list[tuple[str, str, str]]:

@@ -18,7 +18,7 @@ from sync.core.report.causes import causes, held_writes, warned
 from sync.core.report.changes import changes
 from sync.core.report.entries import PageEntry, StoreEntry
 from sync.core.report.report import Frame, Report
-from sync.core.report.unseen import unseen
+from sync.core.report.unseen import configured, unseen
 from sync.core.secret import Secret
 
 
@@ -84,6 +84,7 @@ def report(
             ),
             pages,
             before or Reported(),
+            configured=configured(pages, user_tokens),
             unseen=unseen(pages, user_tokens),
             now=frame.started_at,
             is_check=is_check,

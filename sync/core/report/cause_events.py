@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from sync.core.judge.decide import Kind
 from sync.core.memory.problems import BRAKED, HELD, WARNED, ProblemKey
@@ -144,13 +144,26 @@ def _ended(ended: Ended, now: datetime) -> Event:
         **named,
         "problem": key.code if key.code in CATALOGUE else None,
         "message": _ended_text(ended, lasted),
+        "resolution": _resolution(ended),
         "since": timestamp(ended.since),
         "duration_ms": round(lasted.total_seconds() * 1000),
     }
     return Event("info", "problem_ended", present(fields))
 
 
+def _resolution(ended: Ended) -> Literal["resolved", "removed", "unknown"]:
+    """Return what became of a cause: it is over, the configuration no longer has what had it, or it could not be checked."""
+    match ended.how:
+        case "over":
+            return "resolved"
+        case "unseen":
+            return "unknown"
+        case _:
+            return "removed"
+
+
 def _ended_text(ended: Ended, lasted: timedelta) -> str:
+    resolution = _resolution(ended)
     match ended.key.code:
         case _ if ended.key.code == BRAKED:
             what = "The brake holds no write of this store any more"
@@ -159,13 +172,13 @@ def _ended_text(ended: Ended, lasted: timedelta) -> str:
         case _ if ended.key.code == WARNED:
             what = f"The condition of this warning is over: {ended.text!r}"
         case code:
-            what = f"{code} is over"
-    match ended.how:
-        case "over":
+            what = f"{code} is no longer checked" if resolution == "removed" else f"{code} is over"
+    match resolution:
+        case "resolved":
             return f"{what}; it lasted {duration(lasted)}."
         case "removed":
-            return f"{what}, since the configuration no longer has the Page; it lasted {duration(lasted)}."
-        case "unseen":
+            return f"{what}, since the configuration no longer has the {ended.how}; it lasted {duration(lasted)}."
+        case "unknown":
             return f"{what}, as far as is known: it could not be checked for a day. It is logged again if it is found again."
 
 

@@ -12,7 +12,7 @@ from sync.core.memory.problems import BRAKED, HELD, OpenProblem, ProblemKey, Rep
 from sync.core.report.causes import AnyCause, is_shared, warned
 from sync.core.report.entries import PageEntry
 from sync.core.report.served_changes import ServedChange, served_changes, served_now
-from sync.core.report.unseen import Unseen
+from sync.core.report.unseen import Configured, Part, Unseen
 
 REMIND_EVERY = timedelta(hours=24)
 RECURS_WITHIN = timedelta(hours=1)
@@ -27,8 +27,8 @@ _SAID_ONCE = frozenset({"foreign-write"})
 _EXPIRING = "system-user-expiring"
 """It is logged so many days before the expiry, and not each day."""
 
-How = Literal["over", "unseen", "removed"]
-"""Why a cause counts as ended: it was looked for and not found, it could not be looked for, or its Page is not configured."""
+How = Literal["over", "unseen"] | Part
+"""Why a cause counts as ended: it was looked for and not found, it could not be looked for, or this was removed from the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ def changes(
     pages: Sequence[PageEntry],
     before: Reported,
     *,
+    configured: Configured,
     unseen: Unseen,
     now: datetime,
     is_check: bool = False,
@@ -86,8 +87,7 @@ def changes(
     for cause in found:
         for key in _tracked(cause):
             present.setdefault(key, cause)
-    names = frozenset(page.name for page in pages)
-    kept = _kept(before, present, names) if is_check else {}
+    kept = _kept(before, present, configured.pages) if is_check else {}
     left = frozenset(_left(pages))
     absent = {
         key: known
@@ -97,7 +97,7 @@ def changes(
     found_steps = {
         key: _present(key, before.problems.get(key), cause, now) for key, cause in present.items() if key not in kept
     }
-    absent_steps = {key: _absent(key, known, unseen, names, now) for key, known in absent.items()}
+    absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()}
     steps = {**_reminded(found_steps, present, now), **absent_steps}
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),
@@ -171,14 +171,15 @@ def _is_left(key: ProblemKey, known: OpenProblem, left: Container[tuple[str, str
     return any((name, key.code, store) in left for name in ([key.page] if key.page else known.pages))
 
 
-def _absent(key: ProblemKey, known: OpenProblem, unseen: Unseen, names: frozenset[str], now: datetime) -> _Step:
+def _absent(key: ProblemKey, known: OpenProblem, configured: Configured, unseen: Unseen, now: datetime) -> _Step:
     """Return what becomes of a cause that was not found."""
     if known.ended_at is not None:
         return _Step("away", known, keep=_is_within(RECURS_WITHIN, known.ended_at, now))
     if key.code in _SAID_ONCE:
         return _Step("away", known, keep=_is_within(UNSEEN_FOR, known.found_at, now))
-    if key.page and key.page not in names:
-        return _Step("ended", known, "removed", keep=False)
+    removed = configured.lacks(key)
+    if removed is not None:
+        return _Step("ended", known, removed, keep=False)
     if unseen.hides(key, known):
         if _is_within(UNSEEN_FOR, known.found_at, now):
             return _Step("away", known)

@@ -33,8 +33,13 @@ _FOR_A_PERSON = frozenset({"brake", "weaker"})
 """Reasons of held writes that a person is to look at; the others follow from the configuration."""
 _COPIED = (
     *("problem", "message", "owner", "remedy", "system_user", "app", "store", "path", "error_code", "reason"),
-    *("code", "subcode", "fbtrace_id", "since"),
+    *("resolution", "code", "subcode", "fbtrace_id", "since"),
 )
+_ENDS = {
+    "resolved": " is over",
+    "removed": " is no longer checked (removed from the configuration)",
+    "unknown": " could not be checked for a day",
+}
 _LONGEST_TEXT = 2000
 _OWNERS = {
     "operator": "the operator of page-token-sync",
@@ -119,6 +124,8 @@ def _served(event: Event, names: Sequence[str], number: int, report: Report) -> 
     """Return how many Pages of a cause serve what now. Where not all of an ended cause are named, those of the report."""
     if "served" in event.fields:
         return {event.fields["served"]: 1}
+    if event.fields.get("resolution") == "removed":
+        return {}
     counted = {word: event.fields[word] for word in reversed(WORST_FIRST) if event.fields.get(word)}
     if counted or not number:
         return {str(word): count for word, count in counted.items()}
@@ -136,7 +143,7 @@ def _title(event: Event, names: Sequence[str], number: int, status: str) -> str:
     what = str(fields.get("problem") or event.name).replace("_", " ")
     if event.name == "problem_ended" and "problem" not in fields:
         what = "a warning or held writes"
-    tail = {"started": "", "lasts": " still lasts", "ended": " is over"}[status]
+    tail = {"started": "", "lasts": " still lasts", "ended": _ENDS[fields.get("resolution", "resolved")]}[status]
     return f"{what}{tail}{': ' if parts else ''}{', '.join(parts)}"
 
 

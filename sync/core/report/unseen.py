@@ -1,9 +1,10 @@
-"""What a cycle could not look at: a cause that is not found there has not ended. Pure."""
+"""What a cycle had to look at, and what it could not: a cause that is not found there has not ended, or is not over. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sync.core.judge.decide import Kind
 from sync.core.memory.problems import OpenProblem, ProblemKey
@@ -12,6 +13,36 @@ from sync.core.report.entries import PageEntry, StoreEntry
 
 _NO_WRITE_TRIED = ("shutdown", "proof-lost")
 """Reasons of an action after which nothing is known of whether the store takes writes."""
+
+
+Part = Literal["Page", "secret", "store", "system user", "app"]
+"""What an edit of the configuration can remove."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The names of what the configuration has; ``secrets`` are stores with the names of Pages."""
+
+    pages: frozenset[str]
+    secrets: frozenset[tuple[str, str]]
+    system_users: frozenset[str]
+    apps: frozenset[str]
+
+    def lacks(self, key: ProblemKey) -> Part | None:
+        """Return what was removed from the configuration with the subject of a cause; None where it is still there."""
+        if key.page and key.page not in self.pages:
+            return "Page"
+        match key.scope:
+            case "store" if key.page:
+                return None if (key.whose, key.page) in self.secrets else "secret"
+            case "store":
+                return None if any(store == key.whose for store, _ in self.secrets) else "store"
+            case "system_user":
+                return None if key.whose in self.system_users else "system user"
+            case "app":
+                return None if key.whose in self.apps else "app"
+            case "page" | "instance":
+                return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +69,16 @@ class Unseen:
                 return key.code != "graph-unavailable" and key.whose in self.apps
             case "instance":
                 return False
+
+
+def configured(pages: Sequence[PageEntry], user_tokens: Sequence[SystemUserToken]) -> Configured:
+    """Return what the configuration of a cycle has."""
+    return Configured(
+        frozenset(page.name for page in pages),
+        frozenset((entry.key.store, page.name) for page in pages for entry in page.stores),
+        frozenset((*(page.system_user for page in pages), *(token.system_user for token in user_tokens))),
+        frozenset((*(page.app for page in pages), *(token.app for token in user_tokens))),
+    )
 
 
 def unseen(pages: Iterable[PageEntry], user_tokens: Sequence[SystemUserToken]) -> Unseen:

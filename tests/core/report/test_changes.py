@@ -140,6 +140,7 @@ def test_the_end_has_how_long_the_cause_lasted_and_its_pages() -> None:
             "system_user": "main",
             "problem": "no-access",
             "message": "no-access is over; it lasted 2 h.",
+            "resolution": "resolved",
             "since": "2026-11-25T13:00:00Z",
             "duration_ms": 7_200_000,
         },
@@ -283,6 +284,7 @@ def test_a_cause_that_cannot_be_seen_for_a_day_is_closed() -> None:
     ended = [event for _ in range(30) for event in watch.events(*two(THROTTLED)) if event.name == "problem_ended"]
     assert [event.fields["problem"] for event in ended] == ["no-access"]
     assert "could not be checked for a day" in ended[0].fields["message"]
+    assert ended[0].fields["resolution"] == "unknown"
     assert ("problem_started", "no-access") in watch.cycle(*two(LOST))
 
 
@@ -293,6 +295,34 @@ def test_the_problem_of_a_page_that_is_no_longer_configured_ends() -> None:
     (ended,) = watch.events(of(LOST, GOOD))
     assert (ended.name, named(ended)) == ("problem_ended", ["rome"])
     assert "the configuration no longer has the Page" in ended.fields["message"]
+
+
+DENIED_STORE = current(StoreError("login-refused", "The login is refused.", "Grant it."))
+
+
+@pytest.mark.parametrize(
+    ("before", "user_token", "after", "gone"),
+    [
+        (of(fetched(), GOOD, FOREIGN), MAIN, of(fetched(), GOOD), "secret"),
+        (of(fetched(), GOOD, FOREIGN), MAIN, of(fetched(), GOOD, name="rome"), "Page"),
+        (of(fetched(), GOOD, DENIED_STORE), MAIN, of(fetched(), GOOD), "store"),
+        (
+            of(OF_INVALID_USER, GOOD),
+            replace(MAIN, token=USER_TOKEN, verdict=Verdict(State.INVALID, (INVALID,))),
+            of(fetched(), GOOD, name="rome", system_user="other"),
+            "system user",
+        ),
+    ],
+)
+def test_a_cause_whose_subject_was_removed_is_not_called_over(
+    before: PagePlan, user_token: SystemUserToken, after: PagePlan, gone: str
+) -> None:
+    """An edit that removes what had a problem does not solve it: the line says what was removed."""
+    watch = Watch()
+    assert len(watch.cycle(before, user_token=user_token)) == 1
+    (ended,) = watch.events(after, user_token=replace(MAIN, system_user=after.page.system_user))
+    assert (ended.name, ended.fields["resolution"]) == ("problem_ended", "removed")
+    assert f"is no longer checked, since the configuration no longer has the {gone}; it" in ended.fields["message"]
 
 
 def test_an_app_s_problem_lasts_while_graph_is_silent() -> None:

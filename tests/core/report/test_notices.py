@@ -106,6 +106,16 @@ def test_the_end_says_what_apps_get_now() -> None:
     assert {message["apps_down"] for message in over} == {1}
 
 
+def test_the_end_of_a_removed_page_s_problem_says_that_it_was_removed() -> None:
+    """A Page that left the configuration is not announced as solved, and nothing is said of what apps get."""
+    watch = Watch()
+    watch.report(*many(60, LOST.verdict.problems[0]))
+    (ended,) = sent(watch.report(of(fetched(), GOOD)))
+    title = "no-access is no longer checked (removed from the configuration): 60 Pages, system user main"
+    assert (ended["title"], ended["resolution"], ended["apps_down"]) == (title, "removed", 0)
+    assert "effect" not in ended
+
+
 def test_what_the_configuration_holds_is_no_news() -> None:
     """Writes that ``hold`` holds send nothing, and neither does their end; the brake asks a person."""
     watch = Watch()

@@ -36,7 +36,7 @@ EVENTS: Mapping[str, str] = {
     "system_user_renewed": "A system user's token was renewed; the next cycle reads the new one.",
     "graph_throttled": "Meta's rate limit is used up; the first line of this cause.",
     "app_refused": "Meta refuses an app's credentials or calls, or has blocked the app; the first line of this cause.",
-    "notify_failed": "A receiver of notifications or heartbeats does not take them; logged when it begins, and when it is over.",
+    "notify_failed": "A receiver of notifications or the heartbeat fails (level warning), or works again (level info); message says which.",
     "store_failed": "A store could not do what was asked; the first line of this cause.",
 }
 """Every event that is logged, with what it means."""

@@ -24,6 +24,7 @@ from tests.support.manifests import (
     wrong,
 )
 from tests.support.paths import ROOT
+from tools import docs
 
 LEAST: dict[str, Any] = {"config": EXAMPLE, "vaultLogin": {"enabled": True}}
 EVERYTHING: dict[str, Any] = {
@@ -91,6 +92,8 @@ def test_the_linter_sees_a_wrong_template(tmp_path: Path) -> None:
         ({**LEAST, "networkPolicy": {"egressPorts": ["https"]}}, "/networkPolicy/egressPorts"),
         ({**LEAST, "serviceMonitor": {"interval": "30"}}, "/serviceMonitor/interval"),
         ({**LEAST, "podLabels": {"number": 1}}, "/podLabels/number"),
+        ({**LEAST, "prometheusRule": {"runbookBaseUrl": "wiki"}}, "/prometheusRule/runbookBaseUrl"),
+        ({**LEAST, "prometheusRule": {"runbookBaseUrl": "https://wiki#top"}}, "/prometheusRule/runbookBaseUrl"),
     ],
 )
 def test_wrong_values_are_refused(values: dict[str, Any], said: str) -> None:
@@ -163,6 +166,15 @@ def test_the_operator_gets_the_monitor_and_the_alerts() -> None:
     )
     for kind in ("PrometheusRule", "ServiceMonitor"):
         assert only(manifests, kind)["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_the_alerts_link_to_the_runbook_of_the_values() -> None:
+    """Another address of the runbook is in each alert, with the section as before; by default it is the project's."""
+    wiki = "https://wiki.example.com/page-token-sync"
+    changed = chart({**LEAST, "prometheusRule": {"enabled": True, "runbookBaseUrl": wiki}})
+    text = (ROOT / "deploy/prometheus/rules.yaml").read_text()
+    assert docs.runbook_url() in text
+    assert only(changed, "PrometheusRule")["spec"] == yaml.safe_load(text.replace(docs.runbook_url(), wiki))
 
 
 def test_what_is_switched_off_is_not_there() -> None:

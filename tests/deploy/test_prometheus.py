@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,11 +28,12 @@ from sync.core.problems import Problem
 from sync.core.report.totals import Totals
 from sync.ops.metrics import FAMILIES, PREFIX, Metrics
 from sync.ops.status import Snapshot
-from tests.support.markdown import anchors
+from tests.support.markdown import anchors, blocks
 from tests.support.paths import ROOT
 from tests.support.reports import FRAME, GOOD, account, of
 from tests.support.services.prometheus import MISSING, promtool
 from tests.support.values import OTHER, STORE_DOWN, current, fetched, judged, stored
+from tools import docs
 
 FOLDER = ROOT / "deploy" / "prometheus"
 RULES = [rule for group in yaml.safe_load((FOLDER / "rules.yaml").read_text())["groups"] for rule in group["rules"]]
@@ -160,8 +162,20 @@ def test_each_alert_leads_to_the_runbook(rule: Any) -> None:
     assert rule["labels"]["severity"] in ("warning", "critical")
     assert rule["annotations"]["summary"].endswith(".")
     page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    assert page.endswith("/docs/runbook.md")
+    assert page == docs.runbook_url()
     assert anchor in anchors(ROOT / "docs" / "runbook.md")
+
+
+def test_one_command_sets_the_address_of_the_runbook(tmp_path: Path) -> None:
+    """The command of the how-to changes the address in each rule and each of its tests, and leaves the sections."""
+    (block,) = (block for block in blocks(ROOT / "docs" / "how-to" / "monitor.md") if block.text.startswith("sed "))
+    for name in ("rules.yaml", "rules.test.yaml"):
+        (tmp_path / name).write_text((FOLDER / name).read_text())
+    subprocess.run(block.text.replace("deploy/prometheus", str(tmp_path)), shell=True, check=True)
+    for name in ("rules.yaml", "rules.test.yaml"):
+        changed, before = (tmp_path / name).read_text(), (FOLDER / name).read_text()
+        assert changed == before.replace(docs.runbook_url(), "https://wiki.example.com/page-token-sync")
+        assert changed != before
 
 
 @pytest.mark.parametrize("expression", [*QUERIES, *(rule["expr"] for rule in RULES)])

@@ -63,6 +63,18 @@ class Page:
     hold: bool = False
 
 
+Access = Literal["write", "renew", "read"]
+"""What is done with a secret: "write" is all that a Page's secret needs, "renew" reads and updates a credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a configuration does with one secret. ``page`` is the Page whose token it holds; None where it holds a credential."""
+
+    access: Access
+    page: Page | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class GraphErrorFacts:
     """What Graph reported of an error, already free of tokens."""

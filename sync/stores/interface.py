@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Version, WriteKind, Written
 from sync.core.payload import Payload
+from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
 
 
@@ -94,6 +95,14 @@ class Store(Protocol):
 
         A key that is not in the answer may be refused all the same: the answer is empty where the store cannot find out, and
         where it could not be asked. A cycle calls this at most once, after ``read``, for a plan that a person looks at.
+        """
+        ...
+
+    def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
+        """Find out, without a write, whether the store can do what the configuration needs of it, for each of these secrets.
+
+        The ids of the findings are keys of STORE_CHECKS, in its order. The examination goes on after a failure; what cannot be
+        found out because of it is "skipped". Call ``begin`` before, and examine outside of a cycle.
         """
         ...
 

@@ -28,13 +28,16 @@ from sync.core.model import (
     StoreError,
     SystemUserToken,
     TokenFacts,
+    Use,
     Verdict,
     Version,
     WriteKind,
     Written,
 )
 from sync.core.payload import Payload, PayloadTemplate
+from sync.core.report.finding import Finding
 from sync.core.report.report import Report
+from sync.core.report.store_findings import by_reading
 from sync.core.secret import Secret
 from sync.cycle import Task, run
 from sync.graph.user_tokens import judge_user_token
@@ -316,6 +319,10 @@ class StoreInMemory:
         self._step("would refuse")
         self.tried.append(writes)
         return {key: error for key, error in self.refuses.items() if key in writes}
+
+    def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
+        """Return what reading the secrets shows."""
+        return list(by_reading(self.name, ("store-reached", "store-login"), uses, instance, self.read(list(uses))))
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List what carries our mark and this instance."""

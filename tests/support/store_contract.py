@@ -14,10 +14,12 @@ from typing import Any, Protocol
 import pytest
 
 from sync.core import marks as mark_map
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Written
 from sync.core.payload import Payload, PayloadTemplate
+from sync.core.report.store_findings import STORE_CHECKS
 from sync.core.secret import Secret
 from sync.stores.interface import Store
+from tests.support.values import page
 
 CANARY = "EAAcanaryTOKENcanary0123456789canary"
 """The token in the payloads of these tests; no StoreError may show it."""
@@ -697,6 +699,32 @@ class StoreContract:
         assert list(store.owned("acme")) == [(rig.key("a"), marks())]  # type: ignore[arg-type]
 
     # The rest.
+
+    def test_examination(self, rig: Rig, store: Store) -> None:
+        """An examination writes nothing, and reports which secrets are good, foreign, absent or without a credential."""
+        good, theirs, absent, missing = (rig.key(name) for name in ("good", "theirs", "absent", "missing"))
+        written(store.write(good, payload(), marks(), replaces=None))
+        rig.plant(theirs, {"access_token": "theirs"}, mark_map.present(marks(instance="other")))
+        uses = {key: Use("write", page(id="101", targets=(key,))) for key in (good, theirs, absent)}
+        before = [list(rig.versions(key)) for key in (good, theirs)]
+        store.begin()
+        found = store.examine({**uses, missing: Use("read")}, "acme")
+        assert {finding.id for finding in found} <= set(STORE_CHECKS)
+        ended = [(finding.subject, finding.status) for finding in found if finding.id == "store-secrets"]
+        wrong = [(f"{rig.name} {key.path}", "fail") for key in (theirs, missing)]
+        assert ended == [*wrong, (rig.name, "ok")]
+        assert all(finding.remedy for finding in found if finding.status == "fail")
+        assert "1 secret can be read, 1 to be created" in found[-1].message
+        assert [list(rig.versions(key)) for key in (good, theirs)] == before
+
+    def test_examination_of_an_unreachable_service(self, rig: Rig) -> None:
+        """Where the service cannot be reached, that fails, and every other check is skipped because of it."""
+        store, key = rig.unreachable_store(), rig.key("a")
+        store.begin()
+        first, *others = store.examine({key: Use("write", page(targets=(key,)))}, "acme")
+        assert (first.id, first.status, first.owner) == ("store-reached", "fail", "operator")
+        assert first.remedy
+        assert {(one.status, one.because) for one in others} == {("skipped", f"store-reached {rig.name}")}
 
     def test_requests_are_counted(self, rig: Rig, store: Store) -> None:
         """Each request to a service is counted; a store without a service counts none."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Version, WriteKind, Written
 from sync.core.payload import Payload
+from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
+from sync.core.report.store_findings import by_reading, raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
 from sync.stores.aws.read import AwsReader
@@ -84,6 +86,12 @@ class AwsStore:
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
         """Return nothing: this store cannot find it out before a write."""
         return {}
+
+    def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
+        """Return what reading the secrets shows."""
+        checks = ("store-reached", "store-login")
+        answers = self.read(list(uses), raw=raw_keys(uses))
+        return list(by_reading(self.name, checks, uses, instance, answers))
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the secrets below the prefix whose tags carry this instance."""

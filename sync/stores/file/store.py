@@ -21,9 +21,11 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from sync.core.marks import owner
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Version, WriteKind, Written
 from sync.core.payload import Payload
+from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
+from sync.core.report.store_findings import by_reading, raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
 from sync.stores.file.layout import Sidecar, State, load, loose_modes, marked, marked_name, save_marks, sweep
@@ -202,6 +204,12 @@ class FileStore:
             return _translated(self._path(key), "write", look)
         except FileNotFoundError as error:
             return disk.failure(self._path(key), error, doing="write")
+
+    def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
+        """Return what reading the secrets shows."""
+        checks = ("store-reached",)
+        answers = self.read(list(uses), raw=raw_keys(uses))
+        return list(by_reading(self.name, checks, uses, instance, answers))
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the files whose marks carry this instance, and correct their modes in a cycle that writes."""

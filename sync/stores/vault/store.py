@@ -11,9 +11,11 @@ from math import inf
 from pathlib import Path
 from typing import TypeVar
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, WriteKind, Written
+from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Version, WriteKind, Written
 from sync.core.payload import Payload
+from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
+from sync.core.report.store_findings import by_reading, raw_keys
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.runtime.threads import Clock, GraceClock, Serial, Stopping
@@ -127,6 +129,12 @@ class VaultStore:
         kinds = {key.path: kind for key, kind in writes.items() if kv.quoted(key.path) is not None}
         found = self._engine.would_refuse(kinds, self._end())
         return {key: self._named(found[key.path], key) for key in writes if key.path in found}
+
+    def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
+        """Return what reading the secrets shows."""
+        checks = ("store-reached", "store-server", "store-login", "store-mount")
+        answers = self.read(list(uses), raw=raw_keys(uses))
+        return list(by_reading(self.name, checks, uses, instance, answers))
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the secrets of this instance below the prefix."""

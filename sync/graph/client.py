@@ -26,7 +26,6 @@ from sync.runtime.threads import Clock
 T = TypeVar("T")
 
 _TRIES = 3
-_LIST = "me/accounts"
 _DOWN_AFTER = 3
 _ENDPOINTS: Mapping[Where, str] = {
     "page": "pages",
@@ -107,7 +106,7 @@ class Client:
         query = urlencode({**params, "appsecret_proof": caller.proof.reveal()}, errors="replace")
         headers = {"Authorization": f"Bearer {caller.token.reveal()}"}
         secrets = (*self._secrets, caller.token, caller.proof, *_secret_params(params))
-        kind: QuotaKind = "system_user" if path == _LIST else "app" if where == "debug" else "page"
+        kind: QuotaKind = "app" if where == "debug" else "system_user" if "/" in path else "page"
 
         def once(timeout: float) -> Answer | Fault:
             url = f"{self._base}{path}?{query}"

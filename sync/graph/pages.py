@@ -13,6 +13,7 @@ from sync.graph.caller import Caller
 from sync.graph.client import Client
 from sync.graph.errors import Row, Where, blames_user_token, classify
 from sync.graph.fault import Fault
+from sync.graph.listing import ROWS, next_cursor, rows
 from sync.graph.permissions import with_lacking_permissions
 from sync.graph.quotas import Quotas
 from sync.graph.user_tokens import invalid_user_token, refused_user_token
@@ -24,8 +25,6 @@ _LISTED_FROM = 20
 """The number of Pages from which the list of Pages costs fewer calls than a read of each."""
 _ENOUGH = 0.8
 """A list that shows a smaller share of the Pages is not worth its calls."""
-_ROWS = 100
-_LONGEST_CURSOR = 2048
 _FIELDS = {"fields": "access_token"}
 
 
@@ -102,7 +101,7 @@ class PageReader:
         It ends as soon as it has cost as many requests as reading by id.
         """
         wanted, found = {*ids, *watched}, dict[str, Fetched]()
-        params, cursors = {"fields": "id,access_token", "limit": str(_ROWS)}, set[str]()
+        params, cursors = {"fields": "id,access_token", "limit": str(ROWS)}, set[str]()
         for _ in range(1 + -(-len(wanted) // SIZE)):
             if self._blocked() is not None:
                 break
@@ -111,7 +110,7 @@ class PageReader:
                 self._error("page", answer)
                 break
             found.update(self._rows(answer.value, wanted))
-            after = _next_cursor(answer.value)
+            after = next_cursor(answer.value)
             if after is None or after in cursors or len(found) == len(wanted):
                 self.list_was_short = sum(page_id in found for page_id in ids) < _ENOUGH * len(ids)
                 break
@@ -120,9 +119,7 @@ class PageReader:
         return found
 
     def _rows(self, value: Mapping[str, Any], wanted: set[str]) -> dict[str, Fetched]:
-        rows = value.get("data")
-        good = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-        tokens = {row.get("id"): row.get("access_token") for row in good if isinstance(row.get("id"), str)}
+        tokens = {row.get("id"): row.get("access_token") for row in rows(value) if isinstance(row.get("id"), str)}
         return {
             page_id: Fetched(Secret(token))
             for page_id, token in tokens.items()
@@ -221,12 +218,3 @@ class PageReader:
 
 def _scopes(verdict: Verdict) -> Collection[str] | None:
     return verdict.facts.scopes if verdict.facts is not None else None
-
-
-def _next_cursor(value: Mapping[str, Any]) -> str | None:
-    """Return the cursor of the next rows. Only ``next`` says that there are any: ``after`` is on the last page too."""
-    paging = value.get("paging")
-    if not isinstance(paging, dict) or not paging.get("next") or not isinstance(paging.get("cursors"), dict):
-        return None
-    after = paging["cursors"].get("after")
-    return after if isinstance(after, str) and 0 < len(after) <= _LONGEST_CURSOR else None

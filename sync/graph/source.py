@@ -28,6 +28,7 @@ from sync.core.secret import CredentialError, Secret
 from sync.graph.caller import Caller, prove
 from sync.graph.client import Client, GraphSettings
 from sync.graph.debugging import Debugger
+from sync.graph.examining import Examiner
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.pages import PageReader
 from sync.graph.probing import Prober
@@ -196,6 +197,15 @@ class GraphSource:
         judge_again = partial(self._judge_again, system_user)
         return exchange(
             self._client, self._quotas, caller, app_id=app.id, app_secret=app.secret, judge_again=judge_again
+        )
+
+    def examiner(self) -> Examiner:
+        """Return what finds out more than a cycle needs, with the same credentials, retries and quotas."""
+        return Examiner(
+            self._client,
+            self._quotas,
+            app_caller=self._app_caller,
+            user_caller=lambda system_user: self._caller(self.user_tokens()[system_user]),
         )
 
     def _app_caller(self, app: str) -> Caller | SourceError:

@@ -144,6 +144,13 @@ class SystemUserConfig(ConfigModel):
         Name | None, Field(description="The app that the token belongs to. Optional if there is only one app.")
     ] = None
     token: Annotated[Reference, Field(description="A reference to the system user token.")]
+    business: Annotated[
+        GraphId | None,
+        Field(
+            description="The id of the business portfolio, in quotes. With it doctor and discover check which Pages the business owns.",
+            examples=["998877665544332"],
+        ),
+    ] = None
     renew_before: Annotated[
         RenewBefore,
         Field(

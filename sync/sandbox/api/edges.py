@@ -1,4 +1,4 @@
-"""Listings: the Pages of a system user, with cursors."""
+"""Listings: the Pages of a system user and of a business, with cursors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from sync.sandbox.api.auth import FakeCaller
 from sync.sandbox.api.fields import parse_fields
 from sync.sandbox.api.nodes import PAGE_FIELDS, own_id, page_row, user_of
-from sync.sandbox.replies import NO_USER, GraphError, Json, Request, nonexisting_field, unsupported
+from sync.sandbox.replies import NO_USER, GraphError, Json, Request, nonexisting_field, permission_required, unsupported
 from sync.sandbox.world.business import FakePage, FakeSystemUser
 from sync.sandbox.world.faults import draw
 from sync.sandbox.world.tokens import FakeToken
@@ -22,6 +22,7 @@ _LIMIT = re.compile(r"[1-9][0-9]{0,8}")
 _NODE_TYPES = {"page": "Page", "user": "User"}
 _ROW = ("access_token", "category", "category_list", "name", "id", "tasks")
 _ASSIGNED_ROW = ("name", "tasks", "id")
+_OF_BUSINESS = frozenset({"owned_pages", "client_pages"})
 LISTED_FIELDS = frozenset({*PAGE_FIELDS, "tasks", "permitted_tasks"})
 """What a listed Page may be asked for: ``tasks`` belongs to the listing, not to the Page."""
 
@@ -41,26 +42,37 @@ class _Listing:
 def read_edge(
     world: World, request: Request, caller: FakeCaller, path: tuple[str, str], version: str
 ) -> Json | GraphError:
-    """Answer ``/{id}/{edge}``; the two edges that list Pages belong to the system user who calls, and to nobody else."""
+    """Answer ``/{id}/{edge}``: a system user may list its own Pages, and those of its business with a permission for that."""
     node, edge = own_id(caller) if path[0] == "me" else path[0], path[1]
     if not node:
         return NO_USER
     user = user_of(world, caller)
-    if edge not in {"accounts", "assigned_pages"} or (user is None and node == own_id(caller)):
-        page = world.pages.get(node)
-        known = page is not None or node in world.users
-        return (
-            nonexisting_field(edge, _NODE_TYPES[page.kind if page else "user"]) if known else unsupported("get", node)
-        )
-    if user is None or caller.token is None or node != user.id:
-        return unsupported("get", node)
+    refused = _refused(world, caller, user, node, edge)
+    if refused is not None or user is None or caller.token is None:
+        return refused or unsupported("get", node)
     asked = parse_fields(request.params.get("fields"))
     if isinstance(asked, GraphError):
         return asked
-    strange = next((name for name in asked if name not in LISTED_FIELDS), None)
+    known = PAGE_FIELDS if edge in _OF_BUSINESS else LISTED_FIELDS
+    strange = next((name for name in asked if name not in known), None)
     if strange is not None:
         return nonexisting_field(strange, "Page")
     return _answer(_Listing(world, request, caller.token, user, edge, version), asked)
+
+
+def _refused(world: World, caller: FakeCaller, user: FakeSystemUser | None, node: str, edge: str) -> GraphError | None:
+    """Return why this caller may not list this; None where it may."""
+    if node == world.business_id and edge in _OF_BUSINESS:
+        if user is None or caller.token is None:
+            return unsupported("get", node)
+        allowed = "business_management" in world.scopes_of(caller.token)
+        return None if allowed else permission_required("business_management")
+    if edge not in {"accounts", "assigned_pages"} or (user is None and node == own_id(caller)):
+        page = world.pages.get(node)
+        if page is None and node not in world.users:
+            return unsupported("get", node)
+        return nonexisting_field(edge, _NODE_TYPES[page.kind if page else "user"])
+    return None if user is not None and node == user.id else unsupported("get", node)
 
 
 def _answer(listing: _Listing, asked: tuple[str, ...]) -> Json | GraphError:
@@ -88,16 +100,25 @@ def _answer(listing: _Listing, asked: tuple[str, ...]) -> Json | GraphError:
 def _visible(listing: _Listing) -> list[FakePage]:
     """Return the listed Pages; since v17.0 ``accounts`` leaves out a business's Pages without ``business_management``."""
     pages = listing.world.pages
+    if listing.edge in _OF_BUSINESS:
+        shared = listing.edge == "client_pages"
+        held = [page for page in pages.values() if page.in_business and page.shared is shared]
+        return sorted((page for page in held if _is_listed(page)), key=lambda page: page.id)
     seen = [pages[page_id] for page_id in listing.user.assigned if page_id in pages]
-    seen = [page for page in seen if page.kind == "page" and not page.deleted and page.migrated_to is None]
+    seen = [page for page in seen if _is_listed(page)]
     if listing.edge == "accounts" and "business_management" not in listing.token.scopes:
         seen = [page for page in seen if not page.in_business]
     return sorted(seen, key=lambda page: page.id)
 
 
+def _is_listed(page: FakePage) -> bool:
+    return page.kind == "page" and not page.deleted and page.migrated_to is None
+
+
 def _row(listing: _Listing, page: FakePage, names: tuple[str, ...], *, bare: bool) -> Json:
     row = page_row(listing.world, page)
-    row["tasks"] = row["permitted_tasks"] = list(listing.user.assigned[page.id])
+    if listing.edge not in _OF_BUSINESS:
+        row["tasks"] = row["permitted_tasks"] = list(listing.user.assigned[page.id])
     if listing.edge == "accounts" and "access_token" in names and not bare:
         row["access_token"] = listing.world.page_token(page, listing.token).value
     return {**{name: row[name] for name in names if row.get(name) is not None}, "id": page.id}
@@ -132,4 +153,5 @@ def _next(listing: _Listing, limit: int, after: str) -> str:
     base = f"http://{host}" if host else "https://graph.facebook.com"
     kept = {name: value for name, value in listing.request.params.items() if name in {"fields", "summary"}}
     query = {"access_token": listing.token.value, "pretty": "0", **kept, "limit": str(limit), "after": after}
-    return f"{base}/{listing.version}/{listing.user.id}/{listing.edge}?{urlencode(query)}"
+    node = listing.world.business_id if listing.edge in _OF_BUSINESS else listing.user.id
+    return f"{base}/{listing.version}/{node}/{listing.edge}?{urlencode(query)}"

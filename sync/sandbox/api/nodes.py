@@ -35,7 +35,7 @@ PAGE_FIELDS = (
     "verification_status",
 )
 _USER_FIELDS = ("first_name", "id", "last_name", "name")
-_APP_FIELDS = ("category", "id", "link", "name", "namespace")
+_APP_FIELDS = ("category", "id", "link", "name", "namespace", "owner_business")
 _EDGES = {
     "page": ("conversations", "feed", "subscribed_apps"),
     "user": ("accounts", "assigned_pages"),
@@ -62,7 +62,8 @@ def read_node(world: World, request: Request, caller: FakeCaller, node: str) -> 
         answer, kind = _plain(asked, {"name": user.name, "id": user.id}, _USER_FIELDS, "User"), "user"
     elif node in (world.app.id, world.other_app.id):
         app = world.app if node == world.app.id else world.other_app
-        answer, kind = _plain(asked, {"name": app.name, "id": app.id}, _APP_FIELDS, "Application"), "application"
+        row = {"name": app.name, "id": app.id, "owner_business": {"id": app.business_id, "name": "Acme"}}
+        answer, kind = _plain(asked, row, _APP_FIELDS, "Application"), "application"
     elif node == world.business_id:
         answer, kind = _plain(asked, {"name": "Acme", "id": node}, ("id", "name"), "Business"), "business"
     else:
@@ -90,9 +91,9 @@ def own_id(caller: FakeCaller) -> str:
 
 
 def user_of(world: World, caller: FakeCaller) -> FakeSystemUser | None:
-    """Return the system user who calls with a token of its own."""
+    """Return the system user, or the person in its position, who calls with a token of its own."""
     token = caller.token
-    return world.users.get(token.user_id) if token is not None and token.type == "SYSTEM_USER" else None
+    return world.users.get(token.user_id) if token is not None and token.page_id is None else None
 
 
 def lacking_permission(world: World, caller: FakeCaller) -> str | None:

@@ -73,6 +73,15 @@ def _untargeted(_world: World, page: FakePage, argument: str) -> None:
     page.untargeted |= {argument or "pages_messaging"}
 
 
+def _tasks(world: World, page: FakePage, argument: str) -> None:
+    for user in world.users.values():
+        user.assigned[page.id] = tuple((argument or "ANALYZE").split(","))
+
+
+def _shared(_world: World, page: FakePage, _argument: str) -> None:
+    page.shared = True
+
+
 def _revoked(world: World, page: FakePage, _argument: str) -> None:
     world.revoke_page(page)
 
@@ -92,6 +101,8 @@ PAGES: dict[str, Callable[[World, FakePage, str], None]] = {
     "missing-scope": _missing_scope,
     "untargeted": _untargeted,
     "revoked": _revoked,
+    "tasks": _tasks,
+    "shared": _shared,
 }
 """What may be done to a Page, by name; each lasts until the Page is restored."""
 
@@ -116,6 +127,10 @@ def _missing_permission(world: World, argument: str) -> None:
     world.user.lacking |= {argument or "pages_read_engagement"}
 
 
+def _person_token(world: World, _argument: str) -> None:
+    world.tokens[world.user.token].type = "USER"
+
+
 def _require_proof(world: World, _argument: str) -> None:
     world.require_proof = True
 
@@ -126,6 +141,7 @@ USERS: dict[str, Callable[[World, str], None]] = {
     "expiring": _expiring,
     "checkpoint": _checkpoint,
     "missing-permission": _missing_permission,
+    "person-token": _person_token,
     "require-proof": _require_proof,
 }
 """What may be done to the system user's token and to the app."""
@@ -140,10 +156,10 @@ def restore_page(world: World, page: FakePage) -> None:
         page.generation += 1
     page.kind, page.published, page.deleted, page.migrated_to = "page", True, False, None
     page.gives, page.changing, page.lifetime = "own", False, None
-    page.unassigned_tokens = "invalid"
+    page.unassigned_tokens, page.shared = "invalid", False
     page.lacking = page.untargeted = frozenset()
     for user in world.users.values():
-        user.assigned.setdefault(page.id, TASKS)
+        user.assigned[page.id] = TASKS
 
 
 def parse_fault(text: str) -> InjectedFault:
@@ -189,6 +205,8 @@ def switch_off(world: World, name: str | None = None) -> None:
                     restore_page(world, page)
             elif fault.name == "require-proof":
                 world.require_proof = False
+            elif fault.name == "person-token":
+                world.tokens[world.user.token].type = "SYSTEM_USER"
             elif fault.name == "missing-permission":
                 world.user.lacking = frozenset()
             elif fault.name in USERS:

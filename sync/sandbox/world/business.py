@@ -21,11 +21,12 @@ Unassigned = Literal["invalid", "refused", "working"]
 
 @dataclass(slots=True)
 class FakeApp:
-    """An app; ``blocked`` refuses every call with its tokens."""
+    """An app; ``blocked`` refuses every call with its tokens, and ``business_id`` is the business that owns it."""
 
     id: str
     secret: str = field(repr=False)
     name: str
+    business_id: str
     blocked: bool = False
 
 
@@ -49,7 +50,7 @@ class FakeSystemUser:
 class FakePage:
     """A Page, or a person under an id that was taken for a Page's.
 
-    ``refusal`` is the shape of the answer for a caller without access, and ``unassigned_tokens`` what becomes of tokens that
+    ``shared``: another business owns it, and shares it with the one of this world. ``refusal`` is the shape of the answer for a caller without access, and ``unassigned_tokens`` what becomes of tokens that
     were issued before. ``gives`` is whose token a read returns.
     ``changing`` makes every read return another, valid, token; ``lifetime`` is the lifetime of its tokens in seconds.
     ``lacking`` scopes are missing from its tokens; ``untargeted`` ones are granted for another Page only.
@@ -63,6 +64,7 @@ class FakePage:
     deleted: bool = False
     migrated_to: str | None = None
     in_business: bool = True
+    shared: bool = False
     refusal: str = "field-missing"
     unassigned_tokens: Unassigned = "invalid"
     gives: Gives = "own"

@@ -12,7 +12,7 @@ _LETTERS = (string.digits + string.ascii_uppercase + string.ascii_lowercase).enc
 _TABLE = bytes(_LETTERS[byte % 62] for byte in range(256))
 _TOKEN_LENGTH = 177
 
-TokenType = Literal["SYSTEM_USER", "PAGE"]
+TokenType = Literal["SYSTEM_USER", "USER", "PAGE"]
 
 
 def letters(length: int, *parts: object) -> str:
@@ -50,7 +50,7 @@ class InvalidReason:
 class FakeToken:
     """One token that this world issued. Times are unix seconds, 0 is never.
 
-    ``page_id`` is None for a system user's token; ``derived_from`` is the text of the token that a Page token was read with.
+    ``page_id`` is None for a system user's token, and a person's; ``derived_from`` is the text of the token that a Page token was read with.
     ``invalid_reason`` is its own revocation; the world adds what follows from its Page and from that other token.
     """
 

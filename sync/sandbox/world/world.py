@@ -210,10 +210,13 @@ class World:
 
 def make_world(*, pages: int = 5, seed: int = 0, now: Callable[[], float] = time.time) -> World:
     """Build a healthy world in which the one system user is assigned to every Page; all values follow from ``seed``."""
+    business, stranger = digits("business", seed), digits("other business", seed)
     world = World(
-        app=FakeApp(digits("app", seed), letters(32, "secret", seed).lower(), "Acme Messenger"),
-        other_app=FakeApp(digits("other app", seed), letters(32, "other secret", seed).lower(), "Somebody Else"),
-        business_id=digits("business", seed),
+        app=FakeApp(digits("app", seed), letters(32, "secret", seed).lower(), "Acme Messenger", business),
+        other_app=FakeApp(
+            digits("other app", seed), letters(32, "other secret", seed).lower(), "Somebody Else", stranger
+        ),
+        business_id=business,
         now=now,
         seed=seed,
         random=random.Random(seed),

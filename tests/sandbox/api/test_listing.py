@@ -126,3 +126,26 @@ def test_neither_an_app_nor_a_page_has_accounts(world):
     assert ask(world, "/me/accounts", token=app_token(world)).json["error"]["code"] == 2500
     error = ask(world, "/me/accounts", token=page).json["error"]
     assert error["message"] == "(#100) Tried accessing nonexisting field (accounts) on node type (Page)"
+
+
+def test_a_business_lists_the_pages_that_it_owns_and_those_that_are_shared_with_it(world):
+    """Rows have no token, even where one is asked for; without business_management there is no list."""
+    names = [page.name for page in world.pages.values()]
+    switch_on(world, f"shared@{names[0]}")
+    for edge, expected in (("owned_pages", names[1:]), ("client_pages", names[:1])):
+        answer = ask(world, f"/{world.business_id}/{edge}?fields=name,access_token", token=world.user.token).json
+        assert sorted(row["name"] for row in answer["data"]) == sorted(expected)
+        assert all(set(row) == {"id", "name"} for row in answer["data"])
+    switch_on(world, "missing-permission=business_management")
+    assert ask(world, f"/{world.business_id}/owned_pages", token=world.user.token).json["error"]["code"] == 283
+    assert ask(world, f"/{world.business_id}/owned_pages", token=app_token(world)).json["error"]["code"] == 100
+
+
+def test_tasks_are_those_that_the_page_was_assigned_with(world):
+    """A Page may be assigned with one task alone."""
+    page = next(iter(world.pages.values()))
+    switch_on(world, f"tasks=ANALYZE@{page.name}")
+    answer = ask(world, "/me/assigned_pages?fields=id,tasks", token=world.user.token).json
+    tasks = {row["id"]: row["tasks"] for row in answer["data"]}
+    assert tasks.pop(page.id) == ["ANALYZE"]
+    assert all("MESSAGING" in some for some in tasks.values())

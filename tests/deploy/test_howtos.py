@@ -19,7 +19,8 @@ from tests.support.paths import ROOT
 
 HOWTO = ROOT / "docs" / "how-to"
 KUBERNETES, SYSTEMD, ECS, CONTAINER = (HOWTO / f"{one}.md" for one in ("kubernetes", "systemd", "ecs", "container"))
-PAGES = (KUBERNETES, SYSTEMD, ECS, CONTAINER)
+RUN = HOWTO / "run-a-command.md"
+PAGES = (KUBERNETES, SYSTEMD, ECS, CONTAINER, RUN)
 AWS = botocore.session.get_session()
 
 OF_THE_PROGRAM = {"logs tail", "ecs wait", "ecr get-login-password", "cli-input-json"}
@@ -111,7 +112,7 @@ def test_the_credentials_of_ecs_have_the_keys_that_the_configuration_reads() -> 
 
 def test_every_command_of_aws_exists() -> None:
     """Each command of the AWS command line is an operation of the API, and its options are the operation's parameters."""
-    for service, command, *options in lines(ECS, "aws"):
+    for service, command, *options in (*lines(ECS, "aws"), *lines(RUN, "aws")):
         if f"{service} {command}" in OF_THE_PROGRAM or command == "wait":
             continue
         model = AWS.get_service_model(service)
@@ -120,6 +121,19 @@ def test_every_command_of_aws_exists() -> None:
         members = model.operation_model(known[command]).input_shape.members
         taken = {xform_name(member, "-") for member in members} | OF_THE_PROGRAM
         assert [one for one in options if one.startswith("--") and one[2:] not in taken] == [], command
+
+
+def test_another_task_overrides_the_container_of_the_definition() -> None:
+    """The task that runs another command names the container, the definition and the network of the service."""
+    (words,) = (words for words in lines(RUN, "aws") if words[1] == "run-task")
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    task = json.loads((ROOT / "deploy" / "ecs" / "task-definition.json").read_text())
+    service = json.loads((ROOT / "deploy" / "ecs" / "service.json").read_text())
+    (override,) = json.loads(options["--overrides"])["containerOverrides"]
+    assert override == {"name": task["containerDefinitions"][0]["name"], "command": ["plan"]}
+    assert (options["--cluster"], options["--launch-type"]) == (service["cluster"], service["launchType"])
+    assert options["--task-definition"] == task["family"] == service["taskDefinition"]
+    assert options["--network-configuration"] == "$(jq -c .networkConfiguration deploy/ecs/service.json)"
 
 
 def test_the_roles_of_ecs_are_those_of_the_task() -> None:

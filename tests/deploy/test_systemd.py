@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,67 @@ def test_the_daemon_is_watched() -> None:
         assert f"\n{line}\n" in text
     # SIGHUP makes the daemon read its configuration again.
     assert "\nExecReload=/bin/sh -c 'kill -HUP $MAINPID'\n" in text
+
+
+def test_one_run_of_the_timer_can_be_another_command() -> None:
+    """The command of a file replaces the cycle in one run, and the file is removed after it, whatever its result."""
+    text = CYCLE.read_text()
+    assert "\nEnvironment=COMMAND=once\n" in text
+    (start,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    assert start.endswith(" $COMMAND")
+    (file,) = re.findall(r"^EnvironmentFile=-(.*)$", text, re.MULTILINE)
+    # Also after a failure, and as root: the unit's own user may not remove it.
+    assert f"\nExecStopPost=+/bin/rm -f {file}\n" in text
+    page = (ROOT / "docs" / "how-to" / "run-a-command.md").read_text()
+    assert f"echo 'COMMAND=plan' > {file}\n" in page
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: another process's view of the disk needs root")
+def test_a_command_runs_as_the_daemon_does() -> None:
+    """A command beside the daemon has its user, sees its credentials, which root's shell does not, and keeps its exit code."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        hidden = folder / "hidden"
+        hidden.mkdir()
+        # As systemd starts a unit with a dynamic user, credentials and PrivateUsers=.
+        unit = (
+            f"mount -t tmpfs -o mode=0755 none {hidden} && install -m 0400 -o 64999 /dev/null {hidden}/credential && "
+            "exec setpriv --reuid 64999 --regid 64998 --clear-groups unshare --user --map-current-user "
+            "sh -c 'echo ready; exec cat'"
+        )
+        program = f'test -r {hidden}/credential && echo "$(id -u):$(id -g) $*" && exit 4'
+        script = (FOLDER / "page-token-sync-exec").read_text()
+        assert PROGRAM in script
+        with subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", unit], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as daemon:
+            assert daemon.stdin
+            assert daemon.stdout
+            assert daemon.stdout.readline() == "ready\n"
+            assert not (hidden / "credential").exists()
+            for file, text in (
+                ("program", f"#!/bin/sh\n{program}\n"),
+                ("systemctl", f"#!/bin/sh\necho {daemon.pid}\n"),
+                ("exec", script.replace(PROGRAM, str(folder / "program"))),
+            ):
+                (folder / file).write_text(text)
+                (folder / file).chmod(0o755)
+            done = executed(folder, "plan", "--page", "b*")
+            expected = "64999:64998 --config /etc/page-token-sync/config.yaml plan --page b*\n"
+            assert (done.stdout, done.returncode) == (expected, 4), done.stderr
+            daemon.stdin.close()
+        (folder / "systemctl").write_text("#!/bin/sh\necho 0\n")
+        done = executed(folder, "plan")
+        assert (done.stdout, done.returncode) == ("", 3)
+        assert "does not run" in done.stderr
+
+
+def executed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the script beside the programs in a folder."""
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
+    argv = [str(folder / "exec"), *arguments]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_the_timer_is_of_a_known_schedule() -> None:

@@ -20,8 +20,8 @@ from tests.support.paths import ROOT
 
 PROGRAM = "page-token-sync"
 _WRONG_USAGE = typer.BadParameter.__bases__[0]
-_BEFORE = re.compile(r"^\s*(?:- run: |run: |ExecStart=|\$ )?")
-_BETWEEN = re.compile(r"\s(?:&&|\|\||\||;)\s")
+_BEFORE = re.compile(r"^\s*(?:- run: |run: |ExecStart=|\$ |docker (?:compose )?exec [\w-]+ )?")
+_BETWEEN = re.compile(r"\s(?:&&|\|\||\||;|--)\s")
 CODES = {one.code for one in explanations()}
 AT_ONCE = {"--help", "--version", "--install-completion", "--show-completion"}
 """Options that do something where they are parsed, such as writing into a home, so that they are not parsed here."""
@@ -56,7 +56,7 @@ def commands(text: str) -> Iterator[list[str]]:
             except ValueError:
                 continue
             # The program's name by itself is also that of users, images and roles.
-            if len(words) > 1 and words[0].rpartition("/")[2] == PROGRAM:
+            if len(words) > 1 and words[0].rpartition("/")[2] in (PROGRAM, f"{PROGRAM}-exec"):
                 yield words[1 : words.index(">") if ">" in words else None]
 
 
@@ -85,6 +85,9 @@ def test_a_wrong_command_line_is_found() -> None:
         assert parsed(arguments) is not None, arguments
     assert parsed(["--config", "x.yaml", "once", "--if-plan", "sha256:…"]) is None
     assert list(commands("x && .venv/bin/page-token-sync plan > a.md  # why")) == [["plan"]]
+    assert (
+        list(commands("docker exec x page-token-sync plan\nkubectl exec x -- page-token-sync plan")) == [["plan"]] * 2
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -128,7 +131,9 @@ def test_deployments_run_commands_that_exist() -> None:
     health = json.loads(re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", dockerfile, re.MULTILINE)[0])
     pod = yaml.safe_load((deploy / "kubernetes" / "base" / "deployment.yaml").read_text())["spec"]["template"]["spec"]
     (task,) = json.loads((deploy / "ecs" / "task-definition.json").read_text())["containerDefinitions"]
-    units = [arguments for unit in deploy.glob("systemd/**/*.service") for arguments in commands(unit.read_text())]
+    # The timer's unit has its command in a variable, so that one run can be another one.
+    texts = [unit.read_text().replace("$COMMAND", "once") for unit in deploy.glob("systemd/**/*.service")]
+    units = [arguments for text in texts for arguments in commands(text)]
     called = [
         *(service["command"] for service in services),
         json.loads(image),

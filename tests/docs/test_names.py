@@ -33,6 +33,7 @@ HYPHENATED = {
     "facebook-business",
     "import-linter",
     "page-token-sync",
+    "page-token-sync-exec",
     "python-facebook-api",
     "forward-active-node",
     "team-a",

@@ -6,6 +6,7 @@ A page holds text by hand and, between two comments of one name, text that follo
 from __future__ import annotations
 
 import re
+import tempfile
 import textwrap
 import tomllib
 import types
@@ -16,9 +17,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from typer.testing import CliRunner
 
+from sync.app.policy import Holder, vault_policy
 from sync.cli.main import app
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
 from sync.config.errors import CODES
+from sync.config.load import load
 from sync.config.schema.references import EnvReference, FileReference, StoreReference
 from sync.config.schema.settings import Settings
 from sync.config.schema.types import ConfigModel
@@ -30,11 +33,19 @@ from sync.sandbox.world.faults import KINDS
 from tools import terminal_picture
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("demo", "validate", "plan", "once", "run", "status", "notify", "explain", "schema", "sandbox")
+COMMANDS = ("demo", "policy", "validate", "plan", "once", "run", "status", "notify", "explain", "schema", "sandbox")
 """Every command, in the order in which a reader meets them."""
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 _TABLE_WIDTH = 100
 _CHART = ROOT / "deploy" / "helm" / "page-token-sync"
+_VAULT = """
+instance: acme-prod
+apps: {messenger: {id: "1", secret: {env: SECRET}}}
+system_users: {main: {token: {env: TOKEN}}}
+stores: {vault: {type: vault, address: "https://vault.internal:8200", auth: {method: token, token: {env: VAULT}}}}
+pages: [{id: "101010101010101", name: berlin}]
+"""
+"""The configuration whose policies the documentation shows."""
 RULES = "deploy/prometheus/rules.yaml"
 """The alert rules, from the root."""
 _RUNBOOK_URL = re.compile(r"(?<=runbook_url: )[^#\n]*|(?<=runbookBaseUrl: )\S*")
@@ -146,6 +157,7 @@ def _blocks() -> Mapping[str, Mapping[str, str]]:
         "README.md": {"bad day": _fenced(terminal_picture.table())},
         "docs/how-to/monitor.md": {"alerts": _alert_table()},
         "docs/how-to/read-a-report.md": {"bad day": _fenced(terminal_picture.plain())},
+        "docs/how-to/vault.md": _vault_policies(),
         "docs/reference/cli.md": {"commands": _commands(), "failures": _words(FAILURES, "code")},
         "docs/reference/configuration.md": {
             "keys": _keys(),
@@ -164,6 +176,21 @@ def _blocks() -> Mapping[str, Mapping[str, str]]:
         "docs/reference/problems.md": {"problems": _problems()},
         "docs/reference/exit-codes.md": {"exit codes": _exits()},
         "docs/reference/sandbox.md": {"kinds": ", ".join(f"`{kind}`" for kind in KINDS) + "."},
+    }
+
+
+def _vault_policies() -> Mapping[str, str]:
+    """Return the policies for Vault of a configuration whose store has the defaults."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(_VAULT)
+        config = load(file)
+    holders: tuple[Holder, ...] = ("daemon", "plan", "reader", "prune")
+    return {
+        f"policy for {holder}": _fenced(
+            vault_policy(config, "vault", holder, config.pages, exact=holder == "reader").text, "hcl"
+        )
+        for holder in holders
     }
 
 
@@ -206,8 +233,8 @@ def _problems() -> str:
     return _table(("code", "meaning", "owner", "remedy"), rows)
 
 
-def _fenced(text: str) -> str:
-    return f"```text\n{text.rstrip()}\n```"
+def _fenced(text: str, language: str = "text") -> str:
+    return f"```{language}\n{text.rstrip()}\n```"
 
 
 def _commands() -> str:

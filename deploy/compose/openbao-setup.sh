@@ -9,7 +9,7 @@ export BAO_TOKEN
 bao policy write page-token-sync - <<'HCL'
 path "secret/data/meta/pages/*"     { capabilities = ["create", "read", "update"] }
 path "secret/metadata/meta/pages/*" { capabilities = ["read", "patch", "list"] }
-path "secret/metadata/meta/pages"   { capabilities = ["list"] }
+path "secret/config"                { capabilities = ["read"] }
 HCL
 
 token="$(cat "$secrets/openbao-daemon/token")"

@@ -26,6 +26,9 @@ from sync.cli.options import (
     Output,
     PagesOption,
     PlanOutput,
+    PolicyHolder,
+    PolicyKind,
+    PolicyScope,
     StoresOption,
     WaitFor,
     duration_seconds,
@@ -240,6 +243,50 @@ def validate(
     from sync.cli.commands.cycle import validate as check  # noqa: PLC0415 - see above
 
     raise typer.Exit(check(config or ctx.obj, Form(output.value), show=show))
+
+
+@app.command()
+def policy(  # noqa: PLR0917 - Typer passes options by name
+    ctx: typer.Context,
+    kind: Annotated[PolicyKind, typer.Argument(metavar="KIND", help="The service: vault, which is OpenBao too.")],
+    store: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STORE",
+            help="The store, if the configuration has several of this kind.",
+            autocompletion=complete.stores,
+        ),
+    ] = None,
+    holder: Annotated[
+        PolicyHolder,
+        typer.Option(
+            "--for",
+            help="Who gets it: the daemon, a plan, which only reads, an app that reads the secrets of Pages, or a person who runs "
+            "`prune`, in addition to the policy for the daemon.",
+        ),
+    ] = PolicyHolder.DAEMON,
+    scope: Annotated[
+        PolicyScope | None,
+        typer.Option(
+            help="Cover all Pages by the fixed part of the store's path, or only each Page's secret "
+            "[default: exact for a reader or a selection, else prefix]."
+        ),
+    ] = None,
+    pages: PagesOption = None,
+    labels: LabelsOption = None,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Print the least policy that this configuration needs in a store: `policy vault | vault policy write NAME -`.
+
+    Offline. With `mode: observe` the policy for the daemon only reads.
+    """
+    from sync.cli.commands import setup  # noqa: PLC0415 - see above
+
+    file, form = config or ctx.obj, Form(output.value)
+    raise typer.Exit(
+        setup.policy(setup.PolicyOptions(file, form, kind, store, holder, scope, pages or (), labels or ()))
+    )
 
 
 @app.command()

@@ -105,6 +105,28 @@ class CycleOptions:
         return shlex.join(["page-token-sync", *config, "once", *selection])
 
 
+class PolicyKind(Enum):
+    """The services that have policies."""
+
+    VAULT = "vault"
+
+
+class PolicyScope(Enum):
+    """How a policy names the secrets of Pages."""
+
+    PREFIX = "prefix"
+    EXACT = "exact"
+
+
+class PolicyHolder(Enum):
+    """Who gets a policy."""
+
+    DAEMON = "daemon"
+    PLAN = "plan"
+    READER = "reader"
+    PRUNE = "prune"
+
+
 class WaitFor(Enum):
     """What ``status`` can wait for."""
 

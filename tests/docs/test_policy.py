@@ -76,3 +76,14 @@ def test_the_documented_policy_for_the_reader_is_enough(bao: Bao, mount: str, sa
     assert (status, set(read["data"]["data"])) == (200, {"access_token", "page_id", "app_id"})
     assert bao.call("GET", f"{mount}/data/meta/pages/paris", token=reader)[0] == 403
     assert bao.call("POST", f"{mount}/data/meta/pages/berlin", {"data": {}}, token=reader)[0] == 403
+
+
+def test_the_compose_project_has_the_documented_policy() -> None:
+    """The policy that the compose project makes has the lines of the one for the daemon."""
+    section = PAGE.read_text().partition("\n## Policy for the daemon\n")[2]
+    script = (ROOT / "deploy" / "compose" / "openbao-setup.sh").read_text()
+    documented, made = (
+        [line for line in text.splitlines() if line.startswith("path ")]
+        for text in (section.partition("\n## ")[0], script)
+    )
+    assert made == documented

@@ -1,0 +1,116 @@
+"""The command ``policy``: print the least policy that the configuration needs in a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sync.cli.file import config_file
+from sync.cli.options import PolicyHolder, PolicyKind, PolicyScope
+from sync.cli.output import console
+from sync.cli.output.forms import Form
+from sync.config.errors import ConfigErrors
+from sync.config.resolve.select import SelectionError, select
+
+if TYPE_CHECKING:
+    from sync.app.policy import Policy
+    from sync.config.load import Config
+
+
+_TYPES = {PolicyKind.VAULT: "vault"}
+
+
+class _UsageError(Exception):
+    """The policy that is asked for does not exist; the text has the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOptions:
+    """The options of ``policy``. ``scope`` None is the usual one: a line for each secret of a reader, and for the others the prefix."""
+
+    file: Path | None
+    form: Form
+    kind: PolicyKind
+    store: str | None
+    holder: PolicyHolder
+    scope: PolicyScope | None
+    pages: Sequence[str]
+    labels: Sequence[str]
+
+    @property
+    def selects(self) -> bool:
+        """Whether the policy is for some Pages only."""
+        return bool(self.pages or self.labels)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the policy has a line for each secret. Raises _UsageError."""
+        if self.holder is PolicyHolder.PRUNE and (self.selects or self.scope is PolicyScope.EXACT):
+            raise _UsageError(
+                "The Pages of the secrets that `prune` deletes are gone, so its policy has only the scope prefix."
+            )
+        if self.selects and self.scope is PolicyScope.PREFIX:
+            raise _UsageError("--page and --label need --scope exact: with the prefix a policy covers all Pages.")
+        if self.scope is None:
+            return self.selects or self.holder is PolicyHolder.READER
+        return self.scope is PolicyScope.EXACT
+
+
+def policy(options: PolicyOptions) -> int:
+    """Print the policy, which goes into the service's own command, and warnings on stderr; return the exit code."""
+    from sync.stores.vault.policy import PolicyError  # noqa: PLC0415 - not for other commands
+
+    try:
+        exact = options.exact
+        file = config_file(options.file)
+        from sync.config.load import load  # noqa: PLC0415 - only if the file exists
+
+        config = load(file)
+        name = _store(config, options)
+        found = _policy(config, name, options, exact=exact)
+    except ConfigErrors as errors:
+        console.put_errors(errors, options.form)
+        return 2
+    except SelectionError as error:
+        console.put_failure("selection", str(error), options.form)
+        return 2
+    except (_UsageError, PolicyError) as error:
+        console.put_failure("usage", str(error), options.form)
+        return 2
+    for text in found.warnings:
+        console.put_warning(text)
+    if options.form is Form.JSON:
+        scope = PolicyScope.EXACT if exact else PolicyScope.PREFIX
+        head = {"format": 1, "store": name, "for": options.holder.value, "scope": scope.value}
+        console.put_json({**head, "policy": found.text, "warnings": list(found.warnings)})
+    else:
+        console.put_commands(found.text.splitlines())
+    return 0
+
+
+def _store(config: Config, options: PolicyOptions) -> str:
+    """Return the store that is meant. Raises _UsageError."""
+    wanted = _TYPES[options.kind]
+    names = [name for name, store in config.settings.stores.items() if store.type == wanted]
+    if options.store is not None and options.store not in names:
+        there = f"it has {', '.join(names)}" if names else "it has none"
+        raise _UsageError(f"The configuration has no store {options.store} of the type {wanted}; {there}.")
+    if not names:
+        raise _UsageError(f"The configuration has no store of the type {wanted}.")
+    if options.store is None and len(names) > 1:
+        raise _UsageError(
+            f"The configuration has several stores of the type {wanted}, and each needs a policy of its own. Write one of them after "
+            f"`policy {options.kind.value}`: {', '.join(names)}."
+        )
+    return options.store or names[0]
+
+
+def _policy(config: Config, name: str, options: PolicyOptions, *, exact: bool) -> Policy:
+    from sync.app.policy import vault_policy  # noqa: PLC0415 - only if the file is valid
+
+    pages = config.pages
+    if options.selects:
+        pages = select(pages, pages=options.pages, labels=options.labels, stores=[name]).pages
+    return vault_policy(config, name, options.holder.value, pages, exact=exact)

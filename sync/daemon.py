@@ -47,6 +47,10 @@ class Cycles(Protocol):
         """Remember that the report of the last cycle is in the log."""
         ...
 
+    def failed(self) -> None:
+        """Notify services that a cycle ended by a bug of this program, without a report."""
+        ...
+
     @property
     def progress(self) -> int:
         """A number that changes while a cycle advances."""
@@ -82,6 +86,10 @@ class Reload(Protocol):
         """Set the newest edit in force; no cycle runs meanwhile."""
         ...
 
+    def failed(self, event: Event) -> None:
+        """Let the next `apply` notify that an edit is not in force, for which ``event`` is in the log."""
+        ...
+
 
 def run(
     app: Cycles,
@@ -112,12 +120,16 @@ def run(
     def job() -> None:
         with turns.cycle():
             watch.begun = clock.monotonic()
-            report = None
             status.cycle_started()
+            has_ended = False
             try:
                 report = one_cycle(app, clock=clock, log=log, next_run=lambda: _next_run(scheduler))
-            finally:
                 status.cycle_finished(report)
+                has_ended = True
+            finally:
+                if not has_ended:
+                    status.cycle_failed()
+                    app.failed()
 
     scheduler = BackgroundScheduler(timezone=UTC)
     scheduler.add_listener(_Failures(clock, log).record, EVENT_JOB_ERROR | EVENT_JOB_MAX_INSTANCES)
@@ -189,9 +201,19 @@ def _reload(
         turns.holds_checks = False
         message = f"The configuration is not reloaded. Internal error (a bug in page-token-sync): {where}."
         remedy = "Please report it with this line, and restart the daemon."
-        error = {"file": "", "line": 0, "column": 0, "path": "", "code": "", "message": message, "remedy": remedy}
+        error = {
+            "file": "",
+            "line": 0,
+            "column": 0,
+            "path": "",
+            "code": "internal-error",
+            "message": message,
+            "remedy": remedy,
+        }
         status.rejected([error])
-        log.write(Event("error", "cycle_warning", {"message": message, "owner": "operator", "remedy": remedy}))
+        event = Event("error", "cycle_warning", {"message": message, "owner": "operator", "remedy": remedy})
+        log.write(event)
+        reload.failed(event)
 
     if force:
         notifier.reloading()

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
+from ulid import ULID
+
 from sync.app.credentials import Credentials
 from sync.app.notify import notifier, receivers, send_tests
 from sync.app.stores import build_store
@@ -23,9 +25,11 @@ from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Never
 from sync.core.plan.guards import Brake
-from sync.core.report.changes import and_warned
+from sync.core.report.cause_events import cause_events
+from sync.core.report.causes import Warned, rejected
+from sync.core.report.changes import and_warned, config_changes
 from sync.core.report.event import EventLog
-from sync.core.report.notices import test_message
+from sync.core.report.notices import config_messages, test_message
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
 from sync.cycle import Task, run
@@ -60,6 +64,7 @@ class App:
         self._late = GraceClock(clock)
         self._build_stores(config, kept={})
         self._state = self._state_file(config)
+        self._rejected: Warned | None = None
         self.config_rejected = False
         """Whether a newer edit was rejected: then no orphan is derived, since Pages may only seem to be missing."""
         self._log = log
@@ -110,6 +115,33 @@ class App:
         for store in closed:
             store.close()
         self._configure_notifier(old)
+        self._rejected = None
+        if self._memory is not None:
+            self._report_configuration(self._memory)
+
+    def reject(self, message: str, remedy: str) -> None:
+        """Notify the receivers that an edit was rejected, while no cycle runs; its lines are in the log already."""
+        self._rejected = rejected(message, remedy)
+        self._report_configuration(self._memory if self._memory is not None else self._load())
+
+    def _report_configuration(self, memory: Memory) -> None:
+        """Log and notify that a rejected configuration begins or has ended, and remember it."""
+        now = self._clock.now()
+        changed = config_changes(memory.reported, self._rejected, now)
+        self._memory = replace(memory, reported=changed.reported)
+        if not changed.is_news:
+            return
+        for event in cause_events(replace(changed, began=()), now):
+            if self._log is not None:
+                self._log.write(event)
+        if self._notifier is not None:
+            instance = self._config.settings.instance
+            name = str(ULID())
+            with suppress(Stopping), self._late.grace(_GRACE):
+                self._notifier.send(
+                    lambda topics: config_messages(changed, topics, name=name, instance=instance, now=now)
+                )
+        self._save(self._memory)
 
     def send_tests(self) -> Sequence[tuple[Receiver, Delivery]]:
         """Send a test message to each receiver of notifications, and return what came of it."""
@@ -258,6 +290,12 @@ class App:
             with suppress(Stopping), self._late.grace(_GRACE):
                 self._notifier.announce(report, is_check=is_check)
 
+    def failed(self) -> None:
+        """Report to the heartbeat that a cycle ended by a bug of this program."""
+        if self._notifier is not None:
+            with suppress(Stopping), self._late.grace(_GRACE):
+                self._notifier.beat(failed=True)
+
     def logged(self) -> None:
         """Remember that the report of the last cycle is in the log."""
         if self._unlogged and self._memory is not None:
@@ -352,6 +390,7 @@ class App:
             renewal_rules=self._renewal_rules(),
             begun=self._credentials.begun,
             orphans=not self.config_rejected,
+            rejected=self._rejected,
             needs_state_file=needs_state_file(settings, config.pages),
             warnings=(*config.warnings, *state, *web),
         )

@@ -51,6 +51,7 @@ class Reload:
             self._newest = b""
         self._credentials = self._last_credentials = self._credentials_watch.digest(_credential_files(config))
         self._pending: Config | None = None
+        self._rejected: Event | None = None
         self._credential_changed = False
 
     def look(self, *, force: bool = False) -> bool:
@@ -68,10 +69,13 @@ class Reload:
         elif force:
             self._log.write(_UNREADABLE)
         self._look_at_credentials()
-        return self._pending is not None or self._credential_changed
+        return self._pending is not None or self._rejected is not None or self._credential_changed
 
     def apply(self) -> Applied:
-        """Set the newest edit in force; to be called while no cycle runs."""
+        """Set the newest edit in force, or notify that it was rejected; to be called while no cycle runs."""
+        if self._rejected is not None:
+            event, self._rejected = self._rejected, None
+            self._app.reject(event.fields["message"], event.fields["remedy"])
         config, starts_cycle, self._pending, self._credential_changed = (
             self._pending,
             self._credential_changed,
@@ -92,6 +96,10 @@ class Reload:
         self._status.edited(waits=False)
         return Applied(None if same_schedule else trigger(config.settings.schedule), starts_cycle or found.needs_cycle)
 
+    def failed(self, event: Event) -> None:
+        """Let the next `apply` notify that an edit is not in force, for which ``event`` is in the log."""
+        self._rejected = event
+
     def _files(self) -> list[Path]:
         main = self._config.files[0]
         return [main, *(file for _, files in further(self._patterns, main) for file in files)]
@@ -111,11 +119,13 @@ class Reload:
         self._newest = seen
         self._app.config_rejected = isinstance(found, ConfigErrors)
         if isinstance(found, Config):
-            self._pending = found
+            self._pending, self._rejected = found, None
             return
         self._pending = None
         self._status.rejected([asdict(error) for error in found.errors])
-        for event in rejected_events(found, "The configuration before this edit stays in force."):
+        lines = list(rejected_events(found, "The configuration before this edit stays in force."))
+        self._rejected = lines[0]
+        for event in lines:
             self._log.write(event)
 
     def _look_at_credentials(self) -> None:

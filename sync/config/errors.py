@@ -15,6 +15,7 @@ MAX_ERRORS = 1000
 """The maximum number of errors that are shown."""
 
 CODES: dict[str, str] = {
+    "internal-error": "A bug of this program keeps the edit from being in force; the message has its location.",
     "unreadable-file": "The file cannot be read.",
     "no-files": "A pattern of pages_from matches no file.",
     "empty-file": "The file is empty.",

@@ -109,6 +109,7 @@ def run(task: Task, *, write: bool, cycle: str | None = None, if_plan: str | Non
         done=done.created.entries,
         order=[page.name for page in task.pages],
         is_check=task.is_check,
+        rejected=task.rejected,
     )
     return built, replace(memory, reported=task.memory.reported if looks_once else built.changes.reported)
 

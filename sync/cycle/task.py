@@ -14,6 +14,7 @@ from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Page, SourceError, StoreError
 from sync.core.plan.guards import Brake
 from sync.core.problems import Problem
+from sync.core.report.causes import Warned
 from sync.graph.interface import Source
 from sync.runtime.threads import Clock
 from sync.stores.interface import Store
@@ -32,7 +33,7 @@ class Task:
     ``in_other_stores`` are the targets of the whole configuration as other stores list them that lead to the same part of a
     service. ``begun`` are the stores that have begun this cycle, since a credential was read from them.
     ``is_check``: the daemon looks at the selected Pages between two cycles, and the log goes on from what it had reported of them;
-    orphans are not looked for. ``needs_state_file``: another process cannot judge all Pages in one cycle, and starts from nothing.
+    orphans are not looked for. ``rejected``: the newest edit of the configuration is invalid. ``needs_state_file``: another process cannot judge all Pages in one cycle, and starts from nothing.
     """
 
     instance: str
@@ -54,6 +55,7 @@ class Task:
     warnings: tuple[str, ...] = ()
     begun: set[str] = field(default_factory=set)
     orphans: bool = True
+    rejected: Warned | None = None
 
 
 def attempt(work: Callable[[], T], failed: Callable[[str], T]) -> T:

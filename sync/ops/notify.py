@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -350,18 +350,27 @@ class Notifier:
 
         Returns when the messages are kept, and waits for no receiver.
         """
+        self.send(lambda topics: messages(report, topics))
+        if not is_check:
+            self.beat(failed=report.result in ("failed", "held"))
+
+    def beat(self, *, failed: bool) -> None:
+        """Leave to a thread the heartbeat of a cycle that has ended; nothing where there is none."""
+        if self._heartbeat is not None:
+            self._pings.add([{"failed": failed}])
+            self._pings.deliver(self._heartbeat.route)
+
+    def send(self, news_for: Callable[[Sequence[Topic]], Iterable[Message]]) -> None:
+        """Leave to the threads what there is for a receiver of these topics; returns when it is kept."""
         news = False
         for receiver, mailbox in self._mailboxes:
-            found = list(messages(report, receiver.topics))
+            found = list(news_for(receiver.topics))
             news = news or bool(found)
             mailbox.add(found)
         if news:
             self._remember()
         for receiver, mailbox in self._mailboxes:
             mailbox.deliver(receiver.route)
-        if self._heartbeat is not None and not is_check:
-            self._pings.add([{"failed": report.result in ("failed", "held")}])
-            self._pings.deliver(self._heartbeat.route)
 
     def close(self) -> None:
         """Wait for what is being sent, for two seconds at most in all, and keep the rest."""

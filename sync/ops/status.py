@@ -89,12 +89,18 @@ class DaemonStatus:
                 self._snapshot = replace(self._snapshot, advanced_at=self._clock.monotonic())
 
     def cycle_finished(self, report: Report | None) -> None:
-        """Record that the cycle ended; None where shutdown or a bug ended it without a report."""
+        """Record that the cycle ended; None where shutdown ended it, or where it was a check."""
         with self._lock:
             ended = replace(self._snapshot, cycle_began_at=None, advanced_at=None)
             if report is not None:
                 ended = replace(ended, report=report, totals=ended.totals.with_cycle(report))
             self._snapshot = ended
+
+    def cycle_failed(self) -> None:
+        """Record that the cycle ended by a bug of this program, without a report."""
+        with self._lock:
+            totals = self._snapshot.totals.with_result("failed")
+            self._snapshot = replace(self._snapshot, cycle_began_at=None, advanced_at=None, totals=totals)
 
     def checked(self, check: Report) -> None:
         """Record what a check of some Pages found, as part of the last report."""

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sync.core.memory.access import Lost
 from sync.core.memory.memory import Judged, Memory
-from sync.core.memory.problems import BRAKED, HELD, WARNED, OpenProblem, ProblemKey, Reported
+from sync.core.memory.problems import BRAKED, HELD, REJECTED, WARNED, OpenProblem, ProblemKey, Reported
 from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key
@@ -50,7 +50,7 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
 _ANY_YEAR = frozenset({"expires_at", "data_access_expires_at", "issued_at", "last_seen", "probed_at"})
 """The moments that Meta names of a token, and those of which one in the future, after a clock was set back, counts as now."""
 _LONGEST = timedelta(days=3660)
-_CODES = frozenset({*CATALOGUE, HELD, BRAKED})
+_CODES = frozenset({*CATALOGUE, HELD, BRAKED, REJECTED})
 REQUIRED = frozenset({"tokens", "lost", "tried", "overwritten", "pools"})
 """The parts without which a file is not used."""
 

@@ -61,7 +61,7 @@ class FakeApp:
         self.begun: Queue[int] = Queue()
         self.count = self.at_once = self.most = 0
         self.closed = False
-        self.reports_logged = self.progress = 0
+        self.reports_logged = self.progress = self.failures = 0
         self._lock = threading.Lock()
 
     def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
@@ -82,6 +82,10 @@ class FakeApp:
 
     def announce(self, report: Report) -> None:
         """Notify nobody."""
+
+    def failed(self) -> None:
+        """Count the cycles that ended by a bug."""
+        self.failures += 1
 
     def logged(self) -> None:
         """Count the reports that are in the log."""
@@ -172,6 +176,7 @@ def test_status_after_a_cycle_without_a_report() -> None:
         assert app.begun.get(timeout=WAIT) == 2
         until(lambda: running.status.snapshot.cycle_began_at is None)
         assert running.status.snapshot.report is report
+        assert running.status.snapshot.totals.cycles["failed"] == app.failures == 1
 
 
 def test_a_failed_cycle_does_not_end_the_daemon() -> None:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,25 @@ import pytest
 import yaml
 
 from sync.app import build
+from sync.app.app import App
 from sync.app.reload import Reload
 from sync.config.load import load
 from sync.config.source import IN_VARIABLE
+from sync.core.memory.problems import REJECTED
 from sync.core.report.event import Event
+from sync.core.report.events import events
 from sync.core.secret import Secret
 from sync.daemon import _reload
 from sync.ops.health import Health
 from sync.ops.sd_notify import SystemdNotifier
 from sync.ops.status import DaemonStatus
 from sync.ops.turns import Turns
-from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import start
 from tests.daemon.test_run import running
+from tests.ops.test_notify import BROKEN as UNAVAILABLE
+from tests.ops.test_notify import Lines, bodies, in_turn, until
+from tests.support.clock import ShiftedClock
+from tests.support.raw_server import OK, answering, raw_server
 from tests.support.rigs.e2e import Rig
 
 TOKEN = "EAAcanary0canary0canary0canary0"
@@ -40,13 +47,14 @@ class Stage:
         self.folder = folder
         self.file = folder / "config.yaml"
         self.events: list[Event] = []
-        self.clock = SystemClock()
+        self.clock = ShiftedClock()
         self.status = DaemonStatus(self.clock)
         (folder / "token").write_text(TOKEN)
         (folder / "secret").write_text("0123456789abcdef0123456789abcdef")
         self.edit()
         config = load(self.file)
-        self.app = build(config, clock=self.clock)
+        self.of_app = Lines()
+        self.app = build(config, clock=self.clock, log=self.of_app)
         self.status.configured()
         self.reload = Reload(config, self.app, status=self.status, log=self)
 
@@ -184,9 +192,84 @@ def test_a_broken_edit_leaves_the_last_good_one_in_force(stage: Stage) -> None:
     assert stage.app.config_rejected
     stage.edit()
     (event,) = stage.seconds(2)
+    (ended,) = stage.of_app.events
+    assert ended.fields["message"].startswith("The newest edit of the configuration is no longer rejected; it lasted ")
     assert event.fields["message"] == "The configuration is in force. Nothing in it changed."
     assert stage.status.snapshot.config_errors is None
     assert not stage.app.config_rejected
+
+
+BROKEN = "colour: red\n"
+
+
+def test_a_rejected_edit_is_a_message_when_it_begins_and_one_when_it_ends(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often an invalid edit is changed it is one cause, and a valid edit ends it at once, without a cycle."""
+    with raw_server(answering(OK)) as server:
+        monkeypatch.setenv("URL", server.url)
+        notify = [{"webhook": {"env": "URL"}}]
+        stage.edit(notify=notify)
+        stage.seconds(2)
+        for text in (BROKEN, BROKEN * 2):
+            stage.edit(text=stage.text(notify=notify) + text)
+            stage.seconds(3)
+        until(lambda: bodies(server))
+        stage.edit(notify=notify)
+        stage.seconds(2)
+        until(lambda: len(bodies(server)) == 2)
+    began, ended = bodies(server)
+    assert (began["title"], began["status"], began["severity"]) == ("config rejected", "started", "error")
+    assert began["owner"] == "operator"
+    assert began["message"].startswith("The configuration before this edit stays in force. ")
+    assert "effect" not in began
+    assert (ended["title"], ended["status"]) == ("config rejected is over", "ended")
+    assert began["id"] != ended["id"]
+
+
+def test_a_rejected_edit_is_reported_once_and_reminded_of_by_cycles(stage: Stage) -> None:
+    """The next cycle begins no second cause for it, a cycle a day later reminds of it, and one after a restart ends it."""
+    (stage.folder / "token").unlink()
+    stage.edit(state={"file": "state.json"})
+    stage.seconds(2)
+    stage.edit(text=stage.text(state={"file": "state.json"}) + BROKEN)
+    stage.seconds(3)
+
+    def lines(app: App) -> list[str]:
+        report = app.cycle(write=True, continuous=True)
+        app.logged()
+        return [event.name for event in events(report) if event.cause == REJECTED]
+
+    assert lines(stage.app) == []
+    stage.clock.ahead = timedelta(days=1, minutes=1)
+    assert lines(stage.app) == ["problem_reminder"]
+    stage.edit(state={"file": "state.json"})
+    again = build(load(stage.file), clock=stage.clock, log=Lines())
+    assert lines(again) == ["problem_ended"]
+    assert lines(again) == []
+
+
+def test_edited_receivers_get_what_waits(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit of ``notify`` hands what could not be sent to the receiver that replaces the failing one, without a restart."""
+    with raw_server(in_turn(UNAVAILABLE)) as failing, raw_server(answering(OK)) as works:
+        monkeypatch.setenv("BAD", failing.url)
+        monkeypatch.setenv("GOOD", works.url)
+        bad, good = [{"webhook": {"env": "BAD"}}], [{"webhook": {"env": "GOOD"}}]
+        stage.edit(notify=bad)
+        stage.seconds(2)
+        stage.edit(text=stage.text(notify=bad) + BROKEN)
+        stage.seconds(3)
+        until(lambda: bodies(failing))
+        stage.edit(notify=good)
+        stage.seconds(2)
+        until(lambda: len(bodies(works)) == 2)
+        tried = len(bodies(failing))
+        stage.edit(notify=[])
+        stage.seconds(2)
+        stage.edit(text=stage.text() + BROKEN)
+        stage.seconds(3)
+    assert [message["status"] for message in bodies(works)] == ["started", "ended"]
+    assert len(bodies(failing)) == tried
 
 
 def test_a_missing_file_is_a_broken_edit(stage: Stage) -> None:
@@ -342,6 +425,7 @@ def test_a_store_that_cannot_be_built(stage: Stage, monkeypatch: pytest.MonkeyPa
     assert not stage.app.has_page("page3")
     (shown,) = stage.status.snapshot.config_errors or ()
     assert "ValueError" in shown["message"]
+    assert shown["code"] == "internal-error"
 
 
 def test_a_pipe_instead_of_a_file(stage: Stage) -> None:

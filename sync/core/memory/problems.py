@@ -11,15 +11,15 @@ from sync.core.problems import Scope
 ServedBefore = Mapping[str, Mapping[str, tuple[str, ...]]]
 """What the last cycle found to be served: the names of the Pages, by store and by what is served."""
 
-HELD, BRAKED, WARNED = "page_held", "brake_held", "cycle_warning"
-"""Codes of causes that are no problems: held writes, writes that the brake holds, and warnings."""
+HELD, BRAKED, WARNED, REJECTED = "page_held", "brake_held", "cycle_warning", "config_rejected"
+"""Codes of causes that are no problems: held writes, writes that the brake holds, warnings, and a rejected configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemKey:
     """What begins, lasts and ends, as one cycle recognises it in the next.
 
-    ``code`` is a problem's, or HELD, BRAKED or WARNED. ``whose`` is the name of the app, system user or store that ``scope``
+    ``code`` is a problem's, or HELD, BRAKED, WARNED or REJECTED. ``whose`` is the name of the app, system user or store that ``scope``
     speaks of; for Pages it is their system user. ``detail`` is the error code of a store, what a held write would be, or the
     text of a warning. ``page`` is the Page that has it, and empty for what all Pages share.
     """

@@ -14,7 +14,7 @@ from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan
 from sync.core.plan.served import Served, as_stored, serve, served_by, with_verdicts
 from sync.core.problems import CATALOGUE, Problem
-from sync.core.report.causes import causes, held_writes, warned
+from sync.core.report.causes import Warned, causes, held_writes, warned
 from sync.core.report.changes import changes
 from sync.core.report.entries import PageEntry, StoreEntry
 from sync.core.report.report import Frame, Report
@@ -52,13 +52,15 @@ def report(
     done: Sequence[PageEntry] = (),
     order: Sequence[str] = (),
     is_check: bool = False,
+    rejected: Warned | None = None,
 ) -> Report:
     """Return the report of a cycle. ``outcomes`` has an entry for each secret that was to be written; None where none was.
 
     ``planned_only``: nothing but a plan was asked for; by default that is so where ``outcomes`` is None. ``before`` is
     what the log had reported before this cycle. ``done`` are the entries of Pages that are not in the plan; ``order`` has
     the names of all Pages where the plan has them in another order. ``is_check``: these are some Pages of the whole, between
-    two cycles. No command carries out their plan alone, so that none is named.
+    two cycles. No command carries out their plan alone, so that none is named. ``rejected``: the newest edit of the
+    configuration is invalid.
     """
     planned = [page_entry(page, outcomes, instance, frame.alarms.get(page.page.name)) for page in plan.pages]
     pages = tuple(_in_order([*planned, *done], order) if order else planned)
@@ -81,6 +83,7 @@ def report(
                 *causes(pages, user_tokens),
                 *held_writes(pages, None if is_check else plan.checksum),
                 *warned(frame.warnings),
+                *((rejected,) if rejected is not None else ()),
             ),
             pages,
             before or Reported(),

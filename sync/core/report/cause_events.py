@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
 from sync.core.judge.decide import Kind
-from sync.core.memory.problems import BRAKED, HELD, WARNED, ProblemKey
+from sync.core.memory.problems import BRAKED, HELD, REJECTED, WARNED, ProblemKey
 from sync.core.model import State
 from sync.core.problems import CATALOGUE
 from sync.core.report.causes import AnyCause, Cause, HeldWrites, Warned, joined
@@ -52,12 +52,12 @@ def _begun(begun: Begun) -> Event:
     if begun.recurs:
         message = " ".join(filter(None, (fields.get("message"), _RECURS)))
         fields = {**fields, "message": message, "since": timestamp(begun.since)}
-    return Event(level, name, fields)
+    return Event(level, name, fields, begun.cause.key.code)
 
 
 def _reminder(begun: Begun) -> Event:
     level, _, fields = _line(begun)
-    return Event(level, "problem_reminder", {**fields, "since": timestamp(begun.since)})
+    return Event(level, "problem_reminder", {**fields, "since": timestamp(begun.since)}, begun.cause.key.code)
 
 
 def _line(begun: Begun) -> tuple[Level, str, dict[str, Any]]:
@@ -69,7 +69,9 @@ def _line(begun: Begun) -> tuple[Level, str, dict[str, Any]]:
             level = _HELD_LEVELS.get(held.reason, "info")
             return "error" if _any_broken(held) else level, held.key.code, _held_fields(held)
         case Warned() as warning:
-            return "warning", WARNED, {"message": warning.message}
+            owner = warning.key.owner if warning.remedy else None
+            fields = present({"message": warning.message, "owner": owner, "remedy": warning.remedy or None})
+            return "error" if warning.key.code == REJECTED else "warning", warning.key.code, fields
         case _:
             assert_never(begun.cause)
 
@@ -148,7 +150,7 @@ def _ended(ended: Ended, now: datetime) -> Event:
         "since": timestamp(ended.since),
         "duration_ms": round(lasted.total_seconds() * 1000),
     }
-    return Event("info", "problem_ended", present(fields))
+    return Event("info", "problem_ended", present(fields), key.code)
 
 
 def _resolution(ended: Ended) -> Literal["resolved", "removed", "unknown"]:
@@ -171,6 +173,8 @@ def _ended_text(ended: Ended, lasted: timedelta) -> str:
             what = "These writes are held no more"
         case _ if ended.key.code == WARNED:
             what = f"The condition of this warning is over: {ended.text!r}"
+        case _ if ended.key.code == REJECTED:
+            what = "The newest edit of the configuration is no longer rejected"
         case code:
             what = f"{code} is no longer checked" if resolution == "removed" else f"{code} is over"
     match resolution:

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import chain, pairwise
 
 from sync.core.judge.decide import Kind
-from sync.core.memory.problems import BRAKED, HELD, WARNED, ProblemKey
+from sync.core.memory.problems import BRAKED, HELD, REJECTED, WARNED, ProblemKey
 from sync.core.model import Key, SystemUserToken, Verdict
 from sync.core.plan.guards import FOR_A_PERSON
 from sync.core.problems import CATALOGUE, Problem, Scope
@@ -135,10 +135,11 @@ class HeldWrites:
 
 @dataclass(frozen=True)
 class Warned:
-    """A warning of the cycle, which concerns no single Page."""
+    """A warning of the cycle, or a rejected configuration, which concerns no single Page."""
 
     key: ProblemKey
     message: str
+    remedy: str = ""
 
     @property
     def pages(self) -> Mapping[str, PageEntry]:
@@ -200,6 +201,11 @@ def warned(texts: Iterable[str]) -> tuple[Warned, ...]:
         Warned(ProblemKey(WARNED, "instance", "", "operator", _NUMBERS.sub("#", text)), text)
         for text in dict.fromkeys(texts)
     )
+
+
+def rejected(message: str, remedy: str) -> Warned:
+    """Return the cause that the newest edit of the configuration is invalid: one, however often it is edited meanwhile."""
+    return Warned(ProblemKey(REJECTED, "instance", "", "operator"), message, remedy)
 
 
 def _held_key(entry: StoreEntry) -> ProblemKey:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sync.core.memory.problems import BRAKED, HELD, OpenProblem, ProblemKey, Reported
-from sync.core.report.causes import AnyCause, is_shared, warned
+from sync.core.memory.problems import BRAKED, HELD, REJECTED, OpenProblem, ProblemKey, Reported
+from sync.core.report.causes import AnyCause, Warned, is_shared, warned
 from sync.core.report.entries import PageEntry
 from sync.core.report.served_changes import ServedChange, served_changes, served_now
 from sync.core.report.unseen import Configured, Part, Unseen
@@ -124,6 +124,21 @@ def _kept(before: Reported, present: Container[ProblemKey], names: Container[str
 def and_warned(changed: Changes, text: str, now: datetime) -> Changes:
     """Return the changes with a warning of what happened after they were found, where it was not warned of before."""
     (cause,) = warned([text])
+    return _and_begun(changed, cause, now)
+
+
+def config_changes(before: Reported, rejected: Warned | None, now: datetime) -> Changes:
+    """Return what an edit between two cycles changed: a rejected configuration begins, or ends where none is rejected."""
+    changed = Changes(reported=before)
+    if rejected is not None:
+        return _and_begun(changed, rejected, now)
+    found = {key: known for key, known in before.problems.items() if key.code == REJECTED}
+    steps = {key: _over(known, now) for key, known in found.items() if known.ended_at is None}
+    problems = {**before.problems, **{key: step.known for key, step in steps.items()}}
+    return replace(changed, ended=tuple(_ended(steps)), reported=replace(before, problems=problems))
+
+
+def _and_begun(changed: Changes, cause: Warned, now: datetime) -> Changes:
     problems = changed.reported.problems
     step = _present(cause.key, problems.get(cause.key), cause, now)
     if step.what not in ("began", "recurs"):
@@ -184,6 +199,11 @@ def _absent(key: ProblemKey, known: OpenProblem, configured: Configured, unseen:
         if _is_within(UNSEEN_FOR, known.found_at, now):
             return _Step("away", known)
         return _Step("ended", known, "unseen", keep=False)
+    return _over(known, now)
+
+
+def _over(known: OpenProblem, now: datetime) -> _Step:
+    """Return what becomes of a cause that is over: one that recurs has ended once it was away for an hour."""
     if known.recurs and _is_within(RECURS_WITHIN, known.found_at, now):
         return _Step("away", known)
     return _Step("ended", replace(known, ended_at=now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from sync.core.problems import CATALOGUE, Problem
@@ -54,11 +54,12 @@ class EventLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One log line to be: its level, its name from EVENTS, and its fields."""
+    """One log line to be: its level, its name from EVENTS, and its fields. ``cause`` is the code of the cause that it is about."""
 
     level: Level
     name: str
     fields: Mapping[str, Any]
+    cause: str = field(default="", compare=False)
 
 
 def of_pages(pages: Sequence[PageEntry]) -> dict[str, Any]:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from sync.core.judge.decide import WRITTEN
 from sync.core.redact import scrub
-from sync.core.report.changes import MOST_NAMED
+from sync.core.report.cause_events import cause_events
+from sync.core.report.changes import MOST_NAMED, Changes
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
-from sync.core.report.event import Event, served_counts
+from sync.core.report.event import Event, present, served_counts
 from sync.core.report.events import cause_lines
 from sync.core.report.json import timestamp
 from sync.core.report.report import Report
@@ -54,20 +55,33 @@ def messages(report: Report, topics: Sequence[Topic]) -> Iterator[Message]:
     """Yield what a receiver of these topics is sent after a cycle or a check; nothing where nothing changed."""
     found: list[dict[str, Any]] = []
     if "problem" in topics:
-        found += [_of_cause(event, report) for event in cause_lines(report) if _is_sent(event)]
+        found += _of_causes(cause_lines(report), report.pages)
     if "written" in topics:
         found += _written(report)
     frame = report.frame
     for number, message in enumerate(found):
-        head = {
-            "format": 1,
-            "id": f"{frame.cycle}-{number}",
-            "kind": message.pop("kind"),
-            "instance": frame.instance,
-            "cycle": frame.cycle,
-            "at": timestamp(frame.finished_at),
-        }
-        yield {**head, **{name: value for name, value in message.items() if value is not None}}
+        yield _message(f"{frame.cycle}-{number}", frame.instance, frame.finished_at, {**message, "cycle": frame.cycle})
+
+
+def config_messages(
+    changed: Changes, topics: Sequence[Topic], *, name: str, instance: str, now: datetime
+) -> Iterator[Message]:
+    """Yield what a receiver of these topics is sent after an edit between two cycles; ``name`` is unique to the edit."""
+    if "problem" in topics:
+        for number, message in enumerate(_of_causes(cause_events(changed, now), ())):
+            yield _message(f"{name}-{number}", instance, now, message)
+
+
+def _message(name: str, instance: str, at: datetime, content: Mapping[str, Any]) -> Message:
+    head = {
+        "format": 1,
+        "id": name,
+        "kind": content["kind"],
+        "instance": instance,
+        "cycle": content.get("cycle"),
+        "at": timestamp(at),
+    }
+    return present({**head, **{name: value for name, value in content.items() if name not in head}})
 
 
 def test_message(instance: str, now: datetime) -> Message:
@@ -83,6 +97,10 @@ def test_message(instance: str, now: datetime) -> Message:
     }
 
 
+def _of_causes(events: Iterable[Event], pages: Sequence[PageEntry]) -> list[dict[str, Any]]:
+    return [_of_cause(event, pages) for event in events if _is_sent(event)]
+
+
 def _is_sent(event: Event) -> bool:
     """Check whether an event concerns people: what the configuration holds does not, and neither does its end."""
     if event.name in ("served_changed", "system_user_renewed"):
@@ -91,12 +109,12 @@ def _is_sent(event: Event) -> bool:
     return not held_by_configuration and (event.level in ("warning", "error") or event.name == "problem_ended")
 
 
-def _of_cause(event: Event, report: Report) -> dict[str, Any]:
+def _of_cause(event: Event, pages: Sequence[PageEntry]) -> dict[str, Any]:
     fields = event.fields
     status = {"problem_reminder": "lasts", "problem_ended": "ended"}.get(event.name, "started")
     names = [fields["page"]] if "page" in fields else list(fields.get("pages", ()))
     number = 1 if "page" in fields else fields.get("page_count", 0)
-    served = _served(event, names, number, report)
+    served = _served(event, names, number, pages)
     lasted = fields.get("duration_ms")
     return {
         "kind": "problem",
@@ -120,7 +138,7 @@ def _text(value: Any) -> Any:
     return shown if len(shown) <= _LONGEST_TEXT else shown[: _LONGEST_TEXT - 1] + "…"
 
 
-def _served(event: Event, names: Sequence[str], number: int, report: Report) -> Mapping[str, int]:
+def _served(event: Event, names: Sequence[str], number: int, pages: Sequence[PageEntry]) -> Mapping[str, int]:
     """Return how many Pages of a cause serve what now. Where not all of an ended cause are named, those of the report."""
     if "served" in event.fields:
         return {event.fields["served"]: 1}
@@ -130,8 +148,8 @@ def _served(event: Event, names: Sequence[str], number: int, report: Report) -> 
     if counted or not number:
         return {str(word): count for word, count in counted.items()}
     wanted = frozenset(names)
-    pages = [page for page in report.pages if page.name in wanted or number > len(wanted)]
-    return {pages[0].served: 1} if len(pages) == 1 else served_counts(pages)
+    concerned = [page for page in pages if page.name in wanted or number > len(wanted)]
+    return {concerned[0].served: 1} if len(concerned) == 1 else served_counts(concerned)
 
 
 def _title(event: Event, names: Sequence[str], number: int, status: str) -> str:
@@ -140,9 +158,7 @@ def _title(event: Event, names: Sequence[str], number: int, status: str) -> str:
     user = f"system user {fields['system_user']}" if "system_user" in fields else ""
     subject = names[0] if number == 1 and names else f"{number:,} Pages" if number else ""
     parts = [part for part in (subject, user or whose) if part]
-    what = str(fields.get("problem") or event.name).replace("_", " ")
-    if event.name == "problem_ended" and "problem" not in fields:
-        what = "a warning or held writes"
+    what = str(fields.get("problem") or event.cause or event.name).replace("_", " ")
     tail = {"started": "", "lasts": " still lasts", "ended": _ENDS[fields.get("resolution", "resolved")]}[status]
     return f"{what}{tail}{': ' if parts else ''}{', '.join(parts)}"
 

@@ -29,10 +29,13 @@ class Totals:
 
     def with_cycle(self, report: Report) -> Self:
         """Add a cycle."""
-        cycles = {**self.cycles, report.result: self.cycles[report.result] + 1}
         carried_out = report.result in _CARRIED_OUT
         at = report.frame.finished_at if carried_out else self.succeeded_at
-        return replace(self.with_check(report), cycles=cycles, succeeded_at=at)
+        return replace(self.with_check(report).with_result(report.result), succeeded_at=at)
+
+    def with_result(self, result: Result) -> Self:
+        """Add the result of a cycle."""
+        return replace(self, cycles={**self.cycles, result: self.cycles[result] + 1})
 
     def with_check(self, report: Report) -> Self:
         """Add a check of some Pages, which is no cycle."""

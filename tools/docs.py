@@ -28,12 +28,26 @@ from sync.config.schema.types import ConfigModel
 from sync.config.show.example import default
 from sync.core.problems import CATALOGUE
 from sync.core.report.event import EVENTS
+from sync.doctor.checks import CHECKS
 from sync.ops.metrics import FAMILIES
 from sync.sandbox.world.faults import KINDS
 from tools import terminal_picture
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("demo", "policy", "validate", "plan", "once", "run", "status", "notify", "explain", "schema", "sandbox")
+COMMANDS = (
+    "demo",
+    "policy",
+    "validate",
+    "doctor",
+    "plan",
+    "once",
+    "run",
+    "status",
+    "notify",
+    "explain",
+    "schema",
+    "sandbox",
+)
 """Every command, in the order in which a reader meets them."""
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 _TABLE_WIDTH = 100
@@ -173,6 +187,9 @@ def _blocks() -> Mapping[str, Mapping[str, str]]:
             "events": _table(("event", "meaning"), [(f"`{name}`", text) for name, text in EVENTS.items()])
         },
         "docs/reference/metrics.md": {"metrics": _metrics()},
+        "docs/reference/checks.md": {
+            "checks": _table(("check", "ok means"), [(f"`{check}`", text) for check, text in CHECKS.items()])
+        },
         "docs/reference/problems.md": {"problems": _problems()},
         "docs/reference/exit-codes.md": {"exit codes": _exits()},
         "docs/reference/sandbox.md": {"kinds": ", ".join(f"`{kind}`" for kind in KINDS) + "."},

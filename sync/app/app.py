@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from ulid import ULID
@@ -16,6 +16,7 @@ from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
 from sync.config.resolve.select import Selected
+from sync.config.resolve.uses import uses
 from sync.config.schedule import needs_state_file, probe_after, stuck_after, verify_every
 from sync.config.schema.references import StoreReference
 from sync.config.schema.settings import Schedule
@@ -29,11 +30,13 @@ from sync.core.report.cause_events import cause_events
 from sync.core.report.causes import Warned, rejected
 from sync.core.report.changes import and_warned, config_changes
 from sync.core.report.event import EventLog
+from sync.core.report.finding import Finding
 from sync.core.report.notices import config_messages, test_message
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
 from sync.cycle import Task, run
 from sync.cycle.task import attempt
+from sync.doctor.chain import Examination
 from sync.graph.client import GraphSettings
 from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
@@ -220,16 +223,7 @@ class App:
         if continuous and self._config.settings.web.token is not None:
             self._web_token = self._credentials.read(self._config.settings.web.token)
         memory = self._with_let_through(self._memory) if self._memory is not None else self._load()
-        graph = self._config.settings.graph
-        proxy = self._credentials.read(graph.proxy) if graph.proxy is not None else None
-        http = Http(
-            ca_file=str(graph.ca_file) if graph.ca_file is not None else None,
-            proxy=proxy if isinstance(proxy, Secret) else None,
-            trust_env=graph.trust_env,
-            stop=self._clock.stop,
-        )
-        try:
-            source = self._graph(http, memory, proxy_error=proxy if isinstance(proxy, CredentialError) else None)
+        with self._graph(memory) as source:
             self._source = source
             with uncollected():
                 report, self._memory = run(
@@ -248,8 +242,6 @@ class App:
             if continuous:
                 self._memory = replace(self._memory, reported=report.changes.reported)
             return report
-        finally:
-            http.close()
 
     @property
     def web_token(self) -> Secret | CredentialError | None:
@@ -261,6 +253,37 @@ class App:
         if reference is None:
             return None
         return self._web_token if isinstance(reference, StoreReference) else self._credentials.read(reference)
+
+    def examine(self, selection: Selected | None = None) -> Sequence[Finding]:
+        """Examine each dependency of the configuration, or of a selection of its Pages; nothing is written.
+
+        What Meta says of the system users is asked now, and not remembered.
+        """
+        self._credentials.begin(writes=False)
+        memory = self._load()
+        settings, pages = self._config.settings, self._config.pages if selection is None else selection.pages
+        wanted = uses(settings, pages)
+        now = self._clock.now()
+        proven = {
+            name: judged.facts
+            for name, judged in memory.judged.items()
+            if judged.facts.is_valid and timedelta(0) <= now - judged.facts.asked_at < settings.verify_every
+        }
+        with self._graph(replace(memory, judged={})) as source:
+            for store in self._stores.values():
+                store.begin(writes=False)
+            return Examination(
+                config=self._config,
+                pages=pages,
+                users=list(
+                    settings.system_users if selection is None else dict.fromkeys(page.system_user for page in pages)
+                ),
+                source=source,
+                stores={name: store for name, store in self._stores.items() if selection is None or wanted[name]},
+                read=self._credentials.read,
+                proven=proven,
+                clock=self._clock,
+            ).run()
 
     def has_page(self, name: str) -> bool:
         """Check whether the configuration has a Page of this name."""
@@ -337,7 +360,22 @@ class App:
         frame = replace(report.frame, warnings=(*report.frame.warnings, text))
         return replace(report, frame=frame, changes=and_warned(report.changes, text, frame.started_at))
 
-    def _graph(self, http: Http, memory: Memory, *, proxy_error: CredentialError | None) -> GraphSource:
+    @contextmanager
+    def _graph(self, memory: Memory) -> Iterator[GraphSource]:
+        graph = self._config.settings.graph
+        proxy = self._credentials.read(graph.proxy) if graph.proxy is not None else None
+        http = Http(
+            ca_file=str(graph.ca_file) if graph.ca_file is not None else None,
+            proxy=proxy if isinstance(proxy, Secret) else None,
+            trust_env=graph.trust_env,
+            stop=self._clock.stop,
+        )
+        try:
+            yield self._source_over(http, memory, proxy if isinstance(proxy, CredentialError) else None)
+        finally:
+            http.close()
+
+    def _source_over(self, http: Http, memory: Memory, proxy_error: CredentialError | None) -> GraphSource:
         graph = self._config.settings.graph
         return GraphSource(
             http=http,

@@ -226,6 +226,31 @@ def status(  # noqa: PLR0917 - Typer passes options by name
 
 
 @app.command()
+def doctor(  # noqa: PLR0917 - typer gives options by name
+    ctx: typer.Context,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="Repeat until nothing fails, for so long at most, such as 2m; for init containers."
+        ),
+    ] = None,
+    pages: PagesOption = None,
+    labels: LabelsOption = None,
+    stores: StoresOption = None,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Examine each dependency online, and print what is wrong, who must act, and what that person does. Writes nothing.
+
+    The exit code is 0 if nothing fails, 1 if a check fails, and 3 if no app, system user, Page or store could be examined.
+    """
+    from sync.cli.commands import inspect as command  # noqa: PLC0415 - see above
+
+    seconds = duration_seconds("--wait", wait) if wait is not None else 0.0
+    raise typer.Exit(command.doctor(_cycle_options(config or ctx.obj, output, pages, labels, stores), wait=seconds))
+
+
+@app.command()
 def validate(
     ctx: typer.Context,
     show: Annotated[

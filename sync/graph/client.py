@@ -95,6 +95,21 @@ class Client:
         self.retry_time = RetryTime(2 * settings.timeout, clock)
         self._base = f"{settings.base_url.rstrip('/')}/{quote(settings.version, safe='.')}/"
 
+    def reach(self) -> Fault | None:
+        """Return why Graph does not answer at all; None where it does. No token is sent, and no quota is used."""
+
+        def once(timeout: float) -> Answer | Fault:
+            got = self._send("GET", self._base, {}, None, timeout, calls=0, kind="app", limit=_SINGLE_LIMIT)
+            if isinstance(got, Fault):
+                return got
+            answer = read_answer(got.status, got.body, secrets=self._secrets)
+            # Without a token Graph refuses: that is its answer.
+            is_graphs = isinstance(answer, Answer) or answer.kind == "error"
+            return Answer({}) if is_graphs else self._completed(answer, got)
+
+        got = self._with_retries(once, "debug")
+        return got if isinstance(got, Fault) else None
+
     def get(
         self, caller: Caller, path: str, params: Mapping[str, str], where: Where, *, pages: Collection[str] = ()
     ) -> Answer | Fault:
@@ -236,14 +251,14 @@ class Client:
         self._clock.check()
         with self._lock:
             if self._failures >= _DOWN_AFTER:
-                return Fault("down", transport=self._last, address=self._address, via=self._via)
+                return Fault("down", transport=self._last, address=self._address, via=self.via)
             self._stats.requests += 1
             self._stats.calls += calls
             self._stats.calls_by_kind[(kind,)] += calls
         try:
             response = self._http.request(method, url, headers=headers, body=body, timeout=timeout, limit=limit)
         except HttpError as error:
-            fault = Fault("transport", transport=error.kind, address=self._address, via=self._via)
+            fault = Fault("transport", transport=error.kind, address=self._address, via=self.via)
         else:
             with self._lock:
                 self._failures = 0
@@ -262,14 +277,15 @@ class Client:
         if not isinstance(answer, Fault):
             return answer
         regain = regain_minutes(response.headers[BUSINESS]) if BUSINESS in response.headers else None
-        return replace(answer, regain=regain, address=self._address, via=self._via)
+        return replace(answer, regain=regain, address=self._address, via=self.via)
 
     @property
     def _address(self) -> str:
         return self._base.rstrip("/")
 
     @property
-    def _via(self) -> str:
+    def via(self) -> str:
+        """The proxy that requests go through, without its password; "" where there is none."""
         return self._http.via(self._base)
 
     def _check_version(self, response: Response) -> None:

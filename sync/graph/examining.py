@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,14 @@ class Node:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """Graph does not answer: why, and how the request failed, such as ``dns`` or ``tls``; "" where an answer came that is not Graph's."""
+
+    error: SourceError
+    transport: str
+
+
 class Examiner:
     """Calls that find out more about one app, one system user or one Page; each costs one call, a list one for 100 Pages.
 
@@ -55,13 +63,30 @@ class Examiner:
         client: Client,
         quotas: Quotas,
         *,
+        apps: Collection[str],
         app_caller: Callable[[str], Caller | SourceError],
         user_caller: Callable[[str], Caller | SourceError],
     ) -> None:
         self._client = client
         self._quotas = quotas
+        self._apps = apps
         self._app_caller = app_caller
         self._user_caller = user_caller
+
+    def reach(self) -> Unreached | None:
+        """Return why Graph does not answer at all, after which nothing else is sent; None where it does. It sends no token."""
+        fault = self._client.reach()
+        if fault is None:
+            return None
+        unreached = Unreached(classify(fault, "debug").error(fault), fault.transport)
+        for app in self._apps:
+            self._quotas.close_app(app, unreached.error)
+        return unreached
+
+    @property
+    def via(self) -> str:
+        """The proxy that Graph is reached through; "" where there is none."""
+        return self._client.via
 
     def app_name(self, app: str) -> str | SourceError:
         """Return the name of an app at Meta, read with the app's own token."""

@@ -17,6 +17,11 @@ class SkewMeter:
         """How far Meta's clock is ahead; zero where no answer had a date."""
         return self._least or timedelta(0)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether an answer had a date."""
+        return self._least is not None
+
     def record(self, date: str | None, now: datetime) -> None:
         """Record an answer's ``Date``, which is in whole seconds; one that cannot be read is ignored."""
         try:

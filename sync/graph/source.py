@@ -125,6 +125,11 @@ class GraphSource:
         return (*self._warnings, *([skew] if skew else []), *self._waiting.values())
 
     @property
+    def other_version(self) -> str:
+        """A sentence about another API version that Graph served; "" where it served the one of the configuration."""
+        return next(iter(self._warnings), "")
+
+    @property
     def skew(self) -> timedelta:
         """How far Meta's clock is ahead of this machine's."""
         return self.skew_meter.skew
@@ -204,6 +209,7 @@ class GraphSource:
         return Examiner(
             self._client,
             self._quotas,
+            apps=self._apps.keys(),
             app_caller=self._app_caller,
             user_caller=lambda system_user: self._caller(self.user_tokens()[system_user]),
         )

@@ -67,8 +67,8 @@ def cycle(options: CycleOptions, *, write: bool) -> int:
     watch_signals(clock, exit_code=INTERRUPTED)
     keep_memory_private()
     try:
-        config = _configuration(options.file)
-        selection = _selection(config, options)
+        config = configuration(options.file)
+        selection = selected(config, options)
         with console.progress("reading Graph and the stores"):
             report = _report(config, clock, selection, options.if_plan, write=write)
     except ConfigErrors as errors:
@@ -84,7 +84,7 @@ def cycle(options: CycleOptions, *, write: bool) -> int:
     return INTERRUPTED if report.frame.cut_short else report.exit_code
 
 
-def _selection(config: Config, options: CycleOptions) -> Selected | None:
+def selected(config: Config, options: CycleOptions) -> Selected | None:
     """Return the Pages that the options select; None for all."""
     if not (options.pages or options.labels or options.stores):
         return None
@@ -100,7 +100,7 @@ def daemon(given: Path | None, listen: str | None) -> int:
     keep_memory_private()
     since = time.time()
     try:
-        config = _configuration(given)
+        config = configuration(given)
     except ConfigErrors as errors:
         _put_rejected(errors)
         return 2
@@ -219,7 +219,8 @@ def _started_event(config: Config, server: socket) -> Event:
     return Event("info", "daemon_started", fields)
 
 
-def _configuration(given: Path | None) -> Config:
+def configuration(given: Path | None) -> Config:
+    """Load the configuration; raises ConfigErrors."""
     file = config_file(given)
     from sync.config.load import load  # noqa: PLC0415 - only if the file exists
 

@@ -13,6 +13,7 @@ from sync.core.judge.verify import refused
 from sync.core.model import GraphErrorFacts, TokenFacts
 from sync.core.problems import CATALOGUE
 from sync.core.report.event import EVENTS
+from sync.doctor.checks import CHECKS
 from sync.graph.errors import Where
 from sync.graph.lookup import Met, Reading, readings
 
@@ -43,6 +44,9 @@ def explanations() -> Iterator[Explained]:
     for code, meaning in CODES.items():
         remedy = "Run page-token-sync validate: each error has its location and what would be right."
         yield Explained("configuration error", code, meaning, "operator", remedy)
+    for code, meaning in CHECKS.items():
+        remedy = "Run page-token-sync doctor: a check that fails has its remedy."
+        yield Explained("check", code, f"Check of doctor: {meaning}", "the owner of the failed check", remedy)
     yield from _words("failure", FAILURES)
     yield from _words("exit code", EXITS)
     results = {word.short: word for code, word in EXITS.items() if code in _WITH_RESULT}

@@ -25,6 +25,9 @@ _FEW = 20
 
 _STYLES = {"broken": "red", "absent": "red", "foreign": "yellow", "stale": "yellow", "verified": "green"}
 
+_STATUS_WIDTH = 9
+_STATUS_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "cyan", "skipped": "cyan"}
+
 
 def put_report(report: Report, form: Form, *, once: str) -> None:
     """Print the report of a cycle or a plan; ``once`` is the command line that carries it out."""
@@ -143,6 +146,30 @@ def put_cause(sentences: tuple[str, str, str]) -> None:
     console.print(head, style="yellow" if head.startswith("notice") else "bold red")
     for text in rest:
         console.print(Padding(text, (0, 0, 0, 2)))
+
+
+def put_items(items: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Print a status for each item, with its texts in a column beside it."""
+    console = _console(sys.stdout)
+    if console is None:
+        for status, (first, *others) in items:
+            _write(
+                sys.stdout,
+                *(
+                    f"{start:<{_STATUS_WIDTH}} {scrub(text)}"
+                    for start, text in [(f"  {status}", first), *(("", text) for text in others)]
+                ),
+            )
+        return
+    from rich.table import Table  # noqa: PLC0415 - only for a terminal
+    from rich.text import Text  # noqa: PLC0415 - only for a terminal
+
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=_STATUS_WIDTH)
+    table.add_column(overflow="fold")
+    for status, texts in items:
+        table.add_row(Text(f"  {status}", style=_STATUS_STYLES[status]), Text("\n".join(map(scrub, texts))))
+    console.print(table)
 
 
 def put_lines(lines: Sequence[Line]) -> None:

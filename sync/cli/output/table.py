@@ -68,7 +68,7 @@ def cause_text(cause: Cause) -> tuple[str, str, str]:
 def _concerned(cause: Cause) -> list[str]:
     scope, pages = cause.key.scope, list(cause.pages)
     named = [] if scope == "page" else [f"{scope.replace('_', ' ')} {cause.key.whose}"]
-    return [*named, *([f"{count(len(pages), 'Page')} ({_some(pages)})"] if pages else [])]
+    return [*named, *([f"{count(len(pages), 'Page')} ({some(pages)})"] if pages else [])]
 
 
 def renewed_texts(report: Report) -> list[str]:
@@ -85,7 +85,7 @@ def orphans_text(report: Report) -> str | None:
     """Return the secrets of this instance that no Page of the configuration names; None where there are none."""
     if not report.orphans:
         return None
-    named = _some([f"{key.store}:{key.path}" for key in report.orphans], most=10)
+    named = some([f"{key.store}:{key.path}" for key in report.orphans], most=10)
     return f"Orphans: {named}. This instance wrote these secrets, but no Page of the configuration uses them. They are kept."
 
 
@@ -256,7 +256,8 @@ def _token(page: PageEntry, entry: StoreEntry, *, planned: bool) -> str:
     return f"{old} > {new}" if old and old != new else new or "-"
 
 
-def _some(names: Sequence[str], *, most: int = _NAMED) -> str:
+def some(names: Sequence[str], *, most: int = _NAMED) -> str:
+    """Return the first names, and how many more there are."""
     if len(names) <= most + 1:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most:,} more"

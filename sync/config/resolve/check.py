@@ -245,7 +245,7 @@ def _state_fault(settings: Settings, base: Path, files: Sequence[Path]) -> str |
         return "a directory, where a file is expected"
     if real in {os.path.realpath(file) for file in files}:
         return "this file belongs to the configuration"
-    if real in {os.path.realpath(file) for file in _needed(settings, base)}:
+    if real in {os.path.realpath(file) for file in needed_files(settings, base)}:
         return "a credential or certificate is read from this file"
     for name, store in settings.stores.items():
         if store.contains(Path(real)):
@@ -253,7 +253,8 @@ def _state_fault(settings: Settings, base: Path, files: Sequence[Path]) -> str |
     return None
 
 
-def _needed(settings: Settings, base: Path) -> Iterator[Path]:
+def needed_files(settings: Settings, base: Path) -> Iterator[Path]:
+    """Yield the files of credentials and certificates that a configuration refers to."""
     for _, part in models_in(settings, skip=("pages", "defaults")):
         if isinstance(part, FileReference):
             yield base / part.file

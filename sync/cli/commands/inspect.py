@@ -1,0 +1,66 @@
+"""The command ``doctor``: examine each dependency, and print what is wrong and who does what about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sync.cli.commands.cycle import INTERRUPTED, configuration, selected
+from sync.cli.options import CycleOptions
+from sync.cli.output import console
+from sync.cli.output.forms import Form
+from sync.config.errors import ConfigErrors
+from sync.config.resolve.select import SelectionError
+from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
+from sync.runtime.threads import Stopping, SystemClock
+
+if TYPE_CHECKING:
+    from sync.core.report.finding import Finding
+
+_PAUSE = 5.0
+"""Seconds between two examinations while doctor waits."""
+
+
+def doctor(options: CycleOptions, *, wait: float) -> int:
+    """Examine each dependency and print the findings; repeat for ``wait`` seconds at most while a check fails."""
+    clock = SystemClock()
+    watch_signals(clock, exit_code=INTERRUPTED)
+    keep_memory_private()
+    silence_libraries()
+    try:
+        config = configuration(options.file)
+        selection = selected(config, options)
+        from sync.app import build  # noqa: PLC0415 - only if the file is valid
+
+        with console.progress("examining each dependency"), build(config, clock=clock) as app:
+            findings = _repeated(lambda: app.examine(selection), clock, wait)
+    except ConfigErrors as errors:
+        console.put_errors(errors, options.form)
+        return 2
+    except SelectionError as error:
+        console.put_failure("selection", str(error), options.form)
+        return 2
+    except Stopping:
+        console.put_failure("interrupted", "Interrupted. Nothing was written.", options.form)
+        return INTERRUPTED
+    from sync.cli.output.doctor import exit_code, sections, summary  # noqa: PLC0415 - only with findings
+
+    if options.form is Form.JSON:
+        console.put_json({"format": 1, "checks": [finding.as_json() for finding in findings]})
+        return exit_code(findings)
+    for title, items in sections(findings):
+        console.put_title(title)
+        console.put_items(items)
+    console.put("", *summary(findings))
+    return exit_code(findings)
+
+
+def _repeated(examine: Callable[[], Sequence[Finding]], clock: SystemClock, wait: float) -> Sequence[Finding]:
+    """Examine until nothing fails or the time is over; return the last findings."""
+    end = clock.monotonic() + wait
+    while True:
+        findings = examine()
+        left = end - clock.monotonic()
+        if left <= 0 or not any(finding.status == "fail" for finding in findings):
+            return findings
+        clock.sleep(min(_PAUSE, left))

@@ -1,0 +1,85 @@
+"""The findings of ``doctor`` as a person reads them: a line for each check, many good Pages in one. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple, get_args
+
+from sync.cli.output.table import some
+from sync.core.problems import action_text
+from sync.core.report.causes import joined
+from sync.core.report.finding import Finding, Status
+from sync.core.report.text import count
+from sync.doctor.checks import group
+
+_PAGES = "Pages"
+_DEPENDENCIES = ("Apps", "System users", _PAGES, "Stores")
+
+
+class Item(NamedTuple):
+    """A status, and sentences that are printed beside it, each on its own line."""
+
+    status: Status
+    texts: tuple[str, ...]
+
+
+def sections(findings: Sequence[Finding]) -> Iterator[tuple[str, Sequence[Item]]]:
+    """Yield the title and the lines of each group of checks, in the order of the findings."""
+    for title, found in groupby(findings, lambda finding: group(finding.id)):
+        of_group = list(found)
+        yield title, list(_pages(of_group) if title == _PAGES else _items(of_group))
+
+
+def summary(findings: Sequence[Finding]) -> list[str]:
+    """Return how many checks ended how, and who must act on those that failed."""
+    counts = Counter(finding.status for finding in findings)
+    lines = [f"Checks: {', '.join(f'{counts[status]:,} {status}' for status in get_args(Status) if counts[status])}."]
+    by_owner: dict[str, dict[str, None]] = {}
+    for finding in findings:
+        if finding.status == "fail":
+            by_owner.setdefault(finding.owner, {})[f"{finding.id} {finding.subject}".rstrip()] = None
+    for owner, failed in by_owner.items():
+        whose = "No action needed" if owner == "nobody" else f"Action required ({owner})"
+        lines.append(f"{whose}: {some(list(failed))}.")
+    return lines if by_owner else [*lines, "Nothing failed."]
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """Return 0 where nothing failed, 3 where no app, system user, Page or store could be examined, and 1 otherwise."""
+    if not any(finding.status == "fail" for finding in findings):
+        return 0
+    examined = any(finding.status in ("ok", "warn") for finding in findings if group(finding.id) in _DEPENDENCIES)
+    return 1 if examined else 3
+
+
+def _pages(findings: Sequence[Finding]) -> Iterator[Item]:
+    """Yield one line for all Pages of which every check is ok, and the other results of the rest."""
+    bad = {finding.subject for finding in findings if finding.status != "ok"}
+    good = list(dict.fromkeys(finding.subject for finding in findings if finding.subject not in bad))
+    if good:
+        yield Item("ok", (f"{count(len(good), 'Page')}: {some(good)}",))
+    yield from _items([finding for finding in findings if finding.status != "ok"])
+
+
+def _items(findings: Sequence[Finding]) -> Iterator[Item]:
+    """Yield a line for each result; the same result of several Pages is one, and so is what one failure has left out."""
+    merged: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        key = (finding.status, finding.because) if finding.because else _key(finding)
+        merged.setdefault(key, []).append(finding)
+    for same in merged.values():
+        first = same[0]
+        subjects = some([subject for subject in dict.fromkeys(finding.subject for finding in same) if subject])
+        checks = ", ".join(dict.fromkeys(finding.id for finding in same))
+        head = f"{checks}{f' ({subjects})' if subjects else ''}"
+        messages = joined(list(dict.fromkeys(finding.message for finding in same)))
+        action = (action_text(first.owner, first.remedy),) if first.remedy else ()
+        yield Item(first.status, (f"{head}: {messages}", *action))
+
+
+def _key(finding: Finding) -> tuple[str, ...]:
+    if finding.status == "ok":
+        return finding.status, finding.id, finding.subject
+    return finding.status, finding.id, finding.owner, finding.remedy

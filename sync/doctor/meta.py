@@ -1,0 +1,204 @@
+"""What is judged of Graph, the apps and the system users; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from sync.core.judge.skew import MAX_SKEW, skew_warning
+from sync.core.judge.verify import expires_within
+from sync.core.model import Never, SourceError, State, TokenFacts
+from sync.core.problems import CATALOGUE, NO_ACTION, Owner, Problem
+from sync.core.report.finding import Finding, Status
+from sync.doctor.checks import ok, skipped
+from sync.doctor.facts import AppFacts, GraphFacts, UserFacts
+from sync.graph.user_tokens import EXPIRING
+
+_VERSION = "version-sunset"
+_NOT_RENEWED = (
+    "Keep the token in a store, refer to it by {store: …}, and set renew_before: 14d; or generate a token that does not expire "
+    "in Business Settings > Users > System users, where the business allows that."
+)
+
+
+@dataclass(slots=True)
+class Failures:
+    """The failures that others follow from: of Graph, of apps, of system users' tokens, and of their permissions."""
+
+    graph: Finding | None = None
+    apps: dict[str, Finding] = field(default_factory=dict)
+    users: dict[str, Finding] = field(default_factory=dict)
+    scopes: dict[str, Finding] = field(default_factory=dict)
+
+
+def of_problem(check: str, subject: str, problem: Problem, status: Status = "fail") -> Finding:
+    """Return the finding of a check that ended with a problem of the catalogue."""
+    return Finding(check, subject, status, problem.message, cast("Owner", problem.owner), problem.remedy)
+
+
+def of_code(check: str, subject: str, code: str, message: str, status: Status = "fail") -> Finding:
+    """Return the finding of a check that ended with a problem of this code, as the message describes it."""
+    return of_problem(check, subject, Problem(code, message), status)
+
+
+def meta_findings(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
+    """Yield what is right and wrong from the way to Graph up to the system users, and record what other checks follow from."""
+    yield from _way(facts, failures)
+    unknown_version = _unknown_version(facts)
+    apps = {name: _app(name, app, failures, unknown_version) for name, app in facts.apps.items()}
+    yield unknown_version or _version(facts, failures)
+    for name, found in apps.items():
+        yield found
+        yield from _app_business(name, facts.apps[name], facts, failures)
+    for name, user in facts.users.items():
+        yield from _user(name, user, facts, failures)
+
+
+def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
+    unreached = facts.unreached
+    through = f", through {facts.via}" if facts.via else ""
+    if unreached is None:
+        yield ok("graph-dns")
+        yield ok("graph-reached", message=f"Graph answers at {facts.address}{through}.")
+        yield _clock(facts)
+        return
+    problem = unreached.error.problem
+    if unreached.transport == "dns":
+        failed = of_problem("graph-dns", "", problem)
+        yield failed
+        yield skipped("graph-reached", "", failed)
+    else:
+        yield ok("graph-dns")
+        failed = of_problem("graph-reached", "", problem)
+        yield failed
+    failures.graph = failed
+    yield skipped("clock", "", failed)
+
+
+def _clock(facts: GraphFacts) -> Finding:
+    if facts.skew is None:
+        message = "No answer of Graph had a date, so that the clock cannot be compared."
+        return Finding("clock", "", "unknown", message, "nobody", NO_ACTION)
+    warning = skew_warning(facts.skew)
+    if warning is None:
+        return ok("clock", message=f"The clock is within {max(1, round(abs(facts.skew.total_seconds())))} s of Meta's.")
+    return of_code("clock", "", "clock-skew", warning, "fail" if abs(facts.skew) > MAX_SKEW else "warn")
+
+
+def _unknown_version(facts: GraphFacts) -> Finding | None:
+    for app in facts.apps.values():
+        if isinstance(app.name, SourceError) and app.name.problem.code == _VERSION:
+            return of_problem("graph-version", "", app.name.problem)
+    return None
+
+
+def _version(facts: GraphFacts, failures: Failures) -> Finding:
+    if failures.graph is not None:
+        return skipped("graph-version", "", failures.graph)
+    if facts.other_version:
+        remedy = CATALOGUE[_VERSION].remedy
+        return Finding("graph-version", "", "warn", facts.other_version, "operator", remedy)
+    if len(failures.apps) == len(facts.apps):
+        return skipped("graph-version", "", next(iter(failures.apps.values())))
+    return ok("graph-version", message=f"Graph serves {facts.version}.")
+
+
+def _app(name: str, app: AppFacts, failures: Failures, unknown_version: Finding | None) -> Finding:
+    if not isinstance(app.name, SourceError):
+        called = f" ({app.name})" if app.name else ""
+        return ok("app-secret", name, f"Meta accepts the id and the secret of app {app.id}{called}.")
+    problem = app.name.problem
+    if failures.graph is not None and problem.code != "credential-unavailable":
+        found = skipped("app-secret", name, failures.graph)
+    elif unknown_version is not None and problem.code == _VERSION:
+        found = skipped("app-secret", name, unknown_version)
+    else:
+        found = of_problem("app-secret", name, problem)
+    failures.apps[name] = found
+    return found
+
+
+def _app_business(name: str, app: AppFacts, facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
+    businesses = {user.business for user in facts.users.values() if user.token.app == name and user.business}
+    if not businesses:
+        return
+    if name in failures.apps:
+        yield skipped("app-business", name, failures.apps[name])
+    elif isinstance(app.business, SourceError) or not app.business:
+        message = "Graph does not say which business owns the app."
+        remedy = "In Business Settings > Accounts > Apps of the system user's business, check that the app is listed."
+        yield Finding("app-business", name, "unknown", message, "app-admin", remedy)
+    elif app.business not in businesses:
+        message = f"The app belongs to business {app.business}, and the system user to {', '.join(sorted(businesses))}."
+        remedy = "Use an app of the business that owns the Pages, or correct system_users.*.business."
+        yield Finding("app-business", name, "warn", message, "app-admin", remedy)
+    else:
+        yield ok("app-business", name, f"Business {app.business} owns the app.")
+
+
+def _user(name: str, user: UserFacts, facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
+    found = _user_token(name, user, failures)
+    yield found
+    if found.status in ("fail", "skipped"):
+        failures.users[name] = failures.scopes[name] = found
+        yield skipped("system-user-scopes", name, found)
+        yield skipped("system-user-expiry", name, found)
+        return
+    known = user.token.verdict.facts
+    if known is None:
+        return
+    demanded = [
+        page.fetched.problem
+        for page in facts.pages
+        if page.page.system_user == name
+        and isinstance(page.fetched, SourceError)
+        and page.fetched.problem.code == "missing-permission"
+    ]
+    scopes = _scopes(name, user, known, demanded)
+    if scopes.status == "fail":
+        failures.scopes[name] = scopes
+    yield scopes
+    yield _expiry(name, user, known, facts.now)
+
+
+def _user_token(name: str, user: UserFacts, failures: Failures) -> Finding:
+    verdict, app = user.token.verdict, user.token.app
+    unreadable = user.token.token is None
+    if not unreadable and app in failures.apps:
+        return skipped("system-user-token", name, failures.apps[app])
+    if verdict.state is not State.VALID or verdict.facts is None:
+        return of_problem("system-user-token", name, verdict.problems[0])
+    person = next((notice for notice in verdict.notices if notice.code == "not-a-system-user"), None)
+    if person is not None:
+        return of_problem("system-user-token", name, person, "warn")
+    whose = f" of user {verdict.facts.user_id}" if verdict.facts.user_id else ""
+    return ok("system-user-token", name, f"Meta calls the token{whose} valid, and it is app {verdict.facts.app_id}'s.")
+
+
+def _scopes(name: str, user: UserFacts, known: TokenFacts, demanded: Iterable[Problem]) -> Finding:
+    if known.scopes is None:
+        message = "debug_token does not say which permissions the token has."
+        return Finding("system-user-scopes", name, "unknown", message, "nobody", NO_ACTION)
+    lacking = [scope for scope in user.scopes if scope not in known.scopes]
+    messages = [f"The token lacks {', '.join(lacking)}, which checks.scopes demands."] if lacking else []
+    messages += dict.fromkeys(problem.message for problem in demanded)
+    if messages:
+        return of_code("system-user-scopes", name, "missing-permission", " ".join(messages))
+    return ok("system-user-scopes", name, f"The token has {', '.join(sorted(known.scopes)) or 'no permission'}.")
+
+
+def _expiry(name: str, user: UserFacts, known: TokenFacts, now: datetime) -> Finding:
+    expires = known.expires_at
+    if expires is None:
+        message = "debug_token does not say when the token expires."
+        return Finding("system-user-expiry", name, "unknown", message, "nobody", NO_ACTION)
+    if isinstance(expires, Never):
+        return ok("system-user-expiry", name, "The token never expires.")
+    when = f"The token expires at {expires:%Y-%m-%d %H:%M} UTC"
+    if user.in_store and not isinstance(user.renew_before, Never):
+        return ok("system-user-expiry", name, f"{when}, and is renewed {user.renew_before.days} days before.")
+    if expires_within(expires, EXPIRING, now):
+        return of_code("system-user-expiry", name, "system-user-expiring", f"{when}, and nothing renews it.", "warn")
+    return Finding("system-user-expiry", name, "warn", f"{when}, and nothing renews it.", "operator", _NOT_RENEWED)

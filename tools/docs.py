@@ -43,6 +43,7 @@ COMMANDS = (
     "once",
     "run",
     "status",
+    "check",
     "notify",
     "explain",
     "schema",

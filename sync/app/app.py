@@ -26,6 +26,7 @@ from sync.core.memory.quota import Pool, QuotaKey
 from sync.core.memory.renewal import RenewalRule
 from sync.core.model import Key, Never
 from sync.core.plan.guards import Brake
+from sync.core.plan.plan import Plan
 from sync.core.report.cause_events import cause_events
 from sync.core.report.causes import Warned, rejected
 from sync.core.report.changes import and_warned, config_changes
@@ -34,7 +35,7 @@ from sync.core.report.finding import Finding
 from sync.core.report.notices import config_messages, test_message
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
-from sync.cycle import Task, run
+from sync.cycle import Task, look, run
 from sync.cycle.task import attempt
 from sync.doctor.chain import Examination
 from sync.graph.client import GraphSettings
@@ -242,6 +243,16 @@ class App:
             if continuous:
                 self._memory = replace(self._memory, reported=report.changes.reported)
             return report
+
+    def look(self, selection: Selected) -> Plan:
+        """Read selected Pages and their secrets, and return what the next cycle would decide; write nothing."""
+        self._credentials.begin(writes=False)
+        memory = self._load()
+        with self._graph(memory) as source, uncollected():
+            task = self._task(source, memory, selection, continuous=False)
+            used = {key.store for page in selection.pages for key in page.targets}
+            stores = {name: store for name, store in task.stores.items() if name in used}
+            return look(replace(task, stores=stores, orphans=False))
 
     @property
     def web_token(self) -> Secret | CredentialError | None:

@@ -191,6 +191,35 @@ def notify(
 
 
 @app.command()
+def check(  # noqa: PLR0917 - Typer passes options by name
+    ctx: typer.Context,
+    page: Annotated[
+        str, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
+    ],
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FP",
+            help="Also find out whether the token with this fingerprint is the current one; - reads a token from standard "
+            "input.",
+        ),
+    ] = None,
+    stores: StoresOption = None,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Ask Graph and the stores about one Page now: what is stored where, since when and why, and whether it works.
+
+    Writes nothing. The exit code is 0 if all its secrets work, none has a problem, and the token with FP is a current one; 1 if
+    not; 2 if there is no such Page; 3 if it could not be found out. A fingerprint is the first 12 hex digits of the token's
+    SHA-256.
+    """
+    from sync.cli.commands.check import check as command  # noqa: PLC0415 - see above
+
+    raise typer.Exit(command(config or ctx.obj, page, stores or (), fingerprint, Form(output.value)))
+
+
+@app.command()
 def status(  # noqa: PLR0917 - Typer passes options by name
     ctx: typer.Context,
     check: Annotated[

@@ -136,14 +136,19 @@ def put_title(text: str) -> None:
 
 def put_cause(sentences: tuple[str, str, str]) -> None:
     """Print a cause, with its message and its remedy indented below it."""
-    head, *rest = map(scrub, sentences)
+    put_block(*sentences, style="yellow" if sentences[0].startswith("notice") else "bold red")
+
+
+def put_block(first: str, *indented: str, style: str = "bold") -> None:
+    """Print a line, and others indented below it."""
+    head, *rest = map(scrub, (first, *indented))
     console = _console(sys.stdout)
     if console is None:
         _write(sys.stdout, head, *(f"  {text}" for text in rest))
         return
     from rich.padding import Padding  # noqa: PLC0415 - only for a terminal
 
-    console.print(head, style="yellow" if head.startswith("notice") else "bold red")
+    console.print(head, style=style)
     for text in rest:
         console.print(Padding(text, (0, 0, 0, 2)))
 

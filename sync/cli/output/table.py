@@ -29,7 +29,7 @@ _PLANNED: Mapping[Kind, str] = {
     Kind.REPLACED: "to replace",
 }
 """What a plan calls the actions that it has not carried out."""
-_STORED: Mapping[Served, str] = {
+STORED: Mapping[Served, str] = {
     "verified": "the stored token is still valid",
     "broken": "the secret holds no working token",
     "stale": "the stored token could not be verified",
@@ -190,7 +190,7 @@ def _line(page: PageEntry, entry: StoreEntry, *, planned: bool) -> Line:
         page.name,
         entry.key.store,
         entry.action.value,
-        _reason(page, entry),
+        reason_text(page, entry),
         entry.served,
         _token(page, entry, planned=planned),
         stored_expiry(page, entry),
@@ -205,7 +205,7 @@ def _line(page: PageEntry, entry: StoreEntry, *, planned: bool) -> Line:
     )
 
 
-def _reason(page: PageEntry, entry: StoreEntry) -> str:
+def reason_text(page: PageEntry, entry: StoreEntry) -> str:
     """Return the reason of the action; the report's own word comes first where there is one."""
     if entry.confirmed is False:
         return "written, not confirmed by reading it back"
@@ -238,7 +238,7 @@ def _would(entry: StoreEntry) -> str | None:
 
 
 def _reason_kept(page: PageEntry, entry: StoreEntry) -> str:
-    stored = _STORED[entry.served]
+    stored = STORED[entry.served]
     if page.fetched is State.VALID:
         return stored
     if page.fetched is State.UNKNOWN and entry.served == "stale":

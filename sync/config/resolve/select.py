@@ -54,6 +54,17 @@ def select(
     return Selected(chosen, frozenset(key for page in everything for key in page.targets))
 
 
+def select_page(everything: Sequence[Page], name: str, *, stores: Sequence[str] = ()) -> Selected:
+    """Select the one Page of this name or id, in all its stores or in some; raises SelectionError."""
+    found = [page for page in everything if page.name == name] or [page for page in everything if page.id == name]
+    if not found:
+        raise SelectionError(f"{shown(name)}: no Page has this name or id; {nearest(name, _names(everything))}")
+    if len(found) > 1:
+        raise SelectionError(f"{name}: several Pages have this id; name one: {', '.join(_names(found))}")
+    only = select(found, stores=stores)
+    return replace(only, named=frozenset(key for page in everything for key in page.targets))
+
+
 def _is_named(page: Page, pattern: str) -> bool:
     return fnmatchcase(page.name, pattern) or page.id == pattern
 

@@ -51,7 +51,7 @@ def remember(
         listed=inputs.listed,
     )
     return Memory(
-        judged=_judged(inputs, now),
+        judged=judged_after(inputs, now),
         lost={**others, **lost},
         tried=_tried(inputs, now),
         overwritten={**_of_last_day(memory.overwritten, now), **dict.fromkeys(overwritten, now)},
@@ -73,7 +73,7 @@ def _renewals(inputs: Inputs, attempts: Mapping[str, Renewal]) -> Mapping[str, R
     return {name: last for name, last in known.items() if name in inputs.user_tokens or not inputs.user_tokens}
 
 
-def _judged(inputs: Inputs, now: datetime) -> Mapping[TokenId, Judged]:
+def judged_after(inputs: Inputs, now: datetime) -> Mapping[TokenId, Judged]:
     """Return what is known of each token: of those that were fetched or stored within a day, and of all while that is unknown."""
     judged = dict(inputs.memory.judged)
     seen: set[TokenId] = set()

@@ -28,7 +28,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "verify_interval_seconds": frame.verify_interval_seconds,
         "summary": report.summary,
         "system_users": [_system_user_json(user_token, report) for user_token in report.user_tokens],
-        "pages": [_page_json(page) for page in report.pages],
+        "pages": [page_json(page) for page in report.pages],
         "orphans": [{"store": key.store, "path": key.path} for key in report.orphans],
         "warnings": list(frame.warnings),
         "plan_checksum": report.checksum,
@@ -58,7 +58,8 @@ def _system_user_json(user_token: SystemUserToken, report: Report) -> dict[str, 
     }
 
 
-def _page_json(page: PageEntry) -> dict[str, Any]:
+def page_json(page: PageEntry) -> dict[str, Any]:
+    """Write what is known of a Page and of its secrets."""
     return {
         "name": page.name,
         "id": page.id,
@@ -70,11 +71,12 @@ def _page_json(page: PageEntry) -> dict[str, Any]:
         "alarm_since": timestamp(page.alarm),
         "fingerprint": page.fingerprint,
         "expires_at": timestamp(page.expires_at) if isinstance(page.expires_at, datetime) else None,
-        "stores": [_store_json(entry) for entry in page.stores],
+        "stores": [store_json(entry) for entry in page.stores],
     }
 
 
-def _store_json(entry: StoreEntry) -> dict[str, Any]:
+def store_json(entry: StoreEntry) -> dict[str, Any]:
+    """Write what is known of one secret, and what is decided for it."""
     return {
         "store": entry.key.store,
         "path": entry.key.path,

@@ -1,0 +1,109 @@
+"""The command ``check``: what one Page's secrets hold now, whether it works, and whether a token is the current one."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sync.cli.file import config_file
+from sync.cli.output import console
+from sync.cli.output.forms import Form
+from sync.config.errors import ConfigErrors
+from sync.config.resolve.select import SelectionError, select_page
+from sync.config.source import STDIN
+from sync.core.secret import fingerprint, is_token
+from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
+from sync.runtime.threads import Stopping, SystemClock
+
+if TYPE_CHECKING:
+    from sync.core.report.inspection import Inspection
+
+_INTERRUPTED = 130
+_FINGERPRINT = re.compile("[0-9a-f]{12}(?:[0-9a-f]{52})?")
+_MOST = 8192
+"""Characters that are read of a token on standard input; no token is as long."""
+
+
+class FingerprintError(Exception):
+    """What --fingerprint names is no fingerprint and no token; the text repeats nothing of it."""
+
+
+def check(given: Path | None, name: str, stores: Sequence[str], asked: str | None, form: Form) -> int:
+    """Print what the secrets of a Page hold, and return the exit code; ``asked`` is the option --fingerprint."""
+    clock = SystemClock()
+    watch_signals(clock, exit_code=_INTERRUPTED)
+    keep_memory_private()
+    try:
+        file = config_file(given)
+        of_token = _fingerprint(asked, stdin_is_free=file != STDIN) if asked is not None else None
+        with console.progress("asking Graph and the stores"):
+            found = _inspection(file, clock, name, stores, of_token)
+    except ConfigErrors as errors:
+        console.put_errors(errors, form)
+        return 2
+    except FingerprintError as error:
+        console.put_failure("usage", str(error), form)
+        return 2
+    except SelectionError as error:
+        console.put_failure("selection", str(error), form)
+        return 2
+    except Stopping:
+        console.put_failure("interrupted", "Interrupted. Nothing was written.", form)
+        return _INTERRUPTED
+    _put(found, form)
+    return found.exit_code
+
+
+def _fingerprint(asked: str, *, stdin_is_free: bool) -> str:
+    """Return the fingerprint that is asked about: the given one, or that of the token on standard input."""
+    if asked != "-":
+        text = asked.strip().lower()
+        if not _FINGERPRINT.fullmatch(text):
+            raise FingerprintError(
+                "--fingerprint: not a fingerprint: 12 hex digits, as this prints them: "
+                'printf %s "$TOKEN" | sha256sum | cut -c1-12. Never give a token as an argument; --fingerprint - reads one from '
+                "standard input."
+            )
+        return text[:12]
+    if not stdin_is_free:
+        raise FingerprintError("--fingerprint -: standard input is the configuration already; give --config FILE.")
+    token = sys.stdin.read(_MOST).removesuffix("\n").removesuffix("\r")
+    if not is_token(token):
+        raise FingerprintError("--fingerprint -: what standard input holds is not shaped like a token.")
+    return fingerprint(token)
+
+
+def _inspection(file: Path, clock: SystemClock, name: str, stores: Sequence[str], of_token: str | None) -> Inspection:
+    from sync.config.load import load  # noqa: PLC0415 - only if the file exists
+
+    config = load(file)
+    selection = select_page(config.pages, name, stores=stores)
+    from sync.app import build  # noqa: PLC0415 - only if the file is valid
+    from sync.core.report.inspection import inspection  # noqa: PLC0415 - only if the file is valid
+
+    silence_libraries()
+    with build(config, clock=clock) as app:
+        plan = app.look(selection)
+    (page,) = plan.pages
+    return inspection(page, instance=config.settings.instance, now=clock.now(), fingerprint=of_token)
+
+
+def _put(found: Inspection, form: Form) -> None:
+    if form is Form.JSON:
+        from sync.core.report.inspection import as_json  # noqa: PLC0415 - only for JSON
+
+        console.put_json(as_json(found))
+        return
+    from sync.cli.output.check import headline, matched, secret_lines  # noqa: PLC0415 - only for a table
+    from sync.cli.output.table import cause_text  # noqa: PLC0415 - only for a table
+    from sync.core.report.causes import causes  # noqa: PLC0415 - only for a table
+
+    answer = matched(found)
+    console.put(headline(found), *([answer] if answer else []))
+    for secret in found.secrets:
+        console.put_block(f"{secret.entry.key.store}:{secret.entry.key.path}", *secret_lines(found, secret))
+    for cause in causes([found.page], ()):
+        console.put_cause(cause_text(cause))

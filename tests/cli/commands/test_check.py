@@ -1,0 +1,96 @@
+"""The command ``check``: the answer about one Page by its exit code, and wrong usage that shows no token."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sync.cli.commands.check import FingerprintError, _fingerprint
+from sync.config.resolve.select import SelectionError, select_page
+from sync.core.secret import fingerprint
+from sync.sandbox.http.server import start
+from tests.support.rigs.cli import file_rig
+from tests.support.rigs.e2e import PROGRAM, Rig, codes
+from tests.support.values import page
+
+TOKEN = "EAA" + "x1" * 40
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """Return a configuration for the program."""
+    with start(pages=2) as sandbox:
+        yield file_rig(tmp_path, sandbox)
+
+
+@pytest.mark.slow
+def test_the_answer(rig: Rig) -> None:
+    """A working token that an app has is exit 0; an unknown Page is exit 2; where Meta cannot be asked it is exit 3."""
+    rig.once()
+    (secret,) = rig.folder.glob("secrets/berlin.json")
+    token = json.loads(secret.read_text())["access_token"]
+    before = secret.stat().st_mtime_ns
+    command = [*PROGRAM, "--config", str(rig.file), "check", "berlin", "--output", "json", "--fingerprint", "-"]
+    ran = subprocess.run(command, input=token + "\n", capture_output=True, text=True, check=False)
+    found = json.loads(ran.stdout)
+    assert (ran.returncode, ran.stderr, found["works"], found["match"]) == (0, "", "yes", "current")
+    assert found["asked_fingerprint"] == fingerprint(token)
+    assert token not in ran.stdout
+    assert secret.stat().st_mtime_ns == before
+
+    missing = rig.run("check", "berlim", "--output", "json")
+    assert (missing.code, missing.report["errors"][0]["code"]) == (2, "selection")
+    assert missing.stderr == "berlim: no Page has this name or id; did you mean berlin?\n"
+
+    rig.write(graph={"base_url": rig.sandbox.url, "timeout": "1s"})
+    rig.sandbox.close()
+    down = rig.run("check", "berlin", "--output", "json")
+    assert (down.code, down.report["works"]) == (3, "unknown")
+    assert codes(down.report["stores"][0]["problems"]) == ["graph-unavailable"]
+
+
+def test_one_page_by_name_or_id() -> None:
+    """A name comes before an id; an id that several Pages have, and a store that the Page has not, are errors."""
+    berlin, paris = page(name="berlin", id="1"), page(name="paris", id="2", targets=())
+    again = page(name="1", id="3")
+    assert [one.name for one in select_page([berlin, paris], "2").pages] == ["paris"]
+    assert [one.id for one in select_page([berlin, paris, again], "1").pages] == ["3"]
+    with pytest.raises(SelectionError, match="several Pages have this id; name one: a, b"):
+        select_page([page(name="a"), page(name="b")], page().id)
+    with pytest.raises(SelectionError, match="--store aws: no Page has this store; known: vault"):
+        select_page([berlin, paris], "berlin", stores=["aws"])
+    with pytest.raises(SelectionError, match=r"\?: no Page has this name or id"):
+        select_page([berlin], TOKEN)
+
+
+@pytest.mark.parametrize("given", ["9F86D081884C", "9f86d081884c" + "0" * 52, " 9f86d081884c "])
+def test_forms_of_a_fingerprint(given: str) -> None:
+    """The first 12 hex digits count, in either case."""
+    assert _fingerprint(given, stdin_is_free=True) == "9f86d081884c"
+
+
+@pytest.mark.parametrize("given", [TOKEN, "", "9f86", "9f86d081884cg", "9f86d081884c0"])
+def test_what_is_no_fingerprint(given: str) -> None:
+    """A token in the place of a fingerprint is refused and not repeated."""
+    with pytest.raises(FingerprintError) as error:
+        _fingerprint(given, stdin_is_free=True)
+    assert not given or given not in str(error.value)
+
+
+def test_a_token_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token is read from standard input up to its line break; a text that is none is refused and not repeated."""
+    for text, expected in ((TOKEN, TOKEN), (f"{TOKEN}\n", TOKEN), (f"{TOKEN}\r\n", TOKEN)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        assert _fingerprint("-", stdin_is_free=True) == fingerprint(expected)
+    for text in ("", "\n", f"{TOKEN} {TOKEN}", "ü", "x" * 5000):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        with pytest.raises(FingerprintError, match="not shaped like a token") as error:
+            _fingerprint("-", stdin_is_free=True)
+        assert TOKEN not in str(error.value)
+    with pytest.raises(FingerprintError, match="the configuration already"):
+        _fingerprint("-", stdin_is_free=False)

@@ -44,6 +44,7 @@ COMMANDS = (
     "run",
     "status",
     "check",
+    "discover",
     "notify",
     "explain",
     "schema",

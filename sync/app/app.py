@@ -254,6 +254,13 @@ class App:
             stores = {name: store for name, store in task.stores.items() if name in used}
             return look(replace(task, stores=stores, orphans=False))
 
+    @contextmanager
+    def graph(self) -> Iterator[GraphSource]:
+        """Provide Graph for what is no cycle; nothing of it is remembered."""
+        self._credentials.begin(writes=False)
+        with self._graph(self._load()) as source:
+            yield source
+
     @property
     def web_token(self) -> Secret | CredentialError | None:
         """The token with which apps ask for checks; None where none is configured.

@@ -21,6 +21,7 @@ from sync.cli.options import (
     CheckOutput,
     ConfigOption,
     CycleOptions,
+    DiscoverOutput,
     LabelsOption,
     ListenOption,
     Output,
@@ -33,7 +34,7 @@ from sync.cli.options import (
     WaitFor,
     duration_seconds,
 )
-from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
+from sync.cli.output.forms import CheckForm, CommonForm, DiscoverForm, Form, PlanForm
 from sync.ops.process import report_crashes_safely
 
 app = typer.Typer(
@@ -217,6 +218,18 @@ def check(  # noqa: PLR0917 - Typer passes options by name
     from sync.cli.commands.check import check as command  # noqa: PLC0415 - see above
 
     raise typer.Exit(command(config or ctx.obj, page, stores or (), fingerprint, Form(output.value)))
+
+
+@app.command()
+def discover(ctx: typer.Context, output: DiscoverOutput = DiscoverForm.TABLE, config: ConfigOption = None) -> None:
+    """Compare the Pages that the system users reach with those that the configuration lists. Writes nothing.
+
+    The exit code is 0 if nothing differs, 1 if a Page is not listed, or is listed and cannot be reached any more, and 3 if it could
+    not be found out. YAML is ready to paste below `pages:`.
+    """
+    from sync.cli.commands.discover import discover as command  # noqa: PLC0415 - see above
+
+    raise typer.Exit(command(config or ctx.obj, Form(output.value)))
 
 
 @app.command()

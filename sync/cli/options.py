@@ -13,7 +13,7 @@ import typer
 
 from sync.cli import complete
 from sync.cli.file import LOCATIONS, VARIABLE
-from sync.cli.output.forms import CheckForm, CommonForm, Form, PlanForm
+from sync.cli.output.forms import CheckForm, CommonForm, DiscoverForm, Form, PlanForm
 from sync.config.listen import LISTEN_VARIABLE, host_and_port
 from sync.config.source import TEXT_VARIABLE
 
@@ -56,6 +56,10 @@ PlanOutput = Annotated[
 CheckOutput = Annotated[
     CheckForm,
     typer.Option("--output", "-o", help="Print text, one JSON document, or annotations for a GitHub workflow."),
+]
+DiscoverOutput = Annotated[
+    DiscoverForm,
+    typer.Option("--output", "-o", help="Print a table, one JSON document, or YAML to paste below `pages:`."),
 ]
 PagesOption = Annotated[
     list[str] | None,

@@ -109,6 +109,10 @@ class Examiner:
         owner = answer.value.get("owner_business")
         return _text(owner.get("id")) if isinstance(owner, Mapping) else ""
 
+    def listed_pages(self, system_user: str) -> Listing | SourceError:
+        """Return the Pages that Graph lists for a system user; the list lacks some at times, and may be empty."""
+        return self._list(system_user, "me/accounts", "id,name")
+
     def assigned_pages(self, system_user: str) -> Listing | SourceError:
         """Return the Pages that are assigned to a system user, with its tasks."""
         return self._list(system_user, "me/assigned_pages", "id,name,tasks")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from sync.core.model import Key, SourceError, State, Stored
 from sync.core.plan.model import PagePlan
 from sync.core.problems import Problem
@@ -31,7 +30,8 @@ def notices(found: PagePlan) -> list[str]:
 def token(stage: Stage) -> Secret:
     """Return the stored token."""
     content = stage.stores["vault"].secrets[KEY]
-    assert isinstance(content, Stored) and content.payload is not None
+    assert isinstance(content, Stored)
+    assert content.payload is not None
     found = content.payload.secret("access_token")
     assert found is not None
     return found

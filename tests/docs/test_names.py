@@ -6,6 +6,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -16,6 +17,9 @@ from sync.cli.output.words import EXITS
 from sync.core import marks
 from sync.core.model import Key, Marks
 from sync.core.problems import CATALOGUE
+from sync.core.report.discovery import discovery
+from sync.core.report.inspection import Match, inspection
+from sync.core.report.inspection import as_json as inspection_json
 from sync.core.report.json import as_json
 from sync.ops.metrics import FAMILIES
 from sync.sandbox.api.states import NAMES as FAULTS
@@ -23,7 +27,7 @@ from sync.sandbox.replies import REFUSALS
 from tests.support.markdown import PAGES, blocks, name, prose, spans
 from tests.support.paths import ROOT
 from tests.support.reports import GOOD, account, of
-from tests.support.values import fetched
+from tests.support.values import INSTANCE, NOW, fetched
 from tools import docs
 
 HYPHENATED = {
@@ -81,7 +85,7 @@ def closed_words() -> set[str]:
     """Return every word of every closed list: codes, reasons, events, marks, faults and their shapes."""
     of_marks = set(marks.to_map(Marks(instance="", page_id="", app_id="", fingerprint="")))
     owners = {entry.owner for entry in CATALOGUE.values()}
-    return {one.code for one in explanations()} | of_marks | owners | {*FAULTS, *REFUSALS, *MARKS}
+    return {one.code for one in explanations()} | of_marks | owners | {*FAULTS, *REFUSALS, *MARKS, *get_args(Match)}
 
 
 MARKS = {"managed-by", "system-user-id", "system-user-fingerprint", "written-at"}
@@ -99,10 +103,12 @@ def is_key(path: str) -> bool:
 
 
 def fields() -> set[str]:
-    """Return the names of all fields of a report and of a log line, and of all metrics."""
+    """Return the names of all fields of a report, of other answers and of a log line, and of all metrics."""
     page = (ROOT / "docs" / "reference" / "log-events.md").read_text()
     logged = re.findall(r"`(\w+)`", page[page.index("## Fields") : page.index("## Events")])
-    return set(logged) | set(_names(report())) | set(FAMILIES)
+    check = inspection_json(inspection(of(fetched(), GOOD), instance=INSTANCE, now=NOW))
+    discovered = discovery([], []).as_json()
+    return set(logged) | set(_names([report(), check, discovered])) | set(FAMILIES)
 
 
 def report() -> dict[str, object]:

@@ -12,6 +12,7 @@ class Form(Enum):
     JSON = "json"
     MARKDOWN = "markdown"
     GITHUB = "github"
+    YAML = "yaml"
 
 
 class CommonForm(Enum):
@@ -35,3 +36,11 @@ class CheckForm(Enum):
     TABLE = "table"
     JSON = "json"
     GITHUB = "github"
+
+
+class DiscoverForm(Enum):
+    """The forms of ``discover``."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"

@@ -56,6 +56,8 @@ _HEAD = """\
 # A duration is an integer and a unit: 500ms, 90s, 15m, 24h, 7d. A share is an integer and a percent sign: 30%.
 """
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*|[0-9]+(?:[a-z]+|%)|\./[a-z]+")
+_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+"""What some readers of YAML take for another value than the word."""
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 
 
@@ -164,7 +166,7 @@ def flow(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {flow(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(flow(inner) for inner in value) + "]"
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     return json.dumps(value)
 

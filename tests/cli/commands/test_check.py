@@ -76,7 +76,7 @@ def test_forms_of_a_fingerprint(given: str) -> None:
 
 @pytest.mark.parametrize("given", [TOKEN, "", "9f86", "9f86d081884cg", "9f86d081884c0"])
 def test_what_is_no_fingerprint(given: str) -> None:
-    """A token in the place of a fingerprint is refused and not repeated."""
+    """A token that is given as a fingerprint is refused and not repeated."""
     with pytest.raises(FingerprintError) as error:
         _fingerprint(given, stdin_is_free=True)
     assert not given or given not in str(error.value)

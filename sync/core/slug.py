@@ -1,4 +1,4 @@
-"""Names for Pages in the configuration, made from what people call them. Pure."""
+"""Make names for Pages in the configuration from what people call them. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for Pages from what people call them: valid in the configuration, unique, and readable."""
+"""Pages get names that are valid in the configuration, unique, and readable."""
 
 from __future__ import annotations
 

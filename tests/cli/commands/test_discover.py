@@ -91,7 +91,7 @@ def test_what_is_lost(rig: Rig) -> None:
 
 @pytest.mark.parametrize("fault", ["listing-empty", "listing-hole", "invalid"])
 def test_lists_that_prove_nothing(rig: Rig, fault: str) -> None:
-    """An empty list, one with a hole and an invalid token are never told as "nothing differs"."""
+    """An empty list, one with a hole and an invalid token are never reported as "nothing differs"."""
     switch_on(rig.sandbox.world, fault)
     discovery = found(rig)
     assert discovery.lost == ()

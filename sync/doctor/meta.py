@@ -47,7 +47,7 @@ def meta_findings(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     """Yield what is right and wrong from the way to Graph up to the system users, and record what other checks follow from."""
     yield from _way(facts, failures)
     unknown_version = _unknown_version(facts)
-    apps = {name: _app(name, app, failures, unknown_version) for name, app in facts.apps.items()}
+    apps = {name: _app(name, facts, failures, unknown_version) for name in facts.apps}
     yield unknown_version or _version(facts, failures)
     for name, found in apps.items():
         yield found
@@ -105,11 +105,12 @@ def _version(facts: GraphFacts, failures: Failures) -> Finding:
     return ok("graph-version", message=f"Graph serves {facts.version}.")
 
 
-def _app(name: str, app: AppFacts, failures: Failures, unknown_version: Finding | None) -> Finding:
-    if not isinstance(app.name, SourceError):
+def _app(name: str, facts: GraphFacts, failures: Failures, unknown_version: Finding | None) -> Finding:
+    app = facts.apps[name]
+    problem = app.name.problem if isinstance(app.name, SourceError) else _refused_debug(name, facts)
+    if problem is None:
         called = f" ({app.name})" if app.name else ""
         return ok("app-secret", name, f"Meta accepts the id and the secret of app {app.id}{called}.")
-    problem = app.name.problem
     if failures.graph is not None and problem.code != "credential-unavailable":
         found = skipped("app-secret", name, failures.graph)
     elif unknown_version is not None and problem.code == _VERSION:
@@ -118,6 +119,13 @@ def _app(name: str, app: AppFacts, failures: Failures, unknown_version: Finding 
         found = of_problem("app-secret", name, problem)
     failures.apps[name] = found
     return found
+
+
+def _refused_debug(name: str, facts: GraphFacts) -> Problem | None:
+    """Return why debug_token is refused to an app that may read its own name; None where it is not."""
+    users = (user for user in facts.users.values() if user.token.app == name and user.token.token is not None)
+    problems = (problem for user in users for problem in user.token.verdict.problems)
+    return next((one for one in problems if one.shared_by == "app" and one.code != "graph-unavailable"), None)
 
 
 def _app_business(name: str, app: AppFacts, facts: GraphFacts, failures: Failures) -> Iterator[Finding]:

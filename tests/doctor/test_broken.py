@@ -1,0 +1,299 @@
+"""Set-ups that are broken in one way each: doctor alone names the cause, who acts and the cure, and after the cure nothing is wrong."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from sync.sandbox.api.states import switch_off
+from sync.sandbox.world.business import SCOPES
+from tests.doctor.setups import Setup, failed, results, setup, tls_before
+from tests.support.services.bao import bao, free_port
+
+__all__ = ["bao"]
+
+Case = Callable[[Setup], Iterator[None]]
+"""Breaks a set-up until it is resumed, and then does what the remedy says."""
+
+ASSIGN = "In Business Settings > Users > System users"
+
+
+def faults(*names: str) -> Case:
+    """Switch faults of the sandbox on and off."""
+
+    def case(made: Setup) -> Iterator[None]:
+        made.fault(*names)
+        yield
+        switch_off(made.sandbox.world)
+
+    return case
+
+
+def secret(name: str, change: Callable[[str], str]) -> Case:
+    """Write another value into a credential's file, and then the right one."""
+
+    def case(made: Setup) -> Iterator[None]:
+        value = (made.rig.folder / name).read_text().strip()
+        made.secret(name, change(value))
+        yield
+        made.secret(name, value)
+
+    return case
+
+
+def settings(**changes: Any) -> Case:
+    """Write another configuration, and then the right one."""
+
+    def case(made: Setup) -> Iterator[None]:
+        before = dict(made.rig.settings)
+        made.rig.write(**changes)
+        yield
+        made.rig.settings = before
+        made.rig.write()
+
+    return case
+
+
+def graph(**changes: Any) -> Case:
+    """Change how Graph is reached."""
+
+    def case(made: Setup) -> Iterator[None]:
+        yield from settings(graph={"base_url": made.sandbox.url, "timeout": "10s", **changes})(made)
+
+    return case
+
+
+def fewer_scopes(made: Setup) -> Iterator[None]:
+    """Generate the token without the permission that the checks demand, and then with all."""
+    user = made.sandbox.world.user
+    lesser = made.sandbox.world.rotate(user, scopes=tuple(one for one in SCOPES if one != "pages_messaging"))
+    made.secret("system_user_token", lesser.value)
+    yield
+    made.secret("system_user_token", made.sandbox.world.rotate(user, scopes=SCOPES).value)
+
+
+def wrong_page_id(made: Setup) -> Iterator[None]:
+    """Write an id that is nobody's."""
+    pages = [{"id": page["id"], "name": page["name"]} for page in made.sandbox.pages]
+    yield from settings(pages=[{**pages[0], "id": "4"}, *pages[1:]])(made)
+
+
+def another_app(made: Setup) -> Iterator[None]:
+    """Configure another app with its own secret, of which the token is none."""
+    other = made.sandbox.world.other_app
+    made.secret("other_secret", other.secret)
+    apps = {"messenger": {"id": other.id, "secret": {"file": str(made.rig.folder / "other_secret")}}}
+    yield from settings(apps=apps)(made)
+
+
+def wrong_app_id(made: Setup) -> Iterator[None]:
+    """Configure an id to which the secret does not belong."""
+    secret = {"file": str(made.rig.folder / "app_secret")}
+    yield from settings(apps={"messenger": {"id": "1234567890", "secret": secret}})(made)
+
+
+def wrong_clock(made: Setup) -> Iterator[None]:
+    """Set the clock an hour back."""
+    made.clock.set_by = timedelta(hours=-1)
+    yield
+    made.clock.set_by = timedelta(0)
+
+
+def closed_proxy(made: Setup) -> Iterator[None]:
+    """Lead calls to a proxy that does not listen."""
+    made.secret("proxy", f"http://127.0.0.1:{free_port()}")
+    yield from graph(proxy={"file": str(made.rig.folder / "proxy")})(made)
+
+
+def private_authority(made: Setup) -> Iterator[None]:
+    """Put a certificate of an unknown authority before Graph, as a proxy does that inspects TLS; then trust the authority."""
+    authority = trustme.CA(organization_name="Corp Inspection CA")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(made.rig.folder / "ca.pem")
+    server = made.stack.enter_context(tls_before(int(made.sandbox.url.rpartition(":")[2]), context))
+    url = server.url.replace("http://", "https://")
+    made.rig.write(graph={"base_url": url, "timeout": "10s"})
+    yield
+    made.rig.write(graph={"base_url": url, "timeout": "10s", "ca_file": str(made.rig.folder / "ca.pem")})
+
+
+def no_folder(made: Setup) -> Iterator[None]:
+    """Put a file where the store's directory is expected."""
+    folder = made.rig.folder / "secrets"
+    folder.rmdir()
+    folder.touch()
+    yield
+    folder.unlink()
+    folder.mkdir(mode=0o700)
+
+
+def foreign_file(made: Setup) -> Iterator[None]:
+    """Put a secret of another program at the path of a Page; then move it away."""
+    file = made.rig.folder / "secrets" / "berlin.json"
+    file.write_text('{"access_token": "of another program"}')
+    yield
+    file.unlink()
+
+
+TOKEN = "system-user-token main"
+APP = "app-secret messenger"
+BERLIN = "page-visible berlin"
+
+# name; how it is broken; what fails; who acts; what message and remedy say
+CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
+    ("scope", fewer_scopes, "system-user-scopes main", "app-admin", ("pages_messaging", "generate a new token")),
+    (
+        "permission",
+        faults("missing-permission=pages_read_engagement"),
+        "system-user-scopes main",
+        "app-admin",
+        ("lacks the permission pages_read_engagement", ASSIGN),
+    ),
+    (
+        "unassigned",
+        faults("unassigned@berlin"),
+        "page-tasks berlin",
+        "business-admin",
+        ("berlin is not assigned", ASSIGN),
+    ),
+    (
+        "invisible",
+        faults("unassigned=object-missing@berlin"),
+        BERLIN,
+        "business-admin",
+        ("no Page has this id, or it is not assigned", ASSIGN),
+    ),
+    ("wrong Page id", wrong_page_id, BERLIN, "business-admin", ("under 4", "Check the Page's id")),
+    ("a person's id", faults("person@berlin"), BERLIN, "operator", ("Business Settings > Accounts > Pages",)),
+    ("moved Page", faults("moved=77@berlin"), BERLIN, "operator", ("77", "Put the new id into the configuration")),
+    ("two-factor", faults("two-factor@berlin"), "page-token berlin", "app-admin", ("Business Settings > Security",)),
+    ("scope of one Page", faults("missing-scope@berlin"), "page-proof berlin", "app-admin", ("pages_messaging",)),
+    ("short life", faults("short-lived@berlin"), "page-proof berlin", "app-admin", ("checks.expires",)),
+    ("another Page's token", faults("other-page@berlin"), "page-proof berlin", "operator", ("profile_id",)),
+    ("another app", another_app, TOKEN, "operator", ("belongs to another app", "apps.*.id")),
+    ("wrong app id", wrong_app_id, APP, "operator", ("App settings > Basic",)),
+    ("wrong app secret", secret("app_secret", lambda text: text[::-1]), APP, "operator", ("App settings > Basic",)),
+    ("blocked app", faults("app-blocked"), APP, "app-admin", ("API access blocked", "the app's dashboard")),
+    ("desktop app", faults("desktop-app"), APP, "app-admin", ("Native or desktop app",)),
+    ("address", faults("address-refused"), APP, "app-admin", ("Server IP allowlist",)),
+    ("throttled", faults("throttled-app"), APP, "nobody", ("Resumes at",)),
+    ("no capability", faults("capability"), APP, "app-admin", ("add the use case",)),
+    ("wrong version", graph(version="v99.0"), "graph-version", "operator", ("v99.0", "Set graph.version")),
+    ("invalid token", faults("invalid"), TOKEN, "app-admin", ("changed their password", ASSIGN)),
+    ("expired token", faults("expired"), TOKEN, "app-admin", ("Session has expired", ASSIGN)),
+    ("blocked user", faults("checkpoint"), TOKEN, "app-admin", ("Business Support Home",)),
+    (
+        "truncated token",
+        secret("system_user_token", lambda text: text[:-40]),
+        TOKEN,
+        "app-admin",
+        ("could not be decrypted",),
+    ),
+    ("quotes", secret("system_user_token", lambda text: f'"{text}"'), TOKEN, "operator", ("quotes around it",)),
+    ("NAME=", secret("app_secret", lambda text: f"APP_SECRET={text}"), APP, "operator", ("not shaped like a token",)),
+    (
+        "unset variable",
+        settings(system_users={"main": {"token": {"env": "NOT_SET"}}}),
+        TOKEN,
+        "operator",
+        ("NOT_SET", "is not set"),
+    ),
+    (
+        "missing file",
+        settings(system_users={"main": {"token": {"file": "/gone/token"}}}),
+        TOKEN,
+        "operator",
+        ("/gone/token", "that it is mounted"),
+    ),
+    ("clock", wrong_clock, "clock", "operator", ("minutes behind", "NTP")),
+    ("DNS", graph(base_url="https://graph.invalid"), "graph-dns", "operator", ("graph.invalid", "has no IP address")),
+    (
+        "nobody answers",
+        graph(base_url=f"http://127.0.0.1:{free_port()}"),
+        "graph-reached",
+        "nobody",
+        ("The connection to Graph", "failed"),
+    ),
+    ("proxy", closed_proxy, "graph-reached", "operator", ("the proxy 127.0.0.1", "graph.proxy")),
+    ("private authority", private_authority, "graph-reached", "operator", ("is not trusted", "graph.ca_file")),
+    (
+        "authorities' file",
+        graph(base_url="https://127.0.0.1:1", ca_file="/gone/ca.pem"),
+        "graph-reached",
+        "operator",
+        ("graph.ca_file",),
+    ),
+    ("an odd answer", faults("html"), "graph-reached", "nobody", ("cannot be used",)),
+    (
+        "web token",
+        settings(web={"token": {"file": "/gone/web"}}),
+        "process-credentials",
+        "operator",
+        ("web.token", "no such file"),
+    ),
+    ("state file", settings(state={"file": "/proc/1/gone/state.json"}), "process-state", "operator", ("/proc/1",)),
+    ("store's directory", no_folder, "store-reached store", "operator", ("Set directory to a folder",)),
+    (
+        "foreign secret",
+        foreign_file,
+        "store-secrets store berlin.json",
+        "operator",
+        ("no mark", "It is never overwritten"),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "cause", "owner", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_the_cause_is_named(tmp_path: Path, case: Case, cause: str, owner: str, words: tuple[str, ...]) -> None:
+    """One failure is the cause, with its owner and the cure; what follows from it is skipped; after the cure nothing fails."""
+    with setup(tmp_path) as made:
+        broken = case(made)
+        next(broken)
+        found = made.examine()
+        assert cause in failed(found), failed(found)
+        assert set(failed(found)) <= {cause, *(cause.replace("berlin", one) for one in ("paris", "rome"))}
+        one = next(one for one in found if f"{one.id} {one.subject}".rstrip() == cause)
+        assert one.owner == owner
+        text = f"{one.message} {one.remedy}"
+        assert [word for word in words if word not in text] == [], text
+        skips = {one.because for one in found if one.status == "skipped"}
+        assert skips <= set(failed(found))
+        assert next(broken, None) is None
+        assert results(made.examine(), "fail", "skipped") == {}
+
+
+# what is only a warning: it works, and should be changed
+WARNINGS: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
+    ("person's token", faults("person-token"), TOKEN, "app-admin", ("a person's account", "Business Settings")),
+    ("one task", faults("tasks=ANALYZE@berlin"), "page-tasks berlin", "business-admin", ("It has: ANALYZE", ASSIGN)),
+    ("expires", faults("expiring=2000000"), "system-user-expiry main", "operator", ("renew_before: 14d",)),
+    ("other version", faults("version=v26.0"), "graph-version", "operator", ("v26.0",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "cause", "owner", "words"), [case[1:] for case in WARNINGS], ids=[case[0] for case in WARNINGS]
+)
+def test_what_should_be_changed_is_a_warning(
+    tmp_path: Path, case: Case, cause: str, owner: str, words: tuple[str, ...]
+) -> None:
+    """It is named with its owner and the cure, and nothing fails; after the cure the warning is gone."""
+    with setup(tmp_path) as made:
+        broken = case(made)
+        next(broken)
+        found = made.examine()
+        assert results(found, "fail", "skipped") == {}
+        (one,) = [one for one in found if f"{one.id} {one.subject}".rstrip() == cause]
+        assert (one.status, one.owner) == ("warn", owner)
+        assert [word for word in words if word not in f"{one.message} {one.remedy}"] == []
+        next(broken, None)
+        assert cause in results(made.examine(), "ok")

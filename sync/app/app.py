@@ -61,7 +61,7 @@ class App:
     def __init__(self, config: Config, *, clock: SystemClock, log: EventLog | None = None) -> None:
         """``log``: this is a daemon, which notifies the receivers of the configuration, and logs where it cannot."""
         self._config = config
-        self._clock = clock
+        self.clock = self._clock = clock
         self._stuck_after: tuple[Schedule, float] | None = None
         self._stores: dict[str, Store] = {}
         self._credentials = Credentials(config, self._stores)
@@ -78,6 +78,11 @@ class App:
         self._unlogged = False
         self._web_token: Secret | CredentialError | None = None
         self._source: GraphSource | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
 
     @property
     def progress(self) -> int:
@@ -216,6 +221,15 @@ class App:
         duration = self._clock.elapsed() - started
         frame = replace(report.frame, started_at=started_at, finished_at=self._clock.now(), duration_seconds=duration)
         return replace(report, frame=frame)
+
+    def begin(self, *, writes: bool) -> Mapping[str, Store]:
+        """Begin a command that works on the stores without a cycle, and return them."""
+        self._credentials.begin(writes=writes)
+        for name, store in self._stores.items():
+            if name not in self._credentials.begun:
+                self._credentials.begun.add(name)
+                store.begin(writes=writes)
+        return self._stores
 
     def _cycle(
         self, *, write: bool, cycle: str | None, selection: Selected | None, if_plan: str | None, continuous: bool

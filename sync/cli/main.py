@@ -32,6 +32,7 @@ from sync.cli.options import (
     PolicyScope,
     StoresOption,
     WaitFor,
+    YesOption,
     duration_seconds,
 )
 from sync.cli.output.forms import CheckForm, CommonForm, DiscoverForm, Form, PlanForm
@@ -354,6 +355,24 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
     raise typer.Exit(
         setup.policy(setup.PolicyOptions(file, form, kind, store, holder, scope, pages or (), labels or ()))
     )
+
+
+@app.command()
+def prune(
+    ctx: typer.Context,
+    yes: YesOption = False,
+    stores: StoresOption = None,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Delete orphans: secrets of this instance that no Page of the configuration uses.
+
+    Without --yes it only shows them. A secret is deleted so that it can be restored, and the command for that is printed. At most
+    brake.share of a store is deleted at a time. The exit code is 0 if no orphan is left, else 1.
+    """
+    from sync.cli.commands.secrets import prune as command  # noqa: PLC0415 - see above
+
+    raise typer.Exit(command(config or ctx.obj, Form(output.value), stores or (), yes=yes))
 
 
 @app.command()

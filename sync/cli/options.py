@@ -89,6 +89,8 @@ StoresOption = Annotated[
     ),
 ]
 
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it. Without this option nothing is changed.")]
+
 
 @dataclass(frozen=True, slots=True)
 class CycleOptions:

@@ -221,7 +221,8 @@ class Stored:
     ``deleted`` is KV v2's newest version deleted or destroyed, ``empty`` is a container that never had a value.
     ``version`` is what a write must name as ``replaces``; for an empty container it is what the store calls "nothing yet".
     ``marks`` is None where there is no mark of this program. ``first`` says that this is version 1 of the secret, so that an
-    unmarked one may be a create that was interrupted before its mark.
+    unmarked one may be a create that was interrupted before its mark. ``replicas`` are the regions that AWS copies the secret to, as far
+    as a single read shows.
     """
 
     payload: Payload | None
@@ -230,6 +231,7 @@ class Stored:
     state: Literal["live", "deleted", "empty"] = "live"
     first: bool = False
     blocked: Blocked | None = None
+    replicas: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,3 +293,14 @@ class Written:
 
     version: Version
     confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A secret that was deleted recoverably. ``restore`` is the command that brings it back, ``until`` when it is gone for good.
+
+    ``until`` is None where the service keeps it until somebody destroys it.
+    """
+
+    restore: str
+    until: datetime | None = None

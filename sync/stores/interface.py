@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Version, WriteKind, Written
+from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Version, WriteKind, Written
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
@@ -87,6 +87,15 @@ class Store(Protocol):
 
         This is for a credential that the configuration says to renew. It creates nothing: a secret that is absent, deleted,
         blocked, or at another version than ``replaces`` is a "conflict". If the payload is stored already, that is success.
+        """
+        ...
+
+    def remove(self, key: Key, *, version: Version, marks: Marks) -> Removed | Absent | StoreError:
+        """Delete a secret so that it can be restored, if it still has the version and the marks that were read.
+
+        Both are read again just before. If either has changed, nothing is deleted: StoreError "conflict". A newer version that
+        another writer adds at the same time is never deleted. If this version is deleted already (an answer was lost after the
+        deletion took effect, or a second process deleted it), that is success. Absent means that no such secret exists.
         """
         ...
 

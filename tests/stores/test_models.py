@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from sync.core.model import Key, Marks, Stored, StoreError, Version, Written
+from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Version, Written
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock, SystemClock
 from sync.stores.aws.store import AwsStore
@@ -83,6 +83,12 @@ class PatientStore(VaultStore):
     def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone."""
         done = super().mark(key, marks, version=version, read=read)
+        self._model.settle()
+        return done
+
+    def remove(self, key: Key, *, version: Version, marks: Marks) -> Removed | Absent | StoreError:
+        """Delete the version."""
+        done = super().remove(key, version=version, marks=marks)
         self._model.settle()
         return done
 

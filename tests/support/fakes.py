@@ -23,6 +23,7 @@ from sync.core.model import (
     Marks,
     Page,
     Probe,
+    Removed,
     SourceError,
     Stored,
     StoreError,
@@ -313,6 +314,22 @@ class StoreInMemory:
             self.secrets[key] = replace(now, payload=payload, version=f"{now.version}+", first=False)
         self._step("renewed", key)
         return Written(self.secrets[key].version, self.confirms)
+
+    def remove(self, key: Key, *, version: Version, marks: Marks) -> Removed | Absent | StoreError:
+        """Remove the secret if version and marks are still those that were read."""
+        error = self._step("remove", key)
+        if error is not None:
+            return error
+        with self._lock:
+            now = self.secrets.get(key)
+            if now is None:
+                return Absent()
+            if (now.version, now.marks) != (version, marks):
+                return CONFLICT
+            del self.secrets[key]
+            self.writes.append(("remove", key))
+        self._step("removed", key)
+        return Removed(f"restore {key.path}")
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
         """Return what ``refuses`` names of these writes."""

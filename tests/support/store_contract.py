@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from sync.core import marks as mark_map
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Written
+from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Written
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.report.store_findings import STORE_CHECKS
 from sync.core.secret import Secret
@@ -87,6 +87,10 @@ class Rig(Protocol):
 
     def versions(self, key: Key) -> Sequence[str]:
         """Return each version of the payload that ever existed, as the service numbers them."""
+        ...
+
+    def restore(self, key: Key, removed: Removed) -> None:
+        """Restore as a person does with the command that the removal names."""
         ...
 
     def delete(self, key: Key) -> None:
@@ -298,6 +302,7 @@ class StoreContract:
             store.write(key, payload(), marks(), replaces=None),
             store.write(key, payload(), marks(), replaces="1"),
             store.mark(key, marks(), version="1"),
+            store.remove(key, version="1", marks=marks()),
             store.owned("acme"),
         ]
         store.close()
@@ -313,6 +318,7 @@ class StoreContract:
             failed(one(store, key), "refused-path")
             failed(store.write(key, payload(), marks(), replaces=None), "refused-path")
             failed(store.mark(key, marks(), version="1"), "refused-path")
+            failed(store.remove(key, version="1", marks=marks()), "refused-path")
             assert store.requests == sent
 
     def test_one_bad_key_among_many(self, rig: Rig, store: Store) -> None:
@@ -668,6 +674,67 @@ class StoreContract:
                 assert (found.payload, found.marks, found.version) == (wanted, before.marks, answer.version)
             assert answer.version != before.version
             assert planted is None or dict(rig.foreign_marks(key)) == tagged
+
+    # Removal.
+
+    def test_removal_of_what_changed_is_a_conflict(self, rig: Rig, store: Store) -> None:
+        """A secret with a newer version, other marks or none is not deleted, whoever changed it since it was read."""
+        names = ("newer", "taken", "unmarked", "held")
+        keys = {name: rig.key(name) for name in names}
+        versions = {
+            name: written(store.write(key, payload("one"), marks(), replaces=None)).version
+            for name, key in keys.items()
+        }
+        other = rig.make_store()
+        written(other.write(keys["newer"], payload("two"), marks(), replaces=versions["newer"]))
+        rig.unmark(keys["taken"])
+        written(other.mark(keys["taken"], marks(instance="other"), version=versions["taken"]))
+        rig.unmark(keys["unmarked"])
+        written(other.mark(keys["held"], marks(hold="1"), version=versions["held"]))
+        before = {name: stored(rig.make_store(), key) for name, key in keys.items()}
+        for name, key in keys.items():
+            failed(store.remove(key, version=versions[name], marks=marks()), "conflict")
+        assert {name: stored(rig.make_store(), key) for name, key in keys.items()} == before
+
+    def test_removal_of_nothing(self, rig: Rig, store: Store) -> None:
+        """A secret that does not exist is absent, and that is no error."""
+        assert isinstance(store.remove(rig.key("nothing"), version="1", marks=marks()), Absent)
+
+    def test_removal(self, rig: Rig, store: Store) -> None:
+        """A removed secret is no orphan and has no value, its neighbour stays, and it can be restored with its marks."""
+        key, other = rig.key("a"), rig.key("b")
+        for one_key in (key, other):
+            written(store.write(one_key, payload(one_key.path), marks(), replaces=None))
+        store.begin()
+        before = stored(store, key)
+        answer = store.remove(key, version=before.version, marks=marks())
+        assert isinstance(answer, Removed), answer
+        assert key.path in answer.restore
+        for reader in (store, rig.make_store()):
+            reader.begin()
+            gone = one(reader, key)
+            assert isinstance(gone, Absent) or gone.payload is None, gone  # type: ignore[union-attr]
+            assert [one_key for one_key, _ in reader.owned("acme")] == [other]  # type: ignore[union-attr]
+        rig.restore(key, answer)
+        assert stored(rig.make_store(), key) == before
+
+    def test_removal_again_is_success(self, rig: Rig, store: Store) -> None:
+        """A removal whose answer was lost, or that a second process did, is found done."""
+        key = rig.key("a")
+        version = written(store.write(key, payload(), marks(), replaces=None)).version
+        assert isinstance(store.remove(key, version=version, marks=marks()), Removed)
+        assert isinstance(rig.make_store().remove(key, version=version, marks=marks()), Removed | Absent)
+
+    def test_two_removals_at_once(self, rig: Rig, store: Store) -> None:
+        """Of two processes that remove one secret at once none fails, and it can be restored once."""
+        key, stores = rig.key("a"), [rig.make_store(), rig.make_store()]
+        version = written(store.write(key, payload(), marks(), replaces=None)).version
+        answers = together(*(lambda store=store: store.remove(key, version=version, marks=marks()) for store in stores))
+        done = [answer for answer in answers if isinstance(answer, Removed)]
+        assert done, answers
+        assert all(isinstance(answer, Removed | Absent) for answer in answers), answers
+        rig.restore(key, done[0])
+        assert stored(rig.make_store(), key).payload == payload()
 
     # Owned.
 

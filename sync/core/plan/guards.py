@@ -30,6 +30,10 @@ class Brake:
         """Check whether ``count`` among ``of`` tokens are too many."""
         return count >= self.min_changes and count > self.share * of
 
+    def most(self, of: int) -> int:
+        """Return how many among ``of`` are not too many."""
+        return max(self.min_changes - 1, int(self.share * of))
+
 
 def configured_hold(action: Action, *, page: Page, observe: bool) -> Action:
     """Hold a write where the configuration says that nothing is written: for this Page, or for all."""

@@ -32,6 +32,7 @@ from sync.core.plan.guards import (
 )
 from sync.core.plan.model import PagePlan, TargetPlan, targets
 from sync.core.plan.observation import Observation, stored_token
+from sync.core.plan.prune import orphans
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 
@@ -86,17 +87,10 @@ def plan(
     judged = judged_plans(observed, now=now)
     plans = _held_back(judged, observed, policy, now, unread_targets(judged, frozenset(named) - frozenset(apart)))
     unlisted = {store: found for store, found in observed.owned.items() if isinstance(found, StoreError)}
-    orphans = (
-        key
-        for found in observed.owned.values()
-        if not isinstance(found, StoreError)
-        for key, marks in found
-        if marks.instance == observed.instance and key not in named and key not in in_other_stores
-    )
     return Plan(
         pages=plans,
         user_tokens=tuple(observed.user_tokens.values()),
-        orphans=tuple(sorted(orphans, key=lambda key: (key.store, key.path))),
+        orphans=tuple(orphans(observed.owned, observed.instance, {*named, *in_other_stores})),
         unlisted=unlisted,
         checksum=checksum(plans),
     )

@@ -38,6 +38,7 @@ _NEEDED = {
     "CreateSecret": "VersionId",
     "PutSecretValue": "VersionId",
     "UpdateSecretVersionStage": "ARN",
+    "DeleteSecret": "ARN",
 }
 """A key that each answer must have: boto3 parses a login page as an empty answer, which must not mean "absent"."""
 

@@ -249,4 +249,5 @@ def _without_value(row: Entry | None) -> bool:
 def _stored(row: Mapping[str, Any], found: Entry, *, raw: bool) -> Stored:
     text = row.get("SecretString")
     payload = parse_text(text, raw=raw) if isinstance(text, str) else None
-    return Stored(payload, str(row.get("VersionId", "")), found.marks, blocked=found.blocked)
+    version, replicas = str(row.get("VersionId", "")), tuple(sorted(found.replicas))
+    return Stored(payload, version, found.marks, blocked=found.blocked, replicas=replicas)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Version, WriteKind, Written
+from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Version, WriteKind, Written
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
@@ -15,6 +15,7 @@ from sync.core.report.store_findings import by_reading, raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
 from sync.stores.aws.read import AwsReader
+from sync.stores.aws.remove import AwsRemover
 from sync.stores.aws.replicas import Replicas
 from sync.stores.aws.settings import AwsReplica, AwsRole, AwsSettings
 from sync.stores.aws.write import AwsWriter
@@ -37,6 +38,7 @@ class AwsStore:
         self._reader = AwsReader(self._client, store=name, prefix=settings.name_prefix, clock=clock, workers=workers)
         self._replicas = Replicas(settings.replicas, clock=clock)
         self._writer = AwsWriter(self._client, self._reader, self._replicas, settings, clock=clock)
+        self._remover = AwsRemover(self._client, self._reader, settings)
         self._looked = False
 
     @property
@@ -82,6 +84,10 @@ class AwsStore:
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
         """Make a new version current; no tag is changed."""
         return self._writer.renew(key, payload, replaces)
+
+    def remove(self, key: Key, *, version: Version, marks: Marks) -> Removed | Absent | StoreError:
+        """Schedule the secret for deletion in 30 days."""
+        return self._remover.remove(key, version, marks)
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
         """Return nothing: this store cannot find it out before a write."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -118,6 +119,27 @@ def load(fd: int, name: str) -> State:
 def save_marks(fd: int, name: str, sidecar: Sidecar) -> None:
     """Replace the marks file."""
     disk.put(fd, sidecar_name(name), sidecar.encode())
+
+
+def set_aside(fd: int, name: str, time: str) -> list[tuple[str, str]]:
+    """Rename a secret and its marks to hidden names that no secret has; return the old and the new names.
+
+    The marks get their new name first and lose the old one last. So a kill leaves the secret as it was, or complete under the new
+    names, with marks at the old one, which alone are a deleted secret.
+    """
+    marks, suffix = sidecar_name(name), f".pruned-{time}"
+    moved = [(name, f".{name}{suffix}"), (marks, f"{marks}{suffix}")]
+    (_, hidden), (_, hidden_marks) = moved
+    if os.access(hidden, os.F_OK, dir_fd=fd, follow_symlinks=False):
+        raise FileExistsError(errno.EEXIST, "")
+    os.link(marks, hidden_marks, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+    os.rename(name, hidden, src_dir_fd=fd, dst_dir_fd=fd)
+    try:
+        os.unlink(marks, dir_fd=fd)
+        os.fsync(fd)
+    except OSError as error:
+        raise disk.UnsyncedError(error.errno, "") from None
+    return moved
 
 
 @dataclass(frozen=True, slots=True)

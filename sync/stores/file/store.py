@@ -12,6 +12,7 @@ An existing secret gets its content first and then its marks; the instance in th
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,14 +22,24 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from sync.core.marks import owner
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Version, WriteKind, Written
+from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Version, WriteKind, Written
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
 from sync.core.report.store_findings import by_reading, raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
-from sync.stores.file.layout import Sidecar, State, load, loose_modes, marked, marked_name, save_marks, sweep
+from sync.stores.file.layout import (
+    Sidecar,
+    State,
+    load,
+    loose_modes,
+    marked,
+    marked_name,
+    save_marks,
+    set_aside,
+    sweep,
+)
 
 T = TypeVar("T")
 _NAMED = 3
@@ -178,6 +189,21 @@ class FileStore:
 
         return self._exclusively(key, work, create=False)
 
+    def remove(self, key: Key, *, version: Version, marks: Marks) -> Removed | Absent | StoreError:
+        """Rename the file and its marks to hidden names with the time."""
+
+        def work(fd: int, name: str) -> Removed | Absent | StoreError:
+            state = load(fd, name)
+            if state.file is None:
+                return Absent()
+            if state.version != version or state.marks != marks:
+                return _conflict(self._path(key))
+            moved = set_aside(fd, name, f"{self._clock.now():%Y%m%dT%H%M%SZ}")
+            above = self._place(key.path.rpartition("/")[0])
+            return Removed(" && ".join(shlex.join(["mv", f"{above}/{old}", f"{above}/{new}"]) for new, old in moved))
+
+        return self._exclusively(key, work, create=False)
+
     @staticmethod
     def _settle(fd: int, name: str, state: State, marks: Marks) -> Written:
         """Accept a file that has the wanted content already; set the marks unless only their time and reason differ."""
@@ -235,13 +261,13 @@ class FileStore:
         return f"{self._settings.directory.rstrip('/')}/{path}".rstrip("/")
 
     def _exclusively(
-        self, key: Key, work: Callable[[int, str], Written | StoreError], *, create: bool = True
-    ) -> Written | StoreError:
+        self, key: Key, work: Callable[[int, str], T | StoreError], *, create: bool = True
+    ) -> T | StoreError:
         """Run ``work`` in the file's folder while no other thread or daemon writes; ``create`` makes a missing folder."""
         if self._locked is not None:
             return self._locked
 
-        def run() -> Written | StoreError:
+        def run() -> T | StoreError:
             *above, name = _parts(key.path)
             with self._writing(create=create) as root, disk.folder(root, above, create=create) as fd:
                 return work(fd, name)

@@ -158,6 +158,13 @@ class Engine:
         self._patches = False
         return self._explained(path, call, found) if isinstance(found, Trouble) else self._unpatched(found)
 
+    def delete(self, path: str, version: int, end: float) -> StoreError | None:
+        """Delete one version. What it did is settled by reading: KV accepts versions that do not exist."""
+        found = self._session.ask(self._calls.delete(path, version), end)
+        if isinstance(found, Trouble):
+            return found.error
+        return None if found.status < HTTPStatus.BAD_REQUEST or found.absent else _unexpected(found)
+
     def may_write(self, path: str, cas: int | None, end: float) -> StoreError | None:
         """Check before a write that the policy and the server allow all of it; ``cas`` is None where only marks are written.
 

@@ -186,6 +186,10 @@ class Calls:
         body = {"custom_metadata": custom}
         return Call("PATCH", *self._at("metadata", path, "patch"), body=body, content_type=_MERGE)
 
+    def delete(self, path: str, version: int) -> Call:
+        """Delete one version so that it can be restored."""
+        return Call("POST", *self._at("delete", path, "update"), body={"versions": [version]})
+
     def folder(self, folder: str) -> Call:
         """List one folder; "" is the mount itself."""
         return self._list("metadata", folder, "list", _LONG)

@@ -11,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import TypeVar
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Use, Version, WriteKind, Written
+from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Version, WriteKind, Written
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
@@ -22,6 +22,7 @@ from sync.runtime.threads import Clock, GraceClock, Serial, Stopping
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine
 from sync.stores.vault.read import Entry, Reader
+from sync.stores.vault.remove import Remover
 from sync.stores.vault.session import Session
 from sync.stores.vault.settings import VaultSettings
 from sync.stores.vault.wire import Wire
@@ -60,6 +61,7 @@ class VaultStore:
         self._engine = Engine(settings, self._session)
         self._reader = Reader(self._engine, clock, settings.timeout, workers)
         self._writer = Writer(self._engine, self._clock)
+        self._remover = Remover(self._engine, self._clock, settings)
         self._wire.begin(self._http.reload())
 
     @property
@@ -123,6 +125,13 @@ class VaultStore:
             return CONFLICT
         self._reader.wrote(key.path)
         return self._named(self._writer.write(key.path, payload, None, int(replaces), self._end()), key)
+
+    def remove(self, key: Key, *, version: Version, marks: Marks) -> Removed | Absent | StoreError:
+        """Delete the version; it stays recoverable until it is destroyed, or the mount's max_versions is reached."""
+        if kv.quoted(key.path) is None:
+            return _REFUSED
+        self._reader.wrote(key.path)
+        return self._named(self._remover.remove(key.path, version, marks, self._end()), key)
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
         """Return the writes that the policy denies; nothing where the token may not ask for its capabilities."""

@@ -22,7 +22,7 @@ _CATCH_UP = 5.0
 """Seconds for which an answer that is older than the write comes from a node that lags."""
 _REST = 0.5
 """Seconds kept for the last answer: a request that is cut off would count as a timeout of the whole store."""
-_GRACE = 5.0
+GRACE = 5.0
 """Seconds that a write has after a shutdown request; the rest of the ten seconds is for the report and for revoking logins."""
 _PAUSE = 0.1
 _LONG_PAUSE = 2.0
@@ -39,7 +39,7 @@ CONFLICT = StoreError(
     owner="nobody",
 )
 
-_CUT_OFF = StoreError(
+CUT_OFF = StoreError(
     "timeout",
     "Shutdown interrupted the write; it may have taken effect.",
     "Nothing to do: the next start reads what is stored.",
@@ -103,10 +103,10 @@ class Writer:
         """Carry out a write, which a shutdown cuts off only after its grace; raises Stopping where it must not begin."""
         self.clock.check()
         try:
-            with self.clock.grace(_GRACE):
+            with self.clock.grace(GRACE):
                 return write()
         except Stopping:
-            return _CUT_OFF
+            return CUT_OFF
 
     def _written(self, wanted: _Write, value: Mapping[str, Any]) -> Written | StoreError:
         put = self._put(wanted, value)
@@ -228,18 +228,23 @@ class Writer:
         return Written(str(version), confirmed=False)
 
     def _looks(self, wanted: _Write) -> Iterator[kv.Found | kv.Info | Absent | StoreError]:
-        """Yield what is stored, again and again as long as the answer may come from a node that lags."""
-        until = min(wanted.end - _REST, self.clock.monotonic() + _CATCH_UP)
-        while True:
-            now = self.engine.read(wanted.path, wanted.end)
-            if isinstance(now, Absent) and wanted.marks is not None:
-                # A container without a value has a version too. A renewal's policy need not allow metadata.
-                yield self.engine.metadata(wanted.path, wanted.end)
-            else:
-                yield now
-            if self.clock.monotonic() + _PAUSE >= until:
-                return
-            self.clock.sleep(_PAUSE)
+        """Yield what is stored, as ``looks`` does. A container without a value has a version too.
+
+        A renewal's policy need not allow metadata.
+        """
+        for now in looks(self.engine, self.clock, wanted.path, wanted.end):
+            absent = isinstance(now, Absent) and wanted.marks is not None
+            yield self.engine.metadata(wanted.path, wanted.end) if absent else now
+
+
+def looks(engine: Engine, clock: GraceClock, path: str, end: float) -> Iterator[kv.Found | Absent | StoreError]:
+    """Yield what is stored, again and again as long as the answer may come from a node that lags."""
+    until = min(end - _REST, clock.monotonic() + _CATCH_UP)
+    while True:
+        yield engine.read(path, end)
+        if clock.monotonic() + _PAUSE >= until:
+            return
+        clock.sleep(_PAUSE)
 
 
 def _is_done(now: kv.Found, wanted: _Write, *, lost: bool) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sync.core import marks as mark_map
-from sync.core.model import Key
+from sync.core.model import Key, Removed
 from sync.runtime.threads import Clock, SystemClock
 from sync.stores.aws.client import Answer, AwsClient
 from sync.stores.aws.entry import PREFIX
@@ -106,6 +106,12 @@ class AwsRig:
     def versions(self, key: Key) -> list[str]:
         """Return the ids of all versions."""
         return sorted(self.client.describe_secret(SecretId=key.path)["VersionIdsToStages"])
+
+    def restore(self, key: Key, removed: Removed) -> None:
+        """Call what the command calls."""
+        wanted = f"aws secretsmanager restore-secret --secret-id {key.path} --region {REGION} --endpoint-url"
+        assert removed.restore.startswith(wanted), removed.restore
+        self.client.restore_secret(SecretId=key.path)
 
     def delete(self, key: Key) -> None:
         """Schedule the secret for deletion."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sync.core import marks as mark_map
-from sync.core.model import Key
+from sync.core.model import Key, Removed
 from sync.runtime.threads import SystemClock
 from sync.stores.file.layout import sidecar_name
 from sync.stores.file.store import FileSettings, FileStore
@@ -89,6 +90,10 @@ class FileRig:
     def versions(self, key: Key) -> list[str]:
         """Return the one version that a file has."""
         return [(self.directory / key.path).read_text()]
+
+    def restore(self, key: Key, removed: Removed) -> None:
+        """Run the command."""
+        subprocess.run(["/bin/sh", "-c", removed.restore], check=True)
 
     def delete(self, key: Key) -> None:
         """Remove the file as a person does, who does not see the marks file."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from sync.core import marks as mark_map
-from sync.core.model import Key
+from sync.core.model import Key, Removed
 from sync.core.secret import Secret
 from sync.stores.vault.settings import TokenLogin, VaultSettings
 from sync.stores.vault.store import VaultStore
@@ -38,6 +39,7 @@ def rules(mount: str, *, detailed: bool = True) -> str:
         path "{mount}/data/meta/pages/*" {{ capabilities = ["create", "read", "update"] }}
         path "{mount}/metadata/meta/pages/*" {{ capabilities = ["read", "patch", "list"] }}
         path "{mount}/metadata/meta/pages/" {{ capabilities = ["list"] }}
+        path "{mount}/delete/meta/pages/*" {{ capabilities = ["update"] }}
         path "{mount}/data/meta/pages/locked" {{ capabilities = ["deny"] }}
         {scan}
     """
@@ -137,6 +139,12 @@ class VaultRig:
     def versions(self, key: Key) -> list[str]:
         """Return the versions in the metadata."""
         return list(self.metadata(key)["versions"])
+
+    def restore(self, key: Key, removed: Removed) -> None:
+        """Send what the CLI sends for the command."""
+        version = re.fullmatch(rf"vault kv undelete .*-mount={self.mount} -versions=(\d+) {key.path}", removed.restore)
+        assert version is not None, removed.restore
+        self.bao.admin("POST", self.at("undelete", key), {"versions": [int(version[1])]})
 
     def delete(self, key: Key) -> None:
         """Delete the newest version, recoverably."""

@@ -1,0 +1,84 @@
+"""The commands that change single secrets for a person: ``prune``. Each function prints its result and returns the exit code."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sync.cli.file import config_file
+from sync.cli.output import console
+from sync.cli.output.forms import Form
+from sync.config.errors import ConfigErrors
+from sync.config.parse.translate import nearest
+from sync.config.resolve.select import SelectionError
+from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
+from sync.runtime.threads import Stopping, SystemClock
+
+if TYPE_CHECKING:
+    from sync.app import App
+    from sync.config.load import Config
+
+INTERRUPTED = 130
+T = TypeVar("T")
+
+
+def prune(given: Path | None, form: Form, stores: Sequence[str], *, yes: bool) -> int:
+    """Show the orphans, and with ``yes`` delete them."""
+    from sync.core.plan.prune import Pruned  # noqa: PLC0415 - only if the command runs
+
+    def work(app: App) -> Pruned:
+        from sync.app.prune import prune as carry_out  # noqa: PLC0415 - only if the file is valid
+
+        return carry_out(app, stores, write=yes)
+
+    def check(config: Config) -> None:
+        for store in stores:
+            if store not in config.settings.stores:
+                known = nearest(store, config.settings.stores)
+                raise SelectionError(f"--store {store}: the configuration has no such store; {known}")
+
+    found = _run(given, form, check, work)
+    if isinstance(found, int):
+        return found
+    from sync.cli.output.secrets import put_pruned  # noqa: PLC0415 - only if there is a result
+
+    put_pruned(found, form, again=again(given, "prune", *_options("--store", stores), "--yes"), done=yes)
+    return INTERRUPTED if found.cut_short else found.exit_code
+
+
+def _run(given: Path | None, form: Form, check: Callable[[Config], None], work: Callable[[App], T]) -> T | int:
+    """Run a command over a configuration; return its result, or the exit code where there is none."""
+    clock = SystemClock()
+    watch_signals(clock, exit_code=INTERRUPTED)
+    keep_memory_private()
+    try:
+        file = config_file(given)
+        from sync.config.load import load  # noqa: PLC0415 - only if the file exists
+
+        config = load(file)
+        check(config)
+        from sync.app import build  # noqa: PLC0415 - only if the file is valid
+
+        silence_libraries()
+        with console.progress("reading the stores"), build(config, clock=clock) as app:
+            return work(app)
+    except ConfigErrors as errors:
+        console.put_errors(errors, form)
+        return 2
+    except SelectionError as error:
+        console.put_failure("selection", str(error), form)
+        return 2
+    except Stopping:
+        console.put_failure("interrupted", "Interrupted before anything was changed.", form)
+        return INTERRUPTED
+
+
+def _options(name: str, values: Sequence[str]) -> list[str]:
+    return [part for value in values for part in (name, value)]
+
+
+def again(given: Path | None, *arguments: str) -> str:
+    """Return a command line of this program for a shell, with the same configuration."""
+    return shlex.join(["page-token-sync", *(["--config", str(given)] if given else []), *arguments])

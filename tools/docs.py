@@ -45,6 +45,7 @@ COMMANDS = (
     "status",
     "check",
     "discover",
+    "prune",
     "notify",
     "explain",
     "schema",

@@ -42,7 +42,7 @@ def put_pruned(pruned: Pruned, form: Form, *, again: str, done: bool) -> None:
         console.put("To restore a secret, run its command:")
         console.put_commands([f"  {one.restore}" for one in restore])
     elif not done and any(one.action == "delete" for one in pruned.removals):
-        console.put("Nothing was deleted. To delete them:")
+        console.put("Nothing was deleted. To delete:")
         console.put_commands([f"  {again}"])
 
 

@@ -71,6 +71,11 @@ REASONS: Mapping[str, Word] = {
         "Look at the plan. Generate the system user token with the permissions that are missing, or, if the loss is wanted, "
         "run the command that the report prints: once --if-plan SUM.",
     ),
+    "replicated": Word(
+        "AWS replicates the secret",
+        "AWS deletes no secret that is replicated to other Regions, so prune keeps it.",
+        "Remove the replicas with aws secretsmanager remove-regions-from-replication, and run prune again.",
+    ),
     "invalid-once": Word(
         "waiting for a second confirmation",
         "debug_token calls so many tokens of this store invalid at once that it must say so twice before they are replaced.",

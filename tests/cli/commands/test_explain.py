@@ -34,7 +34,7 @@ def test_no_code_is_left_out() -> None:
     assert set(ACTIONS) == {kind.value for kind in Kind}
     assert set(SERVED) == set(get_args(Served))
     assert set(STORE_FAILURES) == set(get_args(StoreErrorCode))
-    assert set(REASONS) == REPORTED | {"weaker", "invalid-once", "proof-lost", "shutdown", "another-plan"}
+    assert set(REASONS) == REPORTED | {"weaker", "invalid-once", "proof-lost", "shutdown", "another-plan", "replicated"}
     for result, code in EXIT_CODES.items():
         assert EXITS[str(code)].short == result
         assert ("result", result) in listed

@@ -13,6 +13,7 @@ import pytest
 
 from sync.sandbox.http.server import Sandbox
 from tests.support.paths import ROOT
+from tests.support.rigs import e2e
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import PROGRAM, Ran
 from tests.support.services.graph import sandbox
@@ -26,6 +27,8 @@ HEAVY = ("boto3", "botocore", "hvac", "httpx", "rich", "structlog", "requests")
 
 def run(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, text: str = "") -> Ran:
     """Run the program without a configuration of its own, with this text on its standard input."""
+    if not text:
+        return e2e.run(*arguments, cwd=cwd, environment=env)
     root = str(ROOT)
     done = subprocess.run(
         [*PROGRAM, *arguments],

@@ -22,6 +22,7 @@ import pytest
 
 from sync.sandbox.api.states import switch_off, switch_on
 from sync.sandbox.http.server import Sandbox, start
+from tests.support.forkserver import Process, shared
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import INSTANCE, PROGRAM, Rig, cycle_after_cycle, handles
 from tests.support.rigs.vault_program import VaultProgram
@@ -58,7 +59,7 @@ FIELDS = {
 class Daemon:
     """A running daemon; ``lines`` are the log lines that were read so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Process) -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
 
@@ -84,15 +85,7 @@ class Daemon:
 @contextmanager
 def running(rig: Rig) -> Iterator[Daemon]:
     """Run the daemon; it is killed at the end of the block, or after two minutes."""
-    command = [*PROGRAM, "--config", str(rig.file), "run"]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        # The caller of the tests may ignore SIGHUP, as nohup does, and a child would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - before any thread of its own
-    ) as process:
+    with shared().start("--config", str(rig.file), "run") as process:
         watchdog = threading.Timer(120, process.kill)
         watchdog.start()
         often = rig.settings["schedule"]["every"] == "10s"
@@ -101,8 +94,6 @@ def running(rig: Rig) -> Iterator[Daemon]:
                 yield Daemon(process)
         finally:
             watchdog.cancel()
-            if process.poll() is None:
-                process.kill()
 
 
 @pytest.fixture
@@ -176,8 +167,8 @@ def test_sigterm_during_writes_reports_what_was_written(
 def test_interrupt_during_writes_prints_the_report(tmp_path: Path, bao: Bao) -> None:
     """Ctrl-C during the writes of ``once`` ends it with 130 and a report of what was written and what was not."""
     with many_writes(tmp_path, bao, NOT_YET, 4) as (program, halfway):
-        command = [*PROGRAM, "--config", str(program.file), "once", "--output", "json"]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        command = ["--config", str(program.file), "once", "--output", "json"]
+        with shared().start(*command, stderr=subprocess.DEVNULL) as process:
             assert halfway.wait(60)
             process.send_signal(signal.SIGINT)
             report = json.loads(process.communicate(timeout=15)[0])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from botocore.validate import ParamValidator
 from sync.config.load import load
 from sync.sandbox.http.server import Sandbox
 from tests.support.paths import ROOT
-from tests.support.rigs.e2e import PROGRAM
+from tests.support.rigs.e2e import Ran, run
 from tests.support.services.graph import sandbox as sandbox  # noqa: PLC0414 - a fixture, named for pytest
 from tests.support.services.ministack import ACCOUNT, Keys, Ministack
 from tests.support.services.ministack import ministack as ministack  # noqa: PLC0414
@@ -145,17 +143,17 @@ def test_the_task_s_role_is_enough_for_a_cycle(ministack: Ministack, sandbox: Sa
     credentials = json.dumps({"app_secret": sandbox.app_secret, "system_user_token": sandbox.system_user_token})
     ministack.client("secretsmanager").create_secret(Name="meta/credentials", SecretString=credentials)
     done = cycle(ministack, ministack.user("task", policy), sandbox)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)
     assert (report["summary"]["created"], report["warnings"]) == (len(sandbox.pages), [])
     # What the policy does not name is refused: the test would see a policy that is too small.
     policy["Statement"] = [one for one in policy["Statement"] if one["Sid"] != "ReadCredentials"]
     refused = cycle(ministack, ministack.user("less", policy), sandbox)
-    assert refused.returncode == 3
+    assert refused.code == 3
     assert "credential-unavailable" in refused.stdout
 
 
-def cycle(ministack: Ministack, keys: Keys, sandbox: Sandbox) -> subprocess.CompletedProcess[str]:
+def cycle(ministack: Ministack, keys: Keys, sandbox: Sandbox) -> Ran:
     """Run one cycle as the task would, but with the emulator, the sandbox and its Pages."""
     config = yaml.safe_load(configuration())
     config["graph"] = {"base_url": sandbox.url}
@@ -163,10 +161,8 @@ def cycle(ministack: Ministack, keys: Keys, sandbox: Sandbox) -> subprocess.Comp
     config["stores"]["aws"]["endpoint_url"] = ministack.url
     config["pages"] = [{"id": page["id"], "name": page["name"]} for page in sandbox.pages]
     environment = {
-        **os.environ,
         "PAGE_TOKEN_SYNC_CONFIG_YAML": yaml.safe_dump(config),
         "AWS_ACCESS_KEY_ID": keys.access_key,
         "AWS_SECRET_ACCESS_KEY": keys.secret_key,
     }
-    argv = [*PROGRAM, "once", "--output", "json"]
-    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return run("once", "--output", "json", environment=environment, timeout=120)

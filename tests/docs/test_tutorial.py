@@ -13,7 +13,7 @@ import yaml
 from sync.sandbox.http.server import Sandbox
 from tests.support.markdown import blocks
 from tests.support.paths import ROOT
-from tests.support.rigs.e2e import PROGRAM
+from tests.support.rigs.e2e import run
 from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
 
@@ -42,10 +42,8 @@ def test_the_tutorial_leads_to_an_app_that_reads_the_token(
         (tmp_path / "secrets" / name).write_text(value + "\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for command, code in (("validate", 0), ("plan", 1), ("once", 0), ("plan", 0)):
-        ran = subprocess.run(
-            [*PROGRAM, command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert ran.returncode == code, (command, ran.stdout, ran.stderr)
+        ran = run(command, cwd=tmp_path)
+        assert ran.code == code, (command, ran.stdout, ran.stderr)
     app = next(block.text for block in blocks(PAGE) if block.language == "python")
     app = app.replace("https://graph.facebook.com", sandbox.url).replace("/secret/data/", f"/{mount}/data/")
     read = subprocess.run(

@@ -19,7 +19,8 @@ from sync.sandbox.http.control import control
 from sync.sandbox.http.server import Sandbox, start
 from sync.sandbox.http.wire import make_request
 from sync.sandbox.world.tokens import FakeToken, token_text
-from tests.support.rigs.e2e import PROGRAM, Ran, Rig
+from tests.support.forkserver import shared
+from tests.support.rigs.e2e import Ran, Rig
 from tests.support.rigs.vault_program import (
     VaultProgram,
     actions,
@@ -167,8 +168,7 @@ def test_an_invalid_system_user_token(program: VaultProgram, takes_pages: bool, 
 
 
 def _log_of_one_cycle(program: VaultProgram) -> list[dict[str, Any]]:
-    command = [*PROGRAM, "--config", str(program.file), "run"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with shared().start("--config", str(program.file), "run", stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         lines = []
         try:
@@ -533,9 +533,9 @@ def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
 def _on_a_terminal(rig: Rig) -> str:
     """Run ``once`` on a terminal of its own, and return its output without colours."""
     main_end, other_end = pty.openpty()
-    command = [*PROGRAM, "--config", str(rig.file), "once"]
-    environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
-    with subprocess.Popen(command, stdout=other_end, stderr=subprocess.DEVNULL, env=environment) as process:
+    command = ["--config", str(rig.file), "once"]
+    environment = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+    with shared().start(*command, stdout=other_end, stderr=subprocess.DEVNULL, environment=environment) as process:
         os.close(other_end)
         shown = b""
         try:

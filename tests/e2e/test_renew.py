@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,9 @@ import pytest
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox
 from sync.sandbox.world.tokens import fingerprint
+from tests.support.forkserver import shared
 from tests.support.rigs.cli import on_a_terminal
-from tests.support.rigs.e2e import PROGRAM, codes
+from tests.support.rigs.e2e import codes
 from tests.support.rigs.vault_program import VaultProgram, ended
 from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.fault_proxy import Fault, Request, fault_proxy
@@ -71,9 +71,9 @@ def test_killed_between_exchange_and_write(program: Renewing) -> None:
     program.expire_soon()
     with fault_proxy(program.bao.url) as proxy:
         program.write(stores={"store": {**program.store, "address": proxy.url}})
-        process = subprocess.Popen(
-            [*PROGRAM, "--config", str(program.file), "once"],
-            env={**os.environ, **program.environment},
+        process = shared().start(
+            *("--config", str(program.file), "once"),
+            environment=program.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -22,8 +22,9 @@ import pytest
 
 from sync.sandbox.api.states import switch_off, switch_on
 from sync.sandbox.http.server import Sandbox
+from tests.support.forkserver import shared
 from tests.support.paths import ROOT
-from tests.support.rigs.e2e import PROGRAM, Rig
+from tests.support.rigs.e2e import Rig
 from tests.support.rigs.vault_program import VaultProgram
 from tests.support.services.aws import ACCESS_KEY, SECRET_KEY, Aws, aws, aws_environment, aws_server
 from tests.support.services.bao import Bao, bao, free_port, mount
@@ -102,8 +103,8 @@ def daemon(rig: Rig) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     rig.secret("web_token", WEB_TOKEN)
     rig.write(web={"token": {"file": str(rig.folder / "web_token")}})
-    command = [*PROGRAM, "--config", str(rig.file), "run", "--listen", address]
-    with (rig.folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    command = ["--config", str(rig.file), "run", "--listen", address]
+    with (rig.folder / "log").open("w") as log, shared().start(*command, stdout=log, stderr=log) as process:
         try:
             deadline = time.monotonic() + 15
             while not _is_ready(address):
@@ -112,6 +113,7 @@ def daemon(rig: Rig) -> Iterator[str]:
             yield f"http://{address}"
         finally:
             process.terminate()
+            process.wait(15)
 
 
 def _is_ready(address: str) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from sync.sandbox.http.server import Sandbox
 from tests.support.rigs.cli import file_rig, on_a_terminal
-from tests.support.rigs.e2e import PROGRAM, Rig
+from tests.support.rigs.e2e import Rig, run
 from tests.support.services.graph import sandbox
 
 __all__ = ["sandbox"]
@@ -97,8 +96,8 @@ def test_the_brake_prints_the_command_that_goes_past_it(tmp_path: Path, sandbox:
     last = ran.stdout.splitlines()[-1].strip()
     assert last == planned.stdout.splitlines()[-1].strip()
     assert last.startswith(f"page-token-sync --config {rig.file} once --if-plan sha256:")
-    done = subprocess.run([*PROGRAM, *shlex.split(last)[1:]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run(*shlex.split(last)[1:])
+    assert done.code == 0, done.stdout + done.stderr
     assert all(json.loads(path.read_text())["team"] == "crm" for path in (tmp_path / "secrets").glob("*.json"))
 
     again = rig.run(*shlex.split(last)[3:])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -17,9 +17,9 @@ import yaml
 
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox
-from tests.support.paths import ROOT
+from tests.support.forkserver import Process, shared
 from tests.support.rigs.cli import file_rig, on_a_terminal
-from tests.support.rigs.e2e import PROGRAM
+from tests.support.rigs.e2e import Ran, run
 from tests.support.services.graph import sandbox
 
 __all__ = ["sandbox"]
@@ -29,18 +29,15 @@ pytestmark = pytest.mark.slow
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str) -> Process:
     """Start a sandbox on a free port."""
-    command = [*PROGRAM, "sandbox", "--listen", "127.0.0.1:0", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return shared().start("sandbox", "--listen", "127.0.0.1:0", *arguments)
 
 
-def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(folder: Path, *arguments: str) -> Ran:
     """Run the demo with nothing but a folder for temporary files."""
-    env = {**os.environ, "TMPDIR": str(folder), "HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
-    return subprocess.run(
-        [*PROGRAM, "demo", *arguments], capture_output=True, text=True, check=False, env=env, cwd=folder
-    )
+    env = {"TMPDIR": str(folder), "HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+    return run("demo", *arguments, environment=env, cwd=folder)
 
 
 def test_the_demo_shows_each_decision_and_leaves_nothing(tmp_path: Path) -> None:
@@ -48,7 +45,7 @@ def test_the_demo_shows_each_decision_and_leaves_nothing(tmp_path: Path) -> None
     begun = time.monotonic()
     done = demo(tmp_path)
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.stderr) == (0, "")
     assert time.monotonic() - begun < 15
     for decided in ("nothing was stored", "the same token", "rotate: ", "heal: ", "no-access", "throttled", "refused"):
         assert decided in done.stdout
@@ -90,7 +87,7 @@ def test_the_demo_fits_80_columns(tmp_path: Path) -> None:
 def test_a_demo_without_a_folder_says_so(tmp_path: Path) -> None:
     """Where no temporary folder can be made, the demo says that it needs one and ends with 3."""
     script = "import tempfile; tempfile.tempdir = '/proc/none'; from sync.cli.main import main; main()"
-    done = subprocess.run([PROGRAM[0], "-c", script, "demo"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script, "demo"], capture_output=True, text=True, check=False)
 
     assert done.returncode == 3
     assert "needs a folder" in done.stderr
@@ -121,12 +118,11 @@ def test_the_sandboxs_configuration_works(tmp_path: Path) -> None:
             printed += process.stdout.readline()
         variables = dict(re.findall(r"export (\w+)=(\S+)", printed))
         (tmp_path / "config.yaml").write_text(printed.partition("config.yaml:\n")[2])
-        env = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run([*PROGRAM, "once"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        done = run("once", cwd=tmp_path, environment=variables)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.stdout + done.stderr
     assert "curl -H" in printed
 
 
@@ -186,8 +182,7 @@ def test_an_interrupted_cycle_is_130(number: signal.Signals, tmp_path: Path, san
     rig = file_rig(tmp_path, sandbox)
     rig.write(graph={"base_url": sandbox.url, "timeout": "60s"})
     switch_on(sandbox.world, "hang")
-    command = [*PROGRAM, "--config", str(rig.file), "once", "--output", "json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with shared().start("--config", str(rig.file), "once", "--output", "json") as process:
         while sandbox.world.calls.requests == 0:
             time.sleep(0.01)
         process.send_signal(number)

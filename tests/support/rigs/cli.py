@@ -6,12 +6,12 @@ import fcntl
 import os
 import pty
 import struct
-import subprocess
 import termios
 from pathlib import Path
 
 from sync.sandbox.http.server import Sandbox
-from tests.support.rigs.e2e import PROGRAM, Rig
+from tests.support.forkserver import shared
+from tests.support.rigs.e2e import Rig
 
 
 def file_rig(folder: Path, sandbox: Sandbox) -> Rig:
@@ -25,9 +25,9 @@ def on_a_terminal(*arguments: str, columns: int = 80, env: dict[str, str] | None
     """Run a command on a terminal; returns the exit code and the terminal's output."""
     terminal, process_end = pty.openpty()
     fcntl.ioctl(process_end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), **(env or {})}
-    process = subprocess.Popen(
-        [*PROGRAM, *arguments], stdin=process_end, stdout=process_end, stderr=process_end, env=environment
+    environment = {"TERM": "xterm-256color", "COLUMNS": str(columns), **(env or {})}
+    process = shared().start(
+        *arguments, stdin=process_end, stdout=process_end, stderr=process_end, environment=environment
     )
     os.close(process_end)
     shown = b""

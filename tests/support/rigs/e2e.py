@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from sync.sandbox.http.server import Sandbox
+from tests.support.forkserver import Process, shared
 
 PROGRAM = [sys.executable, "-m", "sync"]
 INSTANCE = "acme-test"
@@ -42,6 +42,15 @@ class Ran:
     def target(self, name: str) -> dict[str, Any]:
         """Return the first secret of one Page."""
         return dict(self.page(name)["stores"][0])
+
+
+def run(
+    *arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 60
+) -> Ran:
+    """Run a command of the program to its end."""
+    with shared().start(*arguments, environment=environment, cwd=cwd) as process:
+        stdout, stderr = process.communicate(timeout)
+    return Ran(process.wait(), stdout, stderr)
 
 
 @dataclass
@@ -85,15 +94,7 @@ class Rig:
 
     def run(self, *arguments: str, timeout: float = 60) -> Ran:
         """Run a command of the program to its end."""
-        done = subprocess.run(
-            [*PROGRAM, "--config", str(self.file), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env={**os.environ, **self.environment},
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return run("--config", str(self.file), *arguments, environment=self.environment, timeout=timeout)
 
     def once(self, *arguments: str) -> Ran:
         """Run one cycle and read its report."""
@@ -101,7 +102,7 @@ class Rig:
 
 
 @contextmanager
-def cycle_after_cycle(process: subprocess.Popen[Any]) -> Iterator[None]:
+def cycle_after_cycle(process: subprocess.Popen[Any] | Process) -> Iterator[None]:
     """Ask a daemon for a cycle all the time, by SIGUSR1: about one a second, which is more often than a schedule allows."""
     done = threading.Event()
 

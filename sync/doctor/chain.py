@@ -78,6 +78,7 @@ class Examination:
             version=graph.version,
             now=self.clock.now(),
             via=examiner.via,
+            issuer=examiner.issuer() if unreached is None or unreached.transport == "tls" else "",
             unreached=unreached,
             skew=skew.skew if skew.is_known else None,
             other_version=self.source.other_version,

@@ -54,7 +54,7 @@ class PageFacts:
 class GraphFacts:
     """Graph and everything behind it. ``unreached`` is why it does not answer; then nothing else was asked.
 
-    ``via`` names the proxy in between. ``skew`` is how far Meta's clock is ahead, None where no answer had a date.
+    ``via`` names the proxy in between, and ``issuer`` who issued the certificate that came, trusted or not. ``skew`` is how far Meta's clock is ahead, None where no answer had a date.
     ``other_version`` is a sentence about another version that Graph served, "" where it served the one that was asked for.
     """
 
@@ -62,6 +62,7 @@ class GraphFacts:
     version: str
     now: datetime
     via: str = ""
+    issuer: str = ""
     unreached: Unreached | None = None
     skew: timedelta | None = None
     other_version: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
@@ -61,7 +61,8 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     through = f", through {facts.via}" if facts.via else ""
     if unreached is None:
         yield ok("graph-dns")
-        yield ok("graph-reached", message=f"Graph answers at {facts.address}{through}.")
+        by = f" Its certificate is issued by {facts.issuer}." if facts.issuer else ""
+        yield ok("graph-reached", message=f"Graph answers at {facts.address}{through}.{by}")
         yield _clock(facts)
         return
     problem = unreached.error.problem
@@ -72,6 +73,9 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     else:
         yield ok("graph-dns")
         failed = of_problem("graph-reached", "", problem)
+        if facts.issuer:
+            by = f" The certificate that came is issued by {facts.issuer}; if that is a proxy which inspects TLS, trust its CA."
+            failed = replace(failed, message=f"{failed.message}{by}")
         yield failed
     failures.graph = failed
     yield skipped("clock", "", failed)

@@ -119,7 +119,7 @@ def _business(page: PageFacts, user: UserFacts) -> Finding:
         return Finding("page-business", name, "warn", message, "business-admin", remedy)
     error = next((found for found in (owned, shared) if isinstance(found, SourceError)), None)
     why = f" {error.problem.message}" if error is not None else ""
-    message = f"Graph does not tell the system user which Pages business {user.business} owns.{why}"
+    message = f"Graph does not show the system user which Pages business {user.business} owns.{why}"
     remedy = "To find out, generate the token with business_management. Nothing else needs that permission."
     return Finding("page-business", name, "unknown", message, "nobody", remedy)
 

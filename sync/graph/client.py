@@ -258,7 +258,7 @@ class Client:
         try:
             response = self._http.request(method, url, headers=headers, body=body, timeout=timeout, limit=limit)
         except HttpError as error:
-            fault = Fault("transport", transport=error.kind, address=self._address, via=self.via)
+            fault = Fault("transport", transport=error.kind, detail=error.detail, address=self._address, via=self.via)
         else:
             with self._lock:
                 self._failures = 0
@@ -282,6 +282,10 @@ class Client:
     @property
     def _address(self) -> str:
         return self._base.rstrip("/")
+
+    def issuer(self) -> str:
+        """Return who issued Graph's certificate, trusted or not; "" where that is not known."""
+        return self._http.issuer(self._base, timeout=self.settings.timeout)
 
     @property
     def via(self) -> str:

@@ -83,6 +83,10 @@ class Examiner:
             self._quotas.close_app(app, unreached.error)
         return unreached
 
+    def issuer(self) -> str:
+        """Return who issued the certificate that Graph's address presents, trusted or not; "" where that is not known."""
+        return self._client.issuer()
+
     @property
     def via(self) -> str:
         """The proxy that Graph is reached through; "" where there is none."""

@@ -31,7 +31,7 @@ class Fault:
     ``user_text`` is what Graph wants a person to be shown, where it says that. ``retry_after`` is in seconds. ``regain`` is
     the minutes until a full quota opens again, where Graph states them. ``address`` is what was called, with the version, and
     ``via`` the proxy between.
-    ``lacks`` names the permissions that the system user token lacks by this error, and ``granted`` is a sentence about those
+    ``detail`` is OpenSSL's reason of a failed handshake. ``lacks`` names the permissions that the system user token lacks by this error, and ``granted`` is a sentence about those
     that it has although the error demands them; see ``permissions.py``.
     """
 
@@ -51,6 +51,7 @@ class Fault:
     via: str = ""
     lacks: str = ""
     granted: str = ""
+    detail: str = ""
 
 
 _TRANSPORT = {
@@ -106,4 +107,5 @@ def explain(fault: Fault) -> str:
 
 def _transport_text(fault: Fault, at: str) -> str:
     host = "of the proxy" if fault.via else "in graph.base_url"
-    return _TRANSPORT.get(fault.transport, _NOT_HTTP).format(at=at, host=host)
+    text = _TRANSPORT.get(fault.transport, _NOT_HTTP).format(at=at, host=host)
+    return f"{text} OpenSSL says: {fault.detail}." if fault.transport == "tls" and fault.detail else text

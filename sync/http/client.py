@@ -22,6 +22,7 @@ import certifi
 import httpcore
 
 from sync.core.secret import Secret
+from sync.http.certificate import LookingBackend, Presented, without_trust
 from sync.http.pool import HostPool
 from sync.http.response import Kind, Refused, Response, Sink, read
 from sync.http.sockets import Attempt, Backend, Cut, Stop
@@ -127,6 +128,41 @@ class Http:
         except (Refused, ValueError):
             return ""
         return f"the proxy {shown} {source}" if proxy is not None else ""
+
+    def issuer(self, url: str, *, timeout: float) -> str:
+        """Return who issued the certificate of a URL's host, trusted or not; "" where there is none.
+
+        The connection ends after the handshake, so that nothing is sent to a host that is not trusted.
+        """
+        try:
+            scheme, host, port, target, authority = _split(url)
+            if scheme != "https":
+                return ""
+            proxy, _ = self._route(scheme, host)
+            factory = httpcore.ConnectionPool(
+                ssl_context=without_trust(),
+                proxy=_proxy(proxy) if proxy is not None else None,
+                network_backend=LookingBackend(),
+            )
+            address = httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=port, target=target)
+            attempt = Attempt(time.monotonic() + timeout, self._stop)
+            waits = {"timeout": {"connect": attempt, "read": attempt, "write": attempt}}
+            factory.create_connection(address.origin).handle_request(
+                httpcore.Request("GET", address, headers=[(b"Host", authority)], extensions=waits)
+            )
+        except Presented as presented:
+            return presented.issuer
+        except (
+            Cut,
+            Refused,
+            httpcore.TimeoutException,
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.ProxyError,
+            ValueError,
+        ):
+            pass
+        return ""
 
     def close(self) -> None:
         """Close all connections; a later request makes new ones."""

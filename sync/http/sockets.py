@@ -139,6 +139,10 @@ class Stream(httpcore.NetworkStream):
         """Close the socket."""
         self._sock.close()
 
+    def detach(self) -> socket.socket:
+        """Return the socket, for another stream to use."""
+        return self._sock
+
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
     ) -> httpcore.NetworkStream:
@@ -182,7 +186,7 @@ class Backend(httpcore.NetworkBackend):
         timeout: Any = None,
         local_address: str | None = None,  # noqa: ARG002 - httpcore's signature
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - httpcore's signature
-    ) -> httpcore.NetworkStream:
+    ) -> Stream:
         """Connect to the first address that answers; each may use only its share of the time left."""
         attempt: Attempt = timeout
         attempt.fresh = True

@@ -222,7 +222,18 @@ CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
         ("The connection to Graph", "failed"),
     ),
     ("proxy", closed_proxy, "graph-reached", "operator", ("the proxy 127.0.0.1", "graph.proxy")),
-    ("private authority", private_authority, "graph-reached", "operator", ("is not trusted", "graph.ca_file")),
+    (
+        "private authority",
+        private_authority,
+        "graph-reached",
+        "operator",
+        (
+            "is not trusted",
+            "OpenSSL says: unable to get local issuer certificate",
+            "issued by Corp Inspection CA",
+            "graph.ca_file",
+        ),
+    ),
     (
         "authorities' file",
         graph(base_url="https://127.0.0.1:1", ca_file="/gone/ca.pem"),

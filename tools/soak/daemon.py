@@ -1,21 +1,28 @@
-"""Run the daemon as ``run`` does, and append each report to a file: ``python -m tools.soak.daemon CONFIG REPORTS [SECONDS]``.
+"""Run the daemon and append each report to a file: ``python -m tools.soak.daemon CONFIG REPORTS [SECONDS [LISTEN]]``.
 
 ``SECONDS`` is the time from one cycle to the next in place of the schedule's, which may be shorter than a configuration allows.
-With "-" no report is kept.
+With "-" no report is kept. With ``LISTEN`` it is the whole command ``run``, which serves its web server there, reloads its
+configuration, answers checks and sends notifications; without, it only runs cycles.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any
+from unittest.mock import patch
 
+from sync import app as apps
 from sync import daemon
-from sync.app import App, build
-from sync.config.load import load
-from sync.config.schedule import trigger
+from sync.app import App
+from sync.cli.commands import cycle as commands
+from sync.config import schedule as schedules
+from sync.config.load import Config, load
+from sync.config.schema.settings import Schedule
+from sync.core.report.event import EventLog
 from sync.core.report.json import as_json
 from sync.core.report.report import Report
 from sync.ops.log import Log
@@ -24,49 +31,51 @@ from sync.ops.status import DaemonStatus
 from sync.runtime.threads import SystemClock
 
 
-class RecordingApp:
-    """An app that also appends each report to a file, as one line."""
+class RecordingApp(App):
+    """An app that also appends the report of each cycle and check to a file, as one line."""
 
-    def __init__(self, app: App, path: Path) -> None:
-        self._app = app
+    def __init__(self, config: Config, path: Path | None, *, clock: SystemClock, log: EventLog | None = None) -> None:
+        super().__init__(config, clock=clock, log=log)
         self._path = path
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._app.close()
-
-    def cycle(self, *, write: bool, cycle: str | None = None, continuous: bool = False) -> Report:
-        """Run a cycle and append its report."""
-        report = self._app.cycle(write=write, cycle=cycle, continuous=continuous)
-        with self._path.open("a") as file:
-            file.write(json.dumps(as_json(report)) + "\n")
+    def cycle(self, **options: Any) -> Report:
+        """Run a cycle or a check and append its report, with the time and whether it is a check."""
+        report = super().cycle(**options)
+        if self._path is not None:
+            is_check = options.get("selection") is not None
+            with self._path.open("a") as file:
+                file.write(json.dumps({**as_json(report), "is_check": is_check, "recorded_at": time.time()}) + "\n")
         return report
-
-    @property
-    def progress(self) -> int:
-        """A number that changes while a cycle advances."""
-        return self._app.progress
-
-    def logged(self) -> None:
-        """Remember that the report of the last cycle is in the log."""
-        self._app.logged()
 
 
 def main() -> None:
     """Run until SIGTERM."""
+    file, path = Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] != "-" else None
+    every = timedelta(seconds=float(sys.argv[3])) if len(sys.argv) > 3 else None
+    trigger = schedules.trigger
+
+    def faster(schedule: Schedule) -> Any:
+        return trigger(schedule.model_copy(update={"every": every}) if every is not None else schedule)
+
+    def build(config: Config, *, clock: SystemClock, log: EventLog | None = None) -> App:
+        return RecordingApp(config, path, clock=clock, log=log)
+
+    if len(sys.argv) > 4:
+        silence_libraries()
+        with patch.object(apps, "build", build), patch.object(schedules, "trigger", faster):
+            sys.exit(commands.daemon(file, sys.argv[4]))
     clock = SystemClock()
     silence_libraries()
     watch_signals(clock, exit_code=0)
-    config = load(Path(sys.argv[1]))
-    built = build(config, clock=clock)
-    app = built if sys.argv[2] == "-" else RecordingApp(built, Path(sys.argv[2]))
-    schedule = config.settings.schedule
-    if len(sys.argv) > 3:
-        schedule = schedule.model_copy(update={"every": timedelta(seconds=float(sys.argv[3]))})
+    config = load(file)
     log = Log(sys.stdout, level=config.settings.log.level, form="json")
-    daemon.run(app, trigger=trigger(schedule), clock=clock, log=log, status=DaemonStatus(clock))
+    daemon.run(
+        build(config, clock=clock),
+        trigger=faster(config.settings.schedule),
+        clock=clock,
+        log=log,
+        status=DaemonStatus(clock),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """An hour of the daemon against the sandbox, a real OpenBao, an AWS emulator and a disk, with faults at random.
 
-Every report is compared with the sandbox's truth. The exit code is 1 if a report was wrong, if the daemon did not repair
-everything within a few cycles after the faults had ended, or if a store's content differs from the report.
+Every report is compared with the sandbox's truth, and with the reports the log, the metrics, the page, the health checks, the
+notifications, the heartbeats and the answers to checks. Meanwhile the configuration is edited, receivers fail, and the daemon is
+killed. The exit code is 1 if anything was untrue, if the daemon did not repair everything within a few cycles after the faults had
+ended, or if a store's content differs from the report.
 """
 
 from __future__ import annotations
@@ -12,8 +14,6 @@ import logging
 import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,176 +22,41 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sync.sandbox.http.server import Sandbox, start
-from sync.sandbox.world.tokens import fingerprint
 from tests.support.services.aws import ACCESS_KEY, REGION, SECRET_KEY, served
 from tests.support.services.bao import Bao, free_port, run_server
 from tools.soak.chaos import Chaos
-from tools.soak.oracle import History, differences
-from tools.soak.story import Story
+from tools.soak.checks import TOKEN
+from tools.soak.edits import Edits
+from tools.soak.oracle import History
+from tools.soak.receivers import HEARTBEAT, JSON, SLACK, receivers
+from tools.soak.run import Soak
 
-EVERY = 1.0
 CALM_EVERY = 120
 _TICK = 0.2
 _STALL = 1.0
 """Seconds; the daemon's timeouts are at least twice that."""
 
 USERS = ("main", "second")
-CALM_CYCLES = 6
-"""Cycles after the end of all faults within which everything must be repaired; a store that hung is read again only in the next cycle."""
 
 
-class Soak:
-    """One run: the services, the daemon, and the differences found so far."""
-
-    def __init__(self, folder: Path, chaos: Chaos, config: Path) -> None:
-        self.folder = folder
-        self.chaos = chaos
-        self.config = config
-        self.reports = folder / "reports.jsonl"
-        self.reports.touch()
-        self.wrong: list[str] = []
-        self.seen = 0
-        self.restarts = 0
-        self.results: dict[str, int] = {}
-        self._handle = self.reports.open()
-        self._log = folder / "daemon.log"
-        self._log.touch()
-        self._log_handle = self._log.open()
-        self._lines: dict[str, list[dict[str, Any]]] = {}
-        self._told: list[dict[str, Any]] = []
-        self._story = Story()
-        self.daemon = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self.chaos.daemon_started()
-        self._told.clear()
-        self._story = Story()
-        command = [sys.executable, "-m", "tools.soak.daemon", str(self.config), str(self.reports), str(EVERY)]
-        with self._log.open("ab") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        """Kill the daemon at any point, and start another."""
-        self.daemon.kill()
-        self.daemon.wait()
-        with self._log.open("a") as log:
-            log.write("\n")  # so that half a line is one of its own
-        self.read()
-        self.restarts += 1
-        self.daemon = self._start()
-
-    def stop(self) -> int:
-        """Stop the daemon with SIGTERM, and return its exit code."""
-        self.daemon.send_signal(signal.SIGTERM)
-        return self.daemon.wait(15)
-
-    def read(self) -> list[dict[str, Any]]:
-        """Return the reports since the last call, each compared with the truth."""
-        reports = []
-        self.chaos.note()
-        while line := self._handle.readline():
-            if not line.endswith("\n"):
-                self._handle.seek(self._handle.tell() - len(line))
-                break
-            report = json.loads(line)
-            reports.append(report)
-            self.seen += 1
-            self.results[report["result"]] = self.results.get(report["result"], 0) + 1
-            for what in differences(report, self.chaos.history, app_id=self.chaos.sandbox.app_id):
-                self.wrong.append(f"cycle {report['cycle']} ({report['started_at']}): {what}")
-        self._told += reports
-        self._listen()
-        if self.daemon.poll() not in (None, -signal.SIGKILL):
-            self.wrong.append(f"the daemon ended by itself with {self.daemon.returncode}")
-            self.daemon = self._start()
-        return reports
-
-    def _listen(self) -> None:
-        """Compare the log with the reports, as far as their last lines are written."""
-        while line := self._log_handle.readline():
-            if not line.endswith("\n"):
-                self._log_handle.seek(self._log_handle.tell() - len(line))
-                break
-            event = _event(line)
-            if event is None and line.strip() and not line.startswith("{"):
-                self.wrong.append(f"the daemon printed {line.strip()[:300]}")
-            elif event is not None and "cycle" in event and event["event"] != "cycle_started":
-                self._lines.setdefault(event["cycle"], []).append(event)
-        while self._told and _is_whole(self._lines.get(self._told[0]["cycle"], [])):
-            report = self._told.pop(0)
-            for what in self._story.compare(report, self._lines.pop(report["cycle"])):
-                self.wrong.append(f"log of cycle {report['cycle']} ({report['started_at']}): {what}")
-
-    def calm(self) -> None:
-        """End all faults, and check that everything is repaired and that the stores hold what the report says."""
-        self.chaos.calm()
-        if self.chaos.is_frozen:
-            self.kill()  # a new daemon does not know that Graph asked for an hour without calls
-        since, cycles, report = time.time() + 1, 0, None
-        end = time.monotonic() + 60
-        while time.monotonic() < end and cycles < CALM_CYCLES:
-            time.sleep(0.3)
-            for report in self.read():
-                if _time(report["started_at"]) > since:
-                    cycles += 1
-                    if report["result"] == "ok":
-                        self.wrong += self._stored(report)
-                        return
-        self.wrong.append(f"not repaired after {cycles} cycles without a fault: {json.dumps(report)[:3000]}")
-
-    def _stored(self, report: dict[str, Any]) -> list[str]:
-        wrong = []
-        for page in report["pages"]:
-            for target in page["stores"]:
-                stored = self._stored_fingerprint(target)
-                if stored != target["fingerprint"]:
-                    wrong.append(
-                        f"{target['store']} {target['path']} holds {stored}, the report says {target['fingerprint']}"
-                    )
-        return wrong
-
-    def _stored_fingerprint(self, target: dict[str, Any]) -> str:
-        match target["store"]:
-            case "vault":
-                answer = self.chaos.bao.admin("GET", f"{self.chaos.mount}/data/{target['path']}")
-                token = answer["data"]["data"]["access_token"]
-            case "aws":
-                answer = self.chaos.aws.client.get_secret_value(SecretId=target["path"], VersionStage="AWSCURRENT")
-                token = json.loads(answer["SecretString"])["access_token"]
-            case _:
-                token = json.loads((self.folder / "secrets" / target["path"]).read_text())["access_token"]
-        return fingerprint(token)
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None
-
-
-def _is_whole(lines: list[dict[str, Any]]) -> bool:
-    return bool(lines) and lines[-1]["event"] == "cycle_finished"
-
-
-def _time(text: str) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(text).timestamp()
-
-
-def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) -> Path:
+def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str, receivers: str) -> dict[str, Any]:
+    """Write the credentials, and return a configuration that reads them."""
     for name, value in (
         ("app_secret", sandbox.app_secret),
         *zip(USERS, (user.token for user in sandbox.world.users.values()), strict=True),
         ("vault_token", bao.root),
+        ("web_token", TOKEN),
+        ("json_url", receivers + JSON),
+        ("slack_url", receivers + SLACK),
+        ("heartbeat_url", receivers + HEARTBEAT),
     ):
         (folder / name).write_text(value)
-    config = {
+
+    def file(name: str) -> dict[str, str]:
+        return {"file": str(folder / name)}
+
+    return {
         "version": 1,
         "instance": "soak",
         "schedule": {"every": "10s"},
@@ -199,15 +64,15 @@ def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) 
         "verify_every": "20s",
         "brake": {"share": "100%"},  # never holds, because there is no person who would confirm a change
         "graph": {"base_url": sandbox.url, "timeout": "2s"},
-        "apps": {"messenger": {"id": sandbox.app_id, "secret": {"file": "app_secret"}}},
-        "system_users": {name: {"token": {"file": name}} for name in USERS},
+        "apps": {"messenger": {"id": sandbox.app_id, "secret": file("app_secret")}},
+        "system_users": {name: {"token": file(name)} for name in USERS},
         "stores": {
             "vault": {
                 "type": "vault",
                 "address": bao.url,
                 "mount": mount,
                 "timeout": "2s",
-                "auth": {"method": "token", "token": {"file": "vault_token"}},
+                "auth": {"method": "token", "token": file("vault_token")},
             },
             "aws": {
                 "type": "aws-secrets-manager",
@@ -216,15 +81,19 @@ def _config(folder: Path, sandbox: Sandbox, bao: Bao, mount: str, aws_url: str) 
                 "timeout": "20s",  # the emulator shares a busy machine, and its slow answers are not a fault
                 "auth": {"profile": "soak"},
             },
-            "disk": {"type": "file", "directory": "secrets"},
+            "disk": {"type": "file", "directory": str(folder / "secrets")},
         },
         "defaults": {"stores": ["vault", "aws", "disk"]},
-        "log": {"level": "info"},
+        "state": file("state.json"),
+        "web": {"token": file("web_token")},
+        "heartbeat": {"url": file("heartbeat_url")},
+        "notify": [
+            {"webhook": file("json_url"), "format": "json", "events": ["problem", "written"]},
+            {"webhook": file("slack_url"), "format": "slack", "events": ["problem", "written"]},
+        ],
+        "log": {"level": "info", "format": "json"},
         "pages": [{**page, "system_user": USERS[number % 2]} for number, page in enumerate(sandbox.pages)],
     }
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(config, sort_keys=False))
-    return path
 
 
 def _environment(folder: Path) -> None:
@@ -249,23 +118,27 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
         bao = Bao(f"http://127.0.0.1:{port}", "root")
         aws, _ = stack.enter_context(served())
         mount = bao.mount()
-        config = _config(folder, sandbox, bao, mount, aws.url)
+        found = stack.enter_context(receivers(seed))
+        config = _config(folder, sandbox, bao, mount, aws.url, found.url)
         files = [folder / name for name in USERS]
         chaos = Chaos(sandbox, bao, process.pid, mount, aws, files, random.Random(seed))
         chaos.note()
-        run = Soak(folder, chaos, config)
+        edits = Edits(folder / "config", config, random.Random(seed + 1))
+        run = Soak(folder, chaos, edits, found)
         stack.callback(lambda: run.daemon.poll() is None and run.daemon.kill())
         over = threading.Event()
         stack.callback(over.set)
         threading.Thread(target=_watch_for_stalls, args=(chaos.history, over), daemon=True).start()
         _run_for(run, minutes)
-        code = run.stop()
-        if code != 0:
-            run.wrong.append(f"SIGTERM ended the daemon with {code}")
+        run.finish()
     print(f"{json.dumps(chaos.counts)}; stalled itself {len(chaos.history.stalls)} times")
     for what in run.wrong[:50]:
         print(f"WRONG {what}")
     faults = sum(chaos.counts.values())
+    latest = sorted(edits.latencies)
+    print(f"edits: {json.dumps(edits.counts)}, in force after {latest[len(latest) // 2 :][:1]} to {latest[-1:]} s")
+    print(f"receivers: {json.dumps(found.counts)}; answers to checks: {json.dumps(run.asker.counts)}")
+    print(f"compared: {json.dumps(run.counts)}")
     print(f"{run.seen} reports ({run.results}), {faults} faults, {run.restarts} kills, {len(run.wrong)} wrong")
     return 1 if run.wrong else 0
 
@@ -285,6 +158,10 @@ def _run_for(run: Soak, minutes: float) -> None:
     end, next_calm, printed = time.monotonic() + minutes * 60, time.monotonic() + CALM_EVERY, 0
     while time.monotonic() < end:
         run.chaos.disturb()
+        if run.chaos.random.random() < 0.15:
+            run.edits.edit()
+        if run.chaos.random.random() < 0.05:
+            run.receivers.failing = run.chaos.random.choice((0.0, 0.3, 0.6))
         if run.chaos.random.random() < 0.02:
             run.kill()
         time.sleep(run.chaos.random.uniform(0.1, 2.5))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tools.soak.records import page_served, with_check
+
 Json = Mapping[str, Any]
 
 _ONCE_A_CAUSE = frozenset(
@@ -38,10 +40,16 @@ class Story:
         before, self._before = self._before, report
         yield from (what for line in lines for what in _untrue(report, line))
         yield from _unwritten(report, lines)
-        yield from _uncounted(report, lines)
+        if report.get("is_check"):
+            self._before = with_check(before, report) if before is not None else None
+            yield from _unchecked(report, lines)
+        else:
+            yield from _uncounted(report, lines)
         if before is None:
             return
         yield from _unsaid(before, report, lines)
+        if report.get("is_check"):
+            return
         if _facts(before) == _facts(report) and not _written(report):
             for line in lines:
                 if line["event"] in _OF_A_CHANGE:
@@ -89,6 +97,13 @@ def _uncounted(report: Json, lines: Sequence[Json]) -> Iterator[str]:
             yield f"cycle_finished counts {last.get(name, 0)} {name}, and the report {report['summary'][name]}"
 
 
+def _unchecked(report: Json, lines: Sequence[Json]) -> Iterator[str]:
+    last = lines[-1] if lines else {}
+    names = [page["name"] for page in report["pages"]]
+    if last.get("event") != "page_checked" or _names(last) != names:
+        yield f"the last line is {_short(last) if last else 'none'}, and {names} were checked"
+
+
 def _unsaid(before: Json, report: Json, lines: Sequence[Json]) -> Iterator[str]:
     """Yield each change of what is served that no line names."""
     was = _served(before)
@@ -97,12 +112,6 @@ def _unsaid(before: Json, report: Json, lines: Sequence[Json]) -> Iterator[str]:
             line["event"] == "served_changed" and name in _names(line) and line["served"] == served for line in lines
         ):
             yield f"{name} in {store} is {served} since this cycle, and no line says so"
-
-
-def page_served(page: Json) -> str:
-    """Return the worst that a Page's secrets serve."""
-    order = ("broken", "absent", "foreign", "stale", "verified")
-    return min((target["served"] for target in page["stores"]), key=order.index)
 
 
 def _problems(report: Json, line: Json, pages: Sequence[Json]) -> Iterator[Json]:

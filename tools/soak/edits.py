@@ -25,7 +25,7 @@ SLACK = 5.0
 class Edits:
     """The configuration of a soak test, and the newest edit of it.
 
-    ``seen`` is None until the daemon logs what it did with the newest edit. ``latencies`` are the seconds that it took.
+    ``seen`` is None until the daemon logs what it did with the newest edit. ``is_starting``: a daemon reads it. ``latencies`` are the seconds that it took.
     """
 
     folder: Path
@@ -36,6 +36,7 @@ class Edits:
     at: float = 0.0
     is_broken: bool = False
     seen: float | None = 0.0
+    is_starting: bool = False
     added: frozenset[str] = frozenset()
     removed: frozenset[str] = frozenset()
     _away: list[dict[str, Any]] = field(default_factory=list)
@@ -63,7 +64,7 @@ class Edits:
 
     def edit(self) -> str:
         """Make one edit, and return what it is; none while the last one was not seen."""
-        if self.seen is None:
+        if self.seen is None or self.is_starting:
             return ""
         if self.is_broken:
             name = self.restore(pages=False)
@@ -84,9 +85,13 @@ class Edits:
         self._write(yaml.safe_dump(self.content, sort_keys=False))
         return "repaired"
 
+    def starting(self) -> None:
+        """Note that a new process reads the newest edit; until it has, there is no other, which it may read or not."""
+        self.is_starting, self.seen, self._names = True, time.time(), self.names
+
     def started(self) -> None:
         """Note that a new process has read the newest edit."""
-        self.seen, self._names = time.time(), self.names
+        self.is_starting, self.seen = False, time.time()
 
     def wrong(self, line: Json, busy: Callable[[float, float], float]) -> Iterator[str]:
         """Yield what is untrue of a line about the configuration.

@@ -14,7 +14,7 @@ from tools.soak.records import SERVED, page_served
 Json = Mapping[str, Any]
 
 _VOID = frozenset({"meta", "input", "link", "br", "hr", "img"})
-_TITLE = re.compile(r"([a-z-]+)(?:: (?:app|system user|store|instance) (\S+?))?(?:, ([\d,]+) Pages?)?")
+_TITLE = re.compile(r"([a-z-]+)(?:: (app|system user|store|instance) (\S+?))?(?:, ([\d,]+) Pages?)?")
 _HELD = re.compile(r"([\d,]+) writes? to store (\S+) held: (\S+)")
 _MORE = re.compile(r" and ([\d,]+) more$")
 _NUMBER = re.compile(r"\d[\d,]*")
@@ -78,6 +78,7 @@ class Card:
     """A cause of problems as the page shows it."""
 
     code: str
+    scope: str
     whose: str
     page_count: int
     since: str
@@ -104,7 +105,8 @@ def cards(page: Node) -> Iterator[Card]:
             yield Card(
                 found[1],
                 found[2] or "",
-                _number(found[3] or "0"),
+                found[3] or "",
+                _number(found[4] or "0"),
                 since,
                 paragraphs[1 if since else 0],
                 next(article.all("strong")).text,
@@ -200,7 +202,7 @@ def _card(card: Card, status: Json) -> Iterator[str]:
             for name in card.names
             for target in pages[name]["stores"]
             if card.code in {one["code"] for one in (*target["problems"], *target["notices"])}
-            and card.whose in ("", pages[name]["system_user"], target["store"])
+            and (card.scope != "store" or card.whose == target["store"])
         )
         if card.served not in (dict(of_pages), dict(of_targets)) and set(card.served) != set(of_targets):
             yield f"it says that {dict(card.served)} are served, and that is {dict(of_pages)} or {dict(of_targets)}"

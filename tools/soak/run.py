@@ -69,7 +69,7 @@ class Soak:
         self._process, self._looks = Process(), Looks(self.counts)
         self._records.clear()
         self._cycles.starts.append(time.time())
-        self.edits.started()
+        self.edits.starting()
         command = [sys.executable, "-m", "tools.soak.daemon", str(self.edits.file), str(self.reports), str(EVERY)]
         with self._log.open("ab") as log:
             return subprocess.Popen([*command, "127.0.0.1:0"], stdout=log, stderr=log)
@@ -195,6 +195,7 @@ class Soak:
         match event["event"]:
             case "daemon_started":
                 self.watcher.address = event["listen"]
+                self.edits.started()
                 if event["page_count"] != len(self.edits.names):
                     self.wrong.append(f"daemon_started counts {event['page_count']} Pages of {len(self.edits.names)}")
             case "config_reloaded" | "config_rejected":
@@ -260,7 +261,7 @@ class Soak:
 
     def _wait_for_edit(self) -> None:
         end = time.monotonic() + 30
-        while self.edits.seen is None and time.monotonic() < end:
+        while (self.edits.seen is None or self.edits.is_starting) and time.monotonic() < end:
             time.sleep(0.3)
             self.read()
 

@@ -40,18 +40,19 @@ _RECURS = "It was over for less than an hour. Its end is logged when it has been
 
 def cause_events(changes: Changes, now: datetime) -> Iterator[Event]:
     """Yield a line for each cause that began, is reminded of or ended, then lines for what apps get since."""
-    yield from (_begun(one) for one in changes.began)
+    yield from (_begun(one, now) for one in changes.began)
     yield from (_reminder(one) for one in changes.reminders)
     yield from (_ended(one, now) for one in changes.ended)
     for change in changes.served:
         yield from _served(change)
 
 
-def _begun(begun: Begun) -> Event:
+def _begun(begun: Begun, now: datetime) -> Event:
     level, name, fields = _line(begun)
     if begun.recurs:
-        message = " ".join(filter(None, (fields.get("message"), _RECURS)))
-        fields = {**fields, "message": message, "since": timestamp(begun.since)}
+        fields = {**fields, "message": " ".join(filter(None, (fields.get("message"), _RECURS)))}
+    if begun.recurs or begun.since < now:
+        fields = {**fields, "since": timestamp(begun.since)}
     return Event(level, name, fields, begun.cause.key.code)
 
 

@@ -33,7 +33,10 @@ How = Literal["over", "unseen"] | Part
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A cause that begins, or that is reminded of. ``since`` is when it began; ``recurs``: it was away for less than an hour."""
+    """A cause that begins, or that is reminded of. ``since`` is when it began; ``recurs``: it was away for less than an hour.
+
+    A cause that begins for another owner, who must act now, is since when the first owner had to.
+    """
 
     cause: AnyCause
     since: datetime
@@ -94,10 +97,18 @@ def changes(
         for key, known in before.problems.items()
         if key not in present and key not in kept and not _is_left(key, known, left)
     }
+    earlier = _earlier_owners(before, absent)
     found_steps = {
-        key: _present(key, before.problems.get(key), cause, now) for key, cause in present.items() if key not in kept
+        key: _since(earlier.get(_unowned(key)), _present(key, before.problems.get(key), cause, now))
+        for key, cause in present.items()
+        if key not in kept
     }
-    absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()}
+    lasting = {_unowned(key) for key in present}
+    absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()} | {
+        key: _Step("away", known)
+        for key, known in before.problems.items()
+        if key not in present and key not in kept and key not in absent and _unowned(key) in lasting
+    }
     steps = {**_reminded(found_steps, present, now), **absent_steps}
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),
@@ -186,6 +197,26 @@ def _is_left(key: ProblemKey, known: OpenProblem, left: Container[tuple[str, str
     return any((name, key.code, store) in left for name in ([key.page] if key.page else known.pages))
 
 
+def _unowned(key: ProblemKey) -> ProblemKey:
+    return replace(key, owner="")
+
+
+def _earlier_owners(before: Reported, absent: Container[ProblemKey]) -> Mapping[ProblemKey, datetime]:
+    """Return since when causes last that have not ended, whoever had to act."""
+    found: dict[ProblemKey, datetime] = {}
+    for key, known in before.problems.items():
+        if known.ended_at is None and key not in absent:
+            found[_unowned(key)] = min(known.since, found.get(_unowned(key), known.since))
+    return found
+
+
+def _since(earlier: datetime | None, step: _Step) -> _Step:
+    """Return the step of a cause that was found; where it began for another owner, it lasts since then."""
+    if earlier is None or step.what != "began" or step.known.since <= earlier:
+        return step
+    return replace(step, known=replace(step.known, since=earlier))
+
+
 def _absent(key: ProblemKey, known: OpenProblem, configured: Configured, unseen: Unseen, now: datetime) -> _Step:
     """Return what becomes of a cause that was not found."""
     if known.ended_at is not None:
@@ -247,11 +278,12 @@ def _grouped(
     steps: Mapping[ProblemKey, _Step], present: Mapping[ProblemKey, AnyCause], wanted: tuple[str, ...]
 ) -> Iterator[Begun]:
     """Yield one line to log for each cause, with the Pages of which it is news."""
-    groups: dict[tuple[int, bool], list[ProblemKey]] = defaultdict(list)
+    groups: dict[tuple[int, bool, bool], list[ProblemKey]] = defaultdict(list)
     for key, step in steps.items():
         if step.what in wanted and key.code != _EXPIRING:
-            groups[id(present[key]), step.what == "recurs"].append(key)
-    for (_, recurs), keys in groups.items():
+            is_new = step.known.since == step.known.reported_at
+            groups[id(present[key]), step.what == "recurs", is_new].append(key)
+    for (_, recurs, _), keys in groups.items():
         cause = present[keys[0]]
         part = cause if is_shared(cause.key) else cause.only({key.page for key in keys})
         yield Begun(part, min(steps[key].known.since for key in keys), recurs)
@@ -261,11 +293,12 @@ def _ended(steps: Mapping[ProblemKey, _Step]) -> Iterator[Ended]:
     groups: dict[tuple[ProblemKey, How], list[ProblemKey]] = defaultdict(list)
     for key, step in steps.items():
         if step.what == "ended":
-            groups[replace(key, page=""), step.how].append(key)
+            # Whoever had to act in the course of it, it ends once.
+            groups[_unowned(replace(key, page="")), step.how].append(key)
     for (group, how), keys in groups.items():
-        first = steps[keys[0]].known
-        names = [key.page for key in keys] if keys[0].page else list(first.pages)
-        number = len(keys) if keys[0].page else first.page_count
+        first = max((steps[key].known for key in keys), key=lambda known: known.found_at)
+        names = list(dict.fromkeys(key.page for key in keys)) if keys[0].page else list(first.pages)
+        number = len(names) if keys[0].page else first.page_count
         since = min(steps[key].known.since for key in keys)
         yield Ended(group, since, how, names[:MOST_NAMED], number, first.text)
 

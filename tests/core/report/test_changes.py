@@ -240,6 +240,20 @@ def test_a_problem_that_another_person_must_solve_since_is_not_over() -> None:
     assert watch.cycle(of(fetched(), GOOD)) == [("problem_ended", "no-access")]
 
 
+def test_a_problem_lasts_since_it_began_whoever_must_act() -> None:
+    """Each owner is told once since when a problem lasts, also where they alternate, and its end counts from its beginning."""
+    watch = Watch()
+    mine = candidate(replace(NO_ACCESS, owner="operator"))
+    cycles = (LOST, mine, LOST, mine, fetched())
+    lines = [(number, one) for number, found in enumerate(cycles) for one in watch.events(of(found, GOOD), after=CYCLE)]
+    assert [(number, event.name, event.fields.get("owner"), event.fields.get("since")) for number, event in lines] == [
+        (0, "problem_started", "business-admin", None),
+        (1, "problem_started", "operator", "2026-11-25T12:15:00Z"),
+        (4, "problem_ended", None, "2026-11-25T12:15:00Z"),
+    ]
+    assert lines[-1][1].fields["duration_ms"] == 3_600_000
+
+
 def test_a_cause_that_comes_and_goes_does_not_flood() -> None:
     """One that returns within an hour is said to recur, lasts until it was away for an hour, and then ends once."""
     watch = Watch()

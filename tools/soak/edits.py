@@ -26,6 +26,7 @@ class Edits:
     """The configuration of a soak test, and the newest edit of it.
 
     ``seen`` is None until the daemon logs what it did with the newest edit. ``is_starting``: a daemon reads it. ``latencies`` are the seconds that it took.
+    ``history`` has the time of each edit, and whether it was invalid.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class Edits:
     random: random.Random
     counts: dict[str, int] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
+    history: list[tuple[float, bool]] = field(default_factory=list)
     at: float = 0.0
     is_broken: bool = False
     seen: float | None = 0.0
@@ -178,6 +180,7 @@ class Edits:
         if not self.file.is_symlink():
             self.file.symlink_to("..data/config.yaml")
         self.at, self.is_broken, self.seen = time.time(), is_broken, None
+        self.history.append((self.at, is_broken))
 
 
 def _seconds(text: str) -> float:

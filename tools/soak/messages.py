@@ -19,6 +19,9 @@ Json = Mapping[str, Any]
 
 _SAME_VALUE = ("labels", "marks")
 _OF_A_PERSON = ("brake", "weaker")
+_ULID = 26
+_SEEN_WITHIN = 30.0
+"""Seconds from an edit to its message: it waits for the running cycle, on a busy machine."""
 _NOT_SENT = ("served_changed", "system_user_renewed", "page_written", "cycle_started", "cycle_finished", "page_checked")
 
 
@@ -65,6 +68,8 @@ class Cycles:
     killed: set[str] = field(default_factory=set)
     forgot: set[str] = field(default_factory=set)
     starts: list[float] = field(default_factory=list)
+    edits: Sequence[tuple[float, bool]] = ()
+    """The time of each edit of the configuration, and whether it is invalid."""
 
     def add(self, record: Json) -> None:
         """Add the record of a cycle or a check."""
@@ -89,9 +94,12 @@ def wrong(cycles: Cycles, arrivals: Sequence[Arrival], *, is_end: bool) -> Itera
             seen[message["id"]] = arrival
             continue
         seen[message["id"]] = arrival
-        if message["id"][:26] < newest[:26]:
+        if message["id"][:_ULID] < newest[:_ULID]:
             yield f"message {message['id']} arrived after {newest}"
         newest = max(newest, message["id"])
+        if "cycle" not in message:
+            yield from (f"message {message['id']} ({message['title']}): {what}" for what in of_edit(message, cycles))
+            continue
         of = cycles.found.get(message["cycle"])
         if of is None:
             yield f"message {message['id']} is of no cycle: {message['title']}"
@@ -137,6 +145,17 @@ def untrue(message: Json, of: Cycle, cycles: Cycles) -> Iterator[str]:
         yield f"it is since {message['since']}, when no cycle began"
 
 
+def of_edit(message: Json, cycles: Cycles) -> Iterator[str]:
+    """Yield that a message between two cycles says of the configuration what was not so within the seconds before it."""
+    at = _seconds(message["at"])
+    before = [is_broken for since, is_broken in cycles.edits if since <= at - _SEEN_WITHIN][-1:]
+    recent = [is_broken for since, is_broken in cycles.edits if at - _SEEN_WITHIN < since <= at + 1]
+    if message.get("kind") != "problem" or "config" not in message["title"]:
+        yield "it is of no cycle and of no edit"
+    if (message["status"] != "ended") not in (*before, *recent):
+        yield f"it is {message['status']}, and the newest edits were {before + recent} (invalid)"
+
+
 def heartbeats(cycles: Cycles, arrivals: Sequence[Arrival], path: str) -> Iterator[str]:
     """Yield each ping that says otherwise than the result of the cycle before it."""
     whole = [one for one in cycles.found.values() if not one.is_check]
@@ -150,14 +169,14 @@ def heartbeats(cycles: Cycles, arrivals: Sequence[Arrival], path: str) -> Iterat
 
 def slack(messages: Sequence[Json], arrivals: Sequence[Arrival], instance: str) -> Iterator[str]:
     """Yield each message in Slack's form that is not one of the others, and at the end each that is missing there."""
-    wanted = Counter((message["cycle"], f"[{instance}] {message['title']}") for message in messages)
+    wanted = Counter((message.get("cycle", ""), f"[{instance}] {message['title']}") for message in messages)
     found: Counter[tuple[str, str]] = Counter()
     bodies = list(dict.fromkeys(arrival.body for arrival in arrivals))
     for body in bodies:
         content = json.loads(body)
         title = html.unescape(content["blocks"][0]["text"]["text"].split("\n")[0]).strip("*")
-        foot = content["blocks"][-1]["elements"][0]["text"].split(" · ")[-1]
-        found[foot, title] += 1
+        feet = [block["elements"][0]["text"].split(" · ")[-1] for block in content["blocks"] if "elements" in block]
+        found[feet[0] if feet and len(feet[0]) == _ULID else "", title] += 1
         if not html.unescape(content["text"]).startswith(title):
             yield f"a message for Slack has the title {title!r} and the text {content['text']!r}"
     for key in found.keys() - wanted.keys():

@@ -57,7 +57,7 @@ class Soak:
         self._lines: dict[str, list[dict[str, Any]]] = {}
         self._unlogged: list[dict[str, Any]] = []
         self._records: list[Json] = []
-        self._cycles = messages.Cycles()
+        self._cycles = messages.Cycles(edits=edits.history)
         self._told: set[str] = set()
         self.daemon = self._start()
         self.asker.start()
@@ -203,6 +203,8 @@ class Soak:
             case "cycle_warning" | "notify_failed" if "bug" not in event["message"]:
                 pass
             case "daemon_stopped" if event["level"] == "info":
+                pass
+            case "problem_ended" if "configuration" in event["message"]:
                 pass
             case _:
                 self.wrong.append(f"the daemon logged {json.dumps(event)[:500]}")

@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from sync.core.judge.decide import Kind
 from sync.core.model import State
 from sync.core.plan.plan import user_token_problems
 from sync.core.problems import Problem
@@ -90,6 +91,11 @@ FAMILIES: Mapping[str, Family] = {
         "When the store's login expires, as known at the end of the last cycle; absent where unknown.",
     ),
     "brake_held": Family("gauge", (), "Writes that the brake holds."),
+    "writes_held": Family(
+        "gauge",
+        ("store", "reason"),
+        "Writes that are decided and held, by the reason; brake and weaker wait for a person.",
+    ),
     "orphans": Family("gauge", ("store",), "Secrets of this instance that belong to no configured Page."),
     "cycle_duration_seconds": Family("gauge", (), "How long the last cycle took."),
     "last_cycle_timestamp_seconds": Family("gauge", (), "When the last cycle ended."),
@@ -180,6 +186,7 @@ def of_report(report: Report, *, per_page: bool = True) -> Iterator[Metric]:
             ((store,), at) for store, at in report.frame.credentials_expire.items()
         ),
         "brake_held": iter([((), float(report.braked))]),
+        "writes_held": _writes_held(report),
         "orphans": _orphans(report),
         "cycle_duration_seconds": iter([((), report.frame.duration_seconds)]),
         "last_cycle_timestamp_seconds": _moments([((), report.frame.finished_at)]),
@@ -247,6 +254,12 @@ def _pages(report: Report) -> Series:
     counts = Counter((entry.served, entry.key.store) for page in report.pages for entry in page.stores)
     for store in dict.fromkeys(store for _, store in counts):
         yield from (((served, store), float(counts[served, store])) for served in WORST_FIRST)
+
+
+def _writes_held(report: Report) -> Series:
+    entries = (entry for page in report.pages for entry in page.stores if entry.action is Kind.HELD)
+    counts = Counter((entry.key.store, entry.reason or "") for entry in entries)
+    return ((labels, float(number)) for labels, number in counts.items())
 
 
 def _page_problems(page: PageEntry) -> Iterable[Problem]:

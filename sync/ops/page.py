@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,15 +42,54 @@ _PAGE = Environment(
 _SHAPES = {"ok": "✔", "warn": "▲", "bad": "✖"}
 
 
-def render(snapshot: Snapshot, query: Mapping[str, str], *, now: datetime, health: Health) -> str:
-    """Return the page as HTML, for the query of a request.
+@dataclass(frozen=True)
+class _View:
+    """What follows from a report alone, for each request for the page until there is another report."""
 
-    It does not reload itself: that would interrupt a screen reader and lose the reader's position. It has a link instead.
-    """
+    report: Report
+    summary: Mapping[str, int]
+    result: str
+    causes: Mapping[str, Sequence[Mapping[str, Any]]]
+    secrets: Sequence[tuple[PageEntry, StoreEntry]]
+    stores: Sequence[tuple[str, str]]
+
+
+def _view(report: Report) -> _View:
+    secrets = [(page, entry) for page in report.pages for entry in page.stores]
+    by_store: dict[str, list[str]] = {}
+    for _, entry in secrets:
+        by_store.setdefault(entry.key.store, []).append(entry.served)
+    stores = [(name, _served(served)) for name, served in by_store.items()]
+    secrets.sort(key=_rank)
+    return _View(report, report.summary, report.result, _causes(report), secrets, stores)
+
+
+class StatusPage:
+    """Renders the page, and keeps what it derived from the last report. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._view: _View | None = None
+
+    def render(self, snapshot: Snapshot, query: Mapping[str, str], *, now: datetime, health: Health) -> str:
+        """Return the page as HTML, for the query of a request.
+
+        It does not reload itself: that would interrupt a screen reader and lose the reader's position. It has a link instead.
+        """
+        report = snapshot.report
+        if report is None:
+            self._view = None
+        elif self._view is None or self._view.report is not report:
+            self._view = _view(report)
+        return _rendered(snapshot, self._view, query, now=now, health=health)
+
+
+def _rendered(
+    snapshot: Snapshot, view: _View | None, query: Mapping[str, str], *, now: datetime, health: Health
+) -> str:
     report, errors = snapshot.report, snapshot.config_errors or ()
     chosen = {name: query.get(name, "")[:_MOST_TEXT] for name in ("q", "state", "store")}
     banners = _banners(snapshot, now, health)
-    level, text = _verdict(report, stale=bool(banners), rejected=bool(errors))
+    level, text = _verdict(view, stale=bool(banners), rejected=bool(errors))
     return _PAGE.render(
         style=Markup(_STYLE),  # noqa: S704 - a file of the program
         count=count,
@@ -67,8 +106,8 @@ def render(snapshot: Snapshot, query: Mapping[str, str], *, now: datetime, healt
         chosen=chosen,
         columns=COLUMNS,
         states=WORST_FIRST,
-        **(_causes(report, now) if report else {"problems": (), "notices": (), "held": ()}),
-        **(_tables(report, chosen, query.get("page", "")) if report else {}),
+        **(_aged(view.causes, now) if view else {"problems": (), "notices": (), "held": ()}),
+        **(_tables(view, chosen, query.get("page", "")) if view else {}),
     )
 
 
@@ -82,43 +121,51 @@ def _banners(snapshot: Snapshot, now: datetime, health: Health) -> list[str]:
     return []
 
 
-def _verdict(report: Report | None, *, stale: bool, rejected: bool) -> tuple[str, str]:
+def _verdict(view: _View | None, *, stale: bool, rejected: bool) -> tuple[str, str]:
     """Return how bad it is, and the sentence that says so."""
     if stale:
         return "bad", "The daemon does not work as it should. The state of the Pages is not known."
-    if report is None:
+    if view is None:
         return "warn", "No check has ended yet. The state of the Pages is not known."
-    counts = report.summary
+    counts = view.summary
     unserved = counts["broken"] + counts["absent"] + counts["foreign"]
     if unserved:
         return "bad", f"{unserved:,} of {count(counts['pages'], 'Page')} without a verified token for apps."
-    if report.result == "failed":
+    if view.result == "failed":
         return "bad", "The last check failed. No token could be verified."
     if counts["stale"]:
         return "warn", f"{counts['stale']:,} of {count(counts['pages'], 'Page')} could not be verified recently."
-    if report.result == "held":
+    if view.result == "held":
         return "warn", "Apps are served. Writes are held until a person decides."
-    if report.result != "ok":
+    if view.result != "ok":
         return "warn", "Apps are served. There are problems."
     if rejected:
         return "warn", "Apps are served. The newest edit of the configuration is rejected."
     return "ok", f"All is well. Apps are served by verified tokens ({count(counts['pages'], 'Page')})."
 
 
-def _causes(report: Report, now: datetime) -> Mapping[str, Any]:
-    found = [(cause, _cause(cause, report, now)) for cause in causes(report.pages, report.user_tokens)]
-    held = [_held(one, report, now) for one in held_writes(report.pages, report.checksum)]
+def _causes(report: Report) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    found = [(cause, _cause(cause, report)) for cause in causes(report.pages, report.user_tokens)]
+    held = [_held(one, report) for one in held_writes(report.pages, report.checksum)]
     problems = [shown for cause, shown in found if not cause.notice]
     notices = [shown for cause, shown in found if cause.notice]
     notices += [{"title": "warning", "message": text, "action": ""} for text in report.frame.warnings]
     return {"problems": sorted(problems, key=lambda one: one["level"]), "notices": notices, "held": held}
 
 
-def _cause(cause: Cause, report: Report, now: datetime) -> dict[str, Any]:
+def _aged(causes: Mapping[str, Sequence[Mapping[str, Any]]], now: datetime) -> Mapping[str, Any]:
+    """Return the causes with how long ago each began."""
+    return {
+        kind: [{**one, "age": distance(one["since"], now)} if one.get("since") else one for one in found]
+        for kind, found in causes.items()
+    }
+
+
+def _cause(cause: Cause, report: Report) -> dict[str, Any]:
     scope = cause.key.scope
     whose = "" if scope == "page" else f": {scope.replace('_', ' ')} {cause.key.whose}"
     number = f", {count(len(cause.pages), 'Page')}" if cause.pages else ""
-    concerned = _concerned(cause, report, now)
+    concerned = _concerned(cause, report)
     return {
         "title": f"{cause.key.code}{whose}{number}",
         "level": "bad" if any(word in concerned["served"] for word in ("broken", "absent", "foreign")) else "warn",
@@ -128,9 +175,9 @@ def _cause(cause: Cause, report: Report, now: datetime) -> dict[str, Any]:
     }
 
 
-def _held(held: HeldWrites, report: Report, now: datetime) -> dict[str, Any]:
+def _held(held: HeldWrites, report: Report) -> dict[str, Any]:
     title = f"{count(len(held.found), 'write')} to store {held.key.whose} held: {held.reason}"
-    concerned = _concerned(held, report, now)
+    concerned = _concerned(held, report)
     return {
         "title": title,
         "reason": held.reason,
@@ -140,7 +187,7 @@ def _held(held: HeldWrites, report: Report, now: datetime) -> dict[str, Any]:
     }
 
 
-def _concerned(cause: Cause | HeldWrites, report: Report, now: datetime) -> dict[str, Any]:
+def _concerned(cause: Cause | HeldWrites, report: Report) -> dict[str, Any]:
     """Return since when a cause lasts, the Pages that have it, and what apps are served of them."""
     names = list(cause.pages)
     keys = [cause.key] if is_shared(cause.key) else [replace(cause.key, page=name) for name in names]
@@ -154,26 +201,20 @@ def _concerned(cause: Cause | HeldWrites, report: Report, now: datetime) -> dict
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return {
         "since": since,
-        "age": distance(since, now) if since else "",
         "pages": ", ".join(names[:_NAMED]) + more,
         "served": _served(states or (page.served for page in cause.pages.values())),
     }
 
 
-def _tables(report: Report, chosen: Mapping[str, str], page: str) -> Mapping[str, Any]:
-    entries = [(page, entry) for page in report.pages for entry in page.stores]
-    by_store: dict[str, list[str]] = {}
-    for _, entry in entries:
-        by_store.setdefault(entry.key.store, []).append(entry.served)
+def _tables(view: _View, chosen: Mapping[str, str], page: str) -> Mapping[str, Any]:
     text = chosen["q"].casefold()
     found = [
         (page, entry)
-        for page, entry in entries
+        for page, entry in view.secrets
         if (not text or text in page.name or text in page.id)
         and chosen["state"] in ("", entry.served)
         and chosen["store"] in ("", entry.key.store)
     ]
-    found.sort(key=_rank)
     last = max(0, (len(found) - 1) // ROWS)
     at = min(int(page), last) if page.isascii() and page.isdigit() and len(page) < len(str(ROWS)) * 3 else 0
     shown = found[at * ROWS : (at + 1) * ROWS]
@@ -184,11 +225,11 @@ def _tables(report: Report, chosen: Mapping[str, str], page: str) -> Mapping[str
                 "state": user.verdict.state.value,
                 "expires": expiry(user.verdict.facts.expires_at if user.verdict.facts else None),
             }
-            for user in report.user_tokens
+            for user in view.report.user_tokens
         ],
-        "stores": [(name, _served(served)) for name, served in by_store.items()],
+        "stores": view.stores,
         "found": len(found),
-        "total": len(entries),
+        "total": len(view.secrets),
         "first": at * ROWS + 1,
         "rows": [_row(*one) for one in shown],
         "earlier": _address(chosen, at - 1) if at else "",

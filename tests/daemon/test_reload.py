@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -457,6 +458,26 @@ def test_an_edit_goes_before_further_checks(stage: Stage) -> None:
     assert not turns._is_free_for_check()
     assert _reload(stage.reload, turns, hangup, silent, log=stage, status=stage.status) is not None
     assert turns._is_free_for_check()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_systemd_is_told_that_a_reload_begins_and_ends(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, works: bool
+) -> None:
+    """A hangup is RELOADING=1 with the monotonic time in microseconds, then READY=1, also where the reload fails."""
+    if not works:
+        monkeypatch.setattr(stage.reload, "look", None)
+    hangup = threading.Event()
+    hangup.set()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        notifier = SystemdNotifier(lambda: Health(True, ""), {"NOTIFY_SOCKET": systemd.getsockname()})
+        before = time.monotonic_ns() // 1000
+        _reload(stage.reload, Turns(), hangup, notifier, log=stage, status=stage.status)
+        state, sent_at = systemd.recv(1000).decode().splitlines()
+        assert (state, systemd.recv(1000)) == ("RELOADING=1", b"READY=1")
+    assert before <= int(sent_at.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
 
 def test_edits_at_random(tmp_path: Path) -> None:

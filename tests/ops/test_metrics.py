@@ -22,6 +22,7 @@ from sync.core.report.report import Report
 from sync.core.report.totals import Totals
 from sync.ops.metrics import FAMILIES, PREFIX, Metrics
 from sync.ops.status import DaemonStatus, Snapshot
+from tests.core.report.test_changes import held
 from tests.support.clock import FakeClock
 from tests.support.reports import FRAME, GOOD, MAIN, account, of
 from tests.support.services.prometheus import promtool
@@ -93,7 +94,9 @@ def test_every_family_occurs() -> None:
     )
     totals = Totals().with_cycle(replace(written, frame=replace(written.frame, traffic=traffic)))
     found = scrape(report, totals=totals, next_cycle_at=NOW, config_loaded_at=NOW)
-    assert {name for name, *_ in found} == set(FAMILIES)
+    held_writes = scrape(account(*held("berlin", "rome", reason="weaker")))
+    assert held_writes["writes_held", "vault", "weaker"] == len(("berlin", "rome"))
+    assert {name for name, *_ in (*found, *held_writes)} == set(FAMILIES)
 
 
 @pytest.mark.parametrize(

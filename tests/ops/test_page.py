@@ -18,7 +18,7 @@ from sync.core.problems import Problem
 from sync.core.report.entries import PageEntry
 from sync.core.report.report import Report
 from sync.ops.health import Health
-from sync.ops.page import ROWS, STYLE_HASH, render
+from sync.ops.page import ROWS, STYLE_HASH, StatusPage
 from sync.ops.status import Snapshot
 from tests.support.reports import GOOD, account, of
 from tests.support.services.browser import browser
@@ -54,7 +54,7 @@ def shown(
 ) -> str:
     """Return the page two minutes after the report."""
     changes = {"next_cycle_at": LATER + timedelta(minutes=12), **changes}
-    return render(Snapshot(0.0, report=report, **changes), query or {}, now=LATER, health=health)  # type: ignore[arg-type]
+    return StatusPage().render(Snapshot(0.0, report=report, **changes), query or {}, now=LATER, health=health)  # type: ignore[arg-type]
 
 
 STATES: Mapping[str, Callable[[], str]] = {

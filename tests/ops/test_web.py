@@ -147,6 +147,8 @@ def test_safe_headers_and_methods(web: Web, path: str) -> None:
         ("localhost", 200),
         ("127.0.0.1:8087", 200),
         ("LOCALHOST:1", 200),
+        ("localhost.:8087", 200),
+        ("evil.example.", 421),
         ("[::1]:8087", 200),
         ("evil.example", 421),
         ("127.0.0.1.evil.example:80", 421),

@@ -159,13 +159,13 @@ def daemon(given: Path | None, listen: str | None) -> int:
 def _site(status: DaemonStatus, clock: SystemClock, health: Callable[[], Health], host: str, checks: Checks) -> Site:
     """Return what the web server answers."""
     from sync.ops.metrics import Metrics  # noqa: PLC0415 - only if the file is valid
-    from sync.ops.page import STYLE_HASH, render  # noqa: PLC0415 - only if the file is valid
+    from sync.ops.page import STYLE_HASH, StatusPage  # noqa: PLC0415 - only if the file is valid
     from sync.ops.web.site import Site  # noqa: PLC0415 - only if the file is valid
 
-    metrics = Metrics()
+    metrics, status_page = Metrics(), StatusPage()
 
     def page(snapshot: Snapshot, query: Mapping[str, str]) -> str:
-        return render(snapshot, query, now=clock.now(), health=health())
+        return status_page.render(snapshot, query, now=clock.now(), health=health())
 
     def scrape(snapshot: Snapshot, accept: str) -> tuple[bytes, str]:
         return metrics.render(snapshot, accept=accept)

@@ -189,4 +189,5 @@ def _host(scope: Scope) -> str:
     if len(values) != 1:
         return ""
     found = _HOST.fullmatch(values[0].lower())
-    return found[1].strip("[]") if found else ""
+    # A name that ends in a dot is the same name, written as an absolute one.
+    return found[1].strip("[]").removesuffix(".") if found else ""

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -190,7 +190,7 @@ def _held(held: HeldWrites, report: Report) -> dict[str, Any]:
 def _concerned(cause: Cause | HeldWrites, report: Report) -> dict[str, Any]:
     """Return since when a cause lasts, the Pages that have it, and what apps are served of them."""
     names = list(cause.pages)
-    keys = [cause.key] if is_shared(cause.key) else [replace(cause.key, page=name) for name in names]
+    keys = [cause.key] if is_shared(cause.key) else [cause.key.of_page(name) for name in names]
     known = report.changes.reported.problems
     since = min((known[key].since for key in keys if key in known), default=None)
     if isinstance(cause, HeldWrites):

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -133,6 +135,7 @@ def test_safe_headers_and_methods(web: Web, path: str) -> None:
     assert headers["content-security-policy"].startswith("default-src 'none'; frame-ancestors 'none'")
     assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
     assert headers["connection"] == "close"
+    assert abs(parsedate_to_datetime(headers["date"]) - datetime.now(UTC)) < timedelta(minutes=1)
     assert "server" not in headers
     assert web.ask(path, "HEAD")[2] == b""
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE"):

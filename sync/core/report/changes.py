@@ -172,7 +172,7 @@ class _Step:
 def _tracked(cause: AnyCause) -> Iterable[ProblemKey]:
     if is_shared(cause.key):
         return (cause.key,)
-    return (replace(cause.key, page=name) for name in cause.pages)
+    return (cause.key.of_page(name) for name in cause.pages)
 
 
 def _left(pages: Iterable[PageEntry]) -> Iterator[tuple[str, str, str]]:
@@ -294,7 +294,7 @@ def _ended(steps: Mapping[ProblemKey, _Step]) -> Iterator[Ended]:
     for key, step in steps.items():
         if step.what == "ended":
             # Whoever had to act in the course of it, it ends once.
-            groups[_unowned(replace(key, page="")), step.how].append(key)
+            groups[_unowned(key.of_page("")), step.how].append(key)
     for (group, how), keys in groups.items():
         first = max((steps[key].known for key in keys), key=lambda known: known.found_at)
         names = list(dict.fromkeys(key.page for key in keys)) if keys[0].page else list(first.pages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, ClassVar
 
 import uvicorn
@@ -60,20 +61,39 @@ class WebServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            date_header=False,
             h11_max_incomplete_event_size=_HEADER_BYTES,
             backlog=_BACKLOG,
             timeout_graceful_shutdown=1,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._ended = started(lambda: self._server.run(sockets=[server]), name="web")
 
     def close(self) -> None:
         """Stop the server; a client that is still connected is waited for a second at most."""
-        self._server.should_exit = True
+        self._server.stop()
         try:
             self._ended.exception(timeout=_STOP_SECONDS)
         except TimeoutError:
             self._server.force_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Waits to be stopped, where uvicorn looks ten times a second, which is most of what an idle daemon costs."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopped: Future[None] = Future()
+
+    def stop(self) -> None:
+        """Stop the server, from any thread."""
+        self.should_exit = True
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    async def main_loop(self) -> None:
+        """Return once the server is stopped."""
+        await asyncio.wrap_future(self._stopped)
 
 
 class _Bounded(H11Protocol):

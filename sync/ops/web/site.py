@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import partial
 from typing import Any, TypeVar
 
@@ -159,7 +160,8 @@ class _Guarded:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
-                missing = ((name.lower().encode(), value.encode()) for name, value in _HEADERS.items())
+                headers = {**_HEADERS, "Date": formatdate(usegmt=True)}
+                missing = ((name.lower().encode(), value.encode()) for name, value in headers.items())
                 message = {
                     **message,
                     "headers": [

@@ -198,7 +198,7 @@ def _is_left(key: ProblemKey, known: OpenProblem, left: Container[tuple[str, str
 
 
 def _unowned(key: ProblemKey) -> ProblemKey:
-    return replace(key, owner="")
+    return ProblemKey(key.code, key.scope, key.whose, "", key.detail, key.page)
 
 
 def _earlier_owners(before: Reported, absent: Container[ProblemKey]) -> Mapping[ProblemKey, datetime]:

@@ -74,8 +74,8 @@ class DaysApp(App):
         super().__init__(load(config), clock=clock)
         self._stores.update(stores)
 
-    def _graph(self, http: Http, *others: Any, **named: Any) -> GraphSource:
-        return super()._graph(self._made_http(), *others, **named)
+    def _source_over(self, http: Http, *others: Any, **named: Any) -> GraphSource:
+        return super()._source_over(self._made_http(), *others, **named)
 
 
 class Days:

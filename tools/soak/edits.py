@@ -59,10 +59,9 @@ class Edits:
         """The names of the Pages of the newest valid edit."""
         return frozenset(page["name"] for page in self.content["pages"])
 
-    @property
-    def rejected(self) -> bool | None:
-        """Whether the newest edit is invalid; None while the daemon has not logged it, and a moment longer."""
-        return None if self.seen is None or time.time() - self.seen < SLACK else self.is_broken
+    def rejected_at(self, moment: float) -> bool | None:
+        """Return whether the newest edit is invalid; None where the daemon had not logged it by then, and a moment longer."""
+        return None if self.seen is None or moment - self.seen < SLACK else self.is_broken
 
     def edit(self) -> str:
         """Make one edit, and return what it is; none while the last one was not seen."""

@@ -221,7 +221,7 @@ def _causes(cycles: Cycles, messages: Mapping[str, Sequence[Json]], *, is_end: b
 
 
 def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator[str]:
-    """Take a message for what was announced, and yield what it repeats or has from nowhere."""
+    """Yield what a message repeats or has from nowhere, and note what it announces."""
     known = causes[tuple(message.get(name) for name in ("problem", "system_user", "store", "error_code"))]
     names, title, since = set(message["pages"]), message["title"], message.get("since")
     if since is not None and since not in known.began:
@@ -270,14 +270,14 @@ def _missing(cycles: Cycles, messages: Mapping[str, Sequence[Json]]) -> Iterator
             if logged[key] != sent[key]:
                 yield f"cycle {name}: {key} was logged {logged[key]} times and sent {sent[key]} times"
         written = Counter(_secret(one) for one in cycles.found[name].written)
-        told = Counter(
+        sent = Counter(
             _secret(one)
             for message in messages.get(name, ())
             if message["kind"] == "written"
             for one in message["secrets"]
         )
-        if written != told:
-            yield f"cycle {name}: of the writes {set(written) ^ set(told)} were written or sent alone"
+        if written != sent:
+            yield f"cycle {name}: of the writes {set(written) ^ set(sent)} were written or sent alone"
 
 
 def _is_sent(line: Json) -> bool:

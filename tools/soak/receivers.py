@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._take("")
 
     def do_POST(self) -> None:
-        """Take a message."""
+        """Answer a message."""
         self._take(self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode())
 
     def _take(self, body: str) -> None:

@@ -190,7 +190,7 @@ class Soak:
                 self.wrong.append(f"log of {_named(report)}: {what}")
 
     def _loose(self, event: dict[str, Any]) -> None:
-        """Take a line that belongs to no cycle."""
+        """Compare a line that belongs to no cycle with what was done to the daemon."""
         self.counts[event["event"]] = self.counts.get(event["event"], 0) + 1
         match event["event"]:
             case "daemon_started":
@@ -213,14 +213,14 @@ class Soak:
         if look.process != self.watcher.process:
             return
         stalled = any(start - 2 < look.at < end + 10 for start, end in self.chaos.history.stalls)
-        for what in self._looks.wrong(look, self._process, self.edits.rejected):
+        for what in self._looks.wrong(look, self._process, self.edits.rejected_at(look.at)):
             if not (stalled and "healthz" in what):
                 self.wrong.append(f"at {_moment(look.at)}: {what}")
 
     def _answer(self, asked: Asked) -> None:
         if asked.process == self.watcher.process:
             self.counts["checks"] = self.counts.get("checks", 0) + 1
-            names = self.edits.names if self.edits.rejected is False else None
+            names = self.edits.names if self.edits.rejected_at(asked.at) is False else None
             self.wrong += [
                 f"check at {_moment(asked.at)}: {what}" for what in checks.wrong(asked, self._records, names)
             ]

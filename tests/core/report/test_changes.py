@@ -241,7 +241,7 @@ def test_a_problem_that_another_person_must_solve_since_is_not_over() -> None:
 
 
 def test_a_problem_lasts_since_it_began_whoever_must_act() -> None:
-    """Each owner is told once since when a problem lasts, also where they alternate, and its end counts from its beginning."""
+    """Each owner's line says once since when a problem lasts, also where they alternate, and its end counts from its beginning."""
     watch = Watch()
     mine = candidate(replace(NO_ACCESS, owner="operator"))
     cycles = (LOST, mine, LOST, mine, fetched())

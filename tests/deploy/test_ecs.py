@@ -15,6 +15,7 @@ import yaml
 from botocore.validate import ParamValidator
 
 from sync.config.load import load
+from sync.config.schema.references import StoreReference
 from sync.sandbox.http.server import Sandbox
 from tests.support.paths import ROOT
 from tests.support.rigs.e2e import Ran, run
@@ -114,6 +115,20 @@ def configuration() -> str:
     """Return the configuration in the task definition."""
     (container,) = document("task-definition")["containerDefinitions"]
     return {one["name"]: one["value"] for one in container["environment"]}["PAGE_TOKEN_SYNC_CONFIG_YAML"]
+
+
+def test_the_check_call_is_off_until_its_line_is_used(tmp_path: Path) -> None:
+    """The task has no token for check calls; with its line out of the comment daemon and app read the same secret."""
+    assert "\nweb:" not in configuration()
+    (tmp_path / "config.yaml").write_text(configuration().replace("# web:", "web:"))
+    token = load(tmp_path / "config.yaml").settings.web.token
+    (secret,) = json.loads((ROOT / "examples" / "ecs" / "container.json").read_text())["secrets"]
+    assert isinstance(token, StoreReference)
+    # An ARN has the secret's name with six characters behind it, then the key, the stage and the version.
+    name, key, stage, version = secret["valueFrom"].partition(":secret:")[2].split(":")
+    assert (name[:-7], key, stage, version) == (token.path, token.key, "", "")
+    page = (ROOT / "docs" / "how-to" / "ecs.md").read_text()
+    assert f"create-secret --name {token.path} " in page
 
 
 @pytest.mark.parametrize("name", ["task-role-policy", "execution-role-policy", "trust-policy"])

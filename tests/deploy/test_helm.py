@@ -29,6 +29,7 @@ from tools import docs
 LEAST: dict[str, Any] = {"config": EXAMPLE, "vaultLogin": {"enabled": True}}
 EVERYTHING: dict[str, Any] = {
     **LEAST,
+    "extraConfigMaps": ["pages-1", "pages-2"],
     "secretName": "meta",
     "image": {
         "repository": "registry.example.com/page-token-sync",
@@ -89,6 +90,7 @@ def test_the_linter_sees_a_wrong_template(tmp_path: Path) -> None:
         ({**LEAST, "image": {"digest": "sha256:abc"}}, "/image/digest"),
         ({**LEAST, "image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
         ({**LEAST, "secretName": "Meta Secrets"}, "/secretName"),
+        ({**LEAST, "extraConfigMaps": "pages"}, "/extraConfigMaps"),
         ({**LEAST, "networkPolicy": {"egressPorts": ["https"]}}, "/networkPolicy/egressPorts"),
         ({**LEAST, "serviceMonitor": {"interval": "30"}}, "/serviceMonitor/interval"),
         ({**LEAST, "podLabels": {"number": 1}}, "/podLabels/number"),
@@ -134,6 +136,17 @@ def test_the_configuration_is_not_changed(tmp_path: Path) -> None:
     assert only(manifests, "ConfigMap")["data"]["config.yaml"] == text
     assert [page.id for page in configuration(manifests, tmp_path).pages] == ["101010101010101", "202020202020202"]
     assert outside(manifests) == set()
+
+
+def test_further_config_maps_are_mounted_beside_the_configuration() -> None:
+    """The folder of the configuration has the files of each further ConfigMap."""
+    (volume,) = (
+        volume
+        for volume in only(chart(EVERYTHING), "Deployment")["spec"]["template"]["spec"]["volumes"]
+        if volume["name"] == "config"
+    )
+    names = [source["configMap"]["name"] for source in volume["projected"]["sources"]]
+    assert names == ["page-token-sync", "pages-1", "pages-2"]
 
 
 def test_two_releases_share_nothing() -> None:

@@ -51,8 +51,12 @@ def test_every_file_that_a_step_uses_exists(page: Path) -> None:
 def test_the_secret_of_kubernetes_has_the_files_that_the_configuration_reads() -> None:
     """The keys that the page puts into the Secret are the files that the example's configuration reads from it."""
     folder = "/run/secrets/page-token-sync/"
-    keys = {word.partition("=")[2] for words in lines(KUBERNETES, "kubectl") for word in words if "--from-file" in word}
-    assert keys == {file.removeprefix(folder) for file in files(EXAMPLE) if file.startswith(folder)}
+    calls = [words for words in lines(KUBERNETES, "kubectl") if "secret" in words]
+    keys, replaced = ({word.partition("=")[2] for word in words if "--from-file" in word} for words in calls)
+    assert keys == replaced
+    # What is in a comment of the example is read only by those who want it.
+    assert "add the file `web_token`" in KUBERNETES.read_text()
+    assert keys | {"web_token"} == {file.removeprefix(folder) for file in files(EXAMPLE) if file.startswith(folder)}
 
 
 def test_the_role_of_vault_fits_the_pod() -> None:
@@ -105,9 +109,14 @@ def test_the_credentials_of_ecs_have_the_keys_that_the_configuration_reads() -> 
     """The JSON that the page stores has exactly the keys which the configuration names, in the secret that it names."""
     (block,) = (block for block in blocks(ECS) if block.language == "json")
     configuration = (ROOT / "deploy" / "ecs" / "config.yaml").read_text()
-    assert set(json.loads(block.text)) == set(re.findall(r"key: (\w+)", configuration))
-    (created,) = (words for words in lines(ECS, "aws") if words[1] == "create-secret")
-    assert {created[created.index("--name") + 1]} == set(re.findall(r"path: ([\w/]+), key", configuration))
+    # The token for check calls is in a comment, and in a secret of its own.
+    assert set(json.loads(block.text)) == set(re.findall(r"^[^#\n]*key: (\w+)", configuration, re.MULTILINE))
+    created = {
+        words[words.index("--name") + 1]
+        for words in lines(ECS, "aws")
+        if words[:2] == ["secretsmanager", "create-secret"]
+    }
+    assert created == set(re.findall(r"path: ([\w/-]+), key", configuration))
 
 
 def test_every_command_of_aws_exists() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sync.config.load import load
 from tests.support.manifests import (
     KUSTOMIZE,
     VERSIONS,
@@ -21,9 +22,11 @@ from tests.support.manifests import (
     outside,
     wrong,
 )
+from tests.support.markdown import blocks
 from tests.support.paths import ROOT
 
 CORE = ("ServiceAccount", "ConfigMap", "Service", "Deployment", "NetworkPolicy")
+PAGE = ROOT / "docs" / "how-to" / "kubernetes.md"
 NAME = {"app.kubernetes.io/name": "page-token-sync"}
 
 
@@ -169,6 +172,47 @@ def test_the_alerts_are_those_of_prometheus(tmp_path: Path) -> None:
     overlay["components"] = ["../components/prometheus-rule"]
     rule = only(kustomize(copied(tmp_path, overlay)), "PrometheusRule")
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/rules.yaml").read_text())
+
+
+def test_the_overlays_of_the_how_to_work(tmp_path: Path) -> None:
+    """The label that kube-prometheus-stack wants is on both its objects; Pages in a ConfigMap of their own are mounted and load."""
+    texts = [block.text for block in blocks(PAGE) if "kind: Kustomization" in block.text]
+    labelled, split = (yaml.safe_load(text) for text in texts)
+    overlay = yaml.safe_load((KUSTOMIZE / "example" / "kustomization.yaml").read_text())
+    overlay["components"] += ["../components/service-monitor", "../components/prometheus-rule"]
+    manifests = kustomize(copied(tmp_path, {**overlay, **labelled}))
+    for kind in ("ServiceMonitor", "PrometheusRule"):
+        assert only(manifests, kind)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    assert only(manifests, "Deployment")["spec"]["selector"] == {"matchLabels": NAME}
+
+    config = (KUSTOMIZE / "example" / "config.yaml").read_text() + 'pages_from: ["pages-*.yaml"]\n'
+    (tmp_path / "overlay" / "config.yaml").write_text(config)
+    (tmp_path / "overlay" / "pages-1.yaml").write_text('- {id: "303030303030303", name: rome}\n')
+    (tmp_path / "overlay" / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, **split}))
+    manifests = kustomize(tmp_path / "overlay")
+    assert wrong(only(manifests, "Deployment"), VERSIONS[-1]) is None
+    volumes = only(manifests, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    (volume,) = (volume for volume in volumes if volume["name"] == "config")
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    maps = {one["metadata"]["name"]: one["data"] for one in manifests if one["kind"] == "ConfigMap"}
+    for source in volume["projected"]["sources"]:
+        for name, text in maps[source["configMap"]["name"]].items():
+            (mounted / name).write_text(text)
+    assert [page.name for page in load(mounted / "config.yaml").pages] == ["berlin", "paris", "rome"]
+
+
+def test_the_check_call_is_off_until_its_line_is_used(example: list[Manifest], tmp_path: Path) -> None:
+    """The configuration has no token for check calls; with its line out of the comment it is a key of the Secret."""
+    assert configuration(example, tmp_path).settings.web.token is None
+    text = only(example, "ConfigMap")["data"]["config.yaml"].replace("# web:", "web:")
+    (tmp_path / "config.yaml").write_text(text)
+    assert str(load(tmp_path / "config.yaml").settings.web.token) == "{file: /run/secrets/page-token-sync/web_token}"
+    selector = only(example, "NetworkPolicy")["spec"]["ingress"][0]["from"][1]["podSelector"]["matchLabels"]
+    ((key, value),) = selector.items()
+    assert f'`{key}: "{value}"`' in PAGE.read_text()
+    port = only(example, "Service")["spec"]["ports"][0]["port"]
+    assert f"`http://page-token-sync.page-token-sync.svc:{port}`" in PAGE.read_text()
 
 
 def copied(folder: Path, overlay: dict[str, Any]) -> Path:

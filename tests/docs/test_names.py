@@ -45,6 +45,8 @@ HYPHENATED = {
 UNDERSCORED = {
     # of notifications
     "apps_down",
+    # a file with a credential
+    "web_token",
     # of Prometheus
     "process_resident_memory_bytes",
     "scrape_configs",
@@ -69,6 +71,7 @@ UNDERSCORED = {
     *("pages_show_list", "profile_id", "user_id"),
     # of Vault
     *("custom_metadata", "delete_version_after", "iam_server_id_header_value", "max_versions", "sts_endpoint"),
+    *("kubernetes_ca_cert", "token_reviewer_jwt"),
     # of Python
     *("assert_never", "supports_cas"),
     # of this program: fields that a report has only after a shutdown, or where Graph reported an error

@@ -112,7 +112,7 @@ def closed_proxy(made: Setup) -> Iterator[None]:
 
 
 def private_authority(made: Setup) -> Iterator[None]:
-    """Put a certificate of an unknown authority before Graph, as a proxy does that inspects TLS; then trust the authority."""
+    """Place a certificate of an unknown authority before Graph, as a proxy does that inspects TLS; then trust the authority."""
     authority = trustme.CA(organization_name="Corp Inspection CA")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -125,7 +125,7 @@ def private_authority(made: Setup) -> Iterator[None]:
 
 
 def no_folder(made: Setup) -> Iterator[None]:
-    """Put a file where the store's directory is expected."""
+    """Place a file where the store's directory is expected."""
     folder = made.rig.folder / "secrets"
     folder.rmdir()
     folder.touch()
@@ -135,7 +135,7 @@ def no_folder(made: Setup) -> Iterator[None]:
 
 
 def foreign_file(made: Setup) -> Iterator[None]:
-    """Put a secret of another program at the path of a Page; then move it away."""
+    """Place a secret of another program at the path of a Page; then move it away."""
     file = made.rig.folder / "secrets" / "berlin.json"
     file.write_text('{"access_token": "of another program"}')
     yield

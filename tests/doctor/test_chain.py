@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sync.cli.commands.inspect import repeated
 from sync.cli.output.doctor import exit_code, sections, summary
 from sync.config.load import load
 from sync.config.resolve.select import select
@@ -18,6 +19,7 @@ from sync.core.report.store_findings import STORE_CHECKS
 from sync.doctor.checks import CHECKS, GROUPS, group
 from sync.sandbox.world.quota import Rolling
 from tests.doctor.setups import Setup, failed, results, setup
+from tests.support.clock import FakeClock
 from tests.support.paths import ROOT
 from tests.support.rigs.cli import on_a_terminal
 
@@ -142,6 +144,26 @@ BEHIND = Finding("app-secret", "messenger", "skipped", "x", because="graph-reach
 def test_exit_codes(found: list[Finding], code: int) -> None:
     """Only a failure counts; where no dependency could be examined, the examination itself has failed."""
     assert exit_code(found) == code
+
+
+def test_waiting_ends_when_nothing_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    """Examinations are repeated every five seconds; what is waited for is printed when it changes."""
+    answers = [[UNREACHED], [UNREACHED], [UNREACHED, PAGE_FAILS[0]], [STORE_OK], [UNREACHED]]
+    clock = FakeClock()
+    assert repeated(lambda: answers.pop(0), clock, 120) == [STORE_OK]
+    assert clock.slept == [5, 5, 5]
+    assert capsys.readouterr().err.splitlines() == [
+        "Waiting for graph-reached.",
+        "Waiting for graph-reached, page-tasks berlin.",
+    ]
+
+
+@pytest.mark.parametrize(("wait", "slept"), [(0, []), (7, [5, 2])])
+def test_waiting_ends_when_the_time_is_over(wait: float, slept: list[float]) -> None:
+    """The last findings are returned, whatever they are; without --wait there is one examination."""
+    clock = FakeClock()
+    assert repeated(lambda: [UNREACHED], clock, wait) == [UNREACHED]
+    assert clock.slept == slept
 
 
 @pytest.mark.slow

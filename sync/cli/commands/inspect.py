@@ -12,7 +12,7 @@ from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
 from sync.config.resolve.select import SelectionError
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
-from sync.runtime.threads import Stopping, SystemClock
+from sync.runtime.threads import Clock, Stopping, SystemClock
 
 if TYPE_CHECKING:
     from sync.core.report.finding import Finding
@@ -33,7 +33,7 @@ def doctor(options: CycleOptions, *, wait: float) -> int:
         from sync.app import build  # noqa: PLC0415 - only if the file is valid
 
         with console.progress("examining each dependency"), build(config, clock=clock) as app:
-            findings = _repeated(lambda: app.examine(selection), clock, wait)
+            findings = repeated(lambda: app.examine(selection), clock, wait)
     except ConfigErrors as errors:
         console.put_errors(errors, options.form)
         return 2
@@ -55,12 +55,16 @@ def doctor(options: CycleOptions, *, wait: float) -> int:
     return exit_code(findings)
 
 
-def _repeated(examine: Callable[[], Sequence[Finding]], clock: SystemClock, wait: float) -> Sequence[Finding]:
-    """Examine until nothing fails or the time is over; return the last findings."""
-    end = clock.monotonic() + wait
+def repeated(examine: Callable[[], Sequence[Finding]], clock: Clock, wait: float) -> Sequence[Finding]:
+    """Examine until nothing fails or the time is over, and return the last findings; say on stderr what is waited for."""
+    end, before = clock.monotonic() + wait, ""
     while True:
         findings = examine()
+        failed = ", ".join(f"{one.id} {one.subject}".rstrip() for one in findings if one.status == "fail")
         left = end - clock.monotonic()
-        if left <= 0 or not any(finding.status == "fail" for finding in findings):
+        if left <= 0 or not failed:
             return findings
+        if failed != before:
+            console.put_note(f"Waiting for {failed}.")
+        before = failed
         clock.sleep(min(_PAUSE, left))

@@ -88,6 +88,12 @@ def put_warning(message: str) -> None:
     _write(sys.stderr, scrub(f"warning: {message}"))
 
 
+def put_note(message: str) -> None:
+    """Print on stderr what is going on, for a log; a terminal has the progress instead."""
+    if not sys.stderr.isatty():
+        _write(sys.stderr, scrub(message))
+
+
 def put_json(value: Any, *, indent: int | None = None) -> None:
     """Print one JSON document: indented on a terminal, on one line in a pipe unless ``indent`` is given."""
     indent = 2 if sys.stdout.isatty() else indent

@@ -21,6 +21,8 @@ from tests.support.raw_server import RawServer, raw_server
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import Rig
 
+_NO_SECRETS = ("config.yaml", "ca.pem", "proxy")
+
 
 @dataclass
 class Setup:
@@ -40,6 +42,12 @@ class Setup:
         """Write a credential that nobody else can read."""
         self.rig.secret(name, value)
         (self.rig.folder / name).chmod(0o600)
+
+    def secrets(self) -> Sequence[str]:
+        """Return every credential and token that there is."""
+        world, files = self.sandbox.world, self.rig.folder.iterdir()
+        texts = [file.read_text().strip() for file in files if file.is_file() and file.name not in _NO_SECRETS]
+        return [*world.tokens, world.app.secret, world.other_app.secret, *filter(None, texts)]
 
     def examine(self, selection: Selected | None = None) -> Sequence[Finding]:
         """Examine the configuration as it is in its file."""

@@ -270,6 +270,7 @@ def test_the_cause_is_named(tmp_path: Path, case: Case, cause: str, owner: str, 
         broken = case(made)
         next(broken)
         found = made.examine()
+        assert [secret for secret in made.secrets() if secret in str(found)] == []
         assert cause in failed(found), failed(found)
         assert set(failed(found)) <= {cause, *(cause.replace("berlin", one) for one in ("paris", "rome"))}
         one = next(one for one in found if f"{one.id} {one.subject}".rstrip() == cause)

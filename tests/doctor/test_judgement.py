@@ -353,3 +353,27 @@ def test_a_refused_app_says_nothing_of_its_business() -> None:
     known = with_user(with_app(name=error("app-secret-invalid", scope="app")), business=BUSINESS)
     found = judged(known)["app-business"]
     assert (found.status, found.because) == ("skipped", "app-secret messenger")
+
+
+def test_one_system_users_failure_skips_only_its_pages() -> None:
+    """Pages of another system user are examined, and so are another app's."""
+    invalid = Verdict(State.INVALID, (Problem("system-user-invalid", "x"),))
+    other = replace(TOKEN, system_user="other", verdict=invalid)
+    paris = replace(PAGE, page=page(name="paris", system_user="other"))
+    known = replace(GOOD, users={"main": USER, "other": replace(USER, token=other)}, pages=(PAGE, paris))
+    failures = Failures()
+    found = [*meta_findings(known, failures), *page_findings(known, failures)]
+    assert {one.subject for one in found if one.status == "fail"} == {"other"}
+    assert {one.subject for one in found if one.status == "skipped"} == {"other", "paris"}
+
+
+def test_one_apps_failure_skips_only_its_system_users() -> None:
+    """The version is known by the other app."""
+    refused_app = AppFacts("1", error("app-secret-invalid", scope="app"))
+    other = replace(TOKEN, system_user="other", app="second")
+    known = replace(
+        GOOD, apps={"messenger": APP, "second": refused_app}, users={"main": USER, "other": replace(USER, token=other)}
+    )
+    found = list(meta_findings(known, Failures()))
+    assert {(one.id, one.subject) for one in found if one.status == "fail"} == {("app-secret", "second")}
+    assert {one.subject for one in found if one.status == "skipped"} == {"other"}

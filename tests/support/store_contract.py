@@ -781,7 +781,7 @@ class StoreContract:
         wrong = [(f"{rig.name} {key.path}", "fail") for key in (theirs, missing)]
         assert ended == [*wrong, (rig.name, "ok")]
         assert all(finding.remedy for finding in found if finding.status == "fail")
-        assert "1 secret can be read, 1 to be created" in found[-1].message
+        assert "1 secret can be read, 1 secret to be created" in found[-1].message
         assert [list(rig.versions(key)) for key in (good, theirs)] == before
 
     def test_examination_of_an_unreachable_service(self, rig: Rig) -> None:

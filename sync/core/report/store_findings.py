@@ -19,6 +19,7 @@ STORE_CHECKS: Mapping[str, str] = {
     "store-credential": "How long the credential of the login is valid, and whether it can be renewed.",
     "store-mount": "The mount is a KV engine of version 2.",
     "store-policy": "The policy allows everything that this configuration does.",
+    "store-patch": "Marks can be written: the server and every gateway before it accept PATCH.",
     "store-history": "The store keeps the previous version of a secret.",
     "store-forwarding": "A read after a write reaches a node that knows the write.",
     "store-secrets": "Each secret can be read, and is this instance's.",
@@ -51,7 +52,7 @@ def failure(check: str, store: str, error: StoreError, status: Status = "fail") 
 def skipped(checks: Iterable[str], because: Finding) -> Iterator[Finding]:
     """Yield a finding for each check that was not tried because of another one's failure."""
     for check in checks:
-        message = "Not examined, because an earlier check failed."
+        message = f"Not examined, because {because.id} is not ok."
         yield Finding(check, because.subject, "skipped", message, because=f"{because.id} {because.subject}")
 
 
@@ -111,8 +112,9 @@ def secret_findings(
             message = f"The same is true of {count(rest, 'more secret')}, such as {findings[_NAMED].subject}."
             yield replace(findings[0], subject=store, message=message)
     if good or absent or not kinds:
-        missing = f", {absent:,} to be created" if absent else ""
-        yield Finding("store-secrets", store, "ok", f"{count(good, 'secret')} can be read{missing}.")
+        texts = [f"{count(good, 'secret')} can be read"] if good or not absent else []
+        texts += [f"{count(absent, 'secret')} to be created"] if absent else []
+        yield Finding("store-secrets", store, "ok", f"{', '.join(texts)}.")
 
 
 def _secret(answer: Stored | Absent | StoreError, key: Key, use: Use, instance: str) -> tuple[str, Finding] | None:

@@ -20,10 +20,14 @@ def count(number: int, noun: str) -> str:
 def distance(moment: datetime, now: datetime) -> str:
     """Write how far a moment is from now, in the largest unit of which there are two."""
     seconds = round((now - moment).total_seconds())
-    amount = abs(seconds)
-    unit, length = next((one for one in _UNITS if amount >= _ENOUGH * one[1]), _UNITS[-1])
-    text = f"{round(amount / length)} {unit}"
+    text = span(abs(seconds))
     return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def span(seconds: float) -> str:
+    """Write a length of time, in the largest unit of which there are two."""
+    unit, length = next((one for one in _UNITS if seconds >= _ENOUGH * one[1]), _UNITS[-1])
+    return f"{round(seconds / length)} {unit}"
 
 
 def expiry(expires_at: Expiry | None) -> str:

@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 from sync.core.model import StoreError, StoreErrorCode
 
+_HEALTH = {"initialized", "sealed", "server_time_utc"}
+"""Members of the answer about a server's health, which has another form than all others (OpenBao 2.7.2)."""
+
 Again = Literal["never", "soon", "no-leader", "throttled", "connect"]
 """Whether and how a request is retried: "soon" is for a node that has not caught up with a write yet."""
 
@@ -72,7 +75,7 @@ class Answer:
             return True
         # A deleted version is a 404 with data.
         known = {"request_id"} if self.status >= HTTPStatus.BAD_REQUEST else {"data", "auth", "request_id"}
-        return not known.isdisjoint(self.body) or "metadata" in self.data
+        return not known.isdisjoint(self.body) or "metadata" in self.data or self.body.keys() >= _HEALTH
 
 
 @dataclass(frozen=True, slots=True)

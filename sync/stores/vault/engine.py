@@ -16,8 +16,10 @@ from sync.stores.vault.retention import Retention, retention
 from sync.stores.vault.session import Session
 from sync.stores.vault.settings import VaultSettings
 
-_AT_ONCE = 400
-"""Secrets per request for capabilities, with two paths each: OpenBao 2.7.2 rejects 1,000 paths (measured 2026-11-25)."""
+_AT_ONCE = 800
+"""Paths per request for capabilities: OpenBao 2.7.2 rejects 1,000 (measured 2026-11-25)."""
+_OF_ONE = ("data", "metadata")
+"""The endpoints of a secret on whose paths a write needs capabilities."""
 
 _INVALID: Mapping[str, str] = {"": ""}
 """A map of marks that KV version 2 rejects whether the secret exists or not, so that a PATCH of it changes nothing."""
@@ -57,7 +59,7 @@ class Engine:
         self._patches = False
         self._refuses: StoreError | None = None
         self._detailed = True
-        self._config_denied = False
+        self._config_denied = self._config_known = False
         self.retention = Retention()
         self._allowed: dict[str, Mapping[str, Sequence[str]] | None] = {}
         self.expected: Sequence[str] = ()
@@ -67,6 +69,16 @@ class Engine:
         self._checked = self._proven = False
         self._wrong = self._refuses = None
         self._allowed = {}
+
+    @property
+    def proven(self) -> bool:
+        """Whether the mount is known to be KV version 2."""
+        return self._proven
+
+    @property
+    def config_known(self) -> bool:
+        """Whether it is known how long the mount keeps versions."""
+        return self._config_known
 
     @property
     def detailed(self) -> bool:
@@ -98,7 +110,7 @@ class Engine:
             return
         found = self._session.ask(self._calls.config(), end)
         if isinstance(found, Answer) and found.status == HTTPStatus.OK:
-            self.retention = retention(found.data)
+            self.retention, self._config_known = retention(found.data), True
         else:
             self._config_denied = isinstance(found, Trouble) and found.refused
 
@@ -189,6 +201,10 @@ class Engine:
                 return refusal
         return self._try_patch(path, end) if allowed is None else None
 
+    def try_patch(self, path: str, end: float) -> StoreError | None:
+        """Return why a PATCH of marks is refused on its way or by the server, found out by one that changes nothing."""
+        return self._try_patch(path, end)
+
     def would_refuse(self, writes: Mapping[str, WriteKind], end: float) -> Mapping[str, StoreError]:
         """Return the writes that the policy denies; nothing where the token may not ask for its capabilities."""
         with self._lock:
@@ -246,20 +262,27 @@ class Engine:
     def _ask_allowed(self, paths: Sequence[str], end: float) -> StoreError | None:
         """Ask for the capabilities on these paths, and on those that are likely to be written next."""
         unknown = list(dict.fromkeys(path for path in paths if path not in self._allowed))
-        if unknown and len(unknown) < _AT_ONCE:
+        most = _AT_ONCE // len(_OF_ONE)
+        if unknown and len(unknown) < most:
             others = (other for other in self.expected if other not in self._allowed and other not in unknown)
-            unknown += list(islice(others, _AT_ONCE - len(unknown)))
-        while unknown:
-            asked, unknown = unknown[:_AT_ONCE], unknown[_AT_ONCE:]
-            found = self._session.ask(self._calls.capabilities(asked), end)
+            unknown += list(islice(others, most - len(unknown)))
+        found = self.capabilities([self._calls.shown(kind, path) for path in unknown for kind in _OF_ONE], end)
+        if isinstance(found, StoreError):
+            return found
+        self._allowed.update(dict.fromkeys(unknown, found))
+        return None
+
+    def capabilities(self, paths: Sequence[str], end: float) -> Mapping[str, Sequence[str]] | StoreError | None:
+        """Return the token's capabilities on these paths of a policy; None where it may not ask, without the policy `default`."""
+        allowed: dict[str, Sequence[str]] = {}
+        for at in range(0, len(paths), _AT_ONCE):
+            found = self._session.ask(self._calls.capabilities(paths[at : at + _AT_ONCE]), end)
             if isinstance(found, Trouble) and not found.refused:
                 return found.error
-            of: Mapping[str, Sequence[str]] | None = None
-            if isinstance(found, Answer) and found.status == HTTPStatus.OK:
-                of = {name: value for name, value in found.data.items() if isinstance(value, list)}
-            # A token without the default policy may not ask for its capabilities on any path.
-            self._allowed.update(dict.fromkeys(asked, of))
-        return None
+            if isinstance(found, Trouble) or found.status != HTTPStatus.OK:
+                return None
+            allowed.update((name, value) for name, value in found.data.items() if isinstance(value, list))
+        return allowed
 
     def _listed(self, folder: str, end: float) -> dict[str, kv.Info | None] | StoreError | None:
         """Return the detailed listing; None where the server or the policy lacks it, which is then not asked for again."""

@@ -198,9 +198,10 @@ class Calls:
         """List a folder, all folders below it and all metadata in one request; OpenBao has this, Vault does not."""
         return replace(self._list("detailed-metadata", folder, "scan", _DETAILED), listing=True)
 
-    def capabilities(self, paths: Sequence[str]) -> Call:
-        """Ask for the token's capabilities on the data and the metadata of these secrets."""
-        body = {"paths": [self.shown(kind, path) for path in paths for kind in ("data", "metadata")]}
+    @staticmethod
+    def capabilities(paths: Sequence[str]) -> Call:
+        """Ask for the token's capabilities on these paths, which are written as in a policy."""
+        body = {"paths": list(paths)}
         return Call("POST", "sys/capabilities-self", "update", "sys/capabilities-self", body=body, limit=_LONG)
 
     def shown(self, kind: str, path: str) -> str:

@@ -13,6 +13,7 @@ from sync.core.model import StoreError
 from sync.core.secret import Secret
 from sync.runtime.threads import GraceClock, NoThreadError, started
 from sync.stores.vault.answers import Answer, Call, Trouble
+from sync.stores.vault.findings import Lease
 from sync.stores.vault.login import Login, Token, auth_of, refused, seconds_of
 from sync.stores.vault.settings import VaultSettings
 from sync.stores.vault.wire import Wire
@@ -84,6 +85,18 @@ class Session:
             self._logins.begin()
             if self._token is not None and not self._token.own:
                 self._token = None
+
+    @property
+    def lease(self) -> Lease | None:
+        """What the login said of its token; None where there is none, or somebody else manages it."""
+        token = self._token
+        if token is None or not token.own:
+            return None
+        return Lease(own=True, seconds=self.expires_in, renewable=token.renewable, uses=token.uses)
+
+    def look_up(self, end: float) -> Answer | Trouble:
+        """Log in if need be, and have the token look itself up; ``refused`` where the policy does not let it."""
+        return self.ask(_LOOKUP, end)
 
     def ask(self, call: Call, end: float) -> Answer | Trouble:
         """Send a request with the current token; if Vault no longer knows the token, log in once and send it once more."""

@@ -15,12 +15,14 @@ from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
-from sync.core.report.store_findings import by_reading, raw_keys
+from sync.core.report.store_findings import raw_keys
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.runtime.threads import Clock, GraceClock, Serial, Stopping
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine
+from sync.stores.vault.examine import Examination
+from sync.stores.vault.policy import Rights
 from sync.stores.vault.read import Entry, Reader
 from sync.stores.vault.remove import Remover
 from sync.stores.vault.session import Session
@@ -140,10 +142,20 @@ class VaultStore:
         return {key: self._named(found[key.path], key) for key in writes if key.path in found}
 
     def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
-        """Return what reading the secrets shows."""
-        checks = ("store-reached", "store-server", "store-login", "store-mount")
-        answers = self.read(list(uses), raw=raw_keys(uses))
-        return list(by_reading(self.name, checks, uses, instance, answers))
+        """Examine server, login, mount, policy and history, and read each secret."""
+        return Examination(
+            name=self.name,
+            settings=self._settings,
+            http=self._http,
+            wire=self._wire,
+            session=self._session,
+            engine=self._engine,
+            rights=Rights(kv.Calls(self._settings.mount), self._settings.list_prefix),
+            read=lambda chosen: self.read(list(chosen), raw=raw_keys(chosen)),
+            history=self._reader.history,
+            named=self._named_error,
+            end=self._end,
+        ).run(uses, instance)
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the secrets of this instance below the prefix."""
@@ -161,6 +173,9 @@ class VaultStore:
         """Add to an error what was asked for: address, namespace and mount, and the path where only that failed."""
         if not isinstance(answer, StoreError) or answer.error_code in ("conflict", "refused-path"):
             return answer
+        return self._named_error(answer, key)
+
+    def _named_error(self, answer: StoreError, key: Key | None = None) -> StoreError:
         settings = self._settings
         parts = [("Address", settings.address), ("namespace", settings.namespace), ("mount", settings.mount)]
         if key is not None and not answer.whole and answer.error_code != "no-patch":

@@ -16,7 +16,7 @@ CREDENTIAL = Use("read")
 DENIED = StoreError("denied", "Denied.", "Allow it.")
 TABLE = [
     (PAGE, stored(), "ok", "1 secret can be read."),
-    (PAGE, Absent(), "ok", "0 secrets can be read, 1 to be created."),
+    (PAGE, Absent(), "ok", "1 secret to be created."),
     (PAGE, DENIED, "fail", "Denied."),
     (PAGE, stored(marks=None), "fail", "carries no mark"),
     (PAGE, stored(marks=None, first=True), "ok", "1 secret can be read."),

@@ -192,7 +192,8 @@ def _reload(
         turns.holds_checks = reload.look(force=force)
         if not turns.holds_checks:
             return None
-        with turns.if_free() as free:
+        # Cycles that follow one another closely would be met at each look.
+        with turns.if_free(_CHECK_SECONDS) as free:
             applied = reload.apply() if free else None
         turns.holds_checks = applied is None
         return applied

@@ -66,10 +66,10 @@ class Turns:
                 self._end()
 
     @contextmanager
-    def if_free(self) -> Iterator[bool]:
-        """Hold the turn if nothing runs; yield whether it is held."""
+    def if_free(self, patience: float = 0) -> Iterator[bool]:
+        """Hold the turn if nothing runs, or what runs ends within so many seconds; yield whether it is held."""
         with self._changed:
-            free = not self._busy
+            free = self._changed.wait_for(lambda: not self._busy, timeout=patience)
             self._busy = True
         try:
             yield free

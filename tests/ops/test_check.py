@@ -13,7 +13,7 @@ import pytest
 from sync.core.report.check import CheckedPage
 from sync.ops.check import MOST_A_MINUTE, Checks, Gate, Refusal
 from sync.ops.turns import Turns
-from sync.runtime.threads import Stopping
+from sync.runtime.threads import Stopping, started
 from tests.support.checker import FakeChecker
 from tests.support.clock import ShiftedClock
 
@@ -199,3 +199,22 @@ def test_shutdown_answers_all() -> None:
     assert stage.checks.wait("paris").status == 503
     with pytest.raises(Stopping), stage.turns.check(stage.clock):
         pass
+
+
+def test_an_edit_gets_its_turn_when_a_cycle_ends() -> None:
+    """An edit that waits for a cycle has the turn at its end, and not only where it looks between two cycles."""
+    turns, began, may_end = Turns(), threading.Event(), threading.Event()
+
+    def cycle() -> None:
+        with turns.cycle():
+            began.set()
+            may_end.wait(WAIT)
+
+    running = started(cycle, name="cycle")
+    began.wait(WAIT)
+    with turns.if_free() as free:
+        assert not free
+    threading.Timer(0.05, may_end.set).start()
+    with turns.if_free(WAIT) as free:
+        assert free
+    running.result(WAIT)

@@ -25,7 +25,8 @@ SLACK = 5.0
 class Edits:
     """The configuration of a soak test, and the newest edit of it.
 
-    ``seen`` is None until the daemon logs what it did with the newest edit. ``is_starting``: a daemon reads it. ``latencies`` are the seconds that it took.
+    ``seen`` is None until the daemon logs what it did with the newest edit. ``is_starting``: a daemon reads it. ``latencies`` are the seconds that each took,
+    and how many of them no cycle ran.
     ``history`` has the time of each edit, and whether it was invalid.
     """
 
@@ -33,7 +34,7 @@ class Edits:
     content: dict[str, Any]
     random: random.Random
     counts: dict[str, int] = field(default_factory=dict)
-    latencies: list[float] = field(default_factory=list)
+    latencies: list[tuple[float, float]] = field(default_factory=list)
     history: list[tuple[float, bool]] = field(default_factory=list)
     at: float = 0.0
     is_broken: bool = False
@@ -104,7 +105,7 @@ class Edits:
             return
         self.seen = _seconds(line["timestamp"])
         free = self.seen - self.at - busy(self.at, self.seen)
-        self.latencies.append(free)
+        self.latencies.append((round(self.seen - self.at, 1), round(free, 1)))
         if free > IN_FORCE + SLACK:
             yield f"{line['event']} came {self.seen - self.at:.1f} s after the edit, {free:.1f} s of them without a cycle"
         if (line["event"] == "config_rejected") != self.is_broken:

@@ -135,8 +135,11 @@ def soak(minutes: float, pages: int, seed: int, folder: Path) -> int:
     for what in run.wrong[:50]:
         print(f"WRONG {what}")
     faults = sum(chaos.counts.values())
-    latest = sorted(edits.latencies)
-    print(f"edits: {json.dumps(edits.counts)}, in force after {latest[len(latest) // 2 :][:1]} to {latest[-1:]} s")
+    for number, what in ((0, "in all"), (1, "without a cycle")):
+        seconds = sorted(latency[number] for latency in edits.latencies)
+        print(
+            f"edits in force after {seconds[len(seconds) // 2 :][:1]} to {seconds[-1:]} s {what}: {json.dumps(edits.counts)}"
+        )
     print(f"receivers: {json.dumps(found.counts)}; answers to checks: {json.dumps(run.asker.counts)}")
     print(f"compared: {json.dumps(run.counts)}")
     print(f"{run.seen} reports ({run.results}), {faults} faults, {run.restarts} kills, {len(run.wrong)} wrong")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tools.soak import metrics, page
+from tools.soak.messages import Cycles
 from tools.soak.records import Process, contradictions
 
 PATHS = ("/healthz", "/readyz", "/status.json", "/metrics", "/", "/status.json")
@@ -94,7 +95,7 @@ class Looks:
     counts: dict[str, int] = field(default_factory=dict)
     _scrape: metrics.Scrape = field(default_factory=dict)
 
-    def wrong(self, look: Look, process: Process, rejected: bool | None) -> Iterator[str]:
+    def wrong(self, look: Look, process: Process, cycles: Cycles, rejected: bool | None) -> Iterator[str]:
         """Yield what is untrue of a look; ``rejected``: whether the newest edit is invalid, None where that is open."""
         scrape = self._read(look.answers[3][1])
         yield from metrics.decreased(self._scrape, scrape)
@@ -115,6 +116,10 @@ class Looks:
         try:
             tree = page.read(look.answers[4][1])
             yield from (f"/: {what}" for what in page.wrong(tree, status))
+            for card in page.cards(tree):
+                names = card.names or list(cycles.found[status["cycle"]].served)
+                for what in cycles.wrong_since(card.code, names, card.since, status["started_at"]):
+                    yield f"/: the card {card.code} {card.whose}: {what}"
         except (ValueError, StopIteration, KeyError, IndexError) as error:
             yield f"/ cannot be read: {type(error).__name__}: {error}"
 

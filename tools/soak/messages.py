@@ -71,9 +71,35 @@ class Cycles:
     edits: Sequence[tuple[float, bool]] = ()
     """The time of each edit of the configuration, and whether it is invalid."""
 
+    _by_start: dict[str, list[Cycle]] = field(default_factory=lambda: defaultdict(list))
+    _runs: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Since when each Page has each code in all cycles."""
+
     def add(self, record: Json) -> None:
         """Add the record of a cycle or a check."""
-        self.found[record["cycle"]] = cycle(record)
+        of = self.found[record["cycle"]] = cycle(record)
+        self._by_start[of.started_at].append(of)
+        having = {(name, code) for name, owners in of.owners.items() for code in owners}
+        for name, code in [key for key in self._runs if key not in having and (key[0] in of.owners or not of.is_check)]:
+            del self._runs[name, code]
+        for key in having:
+            self._runs.setdefault(key, of.started_at)
+
+    def was_killed(self, *, forgot: bool) -> None:
+        """Note that the daemon was killed; what its last cycle found may begin again with the next one."""
+        self.killed.add(self.last)
+        self.forgot |= {self.last} if forgot else set()
+        last = self.found[self.last].started_at if self.last else ""
+        self._runs = {} if forgot else {key: since for key, since in self._runs.items() if since < last}
+
+    def wrong_since(self, code: str, names: Sequence[str], since: str, until: str) -> Iterator[str]:
+        """Yield that a problem began at another time than a page of the time ``until`` says."""
+        began = self._by_start.get(since, ())
+        if not any(code in one.of_users or any(code in one.owners.get(name, ()) for name in names) for one in began):
+            yield f"it is since {since}, and no cycle found it then"
+        late = [name for name in names if self._runs.get((name, code), until) < min(since, until)]
+        if late:
+            yield f"it is since {since}, and {late[0]} has it since {self._runs[late[0], code]}"
 
     @property
     def last(self) -> str:

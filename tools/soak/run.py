@@ -88,9 +88,8 @@ class Soak:
         with self._log.open("a") as log:
             log.write("\n")  # so that half a line is one of its own
         self.read()
-        self._cycles.killed.add(self._cycles.last)
+        self._cycles.was_killed(forgot=forget)
         if forget:
-            self._cycles.forgot.add(self._cycles.last)
             (self.folder / "state.json").unlink(missing_ok=True)
         self.restarts += 1
         self.daemon = self._start()
@@ -213,7 +212,7 @@ class Soak:
         if look.process != self.watcher.process:
             return
         stalled = any(start - 2 < look.at < end + 10 for start, end in self.chaos.history.stalls)
-        for what in self._looks.wrong(look, self._process, self.edits.rejected_at(look.at)):
+        for what in self._looks.wrong(look, self._process, self._cycles, self.edits.rejected_at(look.at)):
             if not (stalled and "healthz" in what):
                 self.wrong.append(f"at {_moment(look.at)}: {what}")
 

@@ -4,6 +4,7 @@
     AWS_SECRET_ID=meta/pages/berlin python aws_caching.py
 
 The cache holds a value for an hour by default; a minute bounds how long an app uses a replaced token.
+What the app does on Graph's errors 190, 10, 100, 200 and 368: docs/how-to/read-a-token.md.
 """
 
 from __future__ import annotations

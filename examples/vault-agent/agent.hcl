@@ -1,5 +1,6 @@
 # Vault Agent or `bao agent` writes the Page's secret to a file in memory, and writes it again when it changes:
 #   bao agent -config=agent.hcl
+# What the app does on Graph's errors 190, 10, 100, 200 and 368: docs/how-to/read-a-token.md.
 
 vault {
   address = "https://vault.internal:8200"

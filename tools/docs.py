@@ -36,6 +36,7 @@ from tools import terminal_picture
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "demo",
+    "init",
     "policy",
     "validate",
     "doctor",

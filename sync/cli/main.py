@@ -22,6 +22,7 @@ from sync.cli.options import (
     ConfigOption,
     CycleOptions,
     DiscoverOutput,
+    InitKind,
     LabelsOption,
     ListenOption,
     Output,
@@ -46,6 +47,36 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command()(play.demo)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path("config.yaml"),
+    kind: Annotated[
+        InitKind | None,
+        typer.Option(
+            "--for", help="The kind of store [default: what the environment suggests: vault, aws, or else file]."
+        ),
+    ] = None,
+    instance: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The name of this installation, marked on every secret [default: prod]."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Another address of the Graph API, such as that of the sandbox."),
+    ] = None,
+    output: Output = CommonForm.TABLE,
+) -> None:
+    """Write a first configuration with comments, and the policy that it needs beside it.
+
+    With META_APP_ID, META_APP_SECRET and META_SYSTEM_USER_TOKEN in the environment it lists the Pages that are found, and refers to
+    these variables. On a terminal it asks a few questions, elsewhere none. It never changes a file that exists, and takes no secret.
+    """
+    from sync.cli.commands.init import InitOptions  # noqa: PLC0415 - see above
+    from sync.cli.commands.init import init as command  # noqa: PLC0415 - see above
+
+    raise typer.Exit(command(InitOptions(file, kind.value if kind else None, instance, base_url, Form(output.value))))
 
 
 def main() -> None:

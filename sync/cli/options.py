@@ -133,6 +133,14 @@ class PolicyHolder(Enum):
     PRUNE = "prune"
 
 
+class InitKind(Enum):
+    """The kinds of stores that ``init`` writes a configuration for."""
+
+    VAULT = "vault"
+    AWS = "aws"
+    FILE = "file"
+
+
 class WaitFor(Enum):
     """What ``status`` can wait for."""
 

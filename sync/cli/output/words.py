@@ -255,6 +255,11 @@ FAILURES: Mapping[str, Word] = {
         "notify --test found no receiver of notifications.",
         "Add one under notify in the configuration.",
     ),
+    "not-written": Word(
+        "",
+        "init cannot write the configuration or the policy there.",
+        "Choose another FILE, or make its folder writable.",
+    ),
     "demo": Word("", "The demo cannot create a folder or open a port.", "Free space, or set TMPDIR to another folder."),
 }
 """Why a command gives no report, apart from errors in the configuration."""

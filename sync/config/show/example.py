@@ -6,7 +6,8 @@ import json
 import re
 import textwrap
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -82,38 +83,67 @@ def schema() -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What a file shows beside its values. ``next_keys``: of keys without a value, only these, by model; None: all.
+
+    ``notes`` are further sentences of the comment above a key, by its path. ``path`` is that of the mapping that is written.
+    """
+
+    next_keys: Mapping[type, Collection[str]] | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+
+    def inside(self, key: str) -> Style:
+        """Return the style inside the value of a key."""
+        return replace(self, path=f"{self.path}{key}.")
+
+    def shows(self, model: type[ConfigModel], key: str) -> bool:
+        """Check whether a key without a value is shown."""
+        return self.next_keys is None or key in self.next_keys.get(model, ())
+
+
 def example() -> str:
     """Return the text of config.example.yaml."""
-    return _HEAD + "\n".join(_part(EXAMPLE, Settings, 0)) + "\n"
+    return _HEAD + rendered(EXAMPLE)
 
 
-def _part(values: Mapping[str, Any], model: type[ConfigModel], depth: int) -> Iterator[str]:
+def rendered(values: Mapping[str, Any], style: Style | None = None) -> str:
+    """Return these values as the text of a configuration, with the description of each key above it."""
+    return "\n".join(_part(values, Settings, 0, style or Style())) + "\n"
+
+
+def _part(values: Mapping[str, Any], model: type[ConfigModel], depth: int, style: Style) -> Iterator[str]:
     indent = "  " * depth
     for key in sorted(model.model_fields, key=lambda key: key not in model.__annotations__):
-        field = model.model_fields[key]
+        if key not in values and not style.shows(model, key):
+            continue
+        described = model.model_fields[key]
         if depth == 0:
             yield ""
-        if field.description:
-            yield from _comment(field.description, indent)
+        note = style.notes.get(style.path + key)
+        comment = " ".join(text for text in (described.description, note) if text)
+        if comment:
+            yield from _comment(comment, indent)
         if key in values:
-            yield from _value(key, values[key], _model(field.annotation, values[key]), depth)
-        elif model_of := _model(field.annotation, {}):
+            yield from _value(key, values[key], _model(described.annotation, values[key]), depth, style)
+        elif model_of := _model(described.annotation, {}):
             yield f"{indent}{key}:"
-            yield from _part({}, model_of, depth + 1)
+            yield from _part({}, model_of, depth + 1, style.inside(key))
         else:
             yield f"{indent}# {key}: {default(model, key)}".rstrip()
 
 
-def _value(key: str, value: Any, model: type[ConfigModel] | None, depth: int) -> Iterator[str]:
+def _value(key: str, value: Any, model: type[ConfigModel] | None, depth: int, style: Style) -> Iterator[str]:
     indent = "  " * depth
     if isinstance(value, Mapping) and model is not None and model not in _REFERENCES:
         yield f"{indent}{key}:"
-        yield from _part(value, model, depth + 1)
+        yield from _part(value, model, depth + 1, style.inside(key))
     elif key in ("apps", "system_users", "stores") and isinstance(value, Mapping):
         yield f"{indent}{key}:"
         for name, entry in value.items():
             yield f"{indent}  {name}:"
-            yield from _part(entry, _entry(key, entry), depth + 2)
+            yield from _part(entry, _entry(key, entry), depth + 2, style.inside(f"{key}.{name}"))
     elif key == "pages":
         yield f"{indent}{key}:"
         yield from (f"{indent}  - {flow(page)}" for page in value)

@@ -21,8 +21,10 @@ def file_rig(folder: Path, sandbox: Sandbox) -> Rig:
     return Rig(folder, sandbox, {"type": "file", "directory": str(secrets)})
 
 
-def on_a_terminal(*arguments: str, columns: int = 80, env: dict[str, str] | None = None) -> tuple[int, str]:
-    """Run a command on a terminal; returns the exit code and the terminal's output."""
+def on_a_terminal(
+    *arguments: str, columns: int = 80, env: dict[str, str] | None = None, typed: str = ""
+) -> tuple[int, str]:
+    """Run a command on a terminal, where a person has typed something ahead; returns the exit code and the terminal's output."""
     terminal, process_end = pty.openpty()
     fcntl.ioctl(process_end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {"TERM": "xterm-256color", "COLUMNS": str(columns), **(env or {})}
@@ -30,6 +32,7 @@ def on_a_terminal(*arguments: str, columns: int = 80, env: dict[str, str] | None
         *arguments, stdin=process_end, stdout=process_end, stderr=process_end, environment=environment
     )
     os.close(process_end)
+    os.write(terminal, typed.encode())
     shown = b""
     while True:
         try:

@@ -142,7 +142,8 @@ class AwsConfig(StoreConfig, NetworkConfig):
     kms_key: Annotated[
         KmsKey | None,
         Field(
-            description="The KMS key for new secrets. Default: the key of AWS. Existing secrets are not encrypted again."
+            description="The KMS key for new secrets. Default: the key of AWS. Existing secrets are not encrypted again.",
+            examples=["alias/meta"],
         ),
     ] = None
     replicas: Annotated[

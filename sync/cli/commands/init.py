@@ -1,0 +1,275 @@
+"""The command ``init``: write the first configuration and the policy that it needs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from sync.cli.commands.cycle import INTERRUPTED
+from sync.cli.output import console
+from sync.cli.output.forms import Form
+from sync.config.errors import ConfigErrors, looks_like_secret
+from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
+from sync.runtime.threads import Stopping, SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sync.config.load import Config
+    from sync.config.show.starter import Draft, Kind
+    from sync.core.report.discovery import Discovery
+
+_VARIABLE = re.compile("[A-Z][A-Z0-9_]*")
+_POLICY_NAME = "page-token-sync"
+
+Load = Callable[[str], "Config"]
+
+
+@dataclass(frozen=True, slots=True)
+class InitOptions:
+    """The options of ``init``; None: asked for on a terminal, and otherwise the default."""
+
+    file: Path
+    kind: Kind | None
+    instance: str | None
+    base_url: str | None
+    form: Form
+
+
+class _RefusedError(Exception):
+    """Nothing is written; the text says why, and what to do."""
+
+
+def init(options: InitOptions) -> int:
+    """Write the configuration and the policy, and print the next commands; return the exit code."""
+    clock = SystemClock()
+    watch_signals(clock, exit_code=INTERRUPTED)
+    keep_memory_private()
+    silence_libraries()
+    try:
+        return _init(options, clock)
+    except _RefusedError as refused:
+        console.put_failure("usage", str(refused), options.form)
+    except FileExistsError as error:
+        console.put_failure("usage", _exists(Path(str(error.filename2 or error.filename))), options.form)
+    except ConfigErrors as errors:
+        console.put_errors(errors, options.form)
+    except OSError as error:
+        text = f"{options.file}: {error.strerror}. Nothing was written. Choose another FILE."
+        console.put_failure("not-written", text, options.form)
+        return 3
+    except (Stopping, typer.Abort):
+        console.put_failure("interrupted", "Interrupted. Nothing was written.", options.form)
+        return INTERRUPTED
+    return 2
+
+
+def _init(options: InitOptions, clock: SystemClock) -> int:
+    from sync.config.new_file import drafts, write_new  # noqa: PLC0415 - not for other commands
+    from sync.config.show.starter import draft, likely_kind, text  # noqa: PLC0415 - not for other commands
+
+    target, environment = options.file, os.environ
+    _check_free(target)
+    asks = _is_terminal() and options.form is Form.TABLE
+    kind = options.kind or (_asked_kind(likely_kind(environment)) if asks else likely_kind(environment))
+    wanted = draft(kind, environment)
+    wanted = replace(wanted, instance=options.instance or wanted.instance, base_url=options.base_url)
+    with drafts(target) as loaded:
+        if asks:
+            wanted = _asked(wanted, options, loaded)
+        config = loaded(text(wanted))
+        found = _discovered(config, clock) if _has_credentials(wanted, config, environment) else None
+        if found is not None:
+            names = {page.id: page.name for page in found.not_listed if page.problem is None}
+            wanted = replace(wanted, pages=names)
+            config = loaded(text(wanted))
+        if asks:
+            _put_examined(config, clock)
+    policy = _policy(target, kind, config)
+    if policy is not None:
+        # Before the configuration, so that after a kill in between the same command goes on.
+        _check_free(*policy)
+        if not policy[0].exists():
+            write_new(*policy)
+    write_new(target, text(wanted))
+    _put(options, wanted, policy[0] if policy else None, found)
+    return 0
+
+
+def _check_free(path: Path, text: str | None = None) -> None:
+    """Raise _RefusedError where a file exists already, unless it holds this text, or where its folder does not exist."""
+    if not path.parent.is_dir():
+        raise _RefusedError(
+            f"The folder of {path} does not exist. Nothing was written. Create it, or choose another FILE."
+        )
+    if (path.exists() or path.is_symlink()) and (text is None or path.read_text() != text):
+        raise _RefusedError(_exists(path))
+
+
+def _exists(path: Path) -> str:
+    return (
+        f"{path} exists already, and is not changed. Nothing was written. Choose another FILE, or move that one away."
+    )
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _has_credentials(wanted: Draft, config: Config, environment: Mapping[str, str]) -> bool:
+    """Check whether the credentials of Meta's are there, so that Graph can be asked."""
+    return wanted.app_id is not None and all(
+        bool(environment.get(reference["env"])) if "env" in reference else (config.base / reference["file"]).exists()
+        for reference in (wanted.secret, wanted.token)
+    )
+
+
+def _discovered(config: Config, clock: SystemClock) -> Discovery:
+    from sync.app import build  # noqa: PLC0415 - only if the file is valid
+    from sync.app.discover import discover  # noqa: PLC0415 - only if the file is valid
+
+    with build(config, clock=clock) as app, console.progress("asking Graph for Pages"):
+        # The configuration has a made-up Page.
+        return discover(app, replace(config, pages=()))
+
+
+def _put_examined(config: Config, clock: SystemClock) -> None:
+    """Print what does not work with these answers; they are written all the same, since much can be repaired elsewhere."""
+    from sync.app import build  # noqa: PLC0415 - only if the file is valid
+    from sync.cli.output.doctor import sections, summary  # noqa: PLC0415 - only on a terminal
+
+    with build(config, clock=clock) as app, console.progress("examining each dependency"):
+        findings = app.examine()
+    for title, items in sections([finding for finding in findings if finding.status == "fail"]):
+        console.put_title(title)
+        console.put_items(items)
+    console.put("", *summary(findings))
+
+
+def _policy(target: Path, kind: Kind, config: Config) -> tuple[Path, str] | None:
+    """Return the policy and the path beside the configuration that it is written to; None where the store needs none."""
+    if kind != "vault":
+        return None
+    from sync.app.policy import vault_policy  # noqa: PLC0415 - only for a store with policies
+
+    name = "policy.hcl" if target.stem == "config" else f"{target.stem}.policy.hcl"
+    (store,) = config.settings.stores
+    return target.with_name(name), vault_policy(config, store, "daemon", config.pages, exact=False).text
+
+
+def _asked_kind(likely: Kind) -> Kind:
+    from sync.config.show.starter import KINDS  # noqa: PLC0415 - not for other commands
+
+    while True:
+        answer = typer.prompt(f"Store the tokens in ({', '.join(KINDS)})", default=likely, err=True).strip().lower()
+        for kind in KINDS:
+            if answer == kind:
+                return kind
+
+
+def _asked(wanted: Draft, options: InitOptions, loaded: Load) -> Draft:
+    """Return the draft with a person's answers; each is checked as the configuration would be."""
+    if options.instance is None:
+        wanted = _answered(wanted, "Name of this installation", wanted.instance, loaded, _with_instance)
+    wanted = _answered(wanted, "Id of the Meta app", wanted.app_id, loaded, _with_app_id)
+    wanted = _answered(wanted, "App secret: a variable's name, or a file", _where(wanted.secret), loaded, _with_secret)
+    wanted = _answered(
+        wanted, "System user token: a variable's name, or a file", _where(wanted.token), loaded, _with_token
+    )
+    label, key = _ADDRESSES[wanted.kind]
+    return _answered(wanted, label, wanted.store[key], loaded, _with_address)
+
+
+def _answered(
+    wanted: Draft, question: str, default: str | None, loaded: Load, change: Callable[[Draft, str], Draft]
+) -> Draft:
+    from sync.config.show.starter import text  # noqa: PLC0415 - not for other commands
+
+    while True:
+        answer = str(typer.prompt(question, default=default, err=True)).strip()
+        if looks_like_secret(answer) and "://" not in answer:
+            console.put_warning("This looks like a secret. Write where it is, not what it is.")
+            continue
+        changed = change(wanted, answer)
+        try:
+            loaded(text(changed))
+        except ConfigErrors as errors:
+            for error in errors.errors:
+                console.put_warning(f"{error.message}; {error.remedy}")
+            continue
+        return changed
+
+
+def _with_instance(wanted: Draft, answer: str) -> Draft:
+    return replace(wanted, instance=answer)
+
+
+def _with_app_id(wanted: Draft, answer: str) -> Draft:
+    return replace(wanted, app_id=answer)
+
+
+def _with_secret(wanted: Draft, answer: str) -> Draft:
+    return replace(wanted, secret=_reference(answer))
+
+
+def _with_token(wanted: Draft, answer: str) -> Draft:
+    return replace(wanted, token=_reference(answer))
+
+
+def _with_address(wanted: Draft, answer: str) -> Draft:
+    return replace(wanted, store={**wanted.store, _ADDRESSES[wanted.kind][1]: answer})
+
+
+_ADDRESSES: Mapping[Kind, tuple[str, str]] = {
+    "vault": ("Address of Vault or OpenBao", "address"),
+    "aws": ("Region of the secrets", "region"),
+    "file": ("Directory of the secrets", "directory"),
+}
+"""The question about each kind of store, and the key that has the answer."""
+
+
+def _reference(answer: str) -> Mapping[str, str]:
+    return {"env": answer} if _VARIABLE.fullmatch(answer) else {"file": answer}
+
+
+def _where(reference: Mapping[str, str]) -> str:
+    return next(iter(reference.values()))
+
+
+def _put(options: InitOptions, wanted: Draft, policy: Path | None, found: Discovery | None) -> None:
+    commands = list(_commands(options.file, policy))
+    pages = len(wanted.pages)
+    if options.form is Form.JSON:
+        files = {"file": str(options.file), "policy": str(policy) if policy else None}
+        unknown = found.as_json()["unknown"] if found is not None else []
+        console.put_json({"format": 1, **files, "pages": pages, "unknown": unknown, "next": commands})
+        return
+    from sync.cli.output.discover import causes  # noqa: PLC0415 - not for JSON
+    from sync.core.report.text import count  # noqa: PLC0415 - not for JSON
+
+    for cause in causes(found) if found is not None else ():
+        console.put_cause(cause)
+    listed = f"with {count(pages, 'Page')}" if pages else "with a made-up Page"
+    console.put(f"Written: {options.file}, {listed}{f'; {policy}' if policy else ''}.")
+    if found is None:
+        console.put(
+            "Graph was not asked for Pages: set META_APP_ID, META_APP_SECRET and META_SYSTEM_USER_TOKEN to have them listed."
+        )
+    console.put("Next:")
+    console.put_commands(f"  {command}" for command in commands)
+
+
+def _commands(file: Path, policy: Path | None) -> Iterator[str]:
+    """Yield the commands to run next, the last of which says whether all is well."""
+    if policy is not None:
+        yield shlex.join(["vault", "policy", "write", _POLICY_NAME, str(policy)])
+    option = [] if str(file) == "config.yaml" else ["--config", str(file)]
+    yield shlex.join(["page-token-sync", *option, "doctor"])

@@ -1,0 +1,55 @@
+"""Write a file that does not exist yet, as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from sync.config.errors import ConfigErrors
+from sync.config.load import Config, load
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a new file; raises FileExistsError where there is one meanwhile, and OSError. A kill leaves all of it or nothing."""
+    with _beside(path) as draft:
+        _write(draft, text)
+        os.link(draft, path)
+
+
+@contextmanager
+def drafts(path: Path) -> Iterator[Callable[[str], Config]]:
+    """Provide what loads a text as if it stood in this file; its errors name the file. Raises OSError and ConfigErrors."""
+    with _beside(path) as draft:
+
+        def loaded(text: str) -> Config:
+            _write(draft, text)
+            try:
+                return load(draft)
+            except ConfigErrors as errors:
+                named = [replace(error, file=str(path)) for error in errors.errors]
+                raise ConfigErrors(named, errors.warnings, str(path), errors.patterns) from None
+
+        yield loaded
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Provide the path of a temporary file in the same folder, and remove it at the end."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield draft
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+
+
+def _write(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,123 @@
+"""The command ``init``: the file and the policy that it writes, what it asks, and what it never does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from sync.app.policy import vault_policy
+from sync.cli.commands.init import _check_free, _RefusedError
+from sync.config.load import load
+from sync.sandbox.http.server import Sandbox, start
+from tests.support.rigs.cli import on_a_terminal
+from tests.support.rigs.e2e import PROGRAM, Ran
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Start a Graph API with three Pages."""
+    with start(pages=3) as sandbox:
+        yield sandbox
+
+
+def environment(sandbox: Sandbox) -> Mapping[str, str]:
+    """Return the credentials of the sandbox as ``init`` looks for them."""
+    return {
+        "META_APP_ID": sandbox.app_id,
+        "META_APP_SECRET": sandbox.app_secret,
+        "META_SYSTEM_USER_TOKEN": sandbox.system_user_token,
+    }
+
+
+def init(*arguments: str, env: Mapping[str, str] | None = None) -> Ran:
+    """Run the command without a terminal."""
+    done = subprocess.run(
+        [*PROGRAM, "init", *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_pages_that_are_found(tmp_path: Path, sandbox: Sandbox) -> None:
+    """With credentials in the environment the file has the Pages, the policy is that of the command, and the next command is named."""
+    file = tmp_path / "config.yaml"
+    ran = init("--for", "vault", "--base-url", sandbox.url, "-o", "json", str(file), env=environment(sandbox))
+    assert (ran.code, ran.stderr) == (0, "")
+    policy = tmp_path / "policy.hcl"
+    assert ran.report == {
+        "format": 1,
+        "file": str(file),
+        "policy": str(policy),
+        "pages": 3,
+        "unknown": [],
+        "next": [f"vault policy write page-token-sync {policy}", f"page-token-sync --config {file} doctor"],
+    }
+    config = load(file)
+    assert sorted(page.name for page in config.pages) == sorted(page["name"] for page in sandbox.pages)
+    assert policy.read_text() == vault_policy(config, "vault", "daemon", config.pages, exact=False).text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "policy.hcl"]
+    assert not any(secret in file.read_text() for secret in (sandbox.app_secret, sandbox.system_user_token))
+
+
+def test_files_that_exist(tmp_path: Path) -> None:
+    """Neither a configuration nor a policy is written over; a policy that is the same is no obstacle, as after a kill."""
+    file, policy = tmp_path / "config.yaml", tmp_path / "policy.hcl"
+    assert init("--for", "vault", str(file)).code == 0
+    again = init("--for", "vault", str(file), "--output", "json")
+    assert (again.code, again.report["errors"][0]["code"]) == (2, "usage")
+    assert again.stderr.startswith(f"{file} exists already, and is not changed.")
+    same = policy.read_text()
+    _check_free(policy, same)
+    for path, text in ((file, None), (policy, f"{same}#")):
+        with pytest.raises(_RefusedError, match="exists already"):
+            _check_free(path, text)
+
+
+def test_what_it_asks_on_a_terminal(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Each answer is checked at once, a secret as an answer is refused, and everything is examined before the file is written."""
+    file, secret = tmp_path / "config.yaml", tmp_path / "app_secret"
+    secret.write_text(sandbox.app_secret)
+    directory = tmp_path / "secrets"
+    directory.mkdir(mode=0o700)
+    answers = [
+        "paper",
+        "file",
+        "Acme Prod",
+        "acme",
+        "abc",
+        sandbox.app_id,
+        sandbox.app_secret,
+        str(secret),
+        "",
+        str(directory),
+    ]
+    env = {"META_SYSTEM_USER_TOKEN": sandbox.system_user_token}
+    typed = "".join(f"{answer}\n" for answer in answers)
+    code, shown = on_a_terminal("init", "--base-url", sandbox.url, str(file), env=env, typed=typed)
+    assert code == 0, shown
+    config = load(file)
+    assert (config.settings.instance, len(config.pages)) == ("acme", 3)
+    assert str(secret) in str(config.settings.apps["messenger"].secret)
+    for text in ("not a name", "This looks like a secret", "Nothing failed.", "Next:"):
+        assert text in shown
+
+
+def test_wrong_usage(tmp_path: Path) -> None:
+    """A folder that does not exist, a value that no configuration has, and a folder without the right to write change nothing."""
+    with pytest.raises(_RefusedError, match="The folder of"):
+        _check_free(tmp_path / "no" / "config.yaml")
+    ran = init("--instance", "Acme Prod", str(tmp_path / "config.yaml"), "--output", "json")
+    assert (ran.code, json.loads(ran.stdout)["errors"][0]["path"]) == (2, "instance")
+    assert list(tmp_path.iterdir()) == []
+    assert init("/proc/config.yaml").code == 3

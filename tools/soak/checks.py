@@ -101,6 +101,8 @@ def wrong(asked: Asked, records: Sequence[Json], names: frozenset[str] | None) -
 def _found(asked: Asked, records: Sequence[Json]) -> Iterator[str]:
     """Yield what an answer says otherwise than the check, which is shared by all who asked at the same time."""
     body = asked.body
+    if body["page"] != asked.page:
+        yield f"the answer for {asked.page} is {body}"
     checks = [
         (number, page)
         for number, record in enumerate(records)

@@ -93,9 +93,15 @@ class Cycles:
         self._runs = {} if forgot else {key: since for key, since in self._runs.items() if since < last}
 
     def wrong_since(self, code: str, names: Sequence[str], since: str, until: str) -> Iterator[str]:
-        """Yield that a problem began at another time than a page of the time ``until`` says."""
+        """Yield that a problem began at another time than a page of the time ``until`` says.
+
+        ``names`` are the Pages that have it. Where they share it, it may have begun with others: then there are none.
+        """
         began = self._by_start.get(since, ())
-        if not any(code in one.of_users or any(code in one.owners.get(name, ()) for name in names) for one in began):
+        if not any(
+            code in one.of_users or any(code in one.owners.get(name, ()) for name in names or one.owners)
+            for one in began
+        ):
             yield f"it is since {since}, and no cycle found it then"
         late = [name for name in names if self._runs.get((name, code), until) < min(since, until)]
         if late:

@@ -136,6 +136,9 @@ def _app(series: Mapping[Labels, float], status: Json) -> Iterator[str]:
     """Yield what an app's series says otherwise than the problems: 0 needs one that refuses the app, 1 none of the plainest."""
     codes = {problem["code"] for page in status["pages"] for problem in _problems(page)}
     codes |= {problem["code"] for user in status["system_users"] for problem in user["problems"]}
+    judged = {_labels(app=user["app"]) for user in status["system_users"] if user["verdict"] != "unknown"}
+    if not judged <= series.keys() or not set(series.values()) <= {0, 1}:
+        yield f"app_valid is {dict(series)}, and the system users are judged of {judged}"
     for labels, value in series.items():
         if value == 0 and not codes & (_APP_REFUSED | {"address-not-allowed"}):
             yield f"app_valid{dict(labels)} is 0, and no problem refuses the app"

@@ -1,0 +1,172 @@
+"""The soak test finds each message that is untrue, repeated or missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sync.core.model import Absent, Key, Written
+from sync.core.report.events import events
+from sync.core.report.json import as_json
+from sync.core.report.notices import messages, slack
+from tests.core.report.test_changes import LOST, Watch, two
+from tests.support.reports import of
+from tests.support.values import KEY, current, fetched
+from tools.soak.messages import Cycles, heartbeats, wrong
+from tools.soak.messages import slack as wrong_slack
+from tools.soak.receivers import Arrival
+
+Sent = list[dict[str, Any]]
+
+
+@dataclass
+class Stage:
+    """Some cycles, what was logged of them, and what was sent."""
+
+    cycles: Cycles = field(default_factory=Cycles)
+    sent: Sent = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
+
+    def cycle(self, *pages: Any, **changes: Any) -> None:
+        """Run a cycle a minute after the last one."""
+        name = f"01JD00000000000000000000{len(self.cycles.found):02}"
+        report = self.watch.report(*pages, after=timedelta(minutes=1), cycle=name, **changes)
+        self.cycles.add({**as_json(report), "is_check": False, "recorded_at": self.watch.now.timestamp()})
+        self.cycles.lines[name] = [{"event": one.name, "level": one.level, **one.fields} for one in events(report)]
+        self.sent += [dict(message) for message in messages(report, ("problem", "written"))]
+
+    def wrong(self, *, taken: bool = True, is_end: bool = True) -> list[str]:
+        """Return what is wrong of the messages that were sent."""
+        return list(
+            wrong(self.cycles, [Arrival(0.0, "/json", json.dumps(one), taken) for one in self.sent], is_end=is_end)
+        )
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Return cycles in which secrets are written, a problem begins, lasts, ends, recurs, and another one begins."""
+    stage = Stage()
+    written = {Key(KEY.store, "meta/pages/berlin"): Written("1", confirmed=True)}
+    stage.cycle(of(fetched(), current(Absent())), outcomes=written)
+    for found in (fetched(), LOST, LOST, fetched(), LOST):
+        stage.cycle(*two(found))
+    stage.cycle(of(LOST, current(Absent())), *two(LOST)[1:])
+    assert [(one["kind"], one.get("status")) for one in stage.sent] == [
+        ("written", None),
+        ("problem", "started"),
+        ("problem", "ended"),
+        ("problem", "started"),
+    ]
+    return stage
+
+
+def test_true_messages_have_no_difference(stage: Stage) -> None:
+    """The messages of a problem that begins, ends and recurs, and of a write, agree with reports and log."""
+    assert stage.wrong() == []
+
+
+def _lost(sent: Sent) -> None:
+    del sent[1]
+
+
+def _lost_write(sent: Sent) -> None:
+    del sent[0]
+
+
+def _repeated(sent: Sent) -> None:
+    sent.insert(2, {**sent[1], "id": f"{sent[1]['id'][:-1]}7"})
+
+
+def _again(sent: Sent) -> None:
+    sent.append(sent[-1])
+
+
+def _late(sent: Sent) -> None:
+    sent.append(sent.pop(1))
+
+
+def _of_no_cycle(sent: Sent) -> None:
+    sent[1]["cycle"] = "01JD0000000000000000000099"
+
+
+def _set(number: int, **values: Any) -> Callable[[Sent], None]:
+    def mistake(sent: Sent) -> None:
+        sent[number] |= values
+
+    return mistake
+
+
+def _another_write(sent: Sent) -> None:
+    sent[0]["secrets"][0]["fingerprint"] = "0" * 12
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        _lost,
+        _lost_write,
+        _repeated,
+        _again,
+        _late,
+        _of_no_cycle,
+        _another_write,
+        _set(1, problem="not-a-page"),
+        _set(1, owner="meta"),
+        _set(1, pages=["berlin", "oslo"]),
+        _set(1, served={"broken": 2}, apps_down=2, effect="Apps have no valid token for 2 of 2 Pages now."),
+        _set(1, apps_down=1),
+        _set(1, effect="Apps have no valid token for 2 of 2 Pages now."),
+        _set(1, status="lasts"),
+        _set(1, status="ended", duration_seconds=0, since="2026-11-25T12:03:00Z"),
+        _set(2, duration_seconds=60),
+        _set(2, since="2026-11-25T12:02:00Z"),
+        _set(2, status="started"),
+        _set(3, since="2026-11-25T12:05:00Z"),
+    ],
+)
+def test_a_mistake_is_found(stage: Stage, mistake: Callable[[Sent], None]) -> None:
+    """A message that is untrue, repeated, late or missing is a difference."""
+    mistake(stage.sent)
+    assert stage.wrong()
+
+
+def test_a_message_that_was_never_taken_is_found(stage: Stage) -> None:
+    """At the end each message must have been taken; one that was not taken may come again."""
+    assert stage.wrong(taken=False)
+    stage.sent.append(stage.sent[-1])
+    assert stage.wrong(taken=False, is_end=False) == []
+
+
+def test_what_a_killed_daemon_announced_last_may_come_again(stage: Stage) -> None:
+    """A kill before the memory was written makes the next daemon announce the same once more, and only then."""
+    first = Stage()
+    first.cycle(*two(fetched()))
+    before = first.watch.reported
+    first.cycle(*two(LOST))
+    first.watch.reported = before
+    first.cycle(*two(LOST))
+    assert first.wrong()
+    killed = replace(first, cycles=replace(first.cycles, killed={list(first.cycles.found)[1]}))
+    assert killed.wrong() == []
+
+
+def test_each_message_for_slack_is_one_of_the_others(stage: Stage) -> None:
+    """A message that only one of the receivers was sent is a difference."""
+    arrivals = [Arrival(0.0, "/slack", json.dumps(slack(one)), True) for one in stage.sent]
+    instance = stage.sent[0]["instance"]
+    assert list(wrong_slack(stage.sent, arrivals, instance)) == []
+    assert list(wrong_slack(stage.sent, arrivals[1:], instance))
+    assert list(wrong_slack(stage.sent[1:], arrivals, instance))
+
+
+@pytest.mark.parametrize(("path", "is_true"), [("/heartbeat", True), ("/heartbeat/fail", False)])
+def test_a_ping_says_how_the_last_cycle_ended(stage: Stage, path: str, is_true: bool) -> None:
+    """A ping to /fail needs a cycle that failed or was held."""
+    at = max(one.recorded_at for one in stage.cycles.found.values()) + 1
+    found: Sequence[str] = list(heartbeats(stage.cycles, [Arrival(at, path, "", True)], "/heartbeat"))
+    assert (found == []) == is_true

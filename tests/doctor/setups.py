@@ -14,6 +14,7 @@ from sync.app import build
 from sync.config.load import load
 from sync.config.resolve.select import Selected
 from sync.core.report.finding import Finding
+from sync.core.report.report import Report
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox, start
 from tests.support.clock import LeapingClock
@@ -53,6 +54,11 @@ class Setup:
         """Examine the configuration as it is in its file."""
         with build(load(self.rig.file), clock=self.clock) as app:
             return app.examine(selection)
+
+    def cycle(self) -> Report:
+        """Run a cycle."""
+        with build(load(self.rig.file), clock=self.clock) as app:
+            return app.cycle(write=True)
 
 
 @contextlib.contextmanager

@@ -52,9 +52,3 @@ def group(check: str) -> str:
 def ok(check: str, subject: str = "", message: str = "") -> Finding:
     """Return that a check found nothing wrong; without a message it is what the check stands for."""
     return Finding(check, subject, "ok", message or CHECKS[check])
-
-
-def skipped(check: str, subject: str, because: Finding) -> Finding:
-    """Return that a check says nothing of its own because of another one's failure, or of what that one was skipped for."""
-    root = because.because or f"{because.id} {because.subject}".rstrip()
-    return Finding(check, subject, "skipped", f"Not examined, because {root} failed.", because=root)

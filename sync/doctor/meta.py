@@ -11,8 +11,8 @@ from sync.core.judge.skew import MAX_SKEW, skew_warning
 from sync.core.judge.verify import expires_within
 from sync.core.model import Never, SourceError, State, TokenFacts
 from sync.core.problems import CATALOGUE, NO_ACTION, Owner, Problem
-from sync.core.report.finding import Finding, Status
-from sync.doctor.checks import ok, skipped
+from sync.core.report.finding import Finding, Status, skipped_check
+from sync.doctor.checks import ok
 from sync.doctor.facts import AppFacts, GraphFacts, UserFacts
 from sync.graph.user_tokens import EXPIRING
 
@@ -69,7 +69,7 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     if unreached.transport == "dns":
         failed = of_problem("graph-dns", "", problem)
         yield failed
-        yield skipped("graph-reached", "", failed)
+        yield skipped_check("graph-reached", "", failed)
     else:
         yield ok("graph-dns")
         failed = of_problem("graph-reached", "", problem)
@@ -78,7 +78,7 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
             failed = replace(failed, message=f"{failed.message}{by}")
         yield failed
     failures.graph = failed
-    yield skipped("clock", "", failed)
+    yield skipped_check("clock", "", failed)
 
 
 def _clock(facts: GraphFacts) -> Finding:
@@ -100,12 +100,12 @@ def _unknown_version(facts: GraphFacts) -> Finding | None:
 
 def _version(facts: GraphFacts, failures: Failures) -> Finding:
     if failures.graph is not None:
-        return skipped("graph-version", "", failures.graph)
+        return skipped_check("graph-version", "", failures.graph)
     if facts.other_version:
         remedy = CATALOGUE[_VERSION].remedy
         return Finding("graph-version", "", "warn", facts.other_version, "operator", remedy)
     if len(failures.apps) == len(facts.apps):
-        return skipped("graph-version", "", next(iter(failures.apps.values())))
+        return skipped_check("graph-version", "", next(iter(failures.apps.values())))
     return ok("graph-version", message=f"Graph serves {facts.version}.")
 
 
@@ -116,9 +116,9 @@ def _app(name: str, facts: GraphFacts, failures: Failures, unknown_version: Find
         called = f" ({app.name})" if app.name else ""
         return ok("app-secret", name, f"Meta accepts the id and the secret of app {app.id}{called}.")
     if failures.graph is not None and problem.code != "credential-unavailable":
-        found = skipped("app-secret", name, failures.graph)
+        found = skipped_check("app-secret", name, failures.graph)
     elif unknown_version is not None and problem.code == _VERSION:
-        found = skipped("app-secret", name, unknown_version)
+        found = skipped_check("app-secret", name, unknown_version)
     else:
         found = of_problem("app-secret", name, problem)
     failures.apps[name] = found
@@ -137,7 +137,7 @@ def _app_business(name: str, app: AppFacts, facts: GraphFacts, failures: Failure
     if not businesses:
         return
     if name in failures.apps:
-        yield skipped("app-business", name, failures.apps[name])
+        yield skipped_check("app-business", name, failures.apps[name])
     elif isinstance(app.business, SourceError) or not app.business:
         message = "Graph does not say which business owns the app."
         remedy = "In Business Settings > Accounts > Apps of the system user's business, check that the app is listed."
@@ -155,8 +155,8 @@ def _user(name: str, user: UserFacts, facts: GraphFacts, failures: Failures) -> 
     yield found
     if found.status in ("fail", "skipped"):
         failures.users[name] = failures.scopes[name] = found
-        yield skipped("system-user-scopes", name, found)
-        yield skipped("system-user-expiry", name, found)
+        yield skipped_check("system-user-scopes", name, found)
+        yield skipped_check("system-user-expiry", name, found)
         return
     known = user.token.verdict.facts
     if known is None:
@@ -179,7 +179,7 @@ def _user_token(name: str, user: UserFacts, failures: Failures) -> Finding:
     verdict, app = user.token.verdict, user.token.app
     unreadable = user.token.token is None
     if not unreadable and app in failures.apps:
-        return skipped("system-user-token", name, failures.apps[app])
+        return skipped_check("system-user-token", name, failures.apps[app])
     if verdict.state is not State.VALID or verdict.facts is None:
         return of_problem("system-user-token", name, verdict.problems[0])
     person = next((notice for notice in verdict.notices if notice.code == "not-a-system-user"), None)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from sync.core.model import Fetched, SourceError, State
 from sync.core.problems import NO_ACTION
-from sync.core.report.finding import Finding
+from sync.core.report.finding import Finding, skipped_check
 from sync.core.report.text import expiry
-from sync.doctor.checks import ok, skipped
+from sync.doctor.checks import ok
 from sync.doctor.facts import GraphFacts, PageFacts, UserFacts
 from sync.doctor.meta import Failures, of_code, of_problem
 from sync.graph.examining import Listing, Node
@@ -33,7 +33,7 @@ def page_findings(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
         name, user = page.page.name, page.page.system_user
         failed = failures.graph or failures.apps.get(page.page.app) or failures.users.get(user)
         if failed is not None:
-            yield from (skipped(check, name, failed) for check in PAGE_CHECKS)
+            yield from (skipped_check(check, name, failed) for check in PAGE_CHECKS)
             continue
         yield from _page(page, facts.users[user], failures)
 
@@ -41,7 +41,7 @@ def page_findings(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
 def _page(page: PageFacts, user: UserFacts, failures: Failures) -> Iterator[Finding]:
     name = page.page.name
     visible = _visible(page, user)
-    tasks = skipped("page-tasks", name, visible) if visible.status == "fail" else _tasks(page, user)
+    tasks = skipped_check("page-tasks", name, visible) if visible.status == "fail" else _tasks(page, user)
     yield visible
     yield tasks
     if user.business is not None:
@@ -52,7 +52,7 @@ def _page(page: PageFacts, user: UserFacts, failures: Failures) -> Iterator[Find
     if token.status == "ok":
         yield _proof(page, failures)
     else:
-        yield skipped("page-proof", name, token)
+        yield skipped_check("page-proof", name, token)
 
 
 def _visible(page: PageFacts, user: UserFacts) -> Finding:
@@ -129,9 +129,9 @@ def _token(page: PageFacts, cause: Finding | None, failures: Failures) -> Findin
     if isinstance(fetched, Fetched):
         return ok("page-token", name, f"Graph returned the token {fetched.token.fingerprint}.")
     if cause is not None:
-        return skipped("page-token", name, cause)
+        return skipped_check("page-token", name, cause)
     if fetched.problem.code == "missing-permission" and page.page.system_user in failures.scopes:
-        return skipped("page-token", name, failures.scopes[page.page.system_user])
+        return skipped_check("page-token", name, failures.scopes[page.page.system_user])
     return of_problem("page-token", name, fetched.problem, "unknown" if fetched.problem.code in _TEMPORARY else "fail")
 
 
@@ -148,7 +148,7 @@ def _proof(page: PageFacts, failures: Failures) -> Finding:
     problem = verdict.problems[0]
     lacking = failures.scopes.get(page.page.system_user)
     if lacking is not None and all(problem.code == "missing-scope" for problem in verdict.problems):
-        return skipped("page-proof", name, lacking)
+        return skipped_check("page-proof", name, lacking)
     if problem.code in _TEMPORARY:
         return of_problem("page-proof", name, problem, "unknown")
     message = " ".join(dict.fromkeys(problem.message for problem in verdict.problems))

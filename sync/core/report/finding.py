@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sync.core.problems import Owner
 
 Status = Literal["ok", "warn", "fail", "unknown", "skipped"]
-"""How an examination ended. "unknown": it could not be found out; "skipped": it was not tried, because of another failure."""
+"""How an examination ended. "unknown": it could not be found out; "skipped": nothing is said, because of another failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +39,9 @@ class Finding:
             "remedy": self.remedy or None,
             "because": self.because or None,
         }
+
+
+def skipped_check(check: str, subject: str, because: Finding) -> Finding:
+    """Return that a check says nothing because of another one's result, or of what that one was skipped for itself."""
+    root = because.because or f"{because.id} {because.subject}".rstrip()
+    return Finding(check, subject, "skipped", f"Not examined, because {root} is not ok.", because=root)

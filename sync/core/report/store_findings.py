@@ -9,7 +9,7 @@ from typing import cast
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_interrupted_create
 from sync.core.model import Absent, Key, Stored, StoreError, StoreErrorCode, Use
 from sync.core.problems import Owner, Problem
-from sync.core.report.finding import Finding, Status
+from sync.core.report.finding import Finding, Status, skipped_check
 from sync.core.report.text import count
 
 STORE_CHECKS: Mapping[str, str] = {
@@ -50,10 +50,8 @@ def failure(check: str, store: str, error: StoreError, status: Status = "fail") 
 
 
 def skipped(checks: Iterable[str], because: Finding) -> Iterator[Finding]:
-    """Yield a finding for each check that was not tried because of another one's failure."""
-    for check in checks:
-        message = f"Not examined, because {because.id} is not ok."
-        yield Finding(check, because.subject, "skipped", message, because=f"{because.id} {because.subject}")
+    """Return a finding for each check of a store that says nothing because of another one's result."""
+    return (skipped_check(check, because.subject, because) for check in checks)
 
 
 def after_failure(store: str, error: StoreError, checks: Sequence[str]) -> Iterator[Finding]:

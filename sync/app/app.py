@@ -50,6 +50,8 @@ from sync.stores.interface import Store
 
 _GRACE = 1.0
 """Seconds that saving the state may take under shutdown: another process may hold the file's lock."""
+_LOOK_TIMEOUT = 10.0
+"""Seconds for one call of Graph while a person waits for the answer about one Page."""
 
 
 class App:
@@ -262,7 +264,7 @@ class App:
         """Read selected Pages and their secrets, and return what the next cycle would decide; write nothing."""
         self._credentials.begin(writes=False)
         memory = self._load()
-        with self._graph(memory) as source, uncollected():
+        with self._graph(memory, most=_LOOK_TIMEOUT) as source, uncollected():
             task = self._task(source, memory, selection, continuous=False)
             used = {key.store for page in selection.pages for key in page.targets}
             stores = {name: store for name, store in task.stores.items() if name in used}
@@ -393,7 +395,8 @@ class App:
         return replace(report, frame=frame, changes=and_warned(report.changes, text, frame.started_at))
 
     @contextmanager
-    def _graph(self, memory: Memory) -> Iterator[GraphSource]:
+    def _graph(self, memory: Memory, *, most: float | None = None) -> Iterator[GraphSource]:
+        """Provide Graph, with credentials that are read now; ``most`` shortens the timeout of the configuration."""
         graph = self._config.settings.graph
         proxy = self._credentials.read(graph.proxy) if graph.proxy is not None else None
         http = Http(
@@ -403,18 +406,22 @@ class App:
             stop=self._clock.stop,
         )
         try:
-            yield self._source_over(http, memory, proxy if isinstance(proxy, CredentialError) else None)
+            proxy_error = proxy if isinstance(proxy, CredentialError) else None
+            timeout = graph.timeout.total_seconds()
+            yield self._source_over(http, memory, proxy_error, timeout if most is None else min(timeout, most))
         finally:
             http.close()
 
-    def _source_over(self, http: Http, memory: Memory, proxy_error: CredentialError | None) -> GraphSource:
+    def _source_over(
+        self, http: Http, memory: Memory, proxy_error: CredentialError | None, timeout: float
+    ) -> GraphSource:
         graph = self._config.settings.graph
         return GraphSource(
             http=http,
             settings=GraphSettings(
                 base_url=graph.base_url,
                 version=graph.version,
-                timeout=graph.timeout.total_seconds(),
+                timeout=timeout,
                 token_in_url=graph.token_in_url == "fallback",  # noqa: S105 - a policy, no password
             ),
             apps=[

@@ -52,7 +52,8 @@ def secret_lines(found: Inspection, secret: InspectedSecret) -> Iterator[str]:
     yield from _written(secret, now)
     if secret.match is not None and len(found.secrets) > 1:
         yield f"token {found.fingerprint} {_MATCHES[secret.match]}"
-    if entry.action is not Kind.UNCHANGED:
+    # What could not be judged now says nothing of what the next cycle does.
+    if entry.action is not Kind.UNCHANGED and entry.served != "stale":
         yield f"next cycle: {planned_word(entry.action)}, {reason_text(found.page, entry)}"
 
 

@@ -315,6 +315,7 @@ class App:
                 source=source,
                 stores={name: store for name, store in self._stores.items() if selection is None or wanted[name]},
                 read=self._credentials.read,
+                state_warning=self._state_warning,
                 proven=proven,
                 clock=self._clock,
             ).run()

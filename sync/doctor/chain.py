@@ -32,7 +32,7 @@ _WAYS = frozenset({"graph-dns", "graph-reached", "store-reached", "store-login",
 class Examination:
     """What is examined: Pages of the configuration, system users and their apps, and stores.
 
-    ``proven`` are facts of debug_token about Page tokens that are recent enough to count, by app id and fingerprint.
+    ``state_warning`` is why the state file is not used, and ``proven`` are facts of debug_token about Page tokens that are recent enough to count, by app id and fingerprint.
     """
 
     config: Config
@@ -41,6 +41,7 @@ class Examination:
     source: GraphSource
     stores: Mapping[str, Store]
     read: ReadCredential
+    state_warning: str
     proven: Mapping[tuple[str, str], TokenFacts]
     clock: Clock
 
@@ -53,7 +54,9 @@ class Examination:
         found = each(lambda name: jobs[name](), jobs, workers=_WORKERS, clock=self.clock)
         others = [finding for name in jobs for finding in found[name]]
         unreached = any(finding.status == "fail" and finding.id in _WAYS for finding in others)
-        process = process_findings(process_facts(self.config, self.read), unreached=unreached)
+        process = process_findings(
+            process_facts(self.config, self.read, state_warning=self.state_warning), unreached=unreached
+        )
         return [*process, *others]
 
     def _graph_findings(self) -> Sequence[Finding]:

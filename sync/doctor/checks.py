@@ -8,6 +8,7 @@ from sync.core.report.finding import Finding
 from sync.core.report.store_findings import STORE_CHECKS
 
 CHECKS: Mapping[str, str] = {
+    "process-configuration": "The configuration has no warning.",
     "process-user": "The program does not run as root.",
     "process-files": "No other user of the machine can read the credential files, or change them or the configuration.",
     "process-mounts": "Edited files reach the program: none of them is mounted as a single file.",

@@ -37,19 +37,28 @@ _CONTAINER_VARIABLES = ("container", "ECS_CONTAINER_METADATA_URI_V4", "KUBERNETE
 
 
 def process_facts(
-    config: Config, read: ReadCredential, *, environment: Mapping[str, str] = os.environ, root: Path = Path("/")
+    config: Config,
+    read: ReadCredential,
+    *,
+    state_warning: str = "",
+    environment: Mapping[str, str] = os.environ,
+    root: Path = Path("/"),
 ) -> ProcessFacts:
-    """Find out what there is to judge about this process; ``root`` is where the system's own files are looked for."""
+    """Find out what there is to judge about this process.
+
+    ``state_warning`` is why the state file is not used; ``root`` is where the system's own files are looked for.
+    """
     others = dict(_other_credentials(config))
     failed = {key: found for key, reference in others.items() if isinstance(found := read(reference), CredentialError)}
     return ProcessFacts(
         user=os.geteuid(),
         platform=_platform(environment, root),
         listen=environment.get(LISTEN_VARIABLE) or config.settings.web.listen,
+        warnings=config.warnings,
         files=tuple(_files(config, _mounted(root))),
         services=dict(_services(config)),
         variables=_variables(config, environment),
-        state=_state(config.settings.state.file) if config.settings.state is not None else None,
+        state=_state(config.settings.state.file, state_warning) if config.settings.state is not None else None,
         credentials=len(others),
         unreadable={key: str(error) for key, error in failed.items()},
     )
@@ -112,13 +121,13 @@ def _variables(config: Config, environment: Mapping[str, str]) -> frozenset[str]
     return frozenset(found - named)
 
 
-def _state(file: Path) -> StateFacts:
+def _state(file: Path, warning: str) -> StateFacts:
     """Find out whether the file could be replaced, without a write: its folder, or the first one above that exists."""
     folder = next((path for path in file.parents if path.exists()), file.parent)
     if not os.access(folder, os.W_OK | os.X_OK):
         cause = errno.EROFS if _is_read_only(folder) else errno.EACCES
-        return StateFacts(str(file), f"{folder}: {os.strerror(cause)}")
-    return StateFacts(str(file))
+        return StateFacts(str(file), f"{folder}: {os.strerror(cause)}", warning)
+    return StateFacts(str(file), warning=warning)
 
 
 def _is_read_only(folder: Path) -> bool:

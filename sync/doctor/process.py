@@ -33,17 +33,18 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class StateFacts:
-    """The state file: ``problem`` is why it cannot be written, "" where it can."""
+    """The state file: ``problem`` is why it cannot be written, ``warning`` a sentence on why it is not used; "" where it is."""
 
     path: str
     problem: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessFacts:
     """This process and its surroundings.
 
-    ``platform`` is what it runs in. ``services`` are the parts of the configuration that call something, and whether they
+    ``platform`` is what it runs in. ``warnings`` are the configuration's. ``services`` are the parts of the configuration that call something, and whether they
     use the environment (``trust_env``). ``variables`` are the names of those that are set and that no reference names.
     ``credentials`` counts the credentials of the web server, the heartbeat and the notifications, and ``unreadable``
     has the reason for each that cannot be read, by its key.
@@ -52,6 +53,7 @@ class ProcessFacts:
     user: int
     platform: Literal["", "container", "kubernetes"]
     listen: str
+    warnings: Sequence[str] = ()
     files: Sequence[FileFacts] = ()
     services: Mapping[str, bool] = field(default_factory=dict)
     variables: frozenset[str] = frozenset()
@@ -62,6 +64,7 @@ class ProcessFacts:
 
 def process_findings(facts: ProcessFacts, *, unreached: bool) -> Iterator[Finding]:
     """Yield what is right and wrong about this process; ``unreached``: a service could not be reached, or refused the login."""
+    yield _configuration(facts)
     yield _user(facts)
     yield from _files(facts)
     yield _mounts(facts)
@@ -70,6 +73,13 @@ def process_findings(facts: ProcessFacts, *, unreached: bool) -> Iterator[Findin
     if facts.state is not None:
         yield _state(facts.state)
     yield from _credentials(facts)
+
+
+def _configuration(facts: ProcessFacts) -> Finding:
+    if not facts.warnings:
+        return ok("process-configuration")
+    remedy = "Change the configuration, or leave it so if that is meant."
+    return _warn("process-configuration", " ".join(facts.warnings), remedy)
 
 
 def _user(facts: ProcessFacts) -> Finding:
@@ -156,6 +166,9 @@ def _is_loopback(listen: str) -> bool:
 
 
 def _state(state: StateFacts) -> Finding:
+    if not state.problem and state.warning:
+        remedy = "Check whose file it is. The next cycle of this instance replaces it, unless it is another instance's."
+        return _warn("process-state", state.warning, remedy)
     if not state.problem:
         return ok("process-state", message=f"{state.path} can be written.")
     remedy = "Let this program's user write to the folder of state.file, or mount a volume there."

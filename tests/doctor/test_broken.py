@@ -142,6 +142,19 @@ def foreign_file(made: Setup) -> Iterator[None]:
     file.unlink()
 
 
+def foreign_state(made: Setup) -> Iterator[None]:
+    """Name a state file of another instance; then another file."""
+    (made.rig.folder / "other.json").write_text('{"instance": "other"}')
+    made.rig.write(state={"file": str(made.rig.folder / "other.json")})
+    yield
+    made.rig.write(state={"file": str(made.rig.folder / "state.json")})
+
+
+def plain_http(made: Setup) -> Iterator[None]:
+    """Call Graph by plain http on an address that only looks like another machine's."""
+    yield from graph(base_url=made.sandbox.url.replace("127.0.0.1", "0.0.0.0"), allow_http=True)(made)
+
+
 TOKEN = "system-user-token main"
 APP = "app-secret messenger"
 BERLIN = "page-visible berlin"
@@ -288,6 +301,8 @@ WARNINGS: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
     ("person's token", faults("person-token"), TOKEN, "app-admin", ("a person's account", "Business Settings")),
     ("one task", faults("tasks=ANALYZE@berlin"), "page-tasks berlin", "business-admin", ("It has: ANALYZE", ASSIGN)),
     ("expires", faults("expiring=2000000"), "system-user-expiry main", "operator", ("renew_before: 14d",)),
+    ("state file", foreign_state, "process-state", "operator", ("another instance's",)),
+    ("plain http", plain_http, "process-configuration", "operator", ("http",)),
     ("other version", faults("version=v26.0"), "graph-version", "operator", ("v26.0",)),
 ]
 

@@ -39,6 +39,7 @@ def test_nothing_is_wrong() -> None:
     found = findings(GOOD)
     assert {(one.status, one.owner, one.remedy) for one in found.values()} == {("ok", "", "")}
     assert list(found) == [
+        "process-configuration",
         "process-user",
         "process-files",
         "process-mounts",
@@ -55,6 +56,8 @@ def file(path: str, use: str, mode: int, *, mounted: bool = False) -> ProcessFac
 
 
 CASES = [
+    (replace(GOOD, warnings=("Plain http.",)), "process-configuration", "warn", "leave it so"),
+    (replace(GOOD, state=StateFacts("/s", "", "It is not used.")), "process-state", "warn", "another instance's"),
     (replace(GOOD, user=0), "process-user", "warn", "65532"),
     (file("/c/token", "credential", 0o644), "process-files", "warn", "chmod o-r /c/token"),
     (file("/c/config.yaml", "configuration", 0o646), "process-files", "warn", "chmod o-w /c/config.yaml"),

@@ -47,7 +47,7 @@ def test_the_answer(rig: Rig) -> None:
     assert (missing.code, missing.report["errors"][0]["code"]) == (2, "selection")
     assert missing.stderr == "berlim: no Page has this name or id; did you mean berlin?\n"
 
-    rig.write(graph={"base_url": rig.sandbox.url, "timeout": "1s"})
+    rig.write(graph={"base_url": rig.sandbox.url, "timeout": "500ms"})
     rig.sandbox.close()
     down = rig.run("check", "berlin", "--output", "json")
     assert (down.code, down.report["works"]) == (3, "unknown")

@@ -101,7 +101,7 @@ def test_the_answer_in_words() -> None:
     assert headline(found) == ("Page berlin (101010101010101), 1 secret: applications cannot work with what is stored.")
     assert matched(found) == f"Token {OTHER.fingerprint} is the current one (store vault)."
     assert list(secret_lines(found, found.secrets[0])) == [
-        "works: no, the secret holds no working token; last verified 2026-11-25T11:59:55Z",
+        "works: no, the secret holds no working token; debug_token answered 2026-11-25T11:59:55Z",
         f"token: {OTHER.fingerprint}, version 3, expires: never",
         "written: 2026-11-24T00:00:00Z (36 h ago) by instance acme-prod, created",
         "next cycle: to replace, heal: the stored token is invalid",

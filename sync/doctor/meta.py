@@ -17,6 +17,20 @@ from sync.doctor.facts import AppFacts, GraphFacts, UserFacts
 from sync.graph.user_tokens import EXPIRING
 
 _VERSION = "version-sunset"
+_REMEDIES = {
+    "dns": "Check graph.base_url, and DNS in this machine or container. Where calls must go through a proxy, set graph.proxy.",
+    "tls": "Where a proxy or a firewall inspects TLS, put its CA certificates into a file and set graph.ca_file to it. Otherwise "
+    "check graph.base_url.",
+    "ca-file": "Check that the file of graph.ca_file exists, can be read, and has CA certificates as PEM.",
+    "proxy": "Check that graph.proxy is the URL of an HTTP proxy that listens, takes its password, and lets connections to Graph "
+    "through.",
+}
+"""What the operator does where Graph is not reached, by how the request failed."""
+_UNREACHED = (
+    "Check graph.base_url, and that a firewall lets this machine or container reach it. Where calls must go through a proxy, set "
+    "graph.proxy. Meta's own outages are on https://metastatus.com."
+)
+_INCOMPLETE = "A token that was not copied completely gives this error."
 _NOT_RENEWED = (
     "Keep the token in a store, refer to it by {store: …}, and set renew_before: 14d; or generate a token that does not expire "
     "in Business Settings > Users > System users, where the business allows that."
@@ -65,17 +79,15 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
         yield ok("graph-reached", message=f"Graph answers at {facts.address}{through}.{by}")
         yield _clock(facts)
         return
-    problem = unreached.error.problem
+    message, remedy = unreached.error.problem.message, _REMEDIES.get(unreached.transport, _UNREACHED)
     if unreached.transport == "dns":
-        failed = of_problem("graph-dns", "", problem)
+        failed = Finding("graph-dns", "", "fail", message, "operator", remedy)
         yield failed
         yield skipped_check("graph-reached", "", failed)
     else:
+        by = f" The certificate that came is issued by {facts.issuer}." if facts.issuer else ""
+        failed = Finding("graph-reached", "", "fail", f"{message}{by}", "operator", remedy)
         yield ok("graph-dns")
-        failed = of_problem("graph-reached", "", problem)
-        if facts.issuer:
-            by = f" The certificate that came is issued by {facts.issuer}; if that is a proxy which inspects TLS, trust its CA."
-            failed = replace(failed, message=f"{failed.message}{by}")
         yield failed
     failures.graph = failed
     yield skipped_check("clock", "", failed)
@@ -181,7 +193,10 @@ def _user_token(name: str, user: UserFacts, failures: Failures) -> Finding:
     if not unreadable and app in failures.apps:
         return skipped_check("system-user-token", name, failures.apps[app])
     if verdict.state is not State.VALID or verdict.facts is None:
-        return of_problem("system-user-token", name, verdict.problems[0])
+        problem = verdict.problems[0]
+        if problem.code == "system-user-invalid" and problem.graph_subcode is None:
+            problem = replace(problem, message=f"{problem.message.rstrip('.')}. {_INCOMPLETE}")
+        return of_problem("system-user-token", name, problem)
     person = next((notice for notice in verdict.notices if notice.code == "not-a-system-user"), None)
     if person is not None:
         return of_problem("system-user-token", name, person, "warn")

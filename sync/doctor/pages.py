@@ -94,7 +94,8 @@ def _tasks(page: PageFacts, user: UserFacts) -> Finding:
     if listed.tasks is None:
         return ok("page-tasks", name, "The Page is assigned to the system user.")
     tasks = ", ".join(listed.tasks) or "none"
-    if any(task.removeprefix(_NEW_PAGES) in _SUFFICIENT for task in listed.tasks):
+    sends = "pages_messaging" in page.page.checks.scopes
+    if any(task.removeprefix(_NEW_PAGES) in _SUFFICIENT for task in listed.tasks) or (has_token and not sends):
         return ok("page-tasks", name, f"The Page is assigned to the system user with the tasks {tasks}.")
     message = f"The system user has no task on the Page that suffices for messages or comments. It has: {tasks}."
     return Finding("page-tasks", name, "warn" if has_token else "fail", message, "business-admin", _ASSIGN)

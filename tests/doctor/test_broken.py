@@ -143,7 +143,7 @@ def foreign_file(made: Setup) -> Iterator[None]:
 
 
 def foreign_state(made: Setup) -> Iterator[None]:
-    """Name a state file of another instance; then another file."""
+    """Refer to a state file of another instance; then to another file."""
     (made.rig.folder / "other.json").write_text('{"instance": "other"}')
     made.rig.write(state={"file": str(made.rig.folder / "other.json")})
     yield
@@ -207,7 +207,7 @@ CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
         secret("system_user_token", lambda text: text[:-40]),
         TOKEN,
         "app-admin",
-        ("could not be decrypted",),
+        ("could not be decrypted", "not copied completely"),
     ),
     ("quotes", secret("system_user_token", lambda text: f'"{text}"'), TOKEN, "operator", ("quotes around it",)),
     ("NAME=", secret("app_secret", lambda text: f"APP_SECRET={text}"), APP, "operator", ("not shaped like a token",)),
@@ -231,7 +231,7 @@ CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
         "nobody answers",
         graph(base_url=f"http://127.0.0.1:{free_port()}"),
         "graph-reached",
-        "nobody",
+        "operator",
         ("The connection to Graph", "failed"),
     ),
     ("proxy", closed_proxy, "graph-reached", "operator", ("the proxy 127.0.0.1", "graph.proxy")),
@@ -254,7 +254,7 @@ CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
         "operator",
         ("graph.ca_file",),
     ),
-    ("an odd answer", faults("html"), "graph-reached", "nobody", ("cannot be used",)),
+    ("an odd answer", faults("html"), "graph-reached", "operator", ("cannot be used",)),
     (
         "web token",
         settings(web={"token": {"file": "/gone/web"}}),

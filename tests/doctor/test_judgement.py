@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.model import Fetched, SourceError, State, SystemUserToken, Verdict
+from sync.core.model import Checks, Fetched, SourceError, State, SystemUserToken, Verdict
 from sync.core.problems import Problem
 from sync.core.report.finding import Finding
 from sync.doctor.facts import AppFacts, GraphFacts, PageFacts, UserFacts
@@ -139,7 +139,7 @@ CASES: list[tuple[str, GraphFacts, str, str, str, tuple[str, ...]]] = [
         unreached("dns"),
         "graph-dns",
         "fail",
-        "nobody",
+        "operator",
         ("graph-reached", "clock", "graph-version", *BEHIND, *OF_PAGE),
     ),
     (
@@ -147,7 +147,7 @@ CASES: list[tuple[str, GraphFacts, str, str, str, tuple[str, ...]]] = [
         unreached("timeout"),
         "graph-reached",
         "fail",
-        "nobody",
+        "operator",
         ("clock", "graph-version", *BEHIND, *OF_PAGE),
     ),
     ("some skew", replace(GOOD, skew=timedelta(minutes=-2)), "clock", "warn", "operator", ()),
@@ -313,6 +313,12 @@ def test_one_cause_is_one_finding(
 def test_tasks_that_suffice(tasks: tuple[str, ...]) -> None:
     """Full control, messages or moderation suffice, by the names of both kinds of Page."""
     assert judged(with_user(assigned=listing(*tasks)))["page-tasks"].status == "ok"
+
+
+def test_a_page_that_sends_no_messages_needs_no_task_for_them() -> None:
+    """Where the checks do not demand pages_messaging and Graph returns the token, any task suffices."""
+    known = with_page(page=page(checks=Checks(scopes=("pages_read_engagement",))))
+    assert judged(with_user(known, assigned=listing("ANALYZE")))["page-tasks"].status == "ok"
 
 
 def test_a_token_that_is_renewed_may_expire() -> None:

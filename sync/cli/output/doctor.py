@@ -41,7 +41,7 @@ def summary(findings: Sequence[Finding]) -> list[str]:
         if finding.status == "fail":
             by_owner.setdefault(finding.owner, {})[f"{finding.id} {finding.subject}".rstrip()] = None
     for owner, failed in by_owner.items():
-        whose = "No action needed" if owner == "nobody" else f"Action required ({owner})"
+        whose = "Resolves by itself" if owner == "nobody" else f"Action required ({owner})"
         lines.append(f"{whose}: {some(list(failed))}.")
     return lines if by_owner else [*lines, "Nothing failed."]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -36,6 +36,7 @@ from sync.core.report.notices import config_messages, test_message
 from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
 from sync.cycle import Task, look, run
+from sync.cycle.look import Current
 from sync.cycle.task import attempt
 from sync.doctor.chain import Examination
 from sync.graph.client import GraphSettings
@@ -85,6 +86,11 @@ class App:
     def config(self) -> Config:
         """The configuration in force."""
         return self._config
+
+    @property
+    def stores(self) -> Mapping[str, Store]:
+        """The stores by their names."""
+        return self._stores
 
     @property
     def progress(self) -> int:
@@ -260,15 +266,18 @@ class App:
                 self._memory = replace(self._memory, reported=report.changes.reported)
             return report
 
-    def look(self, selection: Selected) -> Plan:
-        """Read selected Pages and their secrets, and return what the next cycle would decide; write nothing."""
+    def look(self, selection: Selected, assume: Callable[[Current], Current] = dict) -> Plan:
+        """Read selected Pages and their secrets, and return what the next cycle would decide; write nothing.
+
+        ``assume`` changes what was read, to find out what would follow.
+        """
         self._credentials.begin(writes=False)
         memory = self._load()
         with self._graph(memory, most=_LOOK_TIMEOUT) as source, uncollected():
             task = self._task(source, memory, selection, continuous=False)
             used = {key.store for page in selection.pages for key in page.targets}
             stores = {name: store for name, store in task.stores.items() if name in used}
-            return look(replace(task, stores=stores, orphans=False))
+            return look(replace(task, stores=stores, orphans=False), assume)
 
     @contextmanager
     def graph(self) -> Iterator[GraphSource]:

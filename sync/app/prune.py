@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from sync.app.app import App
+from sync.app.changing import change
 from sync.config.resolve.overlap import in_other_stores
 from sync.core.model import Absent, Key, Removed, Stored, StoreError
 from sync.core.plan.guards import Brake
-from sync.core.plan.prune import Pruned, Removal, failed, orphans, removals
+from sync.core.plan.prune import Pruned, orphans, removals, removed
 from sync.cycle.task import attempt, store_bug
-from sync.runtime.threads import Clock, Stopping, each
+from sync.runtime.threads import Clock
 from sync.stores.interface import Store
-
-_WORKERS = 8
-_PATIENCE = 6.5
-"""Seconds that shutdown waits for deletions that have begun."""
 
 Content = Stored | Absent | StoreError
 
@@ -52,41 +48,12 @@ def _read(store: Store, keys: Sequence[Key]) -> Mapping[Key, Content]:
 
 
 def carry_out(pruned: Pruned, stores: Mapping[str, Store], clock: Clock) -> Pruned:
-    """Delete what may be deleted, several at once; what shutdown leaves undone stays to be deleted."""
+    """Delete what may be deleted; what shutdown leaves undone stays to be deleted."""
     chosen = {one.key: one for one in pruned.removals if one.action == "delete"}
-    done: dict[Key, Removal] = {}
 
-    def remove(key: Key) -> None:
-        one = chosen[key]
-        done[key] = failed(one, _UNANSWERED)
-        try:
-            done[key] = _removed(stores[key.store], one)
-        except Stopping:
-            del done[key]
-            raise
+    def remove(key: Key) -> Removed | Absent | StoreError:
+        return stores[key.store].remove(key, version=chosen[key].version, marks=chosen[key].marks)
 
-    with suppress(Stopping):
-        each(remove, chosen, workers=_WORKERS, clock=clock, patience=_PATIENCE)
-    answer = tuple(done.get(one.key, one) for one in pruned.removals)
+    done = change(remove, chosen, clock)
+    answer = tuple(removed(one, done[one.key]) if one.key in done else one for one in pruned.removals)
     return replace(pruned, removals=answer, cut_short=len(done) < len(chosen))
-
-
-def _removed(store: Store, one: Removal) -> Removal:
-    def remove() -> Removed | Absent | StoreError:
-        return store.remove(one.key, version=one.version, marks=one.marks)
-
-    match attempt(remove, lambda where: replace(store_bug(store.name, where), maybe_written=True)):
-        case StoreError() as error:
-            return failed(one, error)
-        case Absent():
-            return replace(one, action="deleted", message="It was gone already.")
-        case Removed() as removed:
-            return replace(one, action="deleted", removed=removed)
-
-
-_UNANSWERED = StoreError(
-    "timeout",
-    "The store had not answered when shutdown left no more time; the secret may be deleted.",
-    "Run prune again: it shows what is left.",
-    maybe_written=True,
-)

@@ -31,6 +31,7 @@ from sync.cli.options import (
     PolicyHolder,
     PolicyKind,
     PolicyScope,
+    StoreOption,
     StoresOption,
     WaitFor,
     YesOption,
@@ -404,6 +405,32 @@ def prune(
     from sync.cli.commands.secrets import prune as command  # noqa: PLC0415 - see above
 
     raise typer.Exit(command(config or ctx.obj, Form(output.value), stores or (), yes=yes))
+
+
+@app.command()
+def adopt(  # noqa: PLR0917 - Typer passes options by name
+    ctx: typer.Context,
+    store: StoreOption,
+    page: Annotated[
+        str | None, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All Pages; secrets of another instance are only adopted by the Page's name.")
+    ] = False,
+    yes: YesOption = False,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Mark secrets that this instance did not write as its own, if Meta says that their tokens are of the Page and the app.
+
+    Shows whose token each is, how long it works, and what the next cycle would change. Without --yes nothing is marked. The payload
+    is never changed. The exit code is 0 if nothing is left to do, and 1 if something is to be marked or was refused.
+    """
+    from sync.cli.commands.secrets import adopt as command  # noqa: PLC0415 - see above
+
+    if (page is None) is not everything:
+        raise typer.BadParameter("give either a Page or --all", param_hint="'PAGE'")
+    raise typer.Exit(command(config or ctx.obj, Form(output.value), page, store, yes=yes))
 
 
 @app.command()

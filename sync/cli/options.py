@@ -89,6 +89,9 @@ StoresOption = Annotated[
     ),
 ]
 
+StoreOption = Annotated[
+    str, typer.Option("--store", metavar="NAME", help="The store of the secret.", autocompletion=complete.stores)
+]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it. Without this option nothing is changed.")]
 
 

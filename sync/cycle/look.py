@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sync.core.ask.inputs import Inputs
 from sync.core.ask.remember import judged_after
-from sync.core.model import SourceError
+from sync.core.model import Absent, Key, SourceError, Stored, StoreError
 from sync.core.plan.plan import Plan, Policy, plan
 from sync.cycle.ask import ask
 from sync.cycle.observe import observe
@@ -17,12 +18,17 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 """When a refused token counts as last used, so that it is used again now."""
 
 
-def look(task: Task) -> Plan:
+Current = Mapping[Key, Stored | Absent | StoreError]
+
+
+def look(task: Task, assume: Callable[[Current], Current] = dict) -> Plan:
     """Return what the next cycle would decide for the Pages, by what the stores hold and Graph answers now.
 
-    Unlike a plan, it also calls Graph with each stored token that debug_token calls valid. Raises nothing but Stopping.
+    Unlike a plan, it also calls Graph with each stored token that debug_token calls valid. ``assume`` changes what was read, to
+    find out what would follow. Raises nothing but Stopping.
     """
-    inputs = _probed(task, ask(task, observe(task, writes=False)))
+    observed = observe(task, writes=False)
+    inputs = _probed(task, ask(task, replace(observed, current=assume(observed.current))))
     memory = task.memory
     policy = Policy(task.observe, task.brake, memory.overwritten, memory.waiting, memory.let_through)
     return plan(inputs, now=task.clock.now(), policy=policy, named=task.selected_from)

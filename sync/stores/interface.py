@@ -77,7 +77,8 @@ class Store(Protocol):
         """Write the marks alone, beside the payload that was read at ``version``; this makes no new version of the payload.
 
         ``read`` is the secret that the decision is based on. If somebody else has removed or replaced its marks since, or its
-        payload under the same version, nothing is changed: StoreError "conflict".
+        payload under the same version, nothing is changed: StoreError "conflict". So is a secret of another instance, unless
+        ``read`` shows it as that instance's, which a person has decided to take over.
         Entries of the service's mark map that this program does not own stay as they are.
         """
         ...

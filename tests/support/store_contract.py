@@ -213,6 +213,19 @@ class StoreContract:
         failed(store.mark(key, marks(), version=version), "conflict")
         assert stored(rig.make_store(), key).marks == marks(instance="other")
 
+    def test_mark_takes_over_what_was_read_and_nothing_else(self, rig: Rig, store: Store) -> None:
+        """Another instance's secret, or another Page's, gets these marks if it is still the one that was read, and keeps its payload."""
+        for name, planted in (("other", marks(instance="other", hold="1")), ("page", marks(page_id="9"))):
+            key = rig.key(name)
+            rig.plant(key, {"access_token": CANARY, "note": "theirs"}, mark_map.present(planted))
+            found = stored(store, key)
+            read = replace(found, marks=marks(instance="third"))
+            failed(store.mark(key, marks(), version=found.version, read=read), "conflict")
+            assert stored(rig.make_store(), key) == found
+            written(store.mark(key, marks(), version=found.version, read=found))
+            after = stored(rig.make_store(), key)
+            assert (after.payload, after.marks, after.version) == (found.payload, marks(), found.version)
+
     def test_mark_of_what_a_person_unmarked_is_a_conflict(self, rig: Rig, store: Store) -> None:
         """A secret whose marks were removed since it was read stays unmarked: it may be somebody else's by now."""
         key = rig.key("a")

@@ -1,4 +1,4 @@
-"""The commands that change single secrets for a person: ``prune``. Each function prints its result and returns the exit code."""
+"""The commands that change single secrets for a person: ``prune`` and ``adopt``. Each function prints its result and returns the exit code."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
 from sync.config.parse.translate import nearest
-from sync.config.resolve.select import SelectionError
+from sync.config.resolve.select import SelectionError, select, select_page
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
 from sync.runtime.threads import Stopping, SystemClock
 
 if TYPE_CHECKING:
     from sync.app import App
-    from sync.config.load import Config
 
 INTERRUPTED = 130
 T = TypeVar("T")
@@ -31,15 +30,13 @@ def prune(given: Path | None, form: Form, stores: Sequence[str], *, yes: bool) -
     def work(app: App) -> Pruned:
         from sync.app.prune import prune as carry_out  # noqa: PLC0415 - only if the file is valid
 
+        for store in stores:
+            if store not in app.config.settings.stores:
+                known = nearest(store, app.config.settings.stores)
+                raise SelectionError(f"--store {store}: the configuration has no such store; {known}")
         return carry_out(app, stores, write=yes)
 
-    def check(config: Config) -> None:
-        for store in stores:
-            if store not in config.settings.stores:
-                known = nearest(store, config.settings.stores)
-                raise SelectionError(f"--store {store}: the configuration has no such store; {known}")
-
-    found = _run(given, form, check, work)
+    found = _run(given, form, work)
     if isinstance(found, int):
         return found
     from sync.cli.output.secrets import put_pruned  # noqa: PLC0415 - only if there is a result
@@ -48,7 +45,29 @@ def prune(given: Path | None, form: Form, stores: Sequence[str], *, yes: bool) -
     return INTERRUPTED if found.cut_short else found.exit_code
 
 
-def _run(given: Path | None, form: Form, check: Callable[[Config], None], work: Callable[[App], T]) -> T | int:
+def adopt(given: Path | None, form: Form, page: str | None, store: str, *, yes: bool) -> int:
+    """Show what the secret of a Page is, or of all Pages, and with ``yes`` mark what is proven."""
+    from sync.core.plan.adopt import Adoption, exit_code  # noqa: PLC0415 - only if the command runs
+
+    def work(app: App) -> tuple[Adoption, ...]:
+        from sync.app.adopt import adopt as carry_out  # noqa: PLC0415 - only if the file is valid
+
+        pages = app.config.pages
+        selection = select(pages, stores=[store]) if page is None else select_page(pages, page, stores=[store])
+        return carry_out(app, selection, by_name=page is not None, write=yes)
+
+    found = _run(given, form, work)
+    if isinstance(found, int):
+        return found
+    from sync.cli.output.secrets import put_adopted  # noqa: PLC0415 - only if there is a result
+
+    which = "--all" if page is None else page
+    put_adopted(found, form, again=again(given, "adopt", which, "--store", store, "--yes"))
+    cut_short = yes and any(one.action == "adopt" for one in found)
+    return INTERRUPTED if cut_short else exit_code(found)
+
+
+def _run(given: Path | None, form: Form, work: Callable[[App], T]) -> T | int:
     """Run a command over a configuration; return its result, or the exit code where there is none."""
     clock = SystemClock()
     watch_signals(clock, exit_code=INTERRUPTED)
@@ -58,11 +77,10 @@ def _run(given: Path | None, form: Form, check: Callable[[Config], None], work: 
         from sync.config.load import load  # noqa: PLC0415 - only if the file exists
 
         config = load(file)
-        check(config)
         from sync.app import build  # noqa: PLC0415 - only if the file is valid
 
         silence_libraries()
-        with console.progress("reading the stores"), build(config, clock=clock) as app:
+        with console.progress("reading"), build(config, clock=clock) as app:
             return work(app)
     except ConfigErrors as errors:
         console.put_errors(errors, form)

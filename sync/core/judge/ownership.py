@@ -13,15 +13,19 @@ def is_interrupted_create(content: Stored, page: Page) -> bool:
     """Check whether this is what a create leaves that was interrupted between the first write and its mark.
 
     A raw text has no keys to be recognised by, and may be another program's password: only what looks like an access token
-    of Meta is sent to debug_token. These begin with EAA (Meta's page on access tokens, read 2026-11-24).
+    of Meta is sent to debug_token.
     """
     payload = content.payload
     if content.marks is not None or not content.first or content.state != "live" or payload is None:
         return False
     if page.payload.raw:
-        token = page.payload.token_in(payload)
-        return token is not None and token.reveal().startswith("EAA")
+        return is_access_token(page.payload.token_in(payload))
     return payload.keys == page.payload.names
+
+
+def is_access_token(text: Secret | None) -> bool:
+    """Check whether a text looks like an access token of Meta, which begins with EAA (Meta's page on them, read 2026-11-24)."""
+    return text is not None and text.reveal().startswith("EAA")
 
 
 def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | None:

@@ -128,3 +128,14 @@ def _removal(key: Key, marks: Marks, content: Stored | Absent | StoreError) -> R
 def failed(one: Removal, error: StoreError) -> Removal:
     """Return the removal as one at which the store failed."""
     return replace(one, action="failed", message=error.message, remedy=error.remedy, error_code=error.error_code)
+
+
+def removed(one: Removal, answer: Removed | Absent | StoreError) -> Removal:
+    """Return the removal with what the store answered."""
+    match answer:
+        case StoreError():
+            return failed(one, answer)
+        case Absent():
+            return replace(one, action="deleted", message="It was gone already.")
+        case Removed():
+            return replace(one, action="deleted", removed=answer)

@@ -91,10 +91,10 @@ class AwsWriter:
             return found or conflict(key, "was deleted")
         if found.blocked or found.current != version:
             return conflict(key, _why_blocked(found) if found.blocked else "has changed")
-        if found.marks is not None and found.marks.instance != marks.instance:
-            return conflict(key, "was taken over by another instance")
         if read is not None and owner(found.marks) != owner(read.marks):
             return conflict(key, "lost its marks or was given others")
+        if read is None and found.marks is not None and found.marks.instance != marks.instance:
+            return conflict(key, "was taken over by another instance")
         self._replicas.note(found.name, found.replicas)
         self._versions.drop_label(found)
         return self._tags.settle(found, marks, version, confirmed=True)

@@ -165,7 +165,7 @@ class FileStore:
 
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)
-            taken = state.marks is not None and state.marks.instance != marks.instance
+            taken = read is None and state.marks is not None and state.marks.instance != marks.instance
             other = read is not None and owner(state.marks) != owner(read.marks)
             if state.version != version or not state.there or taken or other:
                 return _conflict(self._path(key))

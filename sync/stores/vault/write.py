@@ -54,7 +54,8 @@ _REMOVED = replace(CONFLICT, message="The secret was removed or replaced before 
 class _Write:
     """What is to be at a path, over which version, and the monotonic time by which it must be done.
 
-    ``marks`` None is a renewal: the map of marks is neither read nor written, so that the secret stays its owner's.
+    ``marks`` None is a renewal: the map of marks is neither read nor written, so that the secret stays its owner's. ``before``
+    are the marks that a person has decided to replace, which may be another instance's.
     """
 
     path: str
@@ -62,6 +63,7 @@ class _Write:
     marks: Marks | None
     cas: int
     end: float
+    before: Marks | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,10 @@ class Writer:
             return now
         if not isinstance(now, kv.Found) or now.payload is None or str(now.info.version) != version:
             return CONFLICT
-        if _is_anothers(now.info.custom, marks) or not (read is None or _is_as_read(now, read)):
+        before = read.marks if read is not None else None
+        if _is_anothers(now.info.custom, marks, before) or not (read is None or _is_as_read(now, read)):
             return CONFLICT
-        wanted = _Write(path, now.payload, marks, now.info.version, end)
+        wanted = _Write(path, now.payload, marks, now.info.version, end, before)
         custom = mark_map.patch(marks, now.info.custom)
         return self._finish(lambda: self._marked(wanted, custom))
 
@@ -272,13 +275,15 @@ def _is_as_read(now: kv.Found, read: Stored) -> bool:
 def _is_unchanged(now: kv.Found, wanted: _Write, version: int) -> bool:
     """Check whether the secret to be marked is still there, and not another instance's."""
     same = (now.info.version, now.payload) == (version, wanted.payload)
-    return same and not (wanted.marks is not None and _is_anothers(now.info.custom, wanted.marks))
+    return same and not (wanted.marks is not None and _is_anothers(now.info.custom, wanted.marks, wanted.before))
 
 
-def _is_anothers(custom: Mapping[str, str], marks: Marks) -> bool:
-    """Check whether another instance has marked the secret."""
+def _is_anothers(custom: Mapping[str, str], marks: Marks, before: Marks | None = None) -> bool:
+    """Check whether another instance has marked the secret, other than the one whose marks are replaced."""
     theirs = mark_map.from_map(custom)
-    return theirs is not None and theirs.instance != marks.instance
+    if theirs is None or theirs.instance == marks.instance:
+        return False
+    return mark_map.owner(theirs) != mark_map.owner(before)
 
 
 def _has_same_owner(found: Marks | None, marks: Marks | None) -> bool:

@@ -46,6 +46,7 @@ COMMANDS = (
     "status",
     "check",
     "discover",
+    "adopt",
     "prune",
     "notify",
     "explain",

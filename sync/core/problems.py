@@ -220,7 +220,8 @@ CATALOGUE: dict[str, Entry] = {
     "secret-foreign": Entry(
         "The secret at this path does not belong to this instance.",
         "operator",
-        "Move it away, or choose another path for this Page. It is never overwritten.",
+        "If it is meant to be this Page's, take it over: page-token-sync adopt PAGE --store STORE. Otherwise move it away, or choose "
+        "another path for this Page. It is never overwritten.",
         "store",
     ),
     "secret-deleted": Entry(

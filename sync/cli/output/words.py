@@ -71,6 +71,24 @@ REASONS: Mapping[str, Word] = {
         "Look at the plan. Generate the system user token with the permissions that are missing, or, if the loss is wanted, "
         "run the command that the report prints: once --if-plan SUM.",
     ),
+    "absent": Word(
+        "there is no secret", "adopt found no secret of this Page in the store.", "The next cycle creates it."
+    ),
+    "another-instance": Word(
+        "it belongs to another instance",
+        "The secret has the mark of another instance, and adopt --all leaves it to that one.",
+        "Adopt it by the name of its Page, once the other instance does not use it any more.",
+    ),
+    "no-token": Word(
+        "no token where the payload has it",
+        "Where the configured payload has the token, the secret holds no access token of Meta, so adopt has nothing to prove.",
+        "Set payload to the keys that the secret has; the message names the one that seems to hold a token.",
+    ),
+    "unproven": Word(
+        "Meta was not asked",
+        "The app's quota did not allow to ask debug_token about the stored token, so adopt marks nothing.",
+        "Run adopt again within the hour.",
+    ),
     "replicated": Word(
         "AWS replicates the secret",
         "AWS deletes no secret that is replicated to other Regions, so prune keeps it.",
@@ -145,7 +163,7 @@ SERVED: Mapping[str, Word] = {
     "foreign": Word(
         "",
         "The secret does not have this instance's mark, or another program controls it; it is neither judged nor written.",
-        "Move it away, or choose another path for this Page.",
+        "Take it over with page-token-sync adopt, move it away, or choose another path for this Page.",
     ),
 }
 """What applications are served by a secret."""

@@ -90,7 +90,7 @@ def test_one_page(program: Program) -> None:
         "to adopt",
         "system user main",
         "never",
-        "unchanged",
+        "to update, marks",
         "fb_token",
         "note",
         "berlin --store store --yes",

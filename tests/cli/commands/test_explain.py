@@ -26,6 +26,9 @@ pytestmark = pytest.mark.slow
 
 REPORTED = {"recreated", "repair", "heal", "rotate", "marked", "payload", "labels", "marks", "hold", "observe", "brake"}
 
+OF_COMMANDS = {"absent", "another-instance", "no-token", "unproven", "replicated"}
+"""Why ``adopt`` and ``prune`` leave a secret as it is."""
+
 
 def test_no_code_is_left_out() -> None:
     """Each word of each closed list is explained, by a sentence and by what to do."""
@@ -34,7 +37,7 @@ def test_no_code_is_left_out() -> None:
     assert set(ACTIONS) == {kind.value for kind in Kind}
     assert set(SERVED) == set(get_args(Served))
     assert set(STORE_FAILURES) == set(get_args(StoreErrorCode))
-    assert set(REASONS) == REPORTED | {"weaker", "invalid-once", "proof-lost", "shutdown", "another-plan", "replicated"}
+    assert set(REASONS) == REPORTED | {"weaker", "invalid-once", "proof-lost", "shutdown", "another-plan"} | OF_COMMANDS
     for result, code in EXIT_CODES.items():
         assert EXITS[str(code)].short == result
         assert ("result", result) in listed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -12,12 +13,20 @@ from pathlib import Path
 from sync.config.errors import ConfigErrors
 from sync.config.load import Config, load
 
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""How a file system without links refuses one. There a kill can leave a part of the file."""
+
 
 def write_new(path: Path, text: str) -> None:
     """Write a new file; raises FileExistsError where there is one meanwhile, and OSError. A kill leaves all of it or nothing."""
     with _beside(path) as draft:
         _write(draft, text)
-        os.link(draft, path)
+        try:
+            os.link(draft, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _write(path, text, os.O_EXCL)
 
 
 @contextmanager
@@ -47,8 +56,8 @@ def _beside(path: Path) -> Iterator[Path]:
             draft.unlink()
 
 
-def _write(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+def _write(path: Path, text: str, how: int = os.O_TRUNC) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how, 0o644)
     with os.fdopen(fd, "w", encoding="utf-8", newline="") as stream:
         stream.write(text)
         stream.flush()

@@ -17,6 +17,7 @@ from sync.cli.commands.cycle import INTERRUPTED
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors, looks_like_secret
+from sync.config.source import STDIN
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
 from sync.runtime.threads import Stopping, SystemClock
 
@@ -106,6 +107,8 @@ def _init(options: InitOptions, clock: SystemClock) -> int:
 
 def _check_free(path: Path, text: str | None = None) -> None:
     """Raise _RefusedError where a file exists already, unless it holds this text, or where its folder does not exist."""
+    if path == STDIN:
+        raise _RefusedError("FILE is a file, not standard output. Nothing was written. Name one, such as config.yaml.")
     if not path.parent.is_dir():
         raise _RefusedError(
             f"The folder of {path} does not exist. Nothing was written. Create it, or choose another FILE."

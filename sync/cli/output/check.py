@@ -61,7 +61,11 @@ def _judged(secret: InspectedSecret) -> str:
     entry = secret.entry
     if secret.refused:
         return "debug_token calls the stored token valid, but Graph refuses it"
-    at = f"; debug_token answered {timestamp(entry.verified_at)}" if entry.verified_at and entry.served != "foreign" else ""
+    at = (
+        f"; debug_token answered {timestamp(entry.verified_at)}"
+        if entry.verified_at and entry.served != "foreign"
+        else ""
+    )
     return f"{STORED[entry.served]}{at}"
 
 

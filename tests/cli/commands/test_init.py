@@ -117,6 +117,8 @@ def test_wrong_usage(tmp_path: Path) -> None:
     """A folder that does not exist, a value that no configuration has, and a folder without the right to write change nothing."""
     with pytest.raises(_RefusedError, match="The folder of"):
         _check_free(tmp_path / "no" / "config.yaml")
+    with pytest.raises(_RefusedError, match="not standard output"):
+        _check_free(Path("-"))
     ran = init("--instance", "Acme Prod", str(tmp_path / "config.yaml"), "--output", "json")
     assert (ran.code, json.loads(ran.stdout)["errors"][0]["path"]) == (2, "instance")
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,3 +107,18 @@ def test_no_file_is_written_over(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.yaml", "b.yaml"]
     write_new(tmp_path / "c.yaml", "new")
     assert (tmp_path / "c.yaml").read_text() == "new"
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without links the file is created by itself, and still never written over another one."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    file = tmp_path / "config.yaml"
+    write_new(file, "new")
+    with pytest.raises(FileExistsError):
+        write_new(file, "newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    assert file.read_text() == "new"

@@ -15,6 +15,8 @@ from sync.graph.source import GraphSource
 
 _NO_PAYLOAD = PayloadTemplate.parse("{token}", {})
 _LONGEST_ID = 32
+_LONGEST_NAME = 100
+"""More than Graph allows; what stands there instead of Graph could send anything."""
 
 
 def discover(app: App, config: Config) -> Discovery:
@@ -53,7 +55,7 @@ def _lists(examiner: Examiner, name: str, business: str | None) -> Mapping[Edge,
 def _listed(found: Listing | SourceError) -> Listed:
     if isinstance(found, SourceError):
         return Listed({}, found.problem)
-    names = {page_id: page.name for page_id, page in found.pages.items() if _is_id(page_id)}
+    names = {page_id: page.name[:_LONGEST_NAME] for page_id, page in found.pages.items() if _is_id(page_id)}
     return Listed(names, None if found.complete else _CUT_SHORT)
 
 

@@ -56,6 +56,8 @@ UNDERSCORED = {
         "app_id",
         "appsecret_proof",
         "assigned_pages",
+        "client_pages",
+        "owned_pages",
         "business_management",
         "debug_token",
         "expires_at",

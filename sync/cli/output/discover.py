@@ -33,7 +33,7 @@ def summary(found: Discovery, pages: Sequence[Page], *, yaml_command: str) -> li
     if not found.not_listed and not found.lost:
         texts.append(
             f"What could be read does not differ from the configuration ({listed})."
-            if found.unknown
+            if found.is_partial
             else f"Nothing differs: the configuration lists every Page that is reached, and each of its {listed} is reached."
         )
     else:

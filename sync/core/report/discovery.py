@@ -14,6 +14,9 @@ from sync.core.report.text import count
 Edge = Literal["accounts", "assigned_pages", "owned_pages", "client_pages"]
 """A list of Pages at Graph: of the Pages that a system user reaches, of those that are assigned to it, and of its business."""
 
+_OF_USER: Sequence[Edge] = ("assigned_pages", "accounts")
+_OF_BUSINESS: Sequence[Edge] = ("owned_pages", "client_pages")
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -71,7 +74,12 @@ class Discovery:
         """Return 0 where nothing differs, 1 where something does, 3 where that could not be found out."""
         if self.not_listed or self.lost:
             return 1
-        return 3 if self.unknown else 0
+        return 3 if self.is_partial else 0
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether there may be differences that were not found; the lists of a business show none."""
+        return any(one.subject not in _OF_BUSINESS for one in self.unknown)
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer in its documented JSON shape, format 1."""
@@ -117,10 +125,6 @@ def discovery(pages: Sequence[Page], reached: Sequence[Reached]) -> Discovery:
     )
 
 
-_OF_USER: Sequence[Edge] = ("assigned_pages", "accounts")
-_OF_BUSINESS: Sequence[Edge] = ("owned_pages", "client_pages")
-
-
 def to_read(lists: Mapping[Edge, Listed], listed: Sequence[Page]) -> Sequence[str]:
     """Return the ids of the Pages that a system user's lists show and the configuration does not have."""
     known = {page.id for page in listed}
@@ -153,6 +157,10 @@ def _unknown(user: Reached, pages: Sequence[Page]) -> Iterator[Unknown]:
     unlisted = _list_problem(user)
     if unlisted is not None:
         yield Unknown(user.system_user, "assigned_pages", unlisted)
+    for edge in _OF_BUSINESS:
+        problem = user.lists[edge].problem if edge in user.lists else None
+        if problem is not None and problem != unlisted:
+            yield Unknown(user.system_user, edge, problem)
     for page in pages:
         read = user.read.get(page.id) if page.system_user == user.system_user else None
         if isinstance(read, SourceError) and read.state is State.UNKNOWN and read.problem != unlisted:

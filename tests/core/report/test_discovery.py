@@ -87,11 +87,12 @@ def test_two_system_users() -> None:
 
 
 def test_pages_of_the_business() -> None:
-    """A Page that the business owns, and no system user reaches, is named and is no difference."""
+    """A Page that the business owns, and no system user reaches, is no difference; nor is a list of the business that is refused."""
     owned = Listed({"1": "Berlin", "4": "Oslo"})
     found = reached({"1": GOT}, assigned=Listed({"1": "Berlin"}), owned=owned, shared=REFUSED)
     result = discovery([BERLIN], [found])
     assert [(one.id, one.name) for one in result.not_assigned] == [("4", "Oslo")]
+    assert [one.subject for one in result.unknown] == ["client_pages"]
     assert result.exit_code == 0
 
 

@@ -134,7 +134,7 @@ def _is_read_only(folder: Path) -> bool:
     return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
-_EXAMINED = frozenset({"apps", "system_users", "stores"})
+_EXAMINED = frozenset({"apps", "graph", "system_users", "stores"})
 """Sections whose credentials other checks read."""
 
 

@@ -16,7 +16,7 @@ from sync.doctor.checks import ok
 from sync.doctor.facts import AppFacts, GraphFacts, UserFacts
 from sync.graph.user_tokens import EXPIRING
 
-_VERSION = "version-sunset"
+_VERSION, _UNREADABLE = "version-sunset", "credential-unavailable"
 _REMEDIES = {
     "dns": "Check graph.base_url, and DNS in this machine or container. Where calls must go through a proxy, set graph.proxy.",
     "tls": "Where a proxy or a firewall inspects TLS, put its CA certificates into a file and set graph.ca_file to it. Otherwise "
@@ -79,7 +79,10 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
         yield ok("graph-reached", message=f"Graph answers at {facts.address}{through}.{by}")
         yield _clock(facts)
         return
-    message, remedy = unreached.error.problem.message, _REMEDIES.get(unreached.transport, _UNREACHED)
+    problem = unreached.error.problem
+    message, remedy = problem.message, _REMEDIES.get(unreached.transport, _UNREACHED)
+    if problem.code == _UNREADABLE:  # the proxy's address
+        remedy = problem.remedy
     if unreached.transport == "dns":
         failed = Finding("graph-dns", "", "fail", message, "operator", remedy)
         yield failed
@@ -127,7 +130,9 @@ def _app(name: str, facts: GraphFacts, failures: Failures, unknown_version: Find
     if problem is None:
         called = f" ({app.name})" if app.name else ""
         return ok("app-secret", name, f"Meta accepts the id and the secret of app {app.id}{called}.")
-    if failures.graph is not None and problem.code != "credential-unavailable":
+    # A secret that cannot be read is a failure of its own, whether or not Graph is reached.
+    own = problem.code == _UNREADABLE and problem != (facts.unreached and facts.unreached.error.problem)
+    if failures.graph is not None and not own:
         found = skipped_check("app-secret", name, failures.graph)
     elif unknown_version is not None and problem.code == _VERSION:
         found = skipped_check("app-secret", name, unknown_version)

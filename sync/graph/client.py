@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 _TRIES = 3
 _DOWN_AFTER = 3
+_REACHED_WITHIN = 15.0
+"""Seconds within which Graph answers that nothing was asked for; a person waits for it."""
 _ENDPOINTS: Mapping[Where, str] = {
     "page": "pages",
     "batch": "pages",
@@ -97,18 +99,16 @@ class Client:
 
     def reach(self) -> Fault | None:
         """Return why Graph does not answer at all; None where it does. No token is sent, and no quota is used."""
+        fault = self._reach()
+        return self._reach() if fault is not None else None
 
-        def once(timeout: float) -> Answer | Fault:
-            got = self._send("GET", self._base, {}, None, timeout, calls=0, kind="app", limit=_SINGLE_LIMIT)
-            if isinstance(got, Fault):
-                return got
-            answer = read_answer(got.status, got.body, secrets=self._secrets)
-            # Without a token Graph refuses: that is its answer.
-            is_graphs = isinstance(answer, Answer) or answer.kind == "error"
-            return Answer({}) if is_graphs else self._completed(answer, got)
-
-        got = self._with_retries(once, "debug")
-        return got if isinstance(got, Fault) else None
+    def _reach(self) -> Fault | None:
+        got = self._send("GET", self._base, {}, None, self._short, calls=0, kind="app", limit=_SINGLE_LIMIT)
+        if isinstance(got, Fault):
+            return got
+        answer = read_answer(got.status, got.body, secrets=self._secrets)
+        # Without a token Graph refuses: that is its answer.
+        return None if isinstance(answer, Answer) or answer.kind == "error" else self._completed(answer, got)
 
     def get(
         self, caller: Caller, path: str, params: Mapping[str, str], where: Where, *, pages: Collection[str] = ()
@@ -285,7 +285,11 @@ class Client:
 
     def issuer(self) -> str:
         """Return who issued Graph's certificate, trusted or not; "" where that is not known."""
-        return self._http.issuer(self._base, timeout=self.settings.timeout)
+        return self._http.issuer(self._base, timeout=self._short)
+
+    @property
+    def _short(self) -> float:
+        return min(self.settings.timeout, _REACHED_WITHIN)
 
     @property
     def via(self) -> str:

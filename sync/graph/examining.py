@@ -64,17 +64,21 @@ class Examiner:
         quotas: Quotas,
         *,
         apps: Collection[str],
+        proxy_error: SourceError | None,
         app_caller: Callable[[str], Caller | SourceError],
         user_caller: Callable[[str], Caller | SourceError],
     ) -> None:
         self._client = client
         self._quotas = quotas
         self._apps = apps
+        self._proxy_error = proxy_error
         self._app_caller = app_caller
         self._user_caller = user_caller
 
     def reach(self) -> Unreached | None:
         """Return why Graph does not answer at all, after which nothing else is sent; None where it does. It sends no token."""
+        if self._proxy_error is not None:
+            return Unreached(self._proxy_error, "")
         fault = self._client.reach()
         if fault is None:
             return None
@@ -97,6 +101,9 @@ class Examiner:
         caller = self._app_caller(app)
         if isinstance(caller, SourceError):
             return caller
+        blocked = self._quotas.blocked(caller)
+        if blocked is not None:
+            return blocked
         answer = self._client.get(caller, caller.app_id, {"fields": "id,name"}, "debug")
         if isinstance(answer, Fault):
             return self._quotas.record_fault(caller, classify(answer, "debug"), answer)

@@ -97,9 +97,10 @@ class GraphSource:
         self._judged_again: set[tuple[str, bool]] = set()
         self._short_lists: set[str] = set()
         self._probe_errors: dict[AppToken, GraphErrorFacts] = {}
+        self._proxy_error = _proxy_unreadable(proxy_error) if proxy_error is not None else None
         for app in apps:
-            if proxy_error is not None:
-                self._quotas.close_app(app.name, _proxy_unreadable(proxy_error))
+            if self._proxy_error is not None:
+                self._quotas.close_app(app.name, self._proxy_error)
             if isinstance(app.secret, CredentialError):
                 self._quotas.close_app(app.name, _unreadable(app.secret))
 
@@ -210,6 +211,7 @@ class GraphSource:
             self._client,
             self._quotas,
             apps=self._apps.keys(),
+            proxy_error=self._proxy_error,
             app_caller=self._app_caller,
             user_caller=lambda system_user: self._caller(self.user_tokens()[system_user]),
         )

@@ -236,6 +236,13 @@ CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
     ),
     ("proxy", closed_proxy, "graph-reached", "operator", ("the proxy 127.0.0.1", "graph.proxy")),
     (
+        "unreadable proxy",
+        graph(proxy={"file": "/gone/proxy"}),
+        "graph-reached",
+        "operator",
+        ("graph.proxy cannot be read", "/gone/proxy"),
+    ),
+    (
         "private authority",
         private_authority,
         "graph-reached",
@@ -324,3 +331,11 @@ def test_what_should_be_changed_is_a_warning(
         assert [word for word in words if word not in f"{one.message} {one.remedy}"] == []
         next(broken, None)
         assert cause in results(made.examine(), "ok")
+
+
+def test_a_proxy_that_cannot_be_read_is_not_bypassed(tmp_path: Path) -> None:
+    """Nothing is sent to Graph where its proxy is not known."""
+    with setup(tmp_path) as made:
+        next(graph(proxy={"file": "/gone/proxy"})(made))
+        made.examine()
+        assert made.sandbox.world.calls.requests == 0

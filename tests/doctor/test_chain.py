@@ -80,6 +80,27 @@ def test_a_selection_examines_its_pages_and_what_they_need(good: Setup) -> None:
     assert {one.subject for one in found if group(one.id) == "Pages"} == {name}
 
 
+@pytest.mark.parametrize(
+    ("faults", "business", "expected"),
+    [
+        ((), "", {"page-business berlin": "ok", "page-business paris": "ok", "app-business messenger": "ok"}),
+        (("shared@berlin",), "", {"page-business berlin": "warn", "page-business paris": "ok"}),
+        (("missing-permission=business_management",), "", {"page-business berlin": "unknown"}),
+        ((), "4", {"page-business berlin": "unknown", "app-business messenger": "warn"}),
+    ],
+    ids=["owns", "shares", "no permission", "another"],
+)
+def test_a_business_is_examined_where_it_is_configured(
+    good: Setup, faults: tuple[str, ...], business: str, expected: dict[str, str]
+) -> None:
+    """Who owns the app and the Pages is found out, and is unknown where Graph does not show it."""
+    token = {"file": str(good.rig.folder / "system_user_token")}
+    good.rig.write(system_users={"main": {"token": token, "business": business or good.sandbox.world.business_id}})
+    good.fault(*faults)
+    found = results(good.examine(), "ok", "warn", "unknown", "fail")
+    assert {name: found[name] for name in expected} == expected
+
+
 def test_two_examinations_say_the_same(good: Setup) -> None:
     """An examination that is repeated asks again, and remembers nothing."""
     good.fault("unassigned@berlin")

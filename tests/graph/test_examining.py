@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from sync.core.model import SourceError
+from sync.core.secret import Secret
 from sync.graph.examining import Listing, Node
+from sync.graph.interface import AppCredentials
+from sync.graph.source import GraphSource
 from tests.support.graph_stage import Stage
+from tests.support.transport_http import TransportHttp
 
 
 def listing(found: Listing | SourceError) -> Listing:
@@ -103,3 +108,42 @@ def test_a_rate_limit_is_recorded() -> None:
     sent = len(stage.seen)
     assert code(source.examiner().business_pages("main", stage.world.business_id, owned=True)) == "throttled"
     assert len(stage.seen) == sent
+
+
+def test_an_app_that_is_throttled_is_not_called() -> None:
+    """A limit that the last cycle met is not run into again."""
+    stage = Stage()
+    stage.fault("throttled-app")
+    source = stage.source()
+    source.user_tokens()
+    later, sent = stage.source(pools=source.pools), len(stage.seen)
+    assert code(later.examiner().app_name("messenger")) == "throttled"
+    assert len(stage.seen) == sent
+
+
+@pytest.mark.parametrize(
+    ("answer", "reached"), [("{}", True), ('{"error": {"code": 100, "message": "x"}}', True), ("<html>", False)]
+)
+def test_graph_is_reached_without_a_token(answer: str, reached: bool) -> None:
+    """A refusal in Graph's form is an answer; anything else is not Graph. After that, nothing else is sent."""
+    stage = Stage()
+    seen: list[httpx.Request] = []
+
+    def transport(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(400 if "error" in answer else 200, text=answer)
+
+    source = GraphSource(
+        http=TransportHttp(httpx.MockTransport(transport)),
+        settings=stage.settings,
+        apps=[AppCredentials("messenger", stage.world.app.id, Secret(stage.world.app.secret))],
+        system_users=[],
+        clock=stage.clock,
+    )
+    unreached = source.examiner().reach()
+    assert (unreached is None) is reached
+    assert {request.headers.get("authorization") for request in seen} == {None}
+    assert [request.url.query for request in seen] == [b""] * (1 if reached else 2)
+    if not reached:
+        assert code(source.examiner().app_name("messenger")) == "graph-unavailable"
+        assert len(seen) == 2

@@ -15,6 +15,8 @@ from sync.graph.fault import Fault
 from sync.graph.listing import ROWS, next_cursor, rows
 from sync.graph.quotas import Quotas
 
+_LONGEST_TEXT, _MOST_TASKS = 200, 50
+"""Far more than any name, type or task of Meta's."""
 _MOST_PAGES = 20_000
 """Entries of a list after which it counts as incomplete."""
 
@@ -180,8 +182,9 @@ def _listed(answer: Answer) -> Sequence[ListedPage]:
 
 
 def _tasks(value: Any) -> tuple[str, ...] | None:
-    return tuple(task for task in value if isinstance(task, str)) if isinstance(value, list) else None
+    return tuple(filter(None, map(_text, value[:_MOST_TASKS]))) if isinstance(value, list) else None
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """Return a text of Graph's as it may be shown; "" where it is none."""
+    return "".join(char for char in value[:_LONGEST_TEXT] if char.isprintable()) if isinstance(value, str) else ""

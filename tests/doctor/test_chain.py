@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sync.cli.commands.inspect import repeated
+from sync.cli.output import console
 from sync.cli.output.doctor import exit_code, sections, summary
 from sync.config.load import load
 from sync.config.resolve.select import select
@@ -131,6 +132,22 @@ def test_the_same_failure_of_many_pages_is_one_line() -> None:
     assert summary(found) == [
         "Checks: 47 ok, 6 fail.",
         "Action required (business-admin): page-tasks berlin, page-tasks paris, page-tasks rome and 3 more.",
+    ]
+
+
+def test_a_pipe_gets_each_sentence_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe nothing is cut or wrapped; the action stands below its result, and control characters are shown as such."""
+    long = "word " * 60
+    console.put_items(
+        [
+            ("fail", (f"page-tasks (berlin): {long}\x1b[31m", "Action required (operator): Do it.")),
+            ("ok", ("clock: x",)),
+        ]
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        f"  fail    page-tasks (berlin): {long}\\u001b[31m",
+        "          Action required (operator): Do it.",
+        "  ok      clock: x",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from sync.core.model import Checks, Fetched, SourceError, State, SystemUserToken, Verdict
 from sync.core.problems import Problem
 from sync.core.report.finding import Finding
+from sync.doctor.checks import CHECKS
 from sync.doctor.facts import AppFacts, GraphFacts, PageFacts, UserFacts
 from sync.doctor.meta import Failures, meta_findings
 from sync.doctor.pages import page_findings
@@ -383,3 +385,34 @@ def test_one_apps_failure_skips_only_its_system_users() -> None:
     found = list(meta_findings(known, Failures()))
     assert {(one.id, one.subject) for one in found if one.status == "fail"} == {("app-secret", "second")}
     assert {one.subject for one in found if one.status == "skipped"} == {"other"}
+
+
+NO_ACCESS = error("no-access", State.INVALID)
+FETCHES = [Fetched(FETCHED), NO_ACCESS, error("missing-permission", State.INVALID), error("throttled"), DOWN]
+VERDICTS = [None, Verdict(State.VALID), MISSING, Verdict(State.UNKNOWN, (Problem("debug-unavailable", "x"),))]
+NODES = [None, Node("page", "Berlin"), Node("", ""), Node("user", "Joe"), NO_ACCESS]
+LISTINGS = [
+    None,
+    NO_ACCESS,
+    listing("MANAGE"),
+    listing("ANALYZE"),
+    listing(),
+    UNASSIGNED,
+    listing(pages=(), complete=False),
+]
+APPS = [APP, AppFacts(APP_ID, error("app-blocked", scope="app")), AppFacts(APP_ID, DOWN, NO_ACCESS)]
+TOKENS = [TOKEN, UNREADABLE, replace(TOKEN, verdict=Verdict(State.UNKNOWN, (Problem("throttled", "x"),)))]
+
+
+def test_any_facts_are_judged() -> None:
+    """Whatever is found, each result but ok has an owner and a remedy, or names a result that is not ok as its reason."""
+    for fetched, proof, node, assigned, app, token in product(FETCHES, VERDICTS, NODES, LISTINGS, APPS, TOKENS):
+        user = UserFacts(token, ("pages_messaging",), BUSINESS, assigned=assigned, owned=assigned, shared=assigned)
+        shown = PageFacts(page(), fetched, proof, node)
+        found = judged(replace(GOOD, apps={"messenger": app}, users={"main": user}, pages=(shown,)))
+        names = {f"{one.id} {one.subject}".rstrip() for one in found.values() if one.status not in ("ok", "skipped")}
+        for one in found.values():
+            assert one.id in CHECKS
+            assert one.message
+            assert bool(one.owner) == bool(one.remedy) == (one.status not in ("ok", "skipped"))
+            assert (one.because in names) if one.status == "skipped" else not one.because

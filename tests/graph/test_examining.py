@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -147,3 +149,33 @@ def test_graph_is_reached_without_a_token(answer: str, reached: bool) -> None:
     if not reached:
         assert code(source.examiner().app_name("messenger")) == "graph-unavailable"
         assert len(seen) == 2
+
+
+ODD: list[Any] = [
+    None,
+    4,
+    [],
+    {},
+    "x" * 5000,
+    "a\x1b[31mb\n",
+    {"id": []},
+    [None, {"id": 5}, {"id": "7", "name": {}, "tasks": [None, 4]}],
+]
+
+
+@pytest.mark.parametrize("value", ODD, ids=str)
+def test_odd_answers_are_shown_safely(value: Any) -> None:
+    """Fields of other types count as absent; a text is cut, and has no control characters."""
+    stage = Stage()
+    source = stage.source()
+    source.user_tokens()
+    fields = ("name", "owner_business", "metadata", "data", "paging")
+    stage.before = lambda _: httpx.Response(200, json=dict.fromkeys(fields, value))
+    examiner = source.examiner()
+    listed = examiner.assigned_pages("main")
+    shown = [examiner.app_name("messenger"), examiner.app_business("messenger"), examiner.node("main", "4"), listed]
+    assert all(not isinstance(one, SourceError) for one in shown)
+    assert "\\x1b" not in repr(shown)
+    assert len(repr(shown)) < 1000
+    assert isinstance(listed, Listing)
+    assert set(listed.pages) <= {"7"}

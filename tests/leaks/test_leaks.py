@@ -126,6 +126,7 @@ def test_a_service_that_quotes_secrets_is_not_repeated(rig: Rig, sandbox: Sandbo
     static = {
         "type": "vault",
         "address": echo,
+        "timeout": "3s",
         "auth": {"method": "token", "token": {"file": str(rig.folder / "vault_token")}},
     }
     rig.secret("vault_token", "hvs.CANARYcanaryCANARYcanaryCANARY0123456789")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -64,19 +65,25 @@ def run_sync(setup: Setup, expect: str, *, kind: str = "vault") -> tuple[Run, di
 
 
 @contextmanager
-def daemon(setup: Setup, *, every: int) -> Iterator[Callable[[], Mapping[str, Any]]]:
+def daemon(setup: Setup) -> Iterator[Callable[[], Mapping[str, Any]]]:
     """Run the daemon with Vault; yield a function that waits for the end of a cycle and returns its log line.
 
-    A cycle starts every ``every`` seconds, or as soon as the one before has ended.
+    The first cycle starts with the daemon, each further one on demand.
     """
     file = setup.home / "daemon.json"
-    file.write_text(json.dumps(config(setup, "vault") | {"schedule": {"every": f"{every}s", "jitter": "0s"}}))
+    file.write_text(json.dumps(config(setup, "vault") | {"schedule": {"every": "1h", "jitter": "0s"}}))
     argv = [str(PROGRAM), "--config", str(file), "run"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment(setup.home))
     assert process.stdout
     lines = process.stdout
 
+    on_demand = False
+
     def cycle() -> Mapping[str, Any]:
+        nonlocal on_demand
+        if on_demand:
+            process.send_signal(signal.SIGUSR1)
+        on_demand = True
         for line in lines:
             entry = json.loads(line)
             if entry["event"] == "cycle_finished":

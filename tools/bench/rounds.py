@@ -58,7 +58,7 @@ class Rounds:
         self.progress(f"{pages:,} Pages, {latency} ms: a running daemon")
         with served(self.home, "sandbox", str(pages), str(latency)) as sandbox:
             setup = self._fresh(sandbox, self.bao)
-            with counted(setup.store) as counter, daemon(setup.at(counter.url), every=10) as cycle:
+            with counted(setup.store) as counter, daemon(setup.at(counter.url)) as cycle:
                 for _ in ("all are new", "all are read"):
                     cycle()
                 counter.reset()

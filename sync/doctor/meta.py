@@ -73,8 +73,9 @@ def meta_findings(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
 def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     unreached = facts.unreached
     through = f", through {facts.via}" if facts.via else ""
+    resolved = ok("graph-dns", message="The proxy resolves the name of Graph's host." if facts.via else "")
     if unreached is None:
-        yield ok("graph-dns")
+        yield resolved
         by = f" Its certificate is issued by {facts.issuer}." if facts.issuer else ""
         yield ok("graph-reached", message=f"Graph answers at {facts.address}{through}.{by}")
         yield _clock(facts)
@@ -90,7 +91,7 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     else:
         by = f" The certificate that came is issued by {facts.issuer}." if facts.issuer else ""
         failed = Finding("graph-reached", "", "fail", f"{message}{by}", "operator", remedy)
-        yield ok("graph-dns")
+        yield resolved
         yield failed
     failures.graph = failed
     yield skipped_check("clock", "", failed)

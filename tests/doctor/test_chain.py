@@ -125,7 +125,7 @@ def test_the_same_failure_of_many_pages_is_one_line() -> None:
     ((title, items),) = sections(found)
     assert title == "Pages"
     assert [item.texts[0].partition(":")[0] for item in items] == [
-        "47 Pages",
+        "47 Pages with a token that works",
         "page-tasks (berlin, paris, rome and 3 more)",
     ]
     assert items[1].texts[1] == "Action required (business-admin): Assign it."
@@ -149,6 +149,16 @@ def test_a_pipe_gets_each_sentence_on_one_line(capsys: pytest.CaptureFixture[str
         "          Action required (operator): Do it.",
         "  ok      clock: x",
     ]
+
+
+def test_a_page_whose_tasks_are_unknown_counts_as_working() -> None:
+    """What is not ok about a Page with a proven token stands below the Pages that work."""
+    found = [
+        Finding("page-tasks", "berlin", "unknown", "Not listed.", "nobody", "No action needed."),
+        Finding("page-proof", "berlin", "ok", "The token is proven."),
+    ]
+    ((_, items),) = sections(found)
+    assert [item.status for item in items] == ["ok", "unknown"]
 
 
 def test_what_one_failure_leaves_out_is_one_line() -> None:
@@ -219,7 +229,7 @@ def test_the_command_prints_json_and_a_table(good: Setup) -> None:
     assert code == 1
     lines = [_ANSI.sub("", line).rstrip() for line in shown.partition("This process")[2].splitlines()]
     assert max(map(len, lines)) <= 80
-    assert "  ok      2 Pages: paris, rome" in lines
+    assert "  ok      2 Pages with a token that works: paris, rome" in lines
 
 
 @pytest.mark.slow

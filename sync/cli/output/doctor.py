@@ -55,11 +55,10 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 
 def _pages(findings: Sequence[Finding]) -> Iterator[Item]:
-    """Yield one line for all Pages of which every check is ok, and the other results of the rest."""
-    bad = {finding.subject for finding in findings if finding.status != "ok"}
-    good = list(dict.fromkeys(finding.subject for finding in findings if finding.subject not in bad))
+    """Yield one line for all Pages whose token is proven, and then every result that is not ok."""
+    good = [finding.subject for finding in findings if finding.id == "page-proof" and finding.status in ("ok", "warn")]
     if good:
-        yield Item("ok", (f"{count(len(good), 'Page')}: {some(good)}",))
+        yield Item("ok", (f"{count(len(good), 'Page')} with a token that works: {some(good)}",))
     yield from _items([finding for finding in findings if finding.status != "ok"])
 
 

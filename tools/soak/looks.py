@@ -111,8 +111,8 @@ class Looks:
         yield from self._status(look, status, process)
         for kind in ("/status.json", "/metrics", "/"):
             self.counts[kind] = self.counts.get(kind, 0) + 1
-        state = process.shown(status)
-        yield from (f"/metrics: {what}" for what in metrics.wrong(scrape, status, state))
+        states = process.shown(status)
+        yield from (f"/metrics: {what}" for what in metrics.wrong(scrape, status, states))
         try:
             tree = page.read(look.answers[4][1])
             yield from (f"/: {what}" for what in page.wrong(tree, status))
@@ -142,12 +142,12 @@ class Looks:
 
     def _status(self, look: Look, status: Mapping[str, Any], process: Process) -> Iterator[str]:
         yield from (f"/status.json: {what}" for what in contradictions(status))
-        state = process.shown(status)
-        if state is None:
+        states = process.shown(status)
+        if not states:
             same = [one for one in process.states if one.report["cycle"] == status["cycle"]]
             names = [name for name in status if same and status[name] != same[-1].report.get(name)]
             yield f"/status.json shows cycle {status['cycle']} otherwise than its report: {names}"
             return
         settled = [one for one in process.states if one.recorded_at < look.at - _LATE]
-        if settled and state.recorded_at < settled[-1].recorded_at:
+        if settled and states[0].recorded_at < settled[-1].recorded_at:
             yield f"/status.json shows cycle {status['cycle']}, and {settled[-1].report['cycle']} had ended long before"

@@ -19,6 +19,7 @@ Json = Mapping[str, Any]
 
 _SAME_VALUE = ("labels", "marks")
 _OF_A_PERSON = ("brake", "weaker")
+_CONFIG = "config rejected"
 _ULID = 26
 _SEEN_WITHIN = 30.0
 """Seconds from an edit to its message: it waits for the running cycle, on a busy machine."""
@@ -182,7 +183,7 @@ def of_edit(message: Json, cycles: Cycles) -> Iterator[str]:
     at = _seconds(message["at"])
     before = [is_broken for since, is_broken in cycles.edits if since <= at - _SEEN_WITHIN][-1:]
     recent = [is_broken for since, is_broken in cycles.edits if at - _SEEN_WITHIN < since <= at + 1]
-    if message.get("kind") != "problem" or "config" not in message["title"]:
+    if message.get("kind") != "problem" or not message["title"].startswith(_CONFIG):
         yield "it is of no cycle and of no edit"
     if (message["status"] != "ended") not in (*before, *recent):
         yield f"it is {message['status']}, and the newest edits were {before + recent} (invalid)"
@@ -208,7 +209,7 @@ def slack(messages: Sequence[Json], arrivals: Sequence[Arrival], instance: str) 
         content = json.loads(body)
         title = html.unescape(content["blocks"][0]["text"]["text"].split("\n")[0]).strip("*")
         feet = [block["elements"][0]["text"].split(" · ")[-1] for block in content["blocks"] if "elements" in block]
-        found[feet[0] if feet and len(feet[0]) == _ULID else "", title] += 1
+        found[feet[0] if feet and feet[0].isalnum() else "", title] += 1
         if not html.unescape(content["text"]).startswith(title):
             yield f"a message for Slack has the title {title!r} and the text {content['text']!r}"
     for key in found.keys() - wanted.keys():
@@ -242,7 +243,9 @@ def _causes(cycles: Cycles, messages: Mapping[str, Sequence[Json]], *, is_end: b
     again = False
     for name, of in cycles.found.items():
         for message in messages.get(name, ()):
-            if message["kind"] == "problem" and message.get("problem") != "foreign-write":
+            # The beginning of a rejected edit belongs to no cycle, and a foreign write has no end.
+            is_cause = message["kind"] == "problem" and not message["title"].startswith(_CONFIG)
+            if is_cause and message.get("problem") != "foreign-write":
                 yield from (f"message {message['id']}: {what}" for what in _step(causes, message, of, again=again))
         if is_end and name not in cycles.killed:
             yield from (f"cycle {name}: {what}" for what in _unannounced(causes, of))

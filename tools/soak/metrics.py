@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -44,16 +44,19 @@ def decreased(before: Scrape, now: Scrape) -> Iterator[str]:
                 yield f"{name}{dict(labels)} went from {value:g} to {after}"
 
 
-def wrong(scrape: Scrape, status: Json, state: State | None) -> Iterator[str]:
-    """Yield each series that the report, or the sum over all cycles, does not confirm, and each that is missing."""
+def wrong(scrape: Scrape, status: Json, states: Sequence[State]) -> Iterator[str]:
+    """Yield each series that the report, or the sum over all cycles of any state, does not confirm, and each that is missing."""
     for name, series in _expected(status).items():
         yield from _differing(name, series, scrape.get(name, {}), _SECOND if "timestamp" in name else 0.0)
     yield from _app(scrape.get("app_valid", {}), status)
     duration = scrape.get("cycle_duration_seconds", {}).get(frozenset(), -1.0)
     if abs(duration - status["duration_seconds"]) > 0.001:
         yield f"cycle_duration_seconds is {duration}, and the report says {status['duration_seconds']}"
-    if state is None:
-        return
+    sums = [list(_sums(scrape, state)) for state in states]
+    yield from min(sums, key=len, default=())
+
+
+def _sums(scrape: Scrape, state: State) -> Iterator[str]:
     cycles = {_labels(result=result): float(state.cycles.get(result, 0)) for result in _RESULTS}
     yield from _differing("cycles_total", cycles, scrape.get("cycles_total", {}))
     writes = {

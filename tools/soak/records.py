@@ -59,10 +59,10 @@ class Process:
         del self.states[:-60]
         return state
 
-    def shown(self, status: Json) -> State | None:
-        """Return the newest state that a status shows; None where it shows none."""
+    def shown(self, status: Json) -> list[State]:
+        """Return the states that a status shows, the newest first: a check that changed nothing leaves the report as it was."""
         wanted = _lasting(status)
-        return next((state for state in reversed(self.states) if _agrees(state.report, wanted)), None)
+        return [state for state in reversed(self.states) if _agrees(state.report, wanted)]
 
 
 def with_check(report: Json, check: Json) -> Json:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ class Soak:
         self._unlogged: list[dict[str, Any]] = []
         self._records: list[Json] = []
         self._cycles = messages.Cycles(edits=edits.history)
-        self._told: set[str] = set()
+        self._found: set[str] = set()
+        self._writes: dict[str, list[str]] = {}
         self.daemon = self._start()
         self.asker.start()
 
@@ -116,8 +117,27 @@ class Soak:
             last = len(self.receivers.arrivals) if self._is_quiet() else -1
         self.stop()
         self.compare_messages(is_end=True)
+        self.wrong += self._unseen_writes()
         self.watcher.close()
         self.asker.close()
+
+    def _unseen_writes(self) -> Iterator[str]:
+        """Yield each secret of which the reports, and so the metrics, count more writes than its store saw."""
+        aws = 0
+        for secret, versions in self._writes.items():
+            store, path = secret.split(" ", 1)
+            aws += len(versions) if store == "aws" else 0
+            if store == "disk":
+                continue
+            newest = len(versions)
+            if store == "vault":
+                metadata = self.chaos.bao.admin("GET", f"{self.chaos.mount}/metadata/{path}")
+                newest = metadata["data"]["current_version"]
+            if len(set(versions)) != len(versions) or newest < len(versions):
+                yield f"{len(versions)} writes of {secret} were counted, with the versions {versions}; it has {newest}"
+        calls = self.chaos.aws.calls["PutSecretValue"] + self.chaos.aws.calls["CreateSecret"]
+        if aws > calls:
+            yield f"{aws} writes to aws were counted, and it had {calls} requests"
 
     def _is_quiet(self) -> bool:
         """Check whether no message waits for a receiver."""
@@ -159,6 +179,10 @@ class Soak:
         del self._records[:-_MOST_RECORDS]
         self._process.add(report)
         self._cycles.add(report)
+        for page in report["pages"]:
+            for target in page["stores"]:
+                if target["action"] in ("created", "replaced"):
+                    self._writes.setdefault(f"{target['store']} {target['path']}", []).append(target["version"])
 
     def _busy(self, start: float, end: float) -> float:
         """Return for how many seconds of a time cycles and checks ran, or no daemon did."""
@@ -234,8 +258,8 @@ class Soak:
         sent = [json.loads(body) for body in dict.fromkeys(arrival.body for arrival in arrivals[JSON])]
         if is_end:
             found += messages.slack(sent, arrivals[SLACK], "soak")
-        self.wrong += [what for what in dict.fromkeys(found) if what not in self._told]
-        self._told |= set(found)
+        self.wrong += [what for what in dict.fromkeys(found) if what not in self._found]
+        self._found |= set(found)
         self.counts |= {"messages": len(sent), "pings": len(arrivals[HEARTBEAT])}
 
     def calm(self) -> None:
@@ -270,24 +294,28 @@ class Soak:
         wrong = []
         for page in report["pages"]:
             for target in page["stores"]:
-                stored = self._stored_fingerprint(target)
-                if stored != target["fingerprint"]:
+                stored, version = self._stored_now(target)
+                if (stored, version) != (target["fingerprint"], target["version"]):
                     wrong.append(
-                        f"{target['store']} {target['path']} holds {stored}, the report says {target['fingerprint']}"
+                        f"{target['store']} {target['path']} holds {stored} in version {version}, and the report says "
+                        f"{target['fingerprint']} in {target['version']}"
                     )
         return wrong
 
-    def _stored_fingerprint(self, target: dict[str, Any]) -> str:
+    def _stored_now(self, target: dict[str, Any]) -> tuple[str, str]:
+        """Return the fingerprint of the token that a store holds, and its version; a file has none of its own."""
+        version = target["version"]
         match target["store"]:
             case "vault":
                 answer = self.chaos.bao.admin("GET", f"{self.chaos.mount}/data/{target['path']}")
                 token = answer["data"]["data"]["access_token"]
+                version = str(answer["data"]["metadata"]["version"])
             case "aws":
                 answer = self.chaos.aws.client.get_secret_value(SecretId=target["path"], VersionStage="AWSCURRENT")
-                token = json.loads(answer["SecretString"])["access_token"]
+                token, version = json.loads(answer["SecretString"])["access_token"], answer["VersionId"]
             case _:
                 token = json.loads((self.folder / "secrets" / target["path"]).read_text())["access_token"]
-        return fingerprint(token)
+        return fingerprint(token), version
 
 
 def _event(line: str) -> dict[str, Any] | None:

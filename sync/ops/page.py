@@ -170,7 +170,7 @@ def _cause(cause: Cause, report: Report) -> dict[str, Any]:
         "title": f"{cause.key.code}{whose}{number}",
         "level": "bad" if any(word in concerned["served"] for word in ("broken", "absent", "foreign")) else "warn",
         "message": cause.message,
-        "action": action_text(cause.key.owner, cause.remedy),
+        "action": action_text(cause.owner, cause.remedy),
         **concerned,
     }
 

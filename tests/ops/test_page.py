@@ -114,6 +114,13 @@ def test_one_cause() -> None:
     assert 'href="/?page=1"' in page
 
 
+def test_owner_of_a_throttle() -> None:
+    """Whom one of the errors of a throttle names must act, as the log says, though the others name nobody."""
+    texts = [Problem("throttled", "Too many calls.", owner) for owner in ("nobody", "operator")]
+    pages = [of(Candidate(None, Verdict(State.UNKNOWN, (one,))), GOOD, name=f"p-{one.owner}") for one in texts]
+    assert "Action required (operator)" in shown(account(*pages))
+
+
 def test_filters() -> None:
     """The URL filters by text, state and store, and its links keep the filter."""
     report = failing(1000)

@@ -62,7 +62,7 @@ def cause_text(cause: Cause) -> tuple[str, str, str]:
     """Return three sentences about a cause: whom it concerns, what is wrong, and who does what."""
     head = f"{'notice' if cause.notice else 'problem'} {cause.key.code}: {', '.join(_concerned(cause))}"
     more = "; --output json lists them all" if len(cause.messages) > QUOTED else ""
-    return head, cause.message + more, action_text(cause.key.owner, cause.remedy)
+    return head, cause.message + more, action_text(cause.owner, cause.remedy)
 
 
 def _concerned(cause: Cause) -> list[str]:

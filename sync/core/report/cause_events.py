@@ -106,6 +106,7 @@ def _cause_fields(cause: Cause) -> dict[str, Any]:
             "fingerprint": tokens[0].fingerprint if cause.key.scope == "system_user" and tokens else None,
             **of_problem(cause.problem),
             "message": cause.message,
+            "owner": cause.owner,
             "remedy": cause.remedy,
         }
     )

@@ -83,6 +83,12 @@ class Cause:
         return f"{CATALOGUE[self.key.code].meaning} {joined(self.messages)}"
 
     @property
+    def owner(self) -> str:
+        """Who must act. Of a throttle one error may name somebody, where the others and the key name nobody."""
+        owners = (found.problem.owner for found in self.findings)
+        return next((owner for owner in owners if owner != "nobody"), "nobody")
+
+    @property
     def remedy(self) -> str:
         """What the owner does."""
         return joined(list(dict.fromkeys(found.problem.remedy for found in self.findings)))

@@ -137,8 +137,8 @@ class Chaos:
         """Whether Graph has throttled the daemon for longer than the soak test waits."""
         return _FROZEN in self.disturbed
 
-    def daemon_started(self) -> None:
-        """Record that a new daemon was started, which does not know of an earlier throttling."""
+    def daemon_forgot(self) -> None:
+        """Record that a new daemon is started without the memory of the last one, which knew of an earlier throttling."""
         if not any(what.startswith("graph throttled") for what in self.disturbed):
             self.disturbed.discard(_FROZEN)
         self.note()

@@ -64,7 +64,6 @@ class Soak:
         self.asker.start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        self.chaos.daemon_started()
         self._unlogged.clear()
         self._story = Story()
         self._process, self._looks = Process(), Looks(self.counts)
@@ -91,6 +90,7 @@ class Soak:
         self.read()
         self._cycles.was_killed(forgot=forget)
         if forget:
+            self.chaos.daemon_forgot()
             (self.folder / "state.json").unlink(missing_ok=True)
         self.restarts += 1
         self.daemon = self._start()

@@ -239,7 +239,7 @@ def test_a_rejected_edit_is_reported_once_and_reminded_of_by_cycles(stage: Stage
     def lines(app: App) -> list[str]:
         report = app.cycle(write=True, continuous=True)
         app.logged()
-        return [event.name for event in events(report) if event.cause == REJECTED]
+        return [event.name for event in events(report) if event.cause and event.cause.code == REJECTED]
 
     assert lines(stage.app) == []
     stage.clock.ahead = timedelta(days=1, minutes=1)

@@ -137,8 +137,9 @@ def wrong(cycles: Cycles, arrivals: Sequence[Arrival], *, is_end: bool) -> Itera
         if of is None:
             yield f"message {message['id']} is of no cycle: {message['title']}"
             continue
-        messages[of.cycle].append(message)
-        yield from (f"message {message['id']} ({message['title']}): {what}" for what in untrue(message, of, cycles))
+        for one in (message, *({**message, **also} for also in message.get("also", ()))):
+            messages[of.cycle].append(one)
+            yield from (f"message {one['id']} ({one['title']}): {what}" for what in untrue(one, of, cycles))
     yield from _causes(cycles, messages, is_end=is_end)
     if is_end:
         yield from (f"message {name} was never taken" for name, arrival in seen.items() if not arrival.taken)

@@ -53,12 +53,12 @@ def _begun(begun: Begun, now: datetime) -> Event:
         fields = {**fields, "message": " ".join(filter(None, (fields.get("message"), _RECURS)))}
     if begun.recurs or begun.since < now:
         fields = {**fields, "since": timestamp(begun.since)}
-    return Event(level, name, fields, begun.cause.key.code)
+    return Event(level, name, fields, begun.cause.key)
 
 
 def _reminder(begun: Begun) -> Event:
     level, _, fields = _line(begun)
-    return Event(level, "problem_reminder", {**fields, "since": timestamp(begun.since)}, begun.cause.key.code)
+    return Event(level, "problem_reminder", {**fields, "since": timestamp(begun.since)}, begun.cause.key)
 
 
 def _line(begun: Begun) -> tuple[Level, str, dict[str, Any]]:
@@ -152,7 +152,7 @@ def _ended(ended: Ended, now: datetime) -> Event:
         "since": timestamp(ended.since),
         "duration_ms": round(lasted.total_seconds() * 1000),
     }
-    return Event("info", "problem_ended", present(fields), key.code)
+    return Event("info", "problem_ended", present(fields), key)
 
 
 def _resolution(ended: Ended) -> Literal["resolved", "removed", "unknown"]:

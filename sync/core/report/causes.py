@@ -250,8 +250,18 @@ def _page_key(page: PageEntry, problem: Problem, of_user: Sequence[Problem]) -> 
     """Return whose problem it is: a Page that has the problem of its system user's token is one of many."""
     if problem.shared_by == "app":
         return ProblemKey(problem.code, "app", page.app, _owner(problem))
-    shared = problem.shared_by == "system_user" or problem in of_user
+    shared = problem.shared_by == "system_user" or any(_is_same(problem, other) for other in of_user)
     return ProblemKey(problem.code, "system_user" if shared else "page", page.system_user, problem.owner)
+
+
+def _is_same(problem: Problem, other: Problem) -> bool:
+    """Check whether two problems are one; two answers of Graph with the same error differ by their trace."""
+    of_graph = problem.graph_code is not None and _error(problem) == _error(other)
+    return of_graph or problem == other
+
+
+def _error(problem: Problem) -> tuple[object, ...]:
+    return problem.code, problem.owner, problem.graph_code, problem.graph_subcode
 
 
 def _owner(problem: Problem) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from sync.core.memory.problems import ProblemKey
 from sync.core.problems import CATALOGUE, Problem
 from sync.core.report.changes import MOST_NAMED
 from sync.core.report.entries import WORST_FIRST, PageEntry
@@ -54,12 +55,12 @@ class EventLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One log line to be: its level, its name from EVENTS, and its fields. ``cause`` is the code of the cause that it is about."""
+    """One log line to be: its level, its name from EVENTS, and its fields. ``cause`` is the cause that it is about."""
 
     level: Level
     name: str
     fields: Mapping[str, Any]
-    cause: str = field(default="", compare=False)
+    cause: ProblemKey | None = field(default=None, compare=False)
 
 
 def of_pages(pages: Sequence[PageEntry]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sync.core.judge.decide import WRITTEN
+from sync.core.memory.problems import ProblemKey
 from sync.core.redact import scrub
 from sync.core.report.cause_events import cause_events
-from sync.core.report.changes import MOST_NAMED, Changes
+from sync.core.report.changes import MOST_NAMED, Begun, Changes, Ended
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
 from sync.core.report.event import Event, present, served_counts
 from sync.core.report.events import cause_lines
@@ -30,6 +31,8 @@ MOST_SECRETS = 500
 
 _SAME_VALUE = frozenset({"labels", "marks"})
 """Reasons of writes that leave the value as it is."""
+_OF_STORED_TOKENS = frozenset({"token-invalid", "token-expired", "probe-failed"})
+"""Problems of stored tokens that follow where a system user or a Page loses what the tokens hang on."""
 _FOR_A_PERSON = frozenset({"brake", "weaker"})
 """Reasons of held writes that a person is to look at; the others follow from the configuration."""
 _COPIED = (
@@ -55,7 +58,7 @@ def messages(report: Report, topics: Sequence[Topic]) -> Iterator[Message]:
     """Yield what a receiver of these topics is sent after a cycle or a check; nothing where nothing changed."""
     found: list[dict[str, Any]] = []
     if "problem" in topics:
-        found += _of_causes(cause_lines(report), report.pages)
+        found += _of_causes(cause_lines(report), report.changes, report.pages)
     if "written" in topics:
         found += _written(report)
     frame = report.frame
@@ -68,7 +71,7 @@ def config_messages(
 ) -> Iterator[Message]:
     """Yield what a receiver of these topics is sent after an edit between two cycles; ``name`` is unique to the edit."""
     if "problem" in topics:
-        for number, message in enumerate(_of_causes(cause_events(changed, now), ())):
+        for number, message in enumerate(_of_causes(cause_events(changed, now), changed, ())):
             yield _message(f"{name}-{number}", instance, now, message)
 
 
@@ -97,8 +100,47 @@ def test_message(instance: str, now: datetime) -> Message:
     }
 
 
-def _of_causes(events: Iterable[Event], pages: Sequence[PageEntry]) -> list[dict[str, Any]]:
-    return [_of_cause(event, pages) for event in events if _is_sent(event)]
+def _of_causes(events: Iterable[Event], changed: Changes, pages: Sequence[PageEntry]) -> list[dict[str, Any]]:
+    """Return a message for each event of causes, and what follows from another one within that one's message.
+
+    A person is sent one message when stored tokens stop working together with what they hang on.
+    """
+    lines: Iterator[Begun | Ended] = iter((*changed.began, *changed.reminders, *changed.ended))
+    # The events of causes are in the order of these lines.
+    with_lines = [(event, next(lines) if event.cause is not None else None) for event in events]
+    found = [(line, _of_cause(event, pages)) for event, line in with_lines if _is_sent(event)]
+    kept = []
+    for line, message in found:
+        leaders = (other for of, other in found if other["status"] == message["status"] and _is_follower(line, of))
+        leader = next(leaders, None)
+        if leader is None:
+            kept.append(message)
+        else:
+            shown = present({name: value for name, value in message.items() if name not in ("kind", "status", "also")})
+            leader["also"] = [*(leader["also"] or ()), shown]
+    return kept
+
+
+def _is_follower(line: Begun | Ended | None, leader: Begun | Ended | None) -> bool:
+    """Check whether a cause is that stored tokens do not work, and another one that these Pages get no others."""
+    if line is None or leader is None:
+        return False
+    key, of = _key(line), _key(leader)
+    return (
+        key.code in _OF_STORED_TOKENS
+        and of.code not in _OF_STORED_TOKENS
+        and (key.scope, key.whose) == ("page", of.whose)
+        and of.scope in ("page", "system_user")
+        and _names(line) <= _names(leader)
+    )
+
+
+def _key(line: Begun | Ended) -> ProblemKey:
+    return line.key if isinstance(line, Ended) else line.cause.key
+
+
+def _names(line: Begun | Ended) -> frozenset[str]:
+    return frozenset(line.pages if isinstance(line, Ended) else line.cause.pages)
 
 
 def _is_sent(event: Event) -> bool:
@@ -128,6 +170,7 @@ def _of_cause(event: Event, pages: Sequence[PageEntry]) -> dict[str, Any]:
         "pages": names,
         "page_count": number,
         "served": served,
+        "also": None,
     }
 
 
@@ -158,7 +201,7 @@ def _title(event: Event, names: Sequence[str], number: int, status: str) -> str:
     user = f"system user {fields['system_user']}" if "system_user" in fields else ""
     subject = names[0] if number == 1 and names else f"{number:,} Pages" if number else ""
     parts = [part for part in (subject, user or whose) if part]
-    what = str(fields.get("problem") or event.cause or event.name).replace("_", " ")
+    what = str(fields.get("problem") or (event.cause.code if event.cause else event.name)).replace("_", " ")
     tail = {"started": "", "lasts": " still lasts", "ended": _ENDS[fields.get("resolution", "resolved")]}[status]
     return f"{what}{tail}{': ' if parts else ''}{', '.join(parts)}"
 
@@ -219,7 +262,10 @@ def slack(message: Message, link: str | None = None) -> dict[str, Any]:
     if "remedy" in message and message.get("status") != "ended":
         owner = _OWNERS.get(message.get("owner", ""), "")
         sections.append(f"*Action required: {owner}.*\n" * bool(owner) + _escaped(message["remedy"], _SECTION - 100))
-    names = _names(message)
+    also = ", ".join(one["title"] for one in message.get("also", ()))
+    if also:
+        sections.append(_escaped(f"Also: {also}.", _SECTION))
+    names = _page_names(message)
     if names:
         sections.append(_escaped(names, _SECTION))
     foot = " · ".join(
@@ -236,7 +282,7 @@ def slack(message: Message, link: str | None = None) -> dict[str, Any]:
     return {"text": _escaped(f"{title}. {effect}", _SECTION), "blocks": blocks}
 
 
-def _names(message: Message) -> str:
+def _page_names(message: Message) -> str:
     secrets = message.get("secrets", ())
     names = list(dict.fromkeys(secret["page"] for secret in secrets)) or message.get("pages", ())
     number = len(names) if secrets else message.get("page_count", 0)

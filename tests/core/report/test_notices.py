@@ -14,10 +14,11 @@ from sync.core.plan.model import PagePlan
 from sync.core.problems import Problem
 from sync.core.report.notices import MOST_SECRETS, Message, messages, slack
 from sync.core.report.report import Report
-from tests.core.report.test_changes import INVALID, LOST, OF_INVALID_USER, Watch, candidate, held, two
+from tests.core.report.test_changes import DEAD, INVALID, LOST, OF_INVALID_USER, Watch, candidate, held, two
 from tests.support.reports import FRAME, GOOD, MAIN, of
 from tests.support.values import OTHER, current, fetched, judged, stored
 
+GRAPH_REFUSES = Problem("page-not-found", "Gone.")
 HEALTHY = two(fetched())
 NOTHING = current(Absent())
 DAY = timedelta(hours=24)
@@ -26,6 +27,11 @@ DAY = timedelta(hours=24)
 def sent(report: Report) -> list[Message]:
     """Return the messages about problems."""
     return list(messages(report, ("problem",)))
+
+
+def also(message: Message) -> list[str]:
+    """Return the codes of the causes that a message stands for beside its own."""
+    return [one["problem"] for one in message.get("also", ())]
 
 
 def many(count: int, problem: Problem = INVALID) -> list[PagePlan]:
@@ -95,6 +101,27 @@ def test_ten_thousand_pages_that_fail_at_once_are_one_small_message(problem: Pro
     (ended,) = sent(watch.report(*(of(fetched(), GOOD, name=one.page.name) for one in pages)))
     assert (ended["status"], ended["page_count"], ended["apps_down"]) == ("ended", 10_000, 0)
     assert ended["effect"] == "Apps have a valid token for all 10,000 Pages now."
+
+
+def test_stored_tokens_that_stop_with_their_page_are_one_message() -> None:
+    """What began and ended together is one message; tokens that stop working later are a message of their own."""
+    watch = Watch()
+    (began,) = sent(watch.report(*two(LOST, DEAD)))
+    assert (began["problem"], also(began), began["apps_down"]) == ("no-access", ["token-invalid"], 2)
+    assert began["also"][0]["remedy"].startswith("It is replaced as soon as no-access is solved")
+    assert "Also: token-invalid: 2 Pages, system user main." in json.dumps(slack(began))
+    (ended,) = sent(watch.report(*HEALTHY))
+    assert (ended["problem"], also(ended), ended["apps_down"]) == ("no-access", ["token-invalid"], 0)
+    later = Watch()
+    (first,) = sent(later.report(*two(LOST)))
+    assert also(first) == []
+    (second,) = sent(later.report(*two(LOST, DEAD)))
+    assert (second["problem"], second["apps_down"]) == ("token-invalid", 2)
+    apart = sent(Watch().report(of(LOST, GOOD), of(candidate(GRAPH_REFUSES), DEAD, name="rome")))
+    assert [(one["problem"], also(one)) for one in apart] == [
+        ("no-access", []),
+        ("page-not-found", ["token-invalid"]),
+    ]
 
 
 def test_the_end_says_what_apps_get_now() -> None:

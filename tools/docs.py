@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import yaml
 from typer.testing import CliRunner
 
-from sync.app.policy import Holder, vault_policy
+from sync.app.policy import Holder, aws_policy, vault_policy
 from sync.cli.main import app
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
 from sync.config.errors import CODES
@@ -57,11 +57,14 @@ COMMANDS = (
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 _TABLE_WIDTH = 100
 _CHART = ROOT / "deploy" / "helm" / "page-token-sync"
-_VAULT = """
+_STORES = """
 instance: acme-prod
 apps: {messenger: {id: "1", secret: {env: SECRET}}}
 system_users: {main: {token: {env: TOKEN}}}
-stores: {vault: {type: vault, address: "https://vault.internal:8200", auth: {method: token, token: {env: VAULT}}}}
+stores:
+  vault: {type: vault, address: "https://vault.internal:8200", auth: {method: token, token: {env: VAULT}}}
+  aws: {type: aws-secrets-manager, region: eu-central-1}
+defaults: {stores: [vault, aws]}
 pages: [{id: "101010101010101", name: berlin}]
 """
 """The configuration whose policies the documentation shows."""
@@ -176,7 +179,8 @@ def _blocks() -> Mapping[str, Mapping[str, str]]:
         "README.md": {"bad day": _fenced(terminal_picture.table())},
         "docs/how-to/monitor.md": {"alerts": _alert_table()},
         "docs/how-to/read-a-report.md": {"bad day": _fenced(terminal_picture.plain())},
-        "docs/how-to/vault.md": _vault_policies(),
+        "docs/how-to/vault.md": _policies("vault"),
+        "docs/how-to/aws.md": _policies("aws"),
         "docs/reference/cli.md": {"commands": _commands(), "failures": _words(FAILURES, "code")},
         "docs/reference/configuration.md": {
             "keys": _keys(),
@@ -201,16 +205,17 @@ def _blocks() -> Mapping[str, Mapping[str, str]]:
     }
 
 
-def _vault_policies() -> Mapping[str, str]:
-    """Return the policies for Vault of a configuration whose store has the defaults."""
+def _policies(store: Literal["vault", "aws"]) -> Mapping[str, str]:
+    """Return the policies of a configuration whose stores have the defaults."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
-        file.write_text(_VAULT)
+        file.write_text(_STORES)
         config = load(file)
     holders: tuple[Holder, ...] = ("daemon", "plan", "reader", "prune")
+    make, language = (vault_policy, "hcl") if store == "vault" else (aws_policy, "json")
     return {
         f"policy for {holder}": _fenced(
-            vault_policy(config, "vault", holder, config.pages, exact=holder == "reader").text, "hcl"
+            make(config, store, holder, config.pages, exact=holder == "reader").text, language
         )
         for holder in holders
     }

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from sync.config.load import Config
 from sync.config.resolve.uses import uses
+from sync.config.schema.stores.aws import AwsConfig
 from sync.config.schema.stores.vault import VaultConfig
 from sync.core.model import Key, Page, Use
 from sync.core.payload import fixed_part
+from sync.stores.aws.policy import MANAGED, Grants, document, size
+from sync.stores.aws.settings import AwsReplica
 from sync.stores.vault.kv import Calls
 from sync.stores.vault.policy import Rights, line, lines
 
@@ -20,9 +24,13 @@ Holder = Literal["daemon", "plan", "reader", "prune"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy as its service takes it, and what a person should know before it is used."""
+    """A policy as its service takes it, and what a person should know before it is used.
+
+    ``value`` is the policy in a JSON document: an object where the service's own form is JSON, else the text.
+    """
 
     text: str
+    value: str | Mapping[str, Any]
     warnings: Sequence[str] = ()
 
 
@@ -57,7 +65,38 @@ def vault_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page
             "# OpenBao alone has `scan`, by which one request replaces a read of each unchanged secret. Vault refuses a policy with it.",
             f"# {line(scan.path, [scan.capability])}",
         ]
-    return Policy("\n".join([*head, *body]) + "\n", () if exact else tuple(_too_much(prefix, store.mount)))
+    text = "\n".join([*head, *body]) + "\n"
+    return Policy(text, text, () if exact else _too_much(prefix, f"of the mount {store.mount}", "path"))
+
+
+def aws_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page], *, exact: bool) -> Policy:
+    """Return the IAM policy for the store of this name, for these Pages. Raises PolicyError."""
+    settings = config.settings
+    store = settings.stores[name]
+    if not isinstance(store, AwsConfig):
+        raise TypeError(name)
+    role, prefix = store.auth.role_arn, fixed_part(store.name)
+    grants = Grants(
+        store.region,
+        prefix,
+        settings.instance,
+        account=role.split(":")[4] if role is not None else "*",
+        kms_key=store.kms_key,
+        replicas=[AwsReplica(replica.region, replica.kms_key) for replica in store.replicas],
+    )
+    used = _uses(config, name, holder, pages)
+    if holder == "reader":
+        policy = document(grants.readers(used, exact=exact))
+    elif holder == "prune":
+        policy = document(grants.prune())
+    else:
+        policy = document(grants.daemon(used, exact=exact))
+    warnings = [] if exact else _too_much(prefix, f"of {store.region}", "name")
+    if size(policy) > MANAGED:
+        warnings.append(f"The policy has more than {MANAGED:,} characters, so IAM takes it as an inline policy only.")
+    if role is not None and holder != "reader":
+        warnings.append(f"This is the policy of {role}. The credentials that assume it need sts:AssumeRole on it.")
+    return Policy(json.dumps(policy, indent=2) + "\n", policy, warnings)
 
 
 def _uses(config: Config, name: str, holder: Holder, pages: Sequence[Page]) -> Mapping[Key, Use]:
@@ -65,8 +104,8 @@ def _uses(config: Config, name: str, holder: Holder, pages: Sequence[Page]) -> M
     return {key: replace(use, access="read") for key, use in found.items()} if holder == "plan" else found
 
 
-def _too_much(prefix: str, mount: str) -> Sequence[str]:
+def _too_much(prefix: str, of: str, key: str) -> list[str]:
     if prefix:
-        return ()
-    text = f"The store's path begins with a placeholder, so this policy covers all of the mount {mount}."
-    return [f"{text} Begin `path` with a folder, or use --scope exact."]
+        return []
+    text = f"The store's `{key}` begins with a placeholder, so this policy covers all secrets {of}."
+    return [f"{text} Begin it with a folder, or use --scope exact."]

@@ -348,7 +348,9 @@ def validate(
 @app.command()
 def policy(  # noqa: PLR0917 - Typer passes options by name
     ctx: typer.Context,
-    kind: Annotated[PolicyKind, typer.Argument(metavar="KIND", help="The service: vault, which is OpenBao too.")],
+    kind: Annotated[
+        PolicyKind, typer.Argument(metavar="KIND", help="The service: vault, which is OpenBao too, or aws.")
+    ],
     store: Annotated[
         str | None,
         typer.Argument(
@@ -368,7 +370,7 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
     scope: Annotated[
         PolicyScope | None,
         typer.Option(
-            help="Cover all Pages by the fixed part of the store's path, or only each Page's secret "
+            help="Cover all Pages by the fixed part of the store's path or name, or only each Page's secret "
             "[default: exact for a reader or a selection, else prefix]."
         ),
     ] = None,
@@ -377,9 +379,9 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
     output: Output = CommonForm.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """Print the least policy that this configuration needs in a store: `policy vault | vault policy write NAME -`.
+    """Print the least policy that this configuration needs in a store, for Vault in HCL, for AWS as an IAM policy.
 
-    Offline. With `mode: observe` the policy for the daemon only reads.
+    `policy vault | vault policy write NAME -` writes it. This command is offline. With `mode: observe` the policy for the daemon only reads.
     """
     from sync.cli.commands import setup  # noqa: PLC0415 - see above
 

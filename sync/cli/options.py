@@ -118,6 +118,7 @@ class PolicyKind(Enum):
     """The services that have policies."""
 
     VAULT = "vault"
+    AWS = "aws"
 
 
 class PolicyScope(Enum):

@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 
 from sync.sandbox.http.server import Sandbox
 from tests.support.paths import ROOT
-from tests.support.rigs.e2e import Rig
+from tests.support.rigs.e2e import INSTANCE, Rig
 from tests.support.services.aws import aws_environment
 from tests.support.services.graph import sandbox
-from tests.support.services.ministack import ACCOUNT, REGION, Keys, Ministack, ministack, ministack_server
+from tests.support.services.ministack import REGION, Keys, Ministack, ministack, ministack_server
 
 __all__ = ["aws_environment", "ministack", "ministack_server", "sandbox"]
 
@@ -26,11 +26,10 @@ PAGE = ROOT / "docs" / "how-to" / "aws.md"
 
 
 def policy(heading: str) -> dict[str, Any]:
-    """Return the first policy below a heading of docs/how-to/aws.md, for this account."""
+    """Return the first policy below a heading of docs/how-to/aws.md, for the instance of the tests."""
     section = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    first: dict[str, Any] = json.loads(
-        re.findall(r"```json\n(.*?)```", section, re.DOTALL)[0].replace("ACCOUNT", ACCOUNT)
-    )
+    text = re.findall(r"```json\n(.*?)```", section, re.DOTALL)[0]
+    first: dict[str, Any] = json.loads(text.replace("acme-prod", INSTANCE))
     return first
 
 

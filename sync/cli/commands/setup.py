@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sync.config.load import Config
 
 
-_TYPES = {PolicyKind.VAULT: "vault"}
+_TYPES = {PolicyKind.VAULT: "vault", PolicyKind.AWS: "aws-secrets-manager"}
 
 
 class _UsageError(Exception):
@@ -60,7 +60,7 @@ class PolicyOptions:
 
 def policy(options: PolicyOptions) -> int:
     """Print the policy, which goes into the service's own command, and warnings on stderr; return the exit code."""
-    from sync.stores.vault.policy import PolicyError  # noqa: PLC0415 - not for other commands
+    from sync.stores.policy import PolicyError  # noqa: PLC0415 - not for other commands
 
     try:
         exact = options.exact
@@ -84,7 +84,7 @@ def policy(options: PolicyOptions) -> int:
     if options.form is Form.JSON:
         scope = PolicyScope.EXACT if exact else PolicyScope.PREFIX
         head = {"format": 1, "store": name, "for": options.holder.value, "scope": scope.value}
-        console.put_json({**head, "policy": found.text, "warnings": list(found.warnings)})
+        console.put_json({**head, "policy": found.value, "warnings": list(found.warnings)})
     else:
         console.put_commands(found.text.splitlines())
     return 0
@@ -108,9 +108,10 @@ def _store(config: Config, options: PolicyOptions) -> str:
 
 
 def _policy(config: Config, name: str, options: PolicyOptions, *, exact: bool) -> Policy:
-    from sync.app.policy import vault_policy  # noqa: PLC0415 - only if the file is valid
+    from sync.app.policy import aws_policy, vault_policy  # noqa: PLC0415 - only if the file is valid
 
     pages = config.pages
     if options.selects:
         pages = select(pages, pages=options.pages, labels=options.labels, stores=[name]).pages
-    return vault_policy(config, name, options.holder.value, pages, exact=exact)
+    make = aws_policy if options.kind is PolicyKind.AWS else vault_policy
+    return make(config, name, options.holder.value, pages, exact=exact)

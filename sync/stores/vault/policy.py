@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sync.core.model import Key, Use
+from sync.stores.policy import PolicyError
 from sync.stores.vault.kv import Calls
 
 _ORDER = ("create", "read", "update", "patch", "list", "scan")
@@ -15,10 +16,6 @@ _LARGEST = 1 << 20
 """Bytes of a stored policy with integrated storage (measured with OpenBao 2.7.2); Consul stores half of it."""
 _NO_PAGE = "any-removed-page"
 """Stands for the secret of a Page that is no longer in the configuration."""
-
-
-class PolicyError(Exception):
-    """No policy can be written for what is wanted; the text is for a person, and has the way out."""
 
 
 @dataclass(frozen=True, slots=True)

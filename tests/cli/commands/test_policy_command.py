@@ -60,7 +60,7 @@ def test_a_store_of_several(tmp_path: Path) -> None:
     assert code == 0
     assert "# In the namespace a." in out
     assert 'path "kv/data/*"' in out
-    assert "covers all of the mount kv" in err
+    assert "covers all secrets of the mount kv" in err
     assert ran(tmp_path, TWO, "vault", "other", "--scope", "exact")[2] == ""
 
 
@@ -89,6 +89,29 @@ def test_wrong_usage(tmp_path: Path, arguments: list[str], said: str) -> None:
     code, out, err = ran(tmp_path, TWO, *arguments)
     assert (code, out) == (2, "")
     assert said in err
+
+
+def test_aws(tmp_path: Path) -> None:
+    """For AWS stdout is the IAM policy, a JSON document has it as an object, and a role to assume is a warning."""
+    text = GOOD.replace(
+        GOOD[GOOD.index("  vault:") : GOOD.index("pages:")],
+        "  aws: {type: aws-secrets-manager, region: eu-central-1, auth: {role_arn: 'arn:aws:iam::123456789012:role/x'}}\n",
+    )
+    code, out, err = ran(tmp_path, text, "aws")
+    policy = json.loads(out)
+    assert (code, policy["Version"]) == (0, "2012-10-17")
+    assert "arn:aws:secretsmanager:eu-central-1:123456789012:secret:meta/pages/*" in out
+    assert "need sts:AssumeRole" in err
+    assert json.loads(ran(tmp_path, text, "aws", "--output", "json")[1])["policy"] == policy
+    text = text.replace(
+        "  - {id", "".join(f'  - {{id: "{number}", name: p{number}}}\n' for number in range(1, 25)) + "  - {id"
+    )
+    assert "an inline policy only" in ran(tmp_path, text, "aws", "--scope", "exact")[2]
+    text = text.replace(
+        "  - {id", "".join(f'  - {{id: "{number}", name: p{number}}}\n' for number in range(25, 60)) + "  - {id", 1
+    )
+    code, out, err = ran(tmp_path, text, "aws", "--scope", "exact")
+    assert (code, out, "--scope prefix" in err) == (2, "", True)
 
 
 def test_a_configuration_without_vault(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
-"""The documented IAM policy and what happens without each of its actions, on an emulator that enforces policies."""
+"""The printed IAM policy and what happens without each of its actions, on an emulator that enforces policies."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,59 +11,62 @@ from typing import Any
 import pytest
 
 from sync.core import marks as mark_map
-from sync.core.model import Absent, Key, Stored, Written
+from sync.core.model import Absent, Key, Stored, Use, Written
 from sync.core.payload import Payload
 from sync.core.secret import Secret
 from sync.sandbox.http.server import Sandbox
+from sync.stores.aws.policy import Grants, document
 from sync.stores.aws.store import AwsRole
-from tests.support.paths import ROOT
-from tests.support.rigs.e2e import Rig
+from tests.support.rigs.e2e import INSTANCE, Rig
 from tests.support.rigs.ministack import ANYTHING, MinistackRig
 from tests.support.services.aws import aws_environment
 from tests.support.services.graph import sandbox
 from tests.support.services.ministack import ACCOUNT, REGION, Ministack, ministack, ministack_server
 from tests.support.store_contract import failed, marks, one, payload, stored, written
+from tests.support.values import page
 
 __all__ = ["aws_environment", "ministack", "ministack_server", "sandbox"]
 
 pytestmark = [pytest.mark.xdist_group("ministack"), pytest.mark.timeout(900)]
 
-PAGE = ROOT / "docs" / "how-to" / "aws.md"
 UPDATED = marks(fingerprint="0123456789ab", reason="rotate", system_user_fingerprint=None)
 """Marks that need one tag set and one taken away."""
 
 
-def documented(nth: int = 0) -> dict[str, Any]:
-    """Return a policy of docs/how-to/aws.md, for this account."""
-    blocks = re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    policy: dict[str, Any] = json.loads(blocks[nth].replace("ACCOUNT", ACCOUNT))
+def printed(instance: str = "acme") -> dict[str, Any]:
+    """Return the policy for the daemon of this instance, as the command `policy aws` prints it."""
+    key = Key("aws", "meta/pages/berlin")
+    grants = Grants(REGION, "meta/pages/", instance)
+    text = json.dumps(document(grants.daemon({key: Use("write", page(targets=(key,)))}, exact=False)))
+    policy: dict[str, Any] = json.loads(text)
     return policy
 
 
 def without(action: str) -> dict[str, Any]:
-    """Return the documented policy without one action."""
-    policy = documented()
+    """Return the printed policy without one action."""
+    policy = printed()
     for statement in policy["Statement"]:
         statement["Action"] = [one for one in statement["Action"] if one != f"secretsmanager:{action}"]
+    policy["Statement"] = [statement for statement in policy["Statement"] if statement["Action"]]
     return policy
 
 
 @pytest.fixture
 def rig(ministack: Ministack, aws_environment: Path) -> MinistackRig:
-    """Return an empty account, and a user with the documented policy."""
-    return MinistackRig(ministack, aws_environment, documented())
+    """Return an empty account, and a user with the printed policy."""
+    return MinistackRig(ministack, aws_environment, printed())
 
 
 def narrowed(rig: MinistackRig, policy: Mapping[str, Any]) -> None:
-    """Replace the user's documented policy by this one."""
+    """Replace the user's printed policy by this one."""
     rig.allow(*policy["Statement"])
 
 
 def test_the_documented_policy_is_enough_for_all_cycles(
     ministack: Ministack, aws_environment: Path, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With the policy of docs/how-to/aws.md, and no other, secrets are created, idle, labelled, unlabelled and healed."""
-    aws_environment.write_text(ministack.user("pages", documented()).profile("prod"))
+    """With the printed policy, and no other, secrets are created, idle, labelled, unlabelled and healed."""
+    aws_environment.write_text(ministack.user("pages", printed(INSTANCE)).profile("prod"))
     store = {
         "type": "aws-secrets-manager",
         "region": REGION,
@@ -99,7 +101,7 @@ def test_the_program_assumes_a_role(
         "Condition": {"StringEquals": {"sts:ExternalId": "canaryExternalId"}},
     }
     keys = ministack.user("pages")
-    role = ministack.role("pages-role", documented(), trust)
+    role = ministack.role("pages-role", printed(INSTANCE), trust)
     allow = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}
     ministack.grant("pages", "p0", {"Version": "2012-10-17", "Statement": [allow]})
     aws_environment.write_text(keys.profile("prod"))
@@ -148,7 +150,7 @@ def test_action_without_which_nothing_is_rotated(rig: MinistackRig, action: str)
     assert not error.maybe_written
     described = rig.client.describe_secret(SecretId=rig.key("a").path)["VersionIdsToStages"]
     assert described[first.version] == ["AWSCURRENT"]
-    narrowed(rig, documented())
+    narrowed(rig, printed())
     written(rig.make_store().write(rig.key("a"), payload("two"), UPDATED, replaces=first.version))
     assert len(rig.versions(rig.key("a"))) == 2
 
@@ -186,7 +188,7 @@ def test_denied_tags_are_reported_and_set_later(rig: MinistackRig, action: str) 
     assert error.maybe_written
     found = stored(rig.make_store(), rig.key("a"))
     assert found.payload == payload("two")
-    narrowed(rig, documented())
+    narrowed(rig, printed())
     written(rig.make_store().mark(rig.key("a"), UPDATED, version=found.version))
     assert stored(rig.make_store(), rig.key("a")).marks == UPDATED
 
@@ -224,7 +226,7 @@ def test_secret_outside_the_policy(rig: MinistackRig) -> None:
 
 def test_condition_on_tags_makes_an_absent_secret_a_denied_one(rig: MinistackRig) -> None:
     """Where DescribeSecret requires a tag an absent secret is denied: nothing is created, and the action is named."""
-    policy = documented()
+    policy = printed()
     policy["Statement"][1]["Condition"] = {"StringEquals": {"aws:ResourceTag/page-token-sync:instance": "acme"}}
     narrowed(rig, policy)
     error = failed(one(rig.make_store(), rig.key("a")), "denied")
@@ -233,13 +235,13 @@ def test_condition_on_tags_makes_an_absent_secret_a_denied_one(rig: MinistackRig
     assert rig.client.list_secrets()["SecretList"] == []
 
 
-def test_documented_policy_with_conditions_is_enough(rig: MinistackRig) -> None:
-    """With the documented conditions on tags this instance's secrets are created and rotated, and no foreign one can be written."""
-    narrowed(rig, documented(1))
+def test_conditions_on_marks_protect_foreign_secrets(rig: MinistackRig) -> None:
+    """With the printed conditions on tags this instance's secrets are created and rotated, and no foreign one can be written."""
+    narrowed(rig, printed())
     store = rig.make_store()
     assert isinstance(one(store, rig.key("a")), Absent)
-    first = written(store.write(rig.key("a"), payload("one"), marks(instance="acme-prod"), replaces=None))
-    second = marks(instance="acme-prod", system_user_fingerprint=None, fingerprint="0123456789ab")
+    first = written(store.write(rig.key("a"), payload("one"), marks(), replaces=None))
+    second = marks(system_user_fingerprint=None, fingerprint="0123456789ab")
     written(store.write(rig.key("a"), payload("two"), second, replaces=first.version))
     assert stored(rig.make_store(), rig.key("a")).payload == payload("two")
     failed(store.write(rig.key("b"), payload(), marks(instance="other"), replaces=None), "denied")
@@ -252,7 +254,7 @@ def test_documented_policy_with_conditions_is_enough(rig: MinistackRig) -> None:
 def test_rights_that_go_with_a_tag_are_lost_after_the_value_is_written(rig: MinistackRig) -> None:
     """Where a new tag revokes the permissions, value and tags are written, which is unconfirmed, and then denied."""
     first = written(rig.make_store().write(rig.key("a"), payload("one"), marks(), replaces=None))
-    policy = documented()
+    policy = printed()
     policy["Statement"][1]["Condition"] = {"StringEquals": {"aws:ResourceTag/page-token-sync:label.team": "crm"}}
     narrowed(rig, policy)
     sales = marks(labels={"team": "sales"})
@@ -260,7 +262,7 @@ def test_rights_that_go_with_a_tag_are_lost_after_the_value_is_written(rig: Mini
     assert isinstance(answer, Written)
     assert not answer.confirmed
     failed(one(rig.make_store(), rig.key("a")), "denied")
-    narrowed(rig, documented())
+    narrowed(rig, printed())
     assert (stored(rig.make_store(), rig.key("a")).payload, stored(rig.make_store(), rig.key("a")).marks) == (
         payload("two"),
         sales,
@@ -275,7 +277,7 @@ def test_role_that_requires_an_external_id(rig: MinistackRig, ministack: Minista
         "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"sts:ExternalId": "canaryRight"}},
     }
-    role = ministack.role("pages-role", documented(), trust)
+    role = ministack.role("pages-role", printed(), trust)
     rig.allow({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role})
     for wrong in (AwsRole(role), AwsRole(role, lambda: Secret("canaryWrong")), AwsRole(f"{role}-absent")):
         error = failed(one(rig.make_store(role=wrong), rig.key("a")), "denied")

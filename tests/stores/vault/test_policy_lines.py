@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from sync.core.model import Key, Use
+from sync.stores.policy import PolicyError
 from sync.stores.vault.kv import Calls
-from sync.stores.vault.policy import PolicyError, Rights, lines
+from sync.stores.vault.policy import Rights, lines
 from tests.support.values import page
 
 WRITE, WATCH = Use("write", page()), Use("read", page())

@@ -29,13 +29,24 @@ _ASSIGN = (
 
 def page_findings(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     """Yield what is right and wrong about each Page."""
+    users = {name: _without_gaps(user, facts) for name, user in facts.users.items()}
     for page in facts.pages:
         name, user = page.page.name, page.page.system_user
         failed = failures.graph or failures.apps.get(page.page.app) or failures.users.get(user)
         if failed is not None:
             yield from (skipped_check(check, name, failed) for check in PAGE_CHECKS)
             continue
-        yield from _page(page, facts.users[user], failures)
+        yield from _page(page, users[user], failures)
+
+
+def _without_gaps(user: UserFacts, facts: GraphFacts) -> UserFacts:
+    """Return the system user with its list as incomplete where a Page whose token Graph returned is not in it."""
+    listing, name = user.assigned, user.token.system_user
+    if not isinstance(listing, Listing):
+        return user
+    works = (page.page for page in facts.pages if isinstance(page.fetched, Fetched) and page.page.system_user == name)
+    whole = listing.complete and all(page.id in listing.pages for page in works)
+    return replace(user, assigned=replace(listing, complete=whole))
 
 
 def _page(page: PageFacts, user: UserFacts, failures: Failures) -> Iterator[Finding]:
@@ -69,7 +80,7 @@ def _visible(page: PageFacts, user: UserFacts) -> Finding:
         message = (
             f"Graph shows the system user nothing under {page.page.id}: no Page has this id, or it is not assigned."
         )
-        return of_code("page-visible", name, "no-access", f"{message} {fetched.problem.message}")
+        return of_code("page-visible", name, "no-access", f"{message} {node.problem.message}")
     why = f": {node.problem.message}" if node is not None else "."
     message = f"It could not be found out whether the id {page.page.id} is a Page's{why}"
     return Finding("page-visible", name, "unknown", message, "nobody", NO_ACTION)

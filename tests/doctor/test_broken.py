@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from sync.sandbox.api.states import switch_off
+from sync.sandbox.replies import REFUSALS
 from sync.sandbox.world.business import SCOPES
 from tests.doctor.setups import Setup, failed, results, setup, tls_before
 from tests.support.services.bao import bao, free_port
@@ -339,3 +340,24 @@ def test_a_proxy_that_cannot_be_read_is_not_bypassed(tmp_path: Path) -> None:
         next(graph(proxy={"file": "/gone/proxy"})(made))
         made.examine()
         assert made.sandbox.world.calls.requests == 0
+
+
+@pytest.mark.parametrize("shape", REFUSALS)
+def test_each_refusal_of_a_page_is_explained(tmp_path: Path, shape: str) -> None:
+    """However Graph refuses a Page, one check says that it is not assigned, or that its id may be wrong."""
+    with setup(tmp_path) as made:
+        made.fault(f"unassigned={shape}@berlin")
+        found = [one for one in made.examine() if one.status == "fail"]
+        assert {one.id for one in found} <= {"page-visible", "page-tasks"}
+        (one,) = found
+        assert (one.subject, one.owner) == ("berlin", "business-admin")
+        assert "not assigned" in one.message
+
+
+def test_a_list_with_gaps_proves_nothing(tmp_path: Path) -> None:
+    """Where the list lacks Pages whose token Graph returns, a Page that it lacks may be assigned all the same."""
+    with setup(tmp_path) as made:
+        made.fault("listing-empty:assigned_pages", "unassigned@berlin")
+        found = made.examine()
+        assert failed(found) == ["page-token berlin"]
+        assert results(found, "unknown") == {f"page-tasks {name}": "unknown" for name in ("berlin", "paris", "rome")}

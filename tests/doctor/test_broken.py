@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -15,9 +16,8 @@ from sync.sandbox.api.states import switch_off
 from sync.sandbox.replies import REFUSALS
 from sync.sandbox.world.business import SCOPES
 from tests.doctor.setups import Setup, failed, results, setup, tls_before
-from tests.support.services.bao import bao, free_port
-
-__all__ = ["bao"]
+from tests.support.raw_server import RawServer, raw_server
+from tests.support.services.bao import free_port
 
 Case = Callable[[Setup], Iterator[None]]
 """Breaks a set-up until it is resumed, and then does what the remedy says."""
@@ -361,3 +361,32 @@ def test_a_list_with_gaps_proves_nothing(tmp_path: Path) -> None:
         found = made.examine()
         assert failed(found) == ["page-token berlin"]
         assert results(found, "unknown") == {f"page-tasks {name}": "unknown" for name in ("berlin", "paris", "rome")}
+
+
+def test_the_way_to_graph_is_named(tmp_path: Path) -> None:
+    """A proxy is named without its password, and so is who issued the certificate that is trusted."""
+    with setup(tmp_path) as made:
+        port = int(made.sandbox.url.rpartition(":")[2])
+
+        def forward(server: RawServer, sock: socket.socket, number: int) -> None:
+            before = 0
+            while server.receive(sock, number):
+                request, before = server.received[number][before:], len(server.received[number])
+                head, _, rest = request.partition(b"\r\n")
+                method, url, version = head.split()
+                path = b"/" + url.split(b"/", 3)[3]
+                with socket.create_connection(("127.0.0.1", port)) as upstream:
+                    upstream.sendall(b" ".join((method, path, version)) + b"\r\nConnection: close\r\n" + rest)
+                    while data := upstream.recv(65536):
+                        sock.sendall(data)
+
+        with raw_server(forward) as proxy:
+            made.secret("proxy", proxy.url.replace("//", "//me:hunter2@"))
+            next(graph(proxy={"file": str(made.rig.folder / "proxy")})(made))
+            (reached,) = [one for one in made.examine() if one.id == "graph-reached"]
+        assert reached.message.endswith(f"through the proxy 127.0.0.1:{proxy.port} of the configuration.")
+        trusted = private_authority(made)
+        next(trusted)
+        next(trusted, None)
+        (reached,) = [one for one in made.examine() if one.id == "graph-reached"]
+        assert (reached.status, "issued by Corp Inspection CA" in reached.message) == ("ok", True)

@@ -11,7 +11,7 @@ from typing import Self
 from ulid import ULID
 
 from sync.app.credentials import Credentials
-from sync.app.notify import notifier, receivers, send_tests
+from sync.app.notify import beat, notifier, receivers, send_tests
 from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
@@ -356,6 +356,15 @@ class App:
         if self._notifier is not None:
             with suppress(Stopping), self._late.grace(_GRACE):
                 self._notifier.announce(report, is_check=is_check)
+
+    def beat(self, report: Report) -> Report:
+        """Call the heartbeat for the only cycle of a process; where that fails, the report that is returned warns of it."""
+        failed = report.result in ("failed", "held")
+        why = beat(self._config, self._credentials, self._clock.stop, failed=failed)
+        if not why:
+            return report
+        text = f"The heartbeat was not called: {why}."
+        return replace(report, frame=replace(report.frame, warnings=(*report.frame.warnings, text)))
 
     def failed(self) -> None:
         """Report to the heartbeat that a cycle ended by a bug of this program."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event
 
 from sync.app.credentials import Credentials
 from sync.config.load import Config
@@ -15,7 +16,7 @@ from sync.core.report.notices import Message
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.http.sockets import Stop
-from sync.ops.notify import Delivery, Notifier, Receiver, Route, post
+from sync.ops.notify import PAUSES, Delivery, Notifier, Receiver, Route, ping, post
 from sync.runtime.threads import Clock
 from sync.state.outbox import Outbox, Waiting
 
@@ -77,6 +78,24 @@ def send_tests(
             yield receiver, post(route, receiver.body(message))
         finally:
             route.http.close()
+
+
+def beat(config: Config, credentials: Credentials, stop: Event, *, failed: bool) -> str:
+    """Call the heartbeat once for a process that ends, and again where it failed at once; return why it failed, or nothing."""
+    receiver = heartbeat(config, credentials, stop)
+    if receiver is None:
+        return ""
+    try:
+        route = receiver.route()
+    except CredentialError as error:
+        return str(error)
+    try:
+        delivery = ping(route, failed=failed)
+        if delivery.failure and not delivery.final and delivery.seconds < PAUSES[0] and not stop.wait(PAUSES[0]):
+            delivery = ping(route, failed=failed)
+        return delivery.failure
+    finally:
+        route.http.close()
 
 
 class _Routes:

@@ -235,6 +235,9 @@ def _report(
     silence_libraries()
     with build(config, clock=clock) as app:
         report = app.cycle(write=write, selection=selection, if_plan=if_plan)
+        # What a person lets through, or some Pages alone, are not the run that a monitor waits for.
+        if write and selection is None and if_plan is None:
+            report = app.beat(report)
     if write and config.settings.log.level == "debug":
         _log(report, config)
     return report

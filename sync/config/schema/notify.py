@@ -17,7 +17,7 @@ class HeartbeatConfig(Connection):
     url: Annotated[
         Reference,
         Field(
-            description="A reference to the URL that is called (GET) after each cycle; after one that failed or holds writes "
+            description="A reference to the URL that is called (GET) after each cycle of `run`, and after `once` for all Pages; after one that failed or holds writes "
             "for a person, with /fail at the end of its path.",
             examples=[{"env": "HEARTBEAT_URL"}],
         ),

@@ -26,9 +26,10 @@ from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
-from sync.core.report.store_findings import by_reading, raw_keys
+from sync.core.report.store_findings import raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
+from sync.stores.file.findings import file_findings
 from sync.stores.file.layout import (
     Sidecar,
     State,
@@ -232,10 +233,10 @@ class FileStore:
             return disk.failure(self._path(key), error, doing="write")
 
     def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
-        """Return what reading the secrets shows."""
-        checks = ("store-reached",)
+        """Return what reading the secrets shows, and which writes would be refused."""
         answers = self.read(list(uses), raw=raw_keys(uses))
-        return list(by_reading(self.name, checks, uses, instance, answers))
+        refused = self.would_refuse({key: "update" for key, use in uses.items() if use.access != "read"})
+        return list(file_findings(self.name, uses, instance, answers, refused))
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the files whose marks carry this instance, and correct their modes in a cycle that writes."""

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from sync.core.model import Absent, Key, Stored, StoreError, Written
+from sync.core.model import Absent, Key, Stored, StoreError, Use, Written
 from sync.stores.file.disk import LOCK
 from sync.stores.file.layout import sidecar_name
 from sync.stores.file.store import FileSettings, FileStore
 from tests.support.clock import FakeClock
 from tests.support.rigs.file import FileRig
 from tests.support.store_contract import CANARY, failed, marks, one, payload, stored, written
+from tests.support.values import page
 
 KEY = Key("disk", "berlin.json")
 
@@ -488,6 +489,20 @@ def test_plan_names_a_read_only_file_system(small: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small], check=True)
     refused = store_at(small).would_refuse({KEY: "create"})
     assert "EROFS" in refused[KEY].message
+
+
+def test_examination_names_a_read_only_file_system(small: Path) -> None:
+    """The files can be read, and the one check that fails is that of the rights; without a write nothing is missing."""
+    store = store_at(small)
+    writes = {KEY: Use("write", page(targets=(KEY,))), Key("disk", "b.json"): Use("write", page(id="2"))}
+    assert {one.status for one in store.examine(writes, "acme")} == {"ok"}
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    reached, policy, secrets = store.examine(writes, "acme")
+    assert (reached.status, policy.id, policy.status, secrets.status) == ("ok", "store-policy", "fail", "ok")
+    assert "EROFS" in policy.message
+    assert "1 more file" in policy.message
+    assert policy.remedy
+    assert "store-policy" not in {one.id for one in store.examine({}, "acme")}
 
 
 def test_plan_names_a_folder_that_may_not_be_written() -> None:

@@ -1,0 +1,37 @@
+"""What an examination finds out about a directory and its files; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from sync.core.model import Absent, Key, Stored, StoreError, Use
+from sync.core.report.finding import Finding
+from sync.core.report.store_findings import by_reading, failure, skipped
+from sync.core.report.text import count
+
+
+def file_findings(
+    store: str,
+    uses: Mapping[Key, Use],
+    instance: str,
+    answers: Mapping[Key, Stored | Absent | StoreError],
+    refused: Mapping[Key, StoreError],
+) -> Iterator[Finding]:
+    """Yield what reading the files shows, and what the rights of their folders refuse, where anything is written."""
+    reached, *others = by_reading(store, ("store-reached",), uses, instance, answers)
+    yield reached
+    if any(use.access != "read" for use in uses.values()):
+        if reached.status == "ok":
+            yield _rights(store, list(refused.values()))
+        else:
+            yield from skipped(("store-policy",), reached)
+    yield from others
+
+
+def _rights(store: str, refused: list[StoreError]) -> Finding:
+    if not refused:
+        return Finding("store-policy", store, "ok", "This user may write the files, or create their folders.")
+    found = failure("store-policy", store, refused[0])
+    more = f" The same is true of {count(len(refused) - 1, 'more file')}." if len(refused) > 1 else ""
+    return replace(found, message=f"{found.message}{more}")

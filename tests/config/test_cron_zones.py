@@ -36,22 +36,34 @@ def wall_clock(zone: str) -> list[tuple[datetime, datetime]]:
     return [(at, at.astimezone(local).replace(tzinfo=None)) for at in times]
 
 
-def fixed_times(zone: str, hours: set[int], minutes: set[int], *, twice: bool) -> list[datetime]:
-    """Return when a fixed time of the day runs; what the clocks leave out runs later by as much as they go forward."""
-    runs: set[datetime] = set()
+@cache
+def times_of_day(zone: str) -> list[tuple[datetime, datetime, bool]]:
+    """Return what a zone's clocks show or leave out, when that is, in UTC, and whether they have shown it before.
+
+    What the clocks leave out comes later by as much as they go forward.
+    """
+    times: list[tuple[datetime, datetime, bool]] = []
     seen: set[datetime] = set()
     before: datetime | None = None
     for at, shown in wall_clock(zone):
-        left_out = max(0, (shown - before) // STEP - 1) if before is not None else 0
-        for number in range(left_out):
-            missed = shown - (left_out - number) * STEP
-            if missed.hour in hours and missed.minute in minutes:
-                runs.add(at + number * STEP)
-        if shown.hour in hours and shown.minute in minutes and (twice or shown not in seen):
-            runs.add(at)
+        if before is not None and shown - before > STEP:
+            left_out = (shown - before) // STEP - 1
+            times += [(at + number * STEP, shown - (left_out - number) * STEP, False) for number in range(left_out)]
+        times.append((at, shown, shown in seen))
         seen.add(shown)
         before = shown
-    return sorted(runs)
+    return times
+
+
+def fixed_times(zone: str, hours: set[int], minutes: set[int], *, twice: bool) -> list[datetime]:
+    """Return when a fixed time of the day runs."""
+    return sorted(
+        {
+            at
+            for at, shown, repeated in times_of_day(zone)
+            if shown.minute in minutes and shown.hour in hours and (twice or not repeated)
+        }
+    )
 
 
 @pytest.mark.parametrize("zone", ZONES)

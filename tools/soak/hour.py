@@ -173,7 +173,8 @@ def _run_for(run: Soak, minutes: float) -> None:
             run.calm()
             next_calm = time.monotonic() + CALM_EVERY
             left = max(end - time.monotonic(), 0) / 60
-            print(f"{run.seen} reports, {sum(run.chaos.counts.values())} faults, {left:.0f} minutes left", flush=True)
+            faults, compared = sum(run.chaos.counts.values()), json.dumps(run.counts)
+            print(f"{run.seen} reports, {faults} faults, {left:.0f} minutes left, compared: {compared}", flush=True)
         for what in run.wrong[printed:]:
             print(f"WRONG {what}", flush=True)
         printed = len(run.wrong)

@@ -15,6 +15,7 @@ from sync.config.load import load
 from sync.config.resolve.select import Selected
 from sync.core.report.finding import Finding
 from sync.core.report.report import Report
+from sync.doctor.checks import CHECKS
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox, start
 from tests.support.clock import LeapingClock
@@ -79,6 +80,16 @@ def results(findings: Sequence[Finding], *statuses: str) -> dict[str, str]:
 def failed(findings: Sequence[Finding]) -> list[str]:
     """Return what failed, by id and subject."""
     return list(results(findings, "fail"))
+
+
+def assert_sound(findings: Sequence[Finding]) -> None:
+    """Assert that each result but ok has an owner and a remedy, or names a result that is not ok as its reason."""
+    names = {f"{one.id} {one.subject}".rstrip() for one in findings if one.status not in ("ok", "skipped")}
+    for one in findings:
+        assert one.id in CHECKS
+        assert one.message
+        assert bool(one.owner) == bool(one.remedy) == (one.status not in ("ok", "skipped"))
+        assert (one.because in names) if one.status == "skipped" else not one.because
 
 
 @contextlib.contextmanager

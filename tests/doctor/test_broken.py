@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import trustme
 
-from sync.sandbox.api.states import switch_off
+from sync.sandbox.api.effects import WIRE
+from sync.sandbox.api.states import NAMES, switch_off
 from sync.sandbox.replies import REFUSALS
 from sync.sandbox.world.business import SCOPES
-from tests.doctor.setups import Setup, failed, results, setup, tls_before
+from tests.doctor.setups import Setup, assert_sound, failed, results, setup, tls_before
 from tests.support.raw_server import RawServer, raw_server
 from tests.support.services.bao import free_port
 
@@ -390,3 +391,13 @@ def test_the_way_to_graph_is_named(tmp_path: Path) -> None:
         next(trusted, None)
         (reached,) = [one for one in made.examine() if one.id == "graph-reached"]
         assert (reached.status, "issued by Corp Inspection CA" in reached.message) == ("ok", True)
+
+
+@pytest.mark.parametrize("fault", [name for name in NAMES if name not in WIRE])
+def test_any_fault_of_graph_is_judged(tmp_path: Path, fault: str) -> None:
+    """Whatever Graph answers, doctor ends, its results are sound, and none shows a secret."""
+    with setup(tmp_path) as made:
+        made.fault(fault)
+        found = made.examine()
+        assert_sound(found)
+        assert [secret for secret in made.secrets() if secret in str(found)] == []

@@ -52,7 +52,7 @@ FIELDS = {
         "reason",
     ),
     *("fetched", "served", "problem", "fingerprint", "previous_fingerprint", "version", "owner", "code", "subcode"),
-    *("fbtrace_id", "attempt", "duration_ms", "message", "error_code", "remedy"),
+    *("fbtrace_id", "attempt", "duration_ms", "message", "error_code", "remedy", "resolution"),
 }
 
 
@@ -374,7 +374,7 @@ def test_no_command_with_secrets_dumps_core(rig: Rig, sandbox: Sandbox, command:
     """While a command holds secrets its limit for core dumps is 0."""
     switch_on(sandbox.world, "hang")
     before = sandbox.world.calls.requests
-    with subprocess.Popen([*PROGRAM, "--config", str(rig.file), command], stdout=subprocess.DEVNULL) as process:
+    with shared().start("--config", str(rig.file), command, stdout=subprocess.DEVNULL) as process:
         while sandbox.world.calls.requests == before:
             assert process.poll() is None
             time.sleep(0.02)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from pathlib import Path
 from urllib.error import HTTPError
@@ -15,9 +14,10 @@ from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import Sandbox
 from tests.leaks.test_leaks import echo, secrets_of, texts_in
 from tests.support.canary import Net
+from tests.support.forkserver import shared
 from tests.support.raw_server import OK, RawServer, answering, raw_server
 from tests.support.rigs.cli import file_rig
-from tests.support.rigs.e2e import PROGRAM, Rig
+from tests.support.rigs.e2e import Rig
 from tests.support.services.graph import sandbox
 
 __all__ = ["echo", "sandbox"]
@@ -53,9 +53,7 @@ def shown(rig: Rig, server: RawServer) -> str:
     (rig.folder / "state").mkdir(exist_ok=True)
     log = rig.folder / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*PROGRAM, "--config", str(rig.file), "run"], stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+        process = shared().start("--config", str(rig.file), "run", stdout=output, stderr=output)
     try:
         address, end = "", time.monotonic() + 60
         while '"cycle_finished"' not in (text := log.read_text()):

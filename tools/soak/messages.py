@@ -6,9 +6,10 @@ import html
 import json
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sync.core.problems import CATALOGUE
@@ -23,6 +24,8 @@ _CONFIG = "config rejected"
 _ULID = 26
 _SEEN_WITHIN = 30.0
 """Seconds from an edit to its message: it waits for the running cycle, on a busy machine."""
+_READING = 2.0
+"""Seconds from the start of a cycle until it has read its credentials; both are written as whole seconds."""
 _NOT_SENT = ("served_changed", "system_user_renewed", "page_written", "cycle_started", "cycle_finished", "page_checked")
 
 
@@ -72,14 +75,12 @@ class Cycles:
     edits: Sequence[tuple[float, bool]] = ()
     """The time of each edit of the configuration, and whether it is invalid."""
 
-    _by_start: dict[str, list[Cycle]] = field(default_factory=lambda: defaultdict(list))
     _runs: dict[tuple[str, str], str] = field(default_factory=dict)
     """Since when each Page has each code in all cycles."""
 
     def add(self, record: Json) -> None:
         """Add the record of a cycle or a check."""
         of = self.found[record["cycle"]] = cycle(record)
-        self._by_start[of.started_at].append(of)
         having = {(name, code) for name, owners in of.owners.items() for code in owners}
         for name, code in [key for key in self._runs if key not in having and (key[0] in of.owners or not of.is_check)]:
             del self._runs[name, code]
@@ -98,7 +99,7 @@ class Cycles:
 
         ``names`` are the Pages that have it. Where they share it, it may have begun with others: then there are none.
         """
-        began = self._by_start.get(since, ())
+        began = [one for one in self.found.values() if _is_in(since, [one.started_at])]
         if not any(
             code in one.of_users or any(code in one.owners.get(name, ()) for name in names or one.owners)
             for one in began
@@ -173,9 +174,9 @@ def untrue(message: Json, of: Cycle, cycles: Cycles) -> Iterator[str]:
         yield f"it counts {message['apps_down']} down and says {message.get('effect')!r}, and {down} are"
     if ended:
         lasted = _seconds(of.started_at) - _seconds(message["since"])
-        if abs(message["duration_seconds"] - lasted) > 1.5:
+        if abs(message["duration_seconds"] - lasted) > 1 + _READING:
             yield f"it lasted {lasted:.0f} s, and the message says {message['duration_seconds']}"
-    if "since" in message and not any(one.started_at == message["since"] for one in cycles.found.values()):
+    if "since" in message and not _is_in(message["since"], [one.started_at for one in cycles.found.values()]):
         yield f"it is since {message['since']}, when no cycle began"
 
 
@@ -260,7 +261,7 @@ def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator
     """Yield what a message repeats or has from nowhere, and note what it announces."""
     known = causes[tuple(message.get(name) for name in ("problem", "system_user", "store", "error_code"))]
     names, title, since = set(message["pages"]), message["title"], message.get("since")
-    if since is not None and since not in known.began:
+    if since is not None and not _is_in(since, known.began):
         yield f"{title} is since {since}, and began {sorted(known.began)}"
     match message["status"]:
         case "started":
@@ -356,5 +357,11 @@ def _owners(problems: Sequence[Json]) -> Mapping[str, frozenset[str]]:
     return {code: frozenset(owners) for code, owners in found.items()}
 
 
+def _is_in(since: str, starts: Iterable[str]) -> bool:
+    """Check whether a moment is that of a cycle: what it finds is since it has read the credentials."""
+    return any(0 <= _seconds(since) - _seconds(start) <= _READING for start in starts)
+
+
+@cache
 def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()

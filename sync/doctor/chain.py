@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sync.config.load import Config
 from sync.config.resolve.uses import uses
@@ -32,7 +32,8 @@ _WAYS = frozenset({"graph-dns", "graph-reached", "store-reached", "store-login",
 class Examination:
     """What is examined: Pages of the configuration, system users and their apps, and stores.
 
-    ``state_warning`` is why the state file is not used, and ``proven`` are facts of debug_token about Page tokens that are recent enough to count, by app id and fingerprint.
+    ``state_warning`` is why the state file is not used. ``proven`` are facts of debug_token about Page tokens that are recent
+    enough to count, by app id and fingerprint.
     """
 
     config: Config
@@ -48,10 +49,14 @@ class Examination:
     def run(self) -> list[Finding]:
         """Examine everything, and return the findings in the order of the chain."""
         wanted = uses(self.config.settings, self.pages)
-        jobs: dict[str, Callable[[], Sequence[Finding]]] = {"": self._graph_findings}
-        for name, store in self.stores.items():
-            jobs[name] = lambda name=name, store=store: store.examine(wanted[name], self.config.settings.instance)  # type: ignore[misc]
-        found = each(lambda name: jobs[name](), jobs, workers=_WORKERS, clock=self.clock)
+
+        def one(name: str) -> Sequence[Finding]:
+            if not name:
+                return self._graph_findings()
+            return self.stores[name].examine(wanted[name], self.config.settings.instance)
+
+        jobs = ("", *self.stores)
+        found = each(one, jobs, workers=_WORKERS, clock=self.clock)
         others = [finding for name in jobs for finding in found[name]]
         unreached = any(finding.status == "fail" and finding.id in _WAYS for finding in others)
         process = process_findings(
@@ -64,13 +69,15 @@ class Examination:
         return [*meta_findings(facts, failures), *page_findings(facts, failures)]
 
     def _facts(self) -> GraphFacts:
-        graph, examiner = self.config.settings.graph, self.source.examiner()
-        unreached = examiner.reach()
-        settings = self.config.settings
+        settings, examiner = self.config.settings, self.source.examiner()
+        graph, unreached = settings.graph, examiner.reach()
         used = dict.fromkeys(settings.system_users[name].app or "" for name in self.users)
         names = {app: examiner.app_name(app) for app in used}
         user_facts = {name: self._user(examiner, name) for name in self.users}
         pages = self._pages(examiner, user_facts)
+        # The reads may have shown meanwhile that a token is invalid.
+        tokens = self.source.user_tokens()
+        user_facts = {name: replace(user, token=tokens[name]) for name, user in user_facts.items()}
         apps = {
             name: AppFacts(settings.apps[name].id, found, self._app_business(examiner, name))
             for name, found in names.items()

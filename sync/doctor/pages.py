@@ -81,8 +81,8 @@ def _visible(page: PageFacts, user: UserFacts) -> Finding:
             f"Graph shows the system user nothing under {page.page.id}: no Page has this id, or it is not assigned."
         )
         return of_code("page-visible", name, "no-access", f"{message} {node.problem.message}")
-    why = f": {node.problem.message}" if node is not None else "."
-    message = f"It could not be found out whether the id {page.page.id} is a Page's{why}"
+    why = f" {node.problem.message}" if node is not None else ""
+    message = f"It could not be found out whether the id is a Page's.{why}"
     return Finding("page-visible", name, "unknown", message, "nobody", NO_ACTION)
 
 
@@ -132,7 +132,7 @@ def _business(page: PageFacts, user: UserFacts) -> Finding:
     error = next((found for found in (owned, shared) if isinstance(found, SourceError)), None)
     why = f" {error.problem.message}" if error is not None else ""
     message = f"Graph does not show the system user which Pages business {user.business} owns.{why}"
-    remedy = "To find out, generate the token with business_management. Nothing else needs that permission."
+    remedy = "To find it out, generate the token with the permission business_management as well."
     return Finding("page-business", name, "unknown", message, "nobody", remedy)
 
 
@@ -153,8 +153,8 @@ def _proof(page: PageFacts, failures: Failures) -> Finding:
         message = "debug_token was not called, to keep within the app's quota at Meta."
         return Finding("page-proof", name, "unknown", message, "nobody", "Examine some Pages: doctor --page GLOB.")
     if verdict.state is State.VALID:
-        for notice in verdict.notices:
-            return of_problem("page-proof", name, notice, "warn")
+        if verdict.notices:
+            return of_problem("page-proof", name, verdict.notices[0], "warn")
         expires = verdict.facts.expires_at if verdict.facts is not None else None
         return ok("page-proof", name, f"The token is proven, and expires: {expiry(expires)}.")
     problem = verdict.problems[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,16 @@ def test_a_business_is_examined_where_it_is_configured(
     good.fault(*faults)
     found = results(good.examine(), "ok", "warn", "unknown", "fail")
     assert {name: found[name] for name in expected} == expected
+
+
+def test_a_token_that_becomes_invalid_meanwhile_is_the_cause(good: Setup) -> None:
+    """Where the reads of Pages show that the token has expired since it was judged, that is the one failure."""
+    world, start = good.sandbox.world, time.time()
+    world.tokens[world.user.token].expires_at = int(start) + 100
+    world.now = lambda: start + (1000 if "assigned_pages" in world.calls.endpoints else 0)
+    found = good.examine()
+    assert failed(found) == ["system-user-token main"]
+    assert {one.because for one in found if one.status == "skipped"} == {"system-user-token main"}
 
 
 def test_two_examinations_say_the_same(good: Setup) -> None:

@@ -22,9 +22,6 @@ LONG_TIMEOUT = 4 * 3600
 
 _FOREIGN = ("AWS_", "VAULT_", "BAO_", "PAGE_TOKEN_SYNC_", "NO_COLOR", "FORCE_COLOR")
 
-# Everything that the collection makes stays: looking through it again and again takes a fifth of its time.
-gc.disable()
-
 for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
     # The machine's own settings would change the tests; child processes inherit this environment.
     del os.environ[_name]
@@ -67,10 +64,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
-def pytest_collection_finish() -> None:
-    """Let the garbage collector look at what the tests make, and no more at what was collected."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from what the collection makes: all of it stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

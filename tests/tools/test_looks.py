@@ -152,6 +152,17 @@ def test_an_untrue_status_is_found(changed: Mapping[str, Callable[[str], str]]) 
     assert wrong(look(**changed))
 
 
+def test_an_answer_that_fails_is_found() -> None:
+    """Any other status than 200 of page, metrics and health, once the first cycle has ended, is a difference."""
+    whole = look()
+    for number in (0, 3, 4):
+        answers = list(whole.answers)
+        answers[number] = (500, answers[number][1])
+        assert wrong(replace(whole, answers=tuple(answers)))
+    unready = (503, json.dumps({"reason": "The first cycle has not ended yet."}))
+    assert wrong(replace(whole, at=whole.at + 60, answers=(whole.answers[0], unready, *whole.answers[2:])))
+
+
 def test_an_edit_is_compared() -> None:
     """What page and metrics say of the newest edit is compared with the edit, unless that is open."""
     assert wrong(look(), rejected=False)

@@ -97,6 +97,14 @@ class Looks:
 
     def wrong(self, look: Look, process: Process, cycles: Cycles, rejected: bool | None) -> Iterator[str]:
         """Yield what is untrue of a look; ``rejected``: whether the newest edit is invalid, None where that is open."""
+        refused = [
+            f"{path} answers {status}: {text[:200]}"
+            for path, (status, text) in zip(PATHS[3:5], look.answers[3:5], strict=True)
+            if status != 200
+        ]
+        if refused:
+            yield from refused
+            return
         scrape = self._read(look.answers[3][1])
         yield from metrics.decreased(self._scrape, scrape)
         self._scrape = scrape

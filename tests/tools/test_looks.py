@@ -25,8 +25,8 @@ from tests.support.clock import FakeClock
 from tests.support.reports import FRAME, GOOD, account, of
 from tests.support.values import NOW, STORE_DOWN, current, fetched
 from tools.soak import metrics
+from tools.soak.cycles import Cycles
 from tools.soak.looks import Look, Looks
-from tools.soak.messages import Cycles
 from tools.soak.records import Process
 
 REPORT = account(

@@ -17,7 +17,8 @@ from sync.core.report.notices import messages, slack
 from tests.core.report.test_changes import LOST, Watch, two
 from tests.support.reports import of
 from tests.support.values import KEY, current, fetched
-from tools.soak.messages import Cycles, heartbeats, wrong
+from tools.soak.cycles import Cycles
+from tools.soak.messages import heartbeats, wrong
 from tools.soak.messages import slack as wrong_slack
 from tools.soak.receivers import Arrival
 

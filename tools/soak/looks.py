@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.soak import metrics, page
-from tools.soak.messages import Cycles
+from tools.soak import html, metrics, page
+from tools.soak.cycles import Cycles
 from tools.soak.records import Process, contradictions
 
 PATHS = ("/healthz", "/readyz", "/status.json", "/metrics", "/", "/status.json")
@@ -122,7 +122,7 @@ class Looks:
         states = process.shown(status)
         yield from (f"/metrics: {what}" for what in metrics.wrong(scrape, status, states))
         try:
-            tree = page.read(look.answers[4][1])
+            tree = html.read(look.answers[4][1])
             yield from (f"/: {what}" for what in page.wrong(tree, status))
             for card in page.cards(tree):
                 names = () if card.scope else card.names

@@ -7,20 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sync.sandbox.world.tokens import fingerprint
 from tools.soak import checks, messages
 from tools.soak.chaos import Chaos
 from tools.soak.checks import Asked, Asker
+from tools.soak.cycles import Cycles
 from tools.soak.edits import Edits
 from tools.soak.looks import Look, Looks, Watcher
 from tools.soak.oracle import differences
 from tools.soak.receivers import HEARTBEAT, JSON, SLACK, Arrival, Receivers
 from tools.soak.records import Process
+from tools.soak.stores import Stores
 from tools.soak.story import Story
 
 Json = Mapping[str, Any]
@@ -57,9 +58,9 @@ class Soak:
         self._lines: dict[str, list[dict[str, Any]]] = {}
         self._unlogged: list[dict[str, Any]] = []
         self._records: list[Json] = []
-        self._cycles = messages.Cycles(edits=edits.history)
+        self._cycles = Cycles(edits=edits.history)
         self._found: set[str] = set()
-        self._writes: dict[str, list[str]] = {}
+        self._stores = Stores(chaos, folder / "secrets")
         self.daemon = self._start()
         self.asker.start()
 
@@ -117,27 +118,9 @@ class Soak:
             last = len(self.receivers.arrivals) if self._is_quiet() else -1
         self.stop()
         self.compare_messages(is_end=True)
-        self.wrong += self._unseen_writes()
+        self.wrong += self._stores.unseen_writes()
         self.watcher.close()
         self.asker.close()
-
-    def _unseen_writes(self) -> Iterator[str]:
-        """Yield each secret of which the reports, and so the metrics, count more writes than its store saw."""
-        aws = 0
-        for secret, versions in self._writes.items():
-            store, path = secret.split(" ", 1)
-            aws += len(versions) if store == "aws" else 0
-            if store == "disk":
-                continue
-            newest = len(versions)
-            if store == "vault":
-                metadata = self.chaos.bao.admin("GET", f"{self.chaos.mount}/metadata/{path}")
-                newest = metadata["data"]["current_version"]
-            if len(set(versions)) != len(versions) or newest < len(versions):
-                yield f"{len(versions)} writes of {secret} were counted, with the versions {versions}; it has {newest}"
-        calls = self.chaos.aws.calls["PutSecretValue"] + self.chaos.aws.calls["CreateSecret"]
-        if aws > calls:
-            yield f"{aws} writes to aws were counted, and it had {calls} requests"
 
     def _is_quiet(self) -> bool:
         """Check whether no message waits for a receiver."""
@@ -179,10 +162,7 @@ class Soak:
         del self._records[:-_MOST_RECORDS]
         self._process.add(report)
         self._cycles.add(report)
-        for page in report["pages"]:
-            for target in page["stores"]:
-                if target["action"] in ("created", "replaced"):
-                    self._writes.setdefault(f"{target['store']} {target['path']}", []).append(target["version"])
+        self._stores.add(report)
 
     def _busy(self, start: float, end: float) -> float:
         """Return for how many seconds of a time cycles and checks ran, or no daemon did."""
@@ -279,7 +259,7 @@ class Soak:
                 if _time(report["started_at"]) > since and len(report["pages"]) == len(self.edits.names):
                     cycles += 1
                     if report["result"] == "ok":
-                        self.wrong += self._stored(report)
+                        self.wrong += self._stores.wrong(report)
                         self.compare_messages()
                         return
         self.wrong.append(f"not repaired after {cycles} cycles without a fault: {json.dumps(report)[:3000]}")
@@ -289,33 +269,6 @@ class Soak:
         while (self.edits.seen is None or self.edits.is_starting) and time.monotonic() < end:
             time.sleep(0.3)
             self.read()
-
-    def _stored(self, report: dict[str, Any]) -> list[str]:
-        wrong = []
-        for page in report["pages"]:
-            for target in page["stores"]:
-                stored, version = self._stored_now(target)
-                if (stored, version) != (target["fingerprint"], target["version"]):
-                    wrong.append(
-                        f"{target['store']} {target['path']} holds {stored} in version {version}, and the report says "
-                        f"{target['fingerprint']} in {target['version']}"
-                    )
-        return wrong
-
-    def _stored_now(self, target: dict[str, Any]) -> tuple[str, str]:
-        """Return the fingerprint of the token that a store holds, and its version; a file has none of its own."""
-        version = target["version"]
-        match target["store"]:
-            case "vault":
-                answer = self.chaos.bao.admin("GET", f"{self.chaos.mount}/data/{target['path']}")
-                token = answer["data"]["data"]["access_token"]
-                version = str(answer["data"]["metadata"]["version"])
-            case "aws":
-                answer = self.chaos.aws.client.get_secret_value(SecretId=target["path"], VersionStage="AWSCURRENT")
-                token, version = json.loads(answer["SecretString"])["access_token"], answer["VersionId"]
-            case _:
-                token = json.loads((self.folder / "secrets" / target["path"]).read_text())["access_token"]
-        return fingerprint(token), version
 
 
 def _event(line: str) -> dict[str, Any] | None:

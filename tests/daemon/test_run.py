@@ -360,7 +360,7 @@ def test_the_log_is_lines_of_json_without_secrets(rig: Rig, sandbox: Sandbox) ->
     for line in daemon.lines:
         assert list(line)[:3] == ["timestamp", "level", "event"]
         if line["event"] not in ("daemon_started", "cycle_finished"):
-            assert set(line) <= FIELDS | OF_SEVERAL | {"confirmed", "since", "previous_served"}
+            assert set(line) <= FIELDS | OF_SEVERAL | {"confirmed", "since", "previous_served", "resolution"}
     cycles = [line["cycle"] for line in daemon.lines if line["event"] == "system_user_invalid"]
     assert len(cycles) == len(set(cycles)) > 0
     for secret in {sandbox.app_secret, *sandbox.world.tokens}:

@@ -21,6 +21,8 @@ STORE_CHECKS: Mapping[str, str] = {
     "store-policy": "The policy allows everything that this configuration does.",
     "store-patch": "Marks can be written: the server and every gateway before it accept PATCH.",
     "store-history": "The store keeps the previous version of a secret.",
+    "store-kms": "Secrets are encrypted with the configured KMS key.",
+    "store-replicas": "Secrets are replicated to the configured regions, and the replicas are in sync.",
     "store-forwarding": "A read after a write reaches a node that knows the write.",
     "store-secrets": "Each secret can be read, and is this instance's.",
 }

@@ -26,10 +26,11 @@ from sync.stores.aws.errors import (
     not_secrets_manager,
 )
 from sync.stores.aws.reach import located
-from sync.stores.aws.session import PARSER, CaFileError, PendingClient, SigningClient, UnsignedError
+from sync.stores.aws.session import PARSER, CaFileError, Lease, PendingClient, SigningClient, UnsignedError
 from sync.stores.aws.settings import AwsSettings
 
 Answer = Mapping[str, Any] | FailedCall
+_IDENTITY = "GetCallerIdentity"
 _NEEDED = {
     "ListSecrets": "SecretList",
     "BatchGetSecretValue": "SecretValues",
@@ -39,6 +40,7 @@ _NEEDED = {
     "PutSecretValue": "VersionId",
     "UpdateSecretVersionStage": "ARN",
     "DeleteSecret": "ARN",
+    _IDENTITY: "Arn",
 }
 """A key that each answer must have: boto3 parses a login page as an empty answer, which must not mean "absent"."""
 
@@ -96,6 +98,16 @@ class AwsClient:
         signing = self._pending.client
         return str(signing.client.meta.region_name) if signing is not None else ""
 
+    @property
+    def lease(self) -> Lease | None:
+        """How long the credentials are valid; None before the first call."""
+        signing = self._pending.client
+        return signing.lease if signing is not None else None
+
+    def identity(self) -> Answer:
+        """Ask STS whose the credentials are. Where that fails, all other calls go on."""
+        return self._call(_IDENTITY, "", {})
+
     def call(self, operation: str, subject: str = "", **parameters: Any) -> Answer:
         """Make one call, with boto3's retries. ``subject`` is the secret that an error message names.
 
@@ -128,7 +140,7 @@ class AwsClient:
 
         call = BoundedCall()
         try:
-            future = started(lambda: call.run(lambda: _invoke(signing.client, operation, parameters)), name="aws")
+            future = started(lambda: call.run(lambda: _invoke(signing, operation, parameters)), name="aws")
             answer = future.result(max(end - time.monotonic(), 0))
             needed = _NEEDED.get(operation)
             return answer if needed is None or needed in answer else not_secrets_manager(operation)
@@ -213,7 +225,8 @@ def _outcome(response: Any) -> str:
     return "refused" if status >= HTTPStatus.BAD_REQUEST else "ok"
 
 
-def _invoke(client: Any, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def _invoke(signing: SigningClient, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    client = signing.sts() if operation == _IDENTITY else signing.client
     method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
     answer: Mapping[str, Any] = getattr(client, method)(**parameters)
     return answer

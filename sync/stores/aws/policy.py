@@ -32,18 +32,23 @@ class Grants:
     replicas: Sequence[AwsReplica] = ()
 
     def daemon(self, uses: Mapping[Key, Use], *, exact: bool) -> Iterator[Statement]:
-        """Yield what the configuration needs; where secrets of Pages are only read, nothing is written."""
+        """Yield what the configuration needs; where secrets of Pages are only read, nothing is written.
+
+        A secret that does not exist has its name alone where it has no ARN yet: AWS documents the six characters for it too
+        (its guide on limiting access to specific secrets, read 2026-12-02), and ministack 1.5 asks for the name.
+        """
         pages = {key: use for key, use in uses.items() if use.page is not None}
         names = self._names(pages, exact=exact)
+        absent = [*names, *(self._arn(key.path) for key in pages)] if exact else names
         if names:
             yield _allow("List", ["ListSecrets", "BatchGetSecretValue"], ["*"])
-            yield _allow("Read", ["DescribeSecret", "GetSecretValue"], names)
+            yield _allow("Read", ["DescribeSecret", "GetSecretValue"], absent)
         writes = any(use.access == "write" for use in pages.values())
         if writes:
             mark = f"{PREFIX}instance"
             create = {"StringEquals": {f"aws:RequestTag/{mark}": self.instance}}
             change = {"StringEquals": {f"aws:ResourceTag/{mark}": self.instance}}
-            yield _allow("Create", ["CreateSecret", "TagResource"], names, create)
+            yield _allow("Create", ["CreateSecret", "TagResource"], absent, create)
             changes = ["PutSecretValue", "UpdateSecretVersionStage", "TagResource", "UntagResource"]
             yield _allow("Change", changes, names, change)
             if self.replicas:

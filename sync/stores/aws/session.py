@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -45,16 +46,40 @@ class UnsignedError(Exception):
         self.failed = failed
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """How long credentials are valid.
+
+    ``expires_at`` None: it is not known, or they do not expire. ``renewed``: boto3 renews them. ``temporary``: they expire.
+    """
+
+    expires_at: datetime | None
+    renewed: bool
+    temporary: bool
+
+
 class SigningClient:
     """A boto3 client and the credentials that it signs with."""
 
-    def __init__(self, client: Any, credentials: Any, source: Source) -> None:
+    def __init__(self, client: Any, credentials: Any, source: Source, *, sts: Callable[[], Any]) -> None:
+        """``sts`` makes a client of STS that signs with the same credentials."""
         self.client = client
+        self.sts = sts
         self._credentials = credentials
         self._source = source
         self._lock = threading.Lock()
         self._renewal: Future[Any] | None = None
         self._call: Any = None
+
+    @property
+    def lease(self) -> Lease:
+        """How long the credentials are valid, and what renews them."""
+        expires_at = getattr(self._credentials, "_expiry_time", None)
+        return Lease(
+            expires_at if isinstance(expires_at, datetime) else None,
+            renewed=hasattr(self._credentials, "refresh_needed"),
+            temporary=bool(getattr(self._credentials, "token", None)),
+        )
 
     def refresh_credentials(self, timeout: float) -> None:
         """Refresh credentials that expire soon, so that signing a request need not wait for them.
@@ -142,7 +167,14 @@ class PendingClient:
         client.meta.events.register("before-send.secrets-manager.*", self._count)
         client.meta.events.register("needs-retry.secrets-manager.*", record_request)
         client.meta.events.register("needs-retry.secrets-manager.*", self._ended)
-        return SigningClient(client, credentials, source)
+
+        def sts() -> Any:
+            made = session.client("sts", endpoint_url=_sts(settings.endpoint_url))
+            made.meta.events.register("before-send.sts.*", self._count)
+            made.meta.events.register("needs-retry.sts.*", self._ended)
+            return made
+
+        return SigningClient(client, credentials, source, sts=sts)
 
     def _session(self, network: Network) -> Any:
         from sync.stores.aws.wire import Session  # noqa: PLC0415 - as above

@@ -11,9 +11,10 @@ from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
-from sync.core.report.store_findings import by_reading, raw_keys
+from sync.core.report.store_findings import raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
+from sync.stores.aws.examine import Examination
 from sync.stores.aws.read import AwsReader
 from sync.stores.aws.remove import AwsRemover
 from sync.stores.aws.replicas import Replicas
@@ -34,6 +35,7 @@ class AwsStore:
 
     def __init__(self, name: str, settings: AwsSettings, *, clock: Clock, workers: int) -> None:
         self.name = name
+        self._settings, self._clock, self._workers = settings, clock, workers
         self._client = AwsClient(settings, workers=workers)
         self._reader = AwsReader(self._client, store=name, prefix=settings.name_prefix, clock=clock, workers=workers)
         self._replicas = Replicas(settings.replicas, clock=clock)
@@ -94,10 +96,16 @@ class AwsStore:
         return {}
 
     def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
-        """Return what reading the secrets shows."""
-        checks = ("store-reached", "store-login")
-        answers = self.read(list(uses), raw=raw_keys(uses))
-        return list(by_reading(self.name, checks, uses, instance, answers))
+        """Examine credentials, policy, KMS key and replicas, and read each secret."""
+        examination = Examination(
+            name=self.name,
+            settings=self._settings,
+            client=self._client,
+            clock=self._clock,
+            workers=self._workers,
+            read=lambda chosen: self.read(list(chosen), raw=raw_keys(chosen)),
+        )
+        return list(examination.run(uses, instance))
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the secrets below the prefix whose tags carry this instance."""

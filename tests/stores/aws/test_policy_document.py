@@ -47,9 +47,11 @@ def test_one_resource_for_all_pages() -> None:
 
 
 def test_a_resource_for_each_page() -> None:
-    """With the scope exact each secret is named, with the six characters that AWS adds."""
+    """With the scope exact each secret is named, with the six characters that AWS adds, and without where it may be absent."""
     policy = allowed(grants().daemon(uses(berlin=WRITE, paris=WRITE), exact=True))
-    assert policy["Change"] == [f"{NAMES}meta/pages/berlin-??????", f"{NAMES}meta/pages/paris-??????"]
+    there = [f"{NAMES}meta/pages/berlin-??????", f"{NAMES}meta/pages/paris-??????"]
+    assert policy["Change"] == there
+    assert policy["Read"] == policy["Create"] == [*there, f"{NAMES}meta/pages/berlin", f"{NAMES}meta/pages/paris"]
 
 
 def test_what_is_only_read() -> None:

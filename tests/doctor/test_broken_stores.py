@@ -170,10 +170,15 @@ def only_failure(made: Setup, cause: str) -> Finding:
     return next(one for one in found if one.status == "fail")
 
 
+def aws_store(aws: Aws) -> dict[str, Any]:
+    """Return a store's block for the emulator, without a login."""
+    return {"type": "aws-secrets-manager", "region": REGION, "name": "meta/{name}", "endpoint_url": aws.url}
+
+
 def test_aws_secrets_that_others_rotate_or_delete(tmp_path: Path, aws: Aws) -> None:
     """A rotation by another program, a deletion and a wrong profile are each named, with the command that ends it."""
     with setup(tmp_path) as made:
-        store = {"type": "aws-secrets-manager", "region": REGION, "name": "meta/{name}", "endpoint_url": aws.url}
+        store = aws_store(aws)
         made.rig.write(stores={"aws": {**store, "auth": {"profile": "prod"}}})
         assert failed(made.examine()) == []
         assert made.cycle().result == "ok"
@@ -189,3 +194,18 @@ def test_aws_secrets_that_others_rotate_or_delete(tmp_path: Path, aws: Aws) -> N
         assert failed(made.examine()) == []
         made.rig.write(stores={"aws": {**store, "auth": {"profile": "gone"}}})
         assert "gone" in only_failure(made, "store-login aws").message
+
+
+def test_aws_settings_that_differ_from_the_configuration_are_warnings(tmp_path: Path, aws: Aws) -> None:
+    """A key and replicas that were configured after the secrets were created are named, with the command; nothing fails."""
+    with setup(tmp_path) as made:
+        store = {**aws_store(aws), "auth": {"profile": "prod"}}
+        made.rig.write(stores={"aws": store})
+        assert made.cycle().result == "ok"
+        made.rig.write(stores={"aws": {**store, "kms_key": "alias/meta", "replicas": ["us-west-2"]}})
+        found = made.examine()
+        assert failed(found) == []
+        drift = {one.id: one for one in found if one.status == "warn" and one.id.startswith("store-")}
+        assert set(drift) == {"store-kms", "store-replicas"}
+        assert "update-secret" in drift["store-kms"].remedy
+        assert "replicate-secret-to-regions" in drift["store-replicas"].remedy

@@ -436,6 +436,37 @@ def adopt(  # noqa: PLR0917 - Typer passes options by name
 
 
 @app.command()
+def rollback(  # noqa: PLR0917 - Typer passes options by name
+    ctx: typer.Context,
+    page: Annotated[
+        str, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
+    ],
+    store: StoreOption,
+    version: Annotated[
+        str | None,
+        typer.Option(metavar="V", help="The version to make current again [default: the last one with another token]."),
+    ] = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="Let the daemon write a secret again that a rollback holds.")
+    ] = False,
+    yes: YesOption = False,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Make an earlier version of a secret current again, if Meta still calls its token valid, and hold it until --release.
+
+    Lists the versions that the store keeps, by fingerprint and date. The earlier version is written as a new one; nothing is
+    removed. Without --yes nothing is written. The exit code is 0 if nothing is left to do, and 1 if something is to be done or was
+    refused.
+    """
+    from sync.cli.commands.secrets import rollback as command  # noqa: PLC0415 - see above
+
+    if release and version is not None:
+        raise typer.BadParameter("--release takes no version", param_hint="'--version'")
+    raise typer.Exit(command(config or ctx.obj, Form(output.value), page, store, version, release=release, yes=yes))
+
+
+@app.command()
 def explain(
     code: Annotated[
         str | None,

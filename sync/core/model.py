@@ -304,3 +304,16 @@ class Removed:
 
     restore: str
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastVersion:
+    """One version of a secret that its store keeps. ``payload`` is None where it was deleted, or is not readable.
+
+    ``created_at`` is None where the store does not know it. ``current``: applications read this one now.
+    """
+
+    version: Version
+    payload: Payload | None
+    created_at: datetime | None = None
+    current: bool = False

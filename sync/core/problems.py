@@ -242,6 +242,12 @@ CATALOGUE: dict[str, Entry] = {
         "Find out what writes to this secret, and stop it. The token stays while it works and is the system user's.",
         "store",
     ),
+    "rollback-hold": Entry(
+        "The secret is held since a rollback, so the daemon does not write it.",
+        "operator",
+        "When it may be written again: page-token-sync rollback PAGE --store STORE --release --yes.",
+        "store",
+    ),
     "store-failed": Entry("The store could not do what was asked.", "operator", "See the message.", "store"),
 }
 """Each problem code. The list grows only together with the documentation."""

@@ -6,7 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Version, WriteKind, Written
+from sync.core.model import (
+    Absent,
+    Key,
+    Marks,
+    PastVersion,
+    Removed,
+    Stored,
+    StoreError,
+    Use,
+    Version,
+    WriteKind,
+    Written,
+)
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
@@ -97,6 +109,13 @@ class Store(Protocol):
         Both are read again just before. If either has changed, nothing is deleted: StoreError "conflict". A newer version that
         another writer adds at the same time is never deleted. If this version is deleted already (an answer was lost after the
         deletion took effect, or a second process deleted it), that is success. Absent means that no such secret exists.
+        """
+        ...
+
+    def versions(self, key: Key, *, raw: bool = False) -> Sequence[PastVersion] | StoreError:
+        """Return the versions of a secret that the store keeps, the newest first, each with its payload; empty where there is none.
+
+        ``raw``: the value is raw text. A store without history returns the current version alone.
         """
         ...
 

@@ -45,6 +45,7 @@ CODES = [
     "secret-deleted",
     "rotation-enabled",
     "foreign-write",
+    "rollback-hold",
     "store-failed",
 ]
 

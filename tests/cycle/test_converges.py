@@ -65,7 +65,7 @@ def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool
     """Wherever a cycle is killed the next one ends as wanted, with nothing refused and at most one version more."""
     undisturbed = prepare(changing)
     undisturbed.cycle()
-    wanted = {key.path: len(all_of) for key, all_of in undisturbed.stores["vault"].versions.items()}
+    wanted = {key.path: len(all_of) for key, all_of in undisturbed.stores["vault"].payloads.items()}
     count = 0
     while killed_at(stage := prepare(changing), count):
         report = stage.cycle()
@@ -73,7 +73,7 @@ def test_kill_between_any_two_steps_is_repaired_by_the_next_cycle(changing: bool
         settled = stage.cycle()
         assert {entry.action.value for page in settled.pages for entry in page.stores} <= {"unchanged", "kept"}, count
         store = stage.stores["vault"]
-        for key, all_of in store.versions.items():
+        for key, all_of in store.payloads.items():
             assert len(all_of) <= wanted[key.path] + 1, (count, key)
         for page in stage.pages:
             one = store.secrets[page.targets[0]]
@@ -210,5 +210,5 @@ def test_after_a_fault_has_ended_all_is_as_wanted(breaking: Break) -> None:
         store.secrets = {
             key: one for key, one in store.secrets.items() if one.marks is None or one.marks.instance != "other"
         }
-        store.versions = {key: all_of for key, all_of in store.versions.items() if key in store.secrets}
+        store.payloads = {key: all_of for key, all_of in store.payloads.items() if key in store.secrets}
     assert stage.cycle().result == "ok"

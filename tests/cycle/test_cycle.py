@@ -367,11 +367,11 @@ def test_answer_that_was_lost_after_it_took_effect_is_settled(fresh: bool) -> No
     store.before = lambda at, _: store.down_at.update({key: lost}) if at == "marks" else None
     (entry,) = stage.cycle().pages[0].stores
     assert (entry.action, entry.error_code, entry.served) == (Kind.FAILED, "timeout", "stale")
-    store.before, before = lambda _, __: None, list(store.versions[key])
+    store.before, before = lambda _, __: None, list(store.payloads[key])
     store.down_at.clear()
     report = stage.cycle()
     assert (lines(report), report.result) == ({"vault/berlin": f"updated/{'marked' if fresh else 'marks'}"}, "ok")
-    assert store.versions[key] == before
+    assert store.payloads[key] == before
 
 
 def test_store_that_answers_too_little_fails_alone() -> None:
@@ -405,7 +405,7 @@ def test_target_without_a_token_is_not_asked_about() -> None:
     stage = Stage("berlin")
     key = stage.pages[0].targets[0]
     stage.stores["vault"].secrets[key] = stored(payload=None, version="1", marks=marks(page_id="100"))
-    stage.stores["vault"].versions[key] = [payload()]
+    stage.stores["vault"].payloads[key] = [payload()]
     assert lines(stage.cycle()) == {"vault/berlin": "replaced/repair"}
 
 
@@ -475,7 +475,7 @@ def test_older_token_that_somebody_else_wrote_is_reported_once_and_claimed_by_no
     assert store.secrets[key].version == "2"
     stage.world.invalid.clear()
     store.secrets[key] = replace(store.secrets[key], payload=stage.pages[0].payload.render(older), version="7")
-    store.versions[key] += [stage.pages[0].payload.render(older)] * 5
+    store.payloads[key] += [stage.pages[0].payload.render(older)] * 5
     report = stage.cycle()
     (entry,) = report.pages[0].stores
     assert (entry.action, entry.reason, entry.served) == (Kind.UPDATED, "marks", "verified")

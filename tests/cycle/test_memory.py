@@ -118,7 +118,7 @@ def test_remembered_proof_is_too_old_for_a_write() -> None:
     """A secret that was removed is made again only after Meta has been asked again."""
     stage = remembering("berlin")
     stage.stores["vault"].secrets.clear()
-    stage.stores["vault"].versions.clear()
+    stage.stores["vault"].payloads.clear()
     report = stage.cycle()
     assert entry(report) == ("created", None, "verified")
     assert [len(tokens) for tokens in stage.world.asked] == [1]
@@ -187,7 +187,7 @@ def test_clock_that_is_set_back_proves_no_write() -> None:
     """A word of an earlier cycle proves no write, though a clock that was set back makes it look young."""
     stage = remembering("berlin")
     stage.stores["vault"].secrets.clear()
-    stage.stores["vault"].versions.clear()
+    stage.stores["vault"].payloads.clear()
     stage.world.invalid.add(stage.world.token(stage.pages[0]))
     stage.clock.passed = 20
     assert entry(stage.cycle()) == ("kept", "proof-lost", "absent")
@@ -209,7 +209,7 @@ def test_repair_needs_no_room_in_the_quota() -> None:
     stage = remembering("berlin", "paris")
     stage.world.quota = 0
     stage.stores["vault"].secrets.pop(Key("vault", "meta/pages/paris"))
-    stage.stores["vault"].versions.pop(Key("vault", "meta/pages/paris"))
+    stage.stores["vault"].payloads.pop(Key("vault", "meta/pages/paris"))
     assert entry(stage.cycle(), 1) == ("created", None, "verified")
 
 
@@ -299,7 +299,7 @@ def test_brake_remembers_what_it_let_through() -> None:
     assert "brake_held" in event_names(report)
     wrong = stage.cycle(if_plan="sha256:" + 64 * "0")
     assert (wrong.result, entry(wrong, 2)[:2], wrong.frame.another_plan) == ("held", ("held", "another-plan"), True)
-    assert len(stage.stores["vault"].versions[stage.pages[2].targets[0]]) == 1
+    assert len(stage.stores["vault"].payloads[stage.pages[2].targets[0]]) == 1
     right = stage.cycle(if_plan=report.checksum)
     assert (right.result, entry(right, 2)) == ("ok", ("replaced", "heal", "verified"))
 
@@ -427,7 +427,7 @@ def test_store_that_is_away_for_a_while_costs_no_judgements() -> None:
     stage.world.asked.clear()
     stage.clock.passed += 15 * MINUTE
     assert stage.cycle().result == "ok"
-    stored = stage.stores["vault"].versions[stage.pages[0].targets[0]]
+    stored = stage.stores["vault"].payloads[stage.pages[0].targets[0]]
     assert len(stored) == 1
     assert sum(len(tokens) for tokens in stage.world.asked) <= 1
 

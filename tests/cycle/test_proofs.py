@@ -129,7 +129,7 @@ def test_only_repairs_are_proven_from_the_reserve() -> None:
     changed = PayloadTemplate.parse({**DEFAULT_TEMPLATE, "team": "crm"}, {"id": "101", "app_id": APP_ID})
     stage.pages[1] = replace(stage.pages[1], payload=changed)
     stage.stores["vault"].secrets.pop(stage.pages[0].targets[0])
-    stage.stores["vault"].versions.clear()
+    stage.stores["vault"].payloads.clear()
     stage.world.quota = 0
     stage.clock.passed = 900
     report = stage.cycle()

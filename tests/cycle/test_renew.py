@@ -222,7 +222,7 @@ class _Losing(StoreInMemory):
 
     def __init__(self, inner: StoreInMemory, renew: Any) -> None:
         super().__init__(inner.name)
-        self.secrets, self.versions = inner.secrets, inner.versions
+        self.secrets, self.payloads = inner.secrets, inner.payloads
         self.renew = renew  # type: ignore[method-assign]
 
 

@@ -76,8 +76,12 @@ NOTHING = refused(404)
 Outcome = tuple[Response, Change | None]
 
 
-def read(secret: Secret | None) -> Response:
-    """Answer GET data."""
+def read(secret: Secret | None, number: str = "") -> Response:
+    """Answer GET data, of the newest version or of one with a number."""
+    if number and not number.isdecimal():
+        return refused(400, f'strconv.ParseInt: parsing "{number}": invalid syntax')
+    if number and secret is not None:
+        secret = replace(secret, current=int(number)) if int(number) in secret.versions else None
     if secret is None or secret.newest is None:
         return NOTHING
     newest = secret.newest

@@ -248,6 +248,14 @@ class SecretsManager:
         self.shown(owner, found.name, found)
         return {**self._row(found), "VersionIdsToStages": found.stages()}
 
+    def list_versions(self, body: Json, owner: object) -> Json:
+        """ListSecretVersionIds, of the versions without a label only where the request includes them."""
+        found, stages = self._find(body), self._find(body).stages()
+        self.shown(owner, found.name, found)
+        shown = [version for version in found.versions if version in stages or body.get("IncludeDeprecated")]
+        rows = [{"VersionId": one, "VersionStages": stages.get(one, []), "CreatedDate": found.created} for one in shown]
+        return {"ARN": found.arn, "Name": found.name, "Versions": rows}
+
     def list(self, body: Json, owner: object) -> Json:
         """ListSecrets, with the account's state of some time ago."""
         size = int(body.get("MaxResults", _PAGE))
@@ -341,12 +349,15 @@ _OPERATIONS: Mapping[str, Callable[[SecretsManager, Json, object], Json]] = {
     "BatchGetSecretValue": SecretsManager.batch,
     "DescribeSecret": SecretsManager.describe,
     "ListSecrets": SecretsManager.list,
+    "ListSecretVersionIds": SecretsManager.list_versions,
     "TagResource": SecretsManager.tag,
     "UntagResource": SecretsManager.untag,
     "DeleteSecret": SecretsManager.delete,
     "RestoreSecret": SecretsManager.restore,
 }
-READS: frozenset[str] = frozenset({"GetSecretValue", "BatchGetSecretValue", "DescribeSecret", "ListSecrets"})
+READS: frozenset[str] = frozenset(
+    {"GetSecretValue", "BatchGetSecretValue", "DescribeSecret", "ListSecrets", "ListSecretVersionIds"}
+)
 Fault = Literal["throttled", "internal"]
 
 

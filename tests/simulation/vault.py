@@ -381,7 +381,7 @@ class Vault:
             return refused(403, DENIED)
         if ask.method == "GET":
             self.shown(ask.owner, key, local)
-            return kv.read(local) if kind == "data" else kv.metadata(local)
+            return kv.read(local, ask.query.get("version", "")) if kind == "data" else kv.metadata(local)
         return self._written(ask, where, key, node, local)
 
     def _written(

@@ -22,6 +22,7 @@ from sync.core.model import (
     Key,
     Marks,
     Page,
+    PastVersion,
     Probe,
     Removed,
     SourceError,
@@ -238,7 +239,7 @@ class StoreInMemory:
         self.credential_expires_at: datetime | None = None
         self.warnings: Sequence[str] = ()
         self.secrets: dict[Key, Stored] = {}
-        self.versions: dict[Key, list[Payload]] = {}
+        self.payloads: dict[Key, list[Payload]] = {}
         self.writes: list[tuple[str, Key]] = []
         self.down: StoreError | None = None
         self.down_at: dict[Key, StoreError] = {}
@@ -276,7 +277,7 @@ class StoreInMemory:
             now = self.secrets.get(key)
             if (now.version if now else None) != replaces:
                 return CONFLICT
-            history = self.versions.setdefault(key, [])
+            history = self.payloads.setdefault(key, [])
             history.append(payload)
             self.writes.append(("data", key))
             version, old = str(len(history)), now.marks if now else None
@@ -310,7 +311,7 @@ class StoreInMemory:
             now = self.secrets.get(key)
             if now is None or now.version != replaces:
                 return CONFLICT
-            self.versions.setdefault(key, []).append(payload)
+            self.payloads.setdefault(key, []).append(payload)
             self.secrets[key] = replace(now, payload=payload, version=f"{now.version}+", first=False)
         self._step("renewed", key)
         return Written(self.secrets[key].version, self.confirms)
@@ -330,6 +331,14 @@ class StoreInMemory:
             self.writes.append(("remove", key))
         self._step("removed", key)
         return Removed(f"restore {key.path}")
+
+    def versions(self, key: Key, *, raw: bool = False) -> Sequence[PastVersion] | StoreError:
+        """Return all versions, the newest first."""
+        error = self._step("versions", key)
+        past, now = self.payloads.get(key, []), self.secrets.get(key)
+        current = now.version if now is not None else None
+        numbered = reversed(list(enumerate(past, 1)))
+        return error or [PastVersion(str(one), payload, current=current == str(one)) for one, payload in numbered]
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
         """Return what ``refuses`` names of these writes."""

@@ -749,6 +749,36 @@ class StoreContract:
         rig.restore(key, done[0])
         assert stored(rig.make_store(), key).payload == payload()
 
+    # Versions.
+
+    def test_versions(self, rig: Rig, store: Store) -> None:
+        """The versions that the store keeps are listed with their payloads, the current one first; an absent secret has none."""
+        key = rig.key("a")
+        version = written(store.write(key, payload("one"), marks(), replaces=None)).version
+        for text in ("two", "three"):
+            version = written(store.write(key, payload(text), marks(), replaces=version)).version
+        found = store.versions(key)
+        assert not isinstance(found, StoreError), found
+        assert [(one.current, one.version == version, one.payload) for one in found[:1]] == [
+            (True, True, payload("three"))
+        ]
+        assert not [one for one in found[1:] if one.current]
+        # AWS may have removed a version without a label, and a directory has no history.
+        assert [one.payload for one in found[1:]] in ([], [payload("two")], [payload("two"), payload("one")])
+        assert (len(found) > 1) is (len(rig.versions(key)) > 1)
+        assert list(store.versions(rig.key("nothing"))) == []  # type: ignore[arg-type]
+
+    def test_versions_that_cannot_be_read(self, rig: Rig, store: Store) -> None:
+        """An unreachable store and a refused path are errors."""
+        unreachable = rig.unreachable_store()
+        unreachable.begin()
+        failed(unreachable.versions(rig.key("a")))
+        unreachable.close()
+        sent = store.requests
+        for path in rig.refused_paths:
+            failed(store.versions(Key(rig.name, path)), "refused-path")
+        assert store.requests == sent
+
     # Owned.
 
     def test_owned_lists_this_instances_secrets_only(self, rig: Rig, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The commands that change single secrets for a person: ``prune`` and ``adopt``. Each function prints its result and returns the exit code."""
+"""The commands that change single secrets for a person: ``prune``, ``adopt`` and ``rollback``. Each function prints its result and returns the exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def prune(given: Path | None, form: Form, stores: Sequence[str], *, yes: bool) -
     found = _run(given, form, work)
     if isinstance(found, int):
         return found
-    from sync.cli.output.secrets import put_pruned  # noqa: PLC0415 - only if there is a result
+    from sync.cli.output.pruned import put_pruned  # noqa: PLC0415 - only if there is a result
 
     put_pruned(found, form, again=again(given, "prune", *_options("--store", stores), "--yes"), done=yes)
     return INTERRUPTED if found.cut_short else found.exit_code
@@ -59,12 +59,41 @@ def adopt(given: Path | None, form: Form, page: str | None, store: str, *, yes: 
     found = _run(given, form, work)
     if isinstance(found, int):
         return found
-    from sync.cli.output.secrets import put_adopted  # noqa: PLC0415 - only if there is a result
+    from sync.cli.output.adopted import put_adopted  # noqa: PLC0415 - only if there is a result
 
     which = "--all" if page is None else page
     put_adopted(found, form, again=again(given, "adopt", which, "--store", store, "--yes"))
     cut_short = yes and any(one.action == "adopt" for one in found)
     return INTERRUPTED if cut_short else exit_code(found)
+
+
+def rollback(
+    given: Path | None, form: Form, page: str, store: str, version: str | None, *, release: bool, yes: bool
+) -> int:
+    """Show the versions of a secret, and with ``yes`` make an earlier one current; or ``release`` what a rollback holds."""
+    from sync.core.plan.rollback import Rollback  # noqa: PLC0415 - only if the command runs
+
+    def work(app: App) -> Rollback:
+        from sync.app.rollback import let_go, roll_back  # noqa: PLC0415 - only if the file is valid
+
+        selection = select_page(app.config.pages, page, stores=[store])
+        return let_go(app, selection, write=yes) if release else roll_back(app, selection, version, write=yes)
+
+    found = _run(given, form, work)
+    if isinstance(found, int):
+        return found
+    from sync.cli.output.rolled_back import put_rolled_back  # noqa: PLC0415 - only if there is a result
+
+    arguments = ["rollback", page, "--store", store]
+    if not release and found.wanted is not None:
+        arguments += ["--version", found.wanted.version]
+    put_rolled_back(
+        found,
+        form,
+        again=again(given, *arguments, *(["--release"] if release else []), "--yes"),
+        release=again(given, "rollback", page, "--store", store, "--release", "--yes"),
+    )
+    return INTERRUPTED if yes and found.action in ("roll-back", "release") else found.exit_code
 
 
 def _run(given: Path | None, form: Form, work: Callable[[App], T]) -> T | int:

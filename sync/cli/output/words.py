@@ -55,6 +55,11 @@ REASONS: Mapping[str, Word] = {
         "The configuration has hold: true for this Page, so it is judged and nothing is written.",
         "Remove hold when the Page may be written again.",
     ),
+    "rollback": Word(
+        "held since a rollback",
+        "A person made an earlier version of this secret current again by rollback, so it is judged and nothing is written.",
+        "When the secret may be written again: page-token-sync rollback PAGE --store STORE --release --yes.",
+    ),
     "observe": Word(
         "mode is observe",
         "The configuration has mode: observe, so everything is judged and nothing is written.",

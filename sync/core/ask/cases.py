@@ -187,8 +187,8 @@ def look(inputs: Inputs, page: Page) -> PageCase:
     # Each token once, since most Pages have one in both roles.
     tokens = {token for _, token in stored} | ({candidate} if candidate is not None else set())
     known = {token: (inputs.judged(page, token), inputs.fresh(page, token)) for token in tokens}
-    # What is blocked nobody may write, so that nothing depends on its token.
-    unblocked = [(content, token) for content, token in stored if content.blocked is None]
+    # What is blocked or held nobody may write, so that nothing depends on its token.
+    unblocked = [(content, token) for content, token in stored if not _is_left(content)]
     return PageCase(
         inputs=inputs,
         page=page,
@@ -209,9 +209,14 @@ def _lacks_token(inputs: Inputs, page: Page, key: Key) -> bool:
     content = inputs.current[key]
     if isinstance(content, Absent):
         return True
-    if not isinstance(content, Stored) or content.blocked or not needs_verdict(page, content, inputs.instance):
+    if not isinstance(content, Stored) or _is_left(content) or not needs_verdict(page, content, inputs.instance):
         return False
     return content.state != "live" or stored_token(page, content) is None
+
+
+def _is_left(content: Stored) -> bool:
+    """Check whether a secret is blocked, or held since a rollback."""
+    return content.blocked is not None or (content.marks is not None and content.marks.hold is not None)
 
 
 def _is_broken(inputs: Inputs, page: Page, judged: Judged | None) -> bool:

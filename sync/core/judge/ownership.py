@@ -71,6 +71,17 @@ def foreign_write(
     )
 
 
+def rollback_hold(content: Stored | Absent | StoreError, *, page: Page, instance: str) -> Problem | None:
+    """Return a notice where this Page's secret of this instance is held since a rollback."""
+    if not isinstance(content, Stored) or content.marks is None or content.marks.hold is None:
+        return None
+    if content.blocked is not None or foreign_problem(content, page, instance) is not None:
+        return None
+    return Problem(
+        "rollback-hold", f"The secret is held since the rollback at {content.marks.hold}; nothing is written to it."
+    )
+
+
 def blocked_problem(content: Stored, key: Key) -> Problem | None:
     """Return why this secret of AWS must not be written, whoever owns it; None where it may be."""
     match content.blocked:

@@ -35,11 +35,16 @@ class Brake:
         return max(self.min_changes - 1, int(self.share * of))
 
 
-def configured_hold(action: Action, *, page: Page, observe: bool) -> Action:
-    """Hold a write where the configuration says that nothing is written: for this Page, or for all."""
-    if action.write is None or not (page.hold or observe):
+def held_by_a_person(page: Page, target: TargetPlan, *, observe: bool) -> Action:
+    """Hold a write where a person has said that nothing is written: for this Page, for all, or for this secret by a rollback."""
+    action, content = target.action, target.current.content
+    if action.write is None:
         return action
-    return hold(action, "hold" if page.hold else "observe")
+    if page.hold:
+        return hold(action, "hold")
+    if isinstance(content, Stored) and content.marks is not None and content.marks.hold is not None:
+        return hold(action, "rollback")
+    return hold(action, "observe") if observe else action
 
 
 def held_if_weaker(page: PagePlan, target: TargetPlan) -> Action:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, failed
-from sync.core.judge.ownership import foreign_write
+from sync.core.judge.ownership import foreign_write, rollback_hold
 from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
 from sync.core.model import (
@@ -23,7 +23,7 @@ from sync.core.plan.checksum import checksum, line_checksum
 from sync.core.plan.guards import (
     Brake,
     braked,
-    configured_hold,
+    held_by_a_person,
     held_if_weaker,
     hold,
     kept_until_confirmed,
@@ -106,7 +106,7 @@ def _held_back(
 ) -> tuple[PagePlan, ...]:
     pending = unconfirmed(plans, policy.brake, unread) - set(observed.invalid_twice)
     plans = _changed(plans, lambda page, target: kept_until_confirmed(page, target, pending))
-    plans = _changed(plans, lambda page, target: configured_hold(target.action, page=page.page, observe=policy.observe))
+    plans = _changed(plans, lambda page, target: held_by_a_person(page.page, target, observe=policy.observe))
     if policy.released:
         return plans
     passing = {
@@ -187,8 +187,11 @@ def _target(page: Page, key: Key, candidate: Candidate, observed: Observation, n
         for when in judging_times(now, observed.skew)
     )
     agreed = all((other.kind, other.reason) == (action.kind, action.reason) for other in others)
-    notice = foreign_write(content, token, candidate.token, page=page, instance=observed.instance)
-    return TargetPlan(key, current, action if agreed else Action(Kind.KEPT), () if notice is None else (notice,))
+    notices = (
+        foreign_write(content, token, candidate.token, page=page, instance=observed.instance),
+        rollback_hold(content, page=page, instance=observed.instance),
+    )
+    return TargetPlan(key, current, action if agreed else Action(Kind.KEPT), tuple(filter(None, notices)))
 
 
 def _verdict(page: Page, token: Secret, observed: Observation, *, now: datetime, stored: bool = False) -> Verdict:

@@ -41,6 +41,7 @@ _NEEDED = {
     "UpdateSecretVersionStage": "ARN",
     "DeleteSecret": "ARN",
     _IDENTITY: "Arn",
+    "ListSecretVersionIds": "ARN",
 }
 """A key that each answer must have: boto3 parses a login page as an empty answer, which must not mean "absent"."""
 

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Version, WriteKind, Written
+from sync.core.model import (
+    Absent,
+    Key,
+    Marks,
+    PastVersion,
+    Removed,
+    Stored,
+    StoreError,
+    Use,
+    Version,
+    WriteKind,
+    Written,
+)
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
@@ -15,6 +27,7 @@ from sync.core.report.store_findings import raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
 from sync.stores.aws.examine import Examination
+from sync.stores.aws.history import AwsHistory
 from sync.stores.aws.read import AwsReader
 from sync.stores.aws.remove import AwsRemover
 from sync.stores.aws.replicas import Replicas
@@ -40,6 +53,7 @@ class AwsStore:
         self._reader = AwsReader(self._client, store=name, prefix=settings.name_prefix, clock=clock, workers=workers)
         self._replicas = Replicas(settings.replicas, clock=clock)
         self._writer = AwsWriter(self._client, self._reader, self._replicas, settings, clock=clock)
+        self._history = AwsHistory(self._client, self._reader, clock, workers)
         self._remover = AwsRemover(self._client, self._reader, settings)
         self._looked = False
 
@@ -90,6 +104,10 @@ class AwsStore:
     def remove(self, key: Key, *, version: Version, marks: Marks) -> Removed | Absent | StoreError:
         """Schedule the secret for deletion in 30 days."""
         return self._remover.remove(key, version, marks)
+
+    def versions(self, key: Key, *, raw: bool = False) -> Sequence[PastVersion] | StoreError:
+        """Return the versions that AWS still has; it may remove one without a staging label at any time."""
+        return self._history.versions(key, raw=raw)
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:  # noqa: ARG002 - the protocol's
         """Return nothing: this store cannot find it out before a write."""

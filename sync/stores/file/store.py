@@ -22,7 +22,19 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from sync.core.marks import owner
-from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Version, WriteKind, Written
+from sync.core.model import (
+    Absent,
+    Key,
+    Marks,
+    PastVersion,
+    Removed,
+    Stored,
+    StoreError,
+    Use,
+    Version,
+    WriteKind,
+    Written,
+)
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
@@ -211,6 +223,14 @@ class FileStore:
         if state.marks is not None and _same_marks(state.marks, marks):
             return Written(state.version, confirmed=True)
         return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)
+
+    def versions(self, key: Key, *, raw: bool = False) -> Sequence[PastVersion] | StoreError:
+        """Return the current version alone: a directory has no history."""
+        found = self.read([key], raw=frozenset({key}) if raw else frozenset())[key]
+        if isinstance(found, StoreError):
+            return found
+        live = isinstance(found, Stored) and found.state == "live"
+        return [PastVersion(found.version, found.payload, current=True)] if isinstance(found, Stored) and live else []
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
         """Return the writes into a folder or file system that this user may not write to; nothing is created to find out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
@@ -132,6 +133,24 @@ class Engine:
         if found.absent:
             return Absent()
         return kv.info(found.data) or _unexpected(found)
+
+    def history(self, path: str, now: datetime, end: float) -> Mapping[int, datetime | None] | Absent | StoreError:
+        """Read which versions of a secret have a value, and when each was written."""
+        found = self._session.ask(self._calls.metadata(path), end)
+        if isinstance(found, Trouble):
+            return found.error
+        if found.absent:
+            return Absent()
+        versions = kv.history(found.data, now)
+        return _unexpected(found) if versions is None else versions
+
+    def read_version(self, path: str, version: int, end: float) -> kv.Found | Absent | StoreError:
+        """Read one version; Absent where it is gone."""
+        found = self._session.ask(self._calls.read_version(path, version), end)
+        if isinstance(found, Trouble):
+            return found.error
+        value = kv.found(found)
+        return value if value is not None else _unexpected(found)
 
     def listing(self, end: float) -> Mapping[str, kv.Info | None] | StoreError:
         """List the secrets below the prefix with their metadata; None where a secret's metadata needs a request of its own."""

@@ -83,6 +83,20 @@ def found(answer: Answer) -> Found | Absent | None:
     return Absent() if answer.absent else None
 
 
+def history(data: Mapping[str, Any], now: datetime) -> Mapping[int, datetime | None] | None:
+    """Parse the versions that have a value out of one secret's metadata, with the time of each; None if it is something else."""
+    versions = data.get("versions")
+    if not isinstance(versions, dict):
+        return None
+    found: dict[int, datetime | None] = {}
+    for name, of_version in versions.items():
+        if name.isdecimal() and isinstance(of_version, dict) and _info(int(name), of_version, {}).live(now):
+            created = of_version.get("created_time")
+            at = _time(created, now) if isinstance(created, str) else now
+            found[int(name)] = at if at != now else None
+    return found
+
+
 def info(data: Mapping[str, Any]) -> Info | None:
     """Parse one secret's metadata, from its own endpoint or the detailed listing; None if it is something else."""
     version, versions = number(data.get("current_version")), data.get("versions")
@@ -171,6 +185,11 @@ class Calls:
         """Read a version that cannot exist, which the endpoint rejects whether there is a secret or not."""
         quoted_path, needs, shown = self._at("data", path, "read")
         return Call("GET", f"{quoted_path}?version=none", needs, shown)
+
+    def read_version(self, path: str, version: int) -> Call:
+        """Read one version."""
+        quoted_path, needs, shown = self._at("data", path, "read")
+        return Call("GET", f"{quoted_path}?version={version}", needs, shown)
 
     def metadata(self, path: str) -> Call:
         """Read the metadata alone."""

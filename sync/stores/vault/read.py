@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sync.core import marks as mark_map
-from sync.core.model import Absent, Marks, StoreError
+from sync.core.model import Absent, Marks, PastVersion, StoreError
 from sync.runtime.threads import Clock, each
 from sync.stores.vault import kv
 from sync.stores.vault.answers import BEHIND
@@ -79,6 +79,29 @@ class Reader:
         self._wanted.update(paths)
         self._values.update({path: entry for path, entry in good.items() if isinstance(entry, kv.Found)})
         self.engine.expected = paths
+        return found
+
+    def versions(self, path: str) -> Sequence[PastVersion] | StoreError:
+        """Read all versions of a secret that have a value; the newest one is current, unless it was deleted."""
+        history = self.engine.check(self._end()) or self.engine.history(path, self.clock.now(), self._end())
+        if isinstance(history, Absent | StoreError):
+            return history if isinstance(history, StoreError) else []
+        newest = self.engine.read(path, self._end())
+        if isinstance(newest, StoreError):
+            return newest
+        current = newest.info.version if isinstance(newest, kv.Found) else 0
+        read = each(
+            lambda version: self.engine.read_version(path, version, self._end()),
+            sorted(history, reverse=True),
+            workers=self.workers,
+            clock=self.clock,
+        )
+        found = []
+        for version, entry in read.items():
+            if isinstance(entry, StoreError):
+                return entry
+            payload = entry.payload if isinstance(entry, kv.Found) else None
+            found.append(PastVersion(str(version), payload, history[version], current=version == current))
         return found
 
     def owned(self, instance: str) -> Sequence[tuple[str, Marks]] | StoreError:

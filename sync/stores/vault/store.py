@@ -11,7 +11,19 @@ from math import inf
 from pathlib import Path
 from typing import TypeVar
 
-from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Version, WriteKind, Written
+from sync.core.model import (
+    Absent,
+    Key,
+    Marks,
+    PastVersion,
+    Removed,
+    Stored,
+    StoreError,
+    Use,
+    Version,
+    WriteKind,
+    Written,
+)
 from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
@@ -134,6 +146,15 @@ class VaultStore:
             return _REFUSED
         self._reader.wrote(key.path)
         return self._named(self._remover.remove(key.path, version, marks, self._end()), key)
+
+    def versions(self, key: Key, *, raw: bool = False) -> Sequence[PastVersion] | StoreError:
+        """Return the versions that the mount keeps; KV holds objects, so that none of them has raw text."""
+        if kv.quoted(key.path) is None:
+            return _REFUSED
+        found = self._named(self._reader.versions(key.path), key)
+        if isinstance(found, StoreError) or not raw:
+            return found
+        return [replace(one, payload=None) for one in found]
 
     def would_refuse(self, writes: Mapping[Key, WriteKind]) -> Mapping[Key, StoreError]:
         """Return the writes that the policy denies; nothing where the token may not ask for its capabilities."""

@@ -24,7 +24,20 @@ from tests.support.rigs.cli import on_a_terminal
 
 pytestmark = pytest.mark.slow
 
-REPORTED = {"recreated", "repair", "heal", "rotate", "marked", "payload", "labels", "marks", "hold", "observe", "brake"}
+REPORTED = {
+    "recreated",
+    "repair",
+    "heal",
+    "rotate",
+    "marked",
+    "payload",
+    "labels",
+    "marks",
+    "hold",
+    "rollback",
+    "observe",
+    "brake",
+}
 
 OF_COMMANDS = {"absent", "another-instance", "no-token", "unproven", "replicated"}
 """Why ``adopt`` and ``prune`` leave a secret as it is."""

@@ -1,4 +1,4 @@
-"""What the commands print that change single secrets for a person."""
+"""What ``adopt`` prints: each secret, whose its token is, and what follows."""
 
 from __future__ import annotations
 
@@ -11,45 +11,10 @@ from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.cli.output.table import planned_word, some
 from sync.core.plan.adopt import Adoption, AdoptionKind
-from sync.core.plan.prune import Pruned, Removal, RemovalKind
+from sync.core.plan.model import TargetPlan
 from sync.core.problems import action_text
 from sync.core.report.json import timestamp
 from sync.core.report.text import count, expiry
-
-_COLUMNS = ("store", "secret", "Page", "written", "action", "reason")
-
-
-def put_pruned(pruned: Pruned, form: Form, *, again: str, done: bool) -> None:
-    """Print the orphans and what was done; ``again`` is the command that deletes them, ``done`` whether this was it."""
-    if form is Form.JSON:
-        console.put_json(
-            {
-                "format": 1,
-                "secrets": [_json(one) for one in pruned.removals],
-                "unlisted": [
-                    {"store": name, "message": error.message, "remedy": error.remedy, "error_code": error.error_code}
-                    for name, error in pruned.unlisted.items()
-                ],
-            }
-        )
-        return
-    if pruned.removals:
-        console.put_rows(_COLUMNS, [_row(one) for one in pruned.removals])
-    for name, error in pruned.unlisted.items():
-        console.put_cause((f"problem store-failed: store {name} could not be listed", error.message, error.remedy))
-    for one in pruned.removals:
-        if one.message and one.reason not in ("brake", "observe"):
-            head = f"{one.action}: {one.key.store}:{one.key.path}"
-            console.put_cause((head, one.message, one.remedy) if one.remedy else (head, one.message, ""))
-    console.put(*_summary(pruned))
-    restore = [one.removed for one in pruned.removals if one.removed is not None]
-    if restore:
-        console.put("To restore a secret, run its command:")
-        console.put_commands([f"  {one.restore}" for one in restore])
-    elif not done and any(one.action == "delete" for one in pruned.removals):
-        console.put("Nothing was deleted. To delete:")
-        console.put_commands([f"  {again}"])
-
 
 _ADOPTIONS = ("Page", "action", "token", "belongs to", "expires", "next cycle")
 _DONE = ("adopt", "adopted", "held")
@@ -126,7 +91,12 @@ def _next(one: Adoption) -> str:
     """Return what the next cycle does once the secret is adopted."""
     if one.after is None or one.action not in _DONE:
         return "-"
-    action = one.after.action
+    return planned(one.after)
+
+
+def planned(target: TargetPlan) -> str:
+    """Return what the next cycle does with a secret."""
+    action = target.action
     kind, reason = (action.would.kind, action.would.reason) if action.would else (action.kind, action.reason)
     held = f" (held: {action.reason})" if action.would else ""
     return f"{planned_word(kind)}{f', {reason}' if reason else ''}{held}"
@@ -160,47 +130,5 @@ def _adoption_json(one: Adoption) -> dict[str, object]:
     }
 
 
-def _summary(pruned: Pruned) -> Iterator[str]:
-    actions = Counter(one.action for one in pruned.removals)
-    if not pruned.removals:
-        yield "No orphans." if not pruned.unlisted else "No orphans in the stores that could be listed."
-        return
-    counts = ", ".join(f"{actions[action]:,} {_word(action)}" for action in get_args(RemovalKind) if actions[action])
-    yield f"{count(len(pruned.removals), 'orphan')}: {counts}."
-    for reason in ("brake", "observe"):
-        held = next((one for one in pruned.removals if one.reason == reason), None)
-        if held is not None:
-            yield f"{held.message} {held.remedy}"
-
-
-def _json(one: Removal) -> dict[str, object]:
-    return {
-        "store": one.key.store,
-        "path": one.key.path,
-        "page_id": one.marks.page_id or None,
-        "action": one.action,
-        "reason": one.reason,
-        "version": one.version or None,
-        "written_at": one.marks.written_at or None,
-        "error_code": one.error_code,
-        "message": one.message or None,
-        "remedy": one.remedy or None,
-        "restore": one.removed.restore if one.removed else None,
-        "restorable_until": f"{one.removed.until:%Y-%m-%dT%H:%M:%SZ}" if one.removed and one.removed.until else None,
-    }
-
-
-def _row(one: Removal) -> tuple[str, ...]:
-    reason = one.reason or one.error_code or "-"
-    return (
-        one.key.store,
-        one.key.path,
-        one.marks.page_id or "-",
-        one.marks.written_at[:10] or "-",
-        _word(one.action),
-        reason,
-    )
-
-
-def _word(action: RemovalKind | AdoptionKind) -> str:
-    return f"to {action}" if action in ("delete", "adopt") else action
+def _word(action: AdoptionKind) -> str:
+    return "to adopt" if action == "adopt" else action

@@ -1,0 +1,91 @@
+"""Make an earlier version of a secret current again, and hold it; or let the daemon write it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sync.app.app import App
+from sync.app.changing import change
+from sync.config.parse.translate import nearest
+from sync.config.resolve.select import Selected, SelectionError
+from sync.core.model import Key, PastVersion, Stored, StoreError, Version, Written
+from sync.core.plan.model import TargetPlan
+from sync.core.plan.rollback import Content, Rollback, as_if, carried_out, choose, release, released, rollback
+from sync.cycle.apply import PROOF_AGE
+from sync.cycle.task import attempt, store_bug
+from sync.runtime.threads import Clock
+from sync.stores.interface import Store
+
+
+def roll_back(app: App, selection: Selected, version: Version | None, *, write: bool) -> Rollback:
+    """Ask Meta about the token of an earlier version, and with ``write`` write that version again if it is proven.
+
+    ``selection`` is one Page in one store. Raises SelectionError where the store does not keep ``version``.
+    """
+    (page,) = selection.pages
+    (key,) = page.targets
+    store = app.begin(writes=False)[key.store]
+    past = attempt(lambda: store.versions(key, raw=page.payload.raw), lambda where: store_bug(store.name, where))
+    listed: list[PastVersion] = [] if isinstance(past, StoreError) else list(past)
+    wanted = choose(page, listed, version)
+    instance, now = app.config.settings.instance, app.clock.now
+    target, read = _looked(app, selection, key, lambda content: as_if(page, content, wanted, instance))
+    if isinstance(past, StoreError):
+        read = past
+    elif version is not None and wanted is None and isinstance(read, Stored):
+        kept = nearest(version, [one.version for one in listed])
+        raise SelectionError(f"--version {version}: the store keeps no such version of {key.path}; {kept}")
+    found = rollback(
+        page,
+        target,
+        read,
+        listed,
+        wanted,
+        instance=instance,
+        observe=app.config.settings.mode == "observe",
+        now=now(),
+        proof_age=PROOF_AGE,
+    )
+    return carry_out(found, store, app.clock) if write else found
+
+
+def let_go(app: App, selection: Selected, *, write: bool) -> Rollback:
+    """Look what the next cycle would do with a secret that a rollback holds, and with ``write`` remove the mark that holds it."""
+    (page,) = selection.pages
+    (key,) = page.targets
+    instance = app.config.settings.instance
+    target, read = _looked(app, selection, key, lambda content: released(page, content, instance))
+    found = release(
+        page, target, read, [], instance=instance, observe=app.config.settings.mode == "observe", now=app.clock.now()
+    )
+    return carry_out(found, app.stores[key.store], app.clock) if write else found
+
+
+def _looked(
+    app: App, selection: Selected, key: Key, assumed: Callable[[Content], Content]
+) -> tuple[TargetPlan, Content]:
+    """Look at one secret as if it had changed; return what follows, and what was read."""
+    read: dict[Key, Content] = {}
+
+    def assume(current: Mapping[Key, Content]) -> Mapping[Key, Content]:
+        read.update(current)
+        return {one: assumed(content) for one, content in current.items()}
+
+    (plan,) = app.look(selection, assume).pages
+    (target,) = plan.targets
+    return target, read[key]
+
+
+def carry_out(found: Rollback, store: Store, clock: Clock) -> Rollback:
+    """Write what was decided, over what was read; nothing where nothing may be written."""
+    marks, read = found.marks, found.read
+    if found.action not in ("roll-back", "release") or marks is None or not isinstance(read, Stored):
+        return found
+
+    def write(key: Key) -> Written | StoreError:
+        if found.payload is None:
+            return store.mark(key, marks, version=read.version, read=read)
+        return store.write(key, found.payload, marks, replaces=read.version)
+
+    done = change(write, [found.key], clock)
+    return carried_out(found, done[found.key]) if found.key in done else found

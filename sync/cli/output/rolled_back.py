@@ -1,0 +1,101 @@
+"""What ``rollback`` prints: the versions of a secret, what Meta says of the wanted one, and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sync.cli.output import console
+from sync.cli.output.adopted import planned
+from sync.cli.output.forms import Form
+from sync.core.model import PastVersion
+from sync.core.plan.rollback import Rollback, RollbackKind, known_reasons, token_of
+from sync.core.report.json import timestamp
+from sync.core.report.text import expiry
+
+_VERSIONS = ("version", "token", "written", "reason")
+_ROLLED_BACK: Mapping[RollbackKind, str] = {
+    "rolled-back": "Version {wanted} is current again, as version {version}. The secret is held until you release it:",
+    "released": "The daemon may write the secret again.",
+    "roll-back": "Nothing was written. To make version {wanted} current again, and hold the secret:",
+    "release": "Nothing was written. To let the daemon write the secret again:",
+}
+
+
+def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) -> None:
+    """Print the versions of a secret and what was done; ``again`` is the command that does it, ``release`` what ends the hold."""
+    if form is Form.JSON:
+        console.put_json(_rollback_json(found))
+        return
+    console.put(f"Page {found.page.name} ({found.page.id}), {found.key.store}:{found.key.path}")
+    if found.past:
+        reasons = known_reasons(found.past, found.before, found.page)
+        console.put_rows(_VERSIONS, [_version_row(found, one, reasons) for one in found.past])
+    if found.before is not None and found.before.hold is not None:
+        console.put(f"The secret is held since a rollback, {found.before.hold}.")
+    if found.facts is not None and found.wanted is not None and found.token is not None:
+        meta = "valid" if found.facts.is_valid else "not valid"
+        until = expiry(found.facts.expires_at)
+        user = found.facts.user_id or "unknown"
+        console.put(
+            f"Version {found.wanted.version}, token {found.token.fingerprint}: Meta calls it {meta}; expires: {until}; user: {user}."
+        )
+    if found.message:
+        console.put_block(
+            f"{found.action}: {found.reason or found.error_code or 'note'}",
+            found.message,
+            *filter(None, [found.remedy]),
+        )
+    if found.action in ("release", "released") and found.after is not None:
+        console.put(f"Next cycle: {planned(found.after)}.")
+    text = _ROLLED_BACK.get(found.action)
+    if text is not None:
+        version = found.written.version if found.written else ""
+        console.put(text.format(wanted=found.wanted.version if found.wanted else "", version=version))
+        if found.action != "released":
+            console.put_commands([f"  {release if found.action == 'rolled-back' else again}"])
+
+
+def _version_row(found: Rollback, one: PastVersion, reasons: Mapping[str, str]) -> tuple[str, ...]:
+    token = token_of(found.page, one.payload)
+    at = timestamp(one.created_at) if one.created_at is not None else None
+    names = [*(["current"] if one.current else []), *([reasons[one.version]] if one.version in reasons else [])]
+    return one.version, token.fingerprint if token else "-", at or "-", ", ".join(names) or "-"
+
+
+def _rollback_json(found: Rollback) -> dict[str, object]:
+    reasons = known_reasons(found.past, found.before, found.page)
+    facts, before = found.facts, found.before
+    after = found.after.action if found.after is not None and found.action in ("release", "released") else None
+    return {
+        "format": 1,
+        "page": found.page.name,
+        "page_id": found.page.id,
+        "store": found.key.store,
+        "path": found.key.path,
+        "action": found.action,
+        "reason": found.reason,
+        "version": found.wanted.version if found.wanted else None,
+        "fingerprint": found.token.fingerprint if found.token else None,
+        "is_valid": facts.is_valid if facts else None,
+        "user_id": facts.user_id if facts else None,
+        "expires_at": timestamp(facts.expires_at) if facts and isinstance(facts.expires_at, datetime) else None,
+        "held_since": before.hold if before else None,
+        "new_version": found.written.version if found.written else None,
+        "confirmed": found.written.confirmed if found.written else None,
+        "next_action": after.kind.value if after else None,
+        "next_reason": after.reason if after else None,
+        "versions": [
+            {
+                "version": one.version,
+                "fingerprint": token.fingerprint if (token := token_of(found.page, one.payload)) else None,
+                "written_at": timestamp(one.created_at),
+                "reason": reasons.get(one.version),
+                "current": one.current,
+            }
+            for one in found.past
+        ],
+        "error_code": found.error_code,
+        "message": found.message or None,
+        "remedy": found.remedy or None,
+    }

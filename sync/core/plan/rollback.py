@@ -1,0 +1,246 @@
+"""Which earlier version of a secret may be made current again, and what is written for that: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sync.core.judge.ownership import blocked_problem, foreign_problem, is_access_token
+from sync.core.model import (
+    Absent,
+    Key,
+    Marks,
+    Page,
+    PastVersion,
+    State,
+    Stored,
+    StoreError,
+    StoreErrorCode,
+    TokenFacts,
+    Verdict,
+    Version,
+    Written,
+)
+from sync.core.payload import Payload
+from sync.core.plan.model import TargetPlan
+from sync.core.secret import Secret
+
+RollbackKind = Literal["roll-back", "rolled-back", "release", "released", "unchanged", "refused", "held", "failed"]
+"""What is done with a secret; "roll-back" and "release" are what --yes would do, "unchanged" is a secret that is not held."""
+
+Content = Stored | Absent | StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """One secret, the versions that its store keeps, and what is done.
+
+    ``wanted`` is the version that is to be current again, with its ``token`` and what debug_token answered for it. ``reason`` says
+    why nothing is done, ``message`` and ``remedy`` the same in sentences. ``payload`` and ``marks`` are what is written over the
+    version that was ``read``; without a payload it is the marks alone. ``after`` is what the next cycle does with the result.
+    """
+
+    page: Page
+    key: Key
+    read: Content
+    past: Sequence[PastVersion]
+    action: RollbackKind
+    wanted: PastVersion | None = None
+    token: Secret | None = None
+    facts: TokenFacts | None = None
+    reason: str | None = None
+    message: str = ""
+    remedy: str = ""
+    error_code: StoreErrorCode | None = None
+    payload: Payload | None = None
+    marks: Marks | None = None
+    after: TargetPlan | None = None
+    written: Written | None = None
+
+    @property
+    def before(self) -> Marks | None:
+        """The marks that the secret has now."""
+        return self.read.marks if isinstance(self.read, Stored) else None
+
+    @property
+    def exit_code(self) -> int:
+        """0 where nothing is left to do, 3 where the secret could not be read, else 1."""
+        if isinstance(self.read, StoreError):
+            return 3
+        return 0 if self.action in ("rolled-back", "released", "unchanged") else 1
+
+
+def token_of(page: Page, payload: Payload | None) -> Secret | None:
+    """Find the token in a version: where the configuration has it, or under the one other key that holds an access token."""
+    if payload is None:
+        return None
+    found = page.payload.token_in(payload)
+    if is_access_token(found):
+        return found
+    others = {text for name in payload.keys if (text := payload.secret(name)) is not None and is_access_token(text)}
+    return next(iter(others)) if len(others) == 1 else None
+
+
+def choose(page: Page, past: Sequence[PastVersion], version: Version | None) -> PastVersion | None:
+    """Return the version of this number; without one, the newest version before the current one that holds another token."""
+    if version is not None:
+        return next((one for one in past if one.version == version), None)
+    current = {token_of(page, one.payload) for one in past if one.current}
+    earlier = (one for one in past if not one.current)
+    return next((one for one in earlier if token_of(page, one.payload) not in {None, *current}), None)
+
+
+def as_if(page: Page, content: Content, wanted: PastVersion | None, instance: str) -> Content:
+    """Return the secret as if the wanted version were current, so that a look asks Meta about its token."""
+    token = token_of(page, wanted.payload) if wanted is not None else None
+    if (
+        not isinstance(content, Stored)
+        or wanted is None
+        or token is None
+        or _refusal(page, content, instance) is not None
+    ):
+        return content
+    return replace(content, payload=wanted.payload, state="live", marks=_marks(page, token, instance))
+
+
+def released(page: Page, content: Content, instance: str) -> Content:
+    """Return the secret as if it were not held, so that a look says what the next cycle would do."""
+    if not isinstance(content, Stored) or content.marks is None or _refusal(page, content, instance) is not None:
+        return content
+    return replace(content, marks=replace(content.marks, hold=None))
+
+
+def rollback(
+    page: Page,
+    target: TargetPlan,
+    read: Content,
+    past: Sequence[PastVersion],
+    wanted: PastVersion | None,
+    *,
+    instance: str,
+    observe: bool,
+    now: datetime,
+    proof_age: timedelta,
+) -> Rollback:
+    """Decide whether the wanted version becomes current again, by the verdict on its token that is younger than ``proof_age``."""
+    one = Rollback(page, target.key, read, past, "refused", wanted)
+    refused = _not_writable(one, page, instance)
+    if refused is not None or not isinstance(read, Stored):
+        return refused or one
+    if read.state == "live" and read.version not in {past.version for past in past if past.current}:
+        return _failed(one, _CHANGED)
+    if wanted is None:
+        message = "The store keeps no earlier version of the secret with another token."
+        return _refused(
+            one, "no-version", message, "page-token-sync once --page PAGE fetches the token that Graph gives now."
+        )
+    token = token_of(page, wanted.payload)
+    one = replace(one, token=token)
+    if token is None or wanted.payload is None:
+        message = f"Version {wanted.version} holds no access token of Meta, or was deleted."
+        return _refused(one, "no-token", message, "Choose another version.")
+    if wanted.current or token in {token_of(page, past.payload) for past in past if past.current}:
+        return _refused(
+            one, "current", f"Version {wanted.version} holds the token that is current now.", "Choose another version."
+        )
+    verdict = target.current.verdict
+    one = replace(one, facts=verdict.facts, after=target)
+    refusal = _not_proven(one, verdict, now, proof_age)
+    if refusal is not None:
+        return refusal
+    at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    marks = replace(_marks(page, token, instance), written_at=at, hold=at)
+    one = replace(one, action="roll-back", payload=wanted.payload, marks=marks)
+    return _observed(one) if observe else one
+
+
+def release(
+    page: Page,
+    target: TargetPlan,
+    read: Content,
+    past: Sequence[PastVersion],
+    *,
+    instance: str,
+    observe: bool,
+    now: datetime,
+) -> Rollback:
+    """Decide whether the mark of a rollback is removed."""
+    one = Rollback(page, target.key, read, past, "refused", after=target)
+    refused = _not_writable(one, page, instance)
+    if refused is not None or not isinstance(read, Stored) or read.marks is None:
+        return refused or one
+    if read.marks.hold is None:
+        return replace(one, action="unchanged", message="The secret is not held by a rollback.")
+    marks = replace(read.marks, hold=None, written_at=f"{now:%Y-%m-%dT%H:%M:%SZ}", reason="released")
+    one = replace(one, action="release", marks=marks)
+    return _observed(one) if observe else one
+
+
+def carried_out(one: Rollback, answer: Written | StoreError) -> Rollback:
+    """Return the rollback with what the store answered."""
+    if isinstance(answer, StoreError):
+        return _failed(one, answer)
+    message = "" if answer.confirmed else "It could not be read back yet; the next cycle reads it."
+    return replace(one, action="rolled-back" if one.payload else "released", written=answer, message=message)
+
+
+_CHANGED = StoreError("conflict", "The secret changed while its versions were read.", "Run the command again.")
+
+
+def _marks(page: Page, token: Secret, instance: str) -> Marks:
+    """Return marks without an origin: it is not known which instance fetched an earlier token, and how."""
+    return Marks(instance, page.id, page.app_id, token.fingerprint, reason="rollback", labels=page.labels)
+
+
+def _refusal(page: Page, content: Stored, instance: str) -> tuple[str, str, str] | None:
+    problem = blocked_problem(content, page.targets[0]) or foreign_problem(content, page, instance)
+    return None if problem is None else (problem.code, problem.message, problem.remedy)
+
+
+def _not_writable(one: Rollback, page: Page, instance: str) -> Rollback | None:
+    if isinstance(one.read, StoreError):
+        return _failed(one, one.read)
+    if isinstance(one.read, Absent):
+        return _refused(one, "absent", "There is no secret of this Page in the store.", "The next cycle creates it.")
+    refusal = _refusal(page, one.read, instance)
+    return None if refusal is None else _refused(one, *refusal)
+
+
+def _not_proven(one: Rollback, verdict: Verdict, now: datetime, proof_age: timedelta) -> Rollback | None:
+    problem = next(
+        (problem for problem in (*verdict.problems, *verdict.notices) if problem.code == "probe-failed"), None
+    )
+    if verdict.state is not State.VALID:
+        problem = next(iter(verdict.problems), None)
+    elif problem is None and verdict.facts is not None and now - proof_age <= verdict.facts.asked_at <= now:
+        return None
+    if problem is not None:
+        return _refused(one, problem.code, problem.message, problem.remedy)
+    message = "Meta was not asked about the token now, to keep within the quota of the app."
+    return _refused(one, "unproven", message, "Try again within the hour.")
+
+
+def _refused(one: Rollback, reason: str, message: str, remedy: str) -> Rollback:
+    return replace(one, action="refused", reason=reason, message=message, remedy=remedy)
+
+
+def _observed(one: Rollback) -> Rollback:
+    message = "The configuration has mode: observe, so nothing is written."
+    return replace(one, action="held", reason="observe", message=message, remedy="Set mode: sync.")
+
+
+def _failed(one: Rollback, error: StoreError) -> Rollback:
+    return replace(one, action="failed", message=error.message, remedy=error.remedy, error_code=error.error_code)
+
+
+def known_reasons(past: Sequence[PastVersion], marks: Marks | None, page: Page) -> Mapping[Version, str]:
+    """Return why a version was written, where the marks say it: they are those of the token that was written last."""
+    if marks is None or not marks.reason:
+        return {}
+    return {
+        one.version: marks.reason
+        for one in past
+        if one.current and (token := token_of(page, one.payload)) is not None and token.fingerprint == marks.fingerprint
+    }

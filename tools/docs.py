@@ -47,6 +47,7 @@ COMMANDS = (
     "check",
     "discover",
     "adopt",
+    "rollback",
     "prune",
     "notify",
     "explain",

@@ -33,8 +33,11 @@ def parsed(arguments: list[str]) -> str | None:
     assert isinstance(program, typer.core.TyperGroup)
     if AT_ONCE.issuperset(arguments):
         return None
+    # After a command, --version is an option of that command, with a value.
+    first, *rest = arguments
+    given = [*([] if first in AT_ONCE else [first]), *(one for one in rest if one not in AT_ONCE - {"--version"})]
     try:
-        with program.make_context(PROGRAM, [one for one in arguments if one not in AT_ONCE]) as root:
+        with program.make_context(PROGRAM, given) as root:
             found, command, rest = program.resolve_command(root, [*root._protected_args, *root.args])
             assert command is not None
             with command.make_context(found, rest, parent=root) as context:

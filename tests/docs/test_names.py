@@ -16,6 +16,7 @@ from sync.cli.main import app
 from sync.cli.output.words import EXITS
 from sync.core import marks
 from sync.core.model import Key, Marks
+from sync.core.plan.rollback import RollbackKind
 from sync.core.problems import CATALOGUE
 from sync.core.report.discovery import discovery
 from sync.core.report.inspection import Match, inspection
@@ -90,7 +91,12 @@ def closed_words() -> set[str]:
     """Return every word of every closed list: codes, reasons, events, marks, faults and their shapes."""
     of_marks = set(marks.to_map(Marks(instance="", page_id="", app_id="", fingerprint="")))
     owners = {entry.owner for entry in CATALOGUE.values()}
-    return {one.code for one in explanations()} | of_marks | owners | {*FAULTS, *REFUSALS, *MARKS, *get_args(Match)}
+    return (
+        {one.code for one in explanations()}
+        | of_marks
+        | owners
+        | {*FAULTS, *REFUSALS, *MARKS, *get_args(Match), *get_args(RollbackKind)}
+    )
 
 
 MARKS = {"managed-by", "system-user-id", "system-user-fingerprint", "written-at"}

@@ -24,7 +24,7 @@ EVENTS: Mapping[str, str] = {
     "served_changed": "The stored tokens of Pages serve something else than in the last cycle; served and previous_served say what.",
     "page_checked": "An app asked for a check of these Pages between two cycles; what the check changed is on the lines before.",
     "page_refused": "Secrets are not written because another program or instance owns them, or the store blocks writes; the first line of this cause.",
-    "page_held": "Writes were decided and are held by hold, observe, another plan or because the new token is weaker; the first line of this cause.",
+    "page_held": "Writes were decided and are held by hold, observe, a rollback, another plan or because the new token is weaker; the first line of this cause.",
     "page_lost": "Pages have been out of their system user's reach for long enough to count as lost; they had worked before.",
     "page_regained": "Pages that were lost can be read again.",
     "brake_held": "Too many working tokens of a store would change at once; remedy has the command that lets these writes through.",

@@ -36,7 +36,7 @@ class Program(Rig):
         return build(load(self.file), clock=SystemClock())
 
     def rotate(self) -> None:
-        """Give the system user a new token, so that the next cycle writes a new version of each secret."""
+        """Issue a new token for the system user, so that the next cycle writes a new version of each secret."""
         with self.sandbox.world.lock:
             self.sandbox.world.rotate(self.sandbox.world.user)
         self.secret("system_user_token", self.sandbox.system_user_token)

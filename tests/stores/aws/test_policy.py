@@ -18,7 +18,7 @@ from sync.sandbox.http.server import Sandbox
 from sync.stores.aws.policy import Grants, document
 from sync.stores.aws.store import AwsRole
 from tests.support.rigs.e2e import INSTANCE, Rig
-from tests.support.rigs.ministack import ANYTHING, MinistackRig
+from tests.support.rigs.ministack import ANYTHING, MinistackRig, arn
 from tests.support.services.aws import aws_environment
 from tests.support.services.graph import sandbox
 from tests.support.services.ministack import ACCOUNT, REGION, Ministack, ministack, ministack_server
@@ -249,6 +249,22 @@ def test_conditions_on_marks_protect_foreign_secrets(rig: MinistackRig) -> None:
     found = stored(rig.make_store(), rig.key("c"))
     assert found.payload == Payload({"access_token": "x"})
     failed(store.write(rig.key("c"), payload(), marks(instance="other"), replaces=found.version), "denied")
+
+
+def test_adoption_under_the_printed_policy(rig: MinistackRig) -> None:
+    """An unmarked secret can be adopted with the policy alone; another instance's needs the right to take its marks away."""
+    adopted = marks(system_user_id=None, system_user_fingerprint=None)
+    rig.plant(rig.key("bare"), {"access_token": "x"})
+    rig.plant(rig.key("theirs"), {"access_token": "x"}, mark_map.present(marks(instance="other")))
+    store = rig.make_store()
+    bare, theirs = (stored(store, rig.key(name)) for name in ("bare", "theirs"))
+    written(store.mark(rig.key("bare"), adopted, version=bare.version, read=bare))
+    error = failed(store.mark(rig.key("theirs"), adopted, version=theirs.version, read=theirs), "denied")
+    assert "secretsmanager:UntagResource" in error.message
+    untag = {"Effect": "Allow", "Action": "secretsmanager:UntagResource", "Resource": arn(rig.key("theirs").path)}
+    rig.allow(*printed()["Statement"], untag)
+    written(store.mark(rig.key("theirs"), adopted, version=theirs.version, read=theirs))
+    assert stored(rig.make_store(), rig.key("theirs")).marks == adopted
 
 
 def test_rights_that_go_with_a_tag_are_lost_after_the_value_is_written(rig: MinistackRig) -> None:

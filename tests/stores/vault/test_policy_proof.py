@@ -18,10 +18,12 @@ from sync.app.stores import build_store
 from sync.config.load import Config, load
 from sync.config.resolve.uses import uses
 from sync.config.schema.stores.vault import VaultConfig
+from sync.core.model import Removed
 from sync.core.report.finding import Finding
 from sync.core.report.report import Report
 from sync.runtime.threads import SystemClock
 from sync.sandbox.http.server import Sandbox
+from sync.stores.interface import Store
 from tests.support.services.bao import Bao, bao, mount
 from tests.support.services.graph import sandbox
 
@@ -88,10 +90,13 @@ class Rig:
         with build(self.config, clock=SystemClock()) as app:
             return app.cycle(write=write)
 
+    def store(self) -> Store:
+        """Return the store."""
+        return build_store("vault", self.config.settings.stores["vault"], Credentials(self.config, {}), SystemClock())
+
     def examine(self) -> Sequence[Finding]:
         """Return what the store finds out about itself."""
-        settings = self.config.settings
-        store = build_store("vault", settings.stores["vault"], Credentials(self.config, {}), SystemClock())
+        settings, store = self.config.settings, self.store()
         store.begin(writes=False)
         found = store.examine(uses(settings, self.config.pages)["vault"], settings.instance)
         store.close()
@@ -225,4 +230,10 @@ def test_prune_deletes_a_version_and_destroys_nothing(rig: Rig) -> None:
         assert rig.ask("POST", f"{rig.mount}/{path}", versions) == 403
     assert rig.ask("DELETE", f"{rig.mount}/metadata/{first}") == 403
     assert rig.ask("POST", f"{rig.mount}/delete/{first}", versions) == 204
+    rig.allow([*rig.policy("daemon", exact=False), *rig.policy("prune", exact=False)])
+    store = rig.store()
+    store.begin()
+    ((key, marks),) = [one for one in store.owned("acme-test") if one[0].path != first]  # type: ignore[union-attr]
+    assert isinstance(store.remove(key, version="1", marks=marks), Removed), "what `prune` does"
+    store.close()
     rig.bao.admin("POST", f"{rig.mount}/undelete/{first}", versions)

@@ -260,11 +260,12 @@ def _run(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115 - open until the end
         sys.stderr = open(2, "w", 1, encoding, "backslashreplace", closefd=False)  # noqa: SIM115 - open until the end
         sys.argv = ["page-token-sync", *request["run"]]
+        program = importlib.import_module(request["main"]).main
         if request["user"] is not None:
             resource.setrlimit(resource.RLIMIT_NPROC, (THREADS, THREADS))
             os.setgid(request["user"])
             os.setuid(request["user"])
-        importlib.import_module(request["main"]).main()
+        program()
         code = 0
     except SystemExit as end:
         code = end.code

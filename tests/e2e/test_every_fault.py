@@ -111,6 +111,9 @@ FAULTS: dict[str, Problems] = {
     "missing-permission": {("missing-permission", "app-admin")},
     "missing-permission=pages_show_list": {("missing-permission", "app-admin")},
     "require-proof": NONE,
+    "tasks": NONE,
+    "shared": NONE,
+    "person-token": NONE,
 }
 """What a cycle over stored tokens reports under each fault. Where stored tokens do not work either, that is a fact of its own."""
 

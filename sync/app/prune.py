@@ -35,7 +35,8 @@ def find(stores: Mapping[str, Store], instance: str, named: Collection[Key], *, 
     found = orphans(owned, instance, named)
     current = {key: content for store in stores.values() for key, content in _read(store, found).items()}
     unlisted = {name: listed for name, listed in owned.items() if isinstance(listed, StoreError)}
-    return Pruned(removals(owned, current, brake=brake, observe=observe), unlisted, len(stores))
+    warnings = tuple(f"store {name}: {text}" for name, store in stores.items() for text in store.warnings)
+    return Pruned(removals(owned, current, brake=brake, observe=observe), unlisted, len(stores), warnings)
 
 
 def _read(store: Store, keys: Sequence[Key]) -> Mapping[Key, Content]:

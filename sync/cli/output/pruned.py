@@ -26,18 +26,19 @@ def put_pruned(pruned: Pruned, form: Form, *, again: str, done: bool) -> None:
                     {"store": name, "message": error.message, "remedy": error.remedy, "error_code": error.error_code}
                     for name, error in pruned.unlisted.items()
                 ],
+                "warnings": list(pruned.warnings),
             }
         )
         return
     if pruned.removals:
         console.put_rows(_COLUMNS, [_row(one) for one in pruned.removals])
     for name, error in pruned.unlisted.items():
-        console.put_cause((f"problem store-failed: store {name} could not be listed", error.message, error.remedy))
+        console.put_block(f"problem store-failed: store {name} could not be listed", error.message, error.remedy)
     for one in pruned.removals:
         if one.message and one.reason not in ("brake", "observe"):
             head = f"{one.action}: {one.key.store}:{one.key.path}"
-            console.put_cause((head, one.message, one.remedy) if one.remedy else (head, one.message, ""))
-    console.put(*_summary(pruned))
+            console.put_block(head, one.message, *filter(None, [one.remedy]))
+    console.put(*(f"warning: {text}" for text in pruned.warnings), *_summary(pruned))
     restore = [one.removed for one in pruned.removals if one.removed is not None]
     if restore:
         console.put("To restore a secret, run its command:")

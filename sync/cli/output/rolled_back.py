@@ -32,7 +32,8 @@ def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) ->
         reasons = known_reasons(found.past, found.before, found.page)
         console.put_rows(_VERSIONS, [_version_row(found, one, reasons) for one in found.past])
     if found.before is not None and found.before.hold is not None:
-        console.put(f"The secret is held since a rollback, {found.before.hold}.")
+        verb = "was" if found.action == "released" else "is"
+        console.put(f"The secret {verb} held since the rollback at {found.before.hold}.")
     if found.facts is not None and found.wanted is not None and found.token is not None:
         meta = "valid" if found.facts.is_valid else "not valid"
         until = expiry(found.facts.expires_at)

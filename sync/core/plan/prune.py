@@ -38,11 +38,15 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What is to be deleted or was; ``unlisted`` are the stores that could not be listed. ``cut_short``: shutdown left a part undone."""
+    """What is to be deleted or was; ``unlisted`` are the stores that could not be listed. ``cut_short``: shutdown left a part undone.
+
+    ``warnings`` are the stores' own, such as about listed secrets whose marks the policy hides.
+    """
 
     removals: tuple[Removal, ...]
     unlisted: Mapping[str, StoreError] = field(default_factory=dict)
     stores: int = 0
+    warnings: tuple[str, ...] = ()
     cut_short: bool = False
 
     @property

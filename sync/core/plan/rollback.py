@@ -28,7 +28,7 @@ from sync.core.plan.model import TargetPlan
 from sync.core.secret import Secret
 
 RollbackKind = Literal["roll-back", "rolled-back", "release", "released", "unchanged", "refused", "held", "failed"]
-"""What is done with a secret; "roll-back" and "release" are what --yes would do, "unchanged" is a secret that is not held."""
+"""What is done with a secret; "roll-back" and "release" are what --yes would do, "unchanged" is a secret that is so already."""
 
 Content = Stored | Absent | StoreError
 
@@ -39,7 +39,7 @@ class Rollback:
 
     ``wanted`` is the version that is to be current again, with its ``token`` and what debug_token answered for it. ``reason`` says
     why nothing is done, ``message`` and ``remedy`` the same in sentences. ``payload`` and ``marks`` are what is written over the
-    version that was ``read``; without a payload it is the marks alone. ``after`` is what the next cycle does with the result.
+    version that was ``read``; without a payload, where the token is current already, it is the marks alone. ``after`` is what the next cycle does with the result.
     """
 
     page: Page
@@ -141,9 +141,12 @@ def rollback(
     if token is None or wanted.payload is None:
         message = f"Version {wanted.version} holds no access token of Meta, or was deleted."
         return _refused(one, "no-token", message, "Choose another version.")
-    if wanted.current or token in {token_of(page, past.payload) for past in past if past.current}:
-        return _refused(
-            one, "current", f"Version {wanted.version} holds the token that is current now.", "Choose another version."
+    is_current = token in {token_of(page, version.payload) for version in past if version.current}
+    if is_current and read.marks is not None and read.marks.hold is not None:
+        return replace(
+            one,
+            action="unchanged",
+            message=f"The token of version {wanted.version} is current, and the secret is held.",
         )
     verdict = target.current.verdict
     one = replace(one, facts=verdict.facts, after=target)
@@ -152,7 +155,8 @@ def rollback(
         return refusal
     at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
     marks = replace(_marks(page, token, instance), written_at=at, hold=at)
-    one = replace(one, action="roll-back", payload=wanted.payload, marks=marks)
+    # A rollback that was killed before the marks has written the payload already.
+    one = replace(one, action="roll-back", payload=None if is_current else wanted.payload, marks=marks)
     return _observed(one) if observe else one
 
 
@@ -183,7 +187,9 @@ def carried_out(one: Rollback, answer: Written | StoreError) -> Rollback:
     if isinstance(answer, StoreError):
         return _failed(one, answer)
     message = "" if answer.confirmed else "It could not be read back yet; the next cycle reads it."
-    return replace(one, action="rolled-back" if one.payload else "released", written=answer, message=message)
+    return replace(
+        one, action="rolled-back" if one.action == "roll-back" else "released", written=answer, message=message
+    )
 
 
 _CHANGED = StoreError("conflict", "The secret changed while its versions were read.", "Run the command again.")

@@ -250,6 +250,13 @@ def test_a_bug_in_one_deletion_stops_no_other() -> None:
     assert "secret text" not in done.removals[0].message
 
 
+def test_what_a_policy_hides() -> None:
+    """A warning of a store, such as about secrets whose marks may not be read, is part of the result."""
+    stage = Stage("a")
+    stage.store.warnings = ("The policy hides 3 secrets.",)
+    assert stage.found().warnings == ("store vault: The policy hides 3 secrets.",)
+
+
 def test_a_store_that_fails_between_list_and_read() -> None:
     """A secret that is listed and cannot be read is failed with the store's error."""
     stage = Stage("a")

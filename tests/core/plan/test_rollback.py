@@ -149,7 +149,7 @@ def test_what_is_not_proven_is_refused(verdict: Verdict, reason: str) -> None:
         (stored(blocked="rotation-enabled"), {}, "refused", "rotation-enabled", 1),
         (stored(version="4"), {}, "failed", None, 1),
         (stored(), {"past": PAST[:1]}, "refused", "no-version", 1),
-        (stored(), {"version": "3"}, "refused", "current", 1),
+        (stored(marks=marks(hold="1")), {"version": "3"}, "unchanged", None, 0),
         (stored(), {"past": (PAST[0], replace(PAST[1], payload=None)), "version": "2"}, "refused", "no-token", 1),
         (stored(), {"observe": True}, "held", "observe", 1),
         (stored(marks=marks(hold="1")), {}, "roll-back", None, 1),
@@ -163,6 +163,16 @@ def test_what_can_be_rolled_back(
     one = judgement(read, **changes)
     assert (one.action, one.reason, one.exit_code) == (action, reason, code)
     assert (one.payload is not None) == (action == "roll-back" or reason == "observe")
+
+
+def test_a_rollback_that_was_killed_before_its_marks() -> None:
+    """The same command again finds the token current already, and writes the marks that hold it alone."""
+    one = judgement(version="3")
+    assert (one.action, one.payload) == ("roll-back", None)
+    assert one.marks is not None
+    assert (one.marks.hold, one.marks.fingerprint) == ("2026-11-25T12:00:00Z", FETCHED.fingerprint)
+    assert carried_out(one, Written("3", confirmed=True)).action == "rolled-back"
+    assert judgement(version="3", verdict=judged(is_valid=False)).reason == "token-invalid"
 
 
 def test_a_foreign_secret_is_not_judged() -> None:

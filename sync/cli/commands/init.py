@@ -159,13 +159,14 @@ def _put_examined(config: Config, clock: SystemClock) -> None:
 
 def _policy(target: Path, kind: Kind, config: Config) -> tuple[Path, str] | None:
     """Return the policy and the path beside the configuration that it is written to; None where the store needs none."""
-    if kind != "vault":
+    if kind == "file":
         return None
-    from sync.app.policy import vault_policy  # noqa: PLC0415 - only for a store with policies
+    from sync.app.policy import aws_policy, vault_policy  # noqa: PLC0415 - only for a store with policies
 
-    name = "policy.hcl" if target.stem == "config" else f"{target.stem}.policy.hcl"
+    make, ending = (vault_policy, "hcl") if kind == "vault" else (aws_policy, "json")
+    name = f"policy.{ending}" if target.stem == "config" else f"{target.stem}.policy.{ending}"
     (store,) = config.settings.stores
-    return target.with_name(name), vault_policy(config, store, "daemon", config.pages, exact=False).text
+    return target.with_name(name), make(config, store, "daemon", config.pages, exact=False).text
 
 
 def _asked_kind(likely: Kind) -> Kind:
@@ -272,7 +273,10 @@ def _put(options: InitOptions, wanted: Draft, policy: Path | None, found: Discov
 
 def _commands(file: Path, policy: Path | None) -> Iterator[str]:
     """Yield the commands to run next, the last of which says whether all is well."""
-    if policy is not None:
+    if policy is not None and policy.suffix == ".hcl":
         yield shlex.join(["vault", "policy", "write", _POLICY_NAME, str(policy)])
+    elif policy is not None:
+        names = ["--role-name", _POLICY_NAME, "--policy-name", _POLICY_NAME]
+        yield shlex.join(["aws", "iam", "put-role-policy", *names, "--policy-document", f"file://{policy}"])
     option = [] if str(file) == "config.yaml" else ["--config", str(file)]
     yield shlex.join(["page-token-sync", *option, "doctor"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.app.policy import vault_policy
+from sync.app.policy import aws_policy, vault_policy
 from sync.cli.commands.init import _check_free, _RefusedError
 from sync.config.load import load
 from sync.sandbox.http.server import Sandbox, start
@@ -68,6 +68,21 @@ def test_pages_that_are_found(tmp_path: Path, sandbox: Sandbox) -> None:
     assert policy.read_text() == vault_policy(config, "vault", "daemon", config.pages, exact=False).text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "policy.hcl"]
     assert not any(secret in file.read_text() for secret in (sandbox.app_secret, sandbox.system_user_token))
+
+
+def test_the_policy_for_aws(tmp_path: Path) -> None:
+    """For AWS the policy is an IAM policy, and the command that attaches it to a role is named."""
+    file = tmp_path / "prod.yaml"
+    ran = init("--for", "aws", "-o", "json", str(file), env={"AWS_REGION": "eu-central-1"})
+    policy = tmp_path / "prod.policy.json"
+    assert (ran.code, ran.report["policy"]) == (0, str(policy))
+    config = load(file)
+    (store,) = config.settings.stores
+    assert policy.read_text() == aws_policy(config, store, "daemon", config.pages, exact=False).text
+    assert ran.report["next"][0] == (
+        "aws iam put-role-policy --role-name page-token-sync --policy-name page-token-sync "
+        f"--policy-document file://{policy}"
+    )
 
 
 def test_files_that_exist(tmp_path: Path) -> None:

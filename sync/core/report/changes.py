@@ -92,23 +92,18 @@ def changes(
             present.setdefault(key, cause)
     kept = _kept(before, present, configured.pages) if is_check else {}
     left = frozenset(_left(pages))
-    absent = {
-        key: known
-        for key, known in before.problems.items()
-        if key not in present and key not in kept and not _is_left(key, known, left)
-    }
-    earlier = _earlier_owners(before, absent)
+    away = {key: known for key, known in before.problems.items() if key not in present and key not in kept}
+    absent = {key: known for key, known in away.items() if not _is_left(key, known, left)}
+    passed_on = _passed_on({key: known for key, known in away.items() if key not in absent}, present)
+    earlier = {_unowned(key): known for key, known in sorted(passed_on.items(), key=_since, reverse=True)}
     found_steps = {
-        key: _since(earlier.get(_unowned(key)), _present(key, before.problems.get(key), cause, now))
+        key: _present(key, before.problems.get(key), cause, now, earlier.get(_unowned(key)) if earlier else None)
         for key, cause in present.items()
         if key not in kept
     }
-    lasting = {_unowned(key) for key in present}
-    absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()} | {
-        key: _Step("away", known)
-        for key, known in before.problems.items()
-        if key not in present and key not in kept and key not in absent and _unowned(key) in lasting
-    }
+    absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()}
+    # They last for another owner, so that all of them end together.
+    absent_steps |= {key: _Step("away", replace(known, found_at=now)) for key, known in passed_on.items()}
     steps = {**_reminded(found_steps, present, now), **absent_steps}
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),
@@ -201,20 +196,16 @@ def _unowned(key: ProblemKey) -> ProblemKey:
     return ProblemKey(key.code, key.scope, key.whose, "", key.detail, key.page)
 
 
-def _earlier_owners(before: Reported, absent: Container[ProblemKey]) -> Mapping[ProblemKey, datetime]:
-    """Return since when causes last that have not ended, whoever had to act."""
-    found: dict[ProblemKey, datetime] = {}
-    for key, known in before.problems.items():
-        if known.ended_at is None and key not in absent:
-            found[_unowned(key)] = min(known.since, found.get(_unowned(key), known.since))
-    return found
+def _passed_on(
+    left: Mapping[ProblemKey, OpenProblem], present: Iterable[ProblemKey]
+) -> Mapping[ProblemKey, OpenProblem]:
+    """Return the causes, of those that a Page still has, for which another owner must act now."""
+    lasting = {_unowned(key) for key in present} if left else set()
+    return {key: known for key, known in left.items() if _unowned(key) in lasting}
 
 
-def _since(earlier: datetime | None, step: _Step) -> _Step:
-    """Return the step of a cause that was found; where it began for another owner, it lasts since then."""
-    if earlier is None or step.what != "began" or step.known.since <= earlier:
-        return step
-    return replace(step, known=replace(step.known, since=earlier))
+def _since(known: tuple[ProblemKey, OpenProblem]) -> datetime:
+    return known[1].since
 
 
 def _absent(key: ProblemKey, known: OpenProblem, configured: Configured, unseen: Unseen, now: datetime) -> _Step:
@@ -240,13 +231,15 @@ def _over(known: OpenProblem, now: datetime) -> _Step:
     return _Step("ended", replace(known, ended_at=now))
 
 
-def _present(key: ProblemKey, known: OpenProblem | None, cause: AnyCause, now: datetime) -> _Step:
-    """Return what becomes of a cause that was found."""
+def _present(
+    key: ProblemKey, known: OpenProblem | None, cause: AnyCause, now: datetime, other: OpenProblem | None = None
+) -> _Step:
+    """Return what becomes of a cause that was found; where it began for another owner, it lasts since then."""
     text = cause.text_of(key.page)
     names = [] if key.page else list(cause.pages)
     found = OpenProblem(now, now, now, text=text, pages=tuple(names[:MOST_NAMED]), page_count=len(names))
     if known is None:
-        return _Step("began", found)
+        return _Step("began", replace(found, since=other.since, recurs=other.recurs) if other is not None else found)
     lasting = replace(found, since=known.since, reported_at=known.reported_at, recurs=known.recurs)
     if key.code in _SAID_ONCE:
         return _Step("lasts", lasting) if text == known.text else _Step("began", found)
@@ -294,7 +287,7 @@ def _ended(steps: Mapping[ProblemKey, _Step]) -> Iterator[Ended]:
     for key, step in steps.items():
         if step.what == "ended":
             # Whoever had to act in the course of it, it ends once.
-            groups[_unowned(key.of_page("")), step.how].append(key)
+            groups[replace(key.of_page(""), owner=""), step.how].append(key)
     for (group, how), keys in groups.items():
         first = max((steps[key].known for key in keys), key=lambda known: known.found_at)
         names = list(dict.fromkeys(key.page for key in keys)) if keys[0].page else list(first.pages)

@@ -165,8 +165,8 @@ def _run_for(run: Soak, minutes: float) -> None:
             run.edits.edit()
         if run.chaos.random.random() < 0.05:
             run.receivers.failing = run.chaos.random.choice((0.0, 0.3, 0.6))
-        if run.chaos.random.random() < 0.02:
-            run.kill()
+        if run.chaos.random.random() < 0.03:
+            run.chaos.random.choice((run.kill, run.kill, run.restart))()
         time.sleep(run.chaos.random.uniform(0.1, 2.5))
         run.read()
         if time.monotonic() > next_calm:

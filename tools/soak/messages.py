@@ -197,7 +197,8 @@ def _unannounced(causes: _Causes, of: Cycle) -> Iterator[str]:
     """Yield the problems of a cycle that were not announced, or whose end was announced last."""
     for name, owners in of.owners.items():
         for code in owners:
-            shared = CATALOGUE[code].scope != "page"
+            # What a system user's own token has too, its Pages share.
+            shared = CATALOGUE[code].scope != "page" or code in of.of_users
             if code != "foreign-write" and not any(
                 group[0] == code and known.is_open and (shared or name in known.pages)
                 for group, known in causes.items()

@@ -105,11 +105,19 @@ class Soak:
             self.wrong.append(f"SIGTERM ended the daemon with {code}")
         self.read()
 
+    def restart(self) -> None:
+        """Stop the daemon in order, and start another, which says nothing again; one that starts is left alone."""
+        if self.edits.is_starting:
+            return
+        self.stop()
+        self.counts["restarts"] = self.counts.get("restarts", 0) + 1
+        self.daemon = self._start()
+
     def finish(self) -> None:
         """Let the receivers have all that waits for them, stop the daemon, and compare what they were sent."""
         self.receivers.failing = 0
-        self.stop()
-        self.daemon = self._start()
+        self._wait_for_edit()
+        self.restart()
         end, last = time.monotonic() + _TAKEN_WITHIN, -1
         while time.monotonic() < end and not (self._is_quiet() and last == len(self.receivers.arrivals)):
             last = len([one for one in self.receivers.so_far(0) if one.path in (JSON, SLACK)])

@@ -201,8 +201,8 @@ class Days:
         assert held.payload is not None
         value = held.payload.reveal()
         assert isinstance(value, dict)
-        store.versions[key].append(payload := Payload({**value, "access_token": token}))
-        store.secrets[key] = replace(held, payload=payload, version=str(len(store.versions[key])), first=False)
+        store.payloads[key].append(payload := Payload({**value, "access_token": token}))
+        store.secrets[key] = replace(held, payload=payload, version=str(len(store.payloads[key])), first=False)
 
     def put_older(self) -> None:
         """Write the first Page's token of before its system user's was replaced, an hour after that, as somebody else would."""

@@ -107,7 +107,8 @@ class Examination:
         own = not isinstance(self.settings.login, TokenLogin)
         method = "the token" if not own else f"the method at auth/{self.settings.login.mount}"  # type: ignore[union-attr]
         self._ok("store-login", f"Vault accepts {method}.")
-        known = findings.lease(login.data, own=own) if isinstance(login, Answer) else self.session.lease
+        known = findings.lease(login.data, own=own) if isinstance(login, Answer) else None
+        known = known or self.session.lease
         self.found.append(findings.lease_finding(self.name, known))
         return True
 

@@ -88,8 +88,10 @@ class Lease:
     root: bool = False
 
 
-def lease(looked_up: Mapping[str, Any], *, own: bool) -> Lease:
-    """Parse the answer of a token's look-up of itself."""
+def lease(looked_up: Mapping[str, Any], *, own: bool) -> Lease | None:
+    """Parse the answer of a token's look-up of itself; None where it lacks how long the token is valid."""
+    if not isinstance(looked_up.get("ttl"), int):
+        return None
     ttl, uses, most = (_number(looked_up.get(name)) for name in ("ttl", "num_uses", "explicit_max_ttl"))
     policies = looked_up.get("policies")
     root = isinstance(policies, list) and "root" in policies
@@ -101,9 +103,9 @@ def _number(value: object) -> float:
 
 
 def lease_finding(store: str, found: Lease | None) -> Finding:
-    """Return how long the credential is valid, and what renews it; None where the token may not look itself up."""
+    """Return how long the credential is valid, and what renews it; None where the token may not, or did not, look itself up."""
     if found is None:
-        message = "The token may not look itself up, so when it expires is not known."
+        message = "When the token expires is not known: it may not look itself up, or the answer was cut short."
         return Finding("store-credential", store, "unknown", message, "operator", f"{_DEFAULT} {LOOKUP_LINE}")
     if found.root:
         message = "The token has the policy `root`, which allows everything in Vault."
@@ -137,7 +139,11 @@ def policy_finding(store: str, rights: Sequence[Right], allowed: Mapping[str, Se
     if allowed is None:
         message = "The token may not ask what its policy allows."
         return Finding("store-policy", store, "unknown", message, "operator", f"{_DEFAULT} {CAPABILITIES_LINE}")
-    lacking = {right: None for right in rights if not has(right, allowed)}
+    lacking = {right: None for right in rights if right.path in allowed and not has(right, allowed)}
+    unanswered = {right.path for right in rights if right.path not in allowed}
+    if not lacking and unanswered:
+        message = f"Vault did not answer what the policy allows on {count(len(unanswered), 'path')}."
+        return Finding("store-policy", store, "unknown", message, "operator", "Run this command again.")
     if not lacking:
         paths = len({right.path for right in rights})
         return Finding("store-policy", store, "ok", f"The policy allows what is needed on {count(paths, 'path')}.")

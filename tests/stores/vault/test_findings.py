@@ -65,7 +65,9 @@ TTL = {"ttl": 3600, "renewable": True, "num_uses": 0, "explicit_max_ttl": 0, "po
         ({**TTL, "num_uses": 5}, True, "warn", "has 5 uses"),
         ({**TTL, "num_uses": 5}, False, "warn", "has 5 uses"),
         ({**TTL, "ttl": 0, "policies": ["root"]}, False, "warn", "policy `root`"),
-        ({"ttl": "soon", "policies": None}, False, "ok", "does not expire"),
+        ({"ttl": 0, "policies": None}, False, "ok", "does not expire"),
+        ({"ttl": "soon"}, False, "unknown", "is not known"),
+        ({}, True, "unknown", "is not known"),
     ],
 )
 def test_lease(looked_up: Mapping[str, Any], own: bool, status: str, text: str) -> None:
@@ -102,6 +104,9 @@ def test_lines_are_named_few_at_a_time() -> None:
     assert 'path "secret/metadata/meta/pages/*" { capabilities = ["read", "patch", "list"] }' in every.remedy
     assert policy_finding("vault", rights, {path: ["root"] for path in allowed}).status == "ok"
     assert "sys/capabilities-self" in policy_finding("vault", rights, None).remedy
+    del allowed["secret/data/meta/pages/0"]
+    whole = {path: ["root"] for path in allowed}
+    assert policy_finding("vault", rights, whole).status == "unknown", "half an answer is no denial"
 
 
 @pytest.mark.parametrize(

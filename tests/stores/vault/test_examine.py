@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -139,6 +140,25 @@ def test_failures_on_the_way(
     )
     assert set(found) == set(CHECKS)
     assert all(finding.remedy for finding in found.values() if finding.status in ("fail", "unknown", "warn"))
+
+
+def test_a_server_that_refuses_the_header_for_forwarding(rig: VaultRig, proxy: FaultProxy) -> None:
+    """Where Vault sends an index and refuses X-Vault-Inconsistent, that is a warning with the setting that allows it."""
+    answer = json.dumps({"request_id": "1", "data": {"ttl": 60, "renewable": True}})
+    index = {"Content-Type": "application/json", "X-Vault-Index": "abc"}
+
+    def rule(request: Request) -> Reply | None:
+        if "lookup-self" in request.path:
+            return Reply(200, answer, index)
+        if "x-vault-inconsistent" in request.headers:
+            return Reply(400, '{"errors":["X-Vault-Inconsistent is not allowed"]}')
+        return None
+
+    proxy.rule = rule
+    found = examined(rig, address=proxy.url)
+    assert ended(found, "warn") == ["store-forwarding"]
+    assert "allow_forwarding_via_header" in found["store-forwarding"].remedy
+    assert ended(found, "fail") == []
 
 
 def test_a_sealed_server(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -15,11 +15,12 @@ from sync.core.model import Key, Page, Use
 from sync.core.payload import fixed_part
 from sync.stores.aws.policy import MANAGED, Grants, document, size
 from sync.stores.aws.settings import AwsReplica
+from sync.stores.policy import PolicyError
 from sync.stores.vault.kv import Calls
 from sync.stores.vault.policy import Rights, line, lines
 
-Holder = Literal["daemon", "plan", "reader", "prune"]
-"""Who gets the policy: the daemon, a ``plan``, an app that reads secrets, or a person who runs ``prune`` beside the daemon's."""
+Holder = Literal["daemon", "plan", "reader", "prune", "rollback"]
+"""Who gets the policy: the daemon, a ``plan``, an app that reads secrets, or a person for one command, beside the daemon's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ _FOR: Mapping[Holder, str] = {
     "plan": "a plan, which writes nothing",
     "reader": "apps that read",
     "prune": "prune, beside the policy for the daemon",
+    "rollback": "rollback, beside the policy for the daemon",
 }
 
 
@@ -53,6 +55,8 @@ def vault_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page
     head = [f"# page-token-sync, store {name}: for {_FOR[holder]}."]
     if store.namespace:
         head.append(f"# In the namespace {store.namespace}.")
+    if holder == "rollback":
+        raise PolicyError("In Vault and OpenBao the policy for the daemon is enough for `rollback`.")
     if holder == "reader":
         body = lines(rights.for_readers(used), exact=exact)
     elif holder == "prune":
@@ -89,6 +93,8 @@ def aws_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page],
         policy = document(grants.readers(used, exact=exact))
     elif holder == "prune":
         policy = document(grants.prune())
+    elif holder == "rollback":
+        policy = document(grants.rollback(used, exact=exact))
     else:
         policy = document(grants.daemon(used, exact=exact))
     warnings = [] if exact else _too_much(prefix, f"of {store.region}", "name")

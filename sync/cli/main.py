@@ -364,7 +364,7 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
         typer.Option(
             "--for",
             help="Who gets it: the daemon, a plan, which only reads, an app that reads the secrets of Pages, or a person who runs "
-            "`prune`, in addition to the policy for the daemon.",
+            "`prune` or `rollback`, in addition to the policy for the daemon.",
         ),
     ] = PolicyHolder.DAEMON,
     scope: Annotated[

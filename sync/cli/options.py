@@ -135,6 +135,7 @@ class PolicyHolder(Enum):
     PLAN = "plan"
     READER = "reader"
     PRUNE = "prune"
+    ROLLBACK = "rollback"
 
 
 class InitKind(Enum):

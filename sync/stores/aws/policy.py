@@ -73,6 +73,12 @@ class Grants:
         condition = {"StringEquals": {f"aws:ResourceTag/{PREFIX}instance": self.instance}}
         yield _allow("Delete", ["DeleteSecret"], [self._arn(f"{self.prefix}*")], condition)
 
+    def rollback(self, uses: Mapping[Key, Use], *, exact: bool) -> Iterator[Statement]:
+        """Yield what ``rollback`` needs beyond what the daemon has: to list the versions of a secret."""
+        names = self._names([key for key, use in uses.items() if use.page is not None], exact=exact)
+        if names:
+            yield _allow("ListVersions", ["ListSecretVersionIds"], names)
+
     def _names(self, keys: Iterable[Key], *, exact: bool) -> Sequence[str]:
         single = self._single(keys)
         return single if exact or not single else [self._arn(f"{self.prefix}*")]

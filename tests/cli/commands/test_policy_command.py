@@ -81,6 +81,7 @@ def test_observe_mode_only_reads(tmp_path: Path) -> None:
         (["vault", "--for", "prune", "--page", "berlin"], "only the scope prefix"),
         (["vault", "--page", "berlin", "--scope", "prefix"], "need --scope exact"),
         (["vault", "vault", "--page", "berlino"], "berlin"),
+        (["vault", "vault", "--for", "rollback"], "the policy for the daemon is enough"),
         (["consul"], "consul"),
     ],
 )

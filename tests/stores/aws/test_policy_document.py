@@ -106,12 +106,17 @@ def test_partitions(region: str, partition: str) -> None:
     }
 
 
-def test_the_reader_and_prune() -> None:
-    """A reader gets the values of Pages and no credential, and prune only what is marked as this instance's."""
+def test_the_reader_and_what_single_commands_need() -> None:
+    """A reader gets the values of Pages and no credential, rollback lists versions, and prune deletes only what is marked as this instance's."""
     made = grants(kms_key="alias/meta")
     reader = list(made.readers(uses(berlin=WRITE, app=Use("read")), exact=True))
     assert [statement["Action"] for statement in reader] == [["secretsmanager:GetSecretValue"], ["kms:Decrypt"]]
     assert reader[0]["Resource"] == f"{NAMES}meta/pages/berlin-??????"
+    (rollback,) = made.rollback(uses(berlin=WRITE), exact=False)
+    assert (rollback["Action"], rollback["Resource"]) == (
+        ["secretsmanager:ListSecretVersionIds"],
+        f"{NAMES}meta/pages/*",
+    )
     (prune,) = made.prune()
     assert (prune["Action"], prune["Resource"]) == (["secretsmanager:DeleteSecret"], f"{NAMES}meta/pages/*")
     assert prune["Condition"] == {"StringEquals": {"aws:ResourceTag/page-token-sync:instance": "acme"}}

@@ -19,6 +19,7 @@ from sync.app.policy import Holder, aws_policy
 from sync.app.stores import build_store
 from sync.config.load import Config, load
 from sync.config.resolve.uses import uses
+from sync.core.model import StoreError
 from sync.core.report.finding import Finding
 from sync.core.report.report import Report
 from sync.runtime.threads import SystemClock
@@ -161,6 +162,23 @@ def test_an_examination_names_what_cannot_be_read(rig: Rig, action: str) -> None
     rig.allow(policy)
     found = rig.examine()["store-policy"]
     assert (found.status, found.message) == ("fail", f"The policy does not allow secretsmanager:{action}.")
+
+
+def test_rollback_lists_versions(rig: Rig) -> None:
+    """With the policies for the daemon and for rollback the versions of a secret are read, and without the second they are not."""
+    daemon, rollback = rig.policy("daemon", exact=False), rig.policy("rollback", exact=True)
+    rig.allow(daemon)
+    assert rig.cycle().exit_code == 0
+    settings, key = rig.config.settings, rig.config.pages[0].targets[0]
+    for policy, allowed in (
+        (daemon, False),
+        ({**daemon, "Statement": daemon["Statement"] + rollback["Statement"]}, True),
+    ):
+        rig.allow(policy)
+        store = build_store("aws", settings.stores["aws"], Credentials(rig.config, {}), SystemClock())
+        store.begin()
+        assert isinstance(store.versions(key), StoreError) != allowed
+        store.close()
 
 
 def test_the_plan_the_reader_and_prune(rig: Rig) -> None:

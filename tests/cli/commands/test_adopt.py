@@ -16,7 +16,7 @@ from sync.core import marks as mark_map
 from sync.core.model import Key, Marks, Stored, StoreError
 from sync.core.plan.adopt import Adoption
 from sync.runtime.threads import SystemClock
-from sync.sandbox.http.server import Sandbox
+from sync.sandbox.http.server import Sandbox, start
 from sync.stores.file.layout import sidecar_name
 from tests.support.fakes import StoreInMemory
 from tests.support.forkserver import ForkServer
@@ -50,6 +50,10 @@ class Program(Rig):
         content = {"access_token": token, "page_id": page_id, "app_id": self.sandbox.app_id, **more}
         self.files.plant(self.files.key(name), content, mark_map.present(marks) if marks else None)
         return self.files.key(name)
+
+    def texts(self) -> dict[str, str]:
+        """Return what each secret holds."""
+        return {page["name"]: self.files.text(self.files.key(page["name"])) for page in self.sandbox.pages}
 
     def is_marked(self, name: str) -> bool:
         """Check whether a secret has marks."""
@@ -153,6 +157,37 @@ def test_all(program: Program) -> None:
     assert "'other-instance'" in named.stdout
 
 
+def test_forty_secrets_of_a_script(tmp_path: Path, forks: ForkServer) -> None:
+    """The way of the documentation: observed, adopted while Pages are held, planned, and released; a payload changes only for a better token."""
+    with start(pages=40) as sandbox:
+        program = Program(tmp_path, sandbox, forks)
+        program.write(mode="observe", defaults={"hold": True})
+        pages = list(sandbox.world.pages.values())
+        person = sandbox.world.add_user("A person")
+        for number, page in enumerate(pages):
+            user = person if number % 4 == 0 else sandbox.world.user
+            token = sandbox.world.page_token(page, sandbox.world.tokens[user.token], peek=True)
+            program.plant(page.name, token.value)
+        before = program.texts()
+        with program.app() as app:
+            assert {one.action for one in program.all(app, write=True).values()} == {"held"}
+        program.write(mode="sync")
+        with program.app() as app:
+            found = program.all(app, write=True)
+            assert {one.action for one in found.values()} == {"adopted"}
+            assert sum(one.system_user is None for one in found.values()) == 10
+            assert app.progress < 40
+            planned = app.cycle(write=False)
+        would = [entry.would for page in planned.pages for entry in page.stores if entry.would is not None]
+        assert [one.reason for one in would].count("rotate") == 10
+        assert program.texts() == before
+        program.write(defaults={}, brake={"share": "50%"})
+        with program.app() as app:
+            assert app.cycle(write=True).exit_code == 0
+        after = program.texts()
+        assert [name for name in before if after[name] != before[name]] == [page.name for page in pages[::4]]
+
+
 def test_what_changes_before_it_is_marked(program: Program) -> None:
     """A secret that somebody else writes between the judgement and the mark is a conflict, and stays theirs."""
     program.plant("berlin", program.token("berlin"))
@@ -169,7 +204,7 @@ def test_what_changes_before_it_is_marked(program: Program) -> None:
 def test_meta_cannot_be_asked(program: Program) -> None:
     """While Graph does not answer, nothing is proven and nothing is adopted."""
     program.plant("berlin", program.token("berlin"))
-    program.write(graph={"base_url": "http://127.0.0.1:9", "timeout": "2s"})
+    program.write(graph={"base_url": "http://127.0.0.1:9", "timeout": "1s"})
     ran = program.adopt("berlin", "--yes", "--output", "json")
     (one,) = ran.report["secrets"]
     assert (ran.code, one["action"]) == (1, "refused")

@@ -137,7 +137,7 @@ def test_what_is_refused(program: Program) -> None:
     ran = program.rollback("berlin", "--yes")
     assert ran.code == 1
     assert "token-invalid" in ran.stdout
-    program.write(graph={"base_url": "http://127.0.0.1:9", "timeout": "2s"})
+    program.write(graph={"base_url": "http://127.0.0.1:9", "timeout": "1s"})
     silent = program.back()
     assert (silent.action, silent.payload) == ("refused", None)
     assert program.stored() == before

@@ -126,7 +126,7 @@ def _quoted(path: str) -> str:
 def _check(path: str, *, is_pattern: bool) -> None:
     """Raise PolicyError where a policy would read more into a path than is meant."""
     plain = path.removesuffix("*") if is_pattern else path
-    if plain.endswith("*") or "+" in plain.split("/") or "{{" in plain:
+    if plain.endswith("*") or "+" in plain.split("/") or "{{" in plain or "${" in plain:
         raise PolicyError(
             f"A policy would read the path {path} as a pattern, and allow other secrets too. Change `path` of the store."
         )

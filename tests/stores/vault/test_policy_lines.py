@@ -101,7 +101,7 @@ def test_the_reader_and_prune() -> None:
     assert lines(rights.for_prune(), exact=False) == [rule("delete/meta/pages/*", "update")]
 
 
-@pytest.mark.parametrize("path", ["meta/pages/a*", "meta/+/a", "meta/{{x}}/a"])
+@pytest.mark.parametrize("path", ["meta/pages/a*", "meta/+/a", "meta/{{x}}/a", "meta/${x}/a"])
 def test_a_path_that_a_policy_reads_as_a_pattern(path: str) -> None:
     """A policy that would allow other secrets than it was made for is not written."""
     with pytest.raises(PolicyError, match="as a pattern"):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -33,6 +34,7 @@ SHAPES = {
     "prefix": ("meta/pages/{name}", False),
     "exact": ("meta/pages/{name}", True),
     "folders": ("meta/page-{system_user}/{name}", False),
+    "odd characters": ('"a\\b" Köln/{name}', False),
     "exact folders": ("meta/page-{system_user}/{name}", True),
 }
 """Path templates, and whether each secret has lines of its own."""
@@ -74,7 +76,7 @@ class Rig:
     def remove_pages(self) -> None:
         """Remove the Pages' secrets without a trace."""
         for path in self.paths:
-            self.bao.admin("DELETE", f"{self.mount}/metadata/{path}")
+            self.bao.admin("DELETE", f"{self.mount}/metadata/{quote(path)}")
 
     def credential(self) -> dict[str, str]:
         """Return the secret that holds the system user token."""

@@ -82,13 +82,11 @@ def _inspection(file: Path, clock: SystemClock, name: str, stores: Sequence[str]
     config = load(file)
     selection = select_page(config.pages, name, stores=stores)
     from sync.app import build  # noqa: PLC0415 - only if the file is valid
-    from sync.core.report.inspection import inspection  # noqa: PLC0415 - only if the file is valid
+    from sync.app.inspect import inspect  # noqa: PLC0415 - only if the file is valid
 
     silence_libraries()
     with build(config, clock=clock) as app:
-        plan = app.look(selection)
-    (page,) = plan.pages
-    return inspection(page, instance=config.settings.instance, now=clock.now(), fingerprint=of_token)
+        return inspect(app, selection, of_token)
 
 
 def _put(found: Inspection, form: Form) -> None:

@@ -21,7 +21,7 @@ _MATCHES: Mapping[Match, str] = {
     "current": "is the current one",
     "earlier": "is an earlier one: read the secret again",
     "not-current": "is not the current one: read the secret again",
-    "unknown": "is none that the secret holds or held: find out where it comes from",
+    "unknown": "is in no version that the store keeps: read the secret again, or find out where the token comes from",
 }
 
 
@@ -36,10 +36,15 @@ def matched(found: Inspection) -> str | None:
     match, asked = found.match, found.fingerprint
     if match is None:
         return None if asked is None else f"Token {asked}: no secret could be read to compare it with."
-    stores = [secret.entry.key.store for secret in found.secrets if secret.match == match]
+    stores = [_where(secret) for secret in found.secrets if secret.match == match]
     if match != "current" and asked == found.page.fingerprint:
         return f"Token {asked} is the one that Graph returns for the Page now, and no secret holds it."
     return f"Token {asked} {_MATCHES[match]} ({'store' if len(stores) == 1 else 'stores'} {', '.join(stores)})."
+
+
+def _where(secret: InspectedSecret) -> str:
+    version = f", version {secret.matched_version}" if secret.matched_version else ""
+    return f"{secret.entry.key.store}{version}"
 
 
 def secret_lines(found: Inspection, secret: InspectedSecret) -> Iterator[str]:

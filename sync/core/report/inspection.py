@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sync.core.model import Expiry, Key, Marks, Stored, StoreError
+from sync.core.model import Expiry, Key, Marks, Stored, StoreError, Version
 from sync.core.plan.model import PagePlan
 from sync.core.report.build import page_entry
 from sync.core.report.entries import PageEntry, StoreEntry
@@ -16,7 +16,7 @@ from sync.core.report.json import page_json, store_json, timestamp
 Works = Literal["yes", "no", "unknown"]
 """Whether applications can work with what a secret holds."""
 Match = Literal["current", "earlier", "not-current", "unknown"]
-"""What a fingerprint is to a secret. "unknown": no version holds it; "not-current": earlier versions could not be compared."""
+"""What a fingerprint is to a secret. "unknown": no version that the store keeps holds it; "not-current": earlier versions could not be compared."""
 
 _BEST_FIRST: Sequence[Match] = ("current", "earlier", "not-current", "unknown")
 _WRONG = ("broken", "absent", "foreign")
@@ -24,12 +24,16 @@ _WRONG = ("broken", "absent", "foreign")
 
 @dataclass(frozen=True, slots=True)
 class InspectedSecret:
-    """One secret of the Page; ``match`` is None where no fingerprint was given, or the secret could not be read."""
+    """One secret of the Page; ``match`` is None where no fingerprint was given, or the secret could not be read.
+
+    ``matched_version`` is the earlier version that holds the token asked about, where the store keeps one.
+    """
 
     entry: StoreEntry
     marks: Marks | None
     match: Match | None = None
     expires_at: Expiry | None = None
+    matched_version: Version | None = None
 
     @property
     def works(self) -> Works:
@@ -90,9 +94,9 @@ def inspection(
     instance: str,
     now: datetime,
     fingerprint: str | None = None,
-    earlier: Mapping[Key, Sequence[str]] | None = None,
+    earlier: Mapping[Key, Mapping[str, Version]] | None = None,
 ) -> Inspection:
-    """Return what is known of a Page. ``earlier`` are the fingerprints of earlier versions, of the secrets where they are known."""
+    """Return what is known of a Page. ``earlier`` are the versions that a store keeps by fingerprint, of the secrets where they are known."""
     page = page_entry(plan, None, instance)
     current = {target.key: target.current for target in plan.targets}
     secrets = []
@@ -100,12 +104,14 @@ def inspection(
         content, facts = current[entry.key].content, current[entry.key].verdict.facts
         marks = content.marks if isinstance(content, Stored) else None
         read = not isinstance(content, StoreError)
-        match = _match(fingerprint, entry, marks, (earlier or {}).get(entry.key)) if fingerprint and read else None
-        secrets.append(InspectedSecret(entry, marks, match, facts.expires_at if facts else None))
+        kept = (earlier or {}).get(entry.key)
+        match = _match(fingerprint, entry, marks, kept) if fingerprint and read else None
+        version = (kept or {}).get(fingerprint) if fingerprint and match == "earlier" else None
+        secrets.append(InspectedSecret(entry, marks, match, facts.expires_at if facts else None, version))
     return Inspection(page, tuple(secrets), now, fingerprint)
 
 
-def _match(fingerprint: str, entry: StoreEntry, marks: Marks | None, earlier: Sequence[str] | None) -> Match:
+def _match(fingerprint: str, entry: StoreEntry, marks: Marks | None, earlier: Mapping[str, Version] | None) -> Match:
     if fingerprint == entry.fingerprint:
         return "current"
     # The marks name the last token that this program wrote, which somebody else may have replaced since.
@@ -133,6 +139,7 @@ def _secret_json(secret: InspectedSecret) -> dict[str, Any]:
         **store_json(secret.entry),
         "works": secret.works,
         "match": secret.match,
+        "matched_version": secret.matched_version,
         "expires_at": timestamp(secret.expires_at) if isinstance(secret.expires_at, datetime) else None,
         "instance": (marks.instance or None) if marks else None,
         "written_at": (marks.written_at or None) if marks else None,

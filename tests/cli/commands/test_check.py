@@ -10,13 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from sync.app.app import build
+from sync.app.inspect import inspect
 from sync.cli.commands.check import FingerprintError, _fingerprint
+from sync.config.load import load
 from sync.config.resolve.select import SelectionError, select_page
+from sync.core.report.entries import StoreEntry
+from sync.core.report.report import Report
 from sync.core.secret import fingerprint
-from sync.sandbox.http.server import start
+from sync.runtime.threads import SystemClock
+from sync.sandbox.http.server import Sandbox, start
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import PROGRAM, Rig, codes
+from tests.support.services.bao import Bao, bao, mount
+from tests.support.services.graph import sandbox
 from tests.support.values import page
+
+__all__ = ["bao", "mount", "sandbox"]
 
 TOKEN = "EAA" + "x1" * 40
 
@@ -52,6 +62,30 @@ def test_the_answer(rig: Rig) -> None:
     down = rig.run("check", "berlin", "--output", "json")
     assert (down.code, down.report["works"]) == (3, "unknown")
     assert codes(down.report["stores"][0]["problems"]) == ["graph-unavailable"]
+
+
+def test_versions_that_the_store_keeps(bao: Bao, mount: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """OpenBao keeps the token before a replacement, which is named with its version; a token of elsewhere is in none of them."""
+    store = {"type": "vault", "address": bao.url, "mount": mount}
+    rig = Rig(tmp_path, sandbox, {**store, "auth": {"method": "token", "token": {"file": str(tmp_path / "vault")}}})
+    rig.secret("vault", bao.root)
+    with build(load(rig.file), clock=SystemClock()) as app:
+        first = entry(app.cycle(write=True))
+        with sandbox.world.lock:
+            sandbox.world.revoke_page(next(one for one in sandbox.world.pages.values() if one.name == "berlin"))
+        selection = select_page(app.config.pages, "berlin")
+        app.cycle(write=True, selection=selection)
+        found = inspect(app, selection, first.fingerprint)
+        (secret,) = found.secrets
+        assert secret.entry.fingerprint != first.fingerprint
+        assert (found.match, secret.matched_version, found.exit_code) == ("earlier", "1", 1)
+        assert inspect(app, selection, "0" * 12).match == "unknown"
+        assert inspect(app, selection, secret.entry.fingerprint).exit_code == 0
+
+
+def entry(report: Report) -> StoreEntry:
+    """Return what a report says of the secret of berlin."""
+    return next(page for page in report.pages if page.name == "berlin").stores[0]
 
 
 def test_one_page_by_name_or_id() -> None:

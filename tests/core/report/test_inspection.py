@@ -78,8 +78,8 @@ def test_a_page_that_is_lost_is_a_problem_even_while_its_token_works() -> None:
     [
         ([GOOD], None, FETCHED.fingerprint, "current", 0),
         ([GOOD], None, "0" * 12, "not-current", 1),
-        ([GOOD], {KEY: [OTHER.fingerprint]}, OTHER.fingerprint, "earlier", 1),
-        ([GOOD], {KEY: [OTHER.fingerprint]}, "0" * 12, "unknown", 1),
+        ([GOOD], {KEY: {OTHER.fingerprint: "2"}}, OTHER.fingerprint, "earlier", 1),
+        ([GOOD], {KEY: {OTHER.fingerprint: "2"}}, "0" * 12, "unknown", 1),
         ([REPLACED], None, FETCHED.fingerprint, "earlier", 1),
         ([UNREAD], None, FETCHED.fingerprint, None, 3),
         ([NOTHING], None, FETCHED.fingerprint, "not-current", 1),
@@ -88,11 +88,22 @@ def test_a_page_that_is_lost_is_a_problem_even_while_its_token_works() -> None:
     ],
 )
 def test_what_a_fingerprint_is(
-    there: list[Current], earlier: dict[Key, list[str]] | None, asked: str, match: Match | None, code: int
+    there: list[Current], earlier: dict[Key, dict[str, str]] | None, asked: str, match: Match | None, code: int
 ) -> None:
     """A fingerprint is a current one, an earlier one, or not; nothing is said of a secret that was not read."""
     found = look(*there, asked=asked, earlier=earlier)
     assert (found.match, found.exit_code) == (match, code)
+
+
+def test_the_earlier_version_is_named() -> None:
+    """The newest version that holds the token is named, where the store keeps one."""
+    found = look(GOOD, asked=OTHER.fingerprint, earlier={KEY: {OTHER.fingerprint: "2"}})
+    assert (
+        matched(found)
+        == f"Token {OTHER.fingerprint} is an earlier one: read the secret again (store vault, version 2)."
+    )
+    assert as_json(found)["stores"][0]["matched_version"] == "2"
+    assert as_json(look(GOOD, asked=FETCHED.fingerprint))["stores"][0]["matched_version"] is None
 
 
 def test_the_answer_in_words() -> None:

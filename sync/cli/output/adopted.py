@@ -13,7 +13,7 @@ from sync.cli.output.table import planned_word, some
 from sync.core.plan.adopt import Adoption, AdoptionKind
 from sync.core.plan.model import TargetPlan
 from sync.core.problems import action_text
-from sync.core.report.json import timestamp
+from sync.core.report.json import problem_json, timestamp
 from sync.core.report.text import count, expiry
 
 _ADOPTIONS = ("Page", "action", "token", "belongs to", "expires", "next cycle")
@@ -65,7 +65,7 @@ def _notes(one: Adoption) -> Iterator[tuple[str, ...]]:
         yield ("other keys", f"These keys of the payload stay as they are: {', '.join(rest)}.")
     if one.after is not None:
         verdict = one.after.current.verdict
-        for problem in verdict.problems + verdict.notices:
+        for problem in verdict.problems + verdict.notices + one.problems:
             yield (problem.code, problem.message, action_text(problem.owner, problem.remedy))
 
 
@@ -124,6 +124,7 @@ def _adoption_json(one: Adoption) -> dict[str, object]:
         "next_action": action.kind.value if action else None,
         "next_reason": action.reason if action else None,
         "next_would": {"action": would.kind.value, "reason": would.reason} if would else None,
+        "problems": [problem_json(problem) for problem in one.problems],
         "error_code": one.error_code,
         "message": one.message or None,
         "remedy": one.remedy or None,

@@ -22,6 +22,7 @@ from sync.core.model import (
     Written,
 )
 from sync.core.plan.model import PagePlan, TargetPlan
+from sync.core.problems import Problem
 from sync.core.secret import Secret
 
 AdoptionKind = Literal["adopt", "adopted", "unchanged", "refused", "held", "failed"]
@@ -37,7 +38,7 @@ class Adoption:
     ``reason`` says why it is not marked, ``message`` and ``remedy`` the same in sentences. ``facts`` are what debug_token answered
     for the token. ``system_user`` is the configured one that the token hangs on, None where it is somebody else or not known.
     ``others`` are the keys of the payload that the configuration does not have, ``copies`` those of them that hold the same token.
-    ``after`` is what the next cycle would do. ``marks`` are what is written.
+    ``after`` is what the next cycle would do, and ``problems`` are those of the token that it would fetch. ``marks`` are what is written.
     """
 
     page: Page
@@ -54,6 +55,7 @@ class Adoption:
     others: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
     after: TargetPlan | None = None
+    problems: tuple[Problem, ...] = ()
     marks: Marks | None = None
 
     @property
@@ -110,6 +112,7 @@ def adoptions(
         for target in plan.targets:
             one = _adoption(plan.page, target, read[target.key], instance, by_name=by_name)
             one = replace(one, system_user=users.get(one.facts.user_id) if one.facts is not None else None)
+            one = replace(one, problems=plan.candidate.verdict.problems)
             if one.action == "adopt" and one.marks is not None:
                 one = replace(one, marks=replace(one.marks, written_at=f"{now:%Y-%m-%dT%H:%M:%SZ}"))
                 one = (

@@ -130,6 +130,17 @@ def test_a_persons_token(program: Program) -> None:
         assert (page.stores[0].action.value, page.stores[0].reason) == ("replaced", "rotate")
 
 
+def test_a_page_that_the_system_user_cannot_read(program: Program) -> None:
+    """Its stored token is proven all the same; what the next cycle lacks is part of the answer."""
+    program.plant("berlin", program.token("berlin", "A person"))
+    world = program.sandbox.world
+    with world.lock:
+        world.user.assigned.pop(next(page.id for page in world.pages.values() if page.name == "berlin"))
+    (one,) = program.adopt("berlin", "--output", "json").report["secrets"]
+    assert (one["action"], one["next_action"], one["problems"][0]["code"]) == ("adopt", "kept", "no-access")
+    assert "no-access: berlin" in program.adopt("berlin").stdout
+
+
 def test_all(program: Program) -> None:
     """What proves to be the Page's and the app's is adopted, and the rest is listed with its reasons, unchanged."""
     names = [page["name"] for page in program.sandbox.pages]

@@ -159,14 +159,15 @@ def _put_examined(config: Config, clock: SystemClock) -> None:
 
 def _policy(target: Path, kind: Kind, config: Config) -> tuple[Path, str] | None:
     """Return the policy and the path beside the configuration that it is written to; None where the store needs none."""
-    if kind == "file":
-        return None
-    from sync.app.policy import aws_policy, vault_policy  # noqa: PLC0415 - only for a store with policies
+    from sync.app.policy import aws_policy, vault_policy  # noqa: PLC0415 - not for other commands
 
-    make, ending = (vault_policy, "hcl") if kind == "vault" else (aws_policy, "json")
-    name = f"policy.{ending}" if target.stem == "config" else f"{target.stem}.policy.{ending}"
+    makers = {"vault": ("policy.hcl", vault_policy), "aws": ("policy.json", aws_policy)}
+    if kind not in makers:
+        return None
+    name, policy = makers[kind]
     (store,) = config.settings.stores
-    return target.with_name(name), make(config, store, "daemon", config.pages, exact=False).text
+    path = target.with_name(name if target.stem == "config" else f"{target.stem}.{name}")
+    return path, policy(config, store, "daemon", config.pages, exact=False).text
 
 
 def _asked_kind(likely: Kind) -> Kind:
@@ -280,3 +281,10 @@ def _commands(file: Path, policy: Path | None) -> Iterator[str]:
         yield shlex.join(["aws", "iam", "put-role-policy", *names, "--policy-document", f"file://{policy}"])
     option = [] if str(file) == "config.yaml" else ["--config", str(file)]
     yield shlex.join(["page-token-sync", *option, "doctor"])
+
+
+def _policy_command(policy: Path) -> list[str]:
+    if policy.suffix == ".hcl":
+        return ["vault", "policy", "write", _POLICY_NAME, str(policy)]
+    named = ["--role-name", _POLICY_NAME, "--policy-name", _POLICY_NAME]
+    return ["aws", "iam", "put-role-policy", *named, "--policy-document", f"file://{policy}"]

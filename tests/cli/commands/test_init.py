@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from sync.app.policy import aws_policy, vault_policy
-from sync.cli.commands.init import _check_free, _RefusedError
+from sync.cli.commands.init import _check_free, _commands, _policy, _RefusedError
 from sync.config.load import load
+from sync.config.new_file import drafts
+from sync.config.show.starter import Kind, draft, text
 from sync.sandbox.http.server import Sandbox, start
 from tests.support.rigs.cli import on_a_terminal
 from tests.support.rigs.e2e import PROGRAM, Ran
@@ -85,6 +87,24 @@ def test_the_policy_for_aws(tmp_path: Path) -> None:
     )
 
 
+def test_the_policy_of_each_kind(tmp_path: Path) -> None:
+    """Vault and AWS have a policy beside the configuration, named after it, and the command that installs it; files have none."""
+    names: dict[Kind, str | None] = {"vault": "policy.hcl", "aws": "policy.json", "file": None}
+    for kind, name in names.items():
+        for target in ("config.yaml", "staging.yaml"):
+            with drafts(tmp_path / target) as loaded:
+                found = _policy(tmp_path / target, kind, loaded(text(draft(kind, {}))))
+            prefix = "" if target == "config.yaml" else "staging."
+            assert (found and found[0].name) == (name and f"{prefix}{name}")
+    assert list(_commands(Path("staging.yaml"), Path("staging.policy.json"))) == [
+        (
+            "aws iam put-role-policy --role-name page-token-sync --policy-name page-token-sync "
+            "--policy-document file://staging.policy.json"
+        ),
+        "page-token-sync --config staging.yaml doctor",
+    ]
+
+
 def test_files_that_exist(tmp_path: Path) -> None:
     """Neither a configuration nor a policy is written over; a policy that is the same is no obstacle, as after a kill."""
     file, policy = tmp_path / "config.yaml", tmp_path / "policy.hcl"
@@ -94,9 +114,9 @@ def test_files_that_exist(tmp_path: Path) -> None:
     assert again.stderr.startswith(f"{file} exists already, and is not changed.")
     same = policy.read_text()
     _check_free(policy, same)
-    for path, text in ((file, None), (policy, f"{same}#")):
+    for path, content in ((file, None), (policy, f"{same}#")):
         with pytest.raises(_RefusedError, match="exists already"):
-            _check_free(path, text)
+            _check_free(path, content)
 
 
 def test_what_it_asks_on_a_terminal(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -124,8 +144,8 @@ def test_what_it_asks_on_a_terminal(tmp_path: Path, sandbox: Sandbox) -> None:
     config = load(file)
     assert (config.settings.instance, len(config.pages)) == ("acme", 3)
     assert str(secret) in str(config.settings.apps["messenger"].secret)
-    for text in ("not a name", "This looks like a secret", "Nothing failed.", "Next:"):
-        assert text in shown
+    for part in ("not a name", "This looks like a secret", "Nothing failed.", "Next:"):
+        assert part in shown
 
 
 def test_wrong_usage(tmp_path: Path) -> None:

@@ -77,7 +77,9 @@ REASONS: Mapping[str, Word] = {
         "run the command that the report prints: once --if-plan SUM.",
     ),
     "absent": Word(
-        "there is no secret", "adopt found no secret of this Page in the store.", "The next cycle creates it."
+        "there is no secret",
+        "The store has no secret of this Page that adopt or rollback could work on.",
+        "The next cycle creates it.",
     ),
     "another-instance": Word(
         "it belongs to another instance",
@@ -86,13 +88,18 @@ REASONS: Mapping[str, Word] = {
     ),
     "no-token": Word(
         "no token where the payload has it",
-        "Where the configured payload has the token, the secret holds no access token of Meta, so adopt has nothing to prove.",
-        "Set payload to the keys that the secret has; the message names the one that seems to hold a token.",
+        "The secret, or the version that is to be current again, holds no access token of Meta, so there is nothing to prove.",
+        "For adopt, set payload to the keys that the secret has; for rollback, choose another version. See the message.",
+    ),
+    "no-version": Word(
+        "no earlier version",
+        "The store keeps no earlier version of the secret with another token, so rollback has nothing to go back to.",
+        "Run once for the Page, which fetches the token that Graph gives now.",
     ),
     "unproven": Word(
         "Meta was not asked",
-        "The app's quota did not allow to ask debug_token about the stored token, so adopt marks nothing.",
-        "Run adopt again within the hour.",
+        "The app's quota did not allow to ask debug_token about the token now, so nothing is written.",
+        "Run the command again within the hour.",
     ),
     "replicated": Word(
         "AWS replicates the secret",

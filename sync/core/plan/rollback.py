@@ -134,7 +134,10 @@ def rollback(
     if wanted is None:
         message = "The store keeps no earlier version of the secret with another token."
         return _refused(
-            one, "no-version", message, "page-token-sync once --page PAGE fetches the token that Graph gives now."
+            one,
+            "no-version",
+            message,
+            f"page-token-sync once --page {page.name} fetches the token that Graph gives now.",
         )
     token = token_of(page, wanted.payload)
     one = replace(one, token=token)

@@ -39,8 +39,8 @@ REPORTED = {
     "brake",
 }
 
-OF_COMMANDS = {"absent", "another-instance", "no-token", "unproven", "replicated"}
-"""Why ``adopt`` and ``prune`` leave a secret as it is."""
+OF_COMMANDS = {"absent", "another-instance", "no-token", "no-version", "unproven", "replicated"}
+"""Why ``adopt``, ``prune`` and ``rollback`` leave a secret as it is."""
 
 
 def test_no_code_is_left_out() -> None:

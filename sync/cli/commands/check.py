@@ -14,7 +14,7 @@ from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
 from sync.config.resolve.select import SelectionError, select_page
 from sync.config.source import STDIN
-from sync.core.secret import fingerprint, is_token
+from sync.core.secret import fingerprint, is_credential
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
 from sync.runtime.threads import Stopping, SystemClock
 
@@ -70,10 +70,20 @@ def _fingerprint(asked: str, *, stdin_is_free: bool) -> str:
         return text[:12]
     if not stdin_is_free:
         raise FingerprintError("--fingerprint -: standard input is the configuration already; give --config FILE.")
-    token = sys.stdin.read(_MOST).removesuffix("\n").removesuffix("\r")
-    if not is_token(token):
-        raise FingerprintError("--fingerprint -: what standard input holds is not shaped like a token.")
+    token = _standard_input().removesuffix("\n").removesuffix("\r")
+    if not is_credential(token):
+        raise FingerprintError(
+            "--fingerprint -: what standard input holds is not shaped like a token. Write the token alone, without quotes."
+        )
     return fingerprint(token)
+
+
+def _standard_input() -> str:
+    """Return what standard input holds; "" where it is closed, or holds no text."""
+    try:
+        return sys.stdin.read(_MOST) if sys.stdin is not None else ""
+    except UnicodeDecodeError:
+        return ""
 
 
 def _inspection(file: Path, clock: SystemClock, name: str, stores: Sequence[str], of_token: str | None) -> Inspection:

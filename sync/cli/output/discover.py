@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from sync.cli.output.table import some
 from sync.config.show.example import flow
 from sync.core.model import Page
 from sync.core.problems import Problem, action_text
 from sync.core.redact import scrub
+from sync.core.report.causes import joined
 from sync.core.report.discovery import Discovery, FoundPage
 from sync.core.report.text import count
 from sync.core.slug import unique_slugs
@@ -50,16 +52,21 @@ def summary(found: Discovery, pages: Sequence[Page], *, yaml_command: str) -> li
 
 def causes(found: Discovery) -> Iterator[tuple[str, str, str]]:
     """Yield three sentences about each problem: whom it concerns, what is wrong, and who does what."""
-    grouped: dict[tuple[str, Problem], list[str]] = {}
+    # Graph's texts contain the id of the Page, and its answers an id of their own.
+    grouped: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+
+    def add(kind: str, problem: Problem, whose: str) -> None:
+        key = (f"{kind} {problem.code}", problem.owner, problem.remedy)
+        grouped.setdefault(key, []).append((whose, problem.message))
+
     for page in (*found.lost, *found.not_listed):
         if page.problem is not None:
-            grouped.setdefault((f"problem {page.problem.code}", page.problem), []).append(page.name or page.id)
+            add("problem", page.problem, page.name or page.id)
     for one in found.unknown:
-        whose = f"Page {one.page}" if one.page else f"system user {one.system_user}"
-        grouped.setdefault((f"unknown {one.problem.code}", one.problem), []).append(whose)
-    for (head, problem), names in grouped.items():
-        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""  # noqa: PLR2004 - about a line
-        yield f"{head}: {', '.join(names[:3])}{more}", problem.message, action_text(problem.owner, problem.remedy)
+        add("unknown", one.problem, f"Page {one.page}" if one.page else f"system user {one.system_user}")
+    for (head, owner, remedy), same in grouped.items():
+        names, messages = (list(dict.fromkeys(texts)) for texts in zip(*same, strict=True))
+        yield f"{head}: {some(names)}", joined(messages), action_text(owner, remedy)
 
 
 def yaml_lines(found: Discovery, pages: Sequence[Page], *, default_user: str | None) -> Iterator[str]:

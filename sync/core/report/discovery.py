@@ -121,7 +121,12 @@ def discovery(pages: Sequence[Page], reached: Sequence[Reached]) -> Discovery:
         not_listed=tuple(sorted(not_listed.values(), key=lambda page: (page.system_user, int(page.id)))),
         lost=tuple(lost),
         not_assigned=tuple(page for page in business.values() if page.id not in seen | listed),
-        unknown=tuple(dict.fromkeys(unknown)),
+        # Each answer of Graph has its own trace id.
+        unknown=tuple(
+            {
+                (one.system_user, one.subject, one.page, one.problem.code, one.problem.message): one for one in unknown
+            }.values()
+        ),
     )
 
 

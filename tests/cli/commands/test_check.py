@@ -121,8 +121,10 @@ def test_a_token_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     for text, expected in ((TOKEN, TOKEN), (f"{TOKEN}\n", TOKEN), (f"{TOKEN}\r\n", TOKEN)):
         monkeypatch.setattr("sys.stdin", io.StringIO(text))
         assert _fingerprint("-", stdin_is_free=True) == fingerprint(expected)
-    for text in ("", "\n", f"{TOKEN} {TOKEN}", "ü", "x" * 5000):
-        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    binary = io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8")
+    no_tokens = (io.StringIO(text) for text in ("", "\n", f"{TOKEN} {TOKEN}", f'"{TOKEN}"', "ü", "x" * 5000))
+    for stream in (*no_tokens, binary, None):
+        monkeypatch.setattr("sys.stdin", stream)
         with pytest.raises(FingerprintError, match="not shaped like a token") as error:
             _fingerprint("-", stdin_is_free=True)
         assert TOKEN not in str(error.value)

@@ -89,6 +89,18 @@ def test_what_is_lost(rig: Rig) -> None:
     assert f"  # {name} ({rig.sandbox.pages[1]['id']}) is listed and lost: no-access" in as_yaml(rig, discovery)
 
 
+@pytest.mark.parametrize("fault", ["unassigned=no-role", "unassigned=object-missing", "capability"])
+def test_one_cause_of_many_pages(rig: Rig, fault: str) -> None:
+    """A cause that Pages share is printed once, although each answer of Graph has its own text and trace id."""
+    switch_on(rig.sandbox.world, fault)
+    rig.write(pages=[{"id": page["id"], "name": page["name"]} for page in rig.sandbox.pages])
+    discovery = found(rig)
+    heads = [head for head, _, _ in causes(discovery)]
+    assert len(heads) == len(set(heads)), heads
+    assert (len(discovery.lost) == PAGES) is (fault != "capability")
+    assert len({(one.subject, one.problem.code) for one in discovery.unknown}) == len(discovery.unknown)
+
+
 @pytest.mark.parametrize("fault", ["listing-empty", "listing-hole", "invalid"])
 def test_lists_that_prove_nothing(rig: Rig, fault: str) -> None:
     """An empty list, one with a hole and an invalid token are never reported as "nothing differs"."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,20 +29,15 @@ def write_new(path: Path, text: str) -> None:
             _write(path, text, os.O_EXCL)
 
 
-@contextmanager
-def drafts(path: Path) -> Iterator[Callable[[str], Config]]:
-    """Provide what loads a text as if it stood in this file; its errors name the file. Raises OSError and ConfigErrors."""
+def load_draft(path: Path, text: str) -> Config:
+    """Load a text as if it stood in this file; its errors name the file. Raises OSError and ConfigErrors."""
     with _beside(path) as draft:
-
-        def loaded(text: str) -> Config:
-            _write(draft, text)
-            try:
-                return load(draft)
-            except ConfigErrors as errors:
-                named = [replace(error, file=str(path)) for error in errors.errors]
-                raise ConfigErrors(named, errors.warnings, str(path), errors.patterns) from None
-
-        yield loaded
+        _write(draft, text)
+        try:
+            return load(draft)
+        except ConfigErrors as errors:
+            named = [replace(error, file=str(path)) for error in errors.errors]
+            raise ConfigErrors(named, errors.warnings, str(path), errors.patterns) from None
 
 
 @contextmanager

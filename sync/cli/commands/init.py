@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile("[A-Z][A-Z0-9_]*")
 _POLICY_NAME = "page-token-sync"
+_SOURCES = "Nothing was written. Values that no option has come from the environment, such as META_APP_ID, VAULT_ADDR and AWS_REGION."
 
 Load = Callable[[str], "Config"]
 
@@ -51,49 +53,51 @@ class _RefusedError(Exception):
 
 def init(options: InitOptions) -> int:
     """Write the configuration and the policy, and print the next commands; return the exit code."""
-    clock = SystemClock()
-    watch_signals(clock, exit_code=INTERRUPTED)
     keep_memory_private()
     silence_libraries()
     try:
-        return _init(options, clock)
+        return _init(options)
     except _RefusedError as refused:
         console.put_failure("usage", str(refused), options.form)
     except FileExistsError as error:
         console.put_failure("usage", _exists(Path(str(error.filename2 or error.filename))), options.form)
     except ConfigErrors as errors:
         console.put_errors(errors, options.form)
+        console.put_note(_SOURCES)
     except OSError as error:
         text = f"{options.file}: {error.strerror}. Nothing was written. Choose another FILE."
         console.put_failure("not-written", text, options.form)
         return 3
-    except (Stopping, typer.Abort):
+    except (Stopping, typer.Abort, KeyboardInterrupt):
         console.put_failure("interrupted", "Interrupted. Nothing was written.", options.form)
         return INTERRUPTED
     return 2
 
 
-def _init(options: InitOptions, clock: SystemClock) -> int:
-    from sync.config.new_file import drafts, write_new  # noqa: PLC0415 - not for other commands
+def _init(options: InitOptions) -> int:
+    from sync.config.new_file import load_draft, write_new  # noqa: PLC0415 - not for other commands
     from sync.config.show.starter import draft, likely_kind, text  # noqa: PLC0415 - not for other commands
 
     target, environment = options.file, os.environ
     _check_free(target)
+    loaded = partial(load_draft, target)
     asks = _is_terminal() and options.form is Form.TABLE
     kind = options.kind or (_asked_kind(likely_kind(environment)) if asks else likely_kind(environment))
     wanted = draft(kind, environment)
     wanted = replace(wanted, instance=options.instance or wanted.instance, base_url=options.base_url)
-    with drafts(target) as loaded:
-        if asks:
-            wanted = _asked(wanted, options, loaded)
+    if asks:
+        wanted = _asked(wanted, options, loaded)
+    # Only now: a signal that a thread takes does not end the wait for an answer.
+    clock = SystemClock()
+    watch_signals(clock, exit_code=INTERRUPTED)
+    config = loaded(text(wanted))
+    found = _discovered(config, clock) if _has_credentials(wanted, config, environment) else None
+    if found is not None:
+        names = {page.id: page.name for page in found.not_listed if page.problem is None}
+        wanted = replace(wanted, pages=names)
         config = loaded(text(wanted))
-        found = _discovered(config, clock) if _has_credentials(wanted, config, environment) else None
-        if found is not None:
-            names = {page.id: page.name for page in found.not_listed if page.problem is None}
-            wanted = replace(wanted, pages=names)
-            config = loaded(text(wanted))
-        if asks:
-            _put_examined(config, clock)
+    if asks:
+        _put_examined(config, clock)
     policy = _policy(target, kind, config)
     if policy is not None:
         # Before the configuration, so that after a kill in between the same command goes on.
@@ -113,7 +117,8 @@ def _check_free(path: Path, text: str | None = None) -> None:
         raise _RefusedError(
             f"The folder of {path} does not exist. Nothing was written. Create it, or choose another FILE."
         )
-    if (path.exists() or path.is_symlink()) and (text is None or path.read_text() != text):
+    exists = path.exists() or path.is_symlink()
+    if exists and (text is None or not path.is_file() or path.read_bytes() != text.encode()):
         raise _RefusedError(_exists(path))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 from sync.app.policy import aws_policy, vault_policy
 from sync.cli.commands.init import _check_free, _commands, _policy, _RefusedError
 from sync.config.load import load
-from sync.config.new_file import drafts
+from sync.config.new_file import load_draft
 from sync.config.show.starter import Kind, draft, text
+from sync.ops.process import GRACE_SECONDS
 from sync.sandbox.http.server import Sandbox, start
 from tests.support.rigs.cli import on_a_terminal
 from tests.support.rigs.e2e import PROGRAM, Ran
@@ -92,8 +94,7 @@ def test_the_policy_of_each_kind(tmp_path: Path) -> None:
     names: dict[Kind, str | None] = {"vault": "policy.hcl", "aws": "policy.json", "file": None}
     for kind, name in names.items():
         for target in ("config.yaml", "staging.yaml"):
-            with drafts(tmp_path / target) as loaded:
-                found = _policy(tmp_path / target, kind, loaded(text(draft(kind, {}))))
+            found = _policy(tmp_path / target, kind, load_draft(tmp_path / target, text(draft(kind, {}))))
             prefix = "" if target == "config.yaml" else "staging."
             assert (found and found[0].name) == (name and f"{prefix}{name}")
     assert list(_commands(Path("staging.yaml"), Path("staging.policy.json"))) == [
@@ -114,9 +115,21 @@ def test_files_that_exist(tmp_path: Path) -> None:
     assert again.stderr.startswith(f"{file} exists already, and is not changed.")
     same = policy.read_text()
     _check_free(policy, same)
-    for path, content in ((file, None), (policy, f"{same}#")):
+    binary, folder = tmp_path / "binary.hcl", tmp_path / "folder.hcl"
+    binary.write_bytes(b"\xff\xfe")
+    folder.mkdir()
+    for path, content in ((file, None), (policy, f"{same}#"), (binary, same), (folder, same)):
         with pytest.raises(_RefusedError, match="exists already"):
             _check_free(path, content)
+
+
+def test_interrupted_at_a_question(tmp_path: Path) -> None:
+    """Ctrl-C at a question ends the command at once, says so, and leaves no file."""
+    begin = time.monotonic()
+    code, shown = on_a_terminal("init", str(tmp_path / "config.yaml"), interrupt="Store the tokens in")
+    assert (code, list(tmp_path.iterdir())) == (130, [])
+    assert "Interrupted. Nothing was written." in shown
+    assert time.monotonic() - begin < GRACE_SECONDS
 
 
 def test_what_it_asks_on_a_terminal(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -156,5 +169,8 @@ def test_wrong_usage(tmp_path: Path) -> None:
         _check_free(Path("-"))
     ran = init("--instance", "Acme Prod", str(tmp_path / "config.yaml"), "--output", "json")
     assert (ran.code, json.loads(ran.stdout)["errors"][0]["path"]) == (2, "instance")
+    ran = init("--for", "vault", str(tmp_path / "config.yaml"), env={"VAULT_ADDR": "http://vault.example:8200"})
+    assert ran.code == 2
+    assert "come from the environment" in ran.stderr
     assert list(tmp_path.iterdir()) == []
     assert init("/proc/config.yaml").code == 3

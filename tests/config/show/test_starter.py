@@ -11,7 +11,7 @@ import pytest
 
 from sync.config.errors import ConfigErrors
 from sync.config.load import Config
-from sync.config.new_file import drafts, write_new
+from sync.config.new_file import load_draft, write_new
 from sync.config.schema.stores.aws import AwsConfig
 from sync.config.schema.stores.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultConfig
 from sync.config.show.starter import KINDS, Draft, Kind, draft, likely_kind, text
@@ -21,8 +21,7 @@ META = {"META_APP_ID": "123", "META_APP_SECRET": "hunter2secret", "META_SYSTEM_U
 
 def loaded(folder: Path, of: Draft) -> Config:
     """Load the text of a draft."""
-    with drafts(folder / "config.yaml") as load:
-        config = load(text(of))
+    config = load_draft(folder / "config.yaml", text(of))
     assert list(folder.iterdir()) == []
     return config
 
@@ -88,8 +87,8 @@ def test_what_the_tools_of_aws_use(tmp_path: Path) -> None:
 
 def test_errors_name_the_file_that_is_to_be_written(tmp_path: Path) -> None:
     """What makes the file invalid is reported at its own path, and the temporary one is gone."""
-    with drafts(tmp_path / "config.yaml") as load, pytest.raises(ConfigErrors) as errors:
-        load(text(replace(draft("file", {}), instance="Not A Name")))
+    with pytest.raises(ConfigErrors) as errors:
+        load_draft(tmp_path / "config.yaml", text(replace(draft("file", {}), instance="Not A Name")))
     (error,) = errors.value.errors
     assert (error.file, error.path) == (str(tmp_path / "config.yaml"), "instance")
     assert list(tmp_path.iterdir()) == []

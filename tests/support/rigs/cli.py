@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import signal
 import struct
 import termios
 from pathlib import Path
@@ -22,9 +23,12 @@ def file_rig(folder: Path, sandbox: Sandbox) -> Rig:
 
 
 def on_a_terminal(
-    *arguments: str, columns: int = 80, env: dict[str, str] | None = None, typed: str = ""
+    *arguments: str, columns: int = 80, env: dict[str, str] | None = None, typed: str = "", interrupt: str = ""
 ) -> tuple[int, str]:
-    """Run a command on a terminal, where a person has typed something ahead; returns the exit code and the terminal's output."""
+    """Run a command on a terminal, where a person has typed something ahead; returns the exit code and the terminal's output.
+
+    ``interrupt`` is a text after which the process gets a SIGINT.
+    """
     terminal, process_end = pty.openpty()
     fcntl.ioctl(process_end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {"TERM": "xterm-256color", "COLUMNS": str(columns), **(env or {})}
@@ -42,5 +46,8 @@ def on_a_terminal(
         if not piece:
             break
         shown += piece
+        if interrupt and interrupt.encode() in shown:
+            process.send_signal(signal.SIGINT)
+            interrupt = ""
     os.close(terminal)
     return process.wait(30), shown.decode().replace("\r\n", "\n")

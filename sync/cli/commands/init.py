@@ -86,6 +86,8 @@ def _init(options: InitOptions) -> int:
     wanted = draft(kind, environment)
     wanted = replace(wanted, instance=options.instance or wanted.instance, base_url=options.base_url)
     if asks:
+        # What an option has wrong, no answer corrects.
+        loaded(text(replace(draft(kind, {}), instance=wanted.instance, base_url=wanted.base_url)))
         wanted = _asked(wanted, options, loaded)
     # Only now: a signal that a thread takes does not end the wait for an answer.
     clock = SystemClock()
@@ -188,19 +190,19 @@ def _asked_kind(likely: Kind) -> Kind:
 def _asked(wanted: Draft, options: InitOptions, loaded: Load) -> Draft:
     """Return the draft with a person's answers; each is checked as the configuration would be."""
     if options.instance is None:
-        wanted = _answered(wanted, "Name of this installation", wanted.instance, loaded, _with_instance)
-    wanted = _answered(wanted, "Id of the Meta app", wanted.app_id, loaded, _with_app_id)
-    wanted = _answered(wanted, "App secret: a variable's name, or a file", _where(wanted.secret), loaded, _with_secret)
-    wanted = _answered(
-        wanted, "System user token: a variable's name, or a file", _where(wanted.token), loaded, _with_token
-    )
+        wanted = _answered(wanted, "Name of this installation", wanted.instance, loaded, _with_instance, "instance")
+    wanted = _answered(wanted, "Id of the Meta app", wanted.app_id, loaded, _with_app_id, "apps")
+    where = "a variable's name, or a file"
+    wanted = _answered(wanted, f"App secret: {where}", _where(wanted.secret), loaded, _with_secret, "apps")
+    wanted = _answered(wanted, f"System user token: {where}", _where(wanted.token), loaded, _with_token, "system_users")
     label, key = _ADDRESSES[wanted.kind]
-    return _answered(wanted, label, wanted.store[key], loaded, _with_address)
+    return _answered(wanted, label, wanted.store[key], loaded, _with_address, "stores")
 
 
-def _answered(
-    wanted: Draft, question: str, default: str | None, loaded: Load, change: Callable[[Draft, str], Draft]
+def _answered(  # noqa: PLR0917 - each call is one line
+    wanted: Draft, question: str, default: str | None, loaded: Load, change: Callable[[Draft, str], Draft], section: str
 ) -> Draft:
+    """Return the draft with an answer that leaves no error in its section of the file; other sections have their own questions."""
     from sync.config.show.starter import text  # noqa: PLC0415 - not for other commands
 
     while True:
@@ -212,9 +214,11 @@ def _answered(
         try:
             loaded(text(changed))
         except ConfigErrors as errors:
-            for error in errors.errors:
+            own = [error for error in errors.errors if error.path.startswith(section)]
+            for error in own:
                 console.put_warning(f"{error.message}; {error.remedy}")
-            continue
+            if own:
+                continue
         return changed
 
 

@@ -161,6 +161,17 @@ def test_what_it_asks_on_a_terminal(tmp_path: Path, sandbox: Sandbox) -> None:
         assert part in shown
 
 
+def test_a_wrong_variable_on_a_terminal(tmp_path: Path) -> None:
+    """A variable with a wrong value concerns its own question only, and a wrong option ends the command before the first one."""
+    file = tmp_path / "config.yaml"
+    wrong = {"VAULT_ADDR": "http://vault.example:8200"}
+    code, shown = on_a_terminal("init", "--for", "vault", str(file), env=wrong, typed="acme\n1\n\n\n\nhttps://v:8200\n")
+    assert (code, shown.count("plain http to another machine")) == (0, 1), shown
+    assert load(file).settings.stores["vault"].address == "https://v:8200"  # type: ignore[union-attr]
+    code, shown = on_a_terminal("init", "--for", "file", "--instance", "A", str(tmp_path / "b.yaml"))
+    assert (code, "[prod]" in shown) == (2, False), shown
+
+
 def test_wrong_usage(tmp_path: Path) -> None:
     """A folder that does not exist, a value that no configuration has, and a folder without the right to write change nothing."""
     with pytest.raises(_RefusedError, match="The folder of"):

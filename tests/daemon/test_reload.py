@@ -228,6 +228,16 @@ def test_a_rejected_edit_is_a_message_when_it_begins_and_one_when_it_ends(
     assert began["id"] != ended["id"]
 
 
+def test_each_rejected_edit_ends_as_soon_as_one_is_in_force(stage: Stage) -> None:
+    """One that follows within an hour is a cause of its own, whose end waits for nothing either."""
+    for _ in range(2):
+        stage.edit(text=stage.text() + BROKEN)
+        stage.seconds(3)
+        stage.edit()
+        stage.seconds(3)
+    assert [event.name for event in stage.of_app.events] == ["problem_ended"] * 2
+
+
 def test_a_rejected_edit_is_reported_once_and_reminded_of_by_cycles(stage: Stage) -> None:
     """The next cycle begins no second cause for it, a cycle a day later reminds of it, and one after a restart ends it."""
     (stage.folder / "token").unlink()

@@ -244,6 +244,9 @@ def _present(
     if key.code in _SAID_ONCE:
         return _Step("lasts", lasting) if text == known.text else _Step("began", found)
     if known.ended_at is not None:
+        # It follows from edits alone: whoever corrects one need not wait an hour to learn that it is in force.
+        if key.code == REJECTED:
+            return _Step("began", found)
         return _Step("recurs", replace(lasting, reported_at=now, recurs=True))
     # Where a person is asked, the remedy names the plan: for another plan it is another command.
     other_plan = key.code in (BRAKED, HELD) and text != known.text

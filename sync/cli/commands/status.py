@@ -67,7 +67,7 @@ def status(given: Path | None, listen: str | None, pages: Sequence[str], form: F
     else:
         from sync.cli.output.status import put_status  # noqa: PLC0415 - only for a table
 
-        put_status({**report, "pages": shown}, now=datetime.now(UTC))
+        put_status({**report, "pages": shown}, now=datetime.now(UTC), selected=bool(pages))
     if report["config_error"]:
         console.put_warning(
             "The newest edit of the configuration is rejected, and the one before it is in force: see validate."
@@ -129,14 +129,18 @@ def _address(given: Path | None, listen: str | None) -> str:
         return known
     from sync.cli.file import config_file  # noqa: PLC0415 - a health check of the image needs no configuration
     from sync.config.load import load  # noqa: PLC0415 - a health check of the image needs no configuration
+    from sync.config.parse.reader import written_listen  # noqa: PLC0415 - a health check of the image needs no configuration
 
+    file: Path | None = None
     try:
-        return load(config_file(given)).settings.web.listen
+        file = config_file(given)
+        return load(file).settings.web.listen
     except ConfigErrors:
+        address = (file and written_listen(file)) or DEFAULT_LISTEN
         console.put_warning(
-            f"The configuration has errors, so the daemon is looked for at {DEFAULT_LISTEN}; --listen names another."
+            f"The configuration has errors, so the daemon is looked for at {address}; --listen names another."
         )
-        return DEFAULT_LISTEN
+        return address
 
 
 def _ask(address: str, path: str) -> tuple[int, dict[str, Any]]:

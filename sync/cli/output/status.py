@@ -21,17 +21,21 @@ _NAMED = 3
 Json = Mapping[str, Any]
 
 
-def put_status(report: Json, *, now: datetime) -> None:
-    """Print a report: a rejected configuration, the result and counts, then the Pages that are not well and the causes."""
+def put_status(report: Json, *, now: datetime, selected: bool = False) -> None:
+    """Print a report: a rejected configuration, the result and counts, then the Pages that are not well and the causes.
+
+    ``selected``: its Pages were asked for by name, so that those that are well are shown too.
+    """
     for error in report["config_error"] or ():
         console.put_cause(rejected(error))
     console.put(*summary(report, now=now))
-    found = rows(report["pages"])
+    found = rows(report["pages"], all_secrets=selected)
     shown = found[:_ON_A_TERMINAL] if sys.stdout.isatty() else found
     if shown:
         console.put_rows(COLUMNS, shown)
     if len(shown) < len(found):
-        console.put(f"{len(found) - len(shown):,} more secrets are not well: see --page GLOB or --output json.")
+        are = "" if selected else " are not well"
+        console.put(f"{len(found) - len(shown):,} more secrets{are}: see --page GLOB or --output json.")
     for cause in causes(report):
         console.put_cause(cause)
 
@@ -62,13 +66,13 @@ def summary(report: Json, *, now: datetime) -> list[str]:
     ]
 
 
-def rows(pages: Sequence[Json]) -> list[tuple[str, str, str, str]]:
-    """Return a row for each secret that is not well, the worst first, otherwise in the order of the configuration."""
+def rows(pages: Sequence[Json], *, all_secrets: bool = False) -> list[tuple[str, str, str, str]]:
+    """Return a row for each secret that is not well, or for all, the worst first, otherwise in the order of the configuration."""
     found = []
     for page in pages:
         for one in page["stores"]:
             problems = dict.fromkeys(problem["code"] for problem in (*page["problems"], *one["problems"]))
-            if problems or one["served"] != "verified":
+            if all_secrets or problems or one["served"] != "verified":
                 found.append((page["name"], one["store"], one["served"], ", ".join(problems) or "-"))
     return sorted(found, key=lambda row: WORST_FIRST.index(row[2]) if row[2] in WORST_FIRST else 0)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sync.config.errors import MAX_ERRORS, ConfigError, ConfigErrors, Finding, KeyPath, path_text
+from sync.config.listen import host_and_port
 from sync.config.parse.locations import Location, locations
 from sync.config.parse.yaml import Flaw, Unreadable, parse, position, without_forbidden
-from sync.config.source import read
+from sync.config.source import STDIN, read
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -113,6 +114,22 @@ class FileReader:
             )
         if errors:
             raise ConfigErrors(errors, self.warnings, self.documents[0].file, self.patterns)
+
+
+def written_listen(main: Path) -> str | None:
+    """Return ``web.listen`` of a configuration that has errors elsewhere; None where it cannot be known."""
+    if main == STDIN:
+        return None
+    reader = FileReader()
+    reader.read(main)
+    raw = reader.documents[0].value
+    web = raw.get("web") if isinstance(raw, dict) else None
+    listen = web.get("listen") if isinstance(web, dict) else None
+    try:
+        host_and_port(str(listen))
+    except ValueError:
+        return None
+    return str(listen)
 
 
 def further(patterns: Sequence[str], main: Path) -> list[tuple[str, list[Path]]]:

@@ -93,10 +93,11 @@ def test_the_last_report(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_selection(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
-    """Pages are selected by their names; a selection of none is wrong usage."""
+    """Pages are selected by their names, and shown though all is well; a selection of none is wrong usage."""
     status(None, daemon.address, (), Form.JSON)
     name = json.loads(capsys.readouterr().out)["pages"][0]["name"]
     assert status(None, daemon.address, (f"{name[:2]}*",), Form.TABLE) == 0
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines() if line.startswith(name)] == ["verified"]
     assert status(None, daemon.address, ("nothing*",), Form.TABLE) == 2
 
 
@@ -142,11 +143,15 @@ def test_all_interfaces_mean_loopback(daemon: Daemon, monkeypatch: pytest.Monkey
 def test_a_broken_configuration_hides_no_daemon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The address comes from the configuration; where that has errors, the default is asked, and that is said."""
-    monkeypatch.delenv("PAGE_TOKEN_SYNC_LISTEN")
-    (tmp_path / "config.yaml").write_text("nonsense: 1\n")
-    check(tmp_path / "config.yaml", None)
-    assert "looked for at 127.0.0.1:8087" in capsys.readouterr().err
+    """The address comes from the configuration, also where that has errors elsewhere; else the default is asked, and that is said."""
+    monkeypatch.delenv("PAGE_TOKEN_SYNC_LISTEN", raising=False)
+    texts = ("nonsense: 1\n", "web: [", "web: {listen: 9}", "web: {listen: '127.0.0.1:1'}\nnonsense: 1\n")
+    for text, address in zip(texts, [*["127.0.0.1:8087"] * 3, "127.0.0.1:1"], strict=True):
+        (tmp_path / "config.yaml").write_text(text)
+        check(tmp_path / "config.yaml", None)
+        assert f"looked for at {address};" in capsys.readouterr().err
+    check(tmp_path / "absent.yaml", None)
+    assert "looked for at 127.0.0.1:8087;" in capsys.readouterr().err
 
 
 def test_a_health_check_starts_fast(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:

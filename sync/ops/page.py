@@ -193,16 +193,17 @@ def _concerned(cause: Cause | HeldWrites, report: Report) -> dict[str, Any]:
     keys = [cause.key] if is_shared(cause.key) else [cause.key.of_page(name) for name in names]
     known = report.changes.reported.problems
     since = min((known[key].since for key in keys if key in known), default=None)
+    states: list[str] = [page.served for page in cause.pages.values()]
     if isinstance(cause, HeldWrites):
         states = [entry.served for _, entry in cause.found]
-    else:
+    elif cause.key.scope == "store":
         # The problem of a store concerns its own secrets: another store may serve the same Page.
         states = [found.entry.served for found in cause.findings if found.entry is not None]
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return {
         "since": since,
         "pages": ", ".join(names[:_NAMED]) + more,
-        "served": _served(states or (page.served for page in cause.pages.values())),
+        "served": _served(states),
     }
 
 

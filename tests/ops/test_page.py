@@ -121,6 +121,15 @@ def test_owner_of_a_throttle() -> None:
     assert "Action required (operator)" in shown(account(*pages))
 
 
+def test_served_of_a_cause() -> None:
+    """What Pages of an app's problem serve is counted for each Page, whether or not its secrets have the problem too."""
+    closed = Problem("graph-unavailable", "Silence.")
+    lost = Candidate(None, Verdict(State.UNKNOWN, (closed,)))
+    unknown = replace(GOOD, verdict=Verdict(State.UNKNOWN, (closed,)))
+    page = shown(account(of(lost, unknown, GOOD), of(lost, BROKEN, GOOD, name="rome")))
+    assert "Pages: berlin, rome.</p><p>Served to apps now: 1 broken, 1 stale." in page
+
+
 def test_filters() -> None:
     """The URL filters by text, state and store, and its links keep the filter."""
     report = failing(1000)

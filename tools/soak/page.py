@@ -143,15 +143,14 @@ def _card(card: Card, status: Json) -> Iterator[str]:
         yield f"it is {card.level}, and {dict(card.served)} are served"
     if card.names and card.all_named and not strangers:
         of_pages = Counter(page_served(pages[name]) for name in card.names)
-        of_targets = Counter(
+        of_targets = {
             target["served"]
             for name in card.names
             for target in pages[name]["stores"]
-            if card.code in {one["code"] for one in (*target["problems"], *target["notices"])}
-            and (card.scope != "store" or card.whose == target["store"])
-        )
-        if card.served not in (dict(of_pages), dict(of_targets)) and set(card.served) != set(of_targets):
-            yield f"it says that {dict(card.served)} are served, and that is {dict(of_pages)} or {dict(of_targets)}"
+            if target["store"] == card.whose and card.code in {one["code"] for one in target["problems"]}
+        }
+        if (set(card.served) != of_targets) if card.scope == "store" else (card.served != of_pages):
+            yield f"it says that {dict(card.served)} are served, and that is {of_targets or dict(of_pages)}"
 
 
 def _unshown(shown: Sequence[Card], status: Json) -> Iterator[str]:

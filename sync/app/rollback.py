@@ -49,8 +49,8 @@ def roll_back(app: App, selection: Selected, version: Version | None, *, write: 
     return carry_out(found, store, app.clock) if write else found
 
 
-def let_go(app: App, selection: Selected, *, write: bool) -> Rollback:
-    """Look what the next cycle would do with a secret that a rollback holds, and with ``write`` remove the mark that holds it."""
+def let_go(app: App, selection: Selected) -> Rollback:
+    """Remove the mark with which a rollback holds a secret; the answer has what the next cycle does with it."""
     (page,) = selection.pages
     (key,) = page.targets
     instance = app.config.settings.instance
@@ -58,7 +58,7 @@ def let_go(app: App, selection: Selected, *, write: bool) -> Rollback:
     found = release(
         page, target, read, [], instance=instance, observe=app.config.settings.mode == "observe", now=app.clock.now()
     )
-    return carry_out(found, app.stores[key.store], app.clock) if write else found
+    return carry_out(found, app.stores[key.store], app.clock)
 
 
 def _looked(

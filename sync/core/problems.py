@@ -245,7 +245,7 @@ CATALOGUE: dict[str, Entry] = {
     "rollback-hold": Entry(
         "The secret is held since a rollback, so the daemon does not write it.",
         "operator",
-        "When it may be written again: page-token-sync rollback PAGE --store STORE --release --yes.",
+        "When it may be written again: page-token-sync rollback PAGE --store STORE --release.",
         "store",
     ),
     "store-failed": Entry("The store could not do what was asked.", "operator", "See the message.", "store"),

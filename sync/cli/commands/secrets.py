@@ -77,7 +77,7 @@ def rollback(
         from sync.app.rollback import let_go, roll_back  # noqa: PLC0415 - only if the file is valid
 
         selection = select_page(app.config.pages, page, stores=[store])
-        return let_go(app, selection, write=yes) if release else roll_back(app, selection, version, write=yes)
+        return let_go(app, selection) if release else roll_back(app, selection, version, write=yes)
 
     found = _run(given, form, work)
     if isinstance(found, int):
@@ -85,15 +85,14 @@ def rollback(
     from sync.cli.output.rolled_back import put_rolled_back  # noqa: PLC0415 - only if there is a result
 
     arguments = ["rollback", page, "--store", store]
-    if not release and found.wanted is not None:
-        arguments += ["--version", found.wanted.version]
+    version_option = ["--version", found.wanted.version] if found.wanted is not None else []
     put_rolled_back(
         found,
         form,
-        again=again(given, *arguments, *(["--release"] if release else []), "--yes"),
-        release=again(given, "rollback", page, "--store", store, "--release", "--yes"),
+        again=again(given, *arguments, *version_option, "--yes"),
+        release=again(given, *arguments, "--release"),
     )
-    return INTERRUPTED if yes and found.action in ("roll-back", "release") else found.exit_code
+    return INTERRUPTED if found.action == "release" or (yes and found.action == "roll-back") else found.exit_code
 
 
 def _run(given: Path | None, form: Form, work: Callable[[App], T]) -> T | int:

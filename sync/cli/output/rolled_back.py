@@ -18,7 +18,6 @@ _ROLLED_BACK: Mapping[RollbackKind, str] = {
     "rolled-back": "Version {wanted} is current again, as version {version}. The secret is held until you release it:",
     "released": "The daemon may write the secret again.",
     "roll-back": "Nothing was written. To make version {wanted} current again, and hold the secret:",
-    "release": "Nothing was written. To let the daemon write the secret again:",
 }
 
 
@@ -47,7 +46,7 @@ def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) ->
             found.message,
             *filter(None, [found.remedy]),
         )
-    if found.action in ("release", "released") and found.after is not None:
+    if found.action == "released" and found.after is not None:
         console.put(f"Next cycle: {planned(found.after)}.")
     text = _ROLLED_BACK.get(found.action)
     if text is not None:
@@ -67,7 +66,7 @@ def _version_row(found: Rollback, one: PastVersion, reasons: Mapping[str, str]) 
 def _rollback_json(found: Rollback) -> dict[str, object]:
     reasons = known_reasons(found.past, found.before, found.page)
     facts, before = found.facts, found.before
-    after = found.after.action if found.after is not None and found.action in ("release", "released") else None
+    after = found.after.action if found.after is not None and found.action == "released" else None
     return {
         "format": 1,
         "page": found.page.name,

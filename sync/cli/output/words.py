@@ -58,7 +58,7 @@ REASONS: Mapping[str, Word] = {
     "rollback": Word(
         "held since a rollback",
         "A person made an earlier version of this secret current again by rollback, so it is judged and nothing is written.",
-        "When the secret may be written again: page-token-sync rollback PAGE --store STORE --release --yes.",
+        "When the secret may be written again: page-token-sync rollback PAGE --store STORE --release.",
     ),
     "observe": Word(
         "mode is observe",

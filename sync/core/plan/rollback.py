@@ -28,7 +28,7 @@ from sync.core.plan.model import TargetPlan
 from sync.core.secret import Secret
 
 RollbackKind = Literal["roll-back", "rolled-back", "release", "released", "unchanged", "refused", "held", "failed"]
-"""What is done with a secret; "roll-back" and "release" are what --yes would do, "unchanged" is a secret that is so already."""
+"""What is done with a secret; "roll-back" is what --yes would do, "release" what is decided and not carried out yet, "unchanged" is a secret that is so already."""
 
 Content = Stored | Absent | StoreError
 

@@ -317,7 +317,8 @@ def doctor(  # noqa: PLR0917 - typer gives options by name
 ) -> None:
     """Examine each dependency online, and print what is wrong, who must act, and what that person does. Writes nothing.
 
-    The exit code is 0 if nothing fails, 1 if a check fails, and 3 if no app, system user, Page or store could be examined.
+    The exit code is 0 if nothing fails, 1 if a check fails, and 3 if no app, system user, Page or store could be examined, or no
+    Page be judged.
     """
     from sync.cli.commands import inspect as command  # noqa: PLC0415 - see above
 

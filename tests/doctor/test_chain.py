@@ -182,9 +182,28 @@ def test_what_one_failure_leaves_out_is_one_line() -> None:
     assert item.texts == ("page-token, page-proof (berlin): Not examined.",)
 
 
+def test_what_each_page_leaves_out_itself_is_one_line() -> None:
+    """Checks that many Pages skip because of a failure of their own are one line, not one for each Page."""
+    found = [
+        Finding(
+            "page-proof",
+            name,
+            "skipped",
+            f"Not examined, because page-token {name} is not ok.",
+            because=f"page-token {name}",
+        )
+        for name in ("berlin", "paris")
+    ]
+    ((_, (item,)),) = sections(found)
+    assert item.texts == ("page-proof (berlin, paris): Not examined, because page-token is not ok.",)
+
+
 STORE_OK = Finding("store-reached", "vault", "ok", "x")
 PROCESS_OK = Finding("process-user", "", "ok", "x")
 UNREACHED = Finding("graph-reached", "", "fail", "x", "nobody", "y")
+UNREAD = Finding("page-token", "berlin", "unknown", "x", "nobody", "y")
+UNPROVEN = Finding("page-proof", "berlin", "skipped", "x", because="page-token berlin")
+PROVEN = Finding("page-proof", "paris", "ok", "x")
 BEHIND = Finding("app-secret", "messenger", "skipped", "x", because="graph-reached")
 
 
@@ -194,25 +213,28 @@ BEHIND = Finding("app-secret", "messenger", "skipped", "x", because="graph-reach
         ([PROCESS_OK, STORE_OK], 0),
         ([Finding("clock", "", "warn", "x", "operator", "y"), STORE_OK], 0),
         ([Finding("page-business", "a", "unknown", "x", "nobody", "y"), STORE_OK], 0),
+        ([UNREAD, UNPROVEN, PROVEN, STORE_OK], 0),
+        ([UNREAD, UNPROVEN, STORE_OK], 3),
         ([PROCESS_OK, UNREACHED, BEHIND, STORE_OK], 1),
         ([PROCESS_OK, UNREACHED, BEHIND], 3),
         ([PROCESS_OK, UNREACHED, BEHIND, Finding("store-reached", "vault", "fail", "x", "operator", "y")], 3),
     ],
 )
 def test_exit_codes(found: list[Finding], code: int) -> None:
-    """Only a failure counts; where no dependency could be examined, the examination itself has failed."""
+    """A failure counts; where no dependency could be examined, or no Page judged, the examination itself has failed."""
     assert exit_code(found) == code
 
 
 def test_waiting_ends_when_nothing_fails(capsys: pytest.CaptureFixture[str]) -> None:
     """Examinations are repeated every five seconds; what is waited for is printed when it changes."""
-    answers = [[UNREACHED], [UNREACHED], [UNREACHED, PAGE_FAILS[0]], [STORE_OK], [UNREACHED]]
+    answers = [[UNREACHED], [UNREACHED], [UNREACHED, PAGE_FAILS[0]], [UNREAD], [STORE_OK], [UNREACHED]]
     clock = FakeClock()
     assert repeated(lambda: answers.pop(0), clock, 120) == [STORE_OK]
-    assert clock.slept == [5, 5, 5]
+    assert clock.slept == [5, 5, 5, 5]
     assert capsys.readouterr().err.splitlines() == [
         "Waiting for graph-reached.",
         "Waiting for graph-reached, page-tasks berlin.",
+        "Waiting for page-token berlin.",
     ]
 
 

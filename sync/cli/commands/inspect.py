@@ -56,11 +56,14 @@ def doctor(options: CycleOptions, *, wait: float) -> int:
 
 
 def repeated(examine: Callable[[], Sequence[Finding]], clock: Clock, wait: float) -> Sequence[Finding]:
-    """Examine until nothing fails or the time is over, and return the last findings; say on stderr what is waited for."""
+    """Examine until the exit code is 0 or the time is over, and return the last findings; say on stderr what is waited for."""
+    from sync.cli.output.doctor import unjudged  # noqa: PLC0415 - only with findings
+
     end, before = clock.monotonic() + wait, ""
     while True:
         findings = examine()
-        failed = ", ".join(f"{one.id} {one.subject}".rstrip() for one in findings if one.status == "fail")
+        fails = [f"{one.id} {one.subject}".rstrip() for one in findings if one.status == "fail"]
+        failed = ", ".join(fails or unjudged(findings))
         left = end - clock.monotonic()
         if left <= 0 or not failed:
             return findings

@@ -43,15 +43,26 @@ def summary(findings: Sequence[Finding]) -> list[str]:
     for owner, failed in by_owner.items():
         whose = "Resolves by itself" if owner == "nobody" else f"Action required ({owner})"
         lines.append(f"{whose}: {some(list(failed))}.")
-    return lines if by_owner else [*lines, "Nothing failed."]
+    if by_owner:
+        return lines
+    pages = unjudged(findings)
+    return [*lines, f"No Page could be judged: {some(pages)}." if pages else "Nothing failed."]
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """Return 0 where nothing failed, 3 where no app, system user, Page or store could be examined, and 1 otherwise."""
+    """Return 0 where nothing failed, 3 where no dependency could be examined or no Page be judged, and 1 otherwise."""
     if not any(finding.status == "fail" for finding in findings):
-        return 0
+        return 3 if unjudged(findings) else 0
     examined = any(finding.status in ("ok", "warn") for finding in findings if group(finding.id) in _DEPENDENCIES)
     return 1 if examined else 3
+
+
+def unjudged(findings: Sequence[Finding]) -> list[str]:
+    """Return the checks of Pages that are unknown, where not one token of a Page could be judged."""
+    if any(finding.id == "page-proof" and finding.status in ("ok", "warn", "fail") for finding in findings):
+        return []
+    unknown = (one for one in findings if one.id in ("page-token", "page-proof") and one.status == "unknown")
+    return [f"{one.id} {one.subject}" for one in unknown]
 
 
 def _pages(findings: Sequence[Finding]) -> Iterator[Item]:
@@ -66,14 +77,15 @@ def _items(findings: Sequence[Finding]) -> Iterator[Item]:
     """Yield a line for each result; the same result of several Pages is one, and so is what one failure has left out."""
     merged: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
-        key = (finding.status, finding.because) if finding.because else _key(finding)
-        merged.setdefault(key, []).append(finding)
+        merged.setdefault(_key(finding), []).append(finding)
     for same in merged.values():
         first = same[0]
         subjects = some([subject for subject in dict.fromkeys(finding.subject for finding in same) if subject])
         checks = ", ".join(dict.fromkeys(finding.id for finding in same))
         head = f"{checks}{f' ({subjects})' if subjects else ''}"
         messages = joined(list(dict.fromkeys(finding.message for finding in same)))
+        if first.because and first.because != same[-1].because:
+            messages = f"Not examined, because {_cause(first)} is not ok."
         action = (action_text(first.owner, first.remedy),) if first.remedy else ()
         yield Item(first.status, (f"{head}: {messages}", *action))
 
@@ -81,4 +93,11 @@ def _items(findings: Sequence[Finding]) -> Iterator[Item]:
 def _key(finding: Finding) -> tuple[str, ...]:
     if finding.status == "ok":
         return finding.status, finding.id, finding.subject
+    if finding.because:
+        return finding.status, _cause(finding)
     return finding.status, finding.id, finding.owner, finding.remedy
+
+
+def _cause(finding: Finding) -> str:
+    """Return the failure for which a check was skipped, without the subject where that is its own: many have one of their own."""
+    return finding.because.removesuffix(f" {finding.subject}")

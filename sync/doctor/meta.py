@@ -16,6 +16,8 @@ from sync.doctor.checks import ok
 from sync.doctor.facts import AppFacts, GraphFacts, UserFacts
 from sync.graph.user_tokens import EXPIRING
 
+TEMPORARY = ("throttled", "graph-unavailable")
+"""Problems that end by themselves, and say nothing of what was asked for."""
 _VERSION, _UNREADABLE = "version-sunset", "credential-unavailable"
 _REMEDIES = {
     "dns": "Check graph.base_url, and DNS in this machine or container. Where calls must go through a proxy, set graph.proxy.",
@@ -74,6 +76,13 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     unreached = facts.unreached
     through = f", through {facts.via}" if facts.via else ""
     resolved = ok("graph-dns", message="The proxy resolves the name of Graph's host." if facts.via else "")
+    down = _down(facts)
+    if down is not None:
+        failures.graph = of_problem("graph-reached", "", down)
+        yield resolved
+        yield failures.graph
+        yield _clock(facts)
+        return
     if unreached is None:
         yield resolved
         by = f" Its certificate is issued by {facts.issuer}." if facts.issuer else ""
@@ -95,6 +104,21 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
         yield failed
     failures.graph = failed
     yield skipped_check("clock", "", failed)
+
+
+def _down(facts: GraphFacts) -> Problem | None:
+    """Return the error that Graph answers to every app, as while Meta has an outage; None where it does not."""
+    problems = [app.name.problem for app in facts.apps.values() if isinstance(app.name, SourceError)]
+    answered = (
+        facts.unreached is not None or len(problems) < len(facts.apps) or any(map(_is_proven, facts.users.values()))
+    )
+    temporary = all(one.code == "graph-unavailable" and one.owner == "nobody" for one in problems)
+    return problems[0] if problems and temporary and not answered else None
+
+
+def _is_proven(user: UserFacts) -> bool:
+    """Check whether debug_token, which the app's own token calls, proves the system user's token."""
+    return user.token.verdict.state is State.VALID
 
 
 def _clock(facts: GraphFacts) -> Finding:
@@ -128,8 +152,9 @@ def _version(facts: GraphFacts, failures: Failures) -> Finding:
 def _app(name: str, facts: GraphFacts, failures: Failures, unknown_version: Finding | None) -> Finding:
     app = facts.apps[name]
     problem = app.name.problem if isinstance(app.name, SourceError) else _refused_debug(name, facts)
-    if problem is None:
-        called = f" ({app.name})" if app.name else ""
+    proven = any(_is_proven(user) for user in facts.users.values() if user.token.app == name)
+    if problem is None or (problem.code in TEMPORARY and proven):
+        called = f" ({app.name})" if app.name and isinstance(app.name, str) else ""
         return ok("app-secret", name, f"Meta accepts the id and the secret of app {app.id}{called}.")
     # A secret that cannot be read is a failure of its own, whether or not Graph is reached.
     own = problem.code == _UNREADABLE and problem != (facts.unreached and facts.unreached.error.problem)

@@ -11,13 +11,12 @@ from sync.core.report.finding import Finding, skipped_check
 from sync.core.report.text import expiry
 from sync.doctor.checks import ok
 from sync.doctor.facts import GraphFacts, PageFacts, UserFacts
-from sync.doctor.meta import Failures, of_code, of_problem
+from sync.doctor.meta import TEMPORARY, Failures, of_code, of_problem
 from sync.graph.examining import Listing, Node
 
 PAGE_CHECKS = ("page-visible", "page-tasks", "page-token", "page-proof")
 
 _NO_PAGE = ("page-not-found", "page-migrated", "not-a-page")
-_TEMPORARY = ("throttled", "graph-unavailable")
 _SUFFICIENT = frozenset({"MANAGE", "FULL_CONTROL", "MODERATE", "MESSAGING"})
 """Tasks that suffice for an app that sends messages or moderates; those of new Pages begin with PROFILE_PLUS_."""
 _NEW_PAGES = "PROFILE_PLUS_"
@@ -144,7 +143,7 @@ def _token(page: PageFacts, cause: Finding | None, failures: Failures) -> Findin
         return skipped_check("page-token", name, cause)
     if fetched.problem.code == "missing-permission" and page.page.system_user in failures.scopes:
         return skipped_check("page-token", name, failures.scopes[page.page.system_user])
-    return of_problem("page-token", name, fetched.problem, "unknown" if fetched.problem.code in _TEMPORARY else "fail")
+    return of_problem("page-token", name, fetched.problem, "unknown" if fetched.problem.code in TEMPORARY else "fail")
 
 
 def _proof(page: PageFacts, failures: Failures) -> Finding:
@@ -161,7 +160,7 @@ def _proof(page: PageFacts, failures: Failures) -> Finding:
     lacking = failures.scopes.get(page.page.system_user)
     if lacking is not None and all(problem.code == "missing-scope" for problem in verdict.problems):
         return skipped_check("page-proof", name, lacking)
-    if problem.code in _TEMPORARY:
+    if problem.code in TEMPORARY:
         return of_problem("page-proof", name, problem, "unknown")
     message = " ".join(dict.fromkeys(problem.message for problem in verdict.problems))
     return of_problem("page-proof", name, replace(problem, message=message))

@@ -199,6 +199,7 @@ CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
     ("desktop app", faults("desktop-app"), APP, "app-admin", ("Native or desktop app",)),
     ("address", faults("address-refused"), APP, "app-admin", ("Server IP allowlist",)),
     ("throttled", faults("throttled-app"), APP, "nobody", ("Resumes at",)),
+    ("outage", faults("server-error=500"), "graph-reached", "nobody", ("An unexpected error", "Meta's status page")),
     ("no capability", faults("capability"), APP, "app-admin", ("add the use case",)),
     ("wrong version", graph(version="v99.0"), "graph-version", "operator", ("v99.0", "Set graph.version")),
     ("invalid token", faults("invalid"), TOKEN, "app-admin", ("changed their password", ASSIGN)),

@@ -152,6 +152,14 @@ CASES: list[tuple[str, GraphFacts, str, str, str, tuple[str, ...]]] = [
         "operator",
         ("clock", "graph-version", *BEHIND, *OF_PAGE),
     ),
+    (
+        "outage",
+        replace(with_app(name=DOWN), users=unreached("").users),
+        "graph-reached",
+        "fail",
+        "nobody",
+        ("graph-version", *BEHIND, *OF_PAGE),
+    ),
     ("some skew", replace(GOOD, skew=timedelta(minutes=-2)), "clock", "warn", "operator", ()),
     ("much skew", replace(GOOD, skew=timedelta(hours=1)), "clock", "fail", "operator", ()),
     ("no date", replace(GOOD, skew=None), "clock", "unknown", "nobody", ()),
@@ -309,6 +317,12 @@ def test_one_cause_is_one_finding(
         f"{cause.id} {cause.subject}".rstrip()
     }
     assert {one.id for one in found.values() if one.status not in ("ok", "skipped")} == {check}
+
+
+@pytest.mark.parametrize("code", ["throttled", "graph-unavailable"])
+def test_a_proven_token_shows_that_the_app_is_accepted(code: str) -> None:
+    """An app whose name cannot be read for the moment has the right secret where its own token was let to debug_token."""
+    assert {one.status for one in judged(with_app(name=error(code))).values()} == {"ok"}
 
 
 @pytest.mark.parametrize("tasks", [("MANAGE",), ("PROFILE_PLUS_FULL_CONTROL",), ("ANALYZE", "PROFILE_PLUS_MESSAGING")])

@@ -27,9 +27,13 @@ def roll_back(app: App, selection: Selected, version: Version | None, *, write: 
     store = app.begin(writes=False)[key.store]
     past = attempt(lambda: store.versions(key, raw=page.payload.raw), lambda where: store_bug(store.name, where))
     listed: list[PastVersion] = [] if isinstance(past, StoreError) else list(past)
-    wanted = choose(page, listed, version)
     instance, now = app.config.settings.instance, app.clock.now
-    target, read = _looked(app, selection, key, lambda content: as_if(page, content, wanted, instance))
+
+    def assumed(content: Content) -> Content:
+        return as_if(page, content, choose(page, content, listed, version), instance)
+
+    target, read = _looked(app, selection, key, assumed)
+    wanted = choose(page, read, listed, version)
     if isinstance(past, StoreError):
         read = past
     elif version is not None and wanted is None and isinstance(read, Stored):

@@ -83,13 +83,27 @@ def token_of(page: Page, payload: Payload | None) -> Secret | None:
     return next(iter(others)) if len(others) == 1 else None
 
 
-def choose(page: Page, past: Sequence[PastVersion], version: Version | None) -> PastVersion | None:
-    """Return the version of this number; without one, the newest version before the current one that holds another token."""
+def choose(page: Page, content: Content, past: Sequence[PastVersion], version: Version | None) -> PastVersion | None:
+    """Return the version of this number; without one, the newest version before the current one that holds another token.
+
+    After a rollback without a number the same command chooses the same token: it must not undo what it did before, whether the
+    marks that hold the secret are written or a kill prevented that. Then the current token is in an earlier version too, and the
+    marks are still those of another token.
+    """
     if version is not None:
         return next((one for one in past if one.version == version), None)
-    current = {token_of(page, one.payload) for one in past if one.current}
-    earlier = (one for one in past if not one.current)
-    return next((one for one in earlier if token_of(page, one.payload) not in {None, *current}), None)
+    now = next((one for one in past if one.current), None)
+    current = token_of(page, now.payload) if now is not None else None
+    earlier = [one for one in past if not one.current]
+    marks = content.marks if isinstance(content, Stored) else None
+    if current is not None and marks is not None:
+        if marks.fingerprint != current.fingerprint:
+            again = next((one for one in earlier if token_of(page, one.payload) == current), None)
+            if again is not None:
+                return again
+        elif marks.hold is not None:
+            return now
+    return next((one for one in earlier if token_of(page, one.payload) not in (None, current)), None)
 
 
 def as_if(page: Page, content: Content, wanted: PastVersion | None, instance: str) -> Content:
@@ -145,11 +159,13 @@ def rollback(
         message = f"Version {wanted.version} holds no access token of Meta, or was deleted."
         return _refused(one, "no-token", message, "Choose another version.")
     is_current = token in {token_of(page, version.payload) for version in past if version.current}
-    if is_current and read.marks is not None and read.marks.hold is not None:
+    marks = read.marks
+    if is_current and marks is not None and marks.hold is not None and marks.fingerprint == token.fingerprint:
         return replace(
             one,
             action="unchanged",
             message=f"The token of version {wanted.version} is current, and the secret is held.",
+            remedy="To make another version current, name it with --version.",
         )
     verdict = target.current.verdict
     one = replace(one, facts=verdict.facts, after=target)

@@ -66,7 +66,7 @@ def judgement(
 ) -> Rollback:
     """Decide about berlin, whose secret holds the token of version 3; ``verdict`` is that on the wanted one."""
     content = stored() if read is None else read
-    wanted = choose(page(), past, version)
+    wanted = choose(page(), content, past, version)
     seen = as_if(page(), content, wanted, INSTANCE)
     target = TargetPlan(KEY, current(seen, verdict or judged()), Action(Kind.KEPT))
     options = {"instance": INSTANCE, "observe": False, "now": NOW, "proof_age": MINUTE, **changes}
@@ -106,7 +106,7 @@ def test_the_earlier_version_is_written_and_held() -> None:
 )
 def test_which_version_is_wanted(version: str | None, past: tuple[PastVersion, ...], wanted: str | None) -> None:
     """Without a number it is the newest version before the current one that holds another token."""
-    found = choose(page(), past, version)
+    found = choose(page(), stored(), past, version)
     assert (found.version if found else None) == wanted
 
 
@@ -152,7 +152,9 @@ def test_what_is_not_proven_is_refused(verdict: Verdict, reason: str) -> None:
         (stored(marks=marks(hold="1")), {"version": "3"}, "unchanged", None, 0),
         (stored(), {"past": (PAST[0], replace(PAST[1], payload=None)), "version": "2"}, "refused", "no-token", 1),
         (stored(), {"observe": True}, "held", "observe", 1),
-        (stored(marks=marks(hold="1")), {}, "roll-back", None, 1),
+        (stored(marks=marks(hold="1")), {}, "unchanged", None, 0),
+        (stored(marks=marks(hold="1")), {"version": "2"}, "roll-back", None, 1),
+        (stored(marks=marks(OTHER, hold="1")), {}, "roll-back", None, 1),
         (stored(payload=None, state="deleted"), {"past": PAST[1:]}, "roll-back", None, 1),
     ],
 )
@@ -173,6 +175,15 @@ def test_a_rollback_that_was_killed_before_its_marks() -> None:
     assert (one.marks.hold, one.marks.fingerprint) == ("2026-11-25T12:00:00Z", FETCHED.fingerprint)
     assert carried_out(one, Written("3", confirmed=True)).action == "rolled-back"
     assert judgement(version="3", verdict=judged(is_valid=False)).reason == "token-invalid"
+
+
+def test_the_same_command_without_a_number() -> None:
+    """After a rollback it never returns to the token that was rolled back from: it completes the marks of a kill, else changes nothing."""
+    past = (PastVersion("4", payload(OTHER), NOW, current=True), *(replace(one, current=False) for one in PAST))
+    killed = judgement(stored(OTHER, version="4", marks=marks(FETCHED)), past=past)
+    assert (killed.action, killed.wanted, killed.payload) == ("roll-back", PAST[1], None)
+    done = judgement(stored(OTHER, version="4", marks=marks(OTHER, hold="1")), past=past)
+    assert (done.action, done.exit_code, done.payload) == ("unchanged", 0, None)
 
 
 def test_a_foreign_secret_is_not_judged() -> None:

@@ -102,8 +102,12 @@ def changes(
         if key not in kept
     }
     absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()}
+    recurring = {_unowned(key) for key, step in found_steps.items() if step.known.recurs} if passed_on else set()
     # They last for another owner, so that all of them end together.
-    absent_steps |= {key: _Step("away", replace(known, found_at=now)) for key, known in passed_on.items()}
+    absent_steps |= {
+        key: _Step("away", replace(known, found_at=now, recurs=known.recurs or _unowned(key) in recurring))
+        for key, known in passed_on.items()
+    }
     steps = {**_reminded(found_steps, present, now), **absent_steps}
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),

@@ -258,13 +258,13 @@ def test_a_problem_that_recurs_for_one_owner_ends_for_none_of_them() -> None:
     """While a problem that recurs may come back for one owner, no line says that it is over for another."""
     watch = Watch()
     mine = candidate(replace(NO_ACCESS, owner="operator"))
-    cycles = (LOST, fetched(), LOST, mine, fetched(), LOST, mine, fetched())
+    cycles = (LOST, fetched(), mine, LOST, fetched(), LOST, mine, fetched())
     lines = [(number, one) for number, found in enumerate(cycles) for one in watch.events(of(found, GOOD), after=CYCLE)]
     assert [(number, event.name, event.fields.get("owner")) for number, event in lines] == [
         (0, "problem_started", "business-admin"),
         (1, "problem_ended", None),
-        (2, "problem_started", "business-admin"),
-        (3, "problem_started", "operator"),
+        (2, "problem_started", "operator"),
+        (3, "problem_started", "business-admin"),
     ]
     away = [(number, event.name) for number in range(8) for event in watch.events(of(fetched(), GOOD), after=CYCLE)]
     assert away == [(2, "problem_ended")]

@@ -125,7 +125,7 @@ class Looks:
             tree = html.read(look.answers[4][1])
             yield from (f"/: {what}" for what in page.wrong(tree, status))
             for card in page.cards(tree):
-                names = () if card.scope else card.names
+                names = () if card.scope or not card.all_named else card.names
                 for what in cycles.wrong_since(card.code, names, card.since, status["started_at"]):
                     yield f"/: the card {card.code} {card.whose}: {what}"
         except (ValueError, StopIteration, KeyError, IndexError) as error:

@@ -47,13 +47,18 @@ def wrong(cycles: Cycles, arrivals: Sequence[Arrival], *, is_end: bool) -> Itera
         if of is None:
             yield f"message {message['id']} is of no cycle: {message['title']}"
             continue
-        for one in (message, *({**message, **also} for also in message.get("also", ()))):
+        for one in (message, *({**_head(message), **also} for also in message.get("also", ()))):
             messages[of.cycle].append(one)
             yield from (f"message {one['id']} ({one['title']}): {what}" for what in untrue(one, of, cycles))
     yield from _causes(cycles, messages, is_end=is_end)
     if is_end:
         yield from (f"message {name} was never taken" for name, arrival in seen.items() if not arrival.taken)
         yield from _missing(cycles, messages)
+
+
+def _head(message: Json) -> Json:
+    """Return what a message says for all causes in it; since when one lasts is its own."""
+    return {name: message[name] for name in ("id", "kind", "status", "instance", "cycle", "at") if name in message}
 
 
 def untrue(message: Json, of: Cycle, cycles: Cycles) -> Iterator[str]:

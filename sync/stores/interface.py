@@ -88,6 +88,7 @@ class Store(Protocol):
     def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone, beside the payload that was read at ``version``; this makes no new version of the payload.
 
+        A deleted secret has marks too: they are written where ``read`` shows it as deleted.
         ``read`` is the secret that the decision is based on. If somebody else has removed or replaced its marks since, or its
         payload under the same version, nothing is changed: StoreError "conflict". So is a secret of another instance, unless
         ``read`` shows it as that instance's, which a person has decided to take over.

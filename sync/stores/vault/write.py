@@ -54,12 +54,13 @@ _REMOVED = replace(CONFLICT, message="The secret was removed or replaced before 
 class _Write:
     """What is to be at a path, over which version, and the monotonic time by which it must be done.
 
+    ``payload`` None is that of a deleted version, which is marked.
     ``marks`` None is a renewal: the map of marks is neither read nor written, so that the secret stays its owner's. ``before``
     are the marks that a person has decided to replace, which may be another instance's.
     """
 
     path: str
-    payload: Payload
+    payload: Payload | None
     marks: Marks | None
     cas: int
     end: float
@@ -88,12 +89,17 @@ class Writer:
         return self._finish(lambda: self._written(wanted, value))
 
     def mark(self, path: str, marks: Marks, version: str, read: Stored | None, end: float) -> Written | StoreError:
-        """Write the marks alone, if ``version`` is still the newest, and the secret is still the one that was ``read``."""
+        """Write the marks alone, if ``version`` is still the newest, and the secret is still the one that was ``read``.
+
+        That may be a deleted one, whose marks stay.
+        """
         trouble = self.engine.check(end) or self.engine.may_write(path, None, end)
         now = trouble or self.engine.read(path, end)
         if isinstance(now, StoreError):
             return now
-        if not isinstance(now, kv.Found) or now.payload is None or str(now.info.version) != version:
+        if not isinstance(now, kv.Found) or str(now.info.version) != version:
+            return CONFLICT
+        if now.payload is None and (read is None or read.state != "deleted"):
             return CONFLICT
         before = read.marks if read is not None else None
         if _is_anothers(now.info.custom, marks, before) or not (read is None or _is_as_read(now, read)):

@@ -198,6 +198,17 @@ def test_aws(tmp_path: Path, aws: Aws, sandbox: Sandbox) -> None:
     assert entry(program.cycle()) == ("kept", None, "verified", False)
 
 
+def test_a_held_secret_that_is_deleted(program: Program, bao: Bao, mount: str) -> None:
+    """It stays deleted, as a problem, until it is released; the next cycle then creates it."""
+    assert program.back().action == "rolled-back"
+    bao.admin("DELETE", f"{mount}/data/meta/pages/berlin")
+    held = program.cycle()
+    assert (entry(held), held.exit_code) == (("held", "rollback", "absent", True), 1)
+    released = program.release()
+    assert (released.action, released.written) == ("released", Written("3", confirmed=True))
+    assert entry(program.cycle()) == ("created", "recreated", "verified", False)
+
+
 def test_a_directory_has_no_history(tmp_path: Path, sandbox: Sandbox) -> None:
     """A file store has nothing to go back to, and says so."""
     program = Program(tmp_path, sandbox, {"type": "file", "directory": str(tmp_path / "secrets")})

@@ -74,7 +74,7 @@ def _assumed(page: Page, content: Content, instance: str) -> Content:
     token = _token(page, content)
     if not isinstance(content, Stored) or token is None or not _is_foreign(page, content, instance):
         return content
-    return replace(content, marks=_marks(page, token, instance), first=False)
+    return replace(content, marks=_marks(page, token, instance, content.marks), first=False)
 
 
 def _token(page: Page, content: Content) -> Secret | None:
@@ -87,9 +87,13 @@ def _is_foreign(page: Page, content: Stored, instance: str) -> bool:
     return content.blocked is None and foreign_problem(content, page, instance) is not None
 
 
-def _marks(page: Page, token: Secret, instance: str) -> Marks:
-    """Return the marks of an adopted secret, without an origin: this instance has not fetched the token."""
-    return Marks(instance, page.id, page.app_id, token.fingerprint, reason="adopted", labels=page.labels)
+def _marks(page: Page, token: Secret, instance: str, before: Marks | None) -> Marks:
+    """Return the marks of an adopted secret, without an origin: this instance has not fetched the token.
+
+    What a rollback of this Page held stays held until a person releases it.
+    """
+    hold = before.hold if before is not None and before.page_id == page.id else None
+    return Marks(instance, page.id, page.app_id, token.fingerprint, reason="adopted", hold=hold, labels=page.labels)
 
 
 def adoptions(
@@ -151,7 +155,7 @@ def _adoption(page: Page, target: TargetPlan, content: Content, instance: str, *
     verdict = target.current.verdict
     one = replace(one, facts=verdict.facts, after=target)
     if verdict.state is State.VALID:
-        return replace(one, action="adopt", marks=_marks(page, token, instance))
+        return replace(one, action="adopt", marks=_marks(page, token, instance, marks))
     problem = next(iter(verdict.problems), None)
     if problem is None:
         return _refused(

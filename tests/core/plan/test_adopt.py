@@ -68,6 +68,15 @@ def test_a_proven_secret_is_marked_without_an_origin() -> None:
     )
 
 
+@pytest.mark.parametrize(("page_id", "hold"), [(PAGE_ID, "2026-11-24T00:00:00Z"), ("9", None)])
+def test_what_a_rollback_holds_stays_held(page_id: str, hold: str | None) -> None:
+    """A secret that another instance holds for this Page stays held, so that no cycle replaces the token before it is released."""
+    one = adoption(bare(marks=marks(OTHER, instance="other", page_id=page_id, hold="2026-11-24T00:00:00Z")))
+    assert one is not None
+    assert one.marks is not None
+    assert (one.action, one.marks.hold) == ("adopt", hold)
+
+
 @pytest.mark.parametrize(
     ("read", "action", "reason"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from sync.core.model import Absent, Removed, Stored
 from sync.runtime.threads import Stopping, SystemClock
 from sync.stores.file.store import FileSettings, FileStore
 from sync.stores.vault.store import VaultStore
-from tests.support.clock import LeapingClock
+from tests.support.clock import FakeClock, LeapingClock
 from tests.support.rigs.aws import AwsRig
 from tests.support.rigs.file import FileRig
 from tests.support.rigs.vault import VaultRig
@@ -175,6 +176,20 @@ def test_file_deletion_that_fails_midway(tmp_path: Path) -> None:
     version = written(store.write(key, payload(), marks(), replaces=None)).version
     failed(store.remove(key, version=version, marks=marks()), "refused-path")
     assert stored(store, key).payload == payload()
+
+
+def test_file_names_that_exist(tmp_path: Path) -> None:
+    """Neither a deletion nor the command that undoes one replaces a file; the message names what is in the way."""
+    rig, clock = FileRig(tmp_path), FakeClock()
+    key, store = rig.key("a"), FileStore("disk", FileSettings(str(tmp_path), 5.0), clock=clock)
+    version = written(store.write(key, payload(), marks(), replaces=None)).version
+    removed = store.remove(key, version=version, marks=marks())
+    assert isinstance(removed, Removed)
+    version = written(store.write(key, payload("newer"), marks(), replaces=None)).version
+    assert ".a.json.pruned-" in failed(store.remove(key, version=version, marks=marks()), "refused-path").message
+    subprocess.run(["/bin/sh", "-c", removed.restore], check=False)
+    assert stored(store, key).payload == payload("newer")
+    assert len(list(tmp_path.glob(".a.json*pruned-*"))) == 2
 
 
 def test_shutdown_before_a_deletion(vault: tuple[VaultRig, FaultProxy, VaultStore]) -> None:

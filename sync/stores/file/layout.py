@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -130,8 +129,9 @@ def set_aside(fd: int, name: str, time: str) -> list[tuple[str, str]]:
     marks, suffix = sidecar_name(name), f".pruned-{time}"
     moved = [(name, f".{name}{suffix}"), (marks, f"{marks}{suffix}")]
     (_, hidden), (_, hidden_marks) = moved
-    if os.access(hidden, os.F_OK, dir_fd=fd, follow_symlinks=False):
-        raise FileExistsError(errno.EEXIST, "")
+    for new in (hidden, hidden_marks):
+        if os.access(new, os.F_OK, dir_fd=fd, follow_symlinks=False):
+            raise disk.RefusedError(f"{new}, its name after the deletion, exists already")
     os.link(marks, hidden_marks, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
     os.rename(name, hidden, src_dir_fd=fd, dst_dir_fd=fd)
     try:

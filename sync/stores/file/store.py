@@ -213,7 +213,10 @@ class FileStore:
                 return _conflict(self._path(key))
             moved = set_aside(fd, name, f"{self._clock.now():%Y%m%dT%H%M%SZ}")
             above = self._place(key.path.rpartition("/")[0])
-            return Removed(" && ".join(shlex.join(["mv", f"{above}/{old}", f"{above}/{new}"]) for new, old in moved))
+            # What a cycle has created again at the old name must not be replaced.
+            return Removed(
+                " && ".join(shlex.join(["mv", "-n", f"{above}/{old}", f"{above}/{new}"]) for new, old in moved)
+            )
 
         return self._exclusively(key, work, create=False)
 

@@ -84,8 +84,10 @@ def _written(secret: InspectedSecret, now: datetime) -> Iterator[str]:
             at = f" {marks.written_at} ({distance(datetime.fromisoformat(marks.written_at), now)})"
         except (ValueError, TypeError):
             at = f" {marks.written_at}"
-    which = "" if secret.is_marked else f" token {marks.fingerprint}, which somebody else has replaced since,"
+    fate = "deleted" if secret.entry.served == "absent" else "replaced"
+    which = "" if secret.is_marked else f" token {marks.fingerprint}, which somebody else has {fate} since,"
     reason = REASONS[marks.reason].meaning if marks.reason in REASONS else ""
     yield f"written:{which}{at} by instance {marks.instance}{f', {marks.reason}' if marks.reason else ''}"
     if reason:
-        yield f"reason: {reason}"
+        # A sentence about the time of that write, not about now.
+        yield f"{marks.reason}: {reason}"

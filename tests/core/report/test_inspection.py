@@ -133,6 +133,14 @@ def test_who_wrote_what_stands_there() -> None:
     )
 
 
+def test_what_was_written_before() -> None:
+    """A secret that was deleted was not replaced, and the reason of its write is not what is true now."""
+    found = look(current(stored(state="deleted", payload=None, marks=marks(reason="heal"))))
+    written, reason = list(secret_lines(found, found.secrets[0]))[1:3]
+    assert "somebody else has deleted since" in written
+    assert reason.startswith("heal: ")
+
+
 @pytest.mark.parametrize("written_at", ["", "yesterday", "2026-11-24T00:00:00", "9999-99-99"])
 def test_a_mark_that_is_no_time(written_at: str) -> None:
     """What another program wrote into a mark is shown as it is, and breaks nothing."""

@@ -90,7 +90,8 @@ def _way(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
         yield _clock(facts)
         return
     problem = unreached.error.problem
-    message, remedy = problem.message, _REMEDIES.get(unreached.transport, _UNREACHED)
+    otherwise = _REMEDIES["proxy"] if facts.via else _UNREACHED
+    message, remedy = problem.message, _REMEDIES.get(unreached.transport, otherwise)
     if problem.code == _UNREADABLE:  # the proxy's address
         remedy = problem.remedy
     if unreached.transport == "dns":

@@ -319,6 +319,12 @@ def test_one_cause_is_one_finding(
     assert {one.id for one in found.values() if one.status not in ("ok", "skipped")} == {check}
 
 
+def test_a_proxy_that_does_not_answer_is_to_be_checked_itself() -> None:
+    """Where a proxy stands in between, who has to look at it is not sent to set one."""
+    found = judged(replace(unreached("connect"), via="the proxy proxy.internal:3128"))["graph-reached"]
+    assert "Check that graph.proxy" in found.remedy
+
+
 @pytest.mark.parametrize("code", ["throttled", "graph-unavailable"])
 def test_a_proven_token_shows_that_the_app_is_accepted(code: str) -> None:
     """An app whose name cannot be read for the moment has the right secret where its own token was let to debug_token."""

@@ -42,6 +42,8 @@ def test_nothing_fails_and_nothing_is_written(good: Setup) -> None:
     assert {path: path.stat().st_mtime_ns for path in good.rig.folder.rglob("*")} == before
     assert {one.subject for one in found if group(one.id) == "Pages"} == {page["name"] for page in good.sandbox.pages}
     assert all(one.id in CHECKS and one.message for one in found)
+    (reached,) = [one.message for one in found if one.id == "store-reached"]
+    assert reached.startswith("The directory can be read")
     order = list(CHECKS)
     assert [order.index(one.id) for one in found if not one.id.startswith("page-")] == sorted(
         order.index(one.id) for one in found if not one.id.startswith("page-")

@@ -20,6 +20,8 @@ def file_findings(
 ) -> Iterator[Finding]:
     """Yield what reading the files shows, and what the rights of their folders refuse, where anything is written."""
     reached, *others = by_reading(store, ("store-reached",), uses, instance, answers)
+    if reached.status == "ok":
+        reached = replace(reached, message="The directory can be read, or is created by the first write.")
     yield reached
     if any(use.access != "read" for use in uses.values()):
         if reached.status == "ok":

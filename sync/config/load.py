@@ -164,6 +164,9 @@ def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any
     if not wrong.isdisjoint([("schedule", "every"), ("schedule", "cron")]):
         # The default interval now stands in for this one, and says nothing about the jitter.
         rest.get("schedule", {}).pop("jitter", None)
+    schedule = rest.get("schedule")
+    if ("graph", "timeout") in wrong and isinstance(schedule, dict):
+        schedule.pop("deadline", None)
     # An invalid choice in defaults is replaced by any valid one, so that no error asks each Page to make it.
     for key, section in (("system_user", "system_users"), ("stores", "stores")):
         chosen = wrong.isdisjoint([("defaults",), ("defaults", key)])

@@ -202,6 +202,24 @@ ROWS = [
         id="jitter-of-the-default",
     ),
     pytest.param(
+        GOOD + "schedule: {deadline: 2m}\ngraph: {timeout: 2m}\n",
+        {},
+        [
+            "config.yaml:10:22: schedule.deadline: not longer than a call may take [bad-schedule]",
+            "write more than graph.timeout, which is 2m",
+        ],
+        id="deadline",
+    ),
+    pytest.param(
+        GOOD + "schedule: {deadline: 31s}\ngraph: {timeout: 30}\n",
+        {},
+        [
+            "config.yaml:11:18: graph.timeout: not a duration [bad-duration]",
+            "write an integer and a unit: 500ms, 90s, 15m, 24h or 7d",
+        ],
+        id="deadline-beside-an-invalid-timeout",
+    ),
+    pytest.param(
         GOOD + 'schedule: {every: 15m, cron: "@hourly"}\n',
         {},
         [

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +65,7 @@ def check_settings(
         report(Finding(0, ("pages",), "missing-key", f"pages is {fault}", remedy))
     _one_rhythm(given.get("schedule"), report)
     warnings = [*_jitter(settings.schedule, report), *_plain_http(settings), *_scopes(settings, listed)]
+    _deadline(settings, report)
     _system_users(settings, names, report)
     _stores(settings.stores, report)
     _references(settings, names.stores, report)
@@ -103,6 +105,17 @@ def _jitter(schedule: Schedule, report: Report) -> Iterator[str]:
                        f"write less than every, which is {duration_text(schedule.every)}"))  # fmt: skip
     elif schedule.cron is not None and schedule.jitter.total_seconds() >= interval_seconds(schedule):
         yield "schedule.jitter: not shorter than the time between two runs of cron, so that cycles are skipped"
+
+
+def _deadline(settings: Settings, report: Report) -> None:
+    """Report a deadline by which a cycle that waits for one answer would count as stuck."""
+    deadline = settings.schedule.deadline
+    timeouts = {"graph.timeout": settings.graph.timeout}
+    timeouts |= {f"stores.{name}.timeout": store.timeout for name, store in settings.stores.items()}
+    longest, timeout = max(timeouts.items(), key=itemgetter(1))
+    if deadline is not None and deadline <= timeout:
+        report(Finding(0, ("schedule", "deadline"), "bad-schedule", "not longer than a call may take",
+                       f"write more than {longest}, which is {duration_text(timeout)}"))  # fmt: skip
 
 
 def _receivers(settings: Settings, report: Report) -> None:

@@ -87,7 +87,7 @@ class Schedule(ConfigModel):
         PositiveDuration | None,
         Field(
             description="A running cycle in which no request began or ended for so long is stuck, and /healthz says so. "
-            "Default: the time from one cycle to the next, at least 10m.",
+            "Longer than each timeout. Default: the time from one cycle to the next, at least 10m.",
             examples=["30m"],
         ),
     ] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sync.cli.output import console
@@ -10,7 +10,8 @@ from sync.cli.output.adopted import planned
 from sync.cli.output.forms import Form
 from sync.core.model import PastVersion
 from sync.core.plan.rollback import Rollback, RollbackKind, known_reasons, token_of
-from sync.core.report.json import timestamp
+from sync.core.problems import Problem, action_text
+from sync.core.report.json import problem_json, timestamp
 from sync.core.report.text import expiry
 
 _VERSIONS = ("version", "token", "written", "reason")
@@ -40,6 +41,9 @@ def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) ->
         console.put(
             f"Version {found.wanted.version}, token {found.token.fingerprint}: Meta calls it {meta}; expires: {until}; user: {user}."
         )
+    for problem in _problems(found):
+        head = f"{problem.code}: version {found.wanted.version if found.wanted else ''}"
+        console.put_block(head, problem.message, action_text(problem.owner, problem.remedy))
     if found.message:
         console.put_block(
             f"{found.action}: {found.reason or found.error_code or 'note'}",
@@ -54,6 +58,14 @@ def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) ->
         console.put(text.format(wanted=found.wanted.version if found.wanted else "", version=version))
         if found.action != "released":
             console.put_commands([f"  {release if found.action == 'rolled-back' else again}"])
+
+
+def _problems(found: Rollback) -> Sequence[Problem]:
+    """Return what is wrong with the wanted token though Meta calls it valid; where it is refused the message has it."""
+    if found.after is None or found.action not in ("roll-back", "rolled-back"):
+        return ()
+    verdict = found.after.current.verdict
+    return verdict.problems + verdict.notices
 
 
 def _version_row(found: Rollback, one: PastVersion, reasons: Mapping[str, str]) -> tuple[str, ...]:
@@ -95,6 +107,7 @@ def _rollback_json(found: Rollback) -> dict[str, object]:
             }
             for one in found.past
         ],
+        "problems": [problem_json(problem) for problem in _problems(found)],
         "error_code": found.error_code,
         "message": found.message or None,
         "remedy": found.remedy or None,

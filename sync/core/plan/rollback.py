@@ -66,9 +66,11 @@ class Rollback:
 
     @property
     def exit_code(self) -> int:
-        """0 where nothing is left to do, 3 where the secret could not be read, else 1."""
+        """0 where nothing is left to do, 3 where the secret could not be read, else 1, also where a write was not read back."""
         if isinstance(self.read, StoreError):
             return 3
+        if self.written is not None and not self.written.confirmed:
+            return 1
         return 0 if self.action in ("rolled-back", "released", "unchanged") else 1
 
 
@@ -204,11 +206,16 @@ def release(
 def carried_out(one: Rollback, answer: Written | StoreError) -> Rollback:
     """Return the rollback with what the store answered."""
     if isinstance(answer, StoreError):
-        return _failed(one, answer)
-    message = "" if answer.confirmed else "It could not be read back yet; the next cycle reads it."
-    return replace(
-        one, action="rolled-back" if one.action == "roll-back" else "released", written=answer, message=message
-    )
+        failed = _failed(one, answer)
+        return replace(failed, message=f"{answer.message} {_UNSURE}") if answer.maybe_written else failed
+    action: RollbackKind = "rolled-back" if one.action == "roll-back" else "released"
+    done = replace(one, action=action, written=answer)
+    return done if answer.confirmed else replace(done, message=_UNREAD, remedy=_AGAIN)
+
+
+_AGAIN = "Run the command again: it shows what is stored, and completes what is missing."
+_UNREAD = "What was written could not be read back, or has changed again."
+_UNSURE = "The write may have taken effect in part: until the same command ends well, the secret may not be held."
 
 
 _CHANGED = StoreError("conflict", "The secret changed while its versions were read.", "Run the command again.")

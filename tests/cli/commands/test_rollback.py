@@ -198,6 +198,14 @@ def test_aws(tmp_path: Path, aws: Aws, sandbox: Sandbox) -> None:
     assert entry(program.cycle()) == ("kept", None, "verified", False)
 
 
+def test_a_weaker_version_is_shown_as_such(program: Program) -> None:
+    """What an earlier token lacks though Meta calls it valid is part of what is shown, for a person to decide on."""
+    program.write(defaults={"checks": {"scopes": ["pages_messaging", "pages_not_granted"]}})
+    shown = program.rollback("berlin", "--output", "json").report
+    assert (shown["action"], [one["code"] for one in shown["problems"]]) == ("roll-back", ["missing-scope"])
+    assert "missing-scope: version 1" in program.rollback("berlin").stdout
+
+
 def test_a_held_secret_that_is_deleted(program: Program, bao: Bao, mount: str) -> None:
     """It stays deleted, as a problem, until it is released; the next cycle then creates it."""
     assert program.back().action == "rolled-back"

@@ -177,6 +177,17 @@ def test_a_rollback_that_was_killed_before_its_marks() -> None:
     assert judgement(version="3", verdict=judged(is_valid=False)).reason == "token-invalid"
 
 
+def test_what_may_have_been_written_in_part() -> None:
+    """A write without its answer, or that cannot be read back, does not end well, and says that the secret may not be held."""
+    lost = carried_out(judgement(), replace(STORE_DOWN, maybe_written=True))
+    assert (lost.action, lost.exit_code) == ("failed", 1)
+    assert "may not be held" in lost.message
+    assert "may not be held" not in carried_out(judgement(), STORE_DOWN).message
+    unread = carried_out(judgement(), Written("4", confirmed=False))
+    assert (unread.action, unread.exit_code) == ("rolled-back", 1)
+    assert unread.remedy
+
+
 def test_the_same_command_without_a_number() -> None:
     """After a rollback it never returns to the token that was rolled back from: it completes the marks of a kill, else changes nothing."""
     past = (PastVersion("4", payload(OTHER), NOW, current=True), *(replace(one, current=False) for one in PAST))

@@ -34,27 +34,6 @@ from sync.sandbox.world.faults import KINDS
 from tools import terminal_picture
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = (
-    "demo",
-    "init",
-    "policy",
-    "validate",
-    "doctor",
-    "plan",
-    "once",
-    "run",
-    "status",
-    "check",
-    "discover",
-    "adopt",
-    "rollback",
-    "prune",
-    "notify",
-    "explain",
-    "schema",
-    "sandbox",
-)
-"""Every command, in the order in which a reader meets them."""
 _REFERENCES = (EnvReference, FileReference, StoreReference)
 _TABLE_WIDTH = 100
 _CHART = ROOT / "deploy" / "helm" / "page-token-sync"
@@ -267,7 +246,8 @@ def _fenced(text: str, language: str = "text") -> str:
 
 def _commands() -> str:
     parts = []
-    for name in COMMANDS:
+    for command in app.registered_commands:
+        name = command.name or getattr(command.callback, "__name__", "")
         arguments = [name, "--help"]
         found = CliRunner().invoke(app, arguments, prog_name="page-token-sync", terminal_width=_TABLE_WIDTH)
         parts.append(f"## {name}\n\n{_fenced(found.stdout)}")

@@ -47,6 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+# Help lists the commands in this order, which is the one in which a reader meets them.
 app.command()(play.demo)
 
 
@@ -69,7 +70,7 @@ def init(
     ] = None,
     output: Output = CommonForm.TABLE,
 ) -> None:
-    """Write a first configuration with comments, and the policy that it needs beside it.
+    """Write a first configuration, and the policy that it needs.
 
     With META_APP_ID, META_APP_SECRET and META_SYSTEM_USER_TOKEN in the environment it lists the Pages that are found, and refers to
     these variables. On a terminal it asks a few questions, elsewhere none. It never changes a file that exists, and takes no secret.
@@ -149,26 +150,96 @@ def options(
 
 
 @app.command()
-def once(  # noqa: PLR0917 - typer gives options by name
+def policy(  # noqa: PLR0917 - Typer passes options by name
     ctx: typer.Context,
-    pages: PagesOption = None,
-    labels: LabelsOption = None,
-    stores: StoresOption = None,
-    if_plan: Annotated[
+    kind: Annotated[
+        PolicyKind, typer.Argument(metavar="KIND", help="The service: vault, which is OpenBao too, or aws.")
+    ],
+    store: Annotated[
         str | None,
-        typer.Option(
-            metavar="SUM", help="Write only if the plan still has this checksum; then no line waits for a person."
+        typer.Argument(
+            metavar="STORE",
+            help="The store, if the configuration has several of this kind.",
+            autocompletion=complete.stores,
         ),
     ] = None,
+    holder: Annotated[
+        PolicyHolder,
+        typer.Option(
+            "--for",
+            help="Who gets it: the daemon, a plan, which only reads, an app that reads the secrets of Pages, or a person who runs "
+            "`prune` or `rollback`, in addition to the policy for the daemon.",
+        ),
+    ] = PolicyHolder.DAEMON,
+    scope: Annotated[
+        PolicyScope | None,
+        typer.Option(
+            help="Cover all Pages by the fixed part of the store's path or name, or only each Page's secret "
+            "[default: exact for a reader or a selection, else prefix]."
+        ),
+    ] = None,
+    pages: PagesOption = None,
+    labels: LabelsOption = None,
     output: Output = CommonForm.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """Run one cycle and print its report. A cycle fetches, verifies and writes the token of each Page."""
-    from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
+    """Print the least policy that a store needs, for Vault or AWS.
 
+    It follows from this configuration: for Vault in HCL, for AWS as an IAM policy. `policy vault | vault policy write NAME -` writes it.
+    This command is offline. With `mode: observe` the policy for the daemon only reads.
+    """
+    from sync.cli.commands import setup  # noqa: PLC0415 - see above
+
+    file, form = config or ctx.obj, Form(output.value)
     raise typer.Exit(
-        cycle(_cycle_options(config or ctx.obj, output, pages, labels, stores, if_plan=if_plan), write=True)
+        setup.policy(setup.PolicyOptions(file, form, kind, store, holder, scope, pages or (), labels or ()))
     )
+
+
+@app.command()
+def validate(
+    ctx: typer.Context,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show", help="Also print every setting after defaults, with the file and line that it comes from."
+        ),
+    ] = False,
+    output: CheckOutput = CheckForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Check the configuration, offline. Prints every error at once, with its location and what would be right."""
+    if show and output is CheckForm.GITHUB:
+        raise typer.BadParameter("--show needs --output table or json")
+    from sync.cli.commands.cycle import validate as check  # noqa: PLC0415 - see above
+
+    raise typer.Exit(check(config or ctx.obj, Form(output.value), show=show))
+
+
+@app.command()
+def doctor(  # noqa: PLR0917 - typer gives options by name
+    ctx: typer.Context,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="Repeat until nothing fails, for so long at most, such as 2m; for init containers."
+        ),
+    ] = None,
+    pages: PagesOption = None,
+    labels: LabelsOption = None,
+    stores: StoresOption = None,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Examine each dependency: what is wrong, and who must act.
+
+    Also prints what that person does. Writes nothing. The exit code is 0 if nothing fails, 1 if a check fails, and 3 if no app, system user, Page or store could be examined, or no
+    Page be judged.
+    """
+    from sync.cli.commands import inspect as command  # noqa: PLC0415 - see above
+
+    seconds = duration_seconds("--wait", wait) if wait is not None else 0.0
+    raise typer.Exit(command.doctor(_cycle_options(config or ctx.obj, output, pages, labels, stores), wait=seconds))
 
 
 @app.command()
@@ -194,6 +265,29 @@ def _cycle_options(
 
 
 @app.command()
+def once(  # noqa: PLR0917 - typer gives options by name
+    ctx: typer.Context,
+    pages: PagesOption = None,
+    labels: LabelsOption = None,
+    stores: StoresOption = None,
+    if_plan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SUM", help="Write only if the plan still has this checksum; then no line waits for a person."
+        ),
+    ] = None,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Run one cycle and print its report. A cycle fetches, verifies and writes the token of each Page."""
+    from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
+
+    raise typer.Exit(
+        cycle(_cycle_options(config or ctx.obj, output, pages, labels, stores, if_plan=if_plan), write=True)
+    )
+
+
+@app.command()
 def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = None) -> None:
     """Run cycles on the schedule until SIGTERM; log to stdout.
 
@@ -204,65 +298,6 @@ def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = 
     from sync.cli.commands.cycle import daemon  # noqa: PLC0415 - see above
 
     raise typer.Exit(daemon(config or ctx.obj, listen))
-
-
-@app.command()
-def notify(
-    ctx: typer.Context,
-    test: Annotated[bool, typer.Option("--test", help="Send one test message to each receiver.")] = False,
-    output: Output = CommonForm.TABLE,
-    config: ConfigOption = None,
-) -> None:
-    """Send a test message to each receiver of `notify`, and print what each answered.
-
-    The exit code is 0 if all receivers took it, 1 if one did not, and 2 if the configuration has none.
-    """
-    from sync.cli.commands.notify import send_tests  # noqa: PLC0415 - see above
-
-    if not test:
-        raise typer.BadParameter("add --test: this command sends nothing else", param_hint="'--test'")
-    raise typer.Exit(send_tests(config or ctx.obj, Form(output.value)))
-
-
-@app.command()
-def check(  # noqa: PLR0917 - Typer passes options by name
-    ctx: typer.Context,
-    page: Annotated[
-        str, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
-    ],
-    fingerprint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FP",
-            help="Also find out whether the token with this fingerprint is the current one; - reads a token from standard "
-            "input.",
-        ),
-    ] = None,
-    stores: StoresOption = None,
-    output: Output = CommonForm.TABLE,
-    config: ConfigOption = None,
-) -> None:
-    """Ask Graph and the stores about one Page now: what is stored where, since when and why, and whether it works.
-
-    Writes nothing. The exit code is 0 if all its secrets work, none has a problem, and the token with FP is a current one; 1 if
-    not; 2 if there is no such Page; 3 if it could not be found out. A fingerprint is the first 12 hex digits of the token's
-    SHA-256.
-    """
-    from sync.cli.commands.check import check as command  # noqa: PLC0415 - see above
-
-    raise typer.Exit(command(config or ctx.obj, page, stores or (), fingerprint, Form(output.value)))
-
-
-@app.command()
-def discover(ctx: typer.Context, output: DiscoverOutput = DiscoverForm.TABLE, config: ConfigOption = None) -> None:
-    """Compare the Pages that the system users reach with those that the configuration lists. Writes nothing.
-
-    The exit code is 0 if nothing differs, 1 if a Page is not listed, or is listed and cannot be reached any more, and 3 if it could
-    not be found out. YAML is ready to paste below `pages:`.
-    """
-    from sync.cli.commands.discover import discover as command  # noqa: PLC0415 - see above
-
-    raise typer.Exit(command(config or ctx.obj, Form(output.value)))
 
 
 @app.command()
@@ -301,113 +336,44 @@ def status(  # noqa: PLR0917 - Typer passes options by name
 
 
 @app.command()
-def doctor(  # noqa: PLR0917 - typer gives options by name
+def check(  # noqa: PLR0917 - Typer passes options by name
     ctx: typer.Context,
-    wait: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DURATION", help="Repeat until nothing fails, for so long at most, such as 2m; for init containers."
-        ),
-    ] = None,
-    pages: PagesOption = None,
-    labels: LabelsOption = None,
-    stores: StoresOption = None,
-    output: Output = CommonForm.TABLE,
-    config: ConfigOption = None,
-) -> None:
-    """Examine each dependency online, and print what is wrong, who must act, and what that person does. Writes nothing.
-
-    The exit code is 0 if nothing fails, 1 if a check fails, and 3 if no app, system user, Page or store could be examined, or no
-    Page be judged.
-    """
-    from sync.cli.commands import inspect as command  # noqa: PLC0415 - see above
-
-    seconds = duration_seconds("--wait", wait) if wait is not None else 0.0
-    raise typer.Exit(command.doctor(_cycle_options(config or ctx.obj, output, pages, labels, stores), wait=seconds))
-
-
-@app.command()
-def validate(
-    ctx: typer.Context,
-    show: Annotated[
-        bool,
-        typer.Option(
-            "--show", help="Also print every setting after defaults, with the file and line that it comes from."
-        ),
-    ] = False,
-    output: CheckOutput = CheckForm.TABLE,
-    config: ConfigOption = None,
-) -> None:
-    """Check the configuration, offline. Prints every error at once, with its location and what would be right."""
-    if show and output is CheckForm.GITHUB:
-        raise typer.BadParameter("--show needs --output table or json")
-    from sync.cli.commands.cycle import validate as check  # noqa: PLC0415 - see above
-
-    raise typer.Exit(check(config or ctx.obj, Form(output.value), show=show))
-
-
-@app.command()
-def policy(  # noqa: PLR0917 - Typer passes options by name
-    ctx: typer.Context,
-    kind: Annotated[
-        PolicyKind, typer.Argument(metavar="KIND", help="The service: vault, which is OpenBao too, or aws.")
+    page: Annotated[
+        str, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
     ],
-    store: Annotated[
+    fingerprint: Annotated[
         str | None,
-        typer.Argument(
-            metavar="STORE",
-            help="The store, if the configuration has several of this kind.",
-            autocompletion=complete.stores,
+        typer.Option(
+            metavar="FP",
+            help="Also find out whether the token with this fingerprint is the current one; - reads a token from standard "
+            "input.",
         ),
     ] = None,
-    holder: Annotated[
-        PolicyHolder,
-        typer.Option(
-            "--for",
-            help="Who gets it: the daemon, a plan, which only reads, an app that reads the secrets of Pages, or a person who runs "
-            "`prune` or `rollback`, in addition to the policy for the daemon.",
-        ),
-    ] = PolicyHolder.DAEMON,
-    scope: Annotated[
-        PolicyScope | None,
-        typer.Option(
-            help="Cover all Pages by the fixed part of the store's path or name, or only each Page's secret "
-            "[default: exact for a reader or a selection, else prefix]."
-        ),
-    ] = None,
-    pages: PagesOption = None,
-    labels: LabelsOption = None,
-    output: Output = CommonForm.TABLE,
-    config: ConfigOption = None,
-) -> None:
-    """Print the least policy that this configuration needs in a store, for Vault in HCL, for AWS as an IAM policy.
-
-    `policy vault | vault policy write NAME -` writes it. This command is offline. With `mode: observe` the policy for the daemon only reads.
-    """
-    from sync.cli.commands import setup  # noqa: PLC0415 - see above
-
-    file, form = config or ctx.obj, Form(output.value)
-    raise typer.Exit(
-        setup.policy(setup.PolicyOptions(file, form, kind, store, holder, scope, pages or (), labels or ()))
-    )
-
-
-@app.command()
-def prune(
-    ctx: typer.Context,
-    yes: YesOption = False,
     stores: StoresOption = None,
     output: Output = CommonForm.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """Delete orphans: secrets of this instance that no Page of the configuration uses.
+    """Ask Graph and the stores now whether one Page's secrets work.
 
-    Without --yes it only shows them. A secret is deleted so that it can be restored, and the command for that is printed. At most
-    brake.share of a store is deleted at a time. The exit code is 0 if no orphan is left, else 1.
+    Prints what is stored where, since when and why. Writes nothing. The exit code is 0 if all its secrets work, none has a problem, and the token with FP is a current one; 1 if
+    not; 2 if there is no such Page; 3 if it could not be found out. A fingerprint is the first 12 hex digits of the token's
+    SHA-256.
     """
-    from sync.cli.commands.secrets import prune as command  # noqa: PLC0415 - see above
+    from sync.cli.commands.check import check as command  # noqa: PLC0415 - see above
 
-    raise typer.Exit(command(config or ctx.obj, Form(output.value), stores or (), yes=yes))
+    raise typer.Exit(command(config or ctx.obj, page, stores or (), fingerprint, Form(output.value)))
+
+
+@app.command()
+def discover(ctx: typer.Context, output: DiscoverOutput = DiscoverForm.TABLE, config: ConfigOption = None) -> None:
+    """Compare the Pages that are reached with those that are listed.
+
+    What the system users reach is compared with what the configuration lists. Writes nothing. The exit code is 0 if nothing differs, 1 if a Page is not listed, or is listed and cannot be reached any more, and 3 if it could
+    not be found out. YAML is ready to paste below `pages:`.
+    """
+    from sync.cli.commands.discover import discover as command  # noqa: PLC0415 - see above
+
+    raise typer.Exit(command(config or ctx.obj, Form(output.value)))
 
 
 @app.command()
@@ -424,9 +390,9 @@ def adopt(  # noqa: PLR0917 - Typer passes options by name
     output: Output = CommonForm.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """Mark secrets that this instance did not write as its own, if Meta says that their tokens are of the Page and the app.
+    """Mark secrets that something else wrote as this instance's own.
 
-    Shows whose token each is, how long it works, and what the next cycle would change. Without --yes nothing is marked. The payload
+    A secret is marked only if Meta says that its token is of the Page and the app. Shows whose token each is, how long it works, and what the next cycle would change. Without --yes nothing is marked. The payload
     is never changed. The exit code is 0 if nothing is left to do, and 1 if something is to be marked or was refused.
     """
     from sync.cli.commands.secrets import adopt as command  # noqa: PLC0415 - see above
@@ -454,9 +420,9 @@ def rollback(  # noqa: PLR0917 - Typer passes options by name
     output: Output = CommonForm.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """Make an earlier version of a secret current again, if Meta still calls its token valid, and hold it until --release.
+    """Make an earlier version of a secret current again, and hold it.
 
-    Lists the versions that the store keeps, by fingerprint and date. The earlier version is written as a new one; nothing is
+    That takes a token which Meta still calls valid; --release ends the hold. Lists the versions that the store keeps, by fingerprint and date. The earlier version is written as a new one; nothing is
     removed. Without --yes nothing is written. The exit code is 0 if nothing is left to do, and 1 if something is to be done or was
     refused.
     """
@@ -465,6 +431,42 @@ def rollback(  # noqa: PLR0917 - Typer passes options by name
     if release and version is not None:
         raise typer.BadParameter("--release takes no version", param_hint="'--version'")
     raise typer.Exit(command(config or ctx.obj, Form(output.value), page, store, version, release=release, yes=yes))
+
+
+@app.command()
+def prune(
+    ctx: typer.Context,
+    yes: YesOption = False,
+    stores: StoresOption = None,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Delete orphans: secrets that no Page of the configuration uses.
+
+    An orphan has the marks of this instance. Without --yes orphans are only shown. A secret is deleted so that it can be restored, and the command for that is printed. At most
+    brake.share of a store is deleted at a time. The exit code is 0 if no orphan is left, else 1.
+    """
+    from sync.cli.commands.secrets import prune as command  # noqa: PLC0415 - see above
+
+    raise typer.Exit(command(config or ctx.obj, Form(output.value), stores or (), yes=yes))
+
+
+@app.command()
+def notify(
+    ctx: typer.Context,
+    test: Annotated[bool, typer.Option("--test", help="Send one test message to each receiver.")] = False,
+    output: Output = CommonForm.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Send a test message to each receiver of `notify`.
+
+    Prints what each answered. The exit code is 0 if all receivers took it, 1 if one did not, and 2 if the configuration has none.
+    """
+    from sync.cli.commands.notify import send_tests  # noqa: PLC0415 - see above
+
+    if not test:
+        raise typer.BadParameter("add --test: this command sends nothing else", param_hint="'--test'")
+    raise typer.Exit(send_tests(config or ctx.obj, Form(output.value)))
 
 
 @app.command()
@@ -477,9 +479,9 @@ def explain(
     ] = None,
     output: Output = CommonForm.TABLE,
 ) -> None:
-    """Explain a code: a problem, event, reason, configuration error, exit code, or an error of Graph's such as 190/492.
+    """Explain a code, such as a problem or an error of Graph.
 
-    Prints what it means, who must act, and what to do. A whole message of Graph's can be given in quotes.
+    A code is a problem, event, reason, configuration error, exit code, or an error of Graph's such as 190/492. Prints what it means, who must act, and what to do. A whole message of Graph's can be given in quotes.
     """
     from sync.cli.commands.explain import put_explained  # noqa: PLC0415 - see above
 

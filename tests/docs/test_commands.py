@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from sync.cli.commands.explain import explanations
 from sync.cli.main import app
@@ -112,6 +113,13 @@ def test_every_command_is_in_the_reference() -> None:
     assert isinstance(program, typer.core.TyperGroup)
     page = (ROOT / "docs" / "reference" / "cli.md").read_text()
     assert [command for command in program.commands if f"\n## {command}\n" not in page] == []
+
+
+def test_help_cuts_no_summary() -> None:
+    """The list of commands fits 80 columns: each summary is whole."""
+    listed = CliRunner().invoke(app, ["--help"], terminal_width=80).stdout.partition("Commands:")[2]
+    assert "rollback  Make" in listed
+    assert "..." not in listed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -21,8 +21,8 @@ from sync.sandbox.http.server import Sandbox, start
 _NEXT = """\
 For real use:
   1. In Business Settings, create a system user, assign your Pages to it, and generate a token for your app.
-  2. Write config.yaml. The README has one of ten lines, for Vault, OpenBao or AWS Secrets Manager.
-  3. page-token-sync validate    check the configuration, offline
+  2. page-token-sync init        write config.yaml, for Vault, OpenBao, AWS Secrets Manager or files
+  3. page-token-sync doctor      examine each dependency, and print who must do what; writes nothing
   4. page-token-sync plan        show what would be done, and why; writes nothing
   5. page-token-sync once        run one cycle
   6. page-token-sync run         run cycles on the schedule, continuously

@@ -46,7 +46,7 @@ def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) ->
         console.put_block(head, problem.message, action_text(problem.owner, problem.remedy))
     if found.message:
         console.put_block(
-            f"{found.action}: {found.reason or found.error_code or 'note'}",
+            ": ".join(filter(None, [found.action, found.reason or found.error_code])),
             found.message,
             *filter(None, [found.remedy]),
         )

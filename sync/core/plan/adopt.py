@@ -30,6 +30,8 @@ AdoptionKind = Literal["adopt", "adopted", "unchanged", "refused", "held", "fail
 
 Content = Stored | Absent | StoreError
 
+_REMOVE = "If no application needs it, delete it with all its versions; the next cycle then creates the secret."
+
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
@@ -164,7 +166,9 @@ def _adoption(page: Page, target: TargetPlan, content: Content, instance: str, *
             "Meta was not asked about the token, to keep within the quota of the app.",
             "Try again within the hour.",
         )
-    return _refused(one, problem.code, problem.message, problem.remedy)
+    # The problem's own remedy waits for the daemon, which never replaces a secret that is not its own.
+    ended = problem.code in ("token-invalid", "token-expired")
+    return _refused(one, problem.code, problem.message, _REMOVE if ended else problem.remedy)
 
 
 def _refused(one: Adoption, reason: str, message: str, remedy: str, action: AdoptionKind = "refused") -> Adoption:
@@ -192,7 +196,7 @@ def _no_token(content: Stored) -> tuple[str, str]:
     if not elsewhere:
         return (
             "The secret holds no access token of Meta where the configuration has it.",
-            "Check `payload`, and what the secret is.",
+            f"Check `payload`, and what the secret is. {_REMOVE}",
         )
     names = " or ".join(elsewhere)
     wanted = f'payload: {{{elsewhere[0]}: "{{token}}"}}'

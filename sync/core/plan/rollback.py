@@ -32,6 +32,8 @@ RollbackKind = Literal["roll-back", "rolled-back", "release", "released", "uncha
 
 Content = Stored | Absent | StoreError
 
+_ANOTHER = "Choose a version whose token still works with --version, or keep the current one."
+
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
@@ -249,7 +251,9 @@ def _not_proven(one: Rollback, verdict: Verdict, now: datetime, proof_age: timed
     elif problem is None and verdict.facts is not None and now - proof_age <= verdict.facts.asked_at <= now:
         return None
     if problem is not None:
-        return _refused(one, problem.code, problem.message, problem.remedy)
+        # The problem's own remedy is about the current token, which the daemon replaces.
+        ended = problem.code in ("token-invalid", "token-expired")
+        return _refused(one, problem.code, problem.message, _ANOTHER if ended else problem.remedy)
     message = "Meta was not asked about the token now, to keep within the quota of the app."
     return _refused(one, "unproven", message, "Try again within the hour.")
 

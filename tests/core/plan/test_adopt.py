@@ -122,6 +122,8 @@ def test_what_is_not_proven_is_not_adopted(verdict: Verdict, reason: str) -> Non
     one = adoption(bare(), verdict)
     assert one is not None
     assert (one.action, one.reason, one.marks) == ("refused", reason, None)
+    # The daemon never replaces the token of a secret that is not its own, so no remedy may promise that.
+    assert "It is replaced" not in one.remedy
 
 
 def test_a_token_that_is_not_sent_to_meta() -> None:

@@ -90,24 +90,27 @@ def token_of(page: Page, payload: Payload | None) -> Secret | None:
 def choose(page: Page, content: Content, past: Sequence[PastVersion], version: Version | None) -> PastVersion | None:
     """Return the version of this number; without one, the newest version before the current one that holds another token.
 
-    After a rollback without a number the same command chooses the same token: it must not undo what it did before, whether the
-    marks that hold the secret are written or a kill prevented that. Then the current token is in an earlier version too, and the
-    marks are still those of another token.
+    A token from which a person has gone back already is never chosen without its number: the same command again, after a kill
+    before the marks, after a cycle or after a release, chooses what it chose before.
     """
     if version is not None:
         return next((one for one in past if one.version == version), None)
     now = next((one for one in past if one.current), None)
     current = token_of(page, now.payload) if now is not None else None
-    earlier = [one for one in past if not one.current]
     marks = content.marks if isinstance(content, Stored) else None
-    if current is not None and marks is not None:
-        if marks.fingerprint != current.fingerprint:
-            again = next((one for one in earlier if token_of(page, one.payload) == current), None)
-            if again is not None:
-                return again
-        elif marks.hold is not None:
-            return now
-    return next((one for one in earlier if token_of(page, one.payload) not in (None, current)), None)
+    if (
+        current is not None
+        and marks is not None
+        and marks.hold is not None
+        and marks.fingerprint == current.fingerprint
+    ):
+        return now
+    earlier = [(one, token_of(page, one.payload)) for one in past if not one.current]
+    other = next((index for index, (_, token) in enumerate(earlier) if token not in (None, current)), None)
+    if other is None:
+        return None
+    again = (one for one, token in earlier[other:] if current is not None and token == current)
+    return next(again, earlier[other][0])
 
 
 def as_if(page: Page, content: Content, wanted: PastVersion | None, instance: str) -> Content:

@@ -190,10 +190,12 @@ def test_what_may_have_been_written_in_part() -> None:
 
 
 def test_the_same_command_without_a_number() -> None:
-    """After a rollback it never returns to the token that was rolled back from: it completes the marks of a kill, else changes nothing."""
+    """After a rollback it never returns to the token that was rolled back from: it completes the marks of a kill, before or after a cycle, else changes nothing."""
     past = (PastVersion("4", payload(OTHER), NOW, current=True), *(replace(one, current=False) for one in PAST))
     killed = judgement(stored(OTHER, version="4", marks=marks(FETCHED)), past=past)
     assert (killed.action, killed.wanted, killed.payload) == ("roll-back", PAST[1], None)
+    cycled = judgement(stored(OTHER, version="4", marks=marks(OTHER, reason="marks")), past=past)
+    assert (cycled.action, cycled.wanted, cycled.payload) == ("roll-back", PAST[1], None)
     done = judgement(stored(OTHER, version="4", marks=marks(OTHER, hold="1")), past=past)
     assert (done.action, done.exit_code, done.payload) == ("unchanged", 0, None)
 

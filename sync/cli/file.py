@@ -1,8 +1,10 @@
-"""Where the configuration is."""
+"""Where the configuration is, and how a command line names it."""
 
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from sync.config.errors import ConfigError, ConfigErrors
@@ -28,3 +30,14 @@ def config_file(given: Path | None) -> Path:
         message, remedy = f"there is no configuration; looked at {looked}", "write one, or give its path: --config FILE"
         raise ConfigErrors([ConfigError(LOCATIONS[0], 1, 1, "", "unreadable-file", message, remedy)])
     return found
+
+
+def command_line(given: Path | None, *arguments: str) -> str:
+    """Return a command line of this program for a shell, with the same configuration."""
+    option = ["--config", str(given)] if given is not None else []
+    return shlex.join(["page-token-sync", *option, *arguments])
+
+
+def each_value(option: str, values: Iterable[str]) -> list[str]:
+    """Return an option of a command line with each of its values."""
+    return [part for value in values for part in (option, value)]

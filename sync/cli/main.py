@@ -188,11 +188,11 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
     It follows from this configuration: for Vault in HCL, for AWS as an IAM policy. `policy vault | vault policy write NAME -` writes it.
     This command is offline. With `mode: observe` the policy for the daemon only reads.
     """
-    from sync.cli.commands import setup  # noqa: PLC0415 - see above
+    from sync.cli.commands import policy as command  # noqa: PLC0415 - see above
 
     file, form = config or ctx.obj, Form(output.value)
     raise typer.Exit(
-        setup.policy(setup.PolicyOptions(file, form, kind, store, holder, scope, pages or (), labels or ()))
+        command.policy(command.PolicyOptions(file, form, kind, store, holder, scope, pages or (), labels or ()))
     )
 
 
@@ -236,7 +236,7 @@ def doctor(  # noqa: PLR0917 - typer gives options by name
     Also prints what that person does. Writes nothing. The exit code is 0 if nothing fails, 1 if a check fails, and 3 if no app, system user, Page or store could be examined, or no
     Page be judged.
     """
-    from sync.cli.commands import inspect as command  # noqa: PLC0415 - see above
+    from sync.cli.commands import doctor as command  # noqa: PLC0415 - see above
 
     seconds = duration_seconds("--wait", wait) if wait is not None else 0.0
     raise typer.Exit(command.doctor(_cycle_options(config or ctx.obj, output, pages, labels, stores), wait=seconds))

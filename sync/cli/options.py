@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sync.cli import complete
-from sync.cli.file import LOCATIONS, VARIABLE
+from sync.cli.file import LOCATIONS, VARIABLE, command_line, each_value
 from sync.cli.output.forms import CheckForm, CommonForm, DiscoverForm, Form, PlanForm
 from sync.config.listen import LISTEN_VARIABLE, host_and_port
 from sync.config.source import TEXT_VARIABLE
@@ -97,7 +96,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do it. Without this opti
 
 @dataclass(frozen=True, slots=True)
 class CycleOptions:
-    """The options of a command that runs a cycle. ``file`` is the configuration, if --config is given."""
+    """The options of a command for all Pages or some. ``file`` is the configuration, if --config is given."""
 
     file: Path | None
     form: Form
@@ -109,9 +108,8 @@ class CycleOptions:
     def once(self) -> str:
         """Return the command line of ``once`` for a shell, with the same configuration and selection."""
         given = (("--page", self.pages), ("--label", self.labels), ("--store", self.stores))
-        selection = [part for option, values in given for value in values for part in (option, value)]
-        config = ["--config", str(self.file)] if self.file else []
-        return shlex.join(["page-token-sync", *config, "once", *selection])
+        selection = [part for option, values in given for part in each_value(option, values)]
+        return command_line(self.file, "once", *selection)
 
 
 class PolicyKind(Enum):

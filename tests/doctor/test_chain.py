@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.cli.commands.inspect import repeated
+from sync.cli.commands.doctor import repeated
 from sync.cli.output import console
 from sync.cli.output.doctor import exit_code, sections, summary
 from sync.config.load import load

@@ -8,71 +8,57 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sync.cli.command import UsageError, begin, carry_out, configuration, opened
 from sync.cli.file import config_file
 from sync.cli.output import console
 from sync.cli.output.forms import Form
-from sync.config.errors import ConfigErrors
-from sync.config.resolve.select import SelectionError, select_page
+from sync.config.resolve.select import select_page
 from sync.config.source import STDIN
 from sync.core.secret import fingerprint, is_credential
-from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
-from sync.runtime.threads import Stopping, SystemClock
 
 if TYPE_CHECKING:
     from sync.core.report.inspection import Inspection
 
-_INTERRUPTED = 130
 _FINGERPRINT = re.compile("[0-9a-f]{12}(?:[0-9a-f]{52})?")
 _MOST = 8192
 """Characters that are read of a token on standard input; no token is as long."""
 
 
-class FingerprintError(Exception):
-    """What --fingerprint names is no fingerprint and no token; the text repeats nothing of it."""
-
-
 def check(given: Path | None, name: str, stores: Sequence[str], asked: str | None, form: Form) -> int:
     """Print what the secrets of a Page hold, and return the exit code; ``asked`` is the option --fingerprint."""
-    clock = SystemClock()
-    watch_signals(clock, exit_code=_INTERRUPTED)
-    keep_memory_private()
-    try:
-        file = config_file(given)
-        of_token = _fingerprint(asked, stdin_is_free=file != STDIN) if asked is not None else None
-        with console.progress("asking Graph and the stores"):
-            found = _inspection(file, clock, name, stores, of_token)
-    except ConfigErrors as errors:
-        console.put_errors(errors, form)
-        return 2
-    except FingerprintError as error:
-        console.put_failure("usage", str(error), form)
-        return 2
-    except SelectionError as error:
-        console.put_failure("selection", str(error), form)
-        return 2
-    except Stopping:
-        console.put_failure("interrupted", "Interrupted. Nothing was written.", form)
-        return _INTERRUPTED
+    return carry_out(lambda: _check(given, name, stores, asked, form), form)
+
+
+def _check(given: Path | None, name: str, stores: Sequence[str], asked: str | None, form: Form) -> int:
+    clock = begin()
+    file = config_file(given)
+    of_token = _fingerprint(asked, stdin_is_free=file != STDIN) if asked is not None else None
+    config = configuration(file)
+    selection = select_page(config.pages, name, stores=stores)
+    from sync.app.inspect import inspect  # noqa: PLC0415 - only if the file is valid
+
+    with opened(config, clock, "asking Graph and the stores") as app:
+        found = inspect(app, selection, of_token)
     _put(found, form)
     return found.exit_code
 
 
 def _fingerprint(asked: str, *, stdin_is_free: bool) -> str:
-    """Return the fingerprint that is asked about: the given one, or that of the token on standard input."""
+    """Return the fingerprint that is asked about: the given one, or that of the token on standard input. Raises UsageError."""
     if asked != "-":
         text = asked.strip().lower()
         if not _FINGERPRINT.fullmatch(text):
-            raise FingerprintError(
+            raise UsageError(
                 "--fingerprint: not a fingerprint: 12 hex digits, as this prints them: "
                 'printf %s "$TOKEN" | sha256sum | cut -c1-12. Never give a token as an argument; --fingerprint - reads one from '
                 "standard input."
             )
         return text[:12]
     if not stdin_is_free:
-        raise FingerprintError("--fingerprint -: standard input is the configuration already; give --config FILE.")
+        raise UsageError("--fingerprint -: standard input is the configuration already; give --config FILE.")
     token = _standard_input().removesuffix("\n").removesuffix("\r")
     if not is_credential(token):
-        raise FingerprintError(
+        raise UsageError(
             "--fingerprint -: what standard input holds is not shaped like a token. Write the token alone, without quotes."
         )
     return fingerprint(token)
@@ -84,19 +70,6 @@ def _standard_input() -> str:
         return sys.stdin.read(_MOST) if sys.stdin is not None else ""
     except UnicodeDecodeError:
         return ""
-
-
-def _inspection(file: Path, clock: SystemClock, name: str, stores: Sequence[str], of_token: str | None) -> Inspection:
-    from sync.config.load import load  # noqa: PLC0415 - only if the file exists
-
-    config = load(file)
-    selection = select_page(config.pages, name, stores=stores)
-    from sync.app import build  # noqa: PLC0415 - only if the file is valid
-    from sync.app.inspect import inspect  # noqa: PLC0415 - only if the file is valid
-
-    silence_libraries()
-    with build(config, clock=clock) as app:
-        return inspect(app, selection, of_token)
 
 
 def _put(found: Inspection, form: Form) -> None:

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sync.cli.command import INTERRUPTED, UsageError, begin, carry_out, configuration, opened, selected
 from sync.cli.file import config_file
 from sync.cli.options import CycleOptions
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors
 from sync.config.listen import LISTEN_VARIABLE, host_and_port
-from sync.config.resolve.select import Selected, SelectionError, select
 from sync.config.source import is_file
-from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
+from sync.ops.process import keep_memory_private, watch_signals
 from sync.runtime.garbage import uncollected
-from sync.runtime.threads import Stopping, SystemClock
+from sync.runtime.threads import SystemClock
 
 if TYPE_CHECKING:
     from socket import socket
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from sync.ops.status import DaemonStatus, Snapshot
     from sync.ops.web.site import Site
 
-INTERRUPTED = 130
 _CHECKSUM = "sha256:[0-9a-f]{64}"
 
 
@@ -58,37 +57,25 @@ def validate(given: Path | None, form: Form, *, show: bool) -> int:
 @uncollected()
 def cycle(options: CycleOptions, *, write: bool) -> int:
     """Run one cycle, or only its plan, for all Pages or a selection, and print the report."""
+    return carry_out(
+        lambda: _cycle(options, write=write), options.form, interrupted="Interrupted. What was written stays written."
+    )
+
+
+def _cycle(options: CycleOptions, *, write: bool) -> int:
     if options.if_plan is not None and not re.fullmatch(_CHECKSUM, options.if_plan):
-        console.put_failure(
-            "usage", "--if-plan: not a checksum of a plan. `plan` prints one: sha256: and 64 hex digits.", options.form
-        )
-        return 2
-    clock = SystemClock()
-    watch_signals(clock, exit_code=INTERRUPTED)
-    keep_memory_private()
-    try:
-        config = configuration(options.file)
-        selection = selected(config, options)
-        with console.progress("reading Graph and the stores"):
-            report = _report(config, clock, selection, options.if_plan, write=write)
-    except ConfigErrors as errors:
-        console.put_errors(errors, options.form)
-        return 2
-    except SelectionError as error:
-        console.put_failure("selection", str(error), options.form)
-        return 2
-    except Stopping:
-        console.put_failure("interrupted", "Interrupted. What was written stays written.", options.form)
-        return INTERRUPTED
+        raise UsageError("--if-plan: not a checksum of a plan. `plan` prints one: sha256: and 64 hex digits.")
+    clock, config = begin(), configuration(options.file)
+    selection = selected(config, options)
+    with opened(config, clock, "reading Graph and the stores") as app:
+        report = app.cycle(write=write, selection=selection, if_plan=options.if_plan)
+        # What a person lets through, or some Pages alone, are not the run that a monitor waits for.
+        if write and selection is None and options.if_plan is None:
+            report = app.beat(report)
+    if write and config.settings.log.level == "debug":
+        _log(report, config)
     console.put_report(report, options.form, once=options.once())
     return INTERRUPTED if report.frame.cut_short else report.exit_code
-
-
-def selected(config: Config, options: CycleOptions) -> Selected | None:
-    """Return the Pages that the options select; None for all."""
-    if not (options.pages or options.labels or options.stores):
-        return None
-    return select(config.pages, pages=options.pages, labels=options.labels, stores=options.stores)
 
 
 def daemon(given: Path | None, listen: str | None) -> int:
@@ -217,30 +204,6 @@ def _started_event(config: Config, server: socket) -> Event:
         "listen": address_of(server),
     }
     return Event("info", "daemon_started", fields)
-
-
-def configuration(given: Path | None) -> Config:
-    """Load the configuration; raises ConfigErrors."""
-    file = config_file(given)
-    from sync.config.load import load  # noqa: PLC0415 - only if the file exists
-
-    return load(file)
-
-
-def _report(
-    config: Config, clock: SystemClock, selection: Selected | None, if_plan: str | None, *, write: bool
-) -> Report:
-    from sync.app import build  # noqa: PLC0415 - only if the file is valid
-
-    silence_libraries()
-    with build(config, clock=clock) as app:
-        report = app.cycle(write=write, selection=selection, if_plan=if_plan)
-        # What a person lets through, or some Pages alone, are not the run that a monitor waits for.
-        if write and selection is None and if_plan is None:
-            report = app.beat(report)
-    if write and config.settings.log.level == "debug":
-        _log(report, config)
-    return report
 
 
 def _log(report: Report, config: Config) -> None:

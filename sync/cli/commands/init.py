@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sync.cli.commands.cycle import INTERRUPTED
+from sync.cli.command import INTERRUPTED, UsageError, opened
+from sync.cli.file import command_line
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.config.errors import ConfigErrors, looks_like_secret
@@ -47,17 +48,13 @@ class InitOptions:
     form: Form
 
 
-class _RefusedError(Exception):
-    """Nothing is written; the text says why, and what to do."""
-
-
 def init(options: InitOptions) -> int:
     """Write the configuration and the policy, and print the next commands; return the exit code."""
     keep_memory_private()
     silence_libraries()
     try:
         return _init(options)
-    except _RefusedError as refused:
+    except UsageError as refused:
         console.put_failure("usage", str(refused), options.form)
     except FileExistsError as error:
         console.put_failure("usage", _exists(Path(str(error.filename2 or error.filename))), options.form)
@@ -112,16 +109,16 @@ def _init(options: InitOptions) -> int:
 
 
 def _check_free(path: Path, text: str | None = None) -> None:
-    """Raise _RefusedError where a file exists already, unless it holds this text, or where its folder does not exist."""
+    """Raise UsageError where a file exists already, unless it holds this text, or where its folder does not exist."""
     if path == STDIN:
-        raise _RefusedError("FILE is a file, not standard output. Nothing was written. Name one, such as config.yaml.")
+        raise UsageError("FILE is a file, not standard output. Nothing was written. Name one, such as config.yaml.")
     if not path.parent.is_dir():
-        raise _RefusedError(
+        raise UsageError(
             f"The folder of {path} does not exist. Nothing was written. Create it, or choose another FILE."
         )
     exists = path.exists() or path.is_symlink()
     if exists and (text is None or not path.is_file() or path.read_bytes() != text.encode()):
-        raise _RefusedError(_exists(path))
+        raise UsageError(_exists(path))
 
 
 def _exists(path: Path) -> str:
@@ -143,20 +140,18 @@ def _has_credentials(wanted: Draft, config: Config, environment: Mapping[str, st
 
 
 def _discovered(config: Config, clock: SystemClock) -> Discovery:
-    from sync.app import build  # noqa: PLC0415 - only if the file is valid
     from sync.app.discover import discover  # noqa: PLC0415 - only if the file is valid
 
-    with build(config, clock=clock) as app, console.progress("asking Graph for Pages"):
+    with opened(config, clock, "asking Graph for Pages") as app:
         # The configuration has a made-up Page.
         return discover(app, replace(config, pages=()))
 
 
 def _put_examined(config: Config, clock: SystemClock) -> None:
     """Print what does not work with these answers; they are written all the same, since much can be repaired elsewhere."""
-    from sync.app import build  # noqa: PLC0415 - only if the file is valid
     from sync.cli.output.doctor import sections, summary  # noqa: PLC0415 - only on a terminal
 
-    with build(config, clock=clock) as app, console.progress("examining each dependency"):
+    with opened(config, clock, "examining each dependency") as app:
         findings = app.examine()
     for title, items in sections([finding for finding in findings if finding.status == "fail"]):
         console.put_title(title)
@@ -288,12 +283,4 @@ def _commands(file: Path, policy: Path | None) -> Iterator[str]:
     elif policy is not None:
         names = ["--role-name", _POLICY_NAME, "--policy-name", _POLICY_NAME]
         yield shlex.join(["aws", "iam", "put-role-policy", *names, "--policy-document", f"file://{policy}"])
-    option = [] if str(file) == "config.yaml" else ["--config", str(file)]
-    yield shlex.join(["page-token-sync", *option, "doctor"])
-
-
-def _policy_command(policy: Path) -> list[str]:
-    if policy.suffix == ".hcl":
-        return ["vault", "policy", "write", _POLICY_NAME, str(policy)]
-    named = ["--role-name", _POLICY_NAME, "--policy-name", _POLICY_NAME]
-    return ["aws", "iam", "put-role-policy", *named, "--policy-document", f"file://{policy}"]
+    yield command_line(None if str(file) == "config.yaml" else file, "doctor")

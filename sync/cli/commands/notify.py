@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sync.cli.file import config_file
+from sync.cli.command import carry_out, configuration, opened
 from sync.cli.output import console
 from sync.cli.output.forms import Form
-from sync.config.errors import ConfigErrors
+from sync.runtime.threads import SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +27,15 @@ class _Answer:
 
 def send_tests(given: Path | None, form: Form) -> int:
     """Send one message to each receiver; 1 if one of them failed, 2 if the configuration has none or is wrong."""
-    try:
-        file = config_file(given)
-        from sync.config.load import load  # noqa: PLC0415 - only if the file exists
+    return carry_out(lambda: _send(given, form), form)
 
-        config = load(file)
-    except ConfigErrors as errors:
-        console.put_errors(errors, form)
-        return 2
+
+def _send(given: Path | None, form: Form) -> int:
+    config = configuration(given)
     if not config.settings.notify:
         console.put_failure("no-receivers", "There is no receiver: add one under `notify` in the configuration.", form)
         return 2
-    from sync.app import build  # noqa: PLC0415 - only if the file is valid
-    from sync.runtime.threads import SystemClock  # noqa: PLC0415 - only if the file is valid
-
-    clock = SystemClock()
-    with build(config, clock=clock) as app, console.progress("sending a test message"):
+    with opened(config, SystemClock(), "sending a test message") as app:
         answers = [
             _Answer(
                 receiver.name,

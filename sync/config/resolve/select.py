@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -63,6 +63,13 @@ def select_page(everything: Sequence[Page], name: str, *, stores: Sequence[str] 
         raise SelectionError(f"{name}: several Pages have this id; name one: {', '.join(_names(found))}")
     only = select(found, stores=stores)
     return replace(only, named=frozenset(key for page in everything for key in page.targets))
+
+
+def check_stores(everything: Collection[str], stores: Iterable[str]) -> None:
+    """Check that the configuration has these stores; raises SelectionError."""
+    for store in stores:
+        if store not in everything:
+            raise SelectionError(f"--store {store}: the configuration has no such store; {nearest(store, everything)}")
 
 
 def _is_named(page: Page, pattern: str) -> bool:

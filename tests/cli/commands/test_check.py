@@ -12,7 +12,8 @@ import pytest
 
 from sync.app.app import build
 from sync.app.inspect import inspect
-from sync.cli.commands.check import FingerprintError, _fingerprint
+from sync.cli.command import UsageError
+from sync.cli.commands.check import _fingerprint
 from sync.config.load import load
 from sync.config.resolve.select import SelectionError, select_page
 from sync.core.report.entries import StoreEntry
@@ -111,7 +112,7 @@ def test_forms_of_a_fingerprint(given: str) -> None:
 @pytest.mark.parametrize("given", [TOKEN, "", "9f86", "9f86d081884cg", "9f86d081884c0"])
 def test_what_is_no_fingerprint(given: str) -> None:
     """A token that is given as a fingerprint is refused and not repeated."""
-    with pytest.raises(FingerprintError) as error:
+    with pytest.raises(UsageError) as error:
         _fingerprint(given, stdin_is_free=True)
     assert not given or given not in str(error.value)
 
@@ -125,8 +126,8 @@ def test_a_token_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     no_tokens = (io.StringIO(text) for text in ("", "\n", f"{TOKEN} {TOKEN}", f'"{TOKEN}"', "ü", "x" * 5000))
     for stream in (*no_tokens, binary, None):
         monkeypatch.setattr("sys.stdin", stream)
-        with pytest.raises(FingerprintError, match="not shaped like a token") as error:
+        with pytest.raises(UsageError, match="not shaped like a token") as error:
             _fingerprint("-", stdin_is_free=True)
         assert TOKEN not in str(error.value)
-    with pytest.raises(FingerprintError, match="the configuration already"):
+    with pytest.raises(UsageError, match="the configuration already"):
         _fingerprint("-", stdin_is_free=False)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sync.app.policy import aws_policy, vault_policy
-from sync.cli.commands.init import _check_free, _commands, _policy, _RefusedError
+from sync.cli.command import UsageError
+from sync.cli.commands.init import _check_free, _commands, _policy
 from sync.config.load import load
 from sync.config.new_file import load_draft
 from sync.config.show.starter import Kind, draft, text
@@ -119,7 +120,7 @@ def test_files_that_exist(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe")
     folder.mkdir()
     for path, content in ((file, None), (policy, f"{same}#"), (binary, same), (folder, same)):
-        with pytest.raises(_RefusedError, match="exists already"):
+        with pytest.raises(UsageError, match="exists already"):
             _check_free(path, content)
 
 
@@ -174,9 +175,9 @@ def test_a_wrong_variable_on_a_terminal(tmp_path: Path) -> None:
 
 def test_wrong_usage(tmp_path: Path) -> None:
     """A folder that does not exist, a value that no configuration has, and a folder without the right to write change nothing."""
-    with pytest.raises(_RefusedError, match="The folder of"):
+    with pytest.raises(UsageError, match="The folder of"):
         _check_free(tmp_path / "no" / "config.yaml")
-    with pytest.raises(_RefusedError, match="not standard output"):
+    with pytest.raises(UsageError, match="not standard output"):
         _check_free(Path("-"))
     ran = init("--instance", "Acme Prod", str(tmp_path / "config.yaml"), "--output", "json")
     assert (ran.code, json.loads(ran.stdout)["errors"][0]["path"]) == (2, "instance")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sync.cli.commands.cycle import INTERRUPTED, configuration, selected
+from sync.cli.command import begin, carry_out, configuration, opened, selected
 from sync.cli.options import CycleOptions
 from sync.cli.output import console
 from sync.cli.output.forms import Form
-from sync.config.errors import ConfigErrors
-from sync.config.resolve.select import SelectionError
-from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
-from sync.runtime.threads import Clock, Stopping, SystemClock
+from sync.runtime.threads import Clock
 
 if TYPE_CHECKING:
     from sync.core.report.finding import Finding
@@ -23,26 +20,14 @@ _PAUSE = 5.0
 
 def doctor(options: CycleOptions, *, wait: float) -> int:
     """Examine each dependency and print the findings; repeat for ``wait`` seconds at most while a check fails."""
-    clock = SystemClock()
-    watch_signals(clock, exit_code=INTERRUPTED)
-    keep_memory_private()
-    silence_libraries()
-    try:
-        config = configuration(options.file)
-        selection = selected(config, options)
-        from sync.app import build  # noqa: PLC0415 - only if the file is valid
+    return carry_out(lambda: _doctor(options, wait), options.form)
 
-        with console.progress("examining each dependency"), build(config, clock=clock) as app:
-            findings = repeated(lambda: app.examine(selection), clock, wait)
-    except ConfigErrors as errors:
-        console.put_errors(errors, options.form)
-        return 2
-    except SelectionError as error:
-        console.put_failure("selection", str(error), options.form)
-        return 2
-    except Stopping:
-        console.put_failure("interrupted", "Interrupted. Nothing was written.", options.form)
-        return INTERRUPTED
+
+def _doctor(options: CycleOptions, wait: float) -> int:
+    clock, config = begin(), configuration(options.file)
+    selection = selected(config, options)
+    with opened(config, clock, "examining each dependency") as app:
+        findings = repeated(lambda: app.examine(selection), clock, wait)
     from sync.cli.output.doctor import exit_code, sections, summary  # noqa: PLC0415 - only with findings
 
     if options.form is Form.JSON:

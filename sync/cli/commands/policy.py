@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sync.cli.file import config_file
+from sync.cli.command import UsageError, carry_out, configuration
 from sync.cli.options import PolicyHolder, PolicyKind, PolicyScope
 from sync.cli.output import console
 from sync.cli.output.forms import Form
-from sync.config.errors import ConfigErrors
-from sync.config.resolve.select import SelectionError, select
+from sync.config.resolve.select import select
 
 if TYPE_CHECKING:
     from sync.app.policy import Policy
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
 
 _TYPES = {PolicyKind.VAULT: "vault", PolicyKind.AWS: "aws-secrets-manager"}
-
-
-class _UsageError(Exception):
-    """The policy that is asked for does not exist; the text has the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,13 @@ class PolicyOptions:
 
     @property
     def exact(self) -> bool:
-        """Whether the policy has a line for each secret. Raises _UsageError."""
+        """Whether the policy has a line for each secret. Raises UsageError."""
         if self.holder is PolicyHolder.PRUNE and (self.selects or self.scope is PolicyScope.EXACT):
-            raise _UsageError(
+            raise UsageError(
                 "The Pages of the secrets that `prune` deletes are gone, so its policy has only the scope prefix."
             )
         if self.selects and self.scope is PolicyScope.PREFIX:
-            raise _UsageError("--page and --label need --scope exact: with the prefix a policy covers all Pages.")
+            raise UsageError("--page and --label need --scope exact: with the prefix a policy covers all Pages.")
         if self.scope is None:
             return self.selects or self.holder is PolicyHolder.READER
         return self.scope is PolicyScope.EXACT
@@ -60,25 +55,14 @@ class PolicyOptions:
 
 def policy(options: PolicyOptions) -> int:
     """Print the policy, which goes into the service's own command, and warnings on stderr; return the exit code."""
-    from sync.stores.policy import PolicyError  # noqa: PLC0415 - not for other commands
+    return carry_out(lambda: _print(options), options.form)
 
-    try:
-        exact = options.exact
-        file = config_file(options.file)
-        from sync.config.load import load  # noqa: PLC0415 - only if the file exists
 
-        config = load(file)
-        name = _store(config, options)
-        found = _policy(config, name, options, exact=exact)
-    except ConfigErrors as errors:
-        console.put_errors(errors, options.form)
-        return 2
-    except SelectionError as error:
-        console.put_failure("selection", str(error), options.form)
-        return 2
-    except (_UsageError, PolicyError) as error:
-        console.put_failure("usage", str(error), options.form)
-        return 2
+def _print(options: PolicyOptions) -> int:
+    exact = options.exact
+    config = configuration(options.file)
+    name = _store(config, options)
+    found = _policy(config, name, options, exact=exact)
     for text in found.warnings:
         console.put_warning(text)
     if options.form is Form.JSON:
@@ -91,16 +75,16 @@ def policy(options: PolicyOptions) -> int:
 
 
 def _store(config: Config, options: PolicyOptions) -> str:
-    """Return the store that is meant. Raises _UsageError."""
+    """Return the store that is meant. Raises UsageError."""
     wanted = _TYPES[options.kind]
     names = [name for name, store in config.settings.stores.items() if store.type == wanted]
     if options.store is not None and options.store not in names:
         there = f"it has {', '.join(names)}" if names else "it has none"
-        raise _UsageError(f"The configuration has no store {options.store} of the type {wanted}; {there}.")
+        raise UsageError(f"The configuration has no store {options.store} of the type {wanted}; {there}.")
     if not names:
-        raise _UsageError(f"The configuration has no store of the type {wanted}.")
+        raise UsageError(f"The configuration has no store of the type {wanted}.")
     if options.store is None and len(names) > 1:
-        raise _UsageError(
+        raise UsageError(
             f"The configuration has several stores of the type {wanted}, and each needs a policy of its own. Write one of them after "
             f"`policy {options.kind.value}`: {', '.join(names)}."
         )
@@ -108,10 +92,15 @@ def _store(config: Config, options: PolicyOptions) -> str:
 
 
 def _policy(config: Config, name: str, options: PolicyOptions, *, exact: bool) -> Policy:
+    """Return the policy. Raises UsageError where there is none."""
     from sync.app.policy import aws_policy, vault_policy  # noqa: PLC0415 - only if the file is valid
+    from sync.stores.policy import PolicyError  # noqa: PLC0415 - only if the file is valid
 
     pages = config.pages
     if options.selects:
         pages = select(pages, pages=options.pages, labels=options.labels, stores=[name]).pages
     make = aws_policy if options.kind is PolicyKind.AWS else vault_policy
-    return make(config, name, options.holder.value, pages, exact=exact)
+    try:
+        return make(config, name, options.holder.value, pages, exact=exact)
+    except PolicyError as error:
+        raise UsageError(str(error)) from None

@@ -98,19 +98,22 @@ def choose(page: Page, content: Content, past: Sequence[PastVersion], version: V
     now = next((one for one in past if one.current), None)
     current = token_of(page, now.payload) if now is not None else None
     marks = content.marks if isinstance(content, Stored) else None
-    if (
-        current is not None
-        and marks is not None
-        and marks.hold is not None
-        and marks.fingerprint == current.fingerprint
-    ):
+    if current is None or marks is None or marks.fingerprint != current.fingerprint:
+        marks = None
+    if marks is not None and marks.hold is not None:
         return now
     earlier = [(one, token_of(page, one.payload)) for one in past if not one.current]
     other = next((index for index, (_, token) in enumerate(earlier) if token not in (None, current)), None)
     if other is None:
         return None
+    if marks is not None and marks.reason in _FETCHED:
+        return earlier[other][0]
     again = (one for one, token in earlier[other:] if current is not None and token == current)
     return next(again, earlier[other][0])
+
+
+_FETCHED = frozenset({"created", "recreated", "repair", "heal", "rotate"})
+"""The reasons of writes that put a fetched token into a secret, and so are no way back."""
 
 
 def as_if(page: Page, content: Content, wanted: PastVersion | None, instance: str) -> Content:

@@ -196,6 +196,9 @@ def test_the_same_command_without_a_number() -> None:
     assert (killed.action, killed.wanted, killed.payload) == ("roll-back", PAST[1], None)
     cycled = judgement(stored(OTHER, version="4", marks=marks(OTHER, reason="marks")), past=past)
     assert (cycled.action, cycled.wanted, cycled.payload) == ("roll-back", PAST[1], None)
+    healed = choose(page(), stored(OTHER, version="4", marks=marks(OTHER, reason="heal")), past, None)
+    assert healed is not None
+    assert healed.version == "3"
     done = judgement(stored(OTHER, version="4", marks=marks(OTHER, hold="1")), past=past)
     assert (done.action, done.exit_code, done.payload) == ("unchanged", 0, None)
 

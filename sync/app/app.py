@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 from ulid import ULID
 
 from sync.app.credentials import Credentials
+from sync.app.graph import graph_source
 from sync.app.notify import beat, notifier, receivers, send_tests
 from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
 from sync.config.resolve.select import Selected
-from sync.config.resolve.uses import uses
+from sync.config.resolve.uses import renewal_rules, uses
 from sync.config.schedule import needs_state_file, probe_after, stuck_after, verify_every
 from sync.config.schema.references import StoreReference
 from sync.config.schema.settings import Schedule
 from sync.core.memory.memory import Memory, Rhythm
 from sync.core.memory.pace import allowance
 from sync.core.memory.quota import Pool, QuotaKey
-from sync.core.memory.renewal import RenewalRule
-from sync.core.model import Key, Never
 from sync.core.plan.guards import Brake
 from sync.core.plan.plan import Plan
 from sync.core.report.cause_events import cause_events
@@ -39,10 +38,7 @@ from sync.cycle import Task, look, run
 from sync.cycle.look import Current
 from sync.cycle.task import attempt
 from sync.doctor.chain import Examination
-from sync.graph.client import GraphSettings
-from sync.graph.interface import AppCredentials, SystemUserCredentials
 from sync.graph.source import GraphSource
-from sync.http import Http
 from sync.ops.notify import Delivery, Receiver, moved
 from sync.runtime.garbage import uncollected
 from sync.runtime.threads import GraceClock, Stopping, SystemClock
@@ -306,12 +302,6 @@ class App:
         memory = self._load()
         settings, pages = self._config.settings, self._config.pages if selection is None else selection.pages
         wanted = uses(settings, pages)
-        now = self._clock.now()
-        proven = {
-            name: judged.facts
-            for name, judged in memory.judged.items()
-            if judged.facts.is_valid and timedelta(0) <= now - judged.facts.asked_at < settings.verify_every
-        }
         with self._graph(replace(memory, judged={})) as source:
             for store in self._stores.values():
                 store.begin(writes=False)
@@ -325,7 +315,7 @@ class App:
                 stores={name: store for name, store in self._stores.items() if selection is None or wanted[name]},
                 read=self._credentials.read,
                 state_warning=self._state_warning,
-                proven=proven,
+                proven=memory.valid_within(settings.verify_every, self._clock.now()),
                 clock=self._clock,
             ).run()
 
@@ -413,47 +403,8 @@ class App:
         frame = replace(report.frame, warnings=(*report.frame.warnings, text))
         return replace(report, frame=frame, changes=and_warned(report.changes, text, frame.started_at))
 
-    @contextmanager
-    def _graph(self, memory: Memory, *, most: float | None = None) -> Iterator[GraphSource]:
-        """Provide Graph, with credentials that are read now; ``most`` shortens the timeout of the configuration."""
-        graph = self._config.settings.graph
-        proxy = self._credentials.read(graph.proxy) if graph.proxy is not None else None
-        http = Http(
-            ca_file=str(graph.ca_file) if graph.ca_file is not None else None,
-            proxy=proxy if isinstance(proxy, Secret) else None,
-            trust_env=graph.trust_env,
-            stop=self._clock.stop,
-        )
-        try:
-            proxy_error = proxy if isinstance(proxy, CredentialError) else None
-            timeout = graph.timeout.total_seconds()
-            yield self._source_over(http, memory, proxy_error, timeout if most is None else min(timeout, most))
-        finally:
-            http.close()
-
-    def _source_over(
-        self, http: Http, memory: Memory, proxy_error: CredentialError | None, timeout: float
-    ) -> GraphSource:
-        graph = self._config.settings.graph
-        return GraphSource(
-            http=http,
-            settings=GraphSettings(
-                base_url=graph.base_url,
-                version=graph.version,
-                timeout=timeout,
-                token_in_url=graph.token_in_url == "fallback",  # noqa: S105 - a policy, no password
-            ),
-            apps=[
-                AppCredentials(name, app.id, self._credentials.read_meta(app.secret))
-                for name, app in self._config.settings.apps.items()
-            ],
-            system_users=self._system_users(),
-            clock=self._clock,
-            proxy_error=proxy_error,
-            pools=memory.pools,
-            budget=graph.budget,
-            known={name: judged.facts for name, judged in memory.judged.items()},
-        )
+    def _graph(self, memory: Memory, *, most: float | None = None) -> AbstractContextManager[GraphSource]:
+        return graph_source(self._config, self._credentials, self._clock, memory, most=most)
 
     def _task(self, source: GraphSource, memory: Memory, selection: Selected | None, *, continuous: bool) -> Task:
         config, settings = self._config, self._config.settings
@@ -483,26 +434,13 @@ class App:
             is_check=is_check,
             selected_from=None if selection is None else selection.named,
             in_other_stores=in_other_stores(settings, config.pages),
-            renewal_rules=self._renewal_rules(),
+            renewal_rules=renewal_rules(settings),
             begun=self._credentials.begun,
             orphans=not self.config_rejected,
             rejected=self._rejected,
             needs_state_file=needs_state_file(settings, config.pages),
             warnings=(*config.warnings, *state, *web),
         )
-
-    def _renewal_rules(self) -> Mapping[str, RenewalRule]:
-        return {
-            name: RenewalRule(Key(user.token.store, user.token.path), user.token.key, user.renew_before)
-            for name, user in self._config.settings.system_users.items()
-            if isinstance(user.token, StoreReference) and not isinstance(user.renew_before, Never)
-        }
-
-    def _system_users(self) -> list[SystemUserCredentials]:
-        return [
-            SystemUserCredentials(name, user.app or "", self._credentials.read_meta(user.token))
-            for name, user in self._config.settings.system_users.items()
-        ]
 
 
 def build(config: Config, *, clock: SystemClock, log: EventLog | None = None) -> App:

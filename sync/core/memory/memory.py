@@ -118,6 +118,14 @@ class Memory:
     read_at: datetime | None = None
     reported: Reported = field(default_factory=Reported)
 
+    def valid_within(self, age: timedelta, now: datetime) -> Mapping[TokenId, TokenFacts]:
+        """Return the facts of the tokens that debug_token called valid less than ``age`` ago."""
+        return {
+            name: judged.facts
+            for name, judged in self.judged.items()
+            if judged.facts.is_valid and timedelta(0) <= now - judged.facts.asked_at < age
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from sync.cli.command import INTERRUPTED, UsageError, opened
+from sync.cli.commands.questions import asked, asked_kind
 from sync.cli.file import command_line
 from sync.cli.output import console
 from sync.cli.output.forms import Form
-from sync.config.errors import ConfigErrors, looks_like_secret
+from sync.config.errors import ConfigErrors
 from sync.config.source import STDIN
 from sync.ops.process import keep_memory_private, silence_libraries, watch_signals
 from sync.runtime.threads import Stopping, SystemClock
@@ -30,11 +30,8 @@ if TYPE_CHECKING:
     from sync.config.show.starter import Draft, Kind
     from sync.core.report.discovery import Discovery
 
-_VARIABLE = re.compile("[A-Z][A-Z0-9_]*")
 _POLICY_NAME = "page-token-sync"
 _SOURCES = "Nothing was written. Values that no option has come from the environment, such as META_APP_ID, VAULT_ADDR and AWS_REGION."
-
-Load = Callable[[str], "Config"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +76,13 @@ def _init(options: InitOptions) -> int:
     _check_free(target)
     loaded = partial(load_draft, target)
     asks = _is_terminal() and options.form is Form.TABLE
-    kind = options.kind or (_asked_kind(likely_kind(environment)) if asks else likely_kind(environment))
+    kind = options.kind or (asked_kind(likely_kind(environment)) if asks else likely_kind(environment))
     wanted = draft(kind, environment)
     wanted = replace(wanted, instance=options.instance or wanted.instance, base_url=options.base_url)
     if asks:
         # What an option has wrong, no answer corrects.
         loaded(text(replace(draft(kind, {}), instance=wanted.instance, base_url=wanted.base_url)))
-        wanted = _asked(wanted, options, loaded)
+        wanted = asked(wanted, loaded, instance=options.instance is None)
     # Only now: a signal that a thread takes does not end the wait for an answer.
     clock = SystemClock()
     watch_signals(clock, exit_code=INTERRUPTED)
@@ -170,87 +167,6 @@ def _policy(target: Path, kind: Kind, config: Config) -> tuple[Path, str] | None
     (store,) = config.settings.stores
     path = target.with_name(name if target.stem == "config" else f"{target.stem}.{name}")
     return path, policy(config, store, "daemon", config.pages, exact=False).text
-
-
-def _asked_kind(likely: Kind) -> Kind:
-    from sync.config.show.starter import KINDS  # noqa: PLC0415 - not for other commands
-
-    while True:
-        answer = typer.prompt(f"Store the tokens in ({', '.join(KINDS)})", default=likely, err=True).strip().lower()
-        for kind in KINDS:
-            if answer == kind:
-                return kind
-
-
-def _asked(wanted: Draft, options: InitOptions, loaded: Load) -> Draft:
-    """Return the draft with a person's answers; each is checked as the configuration would be."""
-    if options.instance is None:
-        wanted = _answered(wanted, "Name of this installation", wanted.instance, loaded, _with_instance, "instance")
-    wanted = _answered(wanted, "Id of the Meta app", wanted.app_id, loaded, _with_app_id, "apps")
-    where = "a variable's name, or a file"
-    wanted = _answered(wanted, f"App secret: {where}", _where(wanted.secret), loaded, _with_secret, "apps")
-    wanted = _answered(wanted, f"System user token: {where}", _where(wanted.token), loaded, _with_token, "system_users")
-    label, key = _ADDRESSES[wanted.kind]
-    return _answered(wanted, label, wanted.store[key], loaded, _with_address, "stores")
-
-
-def _answered(  # noqa: PLR0917 - each call is one line
-    wanted: Draft, question: str, default: str | None, loaded: Load, change: Callable[[Draft, str], Draft], section: str
-) -> Draft:
-    """Return the draft with an answer that leaves no error in its section of the file; other sections have their own questions."""
-    from sync.config.show.starter import text  # noqa: PLC0415 - not for other commands
-
-    while True:
-        answer = str(typer.prompt(question, default=default, err=True)).strip()
-        if looks_like_secret(answer) and "://" not in answer:
-            console.put_warning("This looks like a secret. Write where it is, not what it is.")
-            continue
-        changed = change(wanted, answer)
-        try:
-            loaded(text(changed))
-        except ConfigErrors as errors:
-            own = [error for error in errors.errors if error.path.startswith(section)]
-            for error in own:
-                console.put_warning(f"{error.message}; {error.remedy}")
-            if own:
-                continue
-        return changed
-
-
-def _with_instance(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, instance=answer)
-
-
-def _with_app_id(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, app_id=answer)
-
-
-def _with_secret(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, secret=_reference(answer))
-
-
-def _with_token(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, token=_reference(answer))
-
-
-def _with_address(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, store={**wanted.store, _ADDRESSES[wanted.kind][1]: answer})
-
-
-_ADDRESSES: Mapping[Kind, tuple[str, str]] = {
-    "vault": ("Address of Vault or OpenBao", "address"),
-    "aws": ("Region of the secrets", "region"),
-    "file": ("Directory of the secrets", "directory"),
-}
-"""The question about each kind of store, and the key that has the answer."""
-
-
-def _reference(answer: str) -> Mapping[str, str]:
-    return {"env": answer} if _VARIABLE.fullmatch(answer) else {"file": answer}
-
-
-def _where(reference: Mapping[str, str]) -> str:
-    return next(iter(reference.values()))
 
 
 def _put(options: InitOptions, wanted: Draft, policy: Path | None, found: Discovery | None) -> None:

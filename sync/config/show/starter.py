@@ -55,11 +55,6 @@ class Draft:
     base_url: str | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def lacks_credentials(self) -> bool:
-        """Whether a credential of Meta's is not in the environment, so that Graph cannot be asked."""
-        return self.app_id is None or "env" not in self.secret or "env" not in self.token
-
 
 def likely_kind(environment: Mapping[str, str]) -> Kind:
     """Return the kind of store that the environment suggests."""

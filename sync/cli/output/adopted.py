@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import get_args
 
 from sync.cli.output import console
 from sync.cli.output.forms import Form
-from sync.cli.output.table import planned_word, some
+from sync.cli.output.table import planned_word
 from sync.core.plan.adopt import Adoption, AdoptionKind
 from sync.core.plan.model import TargetPlan
 from sync.core.problems import action_text
-from sync.core.report.json import problem_json, timestamp
-from sync.core.report.text import count, expiry
+from sync.core.report.json import expiry_json, problem_json
+from sync.core.report.text import count, expiry, some
 
 _ADOPTIONS = ("Page", "action", "token", "belongs to", "expires", "next cycle")
 _DONE = ("adopt", "adopted", "held")
@@ -116,7 +115,7 @@ def _adoption_json(one: Adoption) -> dict[str, object]:
         "fingerprint": one.token.fingerprint if one.token else None,
         "user_id": facts.user_id if facts else None,
         "system_user": one.system_user,
-        "expires_at": timestamp(facts.expires_at) if facts and isinstance(facts.expires_at, datetime) else None,
+        "expires_at": expiry_json(facts),
         "instance": before.instance if before else None,
         "written_at": (before.written_at or None) if before else None,
         "other_keys": list(one.others),

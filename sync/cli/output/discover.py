@@ -5,14 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from sync.cli.output.table import some
 from sync.config.show.example import flow
 from sync.core.model import Page
 from sync.core.problems import Problem, action_text
 from sync.core.redact import scrub
 from sync.core.report.causes import joined
 from sync.core.report.discovery import Discovery, FoundPage
-from sync.core.report.text import count
+from sync.core.report.text import count, some
 from sync.core.slug import unique_slugs
 
 COLUMNS = ("Page", "id", "system user", "difference", "problem")

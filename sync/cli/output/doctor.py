@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple, get_args
 
-from sync.cli.output.table import some
 from sync.core.problems import action_text
 from sync.core.report.causes import joined
 from sync.core.report.finding import Finding, Status
-from sync.core.report.text import count
+from sync.core.report.text import count, some
 from sync.doctor.checks import group
 
 _PAGES = "Pages"

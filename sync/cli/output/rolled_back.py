@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from sync.cli.output import console
 from sync.cli.output.adopted import planned
@@ -11,7 +10,7 @@ from sync.cli.output.forms import Form
 from sync.core.model import PastVersion
 from sync.core.plan.rollback import Rollback, RollbackKind, known_reasons, token_of
 from sync.core.problems import Problem, action_text
-from sync.core.report.json import problem_json, timestamp
+from sync.core.report.json import expiry_json, problem_json, timestamp
 from sync.core.report.text import expiry
 
 _VERSIONS = ("version", "token", "written", "reason")
@@ -91,7 +90,7 @@ def _rollback_json(found: Rollback) -> dict[str, object]:
         "fingerprint": found.token.fingerprint if found.token else None,
         "is_valid": facts.is_valid if facts else None,
         "user_id": facts.user_id if facts else None,
-        "expires_at": timestamp(facts.expires_at) if facts and isinstance(facts.expires_at, datetime) else None,
+        "expires_at": expiry_json(facts),
         "held_since": before.hold if before else None,
         "new_version": found.written.version if found.written else None,
         "confirmed": found.written.confirmed if found.written else None,

@@ -12,11 +12,10 @@ from sync.cli.output import console
 from sync.core.judge.decide import Kind
 from sync.core.problems import action_text
 from sync.core.report.entries import WORST_FIRST
-from sync.core.report.text import distance
+from sync.core.report.text import count, distance, some
 
 COLUMNS = ("Page", "store", "served", "problem")
 _ON_A_TERMINAL = 40
-_NAMED = 3
 
 Json = Mapping[str, Any]
 
@@ -113,8 +112,4 @@ def _key(problem: Json) -> tuple[str, ...]:
 
 
 def _named(pages: Sequence[str]) -> list[str]:
-    if not pages:
-        return []
-    more = f" and {len(pages) - _NAMED:,} more" if len(pages) > _NAMED + 1 else ""
-    named = ", ".join(pages[:_NAMED] if more else pages)
-    return [f"{len(pages):,} Page{'' if len(pages) == 1 else 's'} ({named}{more})"]
+    return [f"{count(len(pages), 'Page')} ({some(pages)})"] if pages else []

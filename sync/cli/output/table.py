@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -16,13 +16,11 @@ from sync.core.problems import action_text
 from sync.core.report.causes import QUOTED, Cause
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
 from sync.core.report.report import Report
-from sync.core.report.text import count, stored_expiry
+from sync.core.report.text import count, some, stored_expiry
 
 COLUMNS = ("Page", "store", "action", "reason", "served", "token", "expires", "problem")
 EMPTY = ("-", "never", "")
 """Cells without information; a column that has no other cell may be left out."""
-_NAMED = 3
-"""A cause names at most this many Pages; the lines above it name them all."""
 _PLANNED: Mapping[Kind, str] = {
     Kind.CREATED: "to create",
     Kind.UPDATED: "to update",
@@ -254,10 +252,3 @@ def _token(page: PageEntry, entry: StoreEntry, *, planned: bool) -> str:
     if (planned or entry.would) and action in (Kind.CREATED, Kind.REPLACED):
         old, new = entry.fingerprint, page.fingerprint
     return f"{old} > {new}" if old and old != new else new or "-"
-
-
-def some(names: Sequence[str], *, most: int = _NAMED) -> str:
-    """Return the first names, and how many more there are."""
-    if len(names) <= most + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most:,} more"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sync.core.model import Expiry
@@ -10,11 +11,20 @@ from sync.core.report.entries import PageEntry, StoreEntry
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _ENOUGH = 1.9
 """Of a unit, below which the smaller one is read more easily."""
+_NAMED = 3
+"""How many names a sentence has; what needs all of them has a table, or JSON."""
 
 
 def count(number: int, noun: str) -> str:
     """Write a number of things, with the plural where it belongs."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def some(names: Sequence[str], *, most: int = _NAMED) -> str:
+    """Return the first names, and how many more there are."""
+    if len(names) <= most + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
 
 
 def distance(moment: datetime, now: datetime) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from sync.app.app import App
 from sync.app.changing import change
 from sync.config.resolve.select import Selected
-from sync.core.model import Key, Stored, StoreError, Written
-from sync.core.plan.adopt import Adoption, Content, adoptions, assumed, marked
+from sync.core.model import Content, Key, Stored, StoreError, Written
+from sync.core.plan.adopt import Adoption, adoptions, assumed, marked
 from sync.runtime.threads import Clock
 from sync.stores.interface import Store
 

@@ -9,14 +9,12 @@ from functools import partial
 from sync.app.app import App
 from sync.app.changing import change
 from sync.config.resolve.overlap import in_other_stores
-from sync.core.model import Absent, Key, Removed, Stored, StoreError
+from sync.core.model import Absent, Content, Key, Removed, StoreError
 from sync.core.plan.guards import Brake
 from sync.core.plan.prune import Pruned, orphans, removals, removed
 from sync.cycle.task import attempt, store_bug
 from sync.runtime.threads import Clock
 from sync.stores.interface import Store
-
-Content = Stored | Absent | StoreError
 
 
 def prune(app: App, only: Collection[str] = (), *, write: bool) -> Pruned:

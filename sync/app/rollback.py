@@ -8,9 +8,9 @@ from sync.app.app import App
 from sync.app.changing import change
 from sync.config.parse.translate import nearest
 from sync.config.resolve.select import Selected, SelectionError
-from sync.core.model import Key, PastVersion, Stored, StoreError, Version, Written
+from sync.core.model import Content, Key, PastVersion, Stored, StoreError, Version, Written
 from sync.core.plan.model import TargetPlan
-from sync.core.plan.rollback import Content, Rollback, as_if, carried_out, choose, release, released, rollback
+from sync.core.plan.rollback import Rollback, as_if, carried_out, choose, release, released, rollback
 from sync.cycle.apply import PROOF_AGE
 from sync.cycle.task import attempt, store_bug
 from sync.runtime.threads import Clock

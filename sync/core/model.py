@@ -283,6 +283,9 @@ class StoreError:
     maybe_written: bool = False
 
 
+Content = Stored | Absent | StoreError
+"""What reading a secret gave."""
+
 WriteKind = Literal["create", "update", "mark"]
 """What a write does to a secret: create it, write a new payload over the one that is stored, or write the marks alone."""
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sync.core.ask.inputs import Inputs
 from sync.core.ask.remember import judged_after
-from sync.core.model import Absent, Key, SourceError, Stored, StoreError
+from sync.core.model import Content, Key, SourceError
 from sync.core.plan.plan import Plan, Policy, plan
 from sync.cycle.ask import ask
 from sync.cycle.observe import observe
@@ -18,7 +18,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 """When a refused token counts as last used, so that it is used again now."""
 
 
-Current = Mapping[Key, Stored | Absent | StoreError]
+Current = Mapping[Key, Content]
 
 
 def look(task: Task, assume: Callable[[Current], Current] = dict) -> Plan:

@@ -10,6 +10,7 @@ from typing import Literal
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_access_token
 from sync.core.model import (
     Absent,
+    Content,
     Key,
     Marks,
     Page,
@@ -27,8 +28,6 @@ from sync.core.secret import Secret
 
 AdoptionKind = Literal["adopt", "adopted", "unchanged", "refused", "held", "failed"]
 """What is done with a secret; "adopt" is what --yes would do, "unchanged" is this instance's already."""
-
-Content = Stored | Absent | StoreError
 
 _REMOVE = "If no application needs it, delete it with all its versions; the next cycle then creates the secret."
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sync.core.judge.ownership import blocked_problem
-from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, StoreErrorCode, Version
+from sync.core.model import Absent, Content, Key, Marks, Removed, StoreError, StoreErrorCode, Version
 from sync.core.plan.guards import Brake
 
 Owned = Mapping[str, Sequence[tuple[Key, Marks]] | StoreError]
@@ -71,9 +71,7 @@ def orphans(owned: Owned, instance: str, named: Collection[Key]) -> list[Key]:
     )
 
 
-def removals(
-    owned: Owned, current: Mapping[Key, Stored | Absent | StoreError], *, brake: Brake, observe: bool
-) -> tuple[Removal, ...]:
+def removals(owned: Owned, current: Mapping[Key, Content], *, brake: Brake, observe: bool) -> tuple[Removal, ...]:
     """Decide for each orphan in ``current``; one that is gone, or is no longer this instance's, is left out.
 
     The brake lets through as many of a store as it would let change: a share of all secrets of this instance in that store.
@@ -105,7 +103,7 @@ def _held(one: Removal, reason: Literal["brake", "observe"]) -> Removal:
     return replace(one, action="held", reason=reason, message=message, remedy=remedy)
 
 
-def _removal(key: Key, marks: Marks, content: Stored | Absent | StoreError) -> Removal | None:
+def _removal(key: Key, marks: Marks, content: Content) -> Removal | None:
     if isinstance(content, StoreError):
         return failed(Removal(key, marks, "failed"), content)
     if isinstance(content, Absent) or content.state != "live" or content.blocked == "scheduled-deletion":

@@ -10,6 +10,7 @@ from typing import Literal
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_access_token
 from sync.core.model import (
     Absent,
+    Content,
     Key,
     Marks,
     Page,
@@ -29,8 +30,6 @@ from sync.core.secret import Secret
 
 RollbackKind = Literal["roll-back", "rolled-back", "release", "released", "unchanged", "refused", "held", "failed"]
 """What is done with a secret; "roll-back" is what --yes would do, "release" what is decided and not carried out yet, "unchanged" is a secret that is so already."""
-
-Content = Stored | Absent | StoreError
 
 _ANOTHER = "Choose a version whose token still works with --version, or keep the current one."
 

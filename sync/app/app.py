@@ -111,17 +111,21 @@ class App:
     def configure(self, config: Config) -> None:
         """Set another configuration in force, while no cycle runs.
 
-        What is remembered stays, except for that of another instance. Stores whose settings are the same keep their logins.
+        What is remembered stays, and stores whose settings are the same keep their logins, except where the instance is another.
         """
         old = self._config
         before, after = old.settings.stores, config.settings.stores
-        kept = {name: store for name, store in self._stores.items() if before[name] == after.get(name)}
+        # The instance may be a part of what a store lists.
+        same_instance = old.settings.instance == config.settings.instance
+        kept = {
+            name: store for name, store in self._stores.items() if same_instance and before[name] == after.get(name)
+        }
         closed = [store for name, store in self._stores.items() if name not in kept]
         # Where a store cannot be built, everything stays as it is.
         self._build_stores(config, kept)
         self._config = config
         self._credentials.configure(config)
-        if old.settings.instance != config.settings.instance:
+        if not same_instance:
             self._memory = None
         if (old.settings.state, old.settings.instance) != (config.settings.state, config.settings.instance):
             self._state, self._state_warning = self._state_file(config), ""
@@ -185,8 +189,8 @@ class App:
     def _build_stores(self, config: Config, kept: Mapping[str, Store]) -> None:
         """Build the stores that are not kept. References to credentials go through the same mapping, whatever is in it."""
         built = {
-            name: kept[name] if name in kept else build_store(name, settings, self._credentials, self._clock)
-            for name, settings in config.settings.stores.items()
+            name: kept[name] if name in kept else build_store(name, config.settings, self._credentials, self._clock)
+            for name in config.settings.stores
         }
         self._stores.clear()
         self._stores.update(built)

@@ -49,7 +49,7 @@ def vault_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page
     store = config.settings.stores[name]
     if not isinstance(store, VaultConfig):
         raise TypeError(name)
-    prefix = fixed_part(store.path)
+    prefix = fixed_part(store.path, {"instance": config.settings.instance})
     rights = Rights(Calls(store.mount), prefix)
     used = _uses(config, name, holder, pages)
     head = [f"# page-token-sync, store {name}: for {_FOR[holder]}."]
@@ -79,7 +79,8 @@ def aws_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page],
     store = settings.stores[name]
     if not isinstance(store, AwsConfig):
         raise TypeError(name)
-    role, prefix = store.auth.role_arn, fixed_part(store.name)
+    role = store.auth.role_arn
+    prefix = fixed_part(store.name, {"instance": settings.instance})
     grants = Grants(
         store.region,
         prefix,

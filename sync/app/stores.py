@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from sync.app.credentials import Credentials
+from sync.config.schema.settings import Settings
 from sync.config.schema.stores import vault as logins
 from sync.config.schema.stores.aws import AwsConfig
 from sync.config.schema.stores.file import FileConfig
-from sync.config.schema.stores.kinds import AnyStore
 from sync.config.schema.stores.vault import VaultConfig
 from sync.core.payload import fixed_part
 from sync.runtime.threads import Clock
@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from sync.stores.vault.settings import Login
 
 
-def build_store(name: str, settings: AnyStore, credentials: Credentials, clock: Clock) -> Store:
-    """Build the store that the settings describe; nothing is connected yet."""
+def build_store(name: str, settings: Settings, credentials: Credentials, clock: Clock) -> Store:
+    """Build the store of this name as the settings describe it; nothing is connected yet."""
     # A store's module is imported where a store of its kind is configured: boto3 and hvac take long to load.
-    match settings:
+    # The instance is the same in every path, so that other instances' secrets are not listed.
+    constants = {"instance": settings.instance}
+    match store := settings.stores[name]:
         case VaultConfig():
-            return _vault(name, settings, credentials, clock)
+            return _vault(name, store, credentials, clock, fixed_part(store.path, constants))
         case AwsConfig():
-            return _aws(name, settings, credentials, clock)
+            return _aws(name, store, credentials, clock, fixed_part(store.name, constants))
         case FileConfig():
-            return _file(name, settings, clock)
+            return _file(name, store, clock)
         case _:
-            assert_never(settings)
+            assert_never(store)
 
 
 def _file(name: str, settings: FileConfig, clock: Clock) -> Store:
@@ -39,7 +41,7 @@ def _file(name: str, settings: FileConfig, clock: Clock) -> Store:
     return FileStore(name, wanted, clock=clock)
 
 
-def _vault(name: str, settings: VaultConfig, credentials: Credentials, clock: Clock) -> Store:
+def _vault(name: str, settings: VaultConfig, credentials: Credentials, clock: Clock, prefix: str) -> Store:
     from sync.stores.vault.settings import VaultSettings  # noqa: PLC0415 - see build_store
     from sync.stores.vault.store import VaultStore  # noqa: PLC0415 - see build_store
 
@@ -47,7 +49,7 @@ def _vault(name: str, settings: VaultConfig, credentials: Credentials, clock: Cl
         address=settings.address,
         namespace=settings.namespace,
         mount=settings.mount,
-        list_prefix=fixed_part(settings.path),
+        list_prefix=prefix,
         timeout=settings.timeout.total_seconds(),
         ca_file=str(settings.ca_file) if settings.ca_file is not None else None,
         client_cert=str(settings.client_cert) if settings.client_cert is not None else None,
@@ -87,7 +89,7 @@ def _login(auth: logins.AnyAuth, credentials: Credentials) -> Login:
             assert_never(auth)
 
 
-def _aws(name: str, settings: AwsConfig, credentials: Credentials, clock: Clock) -> Store:
+def _aws(name: str, settings: AwsConfig, credentials: Credentials, clock: Clock, prefix: str) -> Store:
     from sync.stores.aws.store import AwsReplica, AwsRole, AwsSettings, AwsStore  # noqa: PLC0415 - see build_store
 
     auth = settings.auth
@@ -103,6 +105,6 @@ def _aws(name: str, settings: AwsConfig, credentials: Credentials, clock: Clock)
         ca_file=str(settings.ca_file) if settings.ca_file is not None else None,
         proxy=credentials.optional(settings.proxy),
         trust_env=settings.trust_env,
-        name_prefix=fixed_part(settings.name),
+        name_prefix=prefix,
     )
     return AwsStore(name, wanted, clock=clock, workers=8)

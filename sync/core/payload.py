@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from sync.core.json_text import JsonText, dump, encodable, members, same
@@ -45,11 +46,11 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return _PIECE.sub(piece, template)
 
 
-def fixed_part(template: str) -> str:
-    """Return the text of a valid template before its first placeholder: all that it makes begins so."""
+def fixed_part(template: str, constants: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the text of a valid template before its first placeholder that is no constant: all that it makes begins so."""
     holes = (match for match in _PIECE.finditer(template) if match.group(1) is not None)
-    first = next(holes, None)
-    return fill(template[: first.start()] if first else template, {})
+    first = next((match for match in holes if match.group(1) not in constants), None)
+    return fill(template[: first.start()] if first else template, constants)
 
 
 class Payload:

@@ -73,6 +73,20 @@ def test_fixed_part(template: str, fixed: str) -> None:
     assert fixed_part(template) == fixed
 
 
+@pytest.mark.parametrize(
+    ("template", "fixed"),
+    [
+        ("meta/{instance}/{name}", "meta/acme/"),
+        ("{instance}", "acme"),
+        ("{name}/{instance}", ""),
+        ("{{{instance}{id}", "{acme"),
+    ],
+)
+def test_fixed_part_with_a_constant(template: str, fixed: str) -> None:
+    """A placeholder that has one value in the whole configuration does not end the fixed part."""
+    assert fixed_part(template, {"instance": "acme"}) == fixed
+
+
 @pytest.mark.parametrize("template", [{"a": "{id}"}, {}, "raw", {"a": "{{token}}"}])
 def test_template_without_a_token_is_refused(template: Any) -> None:
     """A payload in which an application could not read the token is refused."""

@@ -533,3 +533,11 @@ def test_the_program_reloads(rig: Rig) -> None:
         rig.file.write_text(whole)
         daemon.until("config_reloaded")
         assert daemon.end() < 5
+
+
+def test_another_instance_gets_stores_of_its_own(stage: Stage) -> None:
+    """An edit of the instance builds each store again, since the instance may be a part of what a store lists."""
+    kept = stage.app._stores["disk"]
+    stage.edit(instance="other")
+    stage.seconds(2)
+    assert stage.app._stores["disk"] is not kept

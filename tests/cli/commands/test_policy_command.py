@@ -121,3 +121,10 @@ def test_a_configuration_without_vault(tmp_path: Path) -> None:
     code, out, err = ran(tmp_path, text, "vault")
     assert (code, out) == (2, "")
     assert "no store of the type vault" in err
+
+
+def test_the_instance_is_known(tmp_path: Path) -> None:
+    """A path that begins with the instance gives a policy for that instance's secrets alone, without a warning."""
+    code, out, err = ran(tmp_path, TWO.replace('"{name}"', '"{instance}/{name}"'), "vault", "other")
+    assert (code, err) == (0, "")
+    assert ('path "kv/data/acme/*"' in out, '"kv/data/*"' in out) == (True, False)

@@ -67,7 +67,7 @@ class Rig:
     def examine(self) -> Mapping[str, Finding]:
         """Return what the store finds out about itself, by check; of several findings the first, which is the worst."""
         settings = self.config.settings
-        store = build_store("aws", settings.stores["aws"], Credentials(self.config, {}), SystemClock())
+        store = build_store("aws", settings, Credentials(self.config, {}), SystemClock())
         store.begin(writes=False)
         found = store.examine(uses(settings, self.config.pages)["aws"], settings.instance)
         store.close()
@@ -175,7 +175,7 @@ def test_rollback_lists_versions(rig: Rig) -> None:
         ({**daemon, "Statement": daemon["Statement"] + rollback["Statement"]}, True),
     ):
         rig.allow(policy)
-        store = build_store("aws", settings.stores["aws"], Credentials(rig.config, {}), SystemClock())
+        store = build_store("aws", settings, Credentials(rig.config, {}), SystemClock())
         store.begin()
         assert isinstance(store.versions(key), StoreError) != allowed
         store.close()

@@ -10,7 +10,7 @@ import pytest
 
 from sync.core import marks as mark_map
 from sync.core.model import Absent, Stored
-from sync.core.payload import Payload
+from sync.core.payload import Payload, fixed_part
 from sync.stores.aws import read as aws_read
 from tests.support.rigs.aws import AwsRig
 from tests.support.services.aws import REGION, Aws, aws, aws_environment, aws_server
@@ -189,6 +189,14 @@ def test_names_outside_the_prefix_are_not_listed(rig: AwsRig, aws: Aws) -> None:
     rig.client.create_secret(Name="else/a", SecretString="{}", Tags=rig.tags(mark_map.present(marks())))
     assert list(rig.make_store().owned("acme")) == []
     assert [key.path for key, _ in rig.make_store(name_prefix="").owned("acme")] == ["else/a"]
+
+
+def test_a_name_with_the_instance_is_listed_for_that_instance(rig: AwsRig, aws: Aws) -> None:
+    """Where the name has the instance, its orphans are found, and the list asks for no other instance's names."""
+    for name in ("meta/acme/a", "meta/other/a"):
+        rig.client.create_secret(Name=name, SecretString="{}", Tags=rig.tags(mark_map.present(marks())))
+    store = rig.make_store(name_prefix=fixed_part("meta/{instance}/{name}", {"instance": "acme"}))
+    assert [key.path for key, _ in store.owned("acme")] == ["meta/acme/a"]
 
 
 @pytest.mark.parametrize(

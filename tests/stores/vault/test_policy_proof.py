@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,6 +35,7 @@ SHAPES = {
     "exact": ("meta/pages/{name}", True),
     "folders": ("meta/page-{system_user}/{name}", False),
     "odd characters": ('"a\\b" Köln/{name}', False),
+    "instance": ("meta/{instance}/{name}", False),
     "exact folders": ("meta/page-{system_user}/{name}", True),
 }
 """Path templates, and whether each secret has lines of its own."""
@@ -94,7 +95,7 @@ class Rig:
 
     def store(self) -> Store:
         """Return the store."""
-        return build_store("vault", self.config.settings.stores["vault"], Credentials(self.config, {}), SystemClock())
+        return build_store("vault", self.config.settings, Credentials(self.config, {}), SystemClock())
 
     def examine(self) -> Sequence[Finding]:
         """Return what the store finds out about itself."""
@@ -239,3 +240,17 @@ def test_prune_deletes_a_version_and_destroys_nothing(rig: Rig) -> None:
     assert isinstance(store.remove(key, version="1", marks=marks), Removed), "what `prune` does"
     store.close()
     rig.bao.admin("POST", f"{rig.mount}/undelete/{first}", versions)
+
+
+@pytest.mark.parametrize("shape", ["instance"])
+def test_another_instance_beside_this_one(rig: Rig, shape: str) -> None:
+    """Where the path has the instance, orphans of this instance are found with a policy that hides other instances' secrets."""
+    rig.allow(rig.policy("daemon", exact=False))
+    assert rig.cycle().exit_code == 0
+    other = f"{rig.mount}/data/meta/other-test/rome"
+    rig.bao.admin("POST", other, {"data": {"token": "x"}})
+    assert rig.ask("GET", other) == 403
+    left = replace(rig, config=replace(rig.config, pages=rig.config.pages[:1]))
+    report = left.cycle()
+    assert [key.path for key in report.orphans] == [rig.paths[1]]
+    assert (report.exit_code, report.frame.warnings) == (0, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import termios
@@ -27,7 +28,8 @@ def on_a_terminal(
 ) -> tuple[int, str]:
     """Run a command on a terminal, where a person has typed something ahead; returns the exit code and the terminal's output.
 
-    ``interrupt`` is a text after which the process gets a SIGINT.
+    ``interrupt`` is a text after which the process gets a SIGINT, and another one for each second in which it shows nothing:
+    the first is without effect where it comes just before Python's ``input`` begins to wait.
     """
     terminal, process_end = pty.openpty()
     fcntl.ioctl(process_end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
@@ -37,8 +39,11 @@ def on_a_terminal(
     )
     os.close(process_end)
     os.write(terminal, typed.encode())
-    shown = b""
+    shown, interrupted = b"", False
     while True:
+        if interrupted and not select.select([terminal], [], [], 1.0)[0]:
+            process.send_signal(signal.SIGINT)
+            continue
         try:
             piece = os.read(terminal, 65536)
         except OSError:
@@ -46,8 +51,8 @@ def on_a_terminal(
         if not piece:
             break
         shown += piece
-        if interrupt and interrupt.encode() in shown:
+        if interrupt and not interrupted and interrupt.encode() in shown:
             process.send_signal(signal.SIGINT)
-            interrupt = ""
+            interrupted = True
     os.close(terminal)
     return process.wait(30), shown.decode().replace("\r\n", "\n")

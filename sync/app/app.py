@@ -48,7 +48,7 @@ from sync.stores.interface import Store
 _GRACE = 1.0
 """Seconds that saving the state may take under shutdown: another process may hold the file's lock."""
 _LOOK_TIMEOUT = 10.0
-"""Seconds for one call of Graph while a person waits for the answer about one Page."""
+"""Seconds for one call of Graph while a person waits for the answer."""
 
 
 class App:
@@ -281,9 +281,9 @@ class App:
 
     @contextmanager
     def graph(self) -> Iterator[GraphSource]:
-        """Provide Graph for what is no cycle; nothing of it is remembered."""
+        """Provide Graph for a command that a person waits for and that is no cycle; nothing of it is remembered."""
         self._credentials.begin(writes=False)
-        with self._graph(self._load()) as source:
+        with self._graph(self._load(), most=_LOOK_TIMEOUT) as source:
             yield source
 
     @property

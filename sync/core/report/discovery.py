@@ -18,6 +18,12 @@ _OF_USER: Sequence[Edge] = ("assigned_pages", "accounts")
 _OF_BUSINESS: Sequence[Edge] = ("owned_pages", "client_pages")
 
 
+_NO_PAGES = (
+    "In Business Settings > Users > System users, assign the Pages to the system user. Check that its token has pages_show_list. "
+    "If both are so, run this command again."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """What one list of Graph's showed: names by id. ``problem`` is why more may be in it; None where it was read to its end."""
@@ -183,9 +189,10 @@ def _list_problem(user: Reached) -> Problem | None:
         return assigned.problem
     shown = {page_id for edge in _OF_USER for page_id in _names(user, edge)}
     if not shown:
-        return Problem(
-            "no-access", f"Graph lists no Page for system user {user.system_user}. An empty list proves nothing."
+        text = (
+            f"Graph lists no Page for system user {user.system_user}: none is assigned, or the token may not list them."
         )
+        return Problem("no-access", text, remedy=_NO_PAGES)
     lacks = [page_id for page_id, read in user.read.items() if isinstance(read, Fetched) and page_id not in shown]
     if lacks:
         text = f"Graph's lists lack {count(len(lacks), 'Page')} that system user {user.system_user} reaches, and may lack others."

@@ -12,7 +12,7 @@ from sync.app import build
 from sync.app.discover import discover
 from sync.cli.output.discover import causes, rows, summary, yaml_lines
 from sync.config.load import load
-from sync.core.report.discovery import Discovery
+from sync.core.report.discovery import Discovery, Listed, Reached, discovery
 from sync.runtime.threads import SystemClock
 from sync.sandbox.api.states import switch_on
 from sync.sandbox.http.server import start
@@ -99,6 +99,15 @@ def test_one_cause_of_many_pages(rig: Rig, fault: str) -> None:
     assert len(heads) == len(set(heads)), heads
     assert (len(discovery.lost) == PAGES) is (fault != "capability")
     assert len({(one.subject, one.problem.code) for one in discovery.unknown}) == len(discovery.unknown)
+
+
+def test_the_remedy_of_an_empty_list() -> None:
+    """An empty list leads to what makes it so, and not to the id of a Page."""
+    problem = (
+        discovery([], [Reached("main", {"assigned_pages": Listed({}), "accounts": Listed({})}, {})]).unknown[0].problem
+    )
+    assert ("assign the Pages" in problem.remedy, "pages_show_list" in problem.remedy) == (True, True)
+    assert "Page's id" not in problem.remedy
 
 
 @pytest.mark.parametrize("fault", ["listing-empty", "listing-hole", "invalid"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sync.app.credentials import Credentials
@@ -18,12 +18,18 @@ from sync.runtime.threads import SystemClock
 
 @contextmanager
 def graph_source(
-    config: Config, credentials: Credentials, clock: SystemClock, memory: Memory, *, most: float | None = None
+    config: Config,
+    credentials: Credentials,
+    clock: SystemClock,
+    memory: Memory,
+    *,
+    most: float | None = None,
+    http: Callable[..., Http] = Http,
 ) -> Iterator[GraphSource]:
     """Provide Graph, with credentials that are read now; ``most`` shortens the timeout of the configuration."""
     graph = config.settings.graph
     proxy = credentials.read(graph.proxy) if graph.proxy is not None else None
-    http = Http(
+    connection = http(
         ca_file=str(graph.ca_file) if graph.ca_file is not None else None,
         proxy=proxy if isinstance(proxy, Secret) else None,
         trust_env=graph.trust_env,
@@ -32,7 +38,7 @@ def graph_source(
     timeout = graph.timeout.total_seconds()
     try:
         yield GraphSource(
-            http=http,
+            http=connection,
             settings=GraphSettings(
                 base_url=graph.base_url,
                 version=graph.version,
@@ -54,4 +60,4 @@ def graph_source(
             known={name: judged.facts for name, judged in memory.judged.items()},
         )
     finally:
-        http.close()
+        connection.close()

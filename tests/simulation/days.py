@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 import yaml
 
 from sync.app import App
+from sync.app.graph import graph_source
 from sync.config.load import load
+from sync.core.memory.memory import Memory
 from sync.core.model import Key, Stored, StoreError
 from sync.core.payload import Payload
 from sync.core.report.report import Report
@@ -68,14 +71,14 @@ class DaysApp(App):
     """The program's App over a simulated Graph and stores in memory."""
 
     def __init__(
-        self, config: Path, *, clock: SystemClock, http: Callable[[], Http], stores: Mapping[str, StoreInMemory]
+        self, config: Path, *, clock: SystemClock, http: Callable[..., Http], stores: Mapping[str, StoreInMemory]
     ) -> None:
         self._made_http = http
         super().__init__(load(config), clock=clock)
         self._stores.update(stores)
 
-    def _source_over(self, http: Http, *others: Any, **named: Any) -> GraphSource:
-        return super()._source_over(self._made_http(), *others, **named)
+    def _graph(self, memory: Memory, *, most: float | None = None) -> AbstractContextManager[GraphSource]:
+        return graph_source(self._config, self._credentials, self._clock, memory, most=most, http=self._made_http)
 
 
 class Days:
@@ -147,7 +150,7 @@ class Days:
         self.app = self._app(path, self.facts)
 
     def _app(self, path: Path, facts: Answered) -> DaysApp:
-        def http() -> Http:
+        def http(**_: Any) -> Http:
             return WorldHttp(self.world, self.clock, self.weather, facts)
 
         return DaysApp(path, clock=self.clock, http=http, stores=self.stores)

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Literal
 
 from sync.core.payload import Payload, PayloadTemplate
-from sync.core.problems import Problem
+from sync.core.problems import Owner, Problem
 from sync.core.secret import Secret
 
 
@@ -272,13 +272,13 @@ class StoreError:
     """A store could not do what was asked; nothing is known to have changed, unless ``maybe_written``.
 
     ``whole``: the store failed for all keys, not for one. ``message`` and ``remedy`` are sentences for a person, without
-    secrets and without a library's text. ``owner`` is "operator" or another owner of the problem catalogue.
+    secrets and without a library's text. ``owner`` must act.
     """
 
     error_code: StoreErrorCode
     message: str
     remedy: str
-    owner: str = "operator"
+    owner: Owner = "operator"
     whole: bool = False
     maybe_written: bool = False
 

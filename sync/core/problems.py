@@ -264,7 +264,7 @@ class Problem:
 
     code: str
     message: str
-    owner: str = ""
+    owner: Owner | Literal[""] = ""
     remedy: str = ""
     graph_code: int | None = None
     graph_subcode: int | None = None

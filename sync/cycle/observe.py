@@ -11,7 +11,7 @@ from sync.core.ask.inputs import Inputs
 from sync.core.ask.routes import by_id
 from sync.core.memory import access
 from sync.core.memory.access import Lost
-from sync.core.model import Absent, Fetched, Key, Marks, SourceError, Stored, StoreError, SystemUserToken
+from sync.core.model import Content, Fetched, Key, Marks, SourceError, StoreError, SystemUserToken
 from sync.cycle.task import Task, attempt, graph_bug, store_bug
 from sync.runtime.threads import each
 from sync.stores.interface import Store
@@ -34,7 +34,7 @@ def observe(task: Task, *, writes: bool) -> Inputs:
     lost = {} if force_verify else task.memory.lost
     now = task.clock.now()
     graph: list[_GraphRead] = []
-    current: dict[Key, Stored | Absent | StoreError] = {}
+    current: dict[Key, Content] = {}
 
     def read(store: str | None) -> None:
         if store is None:
@@ -110,12 +110,12 @@ def _begin(task: Task, store: Store, *, writes: bool) -> StoreError | None:
     return None
 
 
-def _read_store(task: Task, store: Store, failed: StoreError | None) -> Mapping[Key, Stored | Absent | StoreError]:
+def _read_store(task: Task, store: Store, failed: StoreError | None) -> Mapping[Key, Content]:
     targets = {key: page for page in task.pages for key in page.targets if key.store == store.name}
     if failed is not None:
         return dict.fromkeys(targets, failed)
 
-    def read() -> Mapping[Key, Stored | Absent | StoreError]:
+    def read() -> Mapping[Key, Content]:
         found = store.read(list(targets), raw=frozenset(key for key, page in targets.items() if page.payload.raw))
         return {key: found[key] for key in targets}
 

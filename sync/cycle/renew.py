@@ -12,7 +12,7 @@ from functools import partial
 
 from sync.core.judge.ownership import blocked_problem
 from sync.core.memory.renewal import Renewal, RenewalRule, is_due, objection
-from sync.core.model import Absent, Ask, SourceError, Stored, StoreError, SystemUserToken, Version, Written
+from sync.core.model import Absent, Ask, Content, SourceError, Stored, StoreError, SystemUserToken, Version, Written
 from sync.core.payload import Payload
 from sync.core.problems import Problem
 from sync.core.secret import Secret
@@ -77,7 +77,7 @@ def _current(task: Task, rule: RenewalRule) -> tuple[Payload, Version] | Problem
             return payload, version
 
 
-def _read(task: Task, rule: RenewalRule) -> Stored | Absent | StoreError:
+def _read(task: Task, rule: RenewalRule) -> Content:
     store = task.stores[rule.target.store]
     return attempt(lambda: store.read([rule.target])[rule.target], partial(store_bug, store.name))
 
@@ -121,10 +121,9 @@ def _failed(cause: Problem) -> Problem:
     if cause.code == "renewal-failed":
         return cause
     message = f"The system user's token could not be renewed, which is tried again within the hour. {cause.message}"
-    codes = (cause.graph_code, cause.graph_subcode, cause.fbtrace_id)
+    problem = replace(cause, code="renewal-failed", message=message, scope="")
     # A cause that nobody acts on is still to be reported where it does not pass by itself.
-    owner, remedy = ("", "") if cause.owner == "nobody" else (cause.owner, cause.remedy)
-    return Problem("renewal-failed", message, owner, remedy, *codes)
+    return replace(problem, owner="", remedy="") if cause.owner == "nobody" else problem
 
 
 def _not_stored(error: StoreError) -> Problem:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sync.core.model import (
     Absent,
+    Content,
     Key,
     Marks,
     PastVersion,
@@ -65,9 +66,7 @@ class Store(Protocol):
         """
         ...
 
-    def read(
-        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
-    ) -> Mapping[Key, Stored | Absent | StoreError]:
+    def read(self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()) -> Mapping[Key, Content]:
         """Read the newest versions of many secrets with their marks; the answer has every key that was asked for.
 
         ``raw`` names the keys whose value is raw text and not a JSON object. A value of the other form is Stored with

@@ -17,6 +17,7 @@ from sync.core.model import (
     Absent,
     AppToken,
     Ask,
+    Content,
     Fetched,
     GraphErrorFacts,
     Key,
@@ -260,9 +261,7 @@ class StoreInMemory:
         """Start a cycle."""
         self.before("begin", None)
 
-    def read(
-        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
-    ) -> Mapping[Key, Stored | Absent | StoreError]:
+    def read(self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()) -> Mapping[Key, Content]:
         """Read each key."""
         whole = self._step("read")
         asked = [key for key in keys if key not in self.forgets]

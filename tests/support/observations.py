@@ -14,6 +14,7 @@ from sync.core.model import (
     NEVER,
     Absent,
     Checks,
+    Content,
     Fetched,
     Key,
     Marks,
@@ -125,7 +126,7 @@ contents = usually(wholes, st.sampled_from([Absent(), StoreError("timeout", "Slo
 others = mostly("template", "template", "unreadable", "nothing", "raw nothing", "earlier names")
 
 
-def filled(content: Stored | Absent | StoreError, of_page: Page, token: Secret, what: str) -> Any:
+def filled(content: Content, of_page: Page, token: Secret, what: str) -> Any:
     """Return a live secret with a payload: from the Page's template, or another."""
     if not isinstance(content, Stored) or content.state != "live":
         return content

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from sync.core import marks as mark_map
-from sync.core.model import Absent, Key, Marks, Removed, Stored, StoreError, Use, Written
+from sync.core.model import Absent, Content, Key, Marks, Removed, Stored, StoreError, Use, Written
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.report.store_findings import STORE_CHECKS
 from sync.core.secret import Secret
@@ -119,7 +119,7 @@ def marks(**changes: Any) -> Marks:
     return replace(wanted, **changes)
 
 
-def one(store: Store, key: Key) -> Stored | Absent | StoreError:
+def one(store: Store, key: Key) -> Content:
     """Read one key."""
     return store.read([key])[key]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sync.core.judge.decide import Action, Candidate, Current, decide
 from sync.core.judge.verify import verify
-from sync.core.model import NEVER, Absent, Checks, Key, Marks, Page, Stored, StoreError, TokenFacts, Verdict
+from sync.core.model import NEVER, Checks, Content, Key, Marks, Page, Stored, StoreError, TokenFacts, Verdict
 from sync.core.payload import Payload, PayloadTemplate
 from sync.core.secret import Secret
 
@@ -81,7 +81,7 @@ def stored(token: Secret = FETCHED, **changes: Any) -> Stored:
     return replace(Stored(payload(token), "3", marks(token)), **changes)
 
 
-def current(content: Stored | Absent | StoreError, verdict: Verdict | None = None, of: Page | None = None) -> Current:
+def current(content: Content, verdict: Verdict | None = None, of: Page | None = None) -> Current:
     """Make what a store holds, with the token found in it as a cycle finds it; unknown unless a verdict is given."""
     if not isinstance(content, Stored):
         return Current(content)

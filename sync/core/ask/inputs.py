@@ -10,16 +10,15 @@ from sync.core.memory.memory import Judged, Memory, Rhythm, answered, token_id
 from sync.core.memory.pace import is_plentiful
 from sync.core.memory.quota import QuotaKey
 from sync.core.model import (
-    Absent,
     Answers,
     AppToken,
+    Content,
     Fetched,
     GraphErrorFacts,
     Key,
     Page,
     Probe,
     Stored,
-    StoreError,
     TokenFacts,
 )
 from sync.core.plan.observation import Observation, needs_verdict, stored_token
@@ -31,7 +30,7 @@ class _StoredTokens:
     """The tokens in the targets that are the instance's, with what holds them, and from what they were found."""
 
     pages: Sequence[Page]
-    current: Mapping[Key, Stored | Absent | StoreError]
+    current: Mapping[Key, Content]
     tokens: Mapping[Key, tuple[Stored, Secret]]
 
 

@@ -11,6 +11,7 @@ from sync.core.judge.ownership import blocked_problem, foreign_problem, is_inter
 from sync.core.judge.verify import expires_soon
 from sync.core.model import (
     Absent,
+    Content,
     Key,
     Marks,
     Page,
@@ -117,7 +118,7 @@ class Current:
     did.
     """
 
-    content: Stored | Absent | StoreError
+    content: Content
     token: Secret | None = None
     verdict: Verdict = field(default_factory=lambda: Verdict(State.UNKNOWN))
     judged_at: datetime | None = None

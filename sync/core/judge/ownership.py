@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from sync.core.model import Absent, Key, Page, Stored, StoreError
+from sync.core.model import Content, Key, Page, Stored
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 
@@ -50,7 +50,7 @@ def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | Non
 
 
 def foreign_write(
-    content: Stored | Absent | StoreError, token: Secret | None, fetched: Secret | None, *, page: Page, instance: str
+    content: Content, token: Secret | None, fetched: Secret | None, *, page: Page, instance: str
 ) -> Problem | None:
     """Return a notice where somebody else wrote the token that this Page's secret of this instance holds.
 
@@ -71,7 +71,7 @@ def foreign_write(
     )
 
 
-def rollback_hold(content: Stored | Absent | StoreError, *, page: Page, instance: str) -> Problem | None:
+def rollback_hold(content: Content, *, page: Page, instance: str) -> Problem | None:
     """Return a notice where this Page's secret of this instance is held since a rollback."""
     if not isinstance(content, Stored) or content.marks is None or content.marks.hold is None:
         return None

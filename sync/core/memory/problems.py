@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
-from sync.core.problems import Scope
+from sync.core.problems import Owner, Scope
 
 ServedBefore = Mapping[str, Mapping[str, tuple[str, ...]]]
 """What the last cycle found to be served: the names of the Pages, by store and by what is served."""
@@ -27,7 +28,7 @@ class ProblemKey:
     code: str
     scope: Scope
     whose: str
-    owner: str
+    owner: Owner | Literal[""]
     detail: str = ""
     page: str = ""
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from sync.core.judge.ownership import foreign_problem, is_interrupted_create
 from sync.core.model import (
-    Absent,
     Answers,
     AppToken,
+    Content,
     Fetched,
     Key,
     Marks,
@@ -41,7 +41,7 @@ class Observation:
     instance: str
     user_tokens: Mapping[str, SystemUserToken]
     fetched: Mapping[str, Fetched | SourceError]
-    current: Mapping[Key, Stored | Absent | StoreError]
+    current: Mapping[Key, Content]
     owned: Mapping[str, Sequence[tuple[Key, Marks]] | StoreError] = field(default_factory=dict)
     skew: timedelta = timedelta(0)
     facts: Answers = field(default_factory=dict)
@@ -55,14 +55,14 @@ class Observation:
         return user_token.token.fingerprint if user_token and user_token.token else None
 
 
-def stored_token(page: Page, content: Stored | Absent | StoreError | None) -> Secret | None:
+def stored_token(page: Page, content: Content | None) -> Secret | None:
     """Find the token in what a store holds for a Page; None where there is none to judge."""
     if not isinstance(content, Stored):
         return None
     return page.payload.token_in(content.payload, marked=content.marks.fingerprint if content.marks else None)
 
 
-def needs_verdict(page: Page, content: Stored | Absent | StoreError, instance: str) -> bool:
+def needs_verdict(page: Page, content: Content, instance: str) -> bool:
     """Check whether the token in a target is to be judged: the target is the instance's, or may be a create that was interrupted."""
     if not isinstance(content, Stored):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from sync.core.judge.decide import Kind, store_problem
 from sync.core.memory.problems import Reported
@@ -13,7 +14,7 @@ from sync.core.model import Key, State, Stored, StoreError, Verdict, Written
 from sync.core.plan.model import PagePlan, TargetPlan
 from sync.core.plan.plan import Plan
 from sync.core.plan.served import Served, as_stored, serve, served_by, with_verdicts
-from sync.core.problems import CATALOGUE, Problem
+from sync.core.problems import CATALOGUE, Owner, Problem
 from sync.core.report.causes import Warned, causes, held_writes, warned
 from sync.core.report.changes import changes
 from sync.core.report.entries import PageEntry, StoreEntry
@@ -213,7 +214,7 @@ def _left_to_owner(problems: tuple[Problem, ...], cause: Problem) -> tuple[Probl
     return _left_to(problems, cause.owner, f"It is replaced as soon as {cause.code} is solved: {cause.remedy}")
 
 
-def _left_to(problems: tuple[Problem, ...], owner: str, remedy: str) -> tuple[Problem, ...]:
+def _left_to(problems: tuple[Problem, ...], owner: Owner | Literal[""], remedy: str) -> tuple[Problem, ...]:
     """Return the problems with this owner and remedy where they would resolve themselves otherwise."""
     return tuple(
         replace(problem, owner=owner, remedy=remedy) if CATALOGUE[problem.code].owner == "nobody" else problem

@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
+from typing import Literal
 
 from sync.core.judge.decide import Kind
 from sync.core.memory.problems import BRAKED, HELD, REJECTED, WARNED, ProblemKey
 from sync.core.model import Key, SystemUserToken, Verdict
 from sync.core.plan.guards import FOR_A_PERSON
-from sync.core.problems import CATALOGUE, Problem, Scope
+from sync.core.problems import CATALOGUE, Owner, Problem, Scope
 from sync.core.report.entries import PageEntry, StoreEntry
 
 QUOTED = 3
@@ -83,7 +84,7 @@ class Cause:
         return f"{CATALOGUE[self.key.code].meaning} {joined(self.messages)}"
 
     @property
-    def owner(self) -> str:
+    def owner(self) -> Owner | Literal[""]:
         """Who must act. Of a throttle one error may name somebody, where the others and the key name nobody."""
         owners = (found.problem.owner for found in self.findings)
         return next((owner for owner in owners if owner != "nobody"), "nobody")
@@ -264,7 +265,7 @@ def _error(problem: Problem) -> tuple[object, ...]:
     return problem.code, problem.owner, problem.graph_code, problem.graph_subcode
 
 
-def _owner(problem: Problem) -> str:
+def _owner(problem: Problem) -> Owner | Literal[""]:
     """Return the owner by which causes differ: a closed quota does not repeat whom the error named that closed it."""
     return CATALOGUE[problem.code].owner if problem.code == "throttled" else problem.owner
 

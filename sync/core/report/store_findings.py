@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
 
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_interrupted_create
-from sync.core.model import Absent, Key, Stored, StoreError, StoreErrorCode, Use
-from sync.core.problems import Owner, Problem
+from sync.core.model import Absent, Content, Key, Stored, StoreError, StoreErrorCode, Use
+from sync.core.problems import Problem
 from sync.core.report.finding import Finding, Status, skipped_check
 from sync.core.report.text import count
 
@@ -48,7 +47,7 @@ _NAMED = 5
 
 def failure(check: str, store: str, error: StoreError, status: Status = "fail") -> Finding:
     """Return the finding of a check that ended with this error."""
-    return Finding(check, store, status, error.message, cast("Owner", error.owner), error.remedy)
+    return Finding(check, store, status, error.message, error.owner, error.remedy)
 
 
 def skipped(checks: Iterable[str], because: Finding) -> Iterator[Finding]:
@@ -77,7 +76,7 @@ def by_reading(
     checks: Sequence[str],
     uses: Mapping[Key, Use],
     instance: str,
-    answers: Mapping[Key, Stored | Absent | StoreError],
+    answers: Mapping[Key, Content],
 ) -> Iterator[Finding]:
     """Yield what reading the secrets alone shows; ``checks`` are those before ``store-secrets`` that this kind of store has."""
     whole = next((answer for answer in answers.values() if isinstance(answer, StoreError) and answer.whole), None)
@@ -90,7 +89,7 @@ def by_reading(
 
 
 def secret_findings(
-    store: str, uses: Mapping[Key, Use], instance: str, answers: Mapping[Key, Stored | Absent | StoreError]
+    store: str, uses: Mapping[Key, Use], instance: str, answers: Mapping[Key, Content]
 ) -> Iterator[Finding]:
     """Yield what is wrong with secrets, with each kind of problem a few times at most, and one finding for all others."""
     kinds: dict[tuple[str, str], list[Finding]] = {}
@@ -117,7 +116,7 @@ def secret_findings(
         yield Finding("store-secrets", store, "ok", f"{', '.join(texts)}.")
 
 
-def _secret(answer: Stored | Absent | StoreError, key: Key, use: Use, instance: str) -> tuple[str, Finding] | None:
+def _secret(answer: Content, key: Key, use: Use, instance: str) -> tuple[str, Finding] | None:
     """Return what is wrong with one secret, and which kind of problem that is; None where nothing is."""
     subject = f"{key.store} {key.path}"
     if isinstance(answer, StoreError):
@@ -149,4 +148,4 @@ def _no_credential(answer: Stored | Absent, key: Key) -> str:
 
 
 def _of_problem(problem: Problem, subject: str) -> Finding:
-    return Finding("store-secrets", subject, "fail", problem.message, cast("Owner", problem.owner), problem.remedy)
+    return Finding("store-secrets", subject, "fail", problem.message, problem.owner, problem.remedy)

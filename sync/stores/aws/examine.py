@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.core.model import Absent, Key, Stored, StoreError, Use
+from sync.core.model import Content, Key, Stored, StoreError, Use
 from sync.core.report.finding import Finding
 from sync.core.report.store_findings import failure, secret_findings, skipped
 from sync.runtime.threads import Clock, each
@@ -30,7 +30,7 @@ class Examination:
     client: AwsClient
     clock: Clock
     workers: int
-    read: Callable[[Mapping[Key, Use]], Mapping[Key, Stored | Absent | StoreError]]
+    read: Callable[[Mapping[Key, Use]], Mapping[Key, Content]]
 
     def run(self, uses: Mapping[Key, Use], instance: str) -> Iterator[Finding]:
         """Yield what each check found."""
@@ -92,7 +92,7 @@ class Examination:
     def _of_secrets(
         self,
         pages: Mapping[Key, Use],
-        answers: Mapping[Key, Stored | Absent | StoreError],
+        answers: Mapping[Key, Content],
         instance: str,
         policy: Finding | None,
     ) -> Iterator[Finding]:
@@ -121,5 +121,5 @@ def _whole(answers: Any) -> StoreError | None:
     return next((answer for answer in answers if isinstance(answer, StoreError) and answer.whole), None)
 
 
-def _is_own(answer: Stored | Absent | StoreError, instance: str) -> bool:
+def _is_own(answer: Content, instance: str) -> bool:
     return isinstance(answer, Stored) and answer.marks is not None and answer.marks.instance == instance

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
+from sync.core.model import Absent, Content, Key, Marks, Stored, StoreError, Version, Written
 from sync.core.payload import parse_text
 from sync.runtime.threads import Clock, each
 from sync.stores.aws.client import AwsClient
 from sync.stores.aws.entry import CURRENT, NOTHING, Entry, entry, refused_name, rows, same_marks
 from sync.stores.aws.errors import FailedCall
-
-Read = Stored | Absent | StoreError
 
 _PAGE, _BATCH = 100, 20
 _LISTS = 5_000
@@ -93,9 +91,9 @@ class AwsReader:
         self._listing = None
         self._no_batch = False
 
-    def read(self, keys: Sequence[Key], raw: frozenset[Key]) -> Mapping[Key, Read]:
+    def read(self, keys: Sequence[Key], raw: frozenset[Key]) -> Mapping[Key, Content]:
         """Read many secrets: in bulk the first time in a cycle, individually after that, since a list may lag by minutes."""
-        answers: dict[Key, Read] = {}
+        answers: dict[Key, Content] = {}
         for key in keys:
             refused = refused_name(key)
             if refused is not None:
@@ -113,7 +111,7 @@ class AwsReader:
             case listing:
                 return {**answers, **self._bulk(pending, listing, raw)}
 
-    def _individually(self, keys: Sequence[Key], raw: frozenset[Key]) -> Mapping[Key, Read]:
+    def _individually(self, keys: Sequence[Key], raw: frozenset[Key]) -> Mapping[Key, Content]:
         return each(lambda key: self._one(key, raw=key in raw), keys, workers=self._workers, clock=self._clock)
 
     def describe(self, name: str) -> Entry | Absent | FailedCall:
@@ -124,7 +122,7 @@ class AwsReader:
         found = entry(answer, self._client.region)
         return found if name in (found.name, found.arn) else Absent()
 
-    def _one(self, key: Key, *, raw: bool) -> Read:
+    def _one(self, key: Key, *, raw: bool) -> Content:
         found = self.describe(key.path)
         match found:
             case FailedCall(error=error):
@@ -166,8 +164,8 @@ class AwsReader:
         self._listing = _ENDLESS
         return _ENDLESS
 
-    def _bulk(self, keys: Sequence[Key], listing: Mapping[str, Entry], raw: frozenset[Key]) -> Mapping[Key, Read]:
-        answers: dict[Key, Read] = {}
+    def _bulk(self, keys: Sequence[Key], listing: Mapping[str, Entry], raw: frozenset[Key]) -> Mapping[Key, Content]:
+        answers: dict[Key, Content] = {}
         valued: list[Key] = []
         individual = self._uncertain(keys, listing)
         for key in keys:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from sync.core.model import (
     Absent,
+    Content,
     Key,
     Marks,
     PastVersion,
@@ -79,9 +80,7 @@ class AwsStore:
         self._replicas.begin()
         self._looked = False
 
-    def read(
-        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
-    ) -> Mapping[Key, Stored | Absent | StoreError]:
+    def read(self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()) -> Mapping[Key, Content]:
         """Read secrets by ListSecrets and BatchGetSecretValue, individually where these are denied or do not suffice."""
         answers = self._reader.read(keys, raw)
         if not self._looked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from sync.core.model import Absent, Key, Stored, StoreError, Use
+from sync.core.model import Content, Key, StoreError, Use
 from sync.core.report.finding import Finding
 from sync.core.report.store_findings import by_reading, failure, skipped
 from sync.core.report.text import count
@@ -15,7 +15,7 @@ def file_findings(
     store: str,
     uses: Mapping[Key, Use],
     instance: str,
-    answers: Mapping[Key, Stored | Absent | StoreError],
+    answers: Mapping[Key, Content],
     refused: Mapping[Key, StoreError],
 ) -> Iterator[Finding]:
     """Yield what reading the files shows, and what the rights of their folders refuse, where anything is written."""

@@ -24,6 +24,7 @@ from typing import TypeVar
 from sync.core.marks import owner
 from sync.core.model import (
     Absent,
+    Content,
     Key,
     Marks,
     PastVersion,
@@ -114,9 +115,7 @@ class FileStore:
         with suppress(OSError, disk.LockedError, disk.RefusedError), disk.root(self._settings.directory) as root:
             sweep(root, self._clock)
 
-    def read(
-        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
-    ) -> Mapping[Key, Stored | Absent | StoreError]:
+    def read(self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()) -> Mapping[Key, Content]:
         """Read files and marks; in a directory that does not exist yet every secret is absent."""
         try:
             with disk.root(self._settings.directory) as root:
@@ -139,7 +138,7 @@ class FileStore:
         answer = _translated(self._path(key), "use", lambda: _parts(key.path))
         return answer if isinstance(answer, StoreError) else None
 
-    def _read(self, root: int, key: Key, *, raw: bool) -> Stored | Absent | StoreError:
+    def _read(self, root: int, key: Key, *, raw: bool) -> Content:
         def work() -> Stored | Absent:
             *above, name = _parts(key.path)
             with disk.folder(root, above) as fd:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sync.core.model import Absent, Key, Stored, StoreError, Use
+from sync.core.model import Content, Key, StoreError, Use
 from sync.core.report.finding import Finding
 from sync.core.report.store_findings import failure, secret_findings, skipped
 from sync.http import Http
@@ -47,7 +47,7 @@ class Examination:
     session: Session
     engine: Engine
     rights: Rights
-    read: Callable[[Mapping[Key, Use]], Mapping[Key, Stored | Absent | StoreError]]
+    read: Callable[[Mapping[Key, Use]], Mapping[Key, Content]]
     history: Callable[[], Iterator[str]]
     named: Callable[[StoreError], StoreError]
     end: Callable[[], float]

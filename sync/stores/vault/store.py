@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from sync.core.model import (
     Absent,
+    Content,
     Key,
     Marks,
     PastVersion,
@@ -107,9 +108,7 @@ class VaultStore:
         self._engine.begin()
         self._reader.begin()
 
-    def read(
-        self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()
-    ) -> Mapping[Key, Stored | Absent | StoreError]:
+    def read(self, keys: Sequence[Key], *, raw: frozenset[Key] = frozenset()) -> Mapping[Key, Content]:
         """Read many secrets."""
         entries = self._reader.read([key.path for key in keys if kv.quoted(key.path) is not None])
         return {key: self._named(_answer(entries.get(key.path), raw=key in raw), key) for key in keys}
@@ -215,7 +214,7 @@ _REFUSED = StoreError(
 )
 
 
-def _answer(entry: Entry | StoreError | None, *, raw: bool) -> Stored | Absent | StoreError:
+def _answer(entry: Entry | StoreError | None, *, raw: bool) -> Content:
     match entry:
         case None:
             return _REFUSED

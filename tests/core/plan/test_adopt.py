@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sync.core.judge.decide import Action, Kind
-from sync.core.model import Absent, Marks, State, Stored, StoreError, SystemUserToken, Verdict
+from sync.core.model import Absent, Content, Marks, State, Stored, SystemUserToken, Verdict
 from sync.core.payload import Payload
 from sync.core.plan.adopt import Adoption, adoptions, assumed, exit_code
 from sync.core.plan.model import PagePlan, TargetPlan
@@ -30,8 +30,6 @@ from tests.support.values import (
     payload,
     template,
 )
-
-Content = Stored | Absent | StoreError
 
 
 def bare(content: Payload | None = None, **changes: Any) -> Stored:

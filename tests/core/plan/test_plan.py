@@ -12,6 +12,7 @@ import pytest
 from sync.core.judge.decide import Kind, Would
 from sync.core.model import (
     Absent,
+    Content,
     Fetched,
     Key,
     Page,
@@ -61,7 +62,7 @@ BOTH = page(targets=(KEY, AWS))
 
 
 def observe(
-    current: Mapping[Key, Stored | Absent | StoreError],
+    current: Mapping[Key, Content],
     *,
     fetched: Fetched | SourceError | None = Fetched(FETCHED),  # noqa: B008 - a frozen value
     known: Mapping[Secret, TokenFacts | SourceError] | None = None,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.model import Absent, Key, Removed, Stored, StoreError
+from sync.core.model import Absent, Content, Key, Removed, Stored, StoreError
 from sync.core.plan.guards import Brake
 from sync.core.plan.prune import Pruned, Removal, orphans, removals
 from tests.support.values import marks, payload
@@ -25,7 +25,7 @@ def content(**changes: Any) -> Stored:
     return Stored(**{"payload": payload(), "version": "3", "marks": marks(), **changes})
 
 
-def decided(found: Stored | Absent | StoreError, **changes: Any) -> tuple[Removal, ...]:
+def decided(found: Content, **changes: Any) -> tuple[Removal, ...]:
     """Decide about one orphan."""
     options = {"brake": BRAKE, "observe": False, **changes}
     return removals({"vault": [(key(1), marks())]}, {key(1): found}, **options)

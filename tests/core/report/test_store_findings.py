@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sync.core.model import Absent, Key, Stored, StoreError, Use
+from sync.core.model import Absent, Content, Key, Stored, StoreError, Use
 from sync.core.report.store_findings import STORE_CHECKS, by_reading, secret_findings
 from tests.support.values import INSTANCE, KEY, marks, page, payload, stored
 
@@ -35,7 +35,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("use", "answer", "status", "text"), TABLE)
-def test_one_secret(use: Use, answer: Stored | Absent | StoreError, status: str, text: str) -> None:
+def test_one_secret(use: Use, answer: Content, status: str, text: str) -> None:
     """What is wrong with a secret is one finding, with who acts and how."""
     (found,) = secret_findings("vault", {KEY: use}, INSTANCE, {KEY: answer})
     assert (found.id, found.status) == ("store-secrets", status)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sync.core.model import Absent, Key, Stored, StoreError, Version, Written
+from sync.core.model import Absent, Content, Key, Stored, StoreError, Version, Written
 from sync.core.secret import Secret
 from sync.runtime.threads import SystemClock
 from sync.stores.vault.settings import AppRoleLogin, TokenLogin
@@ -77,7 +77,7 @@ def key(name: str) -> Key:
     return Key("vault", PREFIX + name)
 
 
-def token(found: Stored | Absent | StoreError) -> str | None:
+def token(found: Content) -> str | None:
     """Return the stored token; None if there is none."""
     assert not isinstance(found, StoreError), found
     value = found.payload.reveal() if isinstance(found, Stored) and found.payload is not None else None

@@ -14,7 +14,7 @@ from sync.core.model import Absent, Key, Written
 from sync.core.report.events import events
 from sync.core.report.json import as_json
 from sync.core.report.notices import messages, slack
-from tests.core.report.test_changes import LOST, Watch, two
+from tests.core.report.test_changes import LOST, NO_ACCESS, Watch, candidate, two
 from tests.support.reports import of
 from tests.support.values import KEY, current, fetched
 from tools.soak.cycles import Cycles
@@ -171,3 +171,19 @@ def test_a_ping_says_how_the_last_cycle_ended(stage: Stage, path: str, is_true: 
     at = max(one.recorded_at for one in stage.cycles.found.values()) + 1
     found: Sequence[str] = list(heartbeats(stage.cycles, [Arrival(at, path, "", True)], "/heartbeat"))
     assert (found == []) == is_true
+
+
+@pytest.mark.parametrize("joins", [True, False])
+def test_a_cause_for_another_owner_may_begin_where_the_first_one_lasts(joins: bool) -> None:
+    """A beginning without since when is a difference where nobody else has the cause any more, and only there."""
+    stage = Stage()
+    berlin, rome = two(LOST)
+    mine, _ = two(candidate(replace(NO_ACCESS, owner="operator")))
+    stage.cycle(berlin, rome)
+    stage.cycle(mine, rome if joins else two(fetched())[1])
+    begun = stage.sent[1]
+    begun.pop("since", None)
+    assert (begun["owner"], [what for what in stage.wrong() if "had begun before" in what]) == (
+        "operator",
+        [] if joins else [f"message {begun['id']}: {begun['title']} had begun before"],
+    )

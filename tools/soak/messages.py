@@ -180,7 +180,8 @@ def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator
     match message["status"]:
         case "started":
             had = known.ever[message.get("owner")]
-            if since is None and not again and ((had and names <= had) or (names and names <= known.pages)):
+            lasts = names and names <= known.pages and not _has_another_owner(message, of)
+            if since is None and not again and ((had and names <= had) or lasts):
                 yield f"{title} had begun before"
             known.is_open = True
             known.pages |= names
@@ -196,6 +197,13 @@ def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator
         case _:
             if message.get("reason") not in _OF_A_PERSON:
                 yield f"{title} within an hour"
+
+
+def _has_another_owner(message: Json, of: Cycle) -> bool:
+    """Check whether the cause may last for others while it begins for this owner; of a check, other Pages are not known."""
+    code = message.get("problem")
+    owners = frozenset().union(*(owners.get(code, ()) for owners in (*of.owners.values(), of.of_users)))
+    return of.is_check or bool(owners - {message.get("owner")})
 
 
 def _unannounced(causes: _Causes, of: Cycle) -> Iterator[str]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from sync.core.memory.problems import BRAKED, HELD, REJECTED, OpenProblem, ProblemKey, Reported
+from sync.core.problems import Scope
 from sync.core.report.causes import AnyCause, Warned, is_shared, warned
 from sync.core.report.entries import PageEntry
 from sync.core.report.served_changes import ServedChange, served_changes, served_now
@@ -97,13 +98,19 @@ def changes(
     passed_on = _passed_on({key: known for key, known in away.items() if key not in absent}, present)
     earlier = {_unowned(key): known for key, known in sorted(passed_on.items(), key=_since, reverse=True)}
     found_steps = {
-        key: _present(key, before.problems.get(key), cause, now, earlier.get(_unowned(key)) if earlier else None)
+        key: _present(
+            key,
+            before.problems.get(key) or _as_lasting(key, cause, passed_on),
+            cause,
+            now,
+            earlier.get(_unowned(key)) or _oldest(_elsewhere(_unowned(key), cause, earlier)) if earlier else None,
+        )
         for key, cause in present.items()
         if key not in kept
     }
     absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()}
     recurring = {_unowned(key) for key, step in found_steps.items() if step.known.recurs} if passed_on else set()
-    # They last for another owner, so that all of them end together.
+    # They last for another owner or in another scope, so that all of them end together.
     absent_steps |= {
         key: _Step("away", replace(known, found_at=now, recurs=known.recurs or _unowned(key) in recurring))
         for key, known in passed_on.items()
@@ -203,9 +210,53 @@ def _unowned(key: ProblemKey) -> ProblemKey:
 def _passed_on(
     left: Mapping[ProblemKey, OpenProblem], present: Iterable[ProblemKey]
 ) -> Mapping[ProblemKey, OpenProblem]:
-    """Return the causes, of those that a Page still has, for which another owner must act now."""
+    """Return the causes, of those that a Page still has, for which another owner must act now, or that have another scope."""
     lasting = {_unowned(key) for key in present} if left else set()
-    return {key: known for key, known in left.items() if _unowned(key) in lasting}
+    return {
+        key: known
+        for key, known in left.items()
+        if _unowned(key) in lasting or any(_unowned(other) in lasting for other in _in_other_scope(key, known.pages))
+    }
+
+
+def _in_other_scope(key: ProblemKey, pages: Iterable[str]) -> Iterator[ProblemKey]:
+    """Yield the keys of a cause of Pages where it is that of their system user's token as well, or the other way round.
+
+    An error that comes and goes is met now by calls for single Pages alone, now by one for the token too.
+    """
+    match key.scope:
+        case "page":
+            yield replace(key, scope="system_user", page="")
+        case "system_user":
+            yield from (replace(key, scope="page", page=name) for name in pages)
+
+
+def _elsewhere(
+    key: ProblemKey, cause: AnyCause, reported: Mapping[ProblemKey, OpenProblem]
+) -> Sequence[OpenProblem | None]:
+    """Return what was reported of a cause in its other scope, for each of its Pages; None for a Page that it was not reported of."""
+    if not reported:
+        return ()
+    found = [reported.get(other) for other in _in_other_scope(key, cause.pages)]
+    return [one if one is None or not key.page or _concerns(one, key.page) else None for one in found]
+
+
+def _oldest(found: Iterable[OpenProblem | None]) -> OpenProblem | None:
+    return min((one for one in found if one is not None), key=lambda one: one.since, default=None)
+
+
+def _as_lasting(key: ProblemKey, cause: AnyCause, passed_on: Mapping[ProblemKey, OpenProblem]) -> OpenProblem | None:
+    """Return a cause as it was reported in another scope of all of its Pages; None where it was not."""
+    found = _elsewhere(key, cause, passed_on)
+    oldest = _oldest(found)
+    if oldest is None or None in found:
+        return None
+    return replace(oldest, reported_at=min(one.reported_at for one in found if one is not None))
+
+
+def _concerns(known: OpenProblem, page: str) -> bool:
+    """Check whether a cause that Pages share was one of this Page; of more than are named it counts as one of each."""
+    return page in known.pages or known.page_count > len(known.pages)
 
 
 def _since(known: tuple[ProblemKey, OpenProblem]) -> datetime:
@@ -293,14 +344,16 @@ def _ended(steps: Mapping[ProblemKey, _Step]) -> Iterator[Ended]:
     groups: dict[tuple[ProblemKey, How], list[ProblemKey]] = defaultdict(list)
     for key, step in steps.items():
         if step.what == "ended":
-            # Whoever had to act in the course of it, it ends once.
-            groups[replace(key.of_page(""), owner=""), step.how].append(key)
+            # Whoever had to act in the course of it, and whether the token had it too, it ends once.
+            scope: Scope = "page" if key.scope == "system_user" else key.scope
+            groups[replace(key.of_page(""), owner="", scope=scope), step.how].append(key)
     for (group, how), keys in groups.items():
-        first = max((steps[key].known for key in keys), key=lambda known: known.found_at)
-        names = list(dict.fromkeys(key.page for key in keys)) if keys[0].page else list(first.pages)
-        number = len(names) if keys[0].page else first.page_count
+        scope = next((key.scope for key in keys if key.scope != "page"), "page")
+        first = max((steps[key].known for key in keys), key=lambda known: (known.found_at, known.page_count))
+        names = list(dict.fromkeys((*(key.page for key in keys if key.page), *first.pages)))
+        number = max(len(names), first.page_count)
         since = min(steps[key].known.since for key in keys)
-        yield Ended(group, since, how, names[:MOST_NAMED], number, first.text)
+        yield Ended(replace(group, scope=scope), since, how, names[:MOST_NAMED], number, first.text)
 
 
 def _is_within(limit: timedelta, moment: datetime, now: datetime) -> bool:

@@ -41,6 +41,7 @@ from tests.support.values import (
 
 NO_ACCESS = Problem("no-access", "No token.")
 INVALID = Problem("system-user-invalid", "It was revoked.")
+ODD = Problem("unexpected-graph-error", "An error.", graph_code=1)
 HOUR = timedelta(hours=1)
 CYCLE = timedelta(minutes=15)
 
@@ -268,6 +269,49 @@ def test_a_problem_that_recurs_for_one_owner_ends_for_none_of_them() -> None:
     ]
     away = [(number, event.name) for number in range(8) for event in watch.events(of(fetched(), GOOD), after=CYCLE)]
     assert away == [(2, "problem_ended")]
+
+
+def test_a_problem_of_pages_that_their_system_user_has_too_began_once() -> None:
+    """What single Pages have and their system user's token has at times is one problem: it begins once and ends once."""
+    watch = Watch()
+    odd = candidate(ODD, "page", State.UNKNOWN)
+    user_has_it = replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(ODD,)))
+    lines = [
+        (number, event)
+        for number, (found, user_token) in enumerate(
+            [(odd, MAIN), (odd, user_has_it), (odd, MAIN), (odd, user_has_it), (fetched(), MAIN)]
+        )
+        for event in watch.events(*two(found, GOOD), user_token=user_token, after=CYCLE)
+    ]
+    assert [(number, event.name, named(event), event.fields.get("since")) for number, event in lines] == [
+        (0, "problem_started", ["berlin", "rome"], None),
+        (4, "problem_ended", ["berlin", "rome"], "2026-11-25T12:15:00Z"),
+    ]
+    assert lines[-1][1].fields["duration_ms"] == 3_600_000
+
+
+@pytest.mark.parametrize("owner", ["operator", "meta"])
+def test_a_problem_of_the_token_lasts_since_its_pages_had_it(owner: str) -> None:
+    """Where another must act once the token has the problem too, his line says since when the Pages have it."""
+    watch = Watch()
+    odd = replace(ODD, owner="operator")
+    watch.cycle(*two(candidate(odd, "page", State.UNKNOWN), GOOD))
+    theirs = replace(ODD, owner=owner)
+    user_has_it = replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(theirs,)))
+    lines = watch.events(*two(candidate(theirs, "page", State.UNKNOWN), GOOD), user_token=user_has_it)
+    assert [(event.name, event.fields["owner"], event.fields["since"]) for event in lines] == (
+        [] if owner == "operator" else [("problem_started", "meta", "2026-11-25T13:00:00Z")]
+    )
+
+
+def test_a_page_that_joins_is_news_also_where_the_token_has_the_problem() -> None:
+    """Where the token has a problem that not all of the Pages had, one line names them all and since when the first has it."""
+    watch = Watch()
+    odd = candidate(ODD, "page", State.UNKNOWN)
+    watch.cycle(of(odd, GOOD, name="berlin"), of(fetched(), GOOD, name="rome"))
+    user_has_it = replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(ODD,)))
+    (begun,) = watch.events(*two(odd, GOOD), user_token=user_has_it)
+    assert (named(begun), begun.fields["since"]) == (["berlin", "rome"], "2026-11-25T13:00:00Z")
 
 
 def test_a_cause_that_comes_and_goes_does_not_flood() -> None:

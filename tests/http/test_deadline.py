@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from sync.http import Http, HttpError
 from tests.support.raw_server import OK, RawServer, raw_server
+from tests.support.timing import TRIES, seconds
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
@@ -22,6 +24,19 @@ def http() -> Iterator[Http]:
     client = Http()
     yield client
     client.close()
+
+
+def cut_off(within: float, http: Http, method: str, url: str, **more: Any) -> HttpError:
+    """Return the error of a call with a timeout of 0.3 seconds, which must end within so many."""
+    errors: list[HttpError] = []
+
+    def call() -> None:
+        with pytest.raises(HttpError) as caught:
+            http.request(method, url, headers={}, timeout=0.3, **more)
+        errors.append(caught.value)
+
+    assert any(seconds(call) < within for _ in range(TRIES))
+    return errors[-1]
 
 
 def silent(server: RawServer, sock: socket.socket, number: int) -> None:
@@ -65,20 +80,14 @@ def never_gets_to_the_answer(server: RawServer, sock: socket.socket, number: int
 def test_the_whole_answer_has_one_deadline(http: Http, talk) -> None:
     """A peer that hangs or drips is cut off when the timeout of the whole call is over."""
     with raw_server(talk) as server:
-        start = time.monotonic()
-        with pytest.raises(HttpError) as caught:
-            http.request("GET", server.url, headers={}, timeout=0.3)
-        assert time.monotonic() - start < 1.0
-        assert (caught.value.kind, caught.value.maybe_sent) == ("timeout", True)
+        error = cut_off(1.0, http, "GET", server.url)
+        assert (error.kind, error.maybe_sent) == ("timeout", True)
 
 
 def test_a_peer_that_reads_nothing_is_cut_off(http: Http) -> None:
     """A body that cannot be sent has the same deadline."""
     with raw_server(silent) as server:
-        start = time.monotonic()
-        with pytest.raises(HttpError, match="timeout"):
-            http.request("POST", server.url, headers={}, body=b"x" * (32 << 20), timeout=0.3)
-        assert time.monotonic() - start < 1.0
+        assert cut_off(1.0, http, "POST", server.url, body=b"x" * (32 << 20)).kind == "timeout"
 
 
 def test_a_full_backlog_is_cut_off(http: Http) -> None:
@@ -91,11 +100,8 @@ def test_a_full_backlog_is_cut_off(http: Http) -> None:
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        start = time.monotonic()
-        with pytest.raises(HttpError) as caught:
-            http.request("GET", f"http://127.0.0.1:{listener.getsockname()[1]}", headers={}, timeout=0.3)
-        assert time.monotonic() - start < 1.0
-        assert not caught.value.maybe_sent or caught.value.kind == "timeout"
+        error = cut_off(1.0, http, "GET", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert not error.maybe_sent or error.kind == "timeout"
     finally:
         for sock in [*fillers, listener]:
             sock.close()
@@ -104,11 +110,9 @@ def test_a_full_backlog_is_cut_off(http: Http) -> None:
 def test_a_hanging_tls_handshake_is_cut_off(http: Http) -> None:
     """A peer that does not answer the handshake is cut off, and the request was not sent."""
     with raw_server(silent) as server:
-        start = time.monotonic()
-        with pytest.raises(HttpError) as caught:
-            http.request("PUT", f"https://127.0.0.1:{server.port}", headers={}, body=b"{}", timeout=0.3)
-        assert time.monotonic() - start < 1.5  # reading the authorities is part of the first call
-        assert (caught.value.kind, caught.value.maybe_sent) == ("timeout", False)
+        # Reading the authorities is part of the first call.
+        error = cut_off(1.5, http, "PUT", f"https://127.0.0.1:{server.port}", body=b"{}")
+        assert (error.kind, error.maybe_sent) == ("timeout", False)
 
 
 def test_waiting_for_a_free_connection_is_cut_off() -> None:
@@ -119,17 +123,14 @@ def test_waiting_for_a_free_connection_is_cut_off() -> None:
         first.start()
         while not server.received:
             server.over.wait(0.01)
-        start = time.monotonic()
-        with pytest.raises(HttpError) as caught:
-            http.request("PUT", server.url, headers={}, body=b"", timeout=0.3)
-        assert time.monotonic() - start < 0.7
-        assert (caught.value.kind, caught.value.maybe_sent) == ("timeout", False)
-        first.join()
+        error = cut_off(0.7, http, "PUT", server.url, body=b"")
+        assert (error.kind, error.maybe_sent) == ("timeout", False)
+    first.join()
 
 
 def _hang(http: Http, url: str) -> None:
     with contextlib.suppress(HttpError):
-        http.request("GET", url, headers={}, timeout=0.8)
+        http.request("GET", url, headers={}, timeout=10)
 
 
 def test_stopping_cuts_a_waiting_call_short() -> None:

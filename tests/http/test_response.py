@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -103,9 +102,8 @@ def test_an_answer_that_cannot_be_unpacked_is_an_error(http: Http, encoding: byt
 def test_an_announced_gigabyte_is_not_read(http: Http) -> None:
     """A length over the limit is refused by its header alone."""
     with raw_server(answering(ok_answer(b"Content-Length: 1073741824"))) as server:
-        start = time.monotonic()
+        # The server sends no byte of it: reading would end with the timeout.
         assert failure(http, server.url).kind == "too-large"
-        assert time.monotonic() - start < 1
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "until the end"])

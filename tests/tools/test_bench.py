@@ -12,7 +12,7 @@ import pytest
 
 from sync.sandbox.http.server import Sandbox, start
 from tests.support.paths import ROOT
-from tools.bench import programs, table, targets
+from tools.bench import programs, scrape, table, targets
 from tools.bench.counting import counted
 from tools.bench.measure import Run
 from tools.bench.programs import Setup, UnexpectedResultError, run_script
@@ -158,6 +158,23 @@ def test_growth_has_bounds(elapsed: float, memory: float, missed: list[str]):
     bounds = targets.growth_targets(checked, 1000, 10_000)
     assert len(bounds) == 3
     assert [target.what for target in bounds if not target.met] == missed
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "missed"),
+    [(1.2, 0.1, []), (1.21, 0.11, ["first scrape, 10,000 Pages", "later scrape, 10,000 Pages"])],
+)
+def test_a_scrape_has_bounds(first: float, later: float, missed: list[str]):
+    """The first scrape of a report may take 1.2 times as long as plain Gauges, and a later one a tenth."""
+    bounds = targets.scrape_targets(targets.ScrapeSeconds(1.0, first, later), 10_000)
+    assert [target.what for target in bounds if not target.met] == missed
+
+
+def test_a_scrape_is_measured():
+    """The first scrape of a report takes longer than a later one, beside Gauges that take time too."""
+    found = scrape.measured(1000)
+    assert found.gauges > 0
+    assert found.first > found.later > 0
 
 
 def test_an_idle_cycle_has_a_bound_on_calls():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tools.bench.programs import UnexpectedResultError
 from tools.bench.rounds import Rounds
+from tools.bench.scrape import measured
 from tools.bench.services import openbao
 from tools.bench.table import comparison, verdicts
 from tools.bench.targets import (
@@ -25,6 +26,7 @@ from tools.bench.targets import (
     daemon_targets,
     growth_targets,
     ratio_targets,
+    scrape_targets,
 )
 
 MORE = 10_000
@@ -69,7 +71,7 @@ def bench(rounds: Rounds, options: argparse.Namespace) -> bool:
             checked += daemon_targets(figures, pages, rounds.later(pages, 50))
         if pages == RATIO_PAGES and not options.no_growth:
             figures |= rounds.alone(MORE)
-            checked += growth_targets(figures, pages, MORE)
+            checked += [*growth_targets(figures, pages, MORE), *scrape_targets(measured(MORE), MORE)]
         show(f"\n{pages:,} Pages\n{verdicts(checked)}")
         targets += checked
     for line in rounds.miscounts:

@@ -26,6 +26,15 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class ScrapeSeconds:
+    """Processor seconds of plain Gauges, and of the first and a later scrape of a report with the same series."""
+
+    gauges: float
+    first: float
+    later: float
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A figure and its bound; ``aim`` is a better value to work towards, or None."""
 
@@ -142,4 +151,12 @@ def aws_targets(counts: Mapping[str, int], pages: int) -> Sequence[Target]:
         Target(f"{cycle} cycle, AWS requests", counts[cycle], aws_requests(pages, new))
         for cycle, new in (("first", pages), ("idle", 0))
         if cycle in counts
+    ]
+
+
+def scrape_targets(scrape: ScrapeSeconds, pages: int) -> Sequence[Target]:
+    """Return the targets of the ratios of a scrape to plain Gauges."""
+    return [
+        Target(f"first scrape, {pages:,} Pages", scrape.first / scrape.gauges, 1.2, unit="of plain Gauges"),
+        Target(f"later scrape, {pages:,} Pages", scrape.later / scrape.gauges, 1 / 10, unit="of plain Gauges"),
     ]

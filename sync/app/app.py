@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Self
@@ -12,7 +12,8 @@ from ulid import ULID
 
 from sync.app.credentials import Credentials
 from sync.app.graph import graph_source
-from sync.app.notify import beat, notifier, receivers, send_tests
+from sync.app.notify import Notifications, beat, send_tests
+from sync.app.remembered import Remembered
 from sync.app.stores import build_store
 from sync.config.load import Config
 from sync.config.resolve.overlap import in_other_stores
@@ -28,7 +29,7 @@ from sync.core.plan.guards import Brake
 from sync.core.plan.plan import Plan
 from sync.core.report.cause_events import cause_events
 from sync.core.report.causes import Warned, rejected
-from sync.core.report.changes import and_warned, config_changes
+from sync.core.report.changes import config_changes
 from sync.core.report.event import EventLog
 from sync.core.report.finding import Finding
 from sync.core.report.notices import config_messages, test_message
@@ -36,17 +37,13 @@ from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
 from sync.cycle import Task, look, run
 from sync.cycle.look import Current
-from sync.cycle.task import attempt
 from sync.doctor.chain import Examination
 from sync.graph.source import GraphSource
-from sync.ops.notify import Delivery, Receiver, moved
+from sync.ops.notify import Delivery, Receiver
 from sync.runtime.garbage import uncollected
-from sync.runtime.threads import GraceClock, Stopping, SystemClock
-from sync.state import StateFile
+from sync.runtime.threads import GraceClock, SystemClock
 from sync.stores.interface import Store
 
-_GRACE = 1.0
-"""Seconds that saving the state may take under shutdown: another process may hold the file's lock."""
 _LOOK_TIMEOUT = 10.0
 """Seconds for one call of Graph while a person waits for the answer."""
 
@@ -64,17 +61,14 @@ class App:
         self._stuck_after: tuple[Schedule, float] | None = None
         self._stores: dict[str, Store] = {}
         self._credentials = Credentials(config, self._stores)
-        self._late = GraceClock(clock)
         self._build_stores(config, kept={})
-        self._state = self._state_file(config)
+        late = GraceClock(clock)
+        self._remembered = Remembered(config, late)
+        self._notifications = Notifications(config, self._credentials, late, log)
         self._rejected: Warned | None = None
         self.config_rejected = False
         """Whether a newer edit was rejected: then no orphan is derived, since Pages may only seem to be missing."""
         self._log = log
-        self._notifier = notifier(config, self._credentials, self._late, log) if log is not None else None
-        self._memory: Memory | None = None
-        self._state_warning = ""
-        self._unlogged = False
         self._web_token: Secret | CredentialError | None = None
         self._source: GraphSource | None = None
 
@@ -125,66 +119,39 @@ class App:
         self._build_stores(config, kept)
         self._config = config
         self._credentials.configure(config)
-        if not same_instance:
-            self._memory = None
-        if (old.settings.state, old.settings.instance) != (config.settings.state, config.settings.instance):
-            self._state, self._state_warning = self._state_file(config), ""
+        self._remembered.configure(old, config)
         for store in closed:
             store.close()
-        self._configure_notifier(old)
+        self._notifications.configure(old, config)
         self._rejected = None
-        if self._memory is not None:
-            self._report_configuration(self._memory)
+        if self._remembered.memory is not None:
+            self._report_configuration(self._remembered.memory)
 
     def reject(self, message: str, remedy: str) -> None:
         """Notify the receivers that an edit was rejected, while no cycle runs; its lines are in the log already."""
         self._rejected = rejected(message, remedy)
-        self._report_configuration(self._memory if self._memory is not None else self._load())
+        self._report_configuration(self._remembered.memory or self._remembered.load())
 
     def _report_configuration(self, memory: Memory) -> None:
         """Log and notify that a rejected configuration begins or has ended, and remember it."""
         now = self._clock.now()
         changed = config_changes(memory.reported, self._rejected, now)
-        self._memory = replace(memory, reported=changed.reported)
+        memory = replace(memory, reported=changed.reported)
         if not changed.is_news:
+            self._remembered.memory = memory
             return
         for event in cause_events(replace(changed, began=()), now):
             if self._log is not None:
                 self._log.write(event)
-        if self._notifier is not None:
-            instance = self._config.settings.instance
-            name = str(ULID())
-            with suppress(Stopping), self._late.grace(_GRACE):
-                self._notifier.send(
-                    lambda topics: config_messages(changed, topics, name=name, instance=instance, now=now)
-                )
-        self._save(self._memory)
+        instance, name = self._config.settings.instance, str(ULID())
+        self._notifications.send(lambda topics: config_messages(changed, topics, name=name, instance=instance, now=now))
+        self._remembered.keep(memory)
 
     def send_tests(self) -> Sequence[tuple[Receiver, Delivery]]:
         """Send a test message to each receiver of notifications, and return what came of it."""
         self._credentials.begin(writes=False)
         message = test_message(self._config.settings.instance, self._clock.now())
         return list(send_tests(self._config, self._credentials, message, self._clock.stop))
-
-    def _configure_notifier(self, old: Config) -> None:
-        """Replace the receivers where their settings changed, or where the file of what waits for them did."""
-        before, after = (
-            (settings.notify, settings.heartbeat, settings.state, settings.instance)
-            for settings in (old.settings, self._config.settings)
-        )
-        if self._log is None or before == after:
-            return
-        waiting, closed = None, self._notifier
-        same_instance = old.settings.instance == self._config.settings.instance
-        if closed is not None:
-            closed.close()
-            if same_instance:
-                keys = [receiver.key for receiver in receivers(self._config, self._credentials)]
-                waiting = moved(closed.waiting, closed.keys, keys)
-        self._notifier = notifier(self._config, self._credentials, self._late, self._log, waiting)
-        if closed is not None and same_instance and old.settings.state != self._config.settings.state:
-            # Otherwise what was sent since would be sent again once the file is used again.
-            closed.forget()
 
     def _build_stores(self, config: Config, kept: Mapping[str, Store]) -> None:
         """Build the stores that are not kept. References to credentials go through the same mapping, whatever is in it."""
@@ -195,15 +162,9 @@ class App:
         self._stores.clear()
         self._stores.update(built)
 
-    def _state_file(self, config: Config) -> StateFile | None:
-        state = config.settings.state
-        return StateFile(state.file, config.settings.instance, clock=self._late) if state is not None else None
-
     def close(self) -> None:
         """Close the stores' connections, and end the logins that they made. Notifications get two seconds."""
-        if self._notifier is not None:
-            with self._late.grace(_GRACE):
-                self._notifier.close()
+        self._notifications.close()
         for store in self._stores.values():
             store.close()
 
@@ -245,25 +206,19 @@ class App:
         self._credentials.begin(writes=write and self._config.settings.mode == "sync")
         if continuous and self._config.settings.web.token is not None:
             self._web_token = self._credentials.read(self._config.settings.web.token)
-        memory = self._with_let_through(self._memory) if self._memory is not None else self._load()
+        memory = self._remembered.current()
         with self._graph(memory) as source:
             self._source = source
             with uncollected():
-                report, self._memory = run(
+                report, after = run(
                     self._task(source, memory, selection, continuous=continuous),
                     write=write,
                     cycle=cycle,
                     if_plan=if_plan,
                 )
-            if not write:
-                return report
-            self._memory = self._with_let_through(self._memory)
-            # A kill before the report is in the log must not lose its lines: they are logged again after the next start.
-            self._unlogged = continuous and report.changes.is_news
-            self._save(replace(self._memory, reported=memory.reported) if self._unlogged else self._memory)
-            report = self._warned(report)
-            if continuous:
-                self._memory = replace(self._memory, reported=report.changes.reported)
+            if write:
+                return self._remembered.keep_cycle(memory, after, report, continuous=continuous)
+            self._remembered.memory = after
             return report
 
     def look(self, selection: Selected, assume: Callable[[Current], Current] = dict) -> Plan:
@@ -272,7 +227,7 @@ class App:
         ``assume`` changes what was read, to find out what would follow.
         """
         self._credentials.begin(writes=False)
-        memory = self._load()
+        memory = self._remembered.load()
         with self._graph(memory, most=_LOOK_TIMEOUT) as source, uncollected():
             task = self._task(source, memory, selection, continuous=False)
             used = {key.store for page in selection.pages for key in page.targets}
@@ -283,7 +238,7 @@ class App:
     def graph(self) -> Iterator[GraphSource]:
         """Provide Graph for a command that a person waits for and that is no cycle; nothing of it is remembered."""
         self._credentials.begin(writes=False)
-        with self._graph(self._load(), most=_LOOK_TIMEOUT) as source:
+        with self._graph(self._remembered.load(), most=_LOOK_TIMEOUT) as source:
             yield source
 
     @property
@@ -303,7 +258,7 @@ class App:
         What Meta says of the system users is asked now, and not remembered.
         """
         self._credentials.begin(writes=False)
-        memory = self._load()
+        memory = self._remembered.load()
         settings, pages = self._config.settings, self._config.pages if selection is None else selection.pages
         wanted = uses(settings, pages)
         with self._graph(replace(memory, judged={})) as source:
@@ -318,7 +273,7 @@ class App:
                 source=source,
                 stores={name: store for name, store in self._stores.items() if selection is None or wanted[name]},
                 read=self._credentials.read,
-                state_warning=self._state_warning,
+                state_warning=self._remembered.warning,
                 proven=memory.valid_within(settings.verify_every, self._clock.now()),
                 clock=self._clock,
             ).run()
@@ -329,7 +284,7 @@ class App:
 
     def quota_closed_until(self, name: str) -> datetime | None:
         """Return until when the quota of a Page's app lets no token be judged; None where it lets some."""
-        memory, now = self._memory, self._clock.now()
+        memory, now = self._remembered.memory, self._clock.now()
         page = next((page for page in self._config.pages if page.name == name), None)
         if memory is None or page is None:
             return None
@@ -347,9 +302,7 @@ class App:
 
     def announce(self, report: Report, *, is_check: bool = False) -> None:
         """Notify the receivers of what a cycle or a check changed, by threads of their own; waits for none of them."""
-        if self._notifier is not None:
-            with suppress(Stopping), self._late.grace(_GRACE):
-                self._notifier.announce(report, is_check=is_check)
+        self._notifications.announce(report, is_check=is_check)
 
     def beat(self, report: Report) -> Report:
         """Call the heartbeat for the only cycle of a process; where that fails, the report that is returned warns of it."""
@@ -362,50 +315,11 @@ class App:
 
     def failed(self) -> None:
         """Report to the heartbeat that a cycle ended by a bug of this program."""
-        if self._notifier is not None:
-            with suppress(Stopping), self._late.grace(_GRACE):
-                self._notifier.beat(failed=True)
+        self._notifications.failed()
 
     def logged(self) -> None:
         """Remember that the report of the last cycle is in the log."""
-        if self._unlogged and self._memory is not None:
-            self._unlogged = False
-            self._save(self._memory)
-
-    def _with_let_through(self, memory: Memory) -> Memory:
-        """Return the memory with what a person let through meanwhile by ``once --if-plan`` in another process."""
-        lines = self._state.let_through() if self._state is not None else {}
-        return replace(memory, let_through={**memory.let_through, **lines}) if lines else memory
-
-    def _load(self) -> Memory:
-        if self._state is None:
-            return Memory()
-        memory = self._state.load()
-        self._state_warning = self._state.warning
-        return memory
-
-    def _save(self, memory: Memory) -> None:
-        """Write the memory to the state file; a failure is a warning, and ends no cycle."""
-        if self._state is None:
-            return
-        state = self._state
-
-        def save() -> str:
-            state.save(memory)
-            return state.warning
-
-        with suppress(Stopping), self._late.grace(_GRACE):
-            self._state_warning = attempt(
-                save, lambda where: f"The state file is not written. Internal error: {where}."
-            )
-
-    def _warned(self, report: Report) -> Report:
-        """Return the report with the warning of the state file, if it is a new one."""
-        text = self._state_warning
-        if not text or text in report.frame.warnings:
-            return report
-        frame = replace(report.frame, warnings=(*report.frame.warnings, text))
-        return replace(report, frame=frame, changes=and_warned(report.changes, text, frame.started_at))
+        self._remembered.logged()
 
     def _graph(self, memory: Memory, *, most: float | None = None) -> AbstractContextManager[GraphSource]:
         return graph_source(self._config, self._credentials, self._clock, memory, most=most)
@@ -416,7 +330,7 @@ class App:
         used = {key.store for page in pages for key in page.targets}
         is_check = selection is not None and continuous
         # The first cycle reports the warning of reading the file; each later one that of the last writing.
-        state = (self._state_warning,) if self._state_warning else ()
+        state = (self._remembered.warning,) if self._remembered.warning else ()
         unreadable = isinstance(self._web_token, CredentialError)
         web = (
             (f"web.token could not be read, so that apps cannot ask for checks: {self._web_token}",)

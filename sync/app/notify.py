@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from threading import Event
 
 from sync.app.credentials import Credentials
+from sync.app.remembered import GRACE
 from sync.config.load import Config
 from sync.config.schema.network import Connection
 from sync.config.schema.references import Reference
 from sync.config.schema.types import is_plain_http
 from sync.core.report.event import EventLog
-from sync.core.report.notices import Message
+from sync.core.report.notices import Message, Topic
+from sync.core.report.report import Report
 from sync.core.secret import CredentialError, Secret
 from sync.http import Http
 from sync.http.sockets import Stop
-from sync.ops.notify import PAUSES, Delivery, Notifier, Receiver, Route, ping, post
-from sync.runtime.threads import Clock
+from sync.ops.notify import PAUSES, Delivery, Notifier, Receiver, Route, moved, ping, post
+from sync.runtime.threads import GraceClock, Stopping
 from sync.state.outbox import Outbox, Waiting
 
 
@@ -44,24 +46,68 @@ def heartbeat(config: Config, credentials: Credentials, stop: Stop | None = None
     return Receiver("heartbeat", str(one.url), _Routes(one, one.url, credentials, stop).read)
 
 
-def notifier(
-    config: Config, credentials: Credentials, clock: Clock, log: EventLog, waiting: Waiting | None = None
-) -> Notifier | None:
-    """Return what notifies the receivers of a configuration; None where it has none.
+class Notifications:
+    """Notifies the receivers of the configuration in force, by threads of their own; only with ``log``, which a daemon has."""
 
-    ``waiting`` are messages that an earlier notifier of this process could not send.
-    """
-    settings = config.settings
-    if not settings.notify and settings.heartbeat is None:
-        return None
-    to, pings = receivers(config, credentials), heartbeat(config, credentials)
-    state: Path | None = settings.state.file if settings.state is not None else None
-    if state is None:
-        # After a restart every cause begins again, so that nothing need be kept.
-        return Notifier(to, pings, log, kept=waiting)
-    outbox = Outbox(state, settings.instance, clock=clock)
-    kept = outbox.load()
-    return Notifier(to, pings, log, kept=kept if waiting is None else waiting, save=outbox.save)
+    def __init__(self, config: Config, credentials: Credentials, late: GraceClock, log: EventLog | None) -> None:
+        self._credentials, self._late, self._log = credentials, late, log
+        self._notifier = self._built(config)
+
+    def configure(self, old: Config, config: Config) -> None:
+        """Replace the receivers where their settings changed, or where the file of what waits for them did."""
+        before, after = (
+            (settings.notify, settings.heartbeat, settings.state, settings.instance)
+            for settings in (old.settings, config.settings)
+        )
+        if before == after:
+            return
+        waiting, closed = None, self._notifier
+        same_instance = old.settings.instance == config.settings.instance
+        if closed is not None:
+            closed.close()
+            if same_instance:
+                keys = [receiver.key for receiver in receivers(config, self._credentials)]
+                waiting = moved(closed.waiting, closed.keys, keys)
+        self._notifier = self._built(config, waiting)
+        if closed is not None and same_instance and old.settings.state != config.settings.state:
+            # Otherwise what was sent since would be sent again once the file is used again.
+            closed.forget()
+
+    def announce(self, report: Report, *, is_check: bool) -> None:
+        """Notify of what a cycle or a check changed."""
+        self._do(lambda notifier: notifier.announce(report, is_check=is_check))
+
+    def send(self, news_for: Callable[[Sequence[Topic]], Iterable[Message]]) -> None:
+        """Send to each receiver what there is for its topics."""
+        self._do(lambda notifier: notifier.send(news_for))
+
+    def failed(self) -> None:
+        """Report to the heartbeat that a cycle ended by a bug of this program."""
+        self._do(lambda notifier: notifier.beat(failed=True))
+
+    def close(self) -> None:
+        """Wait two seconds at most for what is being sent, and keep the rest."""
+        if self._notifier is not None:
+            with self._late.grace(GRACE):
+                self._notifier.close()
+
+    def _do(self, work: Callable[[Notifier], None]) -> None:
+        if self._notifier is not None:
+            with suppress(Stopping), self._late.grace(GRACE):
+                work(self._notifier)
+
+    def _built(self, config: Config, waiting: Waiting | None = None) -> Notifier | None:
+        """Return what notifies the receivers; None where there are none. ``waiting`` is what an earlier one could not send."""
+        settings = config.settings
+        if self._log is None or (not settings.notify and settings.heartbeat is None):
+            return None
+        to, pings = receivers(config, self._credentials), heartbeat(config, self._credentials)
+        if settings.state is None:
+            # After a restart every cause begins again, so that nothing need be kept.
+            return Notifier(to, pings, self._log, kept=waiting)
+        outbox = Outbox(settings.state.file, settings.instance, clock=self._late)
+        kept = outbox.load()
+        return Notifier(to, pings, self._log, kept=kept if waiting is None else waiting, save=outbox.save)
 
 
 def send_tests(

@@ -103,7 +103,7 @@ class Examination:
 
     def _user(self, examiner: Examiner, name: str) -> UserFacts:
         configured, token = self.config.settings.system_users[name], self.source.user_tokens()[name]
-        works = token.verdict.state is State.VALID
+        works = token.verdict.state is not State.INVALID
         business = configured.business
         of_business = (
             [examiner.business_pages(name, business, owned=owned) for owned in (True, False)]
@@ -131,7 +131,7 @@ class Examination:
             for page in self.pages
             if isinstance(found := fetched[page.name], SourceError)
             and found.state is State.INVALID
-            and users[page.system_user].token.verdict.state is State.VALID
+            and users[page.system_user].token.verdict.state is not State.INVALID
         }
         nodes = each(
             lambda name: examiner.node(refused[name].system_user, refused[name].id),

@@ -11,11 +11,13 @@ from sync.core.report.finding import Finding, skipped_check
 from sync.core.report.text import expiry
 from sync.doctor.checks import ok
 from sync.doctor.facts import GraphFacts, PageFacts, UserFacts
-from sync.doctor.meta import TEMPORARY, Failures, of_code, of_problem
+from sync.doctor.meta import Failures, is_undecided, of_code, of_problem, undecided
 from sync.graph.examining import Listing, Node
 
 PAGE_CHECKS = ("page-visible", "page-tasks", "page-token", "page-proof")
 
+_UNEXPECTED = "unexpected-graph-error"
+"""An error of no known code: it proves no token invalid, but a Page whose token is refused with it is not read."""
 _NO_PAGE = ("page-not-found", "page-migrated", "not-a-page")
 _SUFFICIENT = frozenset({"MANAGE", "FULL_CONTROL", "MODERATE", "MESSAGING"})
 """Tasks that suffice for an app that sends messages or moderates; those of new Pages begin with PROFILE_PLUS_."""
@@ -32,6 +34,8 @@ def page_findings(facts: GraphFacts, failures: Failures) -> Iterator[Finding]:
     for page in facts.pages:
         name, user = page.page.name, page.page.system_user
         failed = failures.graph or failures.apps.get(page.page.app) or failures.users.get(user)
+        if failed is None and isinstance(page.fetched, SourceError) and page.fetched.scope != "page":
+            failed = failures.unknown_users.get(user)
         if failed is not None:
             yield from (skipped_check(check, name, failed) for check in PAGE_CHECKS)
             continue
@@ -80,6 +84,8 @@ def _visible(page: PageFacts, user: UserFacts) -> Finding:
             f"Graph shows the system user nothing under {page.page.id}: no Page has this id, or it is not assigned."
         )
         return of_code("page-visible", name, "no-access", f"{message} {node.problem.message}")
+    if is_undecided(fetched.problem) and isinstance(user.assigned, Listing) and page.page.id in user.assigned.pages:
+        return ok("page-visible", name, f"Page {page.page.id} is visible.")
     why = f" {node.problem.message}" if node is not None else ""
     message = f"It could not be found out whether the id is a Page's.{why}"
     return Finding("page-visible", name, "unknown", message, "nobody", NO_ACTION)
@@ -129,6 +135,9 @@ def _business(page: PageFacts, user: UserFacts) -> Finding:
         )
         return Finding("page-business", name, "warn", message, "business-admin", remedy)
     error = next((found for found in (owned, shared) if isinstance(found, SourceError)), None)
+    if error is not None and is_undecided(error.problem):
+        message = f"Graph did not say which Pages business {user.business} owns."
+        return undecided("page-business", name, error.problem, message)
     why = f" {error.problem.message}" if error is not None else ""
     message = f"Graph does not show the system user which Pages business {user.business} owns.{why}"
     remedy = "To find it out, generate the token with the permission business_management as well."
@@ -143,7 +152,9 @@ def _token(page: PageFacts, cause: Finding | None, failures: Failures) -> Findin
         return skipped_check("page-token", name, cause)
     if fetched.problem.code == "missing-permission" and page.page.system_user in failures.scopes:
         return skipped_check("page-token", name, failures.scopes[page.page.system_user])
-    return of_problem("page-token", name, fetched.problem, "unknown" if fetched.problem.code in TEMPORARY else "fail")
+    if is_undecided(fetched.problem) and fetched.problem.code != _UNEXPECTED:
+        return undecided("page-token", name, fetched.problem)
+    return of_problem("page-token", name, fetched.problem)
 
 
 def _proof(page: PageFacts, failures: Failures) -> Finding:
@@ -160,7 +171,7 @@ def _proof(page: PageFacts, failures: Failures) -> Finding:
     lacking = failures.scopes.get(page.page.system_user)
     if lacking is not None and all(problem.code == "missing-scope" for problem in verdict.problems):
         return skipped_check("page-proof", name, lacking)
-    if problem.code in TEMPORARY:
-        return of_problem("page-proof", name, problem, "unknown")
+    if is_undecided(problem):
+        return undecided("page-proof", name, problem, "Meta did not say whether the token is valid.")
     message = " ".join(dict.fromkeys(problem.message for problem in verdict.problems))
     return of_problem("page-proof", name, replace(problem, message=message))

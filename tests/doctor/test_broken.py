@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
+from sync.cli.output.doctor import exit_code
 from sync.sandbox.api.effects import WIRE
 from sync.sandbox.api.states import NAMES, switch_off
 from sync.sandbox.replies import REFUSALS
@@ -198,7 +199,6 @@ CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
     ("blocked app", faults("app-blocked"), APP, "app-admin", ("API access blocked", "the app's dashboard")),
     ("desktop app", faults("desktop-app"), APP, "app-admin", ("Native or desktop app",)),
     ("address", faults("address-refused"), APP, "app-admin", ("Server IP allowlist",)),
-    ("throttled", faults("throttled-app"), APP, "nobody", ("Resumes at",)),
     ("outage", faults("server-error=500"), "graph-reached", "nobody", ("An unexpected error", "Meta's status page")),
     ("no capability", faults("capability"), APP, "app-admin", ("add the use case",)),
     ("wrong version", graph(version="v99.0"), "graph-version", "operator", ("v99.0", "Set graph.version")),
@@ -334,6 +334,54 @@ def test_what_should_be_changed_is_a_warning(
         assert [word for word in words if word not in f"{one.message} {one.remedy}"] == []
         next(broken, None)
         assert cause in results(made.examine(), "ok")
+
+
+NO_VERDICT = {TOKEN, *(f"page-proof {name}" for name in ("berlin", "paris", "rome"))}
+PAGES_UNREAD = {f"page-token {name}" for name in ("berlin", "paris", "rome")}
+
+# what goes wrong at Meta; the results that are unknown
+UNKNOWN: list[tuple[str, set[str]]] = [
+    ("server-error:debug_token=500", NO_VERDICT),
+    ("unknown-error:debug_token", NO_VERDICT),
+    ("html:debug_token", NO_VERDICT),
+    ("half-json:debug_token", NO_VERDICT),
+    ("null-body:debug_token", NO_VERDICT),
+    ("error:debug_token=999", NO_VERDICT),
+    ("debug-without-data", NO_VERDICT),
+    ("debug-partial=scopes", NO_VERDICT),
+    ("cut:debug_token", {TOKEN}),
+    ("throttled-app:debug_token", {TOKEN}),
+    ("throttled-app", {APP}),
+    ("server-error:batch=500", {TOKEN, *PAGES_UNREAD}),
+    ("server-error:node=500", PAGES_UNREAD),
+    ("server-error:node,debug_token=500", {APP, *PAGES_UNREAD}),
+]
+
+
+@pytest.mark.parametrize(("fault", "unknown"), UNKNOWN, ids=[fault for fault, _ in UNKNOWN])
+def test_what_meta_does_not_answer_is_unknown(tmp_path: Path, fault: str, unknown: set[str]) -> None:
+    """An answer that decides nothing fails no check; no Page can be judged, which is exit 3; the remedy is to examine again."""
+    with setup(tmp_path) as made:
+        made.fault(fault)
+        found = made.examine()
+        assert_sound(found)
+        assert failed(found) == []
+        assert set(results(found, "unknown")) == unknown
+        assert exit_code(found) == 3
+        roots = {one.because for one in found if one.status == "skipped"}
+        assert roots - {"page-token berlin", "page-token paris", "page-token rome"} <= unknown
+        remedies = {one.remedy for one in found if one.status == "unknown"}
+        assert all("again" in text or "error reference" in text for text in remedies)
+
+
+@pytest.mark.parametrize("fault", ["server-error:accounts,assigned_pages=500", "throttled-user:assigned_pages*1"])
+def test_a_list_that_meta_does_not_return_fails_no_check(tmp_path: Path, fault: str) -> None:
+    """Without the list of assigned Pages their tasks are unknown, and nothing fails."""
+    with setup(tmp_path) as made:
+        made.fault(fault)
+        found = made.examine()
+        assert failed(found) == []
+        assert set(results(found, "unknown")) >= {f"page-tasks {name}" for name in ("berlin", "paris", "rome")}
 
 
 def test_a_proxy_that_cannot_be_read_is_not_bypassed(tmp_path: Path) -> None:

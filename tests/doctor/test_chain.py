@@ -205,6 +205,8 @@ PROCESS_OK = Finding("process-user", "", "ok", "x")
 UNREACHED = Finding("graph-reached", "", "fail", "x", "nobody", "y")
 UNREAD = Finding("page-token", "berlin", "unknown", "x", "nobody", "y")
 UNPROVEN = Finding("page-proof", "berlin", "skipped", "x", because="page-token berlin")
+SILENT = Finding("system-user-token", "main", "unknown", "x", "nobody", "y")
+BEHIND_IT = Finding("page-proof", "berlin", "skipped", "x", because="system-user-token main")
 PROVEN = Finding("page-proof", "paris", "ok", "x")
 BEHIND = Finding("app-secret", "messenger", "skipped", "x", because="graph-reached")
 
@@ -217,6 +219,8 @@ BEHIND = Finding("app-secret", "messenger", "skipped", "x", because="graph-reach
         ([Finding("page-business", "a", "unknown", "x", "nobody", "y"), STORE_OK], 0),
         ([UNREAD, UNPROVEN, PROVEN, STORE_OK], 0),
         ([UNREAD, UNPROVEN, STORE_OK], 3),
+        ([SILENT, BEHIND_IT, STORE_OK], 3),
+        ([SILENT, BEHIND_IT, PROVEN, STORE_OK], 0),
         ([PROCESS_OK, UNREACHED, BEHIND, STORE_OK], 1),
         ([PROCESS_OK, UNREACHED, BEHIND], 3),
         ([PROCESS_OK, UNREACHED, BEHIND, Finding("store-reached", "vault", "fail", "x", "operator", "y")], 3),

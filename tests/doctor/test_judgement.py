@@ -15,7 +15,9 @@ from sync.core.report.finding import Finding
 from sync.doctor.facts import AppFacts, GraphFacts, PageFacts, UserFacts
 from sync.doctor.meta import Failures, meta_findings
 from sync.doctor.pages import page_findings
+from sync.graph.errors import TABLE, Row
 from sync.graph.examining import ListedPage, Listing, Node, Unreached
+from sync.graph.fault import Fault
 from tests.doctor.setups import assert_sound
 from tests.support.values import APP_ID, FETCHED, NOW, PAGE_ID, USER_TOKEN, facts, page
 
@@ -134,6 +136,15 @@ UNASSIGNED = listing(pages=())
 MISSING = Verdict(State.INVALID, (Problem("missing-scope", "It lacks pages_messaging."),))
 NO_MESSAGING = replace(verdict(), facts=facts(type="SYSTEM_USER", scopes=frozenset({"pages_show_list"})))
 
+THROTTLED = error("throttled", scope="app", message="Resumes at 12:00 UTC.")
+SILENT = Verdict(State.UNKNOWN, (Problem("graph-unavailable", "x"),))
+CLOSED = replace(
+    with_app(name=THROTTLED),
+    users={"main": UserFacts(replace(TOKEN, verdict=Verdict(State.UNKNOWN, (THROTTLED.problem,))))},
+    pages=(PageFacts(page(), THROTTLED),),
+)
+"""An app that Meta throttles, so that nothing is known of what is behind it."""
+
 # facts; the check that is not ok, its status and owner; the checks that are skipped because of it
 CASES: list[tuple[str, GraphFacts, str, str, str, tuple[str, ...]]] = [
     (
@@ -154,7 +165,7 @@ CASES: list[tuple[str, GraphFacts, str, str, str, tuple[str, ...]]] = [
     ),
     (
         "outage",
-        replace(with_app(name=DOWN), users=unreached("").users),
+        replace(unreached(""), unreached=None, skew=GOOD.skew),
         "graph-reached",
         "fail",
         "nobody",
@@ -188,6 +199,16 @@ CASES: list[tuple[str, GraphFacts, str, str, str, tuple[str, ...]]] = [
         "app-admin",
         ("graph-version", *BEHIND[1:], *OF_PAGE),
     ),
+    ("throttled app", CLOSED, "app-secret", "unknown", "nobody", ("graph-version", *BEHIND[1:], *OF_PAGE)),
+    (
+        "throttled debug_token",
+        replace(CLOSED, apps=GOOD.apps),
+        "system-user-token",
+        "unknown",
+        "nobody",
+        (*BEHIND[2:], *OF_PAGE),
+    ),
+    ("no verdict", with_verdict(SILENT), "system-user-token", "unknown", "nobody", BEHIND[2:]),
     ("unreadable token", with_user(token=UNREADABLE), "system-user-token", "fail", "operator", (*BEHIND[2:], *OF_PAGE)),
     (
         "invalid token",
@@ -317,6 +338,60 @@ def test_one_cause_is_one_finding(
         f"{cause.id} {cause.subject}".rstrip()
     }
     assert {one.id for one in found.values() if one.status not in ("ok", "skipped")} == {check}
+
+
+NO_ANSWER = frozenset(
+    {
+        "request-not-sendable",
+        "graph-not-found",
+        "no-answer",
+        "graph-down-not-found",
+        "graph-down",
+        "item-given-up",
+        "too-many-requests",
+        "app-throttled",
+        "caller-throttled",
+        "unusual-volume",
+        "page-throttled",
+        "too-much-data",
+        "transient",
+        "facts-left-out",
+        "facts-partial",
+    }
+)
+"""Errors that say nothing of what was asked for, whatever it was."""
+NO_MEANING = frozenset({"batch-malformed", "batch-not-taken", "wrong-kind-of-token", "call-malformed", "anything-else"})
+"""Errors with which a Page is not read, and which call no token invalid."""
+
+
+def ends(known: GraphFacts) -> str:
+    """Return how the check ended that an error is the result of."""
+    (end,) = {one.status for one in judged(known).values()} - {"ok", "skipped"}
+    return end
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[row.name for row in TABLE])
+def test_an_error_that_says_nothing_fails_no_check(row: Row) -> None:
+    """Of every error of Graph's it is known whether it fails a check, by what was asked for when it came."""
+    kind = row.kind or "error"
+    got = row.error(Fault(kind, transport="timeout" if kind in ("transport", "down") else ""))
+    open_ = row.name in NO_ANSWER | NO_MEANING
+    if "debug" in row.where:
+        answered = Verdict(got.state, (got.problem,))
+        assert ends(with_verdict(answered)) == ("unknown" if open_ else "fail")
+        assert ends(with_page(verdict=answered)) == ("unknown" if open_ else "fail")
+        unproven = with_verdict(SILENT)
+        assert ends(replace(unproven, apps={"messenger": replace(APP, name=got)})) == ("unknown" if open_ else "fail")
+    if "page" in row.where:
+        assigned = with_page(fetched=got, verdict=None, node=Node("page", "Berlin"))
+        assert ends(assigned) == ("unknown" if row.name in NO_ANSWER else "fail")
+
+
+def test_a_token_without_a_verdict_may_still_work() -> None:
+    """Where debug_token gives no answer, that Graph returns tokens of Pages is said, and how long to wait."""
+    found = judged(with_verdict(SILENT))["system-user-token"]
+    assert "Graph returns tokens of Pages with it." in found.message
+    assert "doctor again" in found.remedy
 
 
 def test_a_proxy_that_does_not_answer_is_to_be_checked_itself() -> None:

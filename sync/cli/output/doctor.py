@@ -57,11 +57,13 @@ def exit_code(findings: Sequence[Finding]) -> int:
 
 
 def unjudged(findings: Sequence[Finding]) -> list[str]:
-    """Return the checks of Pages that are unknown, where not one token of a Page could be judged."""
+    """Return the unknown results for which not one token of a Page could be judged; none where one was."""
     if any(finding.id == "page-proof" and finding.status in ("ok", "warn", "fail") for finding in findings):
         return []
-    unknown = (one for one in findings if one.id in ("page-token", "page-proof") and one.status == "unknown")
-    return [f"{one.id} {one.subject}" for one in unknown]
+    unknown = [f"{one.id} {one.subject}".rstrip() for one in findings if one.status == "unknown"]
+    tokens = (one for one in findings if one.id in ("page-token", "page-proof"))
+    causes = dict.fromkeys(one.because or f"{one.id} {one.subject}" for one in tokens)
+    return [cause for cause in causes if cause in unknown]
 
 
 def _pages(findings: Sequence[Finding]) -> Iterator[Item]:

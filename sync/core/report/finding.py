@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sync.core.problems import Owner
 
 Status = Literal["ok", "warn", "fail", "unknown", "skipped"]
-"""How an examination ended. "unknown": it could not be found out; "skipped": nothing is said, because of another failure."""
+"""How an examination ended. "unknown": it could not be found out; "skipped": nothing is said, because of another result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Finding:
 
     ``id`` is stable and names what is examined, such as ``store-login``; ``subject`` is of what: the name of a Page, store, app or
     system user, and "" for this process and for Graph. ``message`` is a sentence. ``owner`` and ``remedy`` are "" where the status
-    is "ok". ``because`` is the id and subject of the failure for which this was skipped, as ``store-login vault``.
+    is "ok". ``because`` is the id and subject of the result for which this was skipped, as ``store-login vault``.
     """
 
     id: str

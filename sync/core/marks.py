@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from sync.core.model import Marks
 
@@ -41,6 +42,11 @@ def patch(marks: Marks, stored: Mapping[str, str]) -> dict[str, str | None]:
     wanted = to_map(marks)
     removed = {key: None for key in stored if key in _EARLIER or (key.startswith(_LABEL) and key not in wanted)}
     return {**{key: value for key, value in wanted.items() if stored.get(key) != value}, **removed}
+
+
+def moment(now: datetime) -> str:
+    """Return a moment as marks hold it: RFC 3339 in UTC, to the second."""
+    return f"{now:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def owner(marks: Marks | None) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@ from typing import get_args
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.cli.output.table import planned_word
+from sync.core.judge.ownership import written_since
 from sync.core.plan.adopt import Adoption, AdoptionKind
 from sync.core.plan.model import TargetPlan
 from sync.core.problems import action_text
@@ -48,7 +49,7 @@ def _notes(one: Adoption) -> Iterator[tuple[str, ...]]:
     if one.action not in _DONE:
         return
     if one.before is not None:
-        at = f", written {one.before.written_at}" if one.before.written_at else ""
+        at = written_since(one.before)
         yield ("marks", f"The marks so far: Page {one.before.page_id} of the instance {one.before.instance!r}{at}.")
     if one.system_user is None:
         yield (

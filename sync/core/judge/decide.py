@@ -9,6 +9,7 @@ from typing import assert_never
 
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_interrupted_create
 from sync.core.judge.verify import expires_soon
+from sync.core.marks import moment
 from sync.core.model import (
     Absent,
     Content,
@@ -173,7 +174,7 @@ class _Case:
 
     def stamped(self, marks: Marks, reason: str) -> Marks:
         """The same marks with the time and the reason of this write."""
-        return replace(marks, written_at=f"{self.now:%Y-%m-%dT%H:%M:%SZ}", reason=reason)
+        return replace(marks, written_at=moment(self.now), reason=reason)
 
     def create(self, *, replaces: Version | None, reason: str | None = None) -> Action:
         """Write the fetched token where no value is."""

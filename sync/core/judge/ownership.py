@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from sync.core.model import Content, Key, Page, Stored
+from sync.core.model import Content, Key, Marks, Page, Stored
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 
@@ -28,6 +28,11 @@ def is_access_token(text: Secret | None) -> bool:
     return text is not None and text.reveal().startswith("EAA")
 
 
+def written_since(marks: Marks) -> str:
+    """Return when the secret was written by its marks, to follow a name in a sentence; empty where they have no time."""
+    return f", written {marks.written_at}" if marks.written_at else ""
+
+
 def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | None:
     """Return why a secret is not this Page's of this instance; None where it is."""
     marks = content.marks
@@ -36,7 +41,7 @@ def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | Non
             "secret-foreign", "The secret carries no mark of page-token-sync, so it belongs to somebody else."
         )
     if marks.instance != instance:
-        since = f", written {marks.written_at}" if marks.written_at else ""
+        since = written_since(marks)
         if not marks.instance.strip():
             return Problem("secret-foreign", f"The mark of the secret names no instance{since}, so not {instance!r}.")
         return Problem(

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sync.core.judge.ownership import blocked_problem, foreign_problem, is_access_token
+from sync.core.judge.ownership import blocked_problem, foreign_problem, is_access_token, written_since
+from sync.core.marks import moment
 from sync.core.model import (
     Absent,
     Content,
@@ -119,7 +120,7 @@ def adoptions(
             one = replace(one, system_user=users.get(one.facts.user_id) if one.facts is not None else None)
             one = replace(one, problems=plan.candidate.verdict.problems)
             if one.action == "adopt" and one.marks is not None:
-                one = replace(one, marks=replace(one.marks, written_at=f"{now:%Y-%m-%dT%H:%M:%SZ}"))
+                one = replace(one, marks=replace(one.marks, written_at=moment(now)))
                 one = (
                     _refused(one, "observe", "The configuration has mode: observe.", "Set mode: sync.", "held")
                     if observe
@@ -143,7 +144,7 @@ def _adoption(page: Page, target: TargetPlan, content: Content, instance: str, *
         return replace(one, action="unchanged")
     marks = content.marks
     if marks is not None and marks.instance != instance and not by_name:
-        message = f"The secret belongs to the instance {marks.instance!r}{_since(marks)}."
+        message = f"The secret belongs to the instance {marks.instance!r}{written_since(marks)}."
         return _refused(
             one, "another-instance", message, "Adopt it by the name of its Page, once that instance has left it."
         )
@@ -177,10 +178,6 @@ def _refused(one: Adoption, reason: str, message: str, remedy: str, action: Adop
 def failed(one: Adoption, error: StoreError) -> Adoption:
     """Return the adoption as one at which the store failed."""
     return replace(one, action="failed", message=error.message, remedy=error.remedy, error_code=error.error_code)
-
-
-def _since(marks: Marks) -> str:
-    return f", written {marks.written_at}" if marks.written_at else ""
 
 
 def _text(content: Stored, name: str) -> Secret | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_access_token
+from sync.core.marks import moment
 from sync.core.model import (
     Absent,
     Content,
@@ -181,7 +182,7 @@ def rollback(
     refusal = _not_proven(one, verdict, now, proof_age)
     if refusal is not None:
         return refusal
-    at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    at = moment(now)
     marks = replace(_marks(page, token, instance), written_at=at, hold=at)
     # A rollback that was killed before the marks has written the payload already.
     one = replace(one, action="roll-back", payload=None if is_current else wanted.payload, marks=marks)
@@ -205,7 +206,7 @@ def release(
         return refused or one
     if read.marks.hold is None:
         return replace(one, action="unchanged", message="The secret is not held by a rollback.")
-    marks = replace(read.marks, hold=None, written_at=f"{now:%Y-%m-%dT%H:%M:%SZ}", reason="released")
+    marks = replace(read.marks, hold=None, written_at=moment(now), reason="released")
     one = replace(one, action="release", marks=marks)
     return _observed(one) if observe else one
 

@@ -22,7 +22,7 @@ _MOST = 100
 
 
 @dataclass(frozen=True)
-class Examination:
+class AwsExamination:
     """One examination; ``read`` reads secrets."""
 
     name: str

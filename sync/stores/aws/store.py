@@ -27,7 +27,7 @@ from sync.core.report.report import Counts
 from sync.core.report.store_findings import raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.aws.client import AwsClient
-from sync.stores.aws.examine import Examination
+from sync.stores.aws.examine import AwsExamination
 from sync.stores.aws.history import AwsHistory
 from sync.stores.aws.read import AwsReader
 from sync.stores.aws.remove import AwsRemover
@@ -114,7 +114,7 @@ class AwsStore:
 
     def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
         """Examine credentials, policy, KMS key and replicas, and read each secret."""
-        examination = Examination(
+        examination = AwsExamination(
             name=self.name,
             settings=self._settings,
             client=self._client,

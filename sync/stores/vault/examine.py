@@ -34,7 +34,7 @@ _HEALTH = Call(
 
 
 @dataclass
-class Examination:
+class VaultExamination:
     """One examination; ``end`` returns the time by which the next request must be over, ``named`` adds to an error what was asked for.
 
     ``read`` reads secrets, ``history`` returns the warnings that follow from what was read.

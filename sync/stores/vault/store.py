@@ -34,7 +34,7 @@ from sync.http import Http
 from sync.runtime.threads import Clock, GraceClock, Serial, Stopping
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine
-from sync.stores.vault.examine import Examination
+from sync.stores.vault.examine import VaultExamination
 from sync.stores.vault.policy import Rights
 from sync.stores.vault.read import Entry, Reader
 from sync.stores.vault.remove import Remover
@@ -163,7 +163,7 @@ class VaultStore:
 
     def examine(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
         """Examine server, login, mount, policy and history, and read each secret."""
-        return Examination(
+        return VaultExamination(
             name=self.name,
             settings=self._settings,
             http=self._http,

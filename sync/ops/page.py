@@ -15,8 +15,9 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from sync.core.memory.problems import ProblemKey
 from sync.core.problems import action_text
-from sync.core.report.causes import Cause, HeldWrites, causes, held_writes, is_shared
+from sync.core.report.causes import Cause, HeldWrites, held_writes, is_shared
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
 from sync.core.report.report import Report
 from sync.core.report.text import count, distance, expiry, stored_expiry
@@ -145,8 +146,9 @@ def _verdict(view: _View | None, *, stale: bool, rejected: bool) -> tuple[str, s
 
 
 def _causes(report: Report) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    found = [(cause, _cause(cause, report)) for cause in causes(report.pages, report.user_tokens)]
-    held = [_held(one, report) for one in held_writes(report.pages, report.checksum)]
+    began = _beginnings(report)
+    found = [(cause, _cause(cause, began)) for cause in report.causes]
+    held = [_held(one, began) for one in held_writes(report.pages, report.checksum)]
     problems = [shown for cause, shown in found if not cause.notice]
     notices = [shown for cause, shown in found if cause.notice]
     notices += [{"title": "warning", "message": text, "action": ""} for text in report.frame.warnings]
@@ -161,11 +163,27 @@ def _aged(causes: Mapping[str, Sequence[Mapping[str, Any]]], now: datetime) -> M
     }
 
 
-def _cause(cause: Cause, report: Report) -> dict[str, Any]:
+_Beginnings = Mapping[tuple[str, ...], Mapping[str, datetime]]
+"""Since when each cause lasts, by the Pages that have it; by an empty name where they share it."""
+
+
+def _beginnings(report: Report) -> _Beginnings:
+    found: dict[tuple[str, ...], dict[str, datetime]] = {}
+    for key, known in report.changes.reported.problems.items():
+        found.setdefault(_of_all(key), {})[key.page] = known.since
+    return found
+
+
+def _of_all(key: ProblemKey) -> tuple[str, ...]:
+    """Return the key of a cause whichever Page has it; a tuple is hashed in a tenth of a dataclass's time."""
+    return key.code, key.scope, key.whose, key.owner, key.detail
+
+
+def _cause(cause: Cause, began: _Beginnings) -> dict[str, Any]:
     scope = cause.key.scope
     whose = "" if scope == "page" else f": {scope.replace('_', ' ')} {cause.key.whose}"
     number = f", {count(len(cause.pages), 'Page')}" if cause.pages else ""
-    concerned = _concerned(cause, report)
+    concerned = _concerned(cause, began)
     return {
         "title": f"{cause.key.code}{whose}{number}",
         "level": "bad" if any(word in concerned["served"] for word in ("broken", "absent", "foreign")) else "warn",
@@ -175,9 +193,9 @@ def _cause(cause: Cause, report: Report) -> dict[str, Any]:
     }
 
 
-def _held(held: HeldWrites, report: Report) -> dict[str, Any]:
+def _held(held: HeldWrites, began: _Beginnings) -> dict[str, Any]:
     title = f"{count(len(held.found), 'write')} to store {held.key.whose} held: {held.reason}"
-    concerned = _concerned(held, report)
+    concerned = _concerned(held, began)
     return {
         "title": title,
         "reason": held.reason,
@@ -187,12 +205,11 @@ def _held(held: HeldWrites, report: Report) -> dict[str, Any]:
     }
 
 
-def _concerned(cause: Cause | HeldWrites, report: Report) -> dict[str, Any]:
+def _concerned(cause: Cause | HeldWrites, began: _Beginnings) -> dict[str, Any]:
     """Return since when a cause lasts, the Pages that have it, and what apps are served of them."""
     names = list(cause.pages)
-    keys = [cause.key] if is_shared(cause.key) else [cause.key.of_page(name) for name in names]
-    known = report.changes.reported.problems
-    since = min((known[key].since for key in keys if key in known), default=None)
+    known = began.get(_of_all(cause.key), {})
+    since = min((known[name] for name in ([""] if is_shared(cause.key) else names) if name in known), default=None)
     states: list[str] = [page.served for page in cause.pages.values()]
     if isinstance(cause, HeldWrites):
         states = [entry.served for _, entry in cause.found]

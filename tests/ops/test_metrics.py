@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -26,6 +24,7 @@ from tests.core.report.test_changes import held
 from tests.support.clock import FakeClock
 from tests.support.reports import FRAME, GOOD, MAIN, account, of
 from tests.support.services.prometheus import promtool
+from tests.support.timing import calls
 from tests.support.values import KEY, NOW, OTHER, STORE_DOWN, current, facts, fetched, judged, stored
 from tools.bench.scrape import gauges as gauges_of
 from tools.bench.scrape import report as report_of
@@ -260,22 +259,6 @@ def test_many_scrapes_at_once() -> None:
     served = PREFIX.encode() + b"page_served{"
     assert sorted({text.count(served) for text in texts}) == [3, 5]
     assert len(texts) == 80
-
-
-def calls(render: Callable[[], object]) -> int:
-    """Return how many functions are called while something is rendered: work that no busy machine changes."""
-    count = 0
-
-    def counted(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(counted)
-    try:
-        render()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def test_each_page_costs_a_scrape_no_more_than_plain_gauges() -> None:

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 from sync.core.judge.decide import Candidate
 from sync.core.model import Absent, State, Verdict
 from sync.core.problems import Problem
+from sync.core.report.causes import causes
 from sync.core.report.entries import PageEntry
 from sync.core.report.report import Report
 from sync.ops.health import Health
@@ -22,6 +23,7 @@ from sync.ops.page import ROWS, STYLE_HASH, StatusPage
 from sync.ops.status import Snapshot
 from tests.support.reports import GOOD, account, of
 from tests.support.services.browser import browser
+from tests.support.timing import calls
 from tests.support.values import FETCHED, NOW, OTHER, STORE_DOWN, USER_TOKEN, current, fetched, judged, stored
 
 __all__ = ["browser"]
@@ -39,14 +41,15 @@ LATER = NOW + timedelta(minutes=2)
 def failing(pages: int) -> Report:
     """Return a report in which all Pages fail for one cause; one is built, since the others differ in the name alone."""
     one = account(of(NO_ACCESS, BROKEN))
-    return replace(one, pages=tuple(replace(one.pages[0], name=f"page-{number}") for number in range(pages)))
+    entries = tuple(replace(one.pages[0], name=f"page-{number}") for number in range(pages))
+    return replace(one, pages=entries, known_causes=causes(entries, one.user_tokens))
 
 
 def held() -> Report:
     """Return a report in which a write is held by the brake."""
     one = account(of(fetched(), GOOD))
     entry = replace(one.pages[0].stores[0], action=type(one.pages[0].stores[0].action).HELD, reason="brake")
-    return replace(one, pages=(replace(one.pages[0], stores=(entry,)),), checksum="sha256:abc")
+    return replace(one, pages=(replace(one.pages[0], stores=(entry,)),), checksum="sha256:abc", known_causes=None)
 
 
 def shown(
@@ -114,6 +117,17 @@ def test_one_cause() -> None:
     assert 'href="/?page=1"' in page
 
 
+def test_each_failing_page_is_little_work() -> None:
+    """The first request after a cycle derives no cause again: each failing Page adds at most 25 calls to it, and none to a later one."""
+    first, later = [], []
+    for number in (300, 400):
+        page, snapshot = StatusPage(), Snapshot(0.0, report=failing(number))
+        for found in (first, later):
+            found.append(calls(lambda: page.render(snapshot, {}, now=LATER, health=WELL)))  # noqa: B023 - called here
+    assert first[1] - first[0] <= 25 * 100
+    assert later[1] == later[0]
+
+
 def test_owner_of_a_throttle() -> None:
     """Whom one of the errors of a throttle names must act, as the log says, though the others name nobody."""
     texts = [Problem("throttled", "Too many calls.", owner) for owner in ("nobody", "operator")]
@@ -156,7 +170,12 @@ def test_escaped(nasty: str) -> None:
     report = account(of(Candidate(None, Verdict(State.INVALID, (Problem("no-access", nasty, remedy=nasty),))), BROKEN))
     page_entry: PageEntry = replace(report.pages[0], name=nasty)
     page = shown(
-        replace(report, pages=(page_entry,), frame=replace(report.frame, instance=nasty, warnings=(nasty,))),
+        replace(
+            report,
+            pages=(page_entry,),
+            frame=replace(report.frame, instance=nasty, warnings=(nasty,)),
+            known_causes=None,
+        ),
         {"q": nasty, "store": nasty, "state": nasty},
         config_errors=({**REJECTED[0], "message": nasty, "path": nasty},),
     )

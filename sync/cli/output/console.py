@@ -42,10 +42,9 @@ def put_report(report: Report, form: Form, *, once: str) -> None:
         _write(sys.stdout, document(report, once=once))
         return
     from sync.cli.output import table  # noqa: PLC0415 - only for a table
-    from sync.core.report.causes import causes  # noqa: PLC0415 - only for a table
 
     put_lines(table.lines(report))
-    for cause in causes(report.pages, report.user_tokens):
+    for cause in report.causes:
         put_cause(table.cause_text(cause))
     for text in report.frame.warnings:
         put(f"warning: {text}")

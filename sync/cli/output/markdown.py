@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from sync.cli.output import table
 from sync.core.judge.decide import Kind
 from sync.core.redact import scrub
-from sync.core.report.causes import causes
 from sync.core.report.report import Report
 from sync.core.report.text import count
 
@@ -69,7 +68,7 @@ def _table(report: Report) -> Iterator[str]:
 
 
 def _causes(report: Report) -> Iterator[str]:
-    found = causes(report.pages, report.user_tokens)
+    found = report.causes
     for cause in found[:_CAUSES]:
         head, message, remedy = table.cause_text(cause)
         yield f"- **{inert(head)}**<br>{inert(message)}<br>{inert(remedy)}"

@@ -68,6 +68,7 @@ def report(
     user_tokens = tuple(
         with_renewal(user_token, frame.renewals.get(user_token.system_user)) for user_token in plan.user_tokens
     )
+    found = causes(pages, user_tokens)
     return Report(
         frame=frame,
         pages=pages,
@@ -81,7 +82,7 @@ def report(
         or bool(done),
         changes=changes(
             (
-                *causes(pages, user_tokens),
+                *found,
                 *held_writes(pages, None if is_check else plan.checksum),
                 *warned(frame.warnings),
                 *((rejected,) if rejected is not None else ()),
@@ -93,6 +94,7 @@ def report(
             now=frame.started_at,
             is_check=is_check,
         ),
+        known_causes=found,
     )
 
 

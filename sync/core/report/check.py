@@ -95,6 +95,7 @@ def with_check(report: Report, check: Report) -> Report:
         checksum=report.checksum if _held(before) == _held(check.pages) else None,
         reached=report.reached or check.reached,
         changes=replace(report.changes, reported=check.changes.reported),
+        known_causes=None,
     )
 
 

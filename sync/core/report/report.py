@@ -11,6 +11,7 @@ from typing import Literal
 from sync.core.judge.decide import WRITTEN, Kind
 from sync.core.memory.renewal import Renewal
 from sync.core.model import Key, State, SystemUserToken
+from sync.core.report.causes import Cause, causes
 from sync.core.report.changes import Changes
 from sync.core.report.entries import PageEntry
 
@@ -98,6 +99,7 @@ class Report:
 
     ``checksum`` names the writes that are planned and not done; None where there are none.
     ``planned``: nothing but a plan was asked for. ``changes`` is what the log reports of the causes of problems.
+    ``known_causes`` are these causes, where they were derived when the report was made.
     """
 
     frame: Frame
@@ -108,6 +110,12 @@ class Report:
     planned: bool
     reached: bool
     changes: Changes = field(default_factory=Changes)
+    known_causes: tuple[Cause, ...] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Each cause of problems once, problems before notices."""
+        return causes(self.pages, self.user_tokens) if self.known_causes is None else self.known_causes
 
     @property
     def result(self) -> Result:

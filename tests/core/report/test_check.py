@@ -167,6 +167,8 @@ def test_the_last_report_has_what_a_check_found() -> None:
     assert merged.pages[0] is last.pages[0]
     assert merged.pages[1] is check.pages[0]
     assert (last.result, merged.result) == ("degraded", "ok")
+    assert [cause.key.code for cause in last.causes] == ["token-invalid"]
+    assert not merged.causes
     assert (merged.frame.cycle, merged.frame.traffic, merged.orphans) == (FRAME.cycle, FRAME.traffic, last.orphans)
     assert merged.changes.reported is check.changes.reported
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -22,22 +21,20 @@ from sync.cli.options import (
     ConfigOption,
     CycleOptions,
     DiscoverOutput,
-    InitKind,
+    Holder,
+    Kind,
     LabelsOption,
     ListenOption,
     Output,
     PagesOption,
     PlanOutput,
-    PolicyHolder,
-    PolicyKind,
-    PolicyScope,
+    Scope,
     StoreOption,
     StoresOption,
-    WaitFor,
     YesOption,
     duration_seconds,
 )
-from sync.cli.output.forms import CheckForm, CommonForm, DiscoverForm, Form, PlanForm
+from sync.cli.output.forms import Form
 from sync.ops.process import report_crashes_safely
 
 app = typer.Typer(
@@ -55,7 +52,7 @@ app.command()(play.demo)
 def init(
     file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path("config.yaml"),
     kind: Annotated[
-        InitKind | None,
+        Kind | None,
         typer.Option(
             "--for", help="The kind of store [default: what the environment suggests: vault, aws, or else file]."
         ),
@@ -68,7 +65,7 @@ def init(
         str | None,
         typer.Option(metavar="URL", help="Another address of the Graph API, such as that of the sandbox."),
     ] = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
 ) -> None:
     """Write a first configuration, and the policy that it needs.
 
@@ -78,7 +75,7 @@ def init(
     from sync.cli.commands.init import InitOptions  # noqa: PLC0415 - see above
     from sync.cli.commands.init import init as command  # noqa: PLC0415 - see above
 
-    raise typer.Exit(command(InitOptions(file, kind.value if kind else None, instance, base_url, Form(output.value))))
+    raise typer.Exit(command(InitOptions(file, kind, instance, base_url, Form(output))))
 
 
 def main() -> None:
@@ -151,9 +148,9 @@ def options(
 
 @app.command()
 def policy(  # noqa: PLR0917 - Typer passes options by name
-    ctx: typer.Context,
     kind: Annotated[
-        PolicyKind, typer.Argument(metavar="KIND", help="The service: vault, which is OpenBao too, or aws.")
+        Literal["vault", "aws"],
+        typer.Argument(metavar="KIND", help="The service: vault, which is OpenBao too, or aws."),
     ],
     store: Annotated[
         str | None,
@@ -164,15 +161,15 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
         ),
     ] = None,
     holder: Annotated[
-        PolicyHolder,
+        Holder,
         typer.Option(
             "--for",
             help="Who gets it: the daemon, a plan, which only reads, an app that reads the secrets of Pages, or a person who runs "
             "`prune` or `rollback`, in addition to the policy for the daemon.",
         ),
-    ] = PolicyHolder.DAEMON,
+    ] = "daemon",
     scope: Annotated[
-        PolicyScope | None,
+        Scope | None,
         typer.Option(
             help="Cover all Pages by the fixed part of the store's path or name, or only each Page's secret "
             "[default: exact for a reader or a selection, else prefix]."
@@ -180,7 +177,7 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
     ] = None,
     pages: PagesOption = None,
     labels: LabelsOption = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Print the least policy that a store needs, for Vault or AWS.
@@ -190,7 +187,7 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
     """
     from sync.cli.commands import policy as command  # noqa: PLC0415 - see above
 
-    file, form = config or ctx.obj, Form(output.value)
+    file, form = config, Form(output)
     raise typer.Exit(
         command.policy(command.PolicyOptions(file, form, kind, store, holder, scope, pages or (), labels or ()))
     )
@@ -198,27 +195,25 @@ def policy(  # noqa: PLR0917 - Typer passes options by name
 
 @app.command()
 def validate(
-    ctx: typer.Context,
     show: Annotated[
         bool,
         typer.Option(
             "--show", help="Also print every setting after defaults, with the file and line that it comes from."
         ),
     ] = False,
-    output: CheckOutput = CheckForm.TABLE,
+    output: CheckOutput = "table",
     config: ConfigOption = None,
 ) -> None:
     """Check the configuration, offline. Prints every error at once, with its location and what would be right."""
-    if show and output is CheckForm.GITHUB:
+    if show and output == "github":
         raise typer.BadParameter("--show needs --output table or json")
     from sync.cli.commands.cycle import validate as check  # noqa: PLC0415 - see above
 
-    raise typer.Exit(check(config or ctx.obj, Form(output.value), show=show))
+    raise typer.Exit(check(config, Form(output), show=show))
 
 
 @app.command()
 def doctor(  # noqa: PLR0917 - typer gives options by name
-    ctx: typer.Context,
     wait: Annotated[
         str | None,
         typer.Option(
@@ -228,7 +223,7 @@ def doctor(  # noqa: PLR0917 - typer gives options by name
     pages: PagesOption = None,
     labels: LabelsOption = None,
     stores: StoresOption = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Examine each dependency: what is wrong, and who must act.
@@ -239,34 +234,32 @@ def doctor(  # noqa: PLR0917 - typer gives options by name
     from sync.cli.commands import doctor as command  # noqa: PLC0415 - see above
 
     seconds = duration_seconds("--wait", wait) if wait is not None else 0.0
-    raise typer.Exit(command.doctor(_cycle_options(config or ctx.obj, output, pages, labels, stores), wait=seconds))
+    raise typer.Exit(command.doctor(_cycle_options(config, output, pages, labels, stores), wait=seconds))
 
 
 @app.command()
-def plan(  # noqa: PLR0917 - typer gives options by name
-    ctx: typer.Context,
+def plan(
     pages: PagesOption = None,
     labels: LabelsOption = None,
     stores: StoresOption = None,
-    output: PlanOutput = PlanForm.TABLE,
+    output: PlanOutput = "table",
     config: ConfigOption = None,
 ) -> None:
     """Show what `once` would do and why, with a checksum. Writes nothing."""
     from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
-    raise typer.Exit(cycle(_cycle_options(config or ctx.obj, output, pages, labels, stores), write=False))
+    raise typer.Exit(cycle(_cycle_options(config, output, pages, labels, stores), write=False))
 
 
 def _cycle_options(
-    file: Path | None, output: Enum, *selection: list[str] | None, if_plan: str | None = None
+    file: Path | None, output: str, *selection: list[str] | None, if_plan: str | None = None
 ) -> CycleOptions:
     pages, labels, stores = (tuple(values or ()) for values in selection)
-    return CycleOptions(file, Form(output.value), pages, labels, stores, if_plan)
+    return CycleOptions(file, Form(output), pages, labels, stores, if_plan)
 
 
 @app.command()
 def once(  # noqa: PLR0917 - typer gives options by name
-    ctx: typer.Context,
     pages: PagesOption = None,
     labels: LabelsOption = None,
     stores: StoresOption = None,
@@ -276,19 +269,17 @@ def once(  # noqa: PLR0917 - typer gives options by name
             metavar="SUM", help="Write only if the plan still has this checksum; then no line waits for a person."
         ),
     ] = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Run one cycle and print its report. A cycle fetches, verifies and writes the token of each Page."""
     from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
-    raise typer.Exit(
-        cycle(_cycle_options(config or ctx.obj, output, pages, labels, stores, if_plan=if_plan), write=True)
-    )
+    raise typer.Exit(cycle(_cycle_options(config, output, pages, labels, stores, if_plan=if_plan), write=True))
 
 
 @app.command()
-def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = None) -> None:
+def run(listen: ListenOption = None, config: ConfigOption = None) -> None:
     """Run cycles on the schedule until SIGTERM; log to stdout.
 
     The first cycle starts immediately. SIGTERM stops the daemon within ten seconds, with exit code 0. SIGUSR1 starts a
@@ -297,18 +288,17 @@ def run(ctx: typer.Context, listen: ListenOption = None, config: ConfigOption = 
     """
     from sync.cli.commands.cycle import daemon  # noqa: PLC0415 - see above
 
-    raise typer.Exit(daemon(config or ctx.obj, listen))
+    raise typer.Exit(daemon(config, listen))
 
 
 @app.command()
 def status(  # noqa: PLR0917 - Typer passes options by name
-    ctx: typer.Context,
     check: Annotated[
         bool,
         typer.Option("--check", help="Only check whether the daemon is alive: exit code 0 or 1, for health checks."),
     ] = False,
     wait: Annotated[
-        WaitFor | None,
+        Literal["verified"] | None,
         typer.Option("--wait", help="Wait until the exit code is 0 and the newest configuration is in force."),
     ] = None,
     timeout: Annotated[
@@ -316,7 +306,7 @@ def status(  # noqa: PLR0917 - Typer passes options by name
     ] = "5m",
     listen: ListenOption = None,
     page: PagesOption = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Print the last report of the running daemon.
@@ -327,17 +317,16 @@ def status(  # noqa: PLR0917 - Typer passes options by name
     from sync.cli.commands import status as command  # noqa: PLC0415 - see above
 
     if check:
-        raise typer.Exit(command.check(config or ctx.obj, listen))
+        raise typer.Exit(command.check(config, listen))
     if wait is not None:
         seconds = duration_seconds("--timeout", timeout)
-        file, form = config or ctx.obj, Form(output.value)
+        file, form = config, Form(output)
         raise typer.Exit(command.status_once_verified(file, listen, page or (), form, seconds=seconds))
-    raise typer.Exit(command.status(config or ctx.obj, listen, page or (), Form(output.value)))
+    raise typer.Exit(command.status(config, listen, page or (), Form(output)))
 
 
 @app.command()
-def check(  # noqa: PLR0917 - Typer passes options by name
-    ctx: typer.Context,
+def check(
     page: Annotated[
         str, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
     ],
@@ -350,7 +339,7 @@ def check(  # noqa: PLR0917 - Typer passes options by name
         ),
     ] = None,
     stores: StoresOption = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Ask Graph and the stores now whether one Page's secrets work.
@@ -361,11 +350,11 @@ def check(  # noqa: PLR0917 - Typer passes options by name
     """
     from sync.cli.commands.check import check as command  # noqa: PLC0415 - see above
 
-    raise typer.Exit(command(config or ctx.obj, page, stores or (), fingerprint, Form(output.value)))
+    raise typer.Exit(command(config, page, stores or (), fingerprint, Form(output)))
 
 
 @app.command()
-def discover(ctx: typer.Context, output: DiscoverOutput = DiscoverForm.TABLE, config: ConfigOption = None) -> None:
+def discover(output: DiscoverOutput = "table", config: ConfigOption = None) -> None:
     """Compare the Pages that are reached with those that are listed.
 
     What the system users reach is compared with what the configuration lists. Writes nothing. The exit code is 0 if nothing differs, 1 if a Page is not listed, or is listed and cannot be reached any more, and 3 if it could
@@ -373,12 +362,11 @@ def discover(ctx: typer.Context, output: DiscoverOutput = DiscoverForm.TABLE, co
     """
     from sync.cli.commands.discover import discover as command  # noqa: PLC0415 - see above
 
-    raise typer.Exit(command(config or ctx.obj, Form(output.value)))
+    raise typer.Exit(command(config, Form(output)))
 
 
 @app.command()
 def adopt(  # noqa: PLR0917 - Typer passes options by name
-    ctx: typer.Context,
     store: StoreOption,
     page: Annotated[
         str | None, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
@@ -387,7 +375,7 @@ def adopt(  # noqa: PLR0917 - Typer passes options by name
         bool, typer.Option("--all", help="All Pages; secrets of another instance are only adopted by the Page's name.")
     ] = False,
     yes: YesOption = False,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Mark secrets that something else wrote as this instance's own.
@@ -399,12 +387,11 @@ def adopt(  # noqa: PLR0917 - Typer passes options by name
 
     if (page is None) is not everything:
         raise typer.BadParameter("give either a Page or --all", param_hint="'PAGE'")
-    raise typer.Exit(command(config or ctx.obj, Form(output.value), page, store, yes=yes))
+    raise typer.Exit(command(config, Form(output), page, store, yes=yes))
 
 
 @app.command()
 def rollback(  # noqa: PLR0917 - Typer passes options by name
-    ctx: typer.Context,
     page: Annotated[
         str, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
     ],
@@ -417,7 +404,7 @@ def rollback(  # noqa: PLR0917 - Typer passes options by name
         bool, typer.Option("--release", help="Let the daemon write a secret again that a rollback holds.")
     ] = False,
     yes: YesOption = False,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Make an earlier version of a secret current again, and hold it.
@@ -430,15 +417,14 @@ def rollback(  # noqa: PLR0917 - Typer passes options by name
 
     if release and version is not None:
         raise typer.BadParameter("--release takes no version", param_hint="'--version'")
-    raise typer.Exit(command(config or ctx.obj, Form(output.value), page, store, version, release=release, yes=yes))
+    raise typer.Exit(command(config, Form(output), page, store, version, release=release, yes=yes))
 
 
 @app.command()
 def prune(
-    ctx: typer.Context,
     yes: YesOption = False,
     stores: StoresOption = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Delete orphans: secrets that no Page of the configuration uses.
@@ -448,14 +434,13 @@ def prune(
     """
     from sync.cli.commands.secrets import prune as command  # noqa: PLC0415 - see above
 
-    raise typer.Exit(command(config or ctx.obj, Form(output.value), stores or (), yes=yes))
+    raise typer.Exit(command(config, Form(output), stores or (), yes=yes))
 
 
 @app.command()
 def notify(
-    ctx: typer.Context,
     test: Annotated[bool, typer.Option("--test", help="Send one test message to each receiver.")] = False,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
     """Send a test message to each receiver of `notify`.
@@ -466,7 +451,7 @@ def notify(
 
     if not test:
         raise typer.BadParameter("add --test: this command sends nothing else", param_hint="'--test'")
-    raise typer.Exit(send_tests(config or ctx.obj, Form(output.value)))
+    raise typer.Exit(send_tests(config, Form(output)))
 
 
 @app.command()
@@ -477,7 +462,7 @@ def explain(
             metavar="CODE", help="The code. Without it, all codes are listed.", autocompletion=complete.codes
         ),
     ] = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
 ) -> None:
     """Explain a code, such as a problem or an error of Graph.
 
@@ -485,7 +470,7 @@ def explain(
     """
     from sync.cli.commands.explain import put_explained  # noqa: PLC0415 - see above
 
-    raise typer.Exit(put_explained(code, Form(output.value)))
+    raise typer.Exit(put_explained(code, Form(output)))
 
 
 @app.command()

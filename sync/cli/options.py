@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from sync.cli import complete
 from sync.cli.file import LOCATIONS, VARIABLE, command_line, each_value
-from sync.cli.output.forms import CheckForm, CommonForm, DiscoverForm, Form, PlanForm
+from sync.cli.output.forms import Form
 from sync.config.listen import LISTEN_VARIABLE, host_and_port
 from sync.config.source import TEXT_VARIABLE
+
+Kind = Literal["vault", "aws", "file"]
+"""The kinds of stores that ``init`` writes a configuration for."""
+Scope = Literal["prefix", "exact"]
+"""How a policy names the secrets of Pages."""
+Holder = Literal["daemon", "plan", "reader", "prune", "rollback"]
+"""Who gets a policy."""
+
+
+def _given(ctx: typer.Context, value: Path | None) -> Path | None:
+    """Return the file of an option after the command, else that of the one before it."""
+    return value or ctx.obj
+
 
 ConfigOption = Annotated[
     Path | None,
@@ -22,6 +34,7 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
+        callback=_given,
         help="The configuration file, before or after the command; - reads standard input "
         f"[default: ${VARIABLE}, the text in ${TEXT_VARIABLE}, {', '.join(LOCATIONS)}].",
     ),
@@ -45,19 +58,21 @@ ListenOption = Annotated[
         help=f"The address of the web server; port 0 is any free port [default: ${LISTEN_VARIABLE}, web.listen].",
     ),
 ]
-Output = Annotated[CommonForm, typer.Option("--output", "-o", help="Print a table, or one JSON document.")]
+Output = Annotated[
+    Literal["table", "json"], typer.Option("--output", "-o", help="Print a table, or one JSON document.")
+]
 PlanOutput = Annotated[
-    PlanForm,
+    Literal["table", "json", "markdown"],
     typer.Option(
         "--output", "-o", help="Print a table, one JSON document, or Markdown for a comment on a pull request."
     ),
 ]
 CheckOutput = Annotated[
-    CheckForm,
+    Literal["table", "json", "github"],
     typer.Option("--output", "-o", help="Print text, one JSON document, or annotations for a GitHub workflow."),
 ]
 DiscoverOutput = Annotated[
-    DiscoverForm,
+    Literal["table", "json", "yaml"],
     typer.Option("--output", "-o", help="Print a table, one JSON document, or YAML to paste below `pages:`."),
 ]
 PagesOption = Annotated[
@@ -110,44 +125,6 @@ class CycleOptions:
         given = (("--page", self.pages), ("--label", self.labels), ("--store", self.stores))
         selection = [part for option, values in given for part in each_value(option, values)]
         return command_line(self.file, "once", *selection)
-
-
-class PolicyKind(Enum):
-    """The services that have policies."""
-
-    VAULT = "vault"
-    AWS = "aws"
-
-
-class PolicyScope(Enum):
-    """How a policy names the secrets of Pages."""
-
-    PREFIX = "prefix"
-    EXACT = "exact"
-
-
-class PolicyHolder(Enum):
-    """Who gets a policy."""
-
-    DAEMON = "daemon"
-    PLAN = "plan"
-    READER = "reader"
-    PRUNE = "prune"
-    ROLLBACK = "rollback"
-
-
-class InitKind(Enum):
-    """The kinds of stores that ``init`` writes a configuration for."""
-
-    VAULT = "vault"
-    AWS = "aws"
-    FILE = "file"
-
-
-class WaitFor(Enum):
-    """What ``status`` can wait for."""
-
-    VERIFIED = "verified"
 
 
 def duration_seconds(option: str, text: str) -> float:

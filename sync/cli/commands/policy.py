@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sync.cli.command import UsageError, carry_out, configuration
-from sync.cli.options import PolicyHolder, PolicyKind, PolicyScope
+from sync.cli.options import Holder, Scope
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.config.resolve.select import select
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sync.config.load import Config
 
 
-_TYPES = {PolicyKind.VAULT: "vault", PolicyKind.AWS: "aws-secrets-manager"}
+_TYPES = {"vault": "vault", "aws": "aws-secrets-manager"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class PolicyOptions:
 
     file: Path | None
     form: Form
-    kind: PolicyKind
+    kind: Literal["vault", "aws"]
     store: str | None
-    holder: PolicyHolder
-    scope: PolicyScope | None
+    holder: Holder
+    scope: Scope | None
     pages: Sequence[str]
     labels: Sequence[str]
 
@@ -42,15 +42,15 @@ class PolicyOptions:
     @property
     def exact(self) -> bool:
         """Whether the policy has a line for each secret. Raises UsageError."""
-        if self.holder is PolicyHolder.PRUNE and (self.selects or self.scope is PolicyScope.EXACT):
+        if self.holder == "prune" and (self.selects or self.scope == "exact"):
             raise UsageError(
                 "The Pages of the secrets that `prune` deletes are gone, so its policy has only the scope prefix."
             )
-        if self.selects and self.scope is PolicyScope.PREFIX:
+        if self.selects and self.scope == "prefix":
             raise UsageError("--page and --label need --scope exact: with the prefix a policy covers all Pages.")
         if self.scope is None:
-            return self.selects or self.holder is PolicyHolder.READER
-        return self.scope is PolicyScope.EXACT
+            return self.selects or self.holder == "reader"
+        return self.scope == "exact"
 
 
 def policy(options: PolicyOptions) -> int:
@@ -66,8 +66,8 @@ def _print(options: PolicyOptions) -> int:
     for text in found.warnings:
         console.put_warning(text)
     if options.form is Form.JSON:
-        scope = PolicyScope.EXACT if exact else PolicyScope.PREFIX
-        head = {"format": 1, "store": name, "for": options.holder.value, "scope": scope.value}
+        scope = "exact" if exact else "prefix"
+        head = {"format": 1, "store": name, "for": options.holder, "scope": scope}
         console.put_json({**head, "policy": found.value, "warnings": list(found.warnings)})
     else:
         console.put_commands(found.text.splitlines())
@@ -86,7 +86,7 @@ def _store(config: Config, options: PolicyOptions) -> str:
     if options.store is None and len(names) > 1:
         raise UsageError(
             f"The configuration has several stores of the type {wanted}, and each needs a policy of its own. Write one of them after "
-            f"`policy {options.kind.value}`: {', '.join(names)}."
+            f"`policy {options.kind}`: {', '.join(names)}."
         )
     return options.store or names[0]
 
@@ -99,8 +99,8 @@ def _policy(config: Config, name: str, options: PolicyOptions, *, exact: bool) -
     pages = config.pages
     if options.selects:
         pages = select(pages, pages=options.pages, labels=options.labels, stores=[name]).pages
-    make = aws_policy if options.kind is PolicyKind.AWS else vault_policy
+    make = aws_policy if options.kind == "aws" else vault_policy
     try:
-        return make(config, name, options.holder.value, pages, exact=exact)
+        return make(config, name, options.holder, pages, exact=exact)
     except PolicyError as error:
         raise UsageError(str(error)) from None

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sync.cli.options import Output
-from sync.cli.output.forms import CommonForm, Form
+from sync.cli.output.forms import Form
 
 
 def demo(
@@ -39,7 +39,7 @@ def sandbox(  # noqa: PLR0917 - typer gives options by name
             help="Switch on a fault. May be repeated. An unknown name prints all of them.",
         ),
     ] = None,
-    output: Output = CommonForm.TABLE,
+    output: Output = "table",
 ) -> None:
     """Run a local Graph API with faults on demand. All its values are made up; SIGTERM or Ctrl-C stops it."""
     from sync.cli.demo.playground import serve  # noqa: PLC0415 - start-up is most of the time of a short command
@@ -51,6 +51,6 @@ def sandbox(  # noqa: PLR0917 - typer gives options by name
         app_quota=app_quota,
         seed=seed,
         faults=fault or [],
-        form=Form(output.value),
+        form=Form(output),
     )
     raise typer.Exit(code)

@@ -13,34 +13,3 @@ class Form(Enum):
     MARKDOWN = "markdown"
     GITHUB = "github"
     YAML = "yaml"
-
-
-class CommonForm(Enum):
-    """The forms of every command with a result."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-class PlanForm(Enum):
-    """The forms of a plan."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
-class CheckForm(Enum):
-    """The forms of ``validate``."""
-
-    TABLE = "table"
-    JSON = "json"
-    GITHUB = "github"
-
-
-class DiscoverForm(Enum):
-    """The forms of ``discover``."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"

@@ -62,9 +62,9 @@ class App:
         self._stores: dict[str, Store] = {}
         self._credentials = Credentials(config, self._stores)
         self._build_stores(config, kept={})
-        late = GraceClock(clock)
-        self._remembered = Remembered(config, late)
-        self._notifications = Notifications(config, self._credentials, late, log)
+        self._late = GraceClock(clock)
+        self._remembered = Remembered(config, self._late)
+        self._notifications = Notifications(config, self._credentials, self._late, log)
         self._rejected: Warned | None = None
         self.config_rejected = False
         """Whether a newer edit was rejected: then no orphan is derived, since Pages may only seem to be missing."""
@@ -119,33 +119,38 @@ class App:
         self._build_stores(config, kept)
         self._config = config
         self._credentials.configure(config)
-        self._remembered.configure(old, config)
+        remembered = self._remembered
+        if same_instance:
+            remembered.configure(old, config)
+        else:
+            self._remembered = Remembered(config, self._late)
         for store in closed:
             store.close()
         self._notifications.configure(old, config)
         self._rejected = None
-        if self._remembered.memory is not None:
-            self._report_configuration(self._remembered.memory)
+        if remembered.memory is not None:
+            self._report_configuration(remembered, remembered.memory, old.settings.instance)
 
     def reject(self, message: str, remedy: str) -> None:
         """Notify the receivers that an edit was rejected, while no cycle runs; its lines are in the log already."""
         self._rejected = rejected(message, remedy)
-        self._report_configuration(self._remembered.memory or self._remembered.load())
+        memory = self._remembered.memory or self._remembered.load()
+        self._report_configuration(self._remembered, memory, self._config.settings.instance)
 
-    def _report_configuration(self, memory: Memory) -> None:
-        """Log and notify that a rejected configuration begins or has ended, and remember it."""
+    def _report_configuration(self, remembered: Remembered, memory: Memory, instance: str) -> None:
+        """Log and notify that a rejected configuration begins or has ended for an instance, and remember it there."""
         now = self._clock.now()
         changed = config_changes(memory.reported, self._rejected, now)
         memory = replace(memory, reported=changed.reported)
         if not changed.is_news:
-            self._remembered.memory = memory
+            remembered.memory = memory
             return
         for event in cause_events(replace(changed, began=()), now):
             if self._log is not None:
                 self._log.write(event)
-        instance, name = self._config.settings.instance, str(ULID())
+        name = str(ULID())
         self._notifications.send(lambda topics: config_messages(changed, topics, name=name, instance=instance, now=now))
-        self._remembered.keep(memory)
+        remembered.keep(memory)
 
     def send_tests(self) -> Sequence[tuple[Receiver, Delivery]]:
         """Send a test message to each receiver of notifications, and return what came of it."""

@@ -18,7 +18,7 @@ GRACE = 1.0
 
 
 class Remembered:
-    """The memory of the last cycle. ``memory`` is None before the first cycle of this process.
+    """The memory of the last cycle of one instance. ``memory`` is None before the first cycle of this process.
 
     ``warning`` is why the state file was not used at the first cycle, later why it was not written; empty where it was.
     """
@@ -31,11 +31,8 @@ class Remembered:
         self._unlogged = False
 
     def configure(self, old: Config, config: Config) -> None:
-        """Use the state file of another configuration; the memory of another instance is dropped."""
-        before, after = old.settings, config.settings
-        if before.instance != after.instance:
-            self.memory = None
-        if (before.state, before.instance) != (after.state, after.instance):
+        """Use the state file of another configuration of the same instance."""
+        if old.settings.state != config.settings.state:
             self._file, self.warning = self._file_of(config), ""
 
     def load(self) -> Memory:

@@ -228,6 +228,36 @@ def test_a_rejected_edit_is_a_message_when_it_begins_and_one_when_it_ends(
     assert began["id"] != ended["id"]
 
 
+@pytest.mark.parametrize("has_file", [False, True], ids=["no state file", "state file"])
+def test_a_rejected_edit_ends_where_another_instance_is_in_force(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, *, has_file: bool
+) -> None:
+    """Its end is one line, one message under the id of the instance before, and no error on the page; no later cycle ends it again."""
+    (stage.folder / "token").unlink()
+    state = {"state": {"file": "state.json"}} if has_file else {}
+    with raw_server(answering(OK)) as server:
+        monkeypatch.setenv("URL", server.url)
+        settings: dict[str, Any] = {"notify": [{"webhook": {"env": "URL"}, "events": ["problem"]}], **state}
+        stage.edit(**settings)
+        stage.seconds(2)
+        stage.edit(text=stage.text(**settings) + BROKEN)
+        stage.seconds(3)
+        until(lambda: bodies(server))
+        stage.edit(instance="other", **settings)
+        stage.seconds(2)
+        until(lambda: len(bodies(server)) == 2)
+        assert stage.status.snapshot.config_errors is None
+        for instance in ("other", "test"):
+            stage.edit(instance=instance, **settings)
+            stage.seconds(2)
+            report = stage.app.cycle(write=True, continuous=True)
+            assert not [event for event in events(report) if event.cause and event.cause.code == REJECTED]
+    began, ended = bodies(server)
+    assert (began["status"], ended["status"]) == ("started", "ended")
+    assert (began["instance"], ended["instance"]) == ("test", "test")
+    assert [event.name for event in stage.of_app.events if event.name == "problem_ended"] == ["problem_ended"]
+
+
 def test_each_rejected_edit_ends_as_soon_as_one_is_in_force(stage: Stage) -> None:
     """One that follows within an hour is a cause of its own, whose end waits for nothing either."""
     for _ in range(2):

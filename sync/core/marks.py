@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from sync.core.model import Marks
@@ -52,6 +53,13 @@ def moment(now: datetime) -> str:
 def owner(marks: Marks | None) -> tuple[str, str] | None:
     """Return whose a secret is by its marks: the instance and the Page's id; None where it has no marks."""
     return (marks.instance, marks.page_id) if marks is not None else None
+
+
+def same_marks(one: Marks | None, other: Marks | None) -> bool:
+    """Check whether marks are equal, apart from when and why they were written."""
+    if one is None or other is None:
+        return one is other
+    return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
 
 
 def from_map(stored: Mapping[str, str] | None) -> Marks | None:

@@ -57,13 +57,14 @@ def scrub_message(text: str, secrets: Iterable[Secret] = ()) -> str:
     text = _NAMED.sub(r"\1\2[removed]", text)
     text = _APP_TOKEN.sub("[removed]", text)
     text = _PAGE_OR_USER_TOKEN.sub("[removed]", text)
-    text = _RUN.sub(lambda run: "[removed]" if _is_mixed(run.group()) else run.group(), text)
+    text = _RUN.sub(_without_mixed, text)
     text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text if len(text) <= _LONGEST_MESSAGE else text[: _LONGEST_MESSAGE - 1] + "…"
 
 
-def _is_mixed(run: str) -> bool:
-    return any(char.isdigit() for char in run) and any(char.isalpha() for char in run)
+def _without_mixed(found: re.Match[str]) -> str:
+    run = found[0]
+    return "[removed]" if any(map(str.isdigit, run)) and any(map(str.isalpha, run)) else run
 
 
 def _code(found: re.Match[str]) -> str:

@@ -95,7 +95,9 @@ class Debugger:
         got = self._client.batch(caller, urls, "debug", secrets=tokens)
         if isinstance(got, Fault):
             return self._after_failed_batch(caller, tokens, got, retried=retried)
-        forms = [answer for answer in got if isinstance(answer, Fault) and _form_refused(answer)]
+        forms = [
+            answer for answer in got if isinstance(answer, Fault) and classify(answer, "debug").then == "other-form"
+        ]
         if len(forms) == len(tokens):
             self._refused[caller.app] = forms[0]
         facts = [self._facts(token, answer) for token, answer in zip(tokens, got, strict=True)]
@@ -169,7 +171,3 @@ class Debugger:
         if absent is None:
             return facts
         return Fault("no-facts" if absent == "is_valid" else "partial-facts", text=absent)
-
-
-def _form_refused(fault: Fault) -> bool:
-    return classify(fault, "debug").then == "other-form"

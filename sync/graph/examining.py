@@ -54,69 +54,60 @@ class Unreached:
     transport: str
 
 
+@dataclass(frozen=True, slots=True)
 class Examiner:
     """Calls that find out more about one app, one system user or one Page; each costs one call, a list one for 100 Pages.
 
     An edge that Graph refuses says nothing about the app: apps and system users of some businesses lack it.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        quotas: Quotas,
-        *,
-        apps: Collection[str],
-        proxy_error: SourceError | None,
-        app_caller: Callable[[str], Caller | SourceError],
-        user_caller: Callable[[str], Caller | SourceError],
-    ) -> None:
-        self._client = client
-        self._quotas = quotas
-        self._apps = apps
-        self._proxy_error = proxy_error
-        self._app_caller = app_caller
-        self._user_caller = user_caller
+    client: Client
+    quotas: Quotas
+    apps: Collection[str]
+    proxy_error: SourceError | None
+    app_caller: Callable[[str], Caller | SourceError]
+    user_caller: Callable[[str], Caller | SourceError]
 
     def reach(self) -> Unreached | None:
         """Return why Graph does not answer at all, after which nothing else is sent; None where it does. It sends no token."""
-        if self._proxy_error is not None:
-            return Unreached(self._proxy_error, "")
-        fault = self._client.reach()
+        if self.proxy_error is not None:
+            return Unreached(self.proxy_error, "")
+        fault = self.client.reach()
         if fault is None:
             return None
         unreached = Unreached(classify(fault, "debug").error(fault), fault.transport)
-        for app in self._apps:
-            self._quotas.close_app(app, unreached.error)
+        for app in self.apps:
+            self.quotas.close_app(app, unreached.error)
         return unreached
 
     def issuer(self) -> str:
         """Return who issued the certificate that Graph's address presents, trusted or not; "" where that is not known."""
-        return self._client.issuer()
+        return self.client.issuer()
 
     @property
     def via(self) -> str:
         """The proxy that Graph is reached through; "" where there is none."""
-        return self._client.via
+        return self.client.via
 
     def app_name(self, app: str) -> str | SourceError:
         """Return the name of an app at Meta, read with the app's own token."""
-        caller = self._app_caller(app)
+        caller = self.app_caller(app)
         if isinstance(caller, SourceError):
             return caller
-        blocked = self._quotas.blocked(caller)
+        blocked = self.quotas.blocked(caller)
         if blocked is not None:
             return blocked
-        answer = self._client.get(caller, caller.app_id, {"fields": "id,name"}, "debug")
+        answer = self.client.get(caller, caller.app_id, {"fields": "id,name"}, "debug")
         if isinstance(answer, Fault):
-            return self._quotas.record_fault(caller, classify(answer, "debug"), answer)
+            return self.quotas.record_fault(caller, classify(answer, "debug"), answer)
         return _text(answer.value.get("name"))
 
     def app_business(self, app: str) -> str | SourceError:
         """Return the id of the business that owns an app; "" where Graph does not say it."""
-        caller = self._app_caller(app)
+        caller = self.app_caller(app)
         if isinstance(caller, SourceError):
             return caller
-        answer = self._client.get(caller, caller.app_id, {"fields": "owner_business"}, "debug")
+        answer = self.client.get(caller, caller.app_id, {"fields": "owner_business"}, "debug")
         if isinstance(answer, Fault):
             return self._edge_error(caller, answer)
         owner = answer.value.get("owner_business")
@@ -136,10 +127,10 @@ class Examiner:
 
     def node(self, system_user: str, node_id: str) -> Node | SourceError:
         """Return what an id stands for, as far as a system user may see it."""
-        caller = self._user_caller(system_user)
+        caller = self.user_caller(system_user)
         if isinstance(caller, SourceError):
             return caller
-        answer = self._client.get(caller, node_id, {"fields": "id,name", "metadata": "1"}, "page", pages=(node_id,))
+        answer = self.client.get(caller, node_id, {"fields": "id,name", "metadata": "1"}, "page", pages=(node_id,))
         if isinstance(answer, Fault):
             return self._edge_error(caller, answer)
         metadata = answer.value.get("metadata")
@@ -147,16 +138,16 @@ class Examiner:
         return Node(_text(kind), _text(answer.value.get("name")))
 
     def _list(self, system_user: str, path: str, fields: str) -> Listing | SourceError:
-        caller = self._user_caller(system_user)
+        caller = self.user_caller(system_user)
         if isinstance(caller, SourceError):
             return caller
         found: dict[str, ListedPage] = {}
         params, cursors = {"fields": fields, "limit": str(ROWS)}, set[str]()
         while len(found) < _MOST_PAGES:
-            blocked = self._quotas.blocked(caller)
+            blocked = self.quotas.blocked(caller)
             if blocked is not None:
                 return blocked
-            answer = self._client.get(caller, path, params, "page")
+            answer = self.client.get(caller, path, params, "page")
             if isinstance(answer, Fault):
                 return self._edge_error(caller, answer)
             found.update({page.id: page for page in _listed(answer)})
@@ -170,7 +161,7 @@ class Examiner:
     def _edge_error(self, caller: Caller, fault: Fault) -> SourceError:
         """Return why an edge gave nothing. It closes no app: only a rate limit is recorded."""
         row = classify(fault, "page", State.VALID)
-        return self._quotas.record_fault(caller, row, fault) if row.problem == "throttled" else row.error(fault)
+        return self.quotas.record_fault(caller, row, fault) if row.problem == "throttled" else row.error(fault)
 
 
 def _listed(answer: Answer) -> Sequence[ListedPage]:

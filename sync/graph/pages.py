@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sync.core.model import Fetched, SourceError, State, Verdict
@@ -28,6 +29,7 @@ _ENOUGH = 0.8
 _FIELDS = {"fields": "access_token"}
 
 
+@dataclass
 class PageReader:
     """Reads the tokens of Pages by one system user, for one cycle: from the list of Pages, then by id in batches.
 
@@ -39,30 +41,18 @@ class PageReader:
     of an earlier cycle, when the read suggests that the token lost a permission.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        quotas: Quotas,
-        clock: Clock,
-        caller: Caller,
-        *,
-        judged: Callable[[], Verdict],
-        judge_again: Callable[[], Verdict],
-        refresh: Callable[[], Verdict],
-        workers: int,
-    ) -> None:
-        self._client = client
-        self._quotas = quotas
-        self._clock = clock
-        self._caller = caller
-        self._judged = judged
-        self._judge_again = judge_again
-        self._refresh = refresh
-        self._workers = workers
-        self._batch_refused = False
-        self._halves_refused = False
-        self.list_was_short = False
-        """Whether the list was read to its end and showed fewer than four fifths of the Pages that were looked for in it."""
+    client: Client
+    quotas: Quotas
+    clock: Clock
+    caller: Caller
+    judged: Callable[[], Verdict]
+    judge_again: Callable[[], Verdict]
+    refresh: Callable[[], Verdict]
+    workers: int
+    list_was_short: bool = field(default=False, init=False)
+    """Whether the list was read to its end and showed fewer than four fifths of the Pages that were looked for in it."""
+    _batch_refused: bool = field(default=False, init=False)
+    _halves_refused: bool = field(default=False, init=False)
 
     def read(
         self,
@@ -89,10 +79,10 @@ class PageReader:
                     unblocked.append(page_id)
                 else:
                     got[page_id] = blocked
-        for part in each(self._batch, chunks(unblocked), workers=self._workers, clock=self._clock).values():
+        for part in each(self._batch, chunks(unblocked), workers=self.workers, clock=self.clock).values():
             got.update(part)
         apart = [page_id for page_id in ids if page_id in individually]
-        got.update(each(self._single, apart, workers=self._workers, clock=self._clock))
+        got.update(each(self._single, apart, workers=self.workers, clock=self.clock))
         return got
 
     def _listed(self, ids: Sequence[str], watched: Collection[str]) -> dict[str, Fetched]:
@@ -105,7 +95,7 @@ class PageReader:
         for _ in range(1 + -(-len(wanted) // SIZE)):
             if self._blocked() is not None:
                 break
-            answer = self._client.get(self._caller, "me/accounts", params, "page", pages=wanted)
+            answer = self.client.get(self.caller, "me/accounts", params, "page", pages=wanted)
             if isinstance(answer, Fault):
                 self._error("page", answer)
                 break
@@ -123,7 +113,7 @@ class PageReader:
         return {
             page_id: Fetched(Secret(token))
             for page_id, token in tokens.items()
-            if page_id in wanted and is_token(token) and token != self._caller.token.reveal()
+            if page_id in wanted and is_token(token) and token != self.caller.token.reveal()
         }
 
     def _batch(self, ids: tuple[str, ...]) -> FetchedById:
@@ -133,7 +123,7 @@ class PageReader:
         if self._batch_refused:
             return {page_id: self._single(page_id) for page_id in ids}
         urls = [f"{page_id}?fields=access_token" for page_id in ids]
-        got = self._client.batch(self._caller, urls, "batch", pages=ids)
+        got = self.client.batch(self.caller, urls, "batch", pages=ids)
         if isinstance(got, Fault):
             return self._after_failed_batch(ids, got)
         return {page_id: self._item(page_id, answer) for page_id, answer in zip(ids, by_id(got, ids), strict=True)}
@@ -168,7 +158,7 @@ class PageReader:
         return self._retry(page_id, error) if row.then in ("singly", "retry", "halve") else error
 
     def _retry(self, page_id: str, error: SourceError) -> Fetched | SourceError:
-        again = self._client.retry_time.retry(lambda _: self._single(page_id))
+        again = self.client.retry_time.retry(lambda _: self._single(page_id))
         return error if again is None else again
 
     def _single(self, page_id: str) -> Fetched | SourceError:
@@ -179,12 +169,12 @@ class PageReader:
         return got if isinstance(got, Fetched) else self._error("page", got, page_id)
 
     def _get(self, page_id: str) -> Answer | Fault:
-        return self._client.get(self._caller, page_id, _FIELDS, "page", pages=(page_id,))
+        return self.client.get(self.caller, page_id, _FIELDS, "page", pages=(page_id,))
 
     def _token(self, page_id: str, answer: Answer | Fault) -> Fetched | Fault:
         if isinstance(answer, Fault):
-            fault = with_lacking_permissions(answer, _scopes(self._judged()))
-            return with_lacking_permissions(answer, _scopes(self._refresh())) if fault.granted else fault
+            fault = with_lacking_permissions(answer, _scopes(self.judged()))
+            return with_lacking_permissions(answer, _scopes(self.refresh())) if fault.granted else fault
         if str(answer.value.get("id", page_id)) != page_id:
             return Fault("other-page")
         token = answer.value.get("access_token")
@@ -192,25 +182,25 @@ class PageReader:
             return Fault("no-token")
         if not is_token(token):
             return Fault("malformed-token")
-        return Fault("user-token") if token == self._caller.token.reveal() else Fetched(Secret(token))
+        return Fault("user-token") if token == self.caller.token.reveal() else Fetched(Secret(token))
 
     def _blocked(self, page_id: str = "") -> SourceError | None:
         """Return why nothing more is asked with this token, or about this Page: app closed, throttled, or token invalid."""
-        blocked = self._quotas.blocked(self._caller, page_id)
-        return blocked if blocked is not None else refused_user_token(self._judged())
+        blocked = self.quotas.blocked(self.caller, page_id)
+        return blocked if blocked is not None else refused_user_token(self.judged())
 
     def _row(self, where: Where, fault: Fault) -> Row:
-        state = self._judge_again().state if blames_user_token(fault) else State.UNKNOWN
+        state = self.judge_again().state if blames_user_token(fault) else State.UNKNOWN
         return classify(fault, where, state)
 
     def _error_of_row(self, row: Row, fault: Fault, page_id: str = "") -> SourceError:
-        verdict = self._judged()
+        verdict = self.judged()
         if row.name == "user-token-invalid":
             return invalid_user_token(verdict)
-        blocked = self._quotas.blocked(self._caller) if row.name == "user-token-not-judged" else None
+        blocked = self.quotas.blocked(self.caller) if row.name == "user-token-not-judged" else None
         if blocked is not None:
             return blocked  # the reason why the system user's token could not be judged is the cause
-        return self._quotas.record_fault(self._caller, row, fault, page_id)
+        return self.quotas.record_fault(self.caller, row, fault, page_id)
 
     def _error(self, where: Where, fault: Fault, page_id: str = "") -> SourceError:
         return self._error_of_row(self._row(where, fault), fault, page_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
 from sync.core.model import GraphErrorFacts, Probe
@@ -22,6 +23,7 @@ _ONLY_OF_THE_TOKEN = "app-secret-invalid"  # noqa: S105 - a problem code
 """A problem that closes the app elsewhere: a refused proof may only mean that the token is of another app."""
 
 
+@dataclass
 class Prober:
     """Uses Page tokens for ``GET /me``, for one cycle, on the quotas of their own Pages.
 
@@ -29,18 +31,15 @@ class Prober:
     token: Graph demands one, and an invalid Page token there would fail the whole batch.
     """
 
-    def __init__(
-        self, client: Client, quotas: Quotas, clock: Clock, caller: Caller, *, app_secret: Secret, workers: int
-    ) -> None:
-        self._client = client
-        self._quotas = quotas
-        self._clock = clock
-        self._caller = caller
-        self._app_secret = app_secret
-        self._workers = workers
-        self._batch_refused = False
-        self.errors: dict[Secret, GraphErrorFacts] = {}
-        """What Graph said of the tokens that it refused."""
+    client: Client
+    quotas: Quotas
+    clock: Clock
+    caller: Caller
+    app_secret: Secret
+    workers: int
+    errors: dict[Secret, GraphErrorFacts] = field(default_factory=dict, init=False)
+    """What Graph said of the tokens that it refused."""
+    _batch_refused: bool = field(default=False, init=False)
 
     def ask(self, pages: Mapping[Secret, str]) -> Probes:
         """Return the result for each token; ``pages`` holds the id of the Page that debug_token names for it."""
@@ -48,28 +47,28 @@ class Prober:
         fit = [
             token
             for token, page_id in pages.items()
-            if len(token.reveal()) <= LONGEST_TOKEN and self._quotas.blocked(self._caller, page_id) is None
+            if len(token.reveal()) <= LONGEST_TOKEN and self.quotas.blocked(self.caller, page_id) is None
         ]
 
         def batch(tokens: tuple[Secret, ...]) -> Probes:
             return self._batch(tokens, [pages[token] for token in tokens])
 
-        for part in each(batch, chunks(fit), workers=self._workers, clock=self._clock).values():
+        for part in each(batch, chunks(fit), workers=self.workers, clock=self.clock).values():
             probes.update(part)
         return probes
 
     def _batch(self, tokens: Sequence[Secret], ids: Sequence[str]) -> Probes:
-        if self._quotas.blocked(self._caller) is not None:
+        if self.quotas.blocked(self.caller) is not None:
             return dict.fromkeys(tokens, "unknown")
         if not self._batch_refused:
-            got = self._client.batch(self._caller, [self._url(token) for token in tokens], "probe", tokens, pages=ids)
+            got = self.client.batch(self.caller, [self._url(token) for token in tokens], "probe", tokens, pages=ids)
             if not isinstance(got, Fault):
                 return {
                     token: self._result(token, *item)
                     for token, item in zip(tokens, zip(ids, got, strict=True), strict=True)
                 }
             row = classify(got, "batch")
-            self._quotas.record_fault(self._caller, row, got)
+            self.quotas.record_fault(self.caller, row, got)
             if row.then in ("close-app", "close-user", "close-page", "retry", "halve", "singly") or row.scope != "page":
                 return dict.fromkeys(tokens, "unknown")
             first = self._get(tokens[0], ids[0])
@@ -83,16 +82,16 @@ class Prober:
 
     def _url(self, token: Secret) -> str:
         text = quote_plus(token.reveal(), errors="replace")
-        return f"me?fields=id&access_token={text}&appsecret_proof={prove(token, self._app_secret).reveal()}"
+        return f"me?fields=id&access_token={text}&appsecret_proof={prove(token, self.app_secret).reveal()}"
 
     def _single(self, token: Secret, page_id: str) -> Probe:
-        if self._quotas.blocked(self._caller, page_id) is not None:
+        if self.quotas.blocked(self.caller, page_id) is not None:
             return "unknown"
         return self._result(token, page_id, self._get(token, page_id))
 
     def _get(self, token: Secret, page_id: str) -> Answer | Fault:
-        caller = Caller(self._caller.app, self._caller.app_id, token, prove(token, self._app_secret))
-        return self._client.get(caller, "me", {"fields": "id"}, "probe", pages=(page_id,))
+        caller = Caller(self.caller.app, self.caller.app_id, token, prove(token, self.app_secret))
+        return self.client.get(caller, "me", {"fields": "id"}, "probe", pages=(page_id,))
 
     def _result(self, token: Secret, page_id: str, answer: Answer | Fault) -> Probe:
         if isinstance(answer, Answer):
@@ -102,7 +101,7 @@ class Prober:
             return "answered" if str(answered_id) == page_id else "refused"
         row = classify(answer, "probe")
         if row.then.startswith("close-") and row.problem != _ONLY_OF_THE_TOKEN:
-            self._quotas.record_fault(self._caller, row, answer, page_id)
+            self.quotas.record_fault(self.caller, row, answer, page_id)
         if row.name != "token-refused":
             return "unknown"
         text = answer.user_text or answer.text

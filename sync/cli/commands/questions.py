@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -35,19 +35,31 @@ def asked_kind(likely: Kind) -> Kind:
 def asked(wanted: Draft, loaded: Load, *, instance: bool) -> Draft:
     """Return the draft with a person's answers; each is checked as the configuration would be. ``instance``: its name is asked for too."""
     if instance:
-        wanted = _answered(wanted, "Name of this installation", wanted.instance, loaded, _with_instance, "instance")
-    wanted = _answered(wanted, "Id of the Meta app", wanted.app_id, loaded, _with_app_id, "apps")
-    where = "a variable's name, or a file"
-    wanted = _answered(wanted, f"App secret: {where}", _where(wanted.secret), loaded, _with_secret, "apps")
-    wanted = _answered(wanted, f"System user token: {where}", _where(wanted.token), loaded, _with_token, "system_users")
-    label, key = _ADDRESSES[wanted.kind]
-    return _answered(wanted, label, wanted.store[key], loaded, _with_address, "stores")
+        question = "Name of this installation"
+        wanted = _answered(wanted, question, wanted.instance, loaded, "instance", lambda text: {"instance": text})
+    wanted = _answered(wanted, "Id of the Meta app", wanted.app_id, loaded, "apps", lambda text: {"app_id": text})
+    question = "App secret: a variable's name, or a file"
+    wanted = _answered(
+        wanted, question, _where(wanted.secret), loaded, "apps", lambda text: {"secret": _reference(text)}
+    )
+    question = "System user token: a variable's name, or a file"
+    wanted = _answered(
+        wanted, question, _where(wanted.token), loaded, "system_users", lambda text: {"token": _reference(text)}
+    )
+    question, key = _ADDRESSES[wanted.kind]
+    store = wanted.store
+    return _answered(wanted, question, store[key], loaded, "stores", lambda text: {"store": {**store, key: text}})
 
 
 def _answered(  # noqa: PLR0917 - each call is one line
-    wanted: Draft, question: str, default: str | None, loaded: Load, change: Callable[[Draft, str], Draft], section: str
+    wanted: Draft,
+    question: str,
+    default: str | None,
+    loaded: Load,
+    section: str,
+    changes: Callable[[str], Mapping[str, Any]],
 ) -> Draft:
-    """Return the draft with an answer that leaves no error in its section of the file; other sections have their own questions."""
+    """Return the draft with what an answer ``changes``; it leaves no error in its section of the file, others have their own questions."""
     from sync.config.show.starter import text  # noqa: PLC0415 - not for other commands
 
     while True:
@@ -55,7 +67,7 @@ def _answered(  # noqa: PLR0917 - each call is one line
         if looks_like_secret(answer) and "://" not in answer:
             console.put_warning("This looks like a secret. Write where it is, not what it is.")
             continue
-        changed = change(wanted, answer)
+        changed = replace(wanted, **changes(answer))
         try:
             loaded(text(changed))
         except ConfigErrors as errors:
@@ -65,26 +77,6 @@ def _answered(  # noqa: PLR0917 - each call is one line
             if own:
                 continue
         return changed
-
-
-def _with_instance(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, instance=answer)
-
-
-def _with_app_id(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, app_id=answer)
-
-
-def _with_secret(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, secret=_reference(answer))
-
-
-def _with_token(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, token=_reference(answer))
-
-
-def _with_address(wanted: Draft, answer: str) -> Draft:
-    return replace(wanted, store={**wanted.store, _ADDRESSES[wanted.kind][1]: answer})
 
 
 _ADDRESSES: Mapping[Kind, tuple[str, str]] = {

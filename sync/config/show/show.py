@@ -46,7 +46,7 @@ def shown_settings(config: Config, sources: Sources) -> list[Shown]:
     _choose_only(values)
     leaves = list(_leaves(values, ()))
     found = locations(sources.documents[0].text, {path for path, _ in leaves})
-    return [_shown(_dotted(path), _safe(path, value), sources, 0, found.get(path)) for path, value in leaves]
+    return [_shown(".".join(map(str, path)), _safe(path, value), sources, 0, found.get(path)) for path, value in leaves]
 
 
 def shown_pages(config: Config, sources: Sources) -> list[ShownPage]:
@@ -121,10 +121,6 @@ def _safe(path: KeyPath, value: Any) -> Any:
         return {key: shown_path(part) for key, part in value.items()}
     free = any(str(part).split(".")[0] in _FREE for part in path)
     return _HIDDEN if free and isinstance(value, str) and _SECRET_LIKE.search(value) else value
-
-
-def _dotted(path: KeyPath) -> str:
-    return ".".join(map(str, path))
 
 
 def _shown(key: str, value: Any, sources: Sources, document: int, location: tuple[Location, Location] | None) -> Shown:

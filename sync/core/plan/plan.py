@@ -148,11 +148,11 @@ def refused(planned: Plan, refusals: Mapping[Key, StoreError]) -> Plan:
 
 def withheld(planned: Plan) -> Plan:
     """Return the plan with every write held, since a person released another plan than this one."""
-    return replace(planned, pages=_changed(planned.pages, lambda _, target: _withheld(target.action)))
 
+    def action(_: PagePlan, target: TargetPlan) -> Action:
+        return target.action if target.action.write is None else hold(target.action, "another-plan")
 
-def _withheld(action: Action) -> Action:
-    return action if action.write is None else hold(action, "another-plan")
+    return replace(planned, pages=_changed(planned.pages, action))
 
 
 def _page(page: Page, observed: Observation, now: datetime) -> PagePlan:

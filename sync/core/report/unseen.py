@@ -20,13 +20,19 @@ Part = Literal["Page", "secret", "store", "system user", "app"]
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
-    """The names of what the configuration has; ``secrets`` are stores with the names of Pages."""
+class _Names:
+    """Pages, system users and apps by name; ``secrets`` are stores with the names of Pages."""
 
     pages: frozenset[str]
     secrets: frozenset[tuple[str, str]]
     system_users: frozenset[str]
     apps: frozenset[str]
+
+
+class Configured(_Names):
+    """What the configuration has."""
+
+    __slots__ = ()
 
     def lacks(self, key: ProblemKey) -> Part | None:
         """Return what was removed from the configuration with the subject of a cause; None where it is still there."""
@@ -45,14 +51,10 @@ class Configured:
                 return None
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """The names of what a cycle could not look at in full; ``secrets`` are stores with the names of Pages."""
+class Unseen(_Names):
+    """What a cycle could not look at in full."""
 
-    pages: frozenset[str]
-    secrets: frozenset[tuple[str, str]]
-    system_users: frozenset[str]
-    apps: frozenset[str]
+    __slots__ = ()
 
     def hides(self, key: ProblemKey, known: OpenProblem) -> bool:
         """Check whether a cause that was not found may still be there."""

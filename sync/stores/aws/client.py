@@ -173,7 +173,7 @@ class AwsClient:
         except NoThreadError:
             return no_thread()
         except TimeoutError:
-            return self._credentials_timeout()
+            return no_credentials("late", source=Source.of(self._settings))
         except UnsignedError as error:
             return error.failed
         except CredentialError as error:
@@ -186,9 +186,6 @@ class AwsClient:
                 from_exception(_class_names(error), operation=operation, subject=""), not_sent=True, maybe_done=False
             )
         return FailedCall("", failure, not_sent=True)
-
-    def _credentials_timeout(self) -> FailedCall:
-        return no_credentials("late", source=Source.of(self._settings))
 
     def _sources(self) -> object:
         """Return the state of the files and references that a client depends on, which boto3 reads only once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sync.core.marks import from_map
@@ -71,13 +71,6 @@ def entry(row: Mapping[str, Any], region: str) -> Entry:
         blocked=blocked,
         replicas=replica_states(row),
     )
-
-
-def same_marks(one: Marks | None, other: Marks | None) -> bool:
-    """Check whether marks are equal, apart from when and why they were written."""
-    if one is None or other is None:
-        return one is other
-    return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
 
 
 def rows(answer: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:

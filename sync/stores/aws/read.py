@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sync.core.marks import same_marks
 from sync.core.model import Absent, Content, Key, Marks, Stored, StoreError, Version, Written
 from sync.core.payload import parse_text
 from sync.runtime.threads import Clock, each
 from sync.stores.aws.client import AwsClient
-from sync.stores.aws.entry import CURRENT, NOTHING, Entry, entry, refused_name, rows, same_marks
+from sync.stores.aws.entry import CURRENT, NOTHING, Entry, entry, refused_name, rows
 from sync.stores.aws.errors import FailedCall
 
 _PAGE, _BATCH = 100, 20

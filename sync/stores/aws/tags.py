@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sync.core.marks import patch, present
+from sync.core.marks import patch, present, same_marks
 from sync.core.model import Marks, StoreError, Version, Written
 from sync.stores.aws.client import AwsClient
 from sync.stores.aws.confirm import AwsReadBack
-from sync.stores.aws.entry import PREFIX, Entry, same_marks
+from sync.stores.aws.entry import PREFIX, Entry
 from sync.stores.aws.errors import FailedCall
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from sync.core.marks import owner
+from sync.core.marks import owner, same_marks
 from sync.core.model import (
     Absent,
     Content,
@@ -157,7 +157,7 @@ class FileStore:
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)
             if (state.version if state.there else None) != replaces:
-                done = _same_secret(state, marks) and state.file is not None and state.file.data == data
+                done = owner(state.marks) == owner(marks) and state.file is not None and state.file.data == data
                 return self._settle(fd, name, state, marks) if done else _conflict(self._path(key))
             if state.there and (state.marks is None or state.marks.instance != marks.instance):
                 return _conflict(self._path(key))
@@ -222,7 +222,7 @@ class FileStore:
     @staticmethod
     def _settle(fd: int, name: str, state: State, marks: Marks) -> Written:
         """Accept a file that has the wanted content already; set the marks unless only their time and reason differ."""
-        if state.marks is not None and _same_marks(state.marks, marks):
+        if same_marks(state.marks, marks):
             return Written(state.version, confirmed=True)
         return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)
 
@@ -353,14 +353,6 @@ def _conflict(path: str) -> StoreError:
     return StoreError(
         "conflict", f"{path} has changed since it was read; it is left as it is.", "The next cycle decides again."
     )
-
-
-def _same_secret(state: State, marks: Marks) -> bool:
-    return state.marks is not None and owner(state.marks) == owner(marks)
-
-
-def _same_marks(one: Marks, other: Marks) -> bool:
-    return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
 
 
 def _create(fd: int, name: str, data: bytes, old: Sidecar, marks: Marks) -> bool:

@@ -60,7 +60,9 @@ class Engine:
         self._patches = False
         self._refuses: StoreError | None = None
         self._detailed = True
-        self._config_denied = self._config_known = False
+        self._config_denied = False
+        self.config_known = False
+        """Whether it is known how long the mount keeps versions."""
         self.retention = Retention()
         self._allowed: dict[str, Mapping[str, Sequence[str]] | None] = {}
         self.expected: Sequence[str] = ()
@@ -75,11 +77,6 @@ class Engine:
     def proven(self) -> bool:
         """Whether the mount is known to be KV version 2."""
         return self._proven
-
-    @property
-    def config_known(self) -> bool:
-        """Whether it is known how long the mount keeps versions."""
-        return self._config_known
 
     @property
     def detailed(self) -> bool:
@@ -111,7 +108,7 @@ class Engine:
             return
         found = self._session.ask(self._calls.config(), end)
         if isinstance(found, Answer) and found.status == HTTPStatus.OK:
-            self.retention, self._config_known = retention(found.data), True
+            self.retention, self.config_known = retention(found.data), True
         else:
             self._config_denied = isinstance(found, Trouble) and found.refused
 
@@ -213,16 +210,12 @@ class Engine:
             if self._refuses is not None:
                 return self._refuses
             if not self._patches:
-                refusal = self._try_patch(path, end)
+                refusal = self.try_patch(path, end)
                 self._patches = refusal is None
                 if refusal is not None and refusal.error_code not in _OF_ONE_PATH:
                     self._refuses = refusal
                 return refusal
-        return self._try_patch(path, end) if allowed is None else None
-
-    def try_patch(self, path: str, end: float) -> StoreError | None:
-        """Return why a PATCH of marks is refused on its way or by the server, found out by one that changes nothing."""
-        return self._try_patch(path, end)
+        return self.try_patch(path, end) if allowed is None else None
 
     def would_refuse(self, writes: Mapping[str, WriteKind], end: float) -> Mapping[str, StoreError]:
         """Return the writes that the policy denies; nothing where the token may not ask for its capabilities."""
@@ -231,8 +224,11 @@ class Engine:
             lacking = {path: self._lacking(path, kind) for path, kind in writes.items()}
         return {} if trouble is not None else {path: error for path, error in lacking.items() if error is not None}
 
-    def _try_patch(self, path: str, end: float) -> StoreError | None:
-        """Send a PATCH that changes nothing, so that a server or gateway that rejects it gets no data either."""
+    def try_patch(self, path: str, end: float) -> StoreError | None:
+        """Return why a PATCH of marks is refused on its way or by the server, found out by one that changes nothing.
+
+        So a server or gateway that rejects it gets no data either.
+        """
         call = self._calls.patch(path, _INVALID)
         found = self._session.ask(call, end)
         if isinstance(found, Trouble):

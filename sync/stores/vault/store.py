@@ -115,36 +115,31 @@ class VaultStore:
 
     def write(self, key: Key, payload: Payload, marks: Marks, *, replaces: Version | None) -> Written | StoreError:
         """Write payload and marks."""
-        if kv.quoted(key.path) is None:
-            return _REFUSED
-        cas = replaces or "0"
-        if not cas.isdecimal() or len(cas) > _DIGITS:
+        cas = _number(replaces or "0")
+        if cas is None:
             return CONFLICT
-        self._reader.wrote(key.path)
-        return self._named(self._writer.write(key.path, payload, marks, int(cas), self._end()), key)
+        return self._changed(key, lambda: self._writer.write(key.path, payload, marks, cas, self._end()))
 
     def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone."""
-        if kv.quoted(key.path) is None:
-            return _REFUSED
-        self._reader.wrote(key.path)
-        return self._named(self._writer.mark(key.path, marks, version, read, self._end()), key)
+        return self._changed(key, lambda: self._writer.mark(key.path, marks, version, read, self._end()))
 
     def renew(self, key: Key, payload: Payload, *, replaces: Version) -> Written | StoreError:
         """Write the payload alone, over a secret that another tool may own."""
-        if kv.quoted(key.path) is None:
-            return _REFUSED
-        if not replaces.isdecimal() or len(replaces) > _DIGITS or int(replaces) == 0:
+        cas = _number(replaces)
+        if not cas:
             return CONFLICT
-        self._reader.wrote(key.path)
-        return self._named(self._writer.write(key.path, payload, None, int(replaces), self._end()), key)
+        return self._changed(key, lambda: self._writer.write(key.path, payload, None, cas, self._end()))
 
     def remove(self, key: Key, *, version: Version, marks: Marks) -> Removed | Absent | StoreError:
         """Delete the version; it stays recoverable until it is destroyed, or the mount's max_versions is reached."""
+        return self._changed(key, lambda: self._remover.remove(key.path, version, marks, self._end()))
+
+    def _changed(self, key: Key, change: Callable[[], T | StoreError]) -> T | StoreError:
         if kv.quoted(key.path) is None:
             return _REFUSED
         self._reader.wrote(key.path)
-        return self._named(self._remover.remove(key.path, version, marks, self._end()), key)
+        return self._named(change(), key)
 
     def versions(self, key: Key, *, raw: bool = False) -> Sequence[PastVersion] | StoreError:
         """Return the versions that the mount keeps; KV holds objects, so that none of them has raw text."""
@@ -205,6 +200,11 @@ class VaultStore:
 
     def _end(self) -> float:
         return self._clock.monotonic() + self._settings.timeout
+
+
+def _number(version: Version) -> int | None:
+    """Return a version as a number; None where it is none of KV's."""
+    return int(version) if version.isdecimal() and len(version) <= _DIGITS else None
 
 
 _REFUSED = StoreError(

@@ -429,8 +429,8 @@ def prune(
 ) -> None:
     """Delete orphans: secrets that no Page of the configuration uses.
 
-    An orphan has the marks of this instance. Without --yes orphans are only shown. A secret is deleted so that it can be restored, and the command for that is printed. At most
-    brake.share of a store is deleted at a time. The exit code is 0 if no orphan is left, else 1.
+    An orphan has the marks of this instance. Without --yes orphans are only shown. A secret is deleted so that it can be restored, and the command for that is printed. The old
+    secret of a listed Page is kept until its new one holds a token. At most brake.share of a store is deleted at a time. The exit code is 0 if no orphan is left, else 1.
     """
     from sync.cli.commands.secrets import prune as command  # noqa: PLC0415 - see above
 

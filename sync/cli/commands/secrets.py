@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sync.cli.command import INTERRUPTED, begin, carry_out, configuration, opened
-from sync.cli.file import command_line, each_value
+from sync.cli.file import command_line, completed, each_value
 from sync.cli.output.forms import Form
 from sync.config.resolve.select import check_stores, select, select_page
 
@@ -27,6 +28,8 @@ def _prune(given: Path | None, form: Form, stores: Sequence[str], *, yes: bool) 
 
     with opened(config, clock, _DOING) as app:
         found = find(app, stores, write=yes)
+    removals = (replace(one, remedy=completed(one.remedy, given, None, one.key)) for one in found.removals)
+    found = replace(found, removals=tuple(removals))
     again = command_line(given, "prune", *each_value("--store", stores), "--yes")
     put_pruned(found, form, again=again, done=yes)
     return INTERRUPTED if found.cut_short else found.exit_code
@@ -46,7 +49,8 @@ def _adopt(given: Path | None, form: Form, page: str | None, store: str, *, yes:
     from sync.core.plan.adopt import exit_code  # noqa: PLC0415 - only if the file is valid
 
     with opened(config, clock, _DOING) as app:
-        found = find(app, selection, by_name=page is not None, write=yes)
+        adoptions = find(app, selection, by_name=page is not None, write=yes)
+    found = [replace(one, remedy=completed(one.remedy, given, one.page.name, one.key)) for one in adoptions]
     which = "--all" if page is None else page
     put_adopted(found, form, again=command_line(given, "adopt", which, "--store", store, "--yes"))
     cut_short = yes and any(one.action == "adopt" for one in found)
@@ -72,6 +76,7 @@ def _rollback(
 
     with opened(config, clock, _DOING) as app:
         found = let_go(app, selection) if release else roll_back(app, selection, version, write=yes)
+    found = replace(found, remedy=completed(found.remedy, given, page, found.key))
     arguments = ["rollback", page, "--store", store]
     wanted = ["--version", found.wanted.version] if found.wanted is not None else []
     put_rolled_back(

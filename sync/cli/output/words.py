@@ -106,6 +106,11 @@ REASONS: Mapping[str, Word] = {
         "AWS deletes no secret that is replicated to other Regions, so prune keeps it.",
         "Remove the replicas with aws secretsmanager remove-regions-from-replication, and run prune again.",
     ),
+    "not-replaced": Word(
+        "the Page has no new secret yet",
+        "The secret is an orphan, but the one that the configuration names for its Page now holds no token, so prune keeps it.",
+        "Run once for the Page, let applications read the new secret, and run prune again.",
+    ),
     "invalid-once": Word(
         "waiting for a second confirmation",
         "debug_token calls so many tokens of this store invalid at once that it must say so twice before they are replaced.",

@@ -6,12 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from sync.core.judge.ownership import blocked_problem
-from sync.core.model import Absent, Content, Key, Marks, Removed, StoreError, StoreErrorCode, Version
+from sync.core.judge.ownership import blocked_problem, foreign_problem
+from sync.core.marks import owner
+from sync.core.model import Absent, Content, Key, Marks, Page, Removed, Stored, StoreError, StoreErrorCode, Version
 from sync.core.plan.guards import Brake
 
 Owned = Mapping[str, Sequence[tuple[Key, Marks]] | StoreError]
 """The secrets that carry an instance's mark, by store; or why they could not be listed."""
+
+Successors = Mapping[Key, Sequence[tuple[Page, Key]]]
+"""For each orphan that a listed Page has left, the secrets that the configuration names for this Page now."""
 
 RemovalKind = Literal["delete", "deleted", "held", "kept", "failed"]
 """What is done with an orphan; "delete" is what --yes would do."""
@@ -71,13 +75,42 @@ def orphans(owned: Owned, instance: str, named: Collection[Key]) -> list[Key]:
     )
 
 
-def removals(owned: Owned, current: Mapping[Key, Content], *, brake: Brake, observe: bool) -> tuple[Removal, ...]:
-    """Decide for each orphan in ``current``; one that is gone, or is no longer this instance's, is left out.
+def successors(owned: Owned, found: Collection[Key], pages: Sequence[Page]) -> Successors:
+    """Find what replaces each orphan whose Page is listed: its secrets in the same store, else those in other stores."""
+    by_id: dict[str, list[Page]] = {}
+    for page in pages:
+        by_id.setdefault(page.id, []).append(page)
+    answer: dict[Key, Sequence[tuple[Page, Key]]] = {}
+    for key, marks in _marks(owned).items():
+        if key in found and marks.page_id in by_id:
+            named = [(page, target) for page in by_id[marks.page_id] for target in page.targets]
+            answer[key] = [one for one in named if one[1].store == key.store] or named
+    return answer
 
-    The brake lets through as many of a store as it would let change: a share of all secrets of this instance in that store.
+
+def _marks(owned: Owned) -> Mapping[Key, Marks]:
+    return {key: of for found in owned.values() if not isinstance(found, StoreError) for key, of in found}
+
+
+def removals(
+    owned: Owned,
+    current: Mapping[Key, Content],
+    replaced_by: Successors,
+    *,
+    instance: str,
+    brake: Brake,
+    observe: bool,
+) -> tuple[Removal, ...]:
+    """Decide for each orphan; one that is gone, or is no longer this instance's, is left out.
+
+    ``current`` has the orphans and their successors: an orphan is kept until each of its successors holds a token. The brake lets through as many of a store as it would let change: a share of all secrets of this instance in that store.
     """
-    marks = {key: of for found in owned.values() if not isinstance(found, StoreError) for key, of in found}
-    decided = [one for key, content in current.items() if (one := _removal(key, marks[key], content)) is not None]
+    marks, named = _marks(owned), {key for found in replaced_by.values() for _, key in found}
+    decided = [
+        _needed(one, replaced_by.get(key, ()), current, instance)
+        for key, content in current.items()
+        if key not in named and (one := _removal(key, marks[key], content)) is not None
+    ]
     allowed = {store: brake.most(len(found)) for store, found in owned.items() if not isinstance(found, StoreError)}
     if observe:
         return tuple(_held(one, "observe") if one.action == "delete" else one for one in decided)
@@ -108,7 +141,7 @@ def _removal(key: Key, marks: Marks, content: Content) -> Removal | None:
         return failed(Removal(key, marks, "failed"), content)
     if isinstance(content, Absent) or content.state != "live" or content.blocked == "scheduled-deletion":
         return None
-    if content.marks is None or content.marks.instance != marks.instance:
+    if content.marks is None or owner(content.marks) != owner(marks):
         return None
     one = Removal(key, content.marks, "delete", content.version)
     problem = blocked_problem(content, key)
@@ -125,6 +158,39 @@ def _removal(key: Key, marks: Marks, content: Content) -> Removal | None:
         )
         return replace(one, action="kept", reason="replicated", message=message, remedy=remedy)
     return one
+
+
+def _needed(
+    one: Removal, replaced_by: Sequence[tuple[Page, Key]], current: Mapping[Key, Content], instance: str
+) -> Removal:
+    """Keep an orphan that applications may have to read, since a successor holds no token or it is not known whether it does."""
+    for page, key in replaced_by:
+        content = current[key]
+        lack = _lack(page, content, instance)
+        if lack is not None and one.action != "failed":
+            secret = f"{key.store}:{key.path}"
+            message = f"Applications may still read this secret of Page {page.name}: its new one, {secret}, {lack}"
+            remedy = f"Run page-token-sync once --page {page.name}, let applications read the new secret, and run prune again."
+            if isinstance(content, StoreError):
+                remedy = f"{content.remedy} Then run prune again."
+            return replace(one, action="kept", reason="not-replaced", message=message, remedy=remedy)
+    return one
+
+
+def _lack(page: Page, content: Content, instance: str) -> str | None:
+    """Return what a Page's secret lacks for applications to read a token of this instance there; None where nothing."""
+    match content:
+        case StoreError(message=message):
+            return f"could not be read: {message}"
+        case Stored(blocked="scheduled-deletion"):
+            return "is scheduled for deletion."
+        case Stored(state="live"):
+            foreign = foreign_problem(content, page, instance)
+            if foreign is not None:
+                return f"is not this Page's: {foreign.message}"
+            return "holds no token." if page.payload.token_in(content.payload) is None else None
+        case _:
+            return "does not exist yet."
 
 
 def failed(one: Removal, error: StoreError) -> Removal:

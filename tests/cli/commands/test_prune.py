@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,23 @@ from sync.app.prune import carry_out, find
 from sync.core import marks as mark_map
 from sync.core.model import Key, Stored, StoreError
 from sync.core.plan.guards import Brake
+from sync.core.plan.prune import Pruned
 from sync.runtime.threads import Stopping
+from sync.stores.interface import Store
+from tests.support import values
 from tests.support.clock import FakeClock
 from tests.support.fakes import StoreInMemory
 from tests.support.forkserver import ForkServer
+from tests.support.rigs.aws import AwsRig
 from tests.support.rigs.cli import on_a_terminal
 from tests.support.rigs.e2e import PROGRAM, Ran
 from tests.support.rigs.file import FileRig
-from tests.support.store_contract import marks, payload
+from tests.support.rigs.vault import VaultRig
+from tests.support.services.aws import Aws, aws, aws_environment, aws_server
+from tests.support.services.bao import Bao, bao
+from tests.support.store_contract import marks, payload, stored, written
+
+__all__ = ["aws", "aws_environment", "aws_server", "bao"]
 
 TOKEN = "EAAorphanTOKENorphan0123456789orphan"
 
@@ -160,6 +169,75 @@ def test_when_nothing_may_be_deleted(
     assert failed.report["format"] == 1
 
 
+def test_a_new_path_before_the_next_cycle(program: Program) -> None:
+    """The old secret of a Page is kept until the new one is there; the output names what comes first, with the configuration."""
+    program.write(pages=[{"id": "101", "name": "berlin-mitte"}], brake={"share": "100%"})
+    before = program.names()
+    ran = program.run("--yes")
+    assert (ran.code, program.names()) == (1, before)
+    assert "not-replaced" in ran.stdout
+    assert "disk:berlin-mitte.json, does not exist yet" in ran.stdout
+    command = f"page-token-sync --config {program.file} once --page berlin-mitte"
+    assert command in " ".join(ran.stdout.split())
+    report = program.run("--output", "json").report
+    assert {(one["action"], one["reason"]) for one in report["secrets"]} == {("kept", "not-replaced")}
+    assert command in report["secrets"][0]["remedy"]
+    program.plant("berlin-mitte")
+    assert program.run("--yes").code == 0
+    assert program.names() == before - {"berlin.json", "rome.json", "oslo.json"} | {"berlin-mitte.json"}
+
+
+def moved(store: Store, old: Key, new: Key) -> None:
+    """Check that an orphan stays until what replaces it is written, and how many requests that took."""
+    page = replace(values.page(), id=marks().page_id, targets=(new,))
+
+    def look() -> Pruned:
+        store.begin()
+        return find({store.name: store}, marks().instance, [page], brake=Brake(1.0, 99), observe=False)
+
+    written(store.write(old, payload(), marks(), replaces=None))
+    kept = look()
+    assert [(one.key, one.action, one.reason) for one in kept.removals] == [(old, "kept", "not-replaced")]
+    carry_out(kept, {store.name: store}, FakeClock())
+    written(store.write(new, payload(), marks(), replaces=None))
+    done = carry_out(look(), {store.name: store}, FakeClock())
+    assert [(one.key, one.action) for one in done.removals] == [(old, "deleted")]
+    assert stored(store, new).state == "live"
+
+
+def test_a_new_path_on_openbao(bao: Bao) -> None:
+    """An orphan on OpenBao stays until its Page has the new secret, and is deleted then."""
+    rig = VaultRig(bao)
+    moved(rig.make_store(), rig.key("old"), rig.key("new"))
+
+
+def test_a_new_path_on_aws(aws: Aws) -> None:
+    """An orphan on AWS stays until its Page has the new secret, and is deleted then."""
+    rig = AwsRig(aws)
+    moved(rig.make_store(), rig.key("old"), rig.key("new"))
+
+
+def test_a_page_that_moves_to_another_store() -> None:
+    """An orphan waits for the Page's secret in another store, which is read though --store does not name it, once for all orphans."""
+    here, there = StoreInMemory("vault"), StoreInMemory("aws")
+    stores: dict[str, Store] = {"vault": here, "aws": there}
+    page = replace(values.page(), id=marks().page_id, targets=(Key("aws", "berlin"),))
+    for name in ("a", "b"):
+        here.secrets[Key("vault", name)] = Stored(payload(), "1", marks())
+
+    def look() -> list[tuple[str, str | None]]:
+        found = find(stores, "acme", [page], ["vault"], brake=Brake(1.0, 99), observe=False)
+        return [(one.action, one.reason) for one in found.removals]
+
+    assert look() == [("kept", "not-replaced")] * 2
+    assert there.requests == 1
+    there.down = StoreError("denied", "It is denied.", "Allow it.")
+    assert look() == [("kept", "not-replaced")] * 2
+    there.down = None
+    there.secrets[Key("aws", "berlin")] = Stored(payload(), "1", marks())
+    assert look() == [("delete", None)] * 2
+
+
 def test_a_store_that_cannot_be_listed(program: Program) -> None:
     """It is named with its cause; the exit code is 1, and 3 where no store could be listed."""
     missing = {"type": "file", "directory": str(program.folder / "no" / "such")}
@@ -206,7 +284,7 @@ class Stage:
 
     def found(self) -> Any:
         """Find the orphans."""
-        return find({"vault": self.store}, "acme", set(), brake=Brake(1.0, 99), observe=False)
+        return find({"vault": self.store}, "acme", [], brake=Brake(1.0, 99), observe=False)
 
 
 def test_a_secret_that_changes_after_it_was_shown() -> None:

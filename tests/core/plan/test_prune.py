@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from sync.core.model import Absent, Content, Key, Removed, Stored, StoreError
+from sync.core.payload import Payload
 from sync.core.plan.guards import Brake
-from sync.core.plan.prune import Pruned, Removal, orphans, removals
-from tests.support.values import marks, payload
+from sync.core.plan.prune import Pruned, Removal, orphans, removals, successors
+from tests.support.values import INSTANCE, KEY, OTHER, marks, page, payload
 
 BRAKE = Brake(0.3, 3)
 DENIED = StoreError("denied", "It is denied.", "Allow it.")
@@ -27,8 +28,8 @@ def content(**changes: Any) -> Stored:
 
 def decided(found: Content, **changes: Any) -> tuple[Removal, ...]:
     """Decide about one orphan."""
-    options = {"brake": BRAKE, "observe": False, **changes}
-    return removals({"vault": [(key(1), marks())]}, {key(1): found}, **options)
+    options = {"instance": INSTANCE, "brake": BRAKE, "observe": False, **changes}
+    return removals({"vault": [(key(1), marks())]}, {key(1): found}, {}, **options)
 
 
 def test_only_secrets_of_the_instance_that_nobody_names_are_orphans() -> None:
@@ -72,11 +73,65 @@ def test_what_is_done_with_an_orphan(found: Stored, action: str, reason: str | N
         content(blocked="scheduled-deletion"),
         content(marks=None),
         content(marks=marks(instance="other")),
+        content(marks=marks(page_id="202")),
     ],
 )
 def test_what_is_no_orphan_any_more(found: Stored | Absent) -> None:
     """A secret that was deleted, taken or unmarked since it was listed is none."""
     assert decided(found) == ()
+
+
+@pytest.mark.parametrize(
+    ("new", "lack"),
+    [
+        (content(), None),
+        (content(payload=payload(OTHER)), None),
+        (Absent(), "does not exist yet"),
+        (content(state="deleted", payload=None), "does not exist yet"),
+        (content(state="empty", payload=None), "does not exist yet"),
+        (content(blocked="scheduled-deletion"), "scheduled for deletion"),
+        (content(payload=None), "holds no token"),
+        (content(payload=Payload({"access_token": ""})), "holds no token"),
+        (content(marks=None), "no mark"),
+        (content(marks=marks(instance="other")), "'other'"),
+        (content(marks=marks(page_id="202")), "Page 202"),
+        (DENIED, "could not be read: It is denied."),
+    ],
+)
+def test_an_orphan_is_kept_until_its_page_has_a_new_secret(new: Content, lack: str | None) -> None:
+    """As long as the secret that the configuration names now holds no token of this instance, or is unknown, all old ones stay."""
+    owned = {"vault": [(key(1), marks()), (key(2), marks()), (KEY, marks())]}
+    named = successors(owned, [key(1), key(2)], [page()])
+    current = {key(1): content(), key(2): content(replicas=("us-east-1",)), KEY: new}
+    found = removals(owned, current, named, instance=INSTANCE, brake=BRAKE, observe=False)
+    assert [one.key for one in found] == [key(1), key(2)]
+    if lack is None:
+        assert [(one.action, one.reason) for one in found] == [("delete", None), ("kept", "replicated")]
+        return
+    assert [(one.action, one.reason) for one in found] == [("kept", "not-replaced")] * 2
+    for one in found:
+        assert lack in one.message
+        assert "Page berlin" in one.message
+        assert "vault:meta/pages/berlin" in one.message
+        assert one.remedy == ("Allow it. Then run prune again." if new is DENIED else one.remedy)
+
+
+def test_what_replaces_an_orphan() -> None:
+    """The Page's secrets in the orphan's own store count, those in other stores where it has none there, and none for other Pages."""
+    aws, disk = Key("aws", "berlin"), Key("disk", "berlin.json")
+    of = {
+        "vault": [(key(1), marks()), (KEY, marks()), (key(2), marks(page_id="202"))],
+        "aws": [(key(3, "aws"), marks())],
+        "disk": DENIED,
+    }
+    found = [key(1), key(2), key(3, "aws")]
+    one = page(targets=(aws, disk))
+    assert successors(of, found, [one]) == {
+        key(1): [(one, aws), (one, disk)],
+        key(3, "aws"): [(one, aws)],
+    }
+    both = [page(), page(name="berlin-2", system_user="second", targets=(Key("vault", "berlin-2"),))]
+    assert successors(of, [key(1)], both) == {key(1): [(both[0], KEY), (both[1], Key("vault", "berlin-2"))]}
 
 
 def test_nothing_is_deleted_in_mode_observe() -> None:
@@ -90,7 +145,7 @@ def test_the_brake_bounds_each_store(secrets: int, lost: int, deleted: int) -> N
     """As many are deleted as the brake would let change of all secrets in the store, and the others are held for the next time."""
     owned = {"vault": [(key(number), marks()) for number in range(secrets)], "disk": [(key(1, "disk"), marks())]}
     current = {key(number): content() for number in range(lost)}
-    found = removals(owned, {**current, key(1, "disk"): content()}, brake=BRAKE, observe=False)
+    found = removals(owned, {**current, key(1, "disk"): content()}, {}, instance=INSTANCE, brake=BRAKE, observe=False)
     actions = [one.action for one in found if one.key.store == "vault"]
     assert actions == ["delete"] * deleted + ["held"] * (lost - deleted)
     assert [one.action for one in found if one.key.store == "disk"] == ["delete"]
@@ -101,7 +156,7 @@ def test_what_cannot_be_deleted_takes_no_share() -> None:
     """An orphan that fails or is kept leaves its share of the brake to the others."""
     owned = {"vault": [(key(number), marks()) for number in range(4)]}
     current = {key(0): DENIED, key(1): content(replicas=("us-east-1",)), key(2): content(), key(3): content()}
-    found = removals(owned, current, brake=BRAKE, observe=False)
+    found = removals(owned, current, {}, instance=INSTANCE, brake=BRAKE, observe=False)
     assert [one.action for one in found] == ["failed", "kept", "delete", "delete"]
 
 

@@ -22,6 +22,7 @@ from sync.cli.main import app
 from sync.cli.output.words import ACTIONS, EXITS, FAILURES, REASONS, SERVED, STORE_FAILURES, Word
 from sync.config.errors import CODES
 from sync.config.load import load
+from sync.config.schema.described import described
 from sync.config.schema.references import EnvReference, FileReference, StoreReference
 from sync.config.schema.settings import Settings
 from sync.config.schema.types import ConfigModel
@@ -259,7 +260,7 @@ def _keys() -> str:
     for prefix, model in models():
         rows = [
             (f"`{prefix}{key}`", _default(model, key), field.description or "")
-            for key, field in model.model_fields.items()
+            for key, field in described(model).items()
         ]
         parts.append(f"### {_title(prefix, model)}\n\n{_table(('key', 'default', 'meaning'), rows)}")
     return "\n\n".join(parts)

@@ -15,6 +15,7 @@ from sync.config.errors import CODES, MAX_ERRORS, Finding, KeyPath, shown
 from sync.config.parse.scalars import Altered
 from sync.config.parse.yaml import Unreadable
 from sync.config.schema.choices import TAG, UNCHOSEN, option
+from sync.config.schema.described import described
 from sync.config.schema.types import ConfigModel
 
 Loc: TypeAlias = tuple[str | int, ...]
@@ -200,7 +201,7 @@ def field_at(annotation: Any, loc: Loc) -> FieldInfo | None:
     if not loc:
         return None
     part = model_at(annotation, loc[:-1])
-    return part.model_fields.get(str(loc[-1])) if part else None
+    return described(part).get(str(loc[-1])) if part else None
 
 
 def _walk(annotation: Any, loc: Loc) -> Any:

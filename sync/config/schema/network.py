@@ -30,27 +30,14 @@ ServiceAddress = Annotated[Address, AfterValidator(_private)]
 class Connection(ConfigModel):
     """How a service is reached."""
 
-    proxy: Annotated[
-        Reference | None,
-        Field(
-            description="A reference to the URL of an HTTP proxy, which may contain a password.",
-            examples=[{"env": "PROXY_URL"}],
-        ),
-    ] = None
-    ca_file: Annotated[
-        FilePath | None,
-        Field(
-            description="A PEM file of CA certificates to trust instead of the default ones. Read again in each cycle.",
-            examples=["/etc/ssl/internal-ca.pem"],
-        ),
-    ] = None
-    trust_env: Annotated[
-        bool, Field(description="Whether to use the proxies of the environment (HTTPS_PROXY and so on).")
-    ] = False
-    allow_http: Annotated[
-        bool,
-        Field(description="Allow plain http to an address of another machine. Each start warns about it."),
-    ] = False
+    proxy: Annotated[Reference | None, Field(examples=[{"env": "PROXY_URL"}])] = None
+    """A reference to the URL of an HTTP proxy, which may contain a password."""
+    ca_file: Annotated[FilePath | None, Field(examples=["/etc/ssl/internal-ca.pem"])] = None
+    """A PEM file of CA certificates to trust instead of the default ones. Read again in each cycle."""
+    trust_env: bool = False
+    """Whether to use the proxies of the environment (HTTPS_PROXY and so on)."""
+    allow_http: bool = False
+    """Allow plain http to an address of another machine. Each start warns about it."""
 
     def certificate_files(self) -> Iterator[Path]:
         """Yield the files of certificates and keys that the connection reads."""

@@ -73,19 +73,11 @@ SCOPES = frozenset(
 class ChecksConfig(ConfigModel):
     """What a token must have in addition to being valid. A key that a Page leaves out has the value of defaults."""
 
-    scopes: Annotated[
-        tuple[Text, ...] | None,
-        Field(
-            strict=False,
-            description="Permissions that the token must have for its Page. Default: [pages_messaging].",
-        ),
-    ] = None
-    expires: Annotated[
-        Expires | None,
-        Field(
-            description="The minimum time until the token expires. A token that never expires always passes; never: only such a token passes. Default: 7d."
-        ),
-    ] = None
+    scopes: Annotated[tuple[Text, ...] | None, Field(strict=False)] = None
+    """Permissions that the token must have for its Page. Default: [pages_messaging]."""
+    expires: Expires | None = None
+    """The minimum time until the token expires. A token that never expires always passes; never: only such a token
+    passes. Default: 7d."""
 
 
 def _payload_kind(value: Any) -> str | None:
@@ -124,50 +116,43 @@ Payload = Annotated[
 class FilePage(ConfigModel):
     """A Page in one of the files of pages_from."""
 
-    id: Annotated[GraphId, Field(description="The Page's id, in quotes.")]
-    name: Annotated[Name | None, Field(description="The Page's unique name in this program. Default: its id.")] = None
-    labels: Annotated[
-        dict[str, str] | None, Field(description="Labels in addition to those of defaults, which they override.")
-    ] = None
-    stores: Annotated[
-        tuple[Name, ...] | None,
-        Field(strict=False, min_length=1, description="The stores to write this Page's token to."),
-    ] = None
-    system_user: Annotated[Name | None, Field(description="The system user that has access to this Page.")] = None
-    hold: Annotated[bool | None, Field(description="true: read and verify this Page, write nothing for it.")] = None
+    id: GraphId
+    """The Page's id, in quotes."""
+    name: Name | None = None
+    """The Page's unique name in this program. Default: its id."""
+    labels: dict[str, str] | None = None
+    """Labels in addition to those of defaults, which they override."""
+    stores: Annotated[tuple[Name, ...] | None, Field(strict=False, min_length=1)] = None
+    """The stores to write this Page's token to."""
+    system_user: Name | None = None
+    """The system user that has access to this Page."""
+    hold: bool | None = None
+    """true: read and verify this Page, write nothing for it."""
 
 
 class PageEntry(FilePage):
     """A Page in the main file: it may have every key of defaults."""
 
-    checks: Annotated[ChecksConfig | None, Field(description="Checks of this Page's token.")] = None
-    payload: Annotated[Payload | None, Field(description="This Page's payload, instead of the one of defaults.")] = None
+    checks: ChecksConfig | None = None
+    """Checks of this Page's token."""
+    payload: Payload | None = None
+    """This Page's payload, instead of the one of defaults."""
 
 
 class Defaults(ConfigModel):
     """Defaults of every Page; a Page can override each."""
 
-    system_user: Annotated[
-        Name | None, Field(description="Optional if there is only one system user.", examples=["main"])
-    ] = None
-    stores: Annotated[
-        tuple[Name, ...] | None,
-        Field(
-            strict=False,
-            min_length=1,
-            description="The stores to write the tokens to. Optional if there is only one store.",
-        ),
-    ] = None
-    checks: Annotated[ChecksConfig, Field(description="What a token must have in addition to being valid.")] = (
-        ChecksConfig()
+    system_user: Annotated[Name | None, Field(examples=["main"])] = None
+    """Optional if there is only one system user."""
+    stores: Annotated[tuple[Name, ...] | None, Field(strict=False, min_length=1)] = None
+    """The stores to write the tokens to. Optional if there is only one store."""
+    checks: ChecksConfig = ChecksConfig()
+    """What a token must have in addition to being valid."""
+    payload: Payload = Field(
+        default_factory=lambda: {"access_token": "{token}", "page_id": "{id}", "app_id": "{app_id}"}
     )
-    payload: Annotated[
-        Payload,
-        Field(
-            description="What applications read: a mapping of names to texts, or one text. Placeholders: those of paths, and {token}."
-        ),
-    ] = Field(default_factory=lambda: {"access_token": "{token}", "page_id": "{id}", "app_id": "{app_id}"})
-    labels: Annotated[dict[str, str], Field(description="Labels on every secret, within the limits of its store.")] = (
-        Field(default_factory=dict)
-    )
-    hold: Annotated[bool, Field(description="true: read and verify Pages, write nothing for them.")] = False
+    """What applications read: a mapping of names to texts, or one text. Placeholders: those of paths, and {token}."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels on every secret, within the limits of its store."""
+    hold: bool = False
+    """true: read and verify Pages, write nothing for them."""

@@ -29,12 +29,9 @@ class EnvReference(ConfigModel):
     """A secret in an environment variable."""
 
     env: Annotated[
-        str,
-        AfterValidator(_no_secret),
-        Field(
-            pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", description="The variable's name.", examples=["META_APP_SECRET"]
-        ),
+        str, AfterValidator(_no_secret), Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$", examples=["META_APP_SECRET"])
     ]
+    """The variable's name."""
 
     def __str__(self) -> str:
         return f"{{env: {shown_path(self.env)}}}"
@@ -43,14 +40,9 @@ class EnvReference(ConfigModel):
 class FileReference(ConfigModel):
     """A secret in a file, read again in each cycle."""
 
-    file: Annotated[
-        Text,
-        AfterValidator(_no_secret),
-        Field(
-            description="The path of the file, relative to the folder of the configuration file. UTF-8, at most 64 KiB; one newline "
-            "at the end is removed; an empty file is an error."
-        ),
-    ]
+    file: Annotated[Text, AfterValidator(_no_secret)]
+    """The path of the file, relative to the folder of the configuration file. UTF-8, at most 64 KiB; one newline at the
+    end is removed; an empty file is an error."""
 
     def __str__(self) -> str:
         return f"{{file: {shown_path(self.file)}}}"
@@ -59,9 +51,12 @@ class FileReference(ConfigModel):
 class StoreReference(ConfigModel):
     """A secret in one of the configured stores."""
 
-    store: Annotated[str, Field(description="The store's name.")]
-    path: Annotated[SecretPath, Field(description="The secret's path or name in the store, without placeholders.")]
-    key: Annotated[Text, AfterValidator(_no_secret), Field(description="The key in the secret's JSON object.")]
+    store: str
+    """The store's name."""
+    path: SecretPath
+    """The secret's path or name in the store, without placeholders."""
+    key: Annotated[Text, AfterValidator(_no_secret)]
+    """The key in the secret's JSON object."""
 
     def __str__(self) -> str:
         return f"{{store: {self.store}, path: {shown_path(self.path)}, key: {shown_path(self.key)}}}"

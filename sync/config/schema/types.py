@@ -39,7 +39,10 @@ def wrong(code: str, message: str, remedy: str) -> NoReturn:
 
 
 class ConfigModel(BaseModel):
-    """The base of all models: no unknown keys, no conversion of types, no change after validation."""
+    """The base of all models: no unknown keys, no conversion of types, no change after validation.
+
+    The text below a key is its description, in errors, the JSON Schema and the example.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 

@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from sync.config.listen import DEFAULT_LISTEN
 from sync.config.schema.choices import option
+from sync.config.schema.described import described
 from sync.config.schema.references import EnvReference, FileReference, StoreReference
 from sync.config.schema.settings import Settings
 from sync.config.schema.stores.kinds import AnyStore
@@ -76,11 +77,23 @@ class _Schema(GenerateJsonSchema):
 
 def schema() -> dict[str, Any]:
     """Return the configuration's JSON Schema, draft 2020-12."""
+    found = Settings.model_json_schema(schema_generator=_Schema)
+    definitions = {Settings.__name__: found, **found["$defs"]}
+    for model in _below(ConfigModel):
+        properties = definitions.get(model.__name__, {}).get("properties", {})
+        for key, part in properties.items():
+            properties[key] = dict(sorted({**part, "description": described(model)[key].description}.items()))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Settings.model_json_schema(schema_generator=_Schema),
+        **found,
         "title": "Configuration of page-token-sync",
     }
+
+
+def _below(model: type[ConfigModel]) -> Iterator[type[ConfigModel]]:
+    for part in model.__subclasses__():
+        yield part
+        yield from _below(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +131,16 @@ def _part(values: Mapping[str, Any], model: type[ConfigModel], depth: int, style
     for key in sorted(model.model_fields, key=lambda key: key not in model.__annotations__):
         if key not in values and not style.shows(model, key):
             continue
-        described = model.model_fields[key]
+        field = described(model)[key]
         if depth == 0:
             yield ""
         note = style.notes.get(style.path + key)
-        comment = " ".join(text for text in (described.description, note) if text)
+        comment = " ".join(text for text in (field.description, note) if text)
         if comment:
             yield from _comment(comment, indent)
         if key in values:
-            yield from _value(key, values[key], _model(described.annotation, values[key]), depth, style)
-        elif model_of := _model(described.annotation, {}):
+            yield from _value(key, values[key], _model(field.annotation, values[key]), depth, style)
+        elif model_of := _model(field.annotation, {}):
             yield f"{indent}{key}:"
             yield from _part({}, model_of, depth + 1, style.inside(key))
         else:

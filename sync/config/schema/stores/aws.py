@@ -34,26 +34,20 @@ def _with_role(value: Any, info: ValidationInfo) -> Any:
 class AwsAuth(ConfigModel):
     """The credentials."""
 
-    profile: Annotated[
-        Text | None,
-        Field(description="A profile of the AWS configuration files. Default: the credentials chain of boto3."),
-    ] = None
+    profile: Text | None = None
+    """A profile of the AWS configuration files. Default: the credentials chain of boto3."""
     role_arn: Annotated[
         str | None,
         Field(
             pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}$",
-            description="A role to assume with these credentials, under the session name page-token-sync.",
             examples=["arn:aws:iam::123456789012:role/page-token-sync"],
         ),
     ] = None
+    """A role to assume with these credentials, under the session name page-token-sync."""
     external_id: Annotated[
-        Reference | None,
-        AfterValidator(_with_role),
-        Field(
-            description="A reference to the external id that the role's trust policy requires.",
-            examples=[{"env": "AWS_EXTERNAL_ID"}],
-        ),
+        Reference | None, AfterValidator(_with_role), Field(examples=[{"env": "AWS_EXTERNAL_ID"}])
     ] = None
+    """A reference to the external id that the role's trust policy requires."""
 
 
 _KMS_ARN = re.compile(rf"arn:aws[a-z-]*:kms:({REGION}):[0-9]{{12}}:(?:key|alias)/[A-Za-z0-9/_-]{{1,256}}")
@@ -86,6 +80,7 @@ KmsKey = Annotated[Text, AfterValidator(_kms_key)]
 class ReplicaConfig(ConfigModel):
     """One region that a secret is replicated to."""
 
+    # The schema below has the descriptions, and is made at import.
     region: Annotated[Region, Field(description="The replica's region.")]
     kms_key: Annotated[
         KmsKey | None, Field(description="The KMS key for the replica, in its region. Default: the key of AWS.")
@@ -137,35 +132,24 @@ class AwsConfig(StoreConfig, NetworkConfig):
     )
 
     type: Annotated[Literal["aws-secrets-manager"], Field(description=TYPE_TEXT)]
-    region: Annotated[Region, Field(description="The region of the secrets.", examples=["eu-central-1"])]
+    region: Annotated[Region, Field(examples=["eu-central-1"])]
+    """The region of the secrets."""
     name: Annotated[PathTemplate, Field(description=f"The secret's name. {PLACEHOLDERS_TEXT}")] = "meta/pages/{name}"
-    kms_key: Annotated[
-        KmsKey | None,
-        Field(
-            description="The KMS key for new secrets. Default: the key of AWS. Existing secrets are not encrypted again.",
-            examples=["alias/meta"],
-        ),
-    ] = None
+    kms_key: Annotated[KmsKey | None, Field(examples=["alias/meta"])] = None
+    """The KMS key for new secrets. Default: the key of AWS. Existing secrets are not encrypted again."""
     replicas: Annotated[
         tuple[Annotated[ReplicaConfig, BeforeValidator(_replica), WithJsonSchema(_REPLICA_SCHEMA)], ...],
-        Field(
-            strict=False,
-            max_length=64,
-            description="Regions to replicate a new secret to: names, or {region: NAME, kms_key: KEY}. "
-            "A later difference is reported, and not changed.",
-            examples=[["us-east-1"]],
-        ),
+        Field(strict=False, max_length=64, examples=[["us-east-1"]]),
         AfterValidator(_replicas),
     ] = ()
-    tags: Annotated[
-        dict[Annotated[str, AfterValidator(_tag_key)], str],
-        Field(description="Tags in addition to the marks, set when a secret is created or its marks are written."),
-    ] = Field(default_factory=dict)
-    endpoint_url: Annotated[
-        ServiceAddress | None,
-        Field(description="An address other than that of AWS, for emulators.", examples=["http://127.0.0.1:5000"]),
-    ] = None
-    auth: Annotated[AwsAuth, Field(description="The credentials. Default: the credentials chain of boto3.")] = AwsAuth()
+    """Regions to replicate a new secret to: names, or {region: NAME, kms_key: KEY}. A later difference is reported, and
+    not changed."""
+    tags: dict[Annotated[str, AfterValidator(_tag_key)], str] = Field(default_factory=dict)
+    """Tags in addition to the marks, set when a secret is created or its marks are written."""
+    endpoint_url: Annotated[ServiceAddress | None, Field(examples=["http://127.0.0.1:5000"])] = None
+    """An address other than that of AWS, for emulators."""
+    auth: AwsAuth = AwsAuth()
+    """The credentials. Default: the credentials chain of boto3."""
     timeout: Timeout = timedelta(seconds=30)
 
     def root(self) -> tuple[str, ...]:

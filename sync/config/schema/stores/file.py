@@ -20,9 +20,8 @@ class FileConfig(StoreConfig):
     example: ClassVar = ("disk", {"type": "file", "directory": "./secrets"})
 
     type: Annotated[Literal["file"], Field(description=TYPE_TEXT)]
-    directory: Annotated[
-        FilePath, Field(description="The directory, relative to the folder of the configuration file.")
-    ]
+    directory: FilePath
+    """The directory, relative to the folder of the configuration file."""
     name: Annotated[PathTemplate, Field(description=f"The name of a secret's file in it. {PLACEHOLDERS_TEXT}")] = (
         "{name}.json"
     )

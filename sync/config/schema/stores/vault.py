@@ -71,63 +71,73 @@ def _with_certificate(key: Path | None, info: ValidationInfo) -> Path | None:
 class TokenAuth(ConfigModel):
     """Log in with a token that something else renews."""
 
-    method: Annotated[Literal["token"], Field(description="How to log in.")]
-    token: Annotated[Reference, Field(description="A reference to the Vault token.")]
+    method: Literal["token"]
+    """How to log in."""
+    token: Reference
+    """A reference to the Vault token."""
 
 
 class AppRoleAuth(ConfigModel):
     """Log in with AppRole."""
 
-    method: Annotated[Literal["approle"], Field(description="How to log in.")]
-    role_id: Annotated[Reference, Field(description="A reference to the role id.")]
-    secret_id: Annotated[Reference, Field(description="A reference to the secret id.")]
-    mount: Annotated[_LoginMount, Field(description="Where the AppRole method is mounted.")] = "approle"
+    method: Literal["approle"]
+    """How to log in."""
+    role_id: Reference
+    """A reference to the role id."""
+    secret_id: Reference
+    """A reference to the secret id."""
+    mount: _LoginMount = "approle"
+    """Where the AppRole method is mounted."""
     namespace: _LoginNamespace = None
 
 
 class KubernetesAuth(ConfigModel):
     """Log in with the service account of the pod."""
 
-    method: Annotated[Literal["kubernetes"], Field(description="How to log in.")]
-    role: Annotated[Text, Field(description="The role's name in Vault.")]
-    jwt: Annotated[Reference, Field(description="A reference to the service account's token.")] = Field(
+    method: Literal["kubernetes"]
+    """How to log in."""
+    role: Text
+    """The role's name in Vault."""
+    jwt: Reference = Field(
         default={"file": "/var/run/secrets/kubernetes.io/serviceaccount/token"}, validate_default=True
     )
-    mount: Annotated[_LoginMount, Field(description="Where the Kubernetes method is mounted.")] = "kubernetes"
+    """A reference to the service account's token."""
+    mount: _LoginMount = "kubernetes"
+    """Where the Kubernetes method is mounted."""
     namespace: _LoginNamespace = None
 
 
 class JwtAuth(ConfigModel):
     """Log in with a JWT of an issuer that Vault's jwt method trusts."""
 
-    method: Annotated[Literal["jwt"], Field(description="How to log in.")]
-    role: Annotated[Text, Field(description="The role's name in Vault.")]
-    jwt: Annotated[Reference, Field(description="A reference to the JWT, read again for each login.")]
-    mount: Annotated[_LoginMount, Field(description="Where the JWT method is mounted.")] = "jwt"
+    method: Literal["jwt"]
+    """How to log in."""
+    role: Text
+    """The role's name in Vault."""
+    jwt: Reference
+    """A reference to the JWT, read again for each login."""
+    mount: _LoginMount = "jwt"
+    """Where the JWT method is mounted."""
     namespace: _LoginNamespace = None
 
 
 class AwsIamAuth(ConfigModel):
     """Log in with AWS credentials, by Vault's aws method of type iam; OpenBao does not have it."""
 
-    method: Annotated[Literal["aws"], Field(description="How to log in.")]
-    role: Annotated[Text, Field(description="The role's name in Vault.")]
-    region: Annotated[
-        Region | None,
-        Field(
-            description="The region of STS, if Vault's sts_endpoint is not the global one.",
-            examples=["eu-central-1"],
-        ),
-    ] = None
+    method: Literal["aws"]
+    """How to log in."""
+    role: Text
+    """The role's name in Vault."""
+    region: Annotated[Region | None, Field(examples=["eu-central-1"])] = None
+    """The region of STS, if Vault's sts_endpoint is not the global one."""
     header_value: Annotated[
-        Annotated[str, Field(pattern=r"^[!-~]{1,512}$")] | None,
-        Field(description="The value of X-Vault-AWS-IAM-Server-ID that Vault requires.", examples=["vault.internal"]),
+        Annotated[str, Field(pattern=r"^[!-~]{1,512}$")] | None, Field(examples=["vault.internal"])
     ] = None
-    profile: Annotated[
-        Text | None,
-        Field(description="A profile of the AWS configuration files. Default: the credentials chain of boto3."),
-    ] = None
-    mount: Annotated[_LoginMount, Field(description="Where the AWS method is mounted.")] = "aws"
+    """The value of X-Vault-AWS-IAM-Server-ID that Vault requires."""
+    profile: Text | None = None
+    """A profile of the AWS configuration files. Default: the credentials chain of boto3."""
+    mount: _LoginMount = "aws"
+    """Where the AWS method is mounted."""
     namespace: _LoginNamespace = None
 
 
@@ -185,43 +195,30 @@ class VaultConfig(StoreConfig, NetworkConfig):
     )
 
     type: Annotated[Literal["vault"], Field(description=TYPE_TEXT)]
-    address: Annotated[
-        ServiceAddress, AfterValidator(_origin), Field(description="The server's address: scheme, host and port.")
-    ]
-    namespace: Annotated[Namespace | None, Field(description="The namespace of the mount.", examples=["team-a"])] = None
-    mount: Annotated[
-        MountPath, AfterValidator(_mount), Field(description="Where the KV version 2 engine is mounted.")
-    ] = "secret"
+    address: Annotated[ServiceAddress, AfterValidator(_origin)]
+    """The server's address: scheme, host and port."""
+    namespace: Annotated[Namespace | None, Field(examples=["team-a"])] = None
+    """The namespace of the mount."""
+    mount: Annotated[MountPath, AfterValidator(_mount)] = "secret"
+    """Where the KV version 2 engine is mounted."""
     path: Annotated[
         PathTemplate,
         AfterValidator(_in_mount),
         Field(description=f"The secret's path in the mount. {PLACEHOLDERS_TEXT}"),
     ] = "meta/pages/{name}"
-    auth: Annotated[
-        VaultAuth,
-        Field(
-            description="How to log in. token: with token, a reference. approle: with role_id and secret_id, references. "
-            "kubernetes: with role, and jwt, a reference to the service account's token. jwt: with role and jwt, a reference. "
-            "aws: with role, and region, header_value and profile, names. All but token take mount and namespace too."
-        ),
-    ]
+    auth: VaultAuth
+    """How to log in. token: with token, a reference. approle: with role_id and secret_id, references. kubernetes: with
+    role, and jwt, a reference to the service account's token. jwt: with role and jwt, a reference. aws: with role, and
+    region, header_value and profile, names. All but token take mount and namespace too."""
     timeout: Timeout = timedelta(seconds=30)
-    client_cert: Annotated[
-        FilePath | None,
-        Field(
-            description="A PEM file of a certificate for a listener that requires one. Read again in each cycle.",
-            examples=["/etc/ssl/page-token-sync.pem"],
-        ),
-    ] = None
+    client_cert: Annotated[FilePath | None, Field(examples=["/etc/ssl/page-token-sync.pem"])] = None
+    """A PEM file of a certificate for a listener that requires one. Read again in each cycle."""
     client_key: Annotated[
         FilePath | None,
         AfterValidator(_with_certificate),
-        Field(
-            validate_default=True,
-            description="A PEM file of the private key of client_cert, not encrypted. Read again in each cycle.",
-            examples=["/etc/ssl/page-token-sync.key"],
-        ),
+        Field(validate_default=True, examples=["/etc/ssl/page-token-sync.key"]),
     ] = None
+    """A PEM file of the private key of client_cert, not encrypted. Read again in each cycle."""
 
     def certificate_files(self) -> Iterator[Path]:
         """Yield the files of certificates and keys that the connection reads."""

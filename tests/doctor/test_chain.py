@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from sync.config.load import load
 from sync.config.resolve.select import select
 from sync.core.report.finding import Finding
 from sync.doctor.checks import CHECKS, GROUPS, group
+from sync.sandbox.api.states import switch_off
 from sync.sandbox.world.quota import Rolling
 from tests.doctor.setups import Setup, failed, results, setup
 from tests.support.clock import FakeClock
@@ -74,6 +76,20 @@ def test_what_is_remembered_as_proven_is_not_asked_again(good: Setup) -> None:
         f"page-proof {page['name']}" for page in good.sandbox.pages
     }
     assert good.sandbox.world.calls.endpoints["debug_token"] == 1
+
+
+def test_a_token_that_graph_refused_since_is_asked_about_again(good: Setup) -> None:
+    """What debug_token said before Graph refused the token itself is no proof, however recent it is."""
+    good.rig.write(state={"file": str(good.rig.folder / "state.json")})
+    assert good.cycle().result == "ok"
+    good.clock.set_by = timedelta(minutes=20)
+    good.fault("error:node=190@berlin", "server-error:debug_token=500")
+    (berlin,) = [page for page in good.cycle().pages if page.name == "berlin"]
+    assert berlin.stores[0].served == "stale"
+    switch_off(good.sandbox.world)
+    good.sandbox.world.calls.endpoints.clear()
+    good.examine()
+    assert good.sandbox.world.calls.endpoints["debug_token"] == 2
 
 
 def test_a_selection_examines_its_pages_and_what_they_need(good: Setup) -> None:

@@ -119,12 +119,9 @@ class Memory:
     reported: Reported = field(default_factory=Reported)
 
     def valid_within(self, age: timedelta, now: datetime) -> Mapping[TokenId, TokenFacts]:
-        """Return the facts of the tokens that debug_token called valid less than ``age`` ago."""
-        return {
-            name: judged.facts
-            for name, judged in self.judged.items()
-            if judged.facts.is_valid and timedelta(0) <= now - judged.facts.asked_at < age
-        }
+        """Return the facts of the tokens that debug_token called valid less than ``age`` ago, and that Graph accepted since."""
+        counting = ((name, judged.counting(now=now, stale_after=age)) for name, judged in self.judged.items())
+        return {name: facts for name, facts in counting if facts and facts.is_valid and now - facts.asked_at < age}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from sync.core.memory.problems import ProblemKey
 from sync.core.problems import action_text
-from sync.core.report.causes import Cause, HeldWrites, held_writes, is_shared
+from sync.core.report.causes import Cause, HeldWrites, held_writes
 from sync.core.report.entries import WORST_FIRST, PageEntry, StoreEntry
 from sync.core.report.report import Report
 from sync.core.report.text import count, distance, expiry, stored_expiry
@@ -170,13 +170,17 @@ _Beginnings = Mapping[tuple[str, ...], Mapping[str, datetime]]
 def _beginnings(report: Report) -> _Beginnings:
     found: dict[tuple[str, ...], dict[str, datetime]] = {}
     for key, known in report.changes.reported.problems.items():
-        found.setdefault(_of_all(key), {})[key.page] = known.since
+        if known.ended_at is None:
+            found.setdefault(_of_all(key), {})[key.page] = known.since
     return found
 
 
 def _of_all(key: ProblemKey) -> tuple[str, ...]:
-    """Return the key of a cause whichever Page has it; a tuple is hashed in a tenth of a dataclass's time."""
-    return key.code, key.scope, key.whose, key.owner, key.detail
+    """Return the key of a cause whichever Page has it, and whether their system user's token has it too.
+
+    A tuple is hashed in a tenth of a dataclass's time.
+    """
+    return key.code, "page" if key.scope == "system_user" else key.scope, key.whose, key.owner, key.detail
 
 
 def _cause(cause: Cause, began: _Beginnings) -> dict[str, Any]:
@@ -209,7 +213,7 @@ def _concerned(cause: Cause | HeldWrites, began: _Beginnings) -> dict[str, Any]:
     """Return since when a cause lasts, the Pages that have it, and what apps are served of them."""
     names = list(cause.pages)
     known = began.get(_of_all(cause.key), {})
-    since = min((known[name] for name in ([""] if is_shared(cause.key) else names) if name in known), default=None)
+    since = min((known[name] for name in ("", *names) if name in known), default=None)
     states: list[str] = [page.served for page in cause.pages.values()]
     if isinstance(cause, HeldWrites):
         states = [entry.served for _, entry in cause.found]

@@ -21,7 +21,7 @@ from sync.core.report.report import Report
 from sync.ops.health import Health
 from sync.ops.page import ROWS, STYLE_HASH, StatusPage
 from sync.ops.status import Snapshot
-from tests.support.reports import GOOD, account, of
+from tests.support.reports import GOOD, MAIN, account, of
 from tests.support.services.browser import browser
 from tests.support.timing import calls
 from tests.support.values import FETCHED, NOW, OTHER, STORE_DOWN, USER_TOKEN, current, fetched, judged, stored
@@ -58,6 +58,20 @@ def shown(
     """Return the page two minutes after the report."""
     changes = {"next_cycle_at": LATER + timedelta(minutes=12), **changes}
     return StatusPage().render(Snapshot(0.0, report=report, **changes), query or {}, now=LATER, health=health)  # type: ignore[arg-type]
+
+
+def checked() -> Report:
+    """Return a report of a Page with an error that its system user's token had too, until a check found it well."""
+    odd = Problem("unexpected-graph-error", "Code 1.", graph_code=1)
+    page = of(Candidate(None, Verdict(State.UNKNOWN, (odd,))), GOOD)
+    both = account(page, user_tokens=(replace(MAIN, verdict=Verdict(State.UNKNOWN, (odd,))),))
+    return replace(both, user_tokens=(MAIN,), known_causes=None)
+
+
+def test_a_check_leaves_since_when_a_problem_lasts() -> None:
+    """Where a check finds the token well, the page still says since when its Pages have what both had."""
+    page = shown(checked())
+    assert ("unexpected-graph-error, 1 Page" in page, page.count("<p>Since ")) == (True, 1)
 
 
 STATES: Mapping[str, Callable[[], str]] = {

@@ -80,6 +80,20 @@ def test_what_is_logged_of_an_edit_is_compared(edits: Edits) -> None:
     assert seen.rejected_at(edits.at + 20) is False
 
 
+def test_the_line_of_an_edit_that_a_kill_replaced(edits: Edits) -> None:
+    """A line that was logged before the newest edit is compared with the edit before it."""
+    rejected = {**line(edits), "event": "config_rejected"}
+    while not edits.is_broken:
+        edits.seen = 0.0
+        edits.edit()
+    rejected["timestamp"] = line(edits)["timestamp"]
+    edits.history[-1] = (edits.at, True)
+    edits.restore()
+    edits.at += 60
+    assert list(edits.wrong(rejected, idle)) == []
+    assert list(edits.wrong({**rejected, "event": "config_reloaded"}, idle))
+
+
 def edits_again(edits: Edits) -> Edits:
     """Return the same edits as if the last one had not been seen yet."""
     again = copy.deepcopy(edits)

@@ -103,6 +103,11 @@ class Edits:
         if self.seen is not None:
             yield f"{line['event']} was logged, and nothing was edited: {line['message']}"
             return
+        if _seconds(line["timestamp"]) < self.at:
+            # A kill replaced the edit before the line about it was read.
+            if (line["event"] == "config_rejected") != any(is_broken for _, is_broken in self.history[-2:-1]):
+                yield f"{line['event']} was logged, and the edit before says otherwise"
+            return
         self.seen = _seconds(line["timestamp"])
         free = self.seen - self.at - busy(self.at, self.seen)
         self.latencies.append((round(self.seen - self.at, 1), round(free, 1)))

@@ -94,16 +94,16 @@ def changes(
     kept = _kept(before, present, configured.pages) if is_check else {}
     left = frozenset(_left(pages))
     away = {key: known for key, known in before.problems.items() if key not in present and key not in kept}
-    absent = {key: known for key, known in away.items() if not _is_left(key, known, left)}
-    passed_on = _passed_on({key: known for key, known in away.items() if key not in absent}, present)
+    passed_on = _passed_on(away, present, left)
+    absent = {key: known for key, known in away.items() if key not in passed_on and not _is_left(key, known, left)}
     earlier = {_unowned(key): known for key, known in sorted(passed_on.items(), key=_since, reverse=True)}
     found_steps = {
         key: _present(
             key,
-            before.problems.get(key) or _as_lasting(key, cause, passed_on),
+            _as_lasting(key, cause, before.problems) or before.problems.get(key),
             cause,
             now,
-            earlier.get(_unowned(key)) or _oldest(_elsewhere(_unowned(key), cause, earlier)) if earlier else None,
+            _earliest(_unowned(key), cause, earlier) if earlier else None,
         )
         for key, cause in present.items()
         if key not in kept
@@ -207,56 +207,55 @@ def _unowned(key: ProblemKey) -> ProblemKey:
     return ProblemKey(key.code, key.scope, key.whose, "", key.detail, key.page)
 
 
-def _passed_on(
-    left: Mapping[ProblemKey, OpenProblem], present: Iterable[ProblemKey]
-) -> Mapping[ProblemKey, OpenProblem]:
-    """Return the causes, of those that a Page still has, for which another owner must act now, or that have another scope."""
-    lasting = {_unowned(key) for key in present} if left else set()
-    return {
-        key: known
-        for key, known in left.items()
-        if _unowned(key) in lasting or any(_unowned(other) in lasting for other in _in_other_scope(key, known.pages))
-    }
+def _of_user(key: ProblemKey) -> ProblemKey:
+    """Return the key of a Page's cause where its system user's token has it too.
 
-
-def _in_other_scope(key: ProblemKey, pages: Iterable[str]) -> Iterator[ProblemKey]:
-    """Yield the keys of a cause of Pages where it is that of their system user's token as well, or the other way round.
-
-    An error that comes and goes is met now by calls for single Pages alone, now by one for the token too.
+    An error that comes and goes is met now by calls for single Pages alone, now by one for the token: it is one cause.
     """
-    match key.scope:
-        case "page":
-            yield replace(key, scope="system_user", page="")
-        case "system_user":
-            yield from (replace(key, scope="page", page=name) for name in pages)
+    return ProblemKey(key.code, "system_user", key.whose, key.owner, key.detail)
 
 
-def _elsewhere(
-    key: ProblemKey, cause: AnyCause, reported: Mapping[ProblemKey, OpenProblem]
-) -> Sequence[OpenProblem | None]:
-    """Return what was reported of a cause in its other scope, for each of its Pages; None for a Page that it was not reported of."""
-    if not reported:
-        return ()
-    found = [reported.get(other) for other in _in_other_scope(key, cause.pages)]
-    return [one if one is None or not key.page or _concerns(one, key.page) else None for one in found]
+def _passed_on(
+    away: Mapping[ProblemKey, OpenProblem], present: Iterable[ProblemKey], left: Container[tuple[str, str, str]]
+) -> Mapping[ProblemKey, OpenProblem]:
+    """Return the causes that last though they were not found: another owner must act now, or another scope has them."""
+    lasting = {_unowned(key) for key in present} if away else set()
+    at_pages = {_of_user(key) for key in lasting if key.scope == "page"}
+
+    def lasts(key: ProblemKey, known: OpenProblem) -> bool:
+        unowned = _unowned(key)
+        if unowned in at_pages or (key.scope == "page" and _of_user(unowned) in lasting):
+            return True
+        return unowned in lasting and _is_left(key, known, left)
+
+    return {key: known for key, known in away.items() if known.ended_at is None and lasts(key, known)}
 
 
-def _oldest(found: Iterable[OpenProblem | None]) -> OpenProblem | None:
-    return min((one for one in found if one is not None), key=lambda one: one.since, default=None)
-
-
-def _as_lasting(key: ProblemKey, cause: AnyCause, passed_on: Mapping[ProblemKey, OpenProblem]) -> OpenProblem | None:
-    """Return a cause as it was reported in another scope of all of its Pages; None where it was not."""
-    found = _elsewhere(key, cause, passed_on)
-    oldest = _oldest(found)
-    if oldest is None or None in found:
+def _as_lasting(key: ProblemKey, cause: AnyCause, reported: Mapping[ProblemKey, OpenProblem]) -> OpenProblem | None:
+    """Return a cause as it was reported, be it for the system user's token or for each of its Pages; None where it ended."""
+    if key in reported and reported[key].ended_at is None:
+        return reported[key]
+    found: Sequence[OpenProblem | None] = ()
+    if key.scope == "page":
+        found = (reported.get(_of_user(key)),)
+    elif key.scope == "system_user":
+        found = [
+            reported.get(ProblemKey(key.code, "page", key.whose, key.owner, key.detail, name)) for name in cause.pages
+        ]
+    known = [one for one in found if one is not None and one.ended_at is None]
+    if not known or len(known) < len(found):
         return None
-    return replace(oldest, reported_at=min(one.reported_at for one in found if one is not None))
+    oldest = min(known, key=lambda one: one.since)
+    return replace(oldest, reported_at=min(one.reported_at for one in known))
 
 
-def _concerns(known: OpenProblem, page: str) -> bool:
-    """Check whether a cause that Pages share was one of this Page; of more than are named it counts as one of each."""
-    return page in known.pages or known.page_count > len(known.pages)
+def _earliest(key: ProblemKey, cause: AnyCause, earlier: Mapping[ProblemKey, OpenProblem]) -> OpenProblem | None:
+    """Return what lasts of a cause since before another owner had to act, or since before all of its Pages had it."""
+    keys = [key, _of_user(key)] if key.scope == "page" else [key]
+    if key.scope == "system_user":
+        keys += [ProblemKey(key.code, "page", key.whose, "", key.detail, name) for name in cause.pages]
+    found = [earlier[one] for one in keys if one in earlier]
+    return min(found, key=lambda one: one.since, default=None)
 
 
 def _since(known: tuple[ProblemKey, OpenProblem]) -> datetime:

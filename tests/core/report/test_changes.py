@@ -314,6 +314,27 @@ def test_a_page_that_joins_is_news_also_where_the_token_has_the_problem() -> Non
     assert (named(begun), begun.fields["since"]) == (["berlin", "rome"], "2026-11-25T13:00:00Z")
 
 
+def test_a_problem_of_the_token_is_not_over_while_its_pages_have_it() -> None:
+    """Where the token had the problem alone and its Pages have it next, that begins nothing, and it ends once."""
+    watch = Watch()
+    odd = candidate(ODD, "page", State.UNKNOWN)
+    user_has_it = replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(ODD,)))
+    cycles = [
+        (odd, user_has_it),
+        (fetched(), user_has_it),
+        (odd, MAIN),
+        (fetched(), user_has_it),
+        (odd, MAIN),
+        (fetched(), MAIN),
+    ]
+    lines = [
+        (number, event.name)
+        for number, (found, user_token) in enumerate(cycles)
+        for event in watch.events(*two(found, GOOD), user_token=user_token, after=CYCLE)
+    ]
+    assert lines == [(0, "problem_started"), (5, "problem_ended")]
+
+
 def test_a_cause_that_comes_and_goes_does_not_flood() -> None:
     """One that returns within an hour is said to recur, lasts until it was away for an hour, and then ends once."""
     watch = Watch()

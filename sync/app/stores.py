@@ -70,10 +70,7 @@ def _login(auth: logins.AnyAuth, credentials: Credentials) -> Login:
         case logins.AppRoleAuth():
             role_id, secret_id = credentials.source(auth.role_id), credentials.source(auth.secret_id)
             return vault.AppRoleLogin(role_id, secret_id, mount=auth.mount, namespace=auth.namespace)
-        case logins.KubernetesAuth():
-            jwt = credentials.source(auth.jwt)
-            return vault.KubernetesLogin(auth.role, jwt, mount=auth.mount, namespace=auth.namespace)
-        case logins.JwtAuth():
+        case logins.KubernetesAuth() | logins.JwtAuth():
             jwt = credentials.source(auth.jwt)
             return vault.JwtLogin(auth.role, jwt, mount=auth.mount, namespace=auth.namespace)
         case logins.AwsIamAuth():

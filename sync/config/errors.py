@@ -120,11 +120,7 @@ class ConfigErrors(Exception):  # noqa: N818 - it has many errors
     """
 
     def __init__(
-        self,
-        errors: Sequence[ConfigError],
-        warnings: Sequence[str] = (),
-        file: str = "",
-        patterns: Sequence[str] = (),
+        self, errors: Sequence[ConfigError], warnings: Sequence[str] = (), file: str = "", patterns: Sequence[str] = ()
     ) -> None:
         self.errors = tuple(errors)
         self.warnings = tuple(warnings)

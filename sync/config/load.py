@@ -48,17 +48,7 @@ _STAND_IN: Mapping[str, Any] = {
 }
 
 
-_BY_ENTRY = (
-    ("apps",),
-    ("system_users",),
-    ("stores",),
-    ("pages",),
-    ("graph",),
-    ("defaults",),
-    ("log",),
-    ("brake",),
-    ("schedule",),
-)
+_BY_ENTRY = ("apps", "system_users", "stores", "pages", "graph", "defaults", "log", "brake", "schedule")
 """Sections of which one invalid entry can be left out, so that the rest can still be checked."""
 
 
@@ -152,12 +142,12 @@ def _settings(raw: Any, base: Path, reader: FileReader) -> tuple[Settings, list[
 def _entry(detail: ErrorDetails) -> KeyPath:
     """Return the path of what is left out because of an error."""
     loc = detail["loc"]
-    return loc[: 2 if loc[:1] in _BY_ENTRY else 1]
+    return loc[: 2 if loc and loc[0] in _BY_ENTRY else 1]
 
 
 def _without(raw: Mapping[str, Any], wrong: set[KeyPath]) -> tuple[dict[str, Any], list[int]]:
     rest = {key: value for key, value in raw.items() if (key,) not in wrong}
-    for (section,) in _BY_ENTRY:
+    for section in _BY_ENTRY:
         entries = rest.get(section)
         if isinstance(entries, dict):
             rest[section] = {name: entry for name, entry in entries.items() if (section, name) not in wrong}
@@ -186,15 +176,8 @@ def _further(settings: Settings, main: Path, reader: FileReader, resolver: PageR
     reader.patterns = settings.pages_from
     for index, (_, files) in enumerate(further(settings.pages_from, main)):
         if not files:
-            reader.report(
-                Finding(
-                    0,
-                    ("pages_from", index),
-                    "no-files",
-                    "no file matches",
-                    "check the pattern, and that the folder is mounted",
-                )
-            )
+            remedy = "check the pattern, and that the folder is mounted"
+            reader.report(Finding(0, ("pages_from", index), "no-files", "no file matches", remedy))
         for file in files:
             document = reader.read(file)
             read.append(file)

@@ -123,7 +123,4 @@ def _read_store(task: Task, store: Store, failed: StoreError | None) -> Mapping[
 
 
 def _owned(task: Task, name: str) -> Sequence[tuple[Key, Marks]] | StoreError:
-    def failed(where: str) -> Sequence[tuple[Key, Marks]] | StoreError:
-        return store_bug(name, where)
-
-    return attempt(lambda: task.stores[name].owned(task.instance), failed)
+    return attempt(lambda: task.stores[name].owned(task.instance), partial(store_bug, name))

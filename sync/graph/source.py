@@ -96,7 +96,8 @@ class GraphSource:
         self._user_tokens: dict[str, SystemUserToken] | None = None
         self._judged_again: set[tuple[str, bool]] = set()
         self._short_lists: set[str] = set()
-        self._probe_errors: dict[AppToken, GraphErrorFacts] = {}
+        self.probe_errors: dict[AppToken, GraphErrorFacts] = {}
+        """What Graph said when it refused tokens."""
         self._proxy_error = _proxy_unreadable(proxy_error) if proxy_error is not None else None
         for app in apps:
             if self._proxy_error is not None:
@@ -108,11 +109,6 @@ class GraphSource:
     def pools(self) -> Mapping[QuotaKey, Pool]:
         """Meta's quotas as they are known now."""
         return self._quotas.pools()
-
-    @property
-    def probe_errors(self) -> Mapping[AppToken, GraphErrorFacts]:
-        """What Graph said when it refused tokens."""
-        return self._probe_errors
 
     @property
     def short_lists(self) -> frozenset[str]:
@@ -186,7 +182,7 @@ class GraphSource:
             return dict.fromkeys(pages, "unknown")
         prober = Prober(self._client, self._quotas, self._clock, caller, app_secret=secret, workers=self._workers)
         probes = prober.ask(pages)
-        self._probe_errors.update({(app, token): error for token, error in prober.errors.items()})
+        self.probe_errors.update({(app, token): error for token, error in prober.errors.items()})
         return probes
 
     def exchange(self, system_user: str) -> Secret | SourceError:

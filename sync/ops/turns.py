@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from sync.runtime.threads import Clock
 
@@ -20,16 +20,12 @@ class Turns:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._busy = False
+        self.busy = False
+        """Whether a cycle or a check runs."""
         self._waiting_cycles = 0
         self._had_cycle = False
         self.holds_checks = False
         """Whether checks wait, since something is to be done between them."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether a cycle or a check runs."""
-        return self._busy
 
     @property
     def cycle_waits(self) -> bool:
@@ -41,15 +37,11 @@ class Turns:
         """Wait for the turn of a cycle, and hold it."""
         with self._changed:
             self._waiting_cycles += 1
-            self._changed.wait_for(lambda: not self._busy)
+            self._changed.wait_for(lambda: not self.busy)
             self._waiting_cycles -= 1
-            self._busy = True
-        try:
+            self.busy = self._had_cycle = True
+        with self._held():
             yield
-        finally:
-            with self._changed:
-                self._had_cycle = True
-                self._end()
 
     @contextmanager
     def check(self, clock: Clock) -> Iterator[None]:
@@ -58,29 +50,27 @@ class Turns:
             while not self._changed.wait_for(self._is_free_for_check, timeout=_LOOK):
                 clock.check()
             clock.check()
-            self._busy = True
-        try:
+            self.busy = True
+        with self._held():
             yield
-        finally:
-            with self._changed:
-                self._end()
 
     @contextmanager
     def if_free(self, patience: float = 0) -> Iterator[bool]:
         """Hold the turn if nothing runs, or what runs ends within so many seconds; yield whether it is held."""
         with self._changed:
-            free = self._changed.wait_for(lambda: not self._busy, timeout=patience)
-            self._busy = True
-        try:
+            free = self._changed.wait_for(lambda: not self.busy, timeout=patience)
+            self.busy = True
+        with self._held() if free else nullcontext():
             yield free
-        finally:
-            if free:
-                with self._changed:
-                    self._end()
 
     def _is_free_for_check(self) -> bool:
-        return self._had_cycle and not (self._busy or self._waiting_cycles or self.holds_checks)
+        return self._had_cycle and not (self.busy or self._waiting_cycles or self.holds_checks)
 
-    def _end(self) -> None:
-        self._busy = False
-        self._changed.notify_all()
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.busy = False
+                self._changed.notify_all()

@@ -177,15 +177,8 @@ def _system_users(settings: Settings, names: AllNames, report: Report) -> None:
             report(Finding(0, (*path, "token"), "duplicate-target", "another system user has the same token, and one of them renews it",
                            "give each its own token, or remove renew_before", first=(0, (*first, "token"))))  # fmt: skip
         if user.app is None and apps.known is not None and apps.only() is None:
-            report(
-                Finding(
-                    0,
-                    path,
-                    "choice-needed",
-                    "several apps are configured, and none is chosen for this token",
-                    "write app: NAME",
-                )
-            )
+            message = "several apps are configured, and none is chosen for this token"
+            report(Finding(0, path, "choice-needed", message, "write app: NAME"))
         remedy = apps.fault(user.app) if user.app else None
         if remedy:
             report(Finding(0, (*path, "app"), "unknown-name", "no app of this name", remedy))

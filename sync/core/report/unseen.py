@@ -9,7 +9,7 @@ from typing import Literal
 from sync.core.judge.decide import Kind
 from sync.core.memory.problems import OpenProblem, ProblemKey
 from sync.core.model import State, SystemUserToken
-from sync.core.report.entries import PageEntry, StoreEntry
+from sync.core.report.entries import PageEntry
 
 _NO_WRITE_TRIED = ("shutdown", "proof-lost")
 """Reasons of an action after which nothing is known of whether the store takes writes."""
@@ -100,11 +100,7 @@ def unseen(pages: Iterable[PageEntry], user_tokens: Sequence[SystemUserToken]) -
         for entry in page.stores:
             if entry.action is Kind.FAILED:
                 of_pages.add(page.name)
-            if _is_unseen(page, entry):
+            # It was not read, or nothing is known of whether it can be written.
+            if entry.action is Kind.FAILED or page.fetched is State.UNKNOWN or entry.reason in _NO_WRITE_TRIED:
                 secrets.add((entry.key.store, page.name))
     return Unseen(frozenset(of_pages), frozenset(secrets), frozenset(system_users), frozenset(apps))
-
-
-def _is_unseen(page: PageEntry, entry: StoreEntry) -> bool:
-    """Check whether a secret was not read, or nothing is known of whether it can be written."""
-    return entry.action is Kind.FAILED or page.fetched is State.UNKNOWN or entry.reason in _NO_WRITE_TRIED

@@ -28,14 +28,6 @@ Effect = Callable[[InjectedFault, str], FakeAnswer | GraphError]
 _HTML = b"<!DOCTYPE html>\n<html><head><title>Error</title></head><body>Sorry, something went wrong.</body></html>\n"
 
 
-def _page_throttle(fault: InjectedFault, page: str) -> FakeAnswer:
-    return page_refused(page or "0", 100, int(fault.argument or 15))
-
-
-def _app_throttle(_fault: InjectedFault, _page: str) -> FakeAnswer:
-    return app_refused(100)
-
-
 def _server_error(fault: InjectedFault, _page: str) -> GraphError:
     status = int(fault.argument or 500)
     text = "An unexpected error has occurred. Please retry your request later."
@@ -65,8 +57,8 @@ def _sends(status: int, raw: bytes) -> Effect:
 
 
 ANSWERS: dict[str, Effect] = {
-    "throttled-app": _app_throttle,
-    "throttled-page": _page_throttle,
+    "throttled-app": lambda _fault, _page: app_refused(100),
+    "throttled-page": lambda fault, page: page_refused(page or "0", 100, int(fault.argument or 15)),
     "throttled-user": _says(GraphError("(#17) User request limit reached", 17)),
     "throttled-pages": _says(GraphError("(#32) Page request limit reached", 32)),
     "throttled-custom": _says(GraphError("(#613) Calls to this api have exceeded the rate limit.", 613, 1996)),

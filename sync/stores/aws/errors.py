@@ -142,7 +142,8 @@ CLASSES: dict[str, _Row] = {
 
 def from_code(code: str, text: str, status: int, *, operation: str, subject: str) -> FailedCall:
     """Translate an error that AWS sent. ``text`` is matched against, never passed on."""
-    if code in ("EncryptionFailure", "DecryptionFailure") or code.startswith("KMS") or _denied_by_kms(code, text):
+    denied_by_kms = code in ("AccessDeniedException", "InvalidRequestException") and "KMS" in text
+    if code in ("EncryptionFailure", "DecryptionFailure") or code.startswith("KMS") or denied_by_kms:
         row: _Row = (
             "kms",
             "the secret's KMS key cannot be used ({operation})",
@@ -204,10 +205,6 @@ def _not_aws(status: int) -> _Row:
         "Check endpoint_url and the proxy: the address belongs to another server.",
         True,
     )
-
-
-def _denied_by_kms(code: str, text: str) -> bool:
-    return code in ("AccessDeniedException", "InvalidRequestException") and "KMS" in text
 
 
 def from_exception(names: Sequence[str], *, operation: str, subject: str) -> FailedCall:

@@ -56,10 +56,12 @@ class Engine:
         self._lock = threading.Lock()
         self._checked = False
         self._wrong: StoreError | None = None
-        self._proven = False
+        self.proven = False
+        """Whether the mount is known to be KV version 2."""
         self._patches = False
         self._refuses: StoreError | None = None
-        self._detailed = True
+        self.detailed = True
+        """Whether the detailed listing is used: until the server or the policy turns out to lack it."""
         self._config_denied = False
         self.config_known = False
         """Whether it is known how long the mount keeps versions."""
@@ -69,19 +71,9 @@ class Engine:
 
     def begin(self) -> None:
         """Start a cycle: the mount and the policy are checked again, since both may have changed."""
-        self._checked = self._proven = False
+        self._checked = self.proven = False
         self._wrong = self._refuses = None
         self._allowed = {}
-
-    @property
-    def proven(self) -> bool:
-        """Whether the mount is known to be KV version 2."""
-        return self._proven
-
-    @property
-    def detailed(self) -> bool:
-        """Whether the detailed listing is used: until the server or the policy turns out to lack it."""
-        return self._detailed
 
     def reaches(self, path: str) -> bool:
         """Check whether a listing would show this path."""
@@ -97,8 +89,8 @@ class Engine:
                 self._checked = True
                 if isinstance(found, Answer) and found.status == HTTPStatus.OK:
                     self._wrong = _wrong(found.data, self._calls.mount)
-                    self._proven = self._wrong is None
-                if self._proven:
+                    self.proven = self._wrong is None
+                if self.proven:
                     self._look_at_config(end)
             return self._wrong
 
@@ -119,7 +111,7 @@ class Engine:
             return found.error
         value = kv.found(found)
         if isinstance(value, kv.Found):
-            self._proven = True
+            self.proven = True
         return value if value is not None else _unexpected(found)
 
     def metadata(self, path: str, end: float) -> kv.Info | Absent | StoreError:
@@ -152,7 +144,7 @@ class Engine:
     def listing(self, end: float) -> Mapping[str, kv.Info | None] | StoreError:
         """List the secrets below the prefix with their metadata; None where a secret's metadata needs a request of its own."""
         folder = self._prefix.rpartition("/")[0]
-        names: Mapping[str, kv.Info | None] | StoreError | None = self._listed(folder, end) if self._detailed else None
+        names: Mapping[str, kv.Info | None] | StoreError | None = self._listed(folder, end) if self.detailed else None
         if names is None:
             names = self._walked(folder, end)
         if isinstance(names, StoreError):
@@ -236,7 +228,7 @@ class Engine:
         invalid = found.status == HTTPStatus.BAD_REQUEST and "no data provided" not in found.text
         if not (invalid or found.absent or found.status < HTTPStatus.MULTIPLE_CHOICES):
             return self._unpatched(found)
-        return None if self._proven else self._try_read(path, end)
+        return None if self.proven else self._try_read(path, end)
 
     def _try_read(self, path: str, end: float) -> StoreError | None:
         """Ask for an impossible version where the policy hides the mount: only the endpoint of data rejects that."""
@@ -245,13 +237,13 @@ class Engine:
             return found.error
         if isinstance(found, Answer) and found.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
             return _INSIDE
-        self._proven = True
+        self.proven = True
         return None
 
     def _unpatched(self, found: Answer) -> StoreError:
         """Return why a PATCH of the marks did nothing."""
         if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            return error("no-patch", whole=False) if self._proven else error("kv-v1")
+            return error("no-patch", whole=False) if self.proven else error("kv-v1")
         if found.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             return error("no-patch", "The header Content-Type of the request was changed on its way.", whole=False)
         if "no data provided" in found.text:
@@ -305,7 +297,7 @@ class Engine:
         if isinstance(found, Trouble) and not found.refused and found.error.whole:
             return found.error
         if isinstance(found, Trouble) or found.status != HTTPStatus.OK:
-            self._detailed = False
+            self.detailed = False
             return None
         infos: Mapping[str, kv.Info | None] = found.data["key_info"]
         start = f"{folder}/" if folder else ""

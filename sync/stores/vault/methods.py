@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from sync.stores.vault.answers import Answer, Call, Trouble
 from sync.stores.vault.aws_login import Identity
-from sync.stores.vault.settings import AppRoleLogin, JwtLogin, KubernetesLogin
+from sync.stores.vault.settings import AppRoleLogin, JwtLogin
 from sync.stores.vault.wire import Wire
 
 
@@ -32,7 +32,7 @@ _WRAPPED = (
 )
 
 
-def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | Identity, seconds: float) -> Proof:
+def proof(login: AppRoleLogin | JwtLogin | Identity, seconds: float) -> Proof:
     """Read the credentials again, within ``seconds`` where that needs a network; raises CredentialError and NoThreadError."""
     match login:
         case AppRoleLogin():
@@ -43,14 +43,6 @@ def proof(login: AppRoleLogin | KubernetesLogin | JwtLogin | Identity, seconds: 
                 ),
                 credentials=(role.fingerprint, secret.fingerprint),
                 hint=_WRAPPED if secret.reveal().startswith(_TOKENS) else "",
-            )
-        case KubernetesLogin():
-            jwt = login.jwt()
-            return Proof(
-                lambda hvac: hvac.auth.kubernetes.login(
-                    login.role, jwt.reveal(), use_token=False, mount_point=login.mount
-                ),
-                credentials=(jwt.fingerprint,),
             )
         case JwtLogin():
             jwt = login.jwt()

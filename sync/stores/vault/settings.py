@@ -25,18 +25,11 @@ class AppRoleLogin:
 
 
 @dataclass(frozen=True, slots=True)
-class KubernetesLogin:
-    """A service account's JWT, read again for each login; ``role`` is the role's name in Vault."""
-
-    role: str
-    jwt: SecretSource
-    mount: str = "kubernetes"
-    namespace: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class JwtLogin:
-    """A JWT of any issuer that Vault's jwt method trusts, read again for each login; ``role`` is the role's name in Vault."""
+    """A JWT, read again for each login: of an issuer that the jwt method trusts, or of a service account for the kubernetes method.
+
+    Both methods take the same request. ``role`` is the role's name in Vault.
+    """
 
     role: str
     jwt: SecretSource
@@ -60,7 +53,7 @@ class AwsIamLogin:
     namespace: str | None = None
 
 
-Login = TokenLogin | AppRoleLogin | KubernetesLogin | JwtLogin | AwsIamLogin
+Login = TokenLogin | AppRoleLogin | JwtLogin | AwsIamLogin
 
 
 @dataclass(frozen=True, slots=True)

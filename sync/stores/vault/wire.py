@@ -54,15 +54,11 @@ class Wire:
         self._clock = clock
         self._lock = threading.Lock()
         self._index: str | None = None
-        self._forwards = True
+        self.forwards = True
+        """Whether the server accepts the header that makes it forward a read to the active node."""
         self._down: StoreError | None = None
         self.requests = 0
         self.outcomes: Counter[tuple[str, ...]] = Counter()
-
-    @property
-    def forwards(self) -> bool:
-        """Whether the server accepts the header that makes it forward a read to the active node."""
-        return self._forwards
 
     def begin(self, trouble: StoreError | None) -> None:
         """Start a cycle: clear the failure of the last one. With ``trouble`` no request is sent, and it is every answer."""
@@ -115,7 +111,7 @@ class Wire:
 
     def _send(self, call: Call, token: Secret | None, left: float) -> Answer | Trouble:
         with self._lock:
-            index, forwards = self._index, self._forwards
+            index, forwards = self._index, self.forwards
         listing = DetailedListing() if call.listing else None
         try:
             response = self._http().request(
@@ -171,8 +167,8 @@ class Wire:
         if index is None:
             return False
         lower = text.lower()
-        if self._forwards and ("x-vault-inconsistent" in lower or "forward" in lower):
-            self._forwards = False
+        if self.forwards and ("x-vault-inconsistent" in lower or "forward" in lower):
+            self.forwards = False
             return True
         if "x-vault-index" in lower:
             self._index = None

@@ -23,7 +23,7 @@ import trustme
 from sync.core.model import Absent, StoreError
 from sync.core.secret import CredentialError, Secret
 from sync.runtime.threads import Stopping, SystemClock
-from sync.stores.vault.settings import AppRoleLogin, KubernetesLogin, Login, TokenLogin
+from sync.stores.vault.settings import AppRoleLogin, JwtLogin, Login, TokenLogin
 from sync.stores.vault.store import VaultStore
 from tests.support.clock import LeapingClock
 from tests.support.rigs.vault import VaultRig, rules
@@ -702,11 +702,11 @@ def jwt() -> str:
 def test_kubernetes(rig: VaultRig, proxy: FaultProxy, clock: LeapingClock, kubernetes: str) -> None:
     """A service account's JWT gets a token; a role that does not exist is refused, and tried again in the next cycle."""
     held = ChangingCredential(jwt())
-    good: Login = KubernetesLogin("sync", held, mount=kubernetes)
+    good: Login = JwtLogin("sync", held, mount=kubernetes)
     store = VaultStore("vault", rig.settings(address=proxy.url, login=good), clock=clock)
     written(store.write(rig.key("a"), payload(), marks(), replaces=None))
     store.close()
-    bad: Login = KubernetesLogin("nobody", held, mount=kubernetes)
+    bad: Login = JwtLogin("nobody", held, mount=kubernetes)
     other = VaultStore("vault", rig.settings(address=proxy.url, login=bad), clock=clock)
     for _ in range(2):
         other.begin()

@@ -90,6 +90,9 @@ def untrue(message: Json, of: Cycle, cycles: Cycles) -> Iterator[str]:
         lasted = seconds(of.started_at) - seconds(message["since"])
         if abs(message["duration_seconds"] - lasted) > 1 + READING:
             yield f"it lasted {lasted:.0f} s, and the message says {message['duration_seconds']}"
+    of_edits = [at for at, _ in cycles.edits] if message["title"].startswith(_CONFIG) else ()
+    if any(0 <= seconds(message["since"]) - at <= _SEEN_WITHIN for at in of_edits):
+        return
     if "since" in message and not is_since(message["since"], [one.started_at for one in cycles.found.values()]):
         yield f"it is since {message['since']}, when no cycle began"
 
@@ -174,13 +177,14 @@ def _causes(cycles: Cycles, messages: Mapping[str, Sequence[Json]], *, is_end: b
 def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator[str]:
     """Yield what a message repeats or has from nowhere, and note what it announces."""
     known = causes[tuple(message.get(name) for name in ("problem", "system_user", "store", "error_code"))]
-    names, title, since = set(message["pages"]), message["title"], message.get("since")
+    # What no Page has is the system user's, the app's or the store's own.
+    names, title, since = set(message["pages"]) or {""}, message["title"], message.get("since")
     if since is not None and not is_since(since, known.began):
         yield f"{title} is since {since}, and began {sorted(known.began)}"
     match message["status"]:
         case "started":
             had = known.ever[message.get("owner")]
-            lasts = names and names <= known.pages and not _has_another_owner(message, of)
+            lasts = names <= known.pages and not _has_another_owner(message, of)
             if since is None and not again and ((had and names <= had) or lasts):
                 yield f"{title} had begun before"
             known.is_open = True
@@ -190,7 +194,7 @@ def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator
         case "ended":
             if not known.is_open and not again:
                 yield f"{title}, and it did not last"
-            known.pages -= names
+            known.pages -= known.pages if names == {""} else names
             if message.get("resolution") == "removed":
                 known.ever.clear()
             known.is_open = bool(known.pages)

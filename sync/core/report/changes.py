@@ -100,7 +100,7 @@ def changes(
     found_steps = {
         key: _present(
             key,
-            _as_lasting(key, cause, before.problems) or before.problems.get(key),
+            _as_reported(key, cause, before.problems),
             cause,
             now,
             _earliest(_unowned(key), cause, earlier) if earlier else None,
@@ -231,22 +231,25 @@ def _passed_on(
     return {key: known for key, known in away.items() if known.ended_at is None and lasts(key, known)}
 
 
-def _as_lasting(key: ProblemKey, cause: AnyCause, reported: Mapping[ProblemKey, OpenProblem]) -> OpenProblem | None:
-    """Return a cause as it was reported, be it for the system user's token or for each of its Pages; None where it ended."""
-    if key in reported and reported[key].ended_at is None:
-        return reported[key]
-    found: Sequence[OpenProblem | None] = ()
+def _as_reported(key: ProblemKey, cause: AnyCause, reported: Mapping[ProblemKey, OpenProblem]) -> OpenProblem | None:
+    """Return what was reported of a cause, be it for the system user's token or for each of its Pages."""
+    own = reported.get(key)
+    if own is not None and own.ended_at is None:
+        return own
+    other = None
     if key.scope == "page":
-        found = (reported.get(_of_user(key)),)
+        other = reported.get(_of_user(key))
     elif key.scope == "system_user":
-        found = [
-            reported.get(ProblemKey(key.code, "page", key.whose, key.owner, key.detail, name)) for name in cause.pages
-        ]
-    known = [one for one in found if one is not None and one.ended_at is None]
-    if not known or len(known) < len(found):
-        return None
-    oldest = min(known, key=lambda one: one.since)
-    return replace(oldest, reported_at=min(one.reported_at for one in known))
+        keys = [ProblemKey(key.code, "page", key.whose, key.owner, key.detail, name) for name in cause.pages]
+        other = _merged([reported[one] for one in keys]) if keys and all(one in reported for one in keys) else None
+    return other if own is None or (other is not None and other.ended_at is None) else own
+
+
+def _merged(found: Sequence[OpenProblem]) -> OpenProblem:
+    """Return what was reported of some Pages as one; it has ended where it has for one of them, so that it recurs."""
+    ended = [one.ended_at for one in found if one.ended_at is not None]
+    oldest = min(found, key=lambda one: one.since)
+    return replace(oldest, reported_at=min(one.reported_at for one in found), ended_at=max(ended, default=None))
 
 
 def _earliest(key: ProblemKey, cause: AnyCause, earlier: Mapping[ProblemKey, OpenProblem]) -> OpenProblem | None:

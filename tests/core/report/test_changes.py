@@ -335,6 +335,20 @@ def test_a_problem_of_the_token_is_not_over_while_its_pages_have_it() -> None:
     assert lines == [(0, "problem_started"), (5, "problem_ended")]
 
 
+@pytest.mark.parametrize("first", ["pages", "token"])
+def test_a_problem_recurs_for_the_token_and_its_pages(first: str) -> None:
+    """What Pages had and their system user's token has within an hour of its end recurs, and the other way round."""
+    watch = Watch()
+    odd = candidate(ODD, "page", State.UNKNOWN)
+    user_has_it = replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(ODD,)))
+    users = (MAIN, user_has_it) if first == "pages" else (user_has_it, MAIN)
+    assert watch.cycle(*two(odd, GOOD), user_token=users[0], after=CYCLE) == [("problem_started", ODD.code)]
+    assert watch.cycle(*two(fetched(), GOOD), after=CYCLE) == [("problem_ended", ODD.code)]
+    (begun,) = watch.events(*two(odd, GOOD), user_token=users[1], after=CYCLE)
+    assert (begun.name, begun.fields["since"]) == ("problem_started", "2026-11-25T12:15:00Z")
+    assert "over for less than an hour" in begun.fields["message"]
+
+
 def test_a_cause_that_comes_and_goes_does_not_flood() -> None:
     """One that returns within an hour is said to recur, lasts until it was away for an hour, and then ends once."""
     watch = Watch()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpcore
@@ -35,16 +35,9 @@ def without_trust() -> ssl.SSLContext:
 class LookingBackend(Backend):
     """Makes connections that end with the handshake, which raises Presented."""
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: Any = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> Stream:
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> Stream:
         """Connect as usual."""
-        return _LookingStream(super().connect_tcp(host, port, timeout, local_address, socket_options).detach())
+        return _LookingStream(super().connect_tcp(*args, **kwargs).detach())
 
 
 class _LookingStream(Stream):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sync.core.model import Absent, Marks, StoreError, Version
 from sync.runtime.threads import Clock, Stopping
@@ -16,20 +17,20 @@ _VISIBLE_WITHIN = 15.0
 _LONGEST_PAUSE = 4.0
 
 
+@dataclass(frozen=True)
 class AwsReadBack:
     """Reads until a write is visible, for at most 15 s. False means "not visible yet", not that the write failed."""
 
-    def __init__(self, client: AwsClient, reader: AwsReader, replicas: Replicas, *, clock: Clock) -> None:
-        self._client = client
-        self._reader = reader
-        self._replicas = replicas
-        self._clock = clock
+    client: AwsClient
+    reader: AwsReader
+    replicas: Replicas
+    clock: Clock
 
     def content(self, name: str, arn: str, version: Version, text: str) -> bool | FailedCall:
         """Check the value of a version, by its id; FailedCall where it cannot be read or differs from what was sent."""
 
         def look() -> bool | FailedCall | None:
-            answer = self._client.call("GetSecretValue", name, SecretId=arn, VersionId=version)
+            answer = self.client.call("GetSecretValue", name, SecretId=arn, VersionId=version)
             if isinstance(answer, FailedCall):
                 return None if answer.code == "ResourceNotFoundException" else answer
             return True if answer.get("SecretString") == text else _other_content(name)
@@ -40,10 +41,10 @@ class AwsReadBack:
         """Check the current version and the marks."""
 
         def look() -> bool | None:
-            after = self._reader.describe(before.arn)
+            after = self.reader.describe(before.arn)
             if isinstance(after, FailedCall | Absent) or after.current not in (version, before.current):
                 return False
-            self._replicas.note(after.name, after.replicas)
+            self.replicas.note(after.name, after.replicas)
             return True if (after.current, after.marks) == (version, marks) else None
 
         return self._until(look) is True
@@ -52,7 +53,7 @@ class AwsReadBack:
         """Check the value that applications read now."""
 
         def look() -> bool | None:
-            answer = self._client.call("GetSecretValue", name, SecretId=arn, VersionStage=CURRENT)
+            answer = self.client.call("GetSecretValue", name, SecretId=arn, VersionStage=CURRENT)
             if isinstance(answer, FailedCall):
                 return False
             return True if (answer["VersionId"], answer.get("SecretString")) == (version, text) else None
@@ -60,15 +61,15 @@ class AwsReadBack:
         return self._until(look) is True
 
     def _until(self, look: Callable[[], bool | FailedCall | None]) -> bool | FailedCall:
-        end, pause = self._clock.monotonic() + _VISIBLE_WITHIN, 0.25
+        end, pause = self.clock.monotonic() + _VISIBLE_WITHIN, 0.25
         while True:
             seen = look()
             if seen is not None:
                 return seen
-            if self._clock.monotonic() + pause > end:
+            if self.clock.monotonic() + pause > end:
                 return False
             try:
-                self._clock.sleep(pause)
+                self.clock.sleep(pause)
             except Stopping:
                 # The write is done; the next cycle after the restart checks it.
                 return False

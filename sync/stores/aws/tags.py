@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sync.core.marks import patch, present, same_marks
 from sync.core.model import Marks, StoreError, Version, Written
@@ -13,17 +13,17 @@ from sync.stores.aws.entry import PREFIX, Entry
 from sync.stores.aws.errors import FailedCall
 
 
+@dataclass(frozen=True)
 class AwsTags:
     """Sets the marks and the configured tags; all other tags stay."""
 
-    def __init__(self, client: AwsClient, back: AwsReadBack, configured: Mapping[str, str]) -> None:
-        self._client = client
-        self._back = back
-        self._configured = configured
+    client: AwsClient
+    back: AwsReadBack
+    configured: Mapping[str, str]
 
     def at_creation(self, marks: Marks) -> list[Mapping[str, str]]:
         """Return all tags of a new secret, in the form of the API."""
-        return _pairs({**self._configured, **{PREFIX + key: value for key, value in present(marks).items()}})
+        return _pairs({**self.configured, **{PREFIX + key: value for key, value in present(marks).items()}})
 
     def settle(self, found: Entry, marks: Marks, version: Version, *, confirmed: bool) -> Written | StoreError:
         """Set the tags to the marks after ``version`` became current; ``confirmed`` says whether the value was read back.
@@ -36,11 +36,11 @@ class AwsTags:
             return Written(version, confirmed=confirmed)
         changed = fresh
         for operation, parameters in self._calls(found, marks):
-            answer = self._client.call(operation, found.name, SecretId=found.arn, **parameters)
+            answer = self.client.call(operation, found.name, SecretId=found.arn, **parameters)
             if isinstance(answer, FailedCall):
                 return replace(answer.error, maybe_written=changed or answer.maybe_done)
             changed = True
-        return Written(version, confirmed=self._back.description(found, version, marks) and confirmed)
+        return Written(version, confirmed=self.back.description(found, version, marks) and confirmed)
 
     def _calls(self, found: Entry, marks: Marks) -> list[tuple[str, Mapping[str, object]]]:
         """Return the calls that set the tags; the removal comes first.
@@ -50,7 +50,7 @@ class AwsTags:
         """
         changes = patch(marks, found.mark_map)
         wanted = {PREFIX + key: value for key, value in changes.items() if value is not None}
-        wanted |= {key: value for key, value in self._configured.items() if found.tags.get(key) != value}
+        wanted |= {key: value for key, value in self.configured.items() if found.tags.get(key) != value}
         gone = [PREFIX + key for key, value in changes.items() if value is None and key in found.mark_map]
         calls: list[tuple[str, Mapping[str, object]]] = []
         if gone:

@@ -51,13 +51,13 @@ def conflict(key: Key, how: str) -> StoreError:
     )
 
 
+@dataclass(frozen=True)
 class AwsVersions:
     """Puts new versions and moves AWSCURRENT to them."""
 
-    def __init__(self, client: AwsClient, reader: AwsReader, back: AwsReadBack) -> None:
-        self._client = client
-        self._reader = reader
-        self._back = back
+    client: AwsClient
+    reader: AwsReader
+    back: AwsReadBack
 
     def replace_current(self, pending: PendingWrite, found: Entry) -> Written | StoreError:
         """Write the new version under LABEL, read it back, and move AWSCURRENT to it.
@@ -65,7 +65,7 @@ class AwsVersions:
         ``confirmed`` says whether the new version could be read back.
         """
         version = client_request_token(found.arn, found.current, pending.text)
-        answer = self._client.call(
+        answer = self.client.call(
             "PutSecretValue",
             found.name,
             SecretId=found.arn,
@@ -77,7 +77,7 @@ class AwsVersions:
             refused = self._not_put(pending, found, version, answer)
             if refused is not None:
                 return refused
-        seen = self._back.content(found.name, found.arn, version, pending.text)
+        seen = self.back.content(found.name, found.arn, version, pending.text)
         if isinstance(seen, FailedCall):
             return seen.error
         moved = self._first(found, version) if found.current == NOTHING else self._move(found, version)
@@ -90,14 +90,14 @@ class AwsVersions:
         """Return None if the version exists although the call failed; nothing is current before the move."""
         if not answer.maybe_done and answer.code not in ("ResourceNotFoundException", "InvalidRequestException"):
             return answer.error
-        after = self._reader.describe(found.arn)
+        after = self.reader.describe(found.arn)
         if isinstance(after, Absent) or (isinstance(after, Entry) and after.blocked):
             return conflict(pending.key, "was deleted or blocked")
         return None if isinstance(after, Entry) and version in after.labels else answer.error
 
     def _first(self, found: Entry, version: Version) -> StoreError | Literal["lost"] | None:
         """Make a secret's first version current, which AWS does itself for the first writer of a race."""
-        after = self._reader.describe(found.arn)
+        after = self.reader.describe(found.arn)
         if isinstance(after, Entry) and after.current == NOTHING:
             return self._move(after, version)
         return self._settled(after, found, version, None)
@@ -105,7 +105,7 @@ class AwsVersions:
     def _move(self, found: Entry, version: Version) -> StoreError | Literal["lost"] | None:
         """Move AWSCURRENT from the version that was decided on; "lost" where another writer was faster."""
         base = {} if found.current == NOTHING else {"RemoveFromVersionId": found.current}
-        answer = self._client.call(
+        answer = self.client.call(
             "UpdateSecretVersionStage",
             found.name,
             SecretId=found.arn,
@@ -116,7 +116,7 @@ class AwsVersions:
         if not isinstance(answer, FailedCall):
             return None
         # A lost race and a mistake in the call have the same error code; only the labels show which it was.
-        return self._settled(self._reader.describe(found.arn), found, version, answer)
+        return self._settled(self.reader.describe(found.arn), found, version, answer)
 
     def _settled(
         self, after: Entry | Absent | FailedCall, found: Entry, version: Version, answer: FailedCall | None
@@ -145,7 +145,7 @@ class AwsVersions:
     def _drop(self, found: Entry, version: Version | None) -> None:
         # A failure here is harmless: the next write moves the label to its own version.
         if version is not None:
-            self._client.call(
+            self.client.call(
                 "UpdateSecretVersionStage",
                 found.name,
                 SecretId=found.arn,

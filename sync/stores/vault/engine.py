@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sync.core.model import Absent, StoreError, WriteKind
 from sync.stores.vault import kv
@@ -25,6 +25,7 @@ _OF_ONE = ("data", "metadata")
 _INVALID: Mapping[str, str] = {"": ""}
 """A map of marks that KV version 2 rejects whether the secret exists or not, so that a PATCH of it changes nothing."""
 
+T = TypeVar("T")
 Ask = Callable[[Call, float], Answer | Trouble]
 
 
@@ -106,40 +107,39 @@ class Engine:
 
     def read(self, path: str, end: float) -> kv.Found | Absent | StoreError:
         """Read data, version and marks; Absent means only that there is no value, while metadata may exist."""
-        found = self._session.ask(self._calls.read(path), end)
+        found = self._version(self._calls.read(path), end)
+        self.proven = self.proven or isinstance(found, kv.Found)
+        return found
+
+    def read_version(self, path: str, version: int, end: float) -> kv.Found | Absent | StoreError:
+        """Read one version; Absent where it is gone."""
+        return self._version(self._calls.read(path, version), end)
+
+    def _version(self, call: Call, end: float) -> kv.Found | Absent | StoreError:
+        found = self._session.ask(call, end)
         if isinstance(found, Trouble):
             return found.error
         value = kv.found(found)
-        if isinstance(value, kv.Found):
-            self.proven = True
         return value if value is not None else _unexpected(found)
 
     def metadata(self, path: str, end: float) -> kv.Info | Absent | StoreError:
         """Read the metadata of one secret."""
-        found = self._session.ask(self._calls.metadata(path), end)
-        if isinstance(found, Trouble):
-            return found.error
-        if found.absent:
-            return Absent()
-        return kv.info(found.data) or _unexpected(found)
+        return self._metadata(path, end, kv.info)
 
     def history(self, path: str, now: datetime, end: float) -> Mapping[int, datetime | None] | Absent | StoreError:
         """Read which versions of a secret have a value, and when each was written."""
+        return self._metadata(path, end, lambda data: kv.history(data, now))
+
+    def _metadata(
+        self, path: str, end: float, parse: Callable[[Mapping[str, Any]], T | None]
+    ) -> T | Absent | StoreError:
         found = self._session.ask(self._calls.metadata(path), end)
         if isinstance(found, Trouble):
             return found.error
         if found.absent:
             return Absent()
-        versions = kv.history(found.data, now)
-        return _unexpected(found) if versions is None else versions
-
-    def read_version(self, path: str, version: int, end: float) -> kv.Found | Absent | StoreError:
-        """Read one version; Absent where it is gone."""
-        found = self._session.ask(self._calls.read_version(path, version), end)
-        if isinstance(found, Trouble):
-            return found.error
-        value = kv.found(found)
-        return value if value is not None else _unexpected(found)
+        parsed = parse(found.data)
+        return parsed if parsed is not None else _unexpected(found)
 
     def listing(self, end: float) -> Mapping[str, kv.Info | None] | StoreError:
         """List the secrets below the prefix with their metadata; None where a secret's metadata needs a request of its own."""
@@ -232,7 +232,7 @@ class Engine:
 
     def _try_read(self, path: str, end: float) -> StoreError | None:
         """Ask for an impossible version where the policy hides the mount: only the endpoint of data rejects that."""
-        found = self._session.ask(self._calls.read_impossible(path), end)
+        found = self._session.ask(self._calls.read(path, "none"), end)
         if isinstance(found, Trouble) and found.error.error_code != "unexpected":
             return found.error
         if isinstance(found, Answer) and found.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):

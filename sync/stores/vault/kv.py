@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
 from sys import intern
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from sync.core import marks as mark_map
@@ -177,19 +177,13 @@ class Calls:
         path = f"{self._mount}/config"
         return Call("GET", path, "read", path)
 
-    def read(self, path: str) -> Call:
-        """Read the newest version, its number and the map of marks."""
-        return Call("GET", *self._at("data", path, "read"))
+    def read(self, path: str, version: int | Literal["none"] | None = None) -> Call:
+        """Read a version, else the newest one, its number and the map of marks.
 
-    def read_impossible(self, path: str) -> Call:
-        """Read a version that cannot exist, which the endpoint rejects whether there is a secret or not."""
+        The version "none" cannot exist, and the endpoint rejects it whether there is a secret or not.
+        """
         quoted_path, needs, shown = self._at("data", path, "read")
-        return Call("GET", f"{quoted_path}?version=none", needs, shown)
-
-    def read_version(self, path: str, version: int) -> Call:
-        """Read one version."""
-        quoted_path, needs, shown = self._at("data", path, "read")
-        return Call("GET", f"{quoted_path}?version={version}", needs, shown)
+        return Call("GET", quoted_path if version is None else f"{quoted_path}?version={version}", needs, shown)
 
     def metadata(self, path: str) -> Call:
         """Read the metadata alone."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from apscheduler.triggers.base import BaseTrigger
-from pydantic import BaseModel
 
 from sync.app.app import App
 from sync.config.differences import Differences, differences
@@ -17,7 +16,7 @@ from sync.config.load import Config, load
 from sync.config.parse.reader import further
 from sync.config.rejected import rejected_events
 from sync.config.schedule import trigger
-from sync.config.schema.references import FileReference
+from sync.config.schema.references import FileReference, models_in
 from sync.config.source import is_file
 from sync.config.watch import Watch
 from sync.core.report.changes import MOST_NAMED
@@ -185,19 +184,4 @@ def _named(field: str, names: Sequence[str]) -> dict[str, Any]:
 
 def _credential_files(config: Config) -> list[Path]:
     """Return the files with credentials that a configuration refers to."""
-    return [config.base / reference.file for reference in _file_references(config.settings)]
-
-
-def _file_references(value: Any) -> Iterator[FileReference]:
-    if isinstance(value, FileReference):
-        yield value
-        return
-    parts: Iterable[Any] = ()
-    if isinstance(value, BaseModel):
-        parts = (getattr(value, name) for name in type(value).model_fields)
-    elif isinstance(value, dict):
-        parts = value.values()
-    elif isinstance(value, tuple):
-        parts = value
-    for part in parts:
-        yield from _file_references(part)
+    return [config.base / part.file for _, part in models_in(config.settings) if isinstance(part, FileReference)]

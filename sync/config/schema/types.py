@@ -47,14 +47,13 @@ class ConfigModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-def _name(value: str) -> str:
-    if not re.fullmatch(NAME, value):
-        wrong(
-            "bad-name",
-            "not a name",
-            "use at most 63 lower-case letters, digits, '.', '_' and '-'; the first is a letter or digit",
-        )
-    return value
+def _matching(pattern: str, code: str, message: str, remedy: str) -> AfterValidator:
+    """Return the validator of a text that matches a pattern."""
+
+    def match(value: str) -> str:
+        return value if re.fullmatch(pattern, value) else wrong(code, message, remedy)
+
+    return AfterValidator(match)
 
 
 def _graph_id(value: str) -> str:
@@ -69,7 +68,12 @@ def _graph_id(value: str) -> str:
     wrong("bad-value", "not a Graph id", 'write digits only, in quotes: "101010101010101"')
 
 
-Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})]
+_NAME_REMEDY = "use at most 63 lower-case letters, digits, '.', '_' and '-'; the first is a letter or digit"
+Name = Annotated[
+    str,
+    _matching(NAME, "bad-name", "not a name", _NAME_REMEDY),
+    WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"}),
+]
 GraphId = Annotated[str, AfterValidator(_graph_id), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,32}$"})]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
@@ -170,34 +174,33 @@ def path_fault(path: str) -> str | None:
     return None if path.isprintable() else "it contains a character that cannot be printed"
 
 
-def _secret_path(value: str) -> str:
+def _filled(value: str, *more: str) -> str:
     try:
-        fault = path_fault(fill(value, dict.fromkeys(PLACEHOLDERS, "x")))
+        return fill(value, dict.fromkeys((*PLACEHOLDERS, *more), "x"))
     except TemplateError as error:
         wrong("bad-template", str(error), "write {{ and }} for literal braces")
+
+
+def _secret_path(value: str) -> str:
+    fault = path_fault(_filled(value))
     if fault:
         wrong("bad-path", f"not a path for a secret: {fault}", "write it like meta/pages/{name}")
     return value
 
 
 def _payload_text(value: str) -> str:
-    try:
-        fill(value, dict.fromkeys((*PLACEHOLDERS, "token"), "x"))
-    except TemplateError as error:
-        wrong("bad-template", str(error), "write {{ and }} for literal braces")
+    _filled(value, "token")
     return value
 
 
 REGION = r"[a-z]{2,4}(?:-[a-z]{2,5})?-(?:central|north|south|(?:north|south)?(?:east|west))-[0-9]{1,2}"
 
 
-def _region(value: str) -> str:
-    if not re.fullmatch(REGION, value):
-        wrong("bad-value", "not a region of AWS", "write it like eu-central-1")
-    return value
-
-
-Region = Annotated[str, AfterValidator(_region), WithJsonSchema({"type": "string", "pattern": f"^{REGION}$"})]
+Region = Annotated[
+    str,
+    _matching(REGION, "bad-value", "not a region of AWS", "write it like eu-central-1"),
+    WithJsonSchema({"type": "string", "pattern": f"^{REGION}$"}),
+]
 PathTemplate = Annotated[Text, AfterValidator(_secret_path)]
 
 
@@ -265,25 +268,11 @@ def duration_text(value: timedelta | Never) -> str:
     return f"{round(value / timedelta(milliseconds=1))}ms" if value else "0s"
 
 
-def _positive(value: timedelta) -> timedelta:
-    if not value:
-        wrong("bad-duration", "zero", "write at least 1ms")
-    return value
+def _at_least(least: timedelta, fault: str, remedy: str) -> AfterValidator:
+    def compare(value: timedelta) -> timedelta:
+        return value if value >= least else wrong("bad-duration", fault, remedy)
 
-
-_SHORTEST = timedelta(seconds=10)
-
-
-def _interval(value: timedelta) -> timedelta:
-    if value < _SHORTEST:
-        wrong("bad-duration", "shorter than ten seconds", "write at least 10s; 15m is usual")
-    return value
-
-
-def _second(value: timedelta) -> timedelta:
-    if value < timedelta(seconds=1):
-        wrong("bad-duration", "shorter than a second", "write at least 1s")
-    return value
+    return AfterValidator(compare)
 
 
 _LIFE = timedelta(days=60)  # of a system user token that expires (Meta's guide of system users, read 2026-11-24)
@@ -307,11 +296,12 @@ _DURATION_SCHEMA = {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
 Duration = Annotated[
     timedelta, BeforeValidator(_duration), PlainSerializer(duration_text), WithJsonSchema(_DURATION_SCHEMA)
 ]
-PositiveDuration = Annotated[Duration, AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
-Interval = Annotated[Duration, AfterValidator(_second), WithJsonSchema(_DURATION_SCHEMA)]
-"""At least a second."""
-CycleInterval = Annotated[Duration, AfterValidator(_interval), WithJsonSchema(_DURATION_SCHEMA)]
-"""At least ten seconds."""
+_NOT_ZERO = _at_least(timedelta(milliseconds=1), "zero", "write at least 1ms")
+_SECOND = _at_least(timedelta(seconds=1), "shorter than a second", "write at least 1s")
+_TEN_SECONDS = _at_least(timedelta(seconds=10), "shorter than ten seconds", "write at least 10s; 15m is usual")
+PositiveDuration = Annotated[Duration, _NOT_ZERO, WithJsonSchema(_DURATION_SCHEMA)]
+Interval = Annotated[Duration, _SECOND, WithJsonSchema(_DURATION_SCHEMA)]
+CycleInterval = Annotated[Duration, _TEN_SECONDS, WithJsonSchema(_DURATION_SCHEMA)]
 _EXPIRES_SCHEMA = {"type": "string", "pattern": f"^(never|{_DURATION.pattern})$"}
 Expires = Annotated[
     timedelta | Never,

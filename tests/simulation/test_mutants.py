@@ -117,9 +117,9 @@ def _stored_tokens_are_never_probed(patch: Patch) -> None:
 def _the_current_version_is_not_named(patch: Patch) -> None:
     def move(self: Any, found: Any, version: str) -> None:
         moved = {"SecretId": found.arn, "VersionStage": CURRENT, "MoveToVersionId": version}
-        now = self._reader.describe(found.arn)
+        now = self.reader.describe(found.arn)
         base = {"RemoveFromVersionId": now.current} if now.current != version else {}
-        self._client.call("UpdateSecretVersionStage", found.name, **moved, **base)
+        self.client.call("UpdateSecretVersionStage", found.name, **moved, **base)
 
     patch.setattr(AwsVersions, "_move", move)
 

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sync.cli.command import carry_out, configuration, opened
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.runtime.threads import SystemClock
 
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    name: str
-    reference: str
-    status: int | None
-    milliseconds: int | None
-    failure: str
-
-    @property
-    def text(self) -> str:
-        return f"failed: {self.failure}" if self.failure else f"HTTP {self.status} in {self.milliseconds} ms"
+if TYPE_CHECKING:
+    from sync.ops.notify import Delivery, Receiver
 
 
 def send_tests(given: Path | None, form: Form) -> int:
@@ -36,38 +25,31 @@ def _send(given: Path | None, form: Form) -> int:
         console.put_failure("no-receivers", "There is no receiver: add one under `notify` in the configuration.", form)
         return 2
     with opened(config, SystemClock(), "sending a test message") as app:
-        answers = [
-            _Answer(
-                receiver.name,
-                receiver.reference,
-                delivery.status,
-                round(delivery.seconds * 1000) if delivery.status is not None else None,
-                delivery.failure,
-            )
-            for receiver, delivery in app.send_tests()
-        ]
-    _put(answers, form)
-    return 1 if any(answer.failure for answer in answers) else 0
-
-
-def _put(answers: list[_Answer], form: Form) -> None:
+        answers = app.send_tests()
     if form is Form.JSON:
-        console.put_json({"format": 1, "receivers": list(map(_json, answers))})
-        return
-    console.put_rows(("receiver", "reference", "answer"), list(_rows(answers)))
+        console.put_json({"format": 1, "receivers": [_json(*answer) for answer in answers]})
+    else:
+        rows = [(receiver.name, receiver.reference, _text(delivery)) for receiver, delivery in answers]
+        console.put_rows(("receiver", "reference", "answer"), rows)
+    return 1 if any(delivery.failure for _, delivery in answers) else 0
 
 
-def _json(answer: _Answer) -> dict[str, object]:
+def _text(delivery: Delivery) -> str:
+    return (
+        f"failed: {delivery.failure}" if delivery.failure else f"HTTP {delivery.status} in {_milliseconds(delivery)} ms"
+    )
+
+
+def _json(receiver: Receiver, delivery: Delivery) -> dict[str, object]:
     return {
-        "name": answer.name,
-        "reference": answer.reference,
-        "ok": not answer.failure,
-        "status": answer.status,
-        "duration_ms": answer.milliseconds,
-        "message": answer.failure or None,
+        "name": receiver.name,
+        "reference": receiver.reference,
+        "ok": not delivery.failure,
+        "status": delivery.status,
+        "duration_ms": _milliseconds(delivery) if delivery.status is not None else None,
+        "message": delivery.failure or None,
     }
 
 
-def _rows(answers: list[_Answer]) -> Iterator[tuple[str, str, str]]:
-    for answer in answers:
-        yield answer.name, answer.reference, answer.text
+def _milliseconds(delivery: Delivery) -> int:
+    return round(delivery.seconds * 1000)

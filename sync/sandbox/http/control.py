@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from sync.sandbox.api.states import NAMES, PAGES, find_page, restore_page, switch_off, switch_on
@@ -87,14 +88,7 @@ def _calls(world: World) -> Json:
 
 
 def _fault(fault: InjectedFault) -> Json:
-    return {
-        "name": fault.name,
-        "argument": fault.argument,
-        "pages": sorted(fault.pages),
-        "kind": fault.kind,
-        "times": fault.times,
-        "probability": fault.probability,
-    }
+    return {**asdict(fault), "pages": sorted(fault.pages)}
 
 
 def _read_fault(params: dict[str, str]) -> InjectedFault:
@@ -143,12 +137,10 @@ def _user(world: World, user: FakeSystemUser, action: str, params: dict[str, str
                 world.tokens[old].invalid_reason = REVOKED
         case "revoke":
             world.tokens[old].invalid_reason = REVOKED
-        case "kill":
-            world.invalidate(user, int(params.get("subcode", "460")))
+        case "kill" | "checkpoint":
+            world.invalidate(user, int(params.get("subcode", "460" if action == "kill" else "459")))
         case "expire":
             world.tokens[old].expires_at = int(world.time()) + int(params.get("seconds", "-60"))
-        case "checkpoint":
-            world.invalidate(user, int(params.get("subcode", "459")))
         case "revive":
             world.restore(user)
         case _:

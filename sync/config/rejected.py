@@ -20,10 +20,6 @@ def rejected_events(errors: ConfigErrors, consequence: str) -> Iterator[Event]:
         message = f"Errors {start + 1:,} to {start + len(listed):,} of {total:,} in the configuration."
         if not start:
             message = f"{consequence} {texts[0]}" + (f" ({more:,} more: see errors)" if more else "")
-        fields = {
-            "message": message,
-            "owner": "operator",
-            "remedy": errors.errors[start].remedy,
-            "errors": listed,
-        }
+        remedy = errors.errors[start].remedy
+        fields = {"message": message, "owner": "operator", "remedy": remedy, "errors": listed}
         yield Event("error", "config_rejected", fields)

@@ -122,11 +122,8 @@ class PageResolver:
                 self._wrong(origin, (), "choice-needed", "several system users are configured, and none is chosen for this Page",
                             "write system_user here or under defaults")  # fmt: skip
             return None
-        return (
-            name
-            if self._exists(self.names.users, name, self._origin_of(origin, entry.system_user, "system_user"))
-            else None
-        )
+        here = self._origin_of(origin, entry.system_user, "system_user")
+        return name if self._exists(self.names.users, name, here) else None
 
     def _stores(self, origin: Origin, entry: FilePage) -> Sequence[str] | None:
         only = self._only_store
@@ -173,13 +170,8 @@ class PageResolver:
             document, path = self._origin_of(
                 origin, entry.labels if key is None else key in (entry.labels or {}), "labels"
             )
-            self._wrong(
-                (document, path),
-                () if key is None else (key,),
-                "label-limit",
-                fault,
-                f"change it, or remove {name} from the stores",
-            )
+            remedy = f"change it, or remove {name} from the stores"
+            self._wrong((document, path), () if key is None else (key,), "label-limit", fault, remedy)
 
     def _target(self, origin: Origin, name: str, values: Mapping[str, str]) -> Key:
         store = self.settings.stores.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -141,8 +141,8 @@ def _aws_store(environment: Mapping[str, str]) -> Mapping[str, Any]:
     return values
 
 
-def _file_store(_: Mapping[str, str]) -> Mapping[str, Any]:
-    return _example("file")
-
-
-_STORES = {"vault": _vault_store, "aws": _aws_store, "file": _file_store}
+_STORES: Mapping[Kind, Callable[[Mapping[str, str]], Mapping[str, Any]]] = {
+    "vault": _vault_store,
+    "aws": _aws_store,
+    "file": lambda _: _example("file"),
+}

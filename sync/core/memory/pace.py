@@ -119,7 +119,7 @@ def _falls_to(level: float, used: float, reported_at: datetime | None) -> dateti
 
 def _slowed_since(pool: Pool, now: datetime) -> datetime | None:
     """Return since when unused calls add up in the hour after a freeze; None outside of it."""
-    if pool.thawed_at is None or not _lasts(pool.thawed_at, now):
+    if pool.thawed_at is None or not timedelta(0) <= now - pool.thawed_at < WINDOW:
         return None
     return max(pool.thawed_at, pool.spent_at or pool.thawed_at)
 
@@ -150,8 +150,3 @@ def _level(pool: Pool, budget: float, now: datetime) -> float:
     if begun is None or budget <= FULL_SPEED:
         return min(FULL_SPEED, budget)
     return FULL_SPEED + (budget - FULL_SPEED) * min(max((now - begun) / WINDOW, 0.0), 1.0)
-
-
-def _lasts(begun: datetime, now: datetime) -> bool:
-    """Check whether an hour that began then has not ended."""
-    return timedelta(0) <= now - begun < WINDOW

@@ -31,6 +31,7 @@ class Server:
     def __init__(
         self, world: World, listen: str = "127.0.0.1:0", *, latency_ms: float = 0, log: Log | None = None
     ) -> None:
+        """Serve from a thread; raises OSError where the address is not available, ValueError where it is invalid."""
         self.world = world
         self.latency_ms = latency_ms
         self._log = log
@@ -148,11 +149,6 @@ def _plain(status: int) -> Reply:
     return Reply(status, (("Content-Type", "text/plain"),), b"")
 
 
-def serve(world: World, listen: str = "127.0.0.1:0", *, latency_ms: float = 0, log: Log | None = None) -> Server:
-    """Serve a world from a thread; raises OSError where the address is not available, ValueError where it is invalid."""
-    return Server(world, listen, latency_ms=latency_ms, log=log)
-
-
 class Sandbox:
     """A world and its server, with the credentials that a client needs; all values are made up."""
 
@@ -214,4 +210,4 @@ def start(
     world.quotas.app = Rolling(app_quota) if app_quota is not None else None
     for fault in faults:
         switch_on(world, fault)
-    return Sandbox(world, serve(world, listen, latency_ms=latency_ms, log=log))
+    return Sandbox(world, Server(world, listen, latency_ms=latency_ms, log=log))

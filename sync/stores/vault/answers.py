@@ -101,10 +101,7 @@ _TEXTS: dict[StoreErrorCode, tuple[str, str]] = {
         "Vault has no active node.",
         "Wait for the leader election; if it does not end, check the cluster's quorum.",
     ),
-    "no-mount": (
-        "There is no KV engine at the mount.",
-        "Correct `mount`, or enable a KV version 2 engine there.",
-    ),
+    "no-mount": ("There is no KV engine at the mount.", "Correct `mount`, or enable a KV version 2 engine there."),
     "namespace": ("The namespace does not exist.", "Correct `namespace`: it is the full path, without the mount."),
     "throttled": ("A Vault quota rejected the request.", "Raise the rate limit quota for this client, or wait."),
     "not-vault": (
@@ -196,14 +193,8 @@ def judge(call: Call, answer: Answer) -> Answer | Trouble:
     if status == HTTPStatus.NOT_FOUND and ("no handler for route" in text or _is_unknown_path(call, answer)):
         return Trouble(error("no-mount"))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return Trouble(
-            error(
-                "unexpected",
-                "The request is larger than Vault accepts.",
-                remedy="Raise `max_request_size` of Vault's listener.",
-                whole=False,
-            )
-        )
+        detail, remedy = "The request is larger than Vault accepts.", "Raise `max_request_size` of Vault's listener."
+        return Trouble(error("unexpected", detail, remedy=remedy, whole=False))
     return _server_side(call, answer) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else answer
 
 
@@ -249,24 +240,13 @@ def judge_page(call: Call, status: int, body: bytes, *, json: bool, parsed: bool
     if status in _GATEWAYS:
         return _from_gateway(call, status)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Trouble(
-            StoreError(
-                "throttled",
-                "A gateway before Vault limits the requests (HTTP 429).",
-                "Raise the gateway's rate limit for this client; Vault's own quotas are not the cause.",
-                whole=True,
-            ),
-            "throttled",
-        )
+        message = "A gateway before Vault limits the requests (HTTP 429)."
+        remedy = "Raise the gateway's rate limit for this client; Vault's own quotas are not the cause."
+        return Trouble(StoreError("throttled", message, remedy, whole=True), "throttled")
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return Trouble(
-            error(
-                "unexpected",
-                "The request is larger than a gateway before Vault accepts.",
-                remedy="Raise the gateway's limit for the bodies of requests.",
-                whole=False,
-            )
-        )
+        detail = "The request is larger than a gateway before Vault accepts."
+        remedy = "Raise the gateway's limit for the bodies of requests."
+        return Trouble(error("unexpected", detail, remedy=remedy, whole=False))
     if call.method == "PATCH" and status in (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED):
         return Trouble(error("no-patch", f"A gateway answered HTTP {status}.", whole=False))
     if status < HTTPStatus.MULTIPLE_CHOICES and json and not parsed:
@@ -289,10 +269,5 @@ def judge_redirect(status: int, location: str, address: str) -> Trouble:
     ):
         return Trouble(error("no-leader"), "no-leader")
     where = f" to {target[0]}" if target else ""
-    return Trouble(
-        error(
-            "not-vault",
-            f"It redirects{where} (HTTP {status}), and redirects are not followed.",
-            remedy="Set `address` to the address that Vault itself answers at.",
-        )
-    )
+    detail = f"It redirects{where} (HTTP {status}), and redirects are not followed."
+    return Trouble(error("not-vault", detail, remedy="Set `address` to the address that Vault itself answers at."))

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from sync.sandbox.api.states import switch_on
-from sync.sandbox.http.server import serve, start
+from sync.sandbox.http.server import Server, start
 from sync.sandbox.world.world import make_world
 from tests.support.services.graph import sandbox
 
@@ -132,7 +132,7 @@ def test_closing_twice_is_allowed_and_ends_hanging_calls():
 def test_the_access_log_shows_no_id_query_or_token():
     """A line contains method, endpoint and status only."""
     lines = []
-    running = serve(make_world(), log=lines.append)
+    running = Server(make_world(), log=lines.append)
     with httpx.Client(base_url=running.url, trust_env=False, verify=False) as client:
         client.get("/v25.0/123?access_token=EAAsecret")
         client.get("/EAAsecret/accounts", headers={"authorization": "Bearer EAAsecret"})

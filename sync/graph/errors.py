@@ -215,12 +215,7 @@ TABLE: tuple[Row, ...] = (
         remedy="Check graph.base_url, graph.proxy and any gateway: they must pass on the Authorization header and the body.",
     ),
     Row(
-        "debug-not-in-a-batch",
-        "debug-unavailable",
-        scope="app",
-        then="other-form",
-        where=_DEBUG,
-        when=_form_not_taken,
+        "debug-not-in-a-batch", "debug-unavailable", scope="app", then="other-form", where=_DEBUG, when=_form_not_taken
     ),
     Row("batch-not-taken", "unexpected-graph-error", then="other-form", where=("batch",), when=_form_not_taken),
     Row(
@@ -231,13 +226,7 @@ TABLE: tuple[Row, ...] = (
         codes={200},
         texts=("API access blocked", "API access deactivated", "API access disrupted"),
     ),
-    Row(
-        "too-much-data",
-        "graph-unavailable",
-        then="halve",
-        texts=("reduce the amount of data",),
-        when=_transient,
-    ),
+    Row("too-much-data", "graph-unavailable", then="halve", texts=("reduce the amount of data",), when=_transient),
     Row("transient", "graph-unavailable", then="retry", kind=None, when=_transient),
     Row("token-refused", "token-invalid", State.INVALID, where=("probe",), codes=_TOKEN_INVALID),
     Row("capability-missing", "app-capability", scope="app", where=("page", "debug", "batch", "probe"), codes={3}),
@@ -290,14 +279,7 @@ TABLE: tuple[Row, ...] = (
         note="Graph refuses the system user token, and debug_token gave no verdict on it.",
     ),
     Row("token-left-out", "no-access", State.INVALID, kind="no-token"),
-    Row(
-        "token-malformed",
-        "no-access",
-        State.INVALID,
-        owner="meta",
-        kind="malformed-token",
-        remedy=_ASKED_AGAIN,
-    ),
+    Row("token-malformed", "no-access", State.INVALID, owner="meta", kind="malformed-token", remedy=_ASKED_AGAIN),
     Row("user-token-returned", "wrong-type", State.INVALID, kind="user-token"),
     Row("token-of-another-page", "wrong-page", State.INVALID, kind="other-page"),
     Row(
@@ -312,12 +294,7 @@ TABLE: tuple[Row, ...] = (
     Row("page-migrated-as-100", "page-migrated", State.INVALID, where=_PAGE, codes={100}, subcodes={21}),
     Row("alias-unknown", "page-not-found", State.INVALID, where=_PAGE, codes={803}),
     Row(
-        "page-not-reached",
-        "no-access",
-        State.INVALID,
-        where=_PAGE,
-        codes={100, 10, *range(200, 300)},
-        note="{granted}",
+        "page-not-reached", "no-access", State.INVALID, where=_PAGE, codes={100, 10, *range(200, 300)}, note="{granted}"
     ),
     Row("call-malformed", "unexpected-graph-error", where=_PAGE, codes={104, 2500}),
     Row("facts-left-out", "debug-unavailable", owner="meta", kind="no-facts", remedy=_ASKED_AGAIN),

@@ -102,10 +102,7 @@ class FileReader:
         """Raise ConfigErrors if there are errors; ``more``: there may be more of them."""
         order = {document.file: number for number, document in enumerate(self.documents)}
         located = (one for one in _placed(self.documents, self.findings) if (one.file, one.line) not in self._skipped)
-        errors = sorted(
-            [*self.errors, *located],
-            key=lambda error: (order[error.file], error.line, error.column),
-        )
+        errors = sorted([*self.errors, *located], key=lambda error: (order[error.file], error.line, error.column))
         if more or len(errors) > MAX_ERRORS:
             del errors[MAX_ERRORS:]
             last, message = errors[-1], "there are more errors than are shown"

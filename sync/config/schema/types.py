@@ -152,10 +152,7 @@ def _from_folder(value: Path, info: ValidationInfo) -> Path:
 
 
 FilePath = Annotated[
-    Path,
-    Field(strict=False),
-    AfterValidator(_from_folder),
-    WithJsonSchema({"type": "string", "minLength": 1}),
+    Path, Field(strict=False), AfterValidator(_from_folder), WithJsonSchema({"type": "string", "minLength": 1})
 ]
 """A path of the file system, made absolute, relative to the folder of the main configuration file."""
 

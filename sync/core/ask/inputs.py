@@ -9,18 +9,7 @@ from datetime import datetime
 from sync.core.memory.memory import Judged, Memory, Rhythm, answered, token_id
 from sync.core.memory.pace import is_plentiful
 from sync.core.memory.quota import QuotaKey
-from sync.core.model import (
-    Answers,
-    AppToken,
-    Content,
-    Fetched,
-    GraphErrorFacts,
-    Key,
-    Page,
-    Probe,
-    Stored,
-    TokenFacts,
-)
+from sync.core.model import Answers, AppToken, Content, Fetched, GraphErrorFacts, Key, Page, Probe, Stored, TokenFacts
 from sync.core.plan.observation import Observation, needs_verdict, stored_token
 from sync.core.secret import Secret
 

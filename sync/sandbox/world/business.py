@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-SCOPES = (
-    "pages_show_list",
-    "pages_messaging",
-    "pages_read_engagement",
-    "pages_manage_metadata",
-    "business_management",
-)
+SCOPES = ("pages_show_list", "pages_messaging", "pages_read_engagement", "pages_manage_metadata", "business_management")
 TASKS = ("MANAGE", "CREATE_CONTENT", "MODERATE", "MESSAGING", "ADVERTISE", "ANALYZE")
 
 Gives = Literal["own", "user-token", "other-page", "foreign", "malformed"]

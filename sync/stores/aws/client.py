@@ -17,14 +17,7 @@ from sync.core.model import StoreError
 from sync.core.secret import CredentialError, Secret, SecretSource
 from sync.runtime.threads import NoThreadError, started
 from sync.stores.aws.credential_errors import Source, no_credentials
-from sync.stores.aws.errors import (
-    AbortedError,
-    FailedCall,
-    from_code,
-    from_exception,
-    no_thread,
-    not_secrets_manager,
-)
+from sync.stores.aws.errors import AbortedError, FailedCall, from_code, from_exception, no_thread, not_secrets_manager
 from sync.stores.aws.reach import located
 from sync.stores.aws.session import PARSER, CaFileError, Lease, PendingClient, SigningClient, UnsignedError
 from sync.stores.aws.settings import AwsSettings

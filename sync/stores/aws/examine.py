@@ -90,11 +90,7 @@ class AwsExamination:
                 yield action, None
 
     def _of_secrets(
-        self,
-        pages: Mapping[Key, Use],
-        answers: Mapping[Key, Content],
-        instance: str,
-        policy: Finding | None,
+        self, pages: Mapping[Key, Use], answers: Mapping[Key, Content], instance: str, policy: Finding | None
     ) -> Iterator[Finding]:
         """Yield whether this instance's secrets have the configured KMS key and replicas, which each is described for."""
         key, replicas = self.settings.kms_key, self.settings.replicas

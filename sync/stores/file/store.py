@@ -43,17 +43,7 @@ from sync.core.report.store_findings import raw_keys
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
 from sync.stores.file.findings import file_findings
-from sync.stores.file.layout import (
-    Sidecar,
-    State,
-    load,
-    loose_modes,
-    marked,
-    marked_name,
-    save_marks,
-    set_aside,
-    sweep,
-)
+from sync.stores.file.layout import Sidecar, State, load, loose_modes, marked, marked_name, save_marks, set_aside, sweep
 
 T = TypeVar("T")
 _NAMED = 3

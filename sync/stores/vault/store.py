@@ -58,13 +58,7 @@ class VaultStore:
     """One mount of one server. Every request is bounded by ``settings.timeout``, and so is a whole write."""
 
     def __init__(
-        self,
-        name: str,
-        settings: VaultSettings,
-        *,
-        clock: Clock,
-        http: Callable[..., Http] = Http,
-        workers: int = 8,
+        self, name: str, settings: VaultSettings, *, clock: Clock, http: Callable[..., Http] = Http, workers: int = 8
     ) -> None:
         """``http`` makes the connection pool; it is called as Http is, and again when ca_file or proxy changes."""
         self.name = name

@@ -19,16 +19,7 @@ from sync.core.model import StoreError
 from sync.core.secret import Secret
 from sync.http import Http, HttpError, Response
 from sync.runtime.threads import Clock
-from sync.stores.vault.answers import (
-    Again,
-    Answer,
-    Call,
-    Trouble,
-    error,
-    judge,
-    judge_page,
-    judge_redirect,
-)
+from sync.stores.vault.answers import Again, Answer, Call, Trouble, error, judge, judge_page, judge_redirect
 from sync.stores.vault.failures import lost, through
 from sync.stores.vault.listing import DetailedListing
 from sync.stores.vault.settings import VaultSettings

@@ -30,10 +30,10 @@ def described(model: type[ConfigModel]) -> Mapping[str, FieldInfo]:
 
 @cache
 def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
-    """Return the texts below the keys of each class of a module; none where the program was installed without its source."""
+    """Return the texts below the keys of each class of a module; none where its source is missing or is being replaced."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except OSError:
+    except (OSError, TypeError, SyntaxError):
         return {}
     return {part.name: dict(_below_keys(part)) for part in tree.body if isinstance(part, ast.ClassDef)}
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonschema
@@ -16,6 +17,8 @@ import yaml
 
 from sync.config.errors import CODES
 from sync.config.load import load
+from sync.config.schema.described import described
+from sync.config.schema.types import ConfigModel
 from sync.config.show.example import example, schema
 from tests.support.config_files import GOOD
 from tests.support.paths import ROOT
@@ -91,6 +94,13 @@ def keys(part: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     for name, definition in {"": part, **part.get("$defs", {})}.items():
         for key, value in definition.get("properties", {}).items():
             yield f"{path}{name}.{key}", value
+
+
+def test_a_missing_source_costs_the_descriptions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model whose source cannot be read has keys without a description, and nothing fails."""
+    monkeypatch.setitem(sys.modules, "made_up", ModuleType("made_up"))
+    made = type("Made", (ConfigModel,), {"__module__": "made_up", "__annotations__": {"key": str}})
+    assert described(made)["key"].description is None
 
 
 def test_every_key_is_described() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Protocol
@@ -149,13 +149,6 @@ class Checks:
         with self._lock:
             retry_after = ceil(self._gate.left(page, self._clock.monotonic()))
         return Answer(200, {**found.as_json(), "retry_after": retry_after})
-
-    def wait(self, page: str, patience: float = PATIENCE) -> Answer:
-        """Ask for a check of a Page, wait for it so many seconds at most, and return what to answer."""
-        asked = self.ask(page)
-        if isinstance(asked, Future):
-            wait([asked], timeout=patience)
-        return self.answer(page, asked)
 
     def _work(self) -> None:
         while True:

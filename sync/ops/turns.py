@@ -27,11 +27,6 @@ class Turns:
         self.holds_checks = False
         """Whether checks wait, since something is to be done between them."""
 
-    @property
-    def cycle_waits(self) -> bool:
-        """Whether a cycle waits for its turn."""
-        return self._waiting_cycles > 0
-
     @contextmanager
     def cycle(self) -> Iterator[None]:
         """Wait for the turn of a cycle, and hold it."""

@@ -22,6 +22,7 @@ from sync.ops.turns import Turns
 from sync.runtime.threads import SystemClock
 from sync.sandbox.api.states import switch_off, switch_on
 from sync.sandbox.http.server import Sandbox, start
+from tests.support.checker import waited
 from tests.support.rigs.cli import file_rig
 from tests.support.rigs.e2e import Rig
 from tests.support.services.graph import sandbox
@@ -110,7 +111,7 @@ def test_a_revoked_token_is_healed_within_five_seconds_at_50_ms(tmp_path: Path) 
         before, of_other = running.token(name), running.token(other)
         revoke(slow, name)
         began = monotonic()
-        answer = running.checks.wait(name)
+        answer = waited(running.checks, name)
         took = monotonic() - began
 
         assert took < 5, took
@@ -131,14 +132,14 @@ def test_a_token_that_works_is_left_alone(tmp_path: Path, sandbox: Sandbox) -> N
     with a_daemon(tmp_path, sandbox) as running:
         name = names(sandbox)[0]
         before, sent = running.token(name), sandbox.world.calls.requests
-        answer = running.checks.wait(name)
+        answer = waited(running.checks, name)
 
         assert (answer.status, answer.body["served"], answer.body["changed"]) == (200, "verified", False)
         assert running.token(name) == before
         assert running.log.take() == []
         assert sandbox.world.calls.requests - sent <= 5
-        assert running.checks.wait(name).status == 429
-        assert running.checks.wait("unknown").status == 404
+        assert waited(running.checks, name).status == 429
+        assert waited(running.checks, "unknown").status == 404
 
 
 def test_a_page_that_is_held_is_judged_and_not_written(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -151,7 +152,7 @@ def test_a_page_that_is_held_is_judged_and_not_written(tmp_path: Path, sandbox: 
         revoke(sandbox, name)
         changed = Daemon(running.rig)
         changed.cycle()
-        answer = changed.checks.wait(name)
+        answer = waited(changed.checks, name)
         assert (answer.body["served"], answer.body["changed"]) == ("broken", False)
         assert changed.log.take() == []
 
@@ -159,7 +160,7 @@ def test_a_page_that_is_held_is_judged_and_not_written(tmp_path: Path, sandbox: 
         revoke(sandbox, other)
         observing = Daemon(running.rig)
         observing.cycle()
-        assert observing.checks.wait(other).body["served"] == "broken"
+        assert waited(observing.checks, other).body["served"] == "broken"
         assert running.token(name) == before
 
 
@@ -170,7 +171,7 @@ def test_a_check_that_graph_does_not_answer_changes_nothing(tmp_path: Path, sand
         name = names(sandbox)[0]
         before = running.token(name)
         switch_on(sandbox.world, "close")
-        answer = running.checks.wait(name, WAIT)
+        answer = waited(running.checks, name, WAIT)
         assert (answer.status, answer.body["changed"]) == (200, False)
         assert running.token(name) == before
         assert [one for one in running.log.take() if one[0] == "problem_started"] == [
@@ -186,8 +187,8 @@ def test_a_throttled_app_is_not_asked(tmp_path: Path, sandbox: Sandbox) -> None:
     with a_daemon(tmp_path, sandbox) as running:
         first, second = names(sandbox)[:2]
         switch_on(sandbox.world, "throttled-app")
-        running.checks.wait(first, WAIT)
-        answer = running.checks.wait(second, WAIT)
+        waited(running.checks, first, WAIT)
+        answer = waited(running.checks, second, WAIT)
         assert answer.status == 429
         assert (answer.retry_after or 0) > 60
 
@@ -199,7 +200,7 @@ def test_a_check_keeps_what_is_remembered_of_other_pages(tmp_path: Path, sandbox
         switch_on(sandbox.world, f"unassigned@{second}")
         assert ("problem_started", "no-access") in running.cycle()
         revoke(sandbox, first)
-        assert running.checks.wait(first, WAIT).body["changed"] is True
+        assert waited(running.checks, first, WAIT).body["changed"] is True
         assert running.log.take() == [("page_written", first)]
         assert running.in_report(second).problems[0].code == "no-access"
         assert running.cycle() == []
@@ -222,7 +223,7 @@ def test_what_a_check_found_survives_a_restart(tmp_path: Path, sandbox: Sandbox)
     with a_daemon(tmp_path, sandbox, state={"file": str(tmp_path / "state.json")}) as running:
         name = names(sandbox)[0]
         switch_on(sandbox.world, f"unassigned@{name}")
-        running.checks.wait(name, WAIT)
+        waited(running.checks, name, WAIT)
         assert ("problem_started", "no-access") in running.log.take()
         assert Daemon(running.rig).cycle() == []
 

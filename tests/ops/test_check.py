@@ -14,7 +14,7 @@ from sync.core.report.check import CheckedPage
 from sync.ops.check import MOST_A_MINUTE, Checks, Gate, Refusal
 from sync.ops.turns import Turns
 from sync.runtime.threads import Stopping, started
-from tests.support.checker import FakeChecker
+from tests.support.checker import FakeChecker, waited
 from tests.support.clock import ShiftedClock
 
 WAIT = 20.0
@@ -44,7 +44,7 @@ def held_up() -> Iterator[tuple[Stage, threading.Event]]:
 def test_a_check_answers_what_it_found() -> None:
     """A check that ends in time is answered by its result, and by when the Page can be checked again."""
     stage = Stage()
-    answer = stage.checks.wait("berlin", WAIT)
+    answer = waited(stage.checks, "berlin", WAIT)
     assert answer.status == 200
     assert answer.body == {
         "page": "berlin",
@@ -59,14 +59,14 @@ def test_a_check_answers_what_it_found() -> None:
 def test_a_page_is_checked_once_a_minute() -> None:
     """A second request within the minute is refused with the seconds that are left; after them it is admitted."""
     stage = Stage()
-    assert stage.checks.wait("berlin", WAIT).status == 200
+    assert waited(stage.checks, "berlin", WAIT).status == 200
     stage.clock.ahead += timedelta(seconds=20)
-    refused = stage.checks.wait("berlin", WAIT)
+    refused = waited(stage.checks, "berlin", WAIT)
     assert refused.status == 429
     assert 38 <= (refused.retry_after or 0) <= 40
     assert refused.body["retry_after"] == refused.retry_after
     stage.clock.ahead += timedelta(seconds=40)
-    assert stage.checks.wait("berlin", WAIT).status == 200
+    assert waited(stage.checks, "berlin", WAIT).status == 200
 
 
 def test_pages_of_a_minute_are_bounded() -> None:
@@ -83,7 +83,7 @@ def test_pages_of_a_minute_are_bounded() -> None:
 def test_requests_at_once_share_one_check() -> None:
     """Twenty requests for one Page at once are one check, and each gets its result."""
     with held_up() as (stage, release), ThreadPoolExecutor(20) as pool:
-        asked = [pool.submit(stage.checks.wait, "berlin", WAIT) for _ in range(20)]
+        asked = [pool.submit(waited, stage.checks, "berlin", WAIT) for _ in range(20)]
         assert stage.checker.batches.get(timeout=WAIT) == ["berlin"]
         release.set()
         assert [one.result(WAIT).status for one in asked] == [200] * 20
@@ -93,7 +93,7 @@ def test_requests_at_once_share_one_check() -> None:
 def test_a_check_that_takes_long_goes_on() -> None:
     """Who waited long enough is answered 202; who asks again shares the same check, which ends for all."""
     with held_up() as (stage, release):
-        first = stage.checks.wait("berlin", 0.01)
+        first = waited(stage.checks, "berlin", 0.01)
         assert (first.status, first.retry_after) == (202, 10)
         asked = stage.checks.ask("berlin")
         release.set()
@@ -129,7 +129,7 @@ def test_a_check_waits_for_the_running_cycle() -> None:
     stage = Stage()
     with stage.turns.cycle():
         asked = stage.checks.ask("berlin")
-        assert stage.checks.wait("berlin", 0.7).status == 202
+        assert waited(stage.checks, "berlin", 0.7).status == 202
         assert stage.checker.batches.empty()
     assert isinstance(asked, Future)
     assert isinstance(asked.result(WAIT), CheckedPage)
@@ -161,7 +161,7 @@ def test_a_cycle_goes_before_the_checks_that_wait() -> None:
 
         waiting = threading.Thread(target=cycle)
         waiting.start()
-        while not stage.turns.cycle_waits:
+        while not stage.turns._waiting_cycles:
             stage.clock.stop.wait(0.01)
         asked = stage.checks.ask("rome")
         release.set()
@@ -175,10 +175,10 @@ def test_a_refused_page_spends_nothing() -> None:
     """An unknown Page, and a quota that is used up, are answered at once, and count for nothing."""
     stage = Stage()
     stage.checker.refused = {"x": Refusal(404, "Unknown."), "berlin": Refusal(429, "Used up.", 300)}
-    assert stage.checks.wait("x").status == 404
-    assert (stage.checks.wait("berlin").status, stage.checks.wait("berlin").retry_after) == (429, 300)
+    assert waited(stage.checks, "x").status == 404
+    assert (waited(stage.checks, "berlin").status, waited(stage.checks, "berlin").retry_after) == (429, 300)
     stage.checker.refused = {}
-    assert stage.checks.wait("berlin", WAIT).status == 200
+    assert waited(stage.checks, "berlin", WAIT).status == 200
 
 
 def test_shutdown_answers_all() -> None:
@@ -196,7 +196,7 @@ def test_shutdown_answers_all() -> None:
         assert isinstance(asked, Future)
         assert isinstance(asked.result(WAIT), Refusal)
         assert stage.checks.answer(name, asked).status == 503
-    assert stage.checks.wait("paris").status == 503
+    assert waited(stage.checks, "paris").status == 503
     with pytest.raises(Stopping), stage.turns.check(stage.clock):
         pass
 

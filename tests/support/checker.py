@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from queue import Queue
 
 from sync.core.report.check import CheckedPage, CheckedSecret, Fingerprints
 from sync.core.secret import CredentialError, Secret
-from sync.ops.check import Refusal
+from sync.ops.check import PATIENCE, Answer, Checks, Refusal
 
 
 class FakeChecker:
@@ -36,3 +37,11 @@ class FakeChecker:
         self.batches.put(list(pages))
         self.work()
         return {name: CheckedPage(name, (CheckedSecret("vault", "verified", "abc", True),)) for name in pages}
+
+
+def waited(checks: Checks, page: str, patience: float = PATIENCE) -> Answer:
+    """Ask for a check of a Page, wait for it so many seconds at most, and return what is answered."""
+    asked = checks.ask(page)
+    if isinstance(asked, Future):
+        wait([asked], timeout=patience)
+    return checks.answer(page, asked)

@@ -62,8 +62,7 @@ def init(
         typer.Option(metavar="NAME", help="The name of this installation, marked on every secret [default: prod]."),
     ] = None,
     base_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Another address of the Graph API, such as that of the sandbox."),
+        str | None, typer.Option(metavar="URL", help="Another address of the Graph API, such as that of the sandbox.")
     ] = None,
     output: Output = "table",
 ) -> None:
@@ -422,10 +421,7 @@ def rollback(  # noqa: PLR0917 - Typer passes options by name
 
 @app.command()
 def prune(
-    yes: YesOption = False,
-    stores: StoresOption = None,
-    output: Output = "table",
-    config: ConfigOption = None,
+    yes: YesOption = False, stores: StoresOption = None, output: Output = "table", config: ConfigOption = None
 ) -> None:
     """Delete orphans: secrets that no Page of the configuration uses.
 

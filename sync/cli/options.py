@@ -95,12 +95,7 @@ LabelsOption = Annotated[
 ]
 StoresOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--store",
-        metavar="NAME",
-        help="Only this store. May be repeated.",
-        autocompletion=complete.stores,
-    ),
+    typer.Option("--store", metavar="NAME", help="Only this store. May be repeated.", autocompletion=complete.stores),
 ]
 
 StoreOption = Annotated[

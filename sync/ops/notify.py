@@ -310,16 +310,7 @@ class Notifier:
         self._saved_at = 0.0
         self._closed = False
         self._mailboxes = [
-            (
-                receiver,
-                Mailbox(
-                    receiver.name,
-                    _posting(receiver),
-                    log,
-                    pauses=pauses,
-                    changed=self._remember_soon,
-                ),
-            )
+            (receiver, Mailbox(receiver.name, _posting(receiver), log, pauses=pauses, changed=self._remember_soon))
             for receiver in receivers
         ]
         self._heartbeat = heartbeat

@@ -233,9 +233,7 @@ STORE_FAILURES: Mapping[str, Word] = {
     ),
     "no-mount": Word("", "Vault has no secrets engine at this mount.", "Check the store's mount."),
     "kv-v1": Word(
-        "",
-        "The mount is KV version 1, which has no compare-and-set and no history.",
-        "Use a mount of KV version 2.",
+        "", "The mount is KV version 1, which has no compare-and-set and no history.", "Use a mount of KV version 2."
     ),
     "no-patch": Word(
         "",
@@ -286,9 +284,7 @@ FAILURES: Mapping[str, Word] = {
         "Start it with run, or name the address that it listens on: status --listen.",
     ),
     "no-receivers": Word(
-        "",
-        "notify --test found no receiver of notifications.",
-        "Add one under notify in the configuration.",
+        "", "notify --test found no receiver of notifications.", "Add one under notify in the configuration."
     ),
     "not-written": Word(
         "",

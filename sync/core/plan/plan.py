@@ -10,15 +10,7 @@ from sync.core.judge.decide import Action, Candidate, Current, Kind, decide, fai
 from sync.core.judge.ownership import foreign_write, rollback_hold
 from sync.core.judge.skew import judging_times
 from sync.core.judge.verify import verify
-from sync.core.model import (
-    Key,
-    Page,
-    SourceError,
-    State,
-    StoreError,
-    SystemUserToken,
-    Verdict,
-)
+from sync.core.model import Key, Page, SourceError, State, StoreError, SystemUserToken, Verdict
 from sync.core.plan.checksum import checksum, line_checksum
 from sync.core.plan.guards import (
     Brake,

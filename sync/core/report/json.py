@@ -97,11 +97,7 @@ def store_json(entry: StoreEntry) -> dict[str, Any]:
 
 def problem_json(problem: Problem) -> dict[str, Any]:
     """Write a problem, with the codes of Graph's answer where there is one."""
-    said = {
-        "graph_code": problem.graph_code,
-        "graph_subcode": problem.graph_subcode,
-        "fbtrace_id": problem.fbtrace_id,
-    }
+    said = {"graph_code": problem.graph_code, "graph_subcode": problem.graph_subcode, "fbtrace_id": problem.fbtrace_id}
     return {
         "code": problem.code,
         "message": problem.message,

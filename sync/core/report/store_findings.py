@@ -72,11 +72,7 @@ def raw_keys(uses: Mapping[Key, Use]) -> frozenset[Key]:
 
 
 def by_reading(
-    store: str,
-    checks: Sequence[str],
-    uses: Mapping[Key, Use],
-    instance: str,
-    answers: Mapping[Key, Content],
+    store: str, checks: Sequence[str], uses: Mapping[Key, Use], instance: str, answers: Mapping[Key, Content]
 ) -> Iterator[Finding]:
     """Yield what reading the secrets alone shows; ``checks`` are those before ``store-secrets`` that this kind of store has."""
     whole = next((answer for answer in answers.values() if isinstance(answer, StoreError) and answer.whole), None)

@@ -120,7 +120,8 @@ class Client:
         """
         query = urlencode({**params, "appsecret_proof": caller.proof.reveal()}, errors="replace")
         headers = {"Authorization": f"Bearer {caller.token.reveal()}"}
-        secrets = (*self._secrets, caller.token, caller.proof, *_secret_params(params))
+        asked_about = [Secret(params["input_token"])] if "input_token" in params else []
+        secrets = (*self._secrets, caller.token, caller.proof, *asked_about)
         kind: QuotaKind = "app" if where == "debug" else "system_user" if "/" in path else "page"
 
         def once(timeout: float) -> Answer | Fault:
@@ -302,7 +303,3 @@ class Client:
             return
         shown = served if served.replace(".", "").isalnum() and len(served) <= 10 else "another version"  # noqa: PLR2004 - longer than any version
         self._stats.warn(f"Graph served {shown} where graph.version asks for {self.settings.version}.")
-
-
-def _secret_params(params: Mapping[str, str]) -> tuple[Secret, ...]:
-    return tuple(Secret(value) for name, value in params.items() if name == "input_token")

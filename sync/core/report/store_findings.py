@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_interrupted_create
 from sync.core.model import Absent, Content, Key, Stored, StoreError, StoreErrorCode, Use
-from sync.core.problems import Problem
 from sync.core.report.finding import Finding, Status, skipped_check
 from sync.core.report.text import count
 
@@ -127,7 +126,9 @@ def _secret(answer: Content, key: Key, use: Use, instance: str) -> tuple[str, Fi
     if not is_interrupted_create(answer, use.page):
         problem = blocked_problem(answer, key) or foreign_problem(answer, use.page, instance)
         if problem is not None:
-            return problem.code, _of_problem(problem, subject)
+            return problem.code, Finding(
+                "store-secrets", subject, "fail", problem.message, problem.owner, problem.remedy
+            )
     if answer.state == "deleted":
         message = f"The newest version of {key.path} was deleted or destroyed by someone else; the next cycle writes a new one."
         remedy = "Find out who deleted it. If its secret is not wanted, remove the Page from the configuration."
@@ -141,7 +142,3 @@ def _no_credential(answer: Stored | Absent, key: Key) -> str:
     if answer.payload is None:
         return f"The secret {key.path}, to which a reference of the configuration leads, has no value that can be read."
     return ""
-
-
-def _of_problem(problem: Problem, subject: str) -> Finding:
-    return Finding("store-secrets", subject, "fail", problem.message, problem.owner, problem.remedy)

@@ -12,6 +12,8 @@ from sync.core.problems import Problem
 
 WARN_DAYS = (14, 7, 3, 1)
 """The days before a token's expiry at which it is reported, once each."""
+_EARLY = timedelta(hours=6)
+"""What is reported so shortly before one of these days is not reported again at it: a first report may come at any time."""
 
 _PAUSE = timedelta(hours=1)
 _ATTEMPTS = 4
@@ -113,12 +115,16 @@ def expiry_warnings(
             continue
         fingerprint, facts = user_token.token.fingerprint, user_token.verdict.facts
         before = reported.get(fingerprint)
-        days_left = _warn_day(facts.expires_at if facts is not None else None, now)
-        if days_left is None or name in exclude or user_token.verdict.state is not State.VALID:
+        expires_at = facts.expires_at if facts is not None else None
+        days_left = _warn_day(expires_at, now)
+        # The verdict is older than now: without its notice there is nothing to log yet.
+        noticed = any(notice.code == "system-user-expiring" for notice in user_token.verdict.notices)
+        if days_left is None or not noticed or name in exclude or user_token.verdict.state is not State.VALID:
             after.update({} if before is None else {fingerprint: before})
             continue
         if before is None or days_left < before:
             names.append(name)
+            days_left = _warn_day(expires_at, now + _EARLY) or days_left
         after[fingerprint] = days_left if before is None else min(days_left, before)
     return after, tuple(names)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from sync.core.memory.renewal import (
+    WARN_DAYS,
     Renewal,
     RenewalRule,
     expiry_warnings,
@@ -19,7 +22,8 @@ from sync.core.memory.renewal import (
 )
 from sync.core.model import NEVER, Expiry, SourceError, State, SystemUserToken, TokenFacts, Verdict
 from sync.core.problems import Problem
-from tests.support.values import KEY, NOW, USER_TOKEN, USER_TOKEN_FINGERPRINT, facts
+from sync.graph.user_tokens import judge_user_token
+from tests.support.values import APP_ID, KEY, NOW, USER_TOKEN, USER_TOKEN_FINGERPRINT, facts
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -35,8 +39,10 @@ def ends(expires_at: Expiry | None = NOW + 10 * DAY, **changes: Any) -> TokenFac
 def user_token(
     expires_at: Expiry | None = NOW + 10 * DAY, *, state: State = State.VALID, problems: tuple[Problem, ...] = ()
 ) -> SystemUserToken:
-    """Make a system user whose token ends."""
-    return SystemUserToken("main", "messenger", USER_TOKEN, Verdict(state, problems, facts=ends(expires_at)))
+    """Make a system user whose token ends, with the notice that it has within fourteen days."""
+    soon = isinstance(expires_at, datetime) and expires_at < NOW + 14 * DAY
+    notices = (Problem("system-user-expiring", "Soon."),) if soon else ()
+    return SystemUserToken("main", "messenger", USER_TOKEN, Verdict(state, problems, notices, ends(expires_at)))
 
 
 def tried(at: timedelta, **changes: Any) -> Renewal:
@@ -133,7 +139,8 @@ def test_scopes_for_single_objects_may_grow_and_not_shrink() -> None:
 def test_a_failure_is_a_notice_while_its_token_is_in_use() -> None:
     """A failed try stands beside the system user in every report until another token is there, and changes no state."""
     shown = with_renewal(user_token(), tried(HOUR / 2))
-    assert (shown.verdict.state, shown.verdict.notices) == (State.VALID, (FAILED,))
+    assert shown.verdict.state is State.VALID
+    assert shown.verdict.notices == (*user_token().verdict.notices, FAILED)
     for last in (None, tried(HOUR, token="another"), tried(HOUR, problem=None)):
         assert with_renewal(user_token(), last) == user_token()
     assert with_renewal(UNREAD, tried(HOUR)) == UNREAD
@@ -169,6 +176,31 @@ def test_each_day_is_reported_once(left: timedelta, before: int | None, day: int
     after, names = expiry_warnings({"main": user_token(NOW + left)}, known, (), NOW)
     assert after == ({} if day is None else {USER_TOKEN_FINGERPRINT: day})
     assert names == (("main",) if reports else ())
+
+
+@pytest.mark.parametrize("day", WARN_DAYS)
+@pytest.mark.parametrize("known", [{}, {USER_TOKEN_FINGERPRINT: 14}], ids=["first start", "reported at fourteen"])
+@pytest.mark.parametrize(
+    "early", [5 * HOUR, HOUR / 6, timedelta(seconds=1), timedelta(0), timedelta(seconds=-1)], ids=str
+)
+def test_no_two_days_are_reported_within_hours(early: timedelta, known: Mapping[str, int], day: int) -> None:
+    """Cycles of 15 minutes, from about so many days before an expiry, report it at each day once; a first report counts for a day close by."""
+    expires_at, reported_at, days = NOW + day * DAY + early, [], [one for one in WARN_DAYS if one <= day]
+    if known and day == 14:
+        days.remove(14)
+    for cycle in range(day * 96):
+        now = NOW + cycle * timedelta(minutes=15)
+        of = replace(UNREAD, token=USER_TOKEN, verdict=judge_user_token(ends(expires_at), APP_ID, now))
+        known, names = expiry_warnings({"main": of}, known, (), now + timedelta(seconds=2))
+        reported_at += [now] * len(names)
+    assert len(reported_at) == len(days)
+    assert all(later - before > 5 * HOUR for before, later in pairwise(reported_at))
+
+
+def test_what_is_reported_has_its_notice() -> None:
+    """A token that reaches its day between its verdict and the report is reported by the next cycle, which has the notice."""
+    judged = replace(user_token(NOW + 14 * DAY), verdict=Verdict(State.VALID, facts=ends(NOW + 14 * DAY)))
+    assert expiry_warnings({"main": judged}, {}, (), NOW + timedelta(seconds=2)) == ({}, ())
 
 
 def test_what_was_reported_is_kept_while_nothing_is_known() -> None:

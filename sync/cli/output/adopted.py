@@ -10,6 +10,7 @@ from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.cli.output.table import planned_word
 from sync.core.judge.ownership import written_since
+from sync.core.model import Stored
 from sync.core.plan.adopt import Adoption, AdoptionKind
 from sync.core.plan.model import TargetPlan
 from sync.core.problems import action_text
@@ -38,7 +39,10 @@ def put_adopted(found: Sequence[Adoption], form: Form, *, again: str) -> None:
     counts = ", ".join(f"{actions[action]:,} {_word(action)}" for action in get_args(AdoptionKind) if actions[action])
     console.put(f"{count(len(found), 'secret')}: {counts}." if found else "No secret to adopt.")
     if actions["adopt"]:
-        console.put("Nothing was marked. To mark:")
+        begun = any(
+            one.action == "adopted" or (one.action == "failed" and isinstance(one.read, Stored)) for one in found
+        )
+        console.put("Interrupted. To mark the rest:" if begun else "Nothing was marked. To mark:")
         console.put_commands([f"  {again}"])
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FEW = 20
 """More quiet lines than this are counted on a terminal and not listed; a pipe gets all of them."""
+_WHOLE = ("version",)
+"""Columns of what is copied into a command, which are never broken: AWS's versions have 36 characters."""
 
 _STYLES = {"broken": "red", "absent": "red", "foreign": "yellow", "stale": "yellow", "verified": "green"}
 
@@ -243,7 +245,7 @@ def _empty_table(columns: Sequence[str]) -> Table:
     # Together with the box's own column this leaves sync.cli.output.fit.GAP blanks between two columns.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     return table
 
 

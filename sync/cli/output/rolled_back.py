@@ -69,9 +69,9 @@ def _problems(found: Rollback) -> Sequence[Problem]:
 
 def _version_row(found: Rollback, one: PastVersion, reasons: Mapping[str, str]) -> tuple[str, ...]:
     token = token_of(found.page, one.payload)
-    at = timestamp(one.created_at) if one.created_at is not None else None
+    at = timestamp(one.created_at)
     names = [*(["current"] if one.current else []), *([reasons[one.version]] if one.version in reasons else [])]
-    return one.version, token.fingerprint if token else "-", at or "-", ", ".join(names) or "-"
+    return one.version, token.fingerprint if token else "-", (at or "-").replace("T", " "), ", ".join(names) or "-"
 
 
 def _rollback_json(found: Rollback) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from sync.app.app import App
 from sync.app.changing import change
@@ -82,14 +83,28 @@ def _looked(
 
 def carry_out(found: Rollback, store: Store, clock: Clock) -> Rollback:
     """Write what was decided, over what was read; nothing where nothing may be written."""
-    marks, read = found.marks, found.read
-    if found.action not in ("roll-back", "release") or marks is None or not isinstance(read, Stored):
+    if found.action not in ("roll-back", "release"):
         return found
-
-    def write(key: Key) -> Written | StoreError:
-        if found.payload is None:
-            return store.mark(key, marks, version=read.version, read=read)
-        return store.write(key, found.payload, marks, replaces=read.version)
-
-    done = change(write, [found.key], clock)
+    done = change(lambda _: _write(found, store), [found.key], clock)
     return carried_out(found, done[found.key]) if found.key in done else found
+
+
+def _write(found: Rollback, store: Store) -> Written | StoreError:
+    """Write the marks, and between two steps of them the payload.
+
+    The first marks hold the secret, so that no daemon writes it meanwhile, and name the wanted token, so that after a kill the
+    same command completes what this one began. A payload that is certainly not written takes them back.
+    """
+    read, marks, intent = found.read, found.marks, found.intent
+    if not isinstance(read, Stored) or marks is None:
+        raise AssertionError("only what was read and decided is written")
+    if found.payload is None or intent is None:
+        return store.mark(found.key, marks, version=read.version, read=read)
+    begun = store.mark(found.key, intent, version=read.version, read=read)
+    if isinstance(begun, StoreError):
+        return begun
+    done = store.write(found.key, found.payload, marks, replaces=read.version)
+    if not isinstance(done, StoreError) or done.maybe_written or read.marks is None:
+        return done
+    undone = store.mark(found.key, read.marks, version=read.version, read=replace(read, marks=intent))
+    return replace(done, maybe_written=True) if isinstance(undone, StoreError) else done

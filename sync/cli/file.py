@@ -6,13 +6,9 @@ import os
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sync.config.errors import ConfigError, ConfigErrors
 from sync.config.source import IN_VARIABLE, TEXT_VARIABLE
-
-if TYPE_CHECKING:
-    from sync.core.model import Key
 
 VARIABLE = "PAGE_TOKEN_SYNC_CONFIG"
 LOCATIONS = ("./config.yaml", "/etc/page-token-sync/config.yaml")
@@ -40,14 +36,6 @@ def command_line(given: Path | None, *arguments: str) -> str:
     """Return a command line of this program for a shell, with the same configuration."""
     option = ["--config", str(given)] if given is not None else []
     return shlex.join(["page-token-sync", *option, *arguments])
-
-
-def completed(text: str, given: Path | None, page: str | None, key: Key) -> str:
-    """Return a remedy whose command lines can be copied: they name the configuration, and the Page and the secret that it is about."""
-    if page is not None:
-        text = text.replace("PAGE --store STORE", shlex.join([page, "--store", key.store]))
-    text = text.replace("--secret-id NAME", shlex.join(["--secret-id", key.path]))
-    return text.replace("page-token-sync ", f"{command_line(given)} ")
 
 
 def each_value(option: str, values: Iterable[str]) -> list[str]:

@@ -9,6 +9,8 @@ from datetime import datetime
 from sync.core.model import Marks
 
 MANAGED_BY = "page-token-sync"
+ROLLBACK, ROLLBACK_BEGUN = "rollback", "rollback-begun"
+"""The reasons of marks that hold a secret: the token that they name is current, or is to become current."""
 _LABEL = "label."
 _EARLIER = frozenset({"parent"})
 """Names that early versions wrote; what they say is not read, and each is removed with the next marks."""
@@ -60,6 +62,16 @@ def same_marks(one: Marks | None, other: Marks | None) -> bool:
     if one is None or other is None:
         return one is other
     return replace(one, written_at="", reason="") == replace(other, written_at="", reason="")
+
+
+def same_owner_and_hold(one: Marks | None, other: Marks | None) -> bool:
+    """Check whether a secret is still the same owner's, and held or not as before: what a decision to mark it is based on."""
+    return owner(one) == owner(other) and (one.hold if one else None) == (other.hold if other else None)
+
+
+def would_release(stored: Marks | None, wanted: Marks) -> bool:
+    """Check whether wanted marks would end the hold of a rollback, which a write that was decided on before it must not."""
+    return stored is not None and stored.hold is not None and wanted.hold is None
 
 
 def from_map(stored: Mapping[str, str] | None) -> Marks | None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sync.cli.command import INTERRUPTED, begin, carry_out, configuration, opened
-from sync.cli.file import command_line, completed, each_value
+from sync.cli.file import command_line, each_value
 from sync.cli.output.forms import Form
+from sync.cli.remedies import Remedies
 from sync.config.resolve.select import check_stores, select, select_page
 
 _DOING = "reading"
@@ -28,8 +29,16 @@ def _prune(given: Path | None, form: Form, stores: Sequence[str], *, yes: bool) 
 
     with opened(config, clock, _DOING) as app:
         found = find(app, stores, write=yes)
-    removals = (replace(one, remedy=completed(one.remedy, given, None, one.key)) for one in found.removals)
-    found = replace(found, removals=tuple(removals))
+    finish = Remedies(given, config.settings, ("--for", "prune"))
+    removals = tuple(
+        replace(one, remedy=finish(one.remedy, one.key.store, one.error_code, path=one.key.path))
+        for one in found.removals
+    )
+    unlisted = {
+        name: replace(error, remedy=finish(error.remedy, name, error.error_code))
+        for name, error in found.unlisted.items()
+    }
+    found = replace(found, removals=removals, unlisted=unlisted)
     again = command_line(given, "prune", *each_value("--store", stores), "--yes")
     put_pruned(found, form, again=again, done=yes)
     return INTERRUPTED if found.cut_short else found.exit_code
@@ -50,7 +59,11 @@ def _adopt(given: Path | None, form: Form, page: str | None, store: str, *, yes:
 
     with opened(config, clock, _DOING) as app:
         adoptions = find(app, selection, by_name=page is not None, write=yes)
-    found = [replace(one, remedy=completed(one.remedy, given, one.page.name, one.key)) for one in adoptions]
+    finish = Remedies(given, config.settings)
+    found = [
+        replace(one, remedy=finish(one.remedy, one.key.store, one.error_code, page=one.page.name, path=one.key.path))
+        for one in adoptions
+    ]
     which = "--all" if page is None else page
     put_adopted(found, form, again=command_line(given, "adopt", which, "--store", store, "--yes"))
     cut_short = yes and any(one.action == "adopt" for one in found)
@@ -76,7 +89,8 @@ def _rollback(
 
     with opened(config, clock, _DOING) as app:
         found = let_go(app, selection) if release else roll_back(app, selection, version, write=yes)
-    found = replace(found, remedy=completed(found.remedy, given, page, found.key))
+    finish = Remedies(given, config.settings, ("--for", "rollback"))
+    found = replace(found, remedy=finish(found.remedy, store, found.error_code, page=page, path=found.key.path))
     arguments = ["rollback", page, "--store", store]
     wanted = ["--version", found.wanted.version] if found.wanted is not None else []
     put_rolled_back(

@@ -52,6 +52,9 @@ def _notes(one: Adoption) -> Iterator[tuple[str, ...]]:
         yield (one.reason or one.error_code or "note", one.message, *([one.remedy] if one.remedy else []))
     if one.action not in _DONE:
         return
+    if one.page.hold and one.action != "held":
+        text = "The configuration has hold: true: the marks alone are written, and the daemon writes nothing until it is removed."
+        yield ("hold", text)
     if one.before is not None:
         at = written_since(one.before)
         yield ("marks", f"The marks so far: Page {one.before.page_id} of the instance {one.before.instance!r}{at}.")

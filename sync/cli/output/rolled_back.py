@@ -51,12 +51,21 @@ def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) ->
         )
     if found.action == "released" and found.after is not None:
         console.put(f"Next cycle: {planned(found.after)}.")
-    text = _ROLLED_BACK.get(found.action)
+    text = _done_text(found)
     if text is not None:
-        version = found.written.version if found.written else ""
-        console.put(text.format(wanted=found.wanted.version if found.wanted else "", version=version))
+        console.put(text)
         if found.action != "released":
             console.put_commands([f"  {release if found.action == 'rolled-back' else again}"])
+
+
+def _done_text(found: Rollback) -> str | None:
+    text = _ROLLED_BACK.get(found.action)
+    if text is None:
+        return None
+    if found.action == "released" and found.page.hold:
+        text = "The rollback no longer holds the secret; the daemon writes it once the Page has no hold: true."
+    version = found.written.version if found.written else ""
+    return text.format(wanted=found.wanted.version if found.wanted else "", version=version)
 
 
 def _problems(found: Rollback) -> Sequence[Problem]:

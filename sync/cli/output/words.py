@@ -96,6 +96,11 @@ REASONS: Mapping[str, Word] = {
         "The store keeps no earlier version of the secret with another token, so rollback has nothing to go back to.",
         "Run once for the Page, which fetches the token that Graph gives now.",
     ),
+    "unclear-version": Word(
+        "the wanted version is not known",
+        "A rollback holds the secret, and its marks do not say which version it wanted, so rollback changes nothing.",
+        "Name the version with --version.",
+    ),
     "unproven": Word(
         "Meta was not asked",
         "The app's quota did not allow to ask debug_token about the token now, so nothing is written.",

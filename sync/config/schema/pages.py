@@ -127,7 +127,7 @@ class FilePage(ConfigModel):
     system_user: Name | None = None
     """The system user that has access to this Page."""
     hold: bool | None = None
-    """true: read and verify this Page, write nothing for it."""
+    """true: cycles read and verify this Page and write nothing for it; adopt --yes and rollback --yes still do."""
 
 
 class PageEntry(FilePage):
@@ -155,4 +155,4 @@ class Defaults(ConfigModel):
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels on every secret, within the limits of its store."""
     hold: bool = False
-    """true: read and verify Pages, write nothing for them."""
+    """true: cycles read and verify Pages and write nothing for them; adopt --yes and rollback --yes still do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from sync.core.marks import ROLLBACK_BEGUN
 from sync.core.model import Content, Key, Marks, Page, Stored
 from sync.core.problems import Problem
 from sync.core.secret import Secret
@@ -59,7 +60,7 @@ def foreign_write(
 ) -> Problem | None:
     """Return a notice where somebody else wrote the token that this Page's secret of this instance holds.
 
-    The marks name the token that this instance wrote, and the fetched one may be its own after a write that was interrupted
+    The marks name the token that this instance wrote, unless a rollback was killed between the marks and the payload, and the fetched one may be its own after a write that was interrupted
     before the marks.
     """
     if not isinstance(content, Stored) or token is None or token == fetched or content.blocked is not None:
@@ -67,7 +68,7 @@ def foreign_write(
     marks = content.marks
     if marks is None or foreign_problem(content, page, instance) is not None:
         return None
-    if marks.fingerprint in ("", token.fingerprint):
+    if marks.fingerprint in ("", token.fingerprint) or marks.reason == ROLLBACK_BEGUN:
         return None
     return Problem(
         "foreign-write",

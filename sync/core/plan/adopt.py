@@ -32,6 +32,8 @@ AdoptionKind = Literal["adopt", "adopted", "unchanged", "refused", "held", "fail
 
 _REMOVE = "If no application needs it, delete it with all its versions; the next cycle then creates the secret."
 
+_AGAIN = "Run the command again: it reads the secret and judges its token again."
+
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
@@ -205,7 +207,8 @@ def _no_token(content: Stored) -> tuple[str, str]:
 def marked(one: Adoption, answer: Written | StoreError) -> Adoption:
     """Return the adoption with what the store answered."""
     if isinstance(answer, StoreError):
-        return failed(one, answer)
+        done = failed(one, answer)
+        return replace(done, remedy=_AGAIN) if answer.error_code == "conflict" else done
     message = "" if answer.confirmed else "The marks could not be read back yet; the next cycle reads them."
     return replace(one, action="adopted", message=message)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_access_token
-from sync.core.marks import moment
+from sync.core.marks import ROLLBACK, ROLLBACK_BEGUN, moment
 from sync.core.model import (
     Absent,
     Content,
@@ -32,7 +32,7 @@ from sync.core.secret import Secret
 RollbackKind = Literal["roll-back", "rolled-back", "release", "released", "unchanged", "refused", "held", "failed"]
 """What is done with a secret; "roll-back" is what --yes would do, "release" what is decided and not carried out yet, "unchanged" is a secret that is so already."""
 
-_ANOTHER = "Choose a version whose token still works with --version, or keep the current one."
+_ON_HOLD = "The configuration has hold: true for this Page, which stops the daemon and not this command."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,11 @@ class Rollback:
         return self.read.marks if isinstance(self.read, Stored) else None
 
     @property
+    def intent(self) -> Marks | None:
+        """The marks that are written before the payload: they hold the secret, and name the token that is to be current."""
+        return replace(self.marks, reason=ROLLBACK_BEGUN) if self.payload is not None and self.marks else None
+
+    @property
     def exit_code(self) -> int:
         """0 where nothing is left to do, 3 where the secret could not be read, else 1, also where a write was not read back."""
         if isinstance(self.read, StoreError):
@@ -90,28 +95,31 @@ def token_of(page: Page, payload: Payload | None) -> Secret | None:
 def choose(page: Page, content: Content, past: Sequence[PastVersion], version: Version | None) -> PastVersion | None:
     """Return the version of this number; without one, the newest version before the current one that holds another token.
 
-    A token from which a person has gone back already is never chosen without its number: the same command again, after a kill
-    before the marks, after a cycle or after a release, chooses what it chose before.
+    Where a rollback holds the secret it is the version with the token that the marks name: the same command again chooses what
+    it chose before, also after a kill between its steps. A token from which a person has gone back already is never chosen
+    without its number. None where the marks do not say it.
     """
     if version is not None:
         return next((one for one in past if one.version == version), None)
-    now = next((one for one in past if one.current), None)
-    current = token_of(page, now.payload) if now is not None else None
+    tokens = [(one, token_of(page, one.payload)) for one in past]
+    current = next((token for one, token in tokens if one.current), None)
     marks = content.marks if isinstance(content, Stored) else None
-    if current is None or marks is None or marks.fingerprint != current.fingerprint:
-        marks = None
     if marks is not None and marks.hold is not None:
-        return now
-    earlier = [(one, token_of(page, one.payload)) for one in past if not one.current]
+        named = [one for one, token in tokens if token is not None and token.fingerprint == marks.fingerprint]
+        return next(iter(named), None) if marks.reason in _OF_ROLLBACK else None
+    earlier = [(one, token) for one, token in tokens if not one.current]
     other = next((index for index, (_, token) in enumerate(earlier) if token not in (None, current)), None)
     if other is None:
         return None
-    if marks is not None and marks.reason in _FETCHED:
+    known = current is not None and marks is not None and marks.fingerprint == current.fingerprint
+    if known and marks is not None and marks.reason in _FETCHED:
         return earlier[other][0]
     again = (one for one, token in earlier[other:] if current is not None and token == current)
     return next(again, earlier[other][0])
 
 
+_OF_ROLLBACK = frozenset({ROLLBACK, ROLLBACK_BEGUN, "adopted"})
+"""The reasons of marks that hold a secret and name the token which a rollback wanted."""
 _FETCHED = frozenset({"created", "recreated", "repair", "heal", "rotate"})
 """The reasons of writes that put a fetched token into a secret, and so are no way back."""
 
@@ -155,6 +163,13 @@ def rollback(
         return refused or one
     if read.state == "live" and read.version not in {past.version for past in past if past.current}:
         return _failed(one, _CHANGED)
+    if wanted is None and past and read.marks is not None and read.marks.hold is not None:
+        message = (
+            f"The secret is held since the rollback at {read.marks.hold}, and its marks, which name the token "
+            f"{read.marks.fingerprint}, do not say which version is wanted."
+        )
+        remedy = f"Name it: page-token-sync rollback {page.name} --store {one.key.store} --version VERSION."
+        return _refused(one, "unclear-version", message, remedy)
     if wanted is None:
         message = "The store keeps no earlier version of the secret with another token."
         return _refused(
@@ -167,7 +182,7 @@ def rollback(
     one = replace(one, token=token)
     if token is None or wanted.payload is None:
         message = f"Version {wanted.version} holds no access token of Meta, or was deleted."
-        return _refused(one, "no-token", message, "Choose another version.")
+        return _refused(one, "no-token", message, _another(one))
     is_current = token in {token_of(page, version.payload) for version in past if version.current}
     marks = read.marks
     if is_current and marks is not None and marks.hold is not None and marks.fingerprint == token.fingerprint:
@@ -184,8 +199,9 @@ def rollback(
         return refusal
     at = moment(now)
     marks = replace(_marks(page, token, instance), written_at=at, hold=at)
-    # A rollback that was killed before the marks has written the payload already.
+    # A rollback that was killed before its last marks has written the payload already.
     one = replace(one, action="roll-back", payload=None if is_current else wanted.payload, marks=marks)
+    one = replace(one, message=_ON_HOLD if page.hold else "")
     return _observed(one) if observe else one
 
 
@@ -206,8 +222,10 @@ def release(
         return refused or one
     if read.marks.hold is None:
         return replace(one, action="unchanged", message="The secret is not held by a rollback.")
-    marks = replace(read.marks, hold=None, written_at=moment(now), reason="released")
-    one = replace(one, action="release", marks=marks)
+    # Marks of a rollback that was killed before its payload name another token than the current one, until the next cycle.
+    reason = ROLLBACK_BEGUN if read.marks.reason == ROLLBACK_BEGUN else "released"
+    marks = replace(read.marks, hold=None, written_at=moment(now), reason=reason)
+    one = replace(one, action="release", marks=marks, message=_ON_HOLD if page.hold else "")
     return _observed(one) if observe else one
 
 
@@ -215,6 +233,8 @@ def carried_out(one: Rollback, answer: Written | StoreError) -> Rollback:
     """Return the rollback with what the store answered."""
     if isinstance(answer, StoreError):
         failed = _failed(one, answer)
+        if answer.error_code == "conflict":
+            failed = replace(failed, remedy=_AGAIN)
         return replace(failed, message=f"{answer.message} {_UNSURE}") if answer.maybe_written else failed
     action: RollbackKind = "rolled-back" if one.action == "roll-back" else "released"
     done = replace(one, action=action, written=answer)
@@ -223,7 +243,10 @@ def carried_out(one: Rollback, answer: Written | StoreError) -> Rollback:
 
 _AGAIN = "Run the command again: it shows what is stored, and completes what is missing."
 _UNREAD = "What was written could not be read back, or has changed again."
-_UNSURE = "The write may have taken effect in part: until the same command ends well, the secret may not be held."
+_UNSURE = (
+    "The write may have taken effect in part: until the same command ends well, it is not certain which token is current, "
+    "and the secret may not be held."
+)
 
 
 _CHANGED = StoreError("conflict", "The secret changed while its versions were read.", "Run the command again.")
@@ -231,7 +254,7 @@ _CHANGED = StoreError("conflict", "The secret changed while its versions were re
 
 def _marks(page: Page, token: Secret, instance: str) -> Marks:
     """Return marks without an origin: it is not known which instance fetched an earlier token, and how."""
-    return Marks(instance, page.id, page.app_id, token.fingerprint, reason="rollback", labels=page.labels)
+    return Marks(instance, page.id, page.app_id, token.fingerprint, reason=ROLLBACK, labels=page.labels)
 
 
 def _refusal(page: Page, content: Stored, instance: str) -> tuple[str, str, str] | None:
@@ -257,11 +280,24 @@ def _not_proven(one: Rollback, verdict: Verdict, now: datetime, proof_age: timed
     elif problem is None and verdict.facts is not None and now - proof_age <= verdict.facts.asked_at <= now:
         return None
     if problem is not None:
-        # The problem's own remedy is about the current token, which the daemon replaces.
-        ended = problem.code in ("token-invalid", "token-expired")
-        return _refused(one, problem.code, problem.message, _ANOTHER if ended else problem.remedy)
+        # Where the token is refused, the problem's own remedy is about a token that the daemon fetches or replaces.
+        remedy = _another(one) if verdict.state is not State.UNKNOWN else problem.remedy
+        return _refused(one, problem.code, _of_version(one, problem.message), remedy)
     message = "Meta was not asked about the token now, to keep within the quota of the app."
     return _refused(one, "unproven", message, "Try again within the hour.")
+
+
+def _of_version(one: Rollback, message: str) -> str:
+    """Return a sentence about a stored token as one about that of the wanted version."""
+    token = f"token of version {one.wanted.version if one.wanted else ''}"
+    if message.startswith("Its "):
+        return f"The {token} does not fit: its {message.removeprefix('Its ')}"
+    return message.replace("stored token", token)
+
+
+def _another(one: Rollback) -> str:
+    command = f"page-token-sync rollback {one.page.name} --store {one.key.store} --version VERSION"
+    return f"Keep the current version, or choose one whose token works: {command}."
 
 
 def _refused(one: Rollback, reason: str, message: str, remedy: str) -> Rollback:

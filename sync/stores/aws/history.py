@@ -14,6 +14,7 @@ from sync.stores.aws.client import AwsClient
 from sync.stores.aws.entry import CURRENT, PREVIOUS, Entry, refused_name, rows
 from sync.stores.aws.errors import FailedCall
 from sync.stores.aws.read import AwsReader
+from sync.stores.aws.versions import LABEL
 
 _PAGES, _PAGE = 10, 100
 """AWS keeps about 100 versions without a label (its quotas, read 2026-12-02)."""
@@ -71,7 +72,7 @@ class AwsHistory:
             )
             if isinstance(answer, FailedCall):
                 return answer.error
-            listed.update({str(row.get("VersionId")): row for row in rows(answer, "Versions")})
+            listed.update({str(row.get("VersionId")): row for row in rows(answer, "Versions") if not _is_pending(row)})
             if not answer.get("NextToken"):
                 break
             token = {"NextToken": answer["NextToken"]}
@@ -84,6 +85,12 @@ class AwsHistory:
             return None if answer.code == "ResourceNotFoundException" else answer.error
         text = answer.get("SecretString")
         return parse_text(text, raw=raw) if isinstance(text, str) else None
+
+
+def _is_pending(row: Mapping[str, Any]) -> bool:
+    """Check whether a version was never current: a write of this program or a rotation was killed before it was."""
+    stages = set(row.get("VersionStages") or ())
+    return bool(stages & {LABEL, "AWSPENDING"}) and not stages & {CURRENT, PREVIOUS}
 
 
 def _newness(row: Mapping[str, Any]) -> tuple[bool, bool, datetime]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import Any
 
-from sync.core.marks import owner
+from sync.core.marks import same_owner_and_hold, would_release
 from sync.core.model import Absent, Key, Marks, Stored, StoreError, Version, Written
 from sync.core.payload import Payload
 from sync.runtime.threads import Clock
@@ -91,7 +91,7 @@ class AwsWriter:
             return found or conflict(key, "was deleted")
         if found.blocked or found.current != version:
             return conflict(key, _why_blocked(found) if found.blocked else "has changed")
-        if read is not None and owner(found.marks) != owner(read.marks):
+        if read is not None and not same_owner_and_hold(found.marks, read.marks):
             return conflict(key, "lost its marks or was given others")
         if read is None and found.marks is not None and found.marks.instance != marks.instance:
             return conflict(key, "was taken over by another instance")
@@ -163,6 +163,8 @@ class AwsWriter:
             return conflict(pending.key, _why_blocked(found))
         if found.marks is None or found.marks.instance != marks.instance:
             return conflict(pending.key, "was taken over by another instance")
+        if would_release(found.marks, marks):
+            return conflict(pending.key, "is held by a rollback")
         self._replicas.note(found.name, found.replicas)
         if replaces == found.current:
             done = self._versions.replace_current(pending, found)

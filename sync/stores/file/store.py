@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from sync.core.marks import owner, same_marks
+from sync.core.marks import owner, same_marks, same_owner_and_hold, would_release
 from sync.core.model import (
     Absent,
     Content,
@@ -151,6 +151,8 @@ class FileStore:
                 return self._settle(fd, name, state, marks) if done else _conflict(self._path(key))
             if state.there and (state.marks is None or state.marks.instance != marks.instance):
                 return _conflict(self._path(key))
+            if would_release(state.marks, marks):
+                return _conflict(self._path(key))
             if state.file is not None:
                 disk.put(fd, name, data)
             elif not _create(fd, name, data, state.sidecar or Sidecar(), marks):
@@ -168,7 +170,7 @@ class FileStore:
         def work(fd: int, name: str) -> Written | StoreError:
             state = load(fd, name)
             taken = read is None and state.marks is not None and state.marks.instance != marks.instance
-            other = read is not None and owner(state.marks) != owner(read.marks)
+            other = read is not None and not same_owner_and_hold(state.marks, read.marks)
             if state.version != version or not state.there or taken or other:
                 return _conflict(self._path(key))
             return _save_and_confirm(fd, name, state.file.data if state.file else None, marks)

@@ -54,7 +54,7 @@ _REMOVED = replace(CONFLICT, message="The secret was removed or replaced before 
 class _Write:
     """What is to be at a path, over which version, and the monotonic time by which it must be done.
 
-    ``payload`` None is that of a deleted version, which is marked.
+    ``payload`` None is that of a deleted version or of a container without versions, which is marked.
     ``marks`` None is a renewal: the map of marks is neither read nor written, so that the secret stays its owner's. ``before``
     are the marks that a person has decided to replace, which may be another instance's.
     """
@@ -91,15 +91,17 @@ class Writer:
     def mark(self, path: str, marks: Marks, version: str, read: Stored | None, end: float) -> Written | StoreError:
         """Write the marks alone, if ``version`` is still the newest, and the secret is still the one that was ``read``.
 
-        That may be a deleted one, whose marks stay.
+        That may be a deleted one, whose marks stay, or a container that never had a value.
         """
         trouble = self.engine.check(end) or self.engine.may_write(path, None, end)
         now = trouble or self.engine.read(path, end)
+        if isinstance(now, Absent) and read is not None and read.state == "empty":
+            now = _as_found(self.engine.metadata(path, end))
         if isinstance(now, StoreError):
             return now
         if not isinstance(now, kv.Found) or str(now.info.version) != version:
             return CONFLICT
-        if now.payload is None and (read is None or read.state != "deleted"):
+        if now.payload is None and (read is None or read.state == "live"):
             return CONFLICT
         before = read.marks if read is not None else None
         if _is_anothers(now.info.custom, marks, before) or not (read is None or _is_as_read(now, read)):
@@ -121,11 +123,16 @@ class Writer:
         put = self._put(wanted, value)
         if isinstance(put, StoreError):
             return put
-        if wanted.marks is not None:
-            if _is_anothers(put.custom, wanted.marks):
+        marks = wanted.marks
+        if marks is not None:
+            if _is_anothers(put.custom, marks):
                 message = "Another instance marked this secret as its own during the write."
                 return replace(CONFLICT, message=message, maybe_written=True)
-            failed = self._mark(wanted, mark_map.patch(wanted.marks, put.custom), put.version)
+            if mark_map.would_release(mark_map.from_map(put.custom), marks):
+                # A rollback has marked the secret since this write was decided on; only a person ends its hold.
+                marks = replace(marks, hold=put.custom["hold"])
+                wanted = replace(wanted, marks=marks)
+            failed = self._mark(wanted, mark_map.patch(marks, put.custom), put.version)
             if failed is not None:
                 return replace(failed, maybe_written=True)
         return self._confirm(wanted, put.version)
@@ -220,7 +227,8 @@ class Writer:
 
     def _read_back(self, wanted: _Write, version: int, *, repaired: bool = False) -> Written:
         """Read back and compare; marks that another daemon of this instance overwrote are written once more."""
-        for now in self._looks(wanted):
+        for seen in self._looks(wanted):
+            now = _as_found(seen) if wanted.payload is None else seen
             if isinstance(now, StoreError):
                 break
             if not isinstance(now, kv.Found) or now.info.version < version:
@@ -256,6 +264,11 @@ def looks(engine: Engine, clock: GraceClock, path: str, end: float) -> Iterator[
         clock.sleep(_PAUSE)
 
 
+def _as_found(now: kv.Found | kv.Info | Absent | StoreError) -> kv.Found | Absent | StoreError:
+    """Return a container, which the data endpoint does not know, as a secret without a value."""
+    return kv.Found(None, now) if isinstance(now, kv.Info) else now
+
+
 def _is_done(now: kv.Found, wanted: _Write, *, lost: bool) -> bool:
     """Check whether the wanted payload, which is stored, is this instance's: marked so, or just written without an answer."""
     if wanted.marks is None or _has_same_owner(now.marks, wanted.marks):
@@ -275,7 +288,7 @@ def _is_as_decided(now: kv.Found | kv.Info | Absent, wanted: _Write) -> bool:
 
 def _is_as_read(now: kv.Found, read: Stored) -> bool:
     """Check whether a secret is the one that was read: marks have no version, and numbers begin again after a removal."""
-    return now.payload == read.payload and mark_map.owner(now.marks) == mark_map.owner(read.marks)
+    return now.payload == read.payload and mark_map.same_owner_and_hold(now.marks, read.marks)
 
 
 def _is_unchanged(now: kv.Found, wanted: _Write, version: int) -> bool:

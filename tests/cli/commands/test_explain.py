@@ -39,7 +39,16 @@ REPORTED = {
     "brake",
 }
 
-OF_COMMANDS = {"absent", "another-instance", "no-token", "no-version", "unproven", "replicated", "not-replaced"}
+OF_COMMANDS = {
+    "absent",
+    "another-instance",
+    "no-token",
+    "no-version",
+    "unclear-version",
+    "unproven",
+    "replicated",
+    "not-replaced",
+}
 """Why ``adopt``, ``prune`` and ``rollback`` leave a secret as it is."""
 
 

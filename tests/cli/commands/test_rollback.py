@@ -229,6 +229,8 @@ def test_an_answer_that_is_lost(program: Program) -> None:
     """A store that fails in the write is a failure with its cause, and what was read stays the base of a further try."""
     shown = program.back(write=False)
     store = StoreInMemory("store")
+    assert isinstance(shown.read, Stored)
+    store.secrets[shown.key] = shown.read
     store.down = StoreError("unreachable", "Nobody answers.", "Start it.", maybe_written=True)
     done = carry_out(shown, store, SystemClock())
     assert (done.action, done.error_code, done.remedy) == ("failed", "unreachable", "Start it.")

@@ -150,12 +150,20 @@ def test_what_is_not_proven_is_refused(verdict: Verdict, reason: str) -> None:
         (stored(blocked="rotation-enabled"), {}, "refused", "rotation-enabled", 1),
         (stored(version="4"), {}, "failed", None, 1),
         (stored(), {"past": PAST[:1]}, "refused", "no-version", 1),
-        (stored(marks=marks(hold="1")), {"version": "3"}, "unchanged", None, 0),
+        (stored(marks=marks(hold="1", reason="rollback")), {"version": "3"}, "unchanged", None, 0),
         (stored(), {"past": (PAST[0], replace(PAST[1], payload=None)), "version": "2"}, "refused", "no-token", 1),
         (stored(), {"observe": True}, "held", "observe", 1),
-        (stored(marks=marks(hold="1")), {}, "unchanged", None, 0),
+        (stored(marks=marks(hold="1", reason="rollback")), {}, "unchanged", None, 0),
+        (stored(marks=marks(hold="1", reason="rotate")), {}, "refused", "unclear-version", 1),
+        (
+            stored(marks=marks(OLDEST, hold="1", reason="rollback-begun")),
+            {"past": PAST[:2]},
+            "refused",
+            "unclear-version",
+            1,
+        ),
         (stored(marks=marks(hold="1")), {"version": "2"}, "roll-back", None, 1),
-        (stored(marks=marks(OTHER, hold="1")), {}, "roll-back", None, 1),
+        (stored(marks=marks(OTHER, hold="1", reason="rollback-begun")), {}, "roll-back", None, 1),
         (stored(payload=None, state="deleted"), {"past": PAST[1:]}, "roll-back", None, 1),
     ],
 )
@@ -199,7 +207,7 @@ def test_the_same_command_without_a_number() -> None:
     healed = choose(page(), stored(OTHER, version="4", marks=marks(OTHER, reason="heal")), past, None)
     assert healed is not None
     assert healed.version == "3"
-    done = judgement(stored(OTHER, version="4", marks=marks(OTHER, hold="1")), past=past)
+    done = judgement(stored(OTHER, version="4", marks=marks(OTHER, hold="1", reason="rollback")), past=past)
     assert (done.action, done.exit_code, done.payload) == ("unchanged", 0, None)
 
 

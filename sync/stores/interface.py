@@ -81,15 +81,17 @@ class Store(Protocol):
         it first, nothing is changed: StoreError "conflict". If the payload is stored already (an answer was lost after the
         write took effect, or a second daemon wrote the same), that is success. A write that could not be read back within
         the timeout is Written with ``confirmed`` False. A previous version stays recoverable where the store keeps history.
+        A hold that a rollback has set since the decision does not end: the write keeps it, or is a "conflict".
         """
         ...
 
     def mark(self, key: Key, marks: Marks, *, version: Version, read: Stored | None = None) -> Written | StoreError:
         """Write the marks alone, beside the payload that was read at ``version``; this makes no new version of the payload.
 
-        A deleted secret has marks too: they are written where ``read`` shows it as deleted.
-        ``read`` is the secret that the decision is based on. If somebody else has removed or replaced its marks since, or its
-        payload under the same version, nothing is changed: StoreError "conflict". So is a secret of another instance, unless
+        A secret without a value has marks too: they are written where ``read`` shows it as deleted or empty.
+        ``read`` is the secret that the decision is based on. If somebody else has removed or replaced its marks since, set or
+        ended the hold of a rollback, or replaced its payload under the same version, nothing is changed: StoreError
+        "conflict". So is a secret of another instance, unless
         ``read`` shows it as that instance's, which a person has decided to take over.
         Entries of the service's mark map that this program does not own stay as they are.
         """

@@ -66,16 +66,16 @@ class Wire:
     meanwhile: tuple[int, Callable[[], object]] | None = None
     armed: bool = False
     calls: int = 0
-    dead: bool = False
+    killed: bool = False
 
     def call(self, carry_out: Callable[[], Any]) -> Any:
-        """Carry out a call, unless the process is dead by then."""
+        """Carry out a call, unless the process is killed by then."""
         self.begins()
         return carry_out()
 
     def begins(self) -> None:
         """Count a call that begins. A kill just before one is a kill just after the call before."""
-        if self.dead:
+        if self.killed:
             raise Killed
         if not self.armed:
             return
@@ -85,7 +85,7 @@ class Wire:
             self.meanwhile[1]()
             self.armed = True
         if self.kill == self.calls:
-            self.dead = True
+            self.killed = True
             raise Killed
 
 
@@ -352,9 +352,7 @@ def is_back(stage: Stage, token: Secret) -> None:
     assert stage.tokens() >= {FETCHED, token}
 
 
-@pytest.mark.parametrize(
-    ("make", "version"), [(lambda: VaultStage(), None), (lambda: VaultStage(), "oldest"), (lambda: AwsStage(), None)]
-)
+@pytest.mark.parametrize(("make", "version"), [(VaultStage, None), (VaultStage, "oldest"), (AwsStage, None)])
 def test_a_rollback_that_is_killed(make: Make, version: str | None) -> None:
     """Wherever it is killed, one of the two tokens is current, and the same command without a number completes it as it was begun."""
     ends = set()

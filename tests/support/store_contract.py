@@ -548,10 +548,24 @@ class StoreContract:
     def test_write_removes_marks_that_are_not_wanted(self, rig: Rig, store: Store) -> None:
         """Labels and optional marks that are no longer wanted are removed by an update."""
         key = rig.key("a")
-        first = written(store.write(key, payload("one"), marks(hold="1", labels={"a": "1", "b": "2"}), replaces=None))
+        first = written(store.write(key, payload("one"), marks(labels={"a": "1", "b": "2"}), replaces=None))
         wanted = marks(system_user_id=None, labels={"b": "3"})
         written(store.write(key, payload("two"), wanted, replaces=first.version))
         assert stored(rig.make_store(), key).marks == wanted
+
+    def test_what_was_decided_before_a_hold_does_not_end_it(self, rig: Rig, store: Store) -> None:
+        """A write keeps the hold or is a conflict, and marks alone are a conflict; who has read the hold removes it."""
+        key = rig.key("a")
+        first = written(store.write(key, payload("one"), marks(), replaces=None))
+        read = stored(store, key)
+        written(store.mark(key, marks(hold="1"), version=first.version, read=read))
+        failed(store.mark(key, marks(), version=first.version, read=read), "conflict")
+        late = store.write(key, payload("two"), marks(), replaces=first.version)
+        held = stored(rig.make_store(), key)
+        assert held.marks is not None
+        assert (held.marks.hold, held.payload) == ("1", payload("one" if isinstance(late, StoreError) else "two"))
+        written(store.mark(key, marks(), version=held.version, read=held))
+        assert stored(rig.make_store(), key).marks == marks()
 
     def test_mark_alone(self, rig: Rig, store: Store) -> None:
         """Marks are changed, added and removed without a new version of the payload."""
@@ -933,6 +947,16 @@ class EmptyContract:
         assert list(store.owned("acme")) == []  # type: ignore[arg-type]
         written(store.write(marked, payload(), marks(), replaces=stored(store, marked).version))
         assert stored(rig.make_store(), marked).payload == payload()
+
+    def test_marks_of_a_secret_without_a_value(self, rig: EmptyRig) -> None:
+        """The hold of a secret that never had a value can be ended, by who has read it as empty."""
+        store, key = rig.make_store(), rig.key("a")
+        rig.plant_empty(key, mark_map.present(marks(hold="1")))
+        held = stored(store, key)
+        failed(store.mark(key, marks(), version=held.version, read=replace(held, marks=marks())), "conflict")
+        written(store.mark(key, marks(), version=held.version, read=held))
+        after = stored(rig.make_store(), key)
+        assert (after.state, after.marks) == ("empty", marks())
 
 
 class DeletedContract:

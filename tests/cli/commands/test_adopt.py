@@ -114,6 +114,17 @@ def test_one_page(program: Program) -> None:
     assert program.adopt("berlin", "--yes").code == 0
 
 
+def test_a_page_on_hold(program: Program) -> None:
+    """The configuration's hold: true does not stop a person: the secret is marked, and the output says that nothing else is written."""
+    program.write(defaults={"hold": True})
+    program.plant("berlin", program.token("berlin"))
+    ran = program.adopt("berlin", "--yes")
+    assert ran.code == 0
+    assert "hold: true" in ran.stdout
+    assert "(held: hold)" in ran.stdout
+    assert program.is_marked("berlin")
+
+
 def test_a_persons_token(program: Program) -> None:
     """It is adopted as somebody else's, and the next cycle replaces it by the system user's as it said."""
     program.plant("berlin", program.token("berlin", "A person"))

@@ -11,7 +11,7 @@ from sync.app.app import App, build
 from sync.app.rollback import carry_out, let_go, roll_back
 from sync.config.load import load
 from sync.config.resolve.select import SelectionError, select_page
-from sync.core.model import Stored, StoreError, Written
+from sync.core.model import Key, Stored, StoreError, Written
 from sync.core.plan.rollback import Rollback
 from sync.core.report.report import Report
 from sync.runtime.threads import SystemClock
@@ -173,9 +173,33 @@ def test_another_writer_and_a_login_that_may_only_read(program: Program, bao: Ba
     assert program.stored().version == "3"
     readers = f'path "{mount}/*" {{ capabilities = ["read", "list"] }}'
     program.secret("vault_token", bao.token(bao.policy(readers)))
-    denied = program.back("1")
-    assert (denied.action, denied.error_code) == ("failed", "denied")
-    assert denied.exit_code == 1
+    denied = program.rollback("berlin", "--version", "1", "--yes", "--output", "json")
+    assert (denied.code, denied.report["action"], denied.report["error_code"]) == (1, "failed", "denied")
+    assert f"page-token-sync --config {program.file} policy vault store --for rollback" in denied.report["remedy"]
+    assert program.stored().version == "3"
+
+
+@pytest.mark.parametrize(("maybe", "held"), [(False, False), (True, True)])
+def test_a_payload_that_is_not_written(program: Program, maybe: bool, held: bool) -> None:
+    """Where the payload is certainly not written its hold is taken back; where that is not known it stays, and the message says so."""
+    shown = program.back(write=False)
+    assert isinstance(shown.read, Stored)
+    store = StoreInMemory("store")
+    store.secrets[shown.key] = shown.read
+
+    def deny(step: str, key: Key | None) -> None:
+        store.down_at.clear()
+        if step == "data" and key is not None:
+            store.down_at[key] = StoreError("denied", "It is denied.", "Allow it.", maybe_written=maybe)
+
+    store.before = deny
+    done = carry_out(shown, store, SystemClock())
+    assert (done.action, done.error_code, done.remedy) == ("failed", "denied", "Allow it.")
+    assert ("may not be held" in done.message) == maybe
+    after = store.secrets[shown.key]
+    assert after.marks is not None
+    assert (after.marks.hold is not None) == held
+    assert held or after == shown.read
 
 
 def test_aws(tmp_path: Path, aws: Aws, sandbox: Sandbox) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sync.core.judge.decide import Action, Kind
-from sync.core.judge.ownership import rollback_hold
+from sync.core.judge.ownership import foreign_write, rollback_hold
 from sync.core.model import Absent, Marks, PastVersion, State, Stored, Verdict, Written
 from sync.core.payload import Payload
 from sync.core.plan.guards import held_by_a_person
@@ -137,7 +137,33 @@ def test_what_is_not_proven_is_refused(verdict: Verdict, reason: str) -> None:
     assert one.message
     assert one.remedy
     assert one.exit_code == 1
-    assert reason != "token-invalid" or "--version" in one.remedy
+    assert (reason == "unproven") != ("rollback berlin --store vault --version VERSION" in one.remedy)
+    assert "stored token" not in one.message
+    assert reason == "unproven" or "token of version 2" in one.message
+
+
+def test_a_page_on_hold() -> None:
+    """The configuration's hold: true stops the daemon; a rollback and a release are done, and say so."""
+    wanted = choose(page(), stored(), PAST, None)
+    target = TargetPlan(KEY, current(as_if(page(), stored(), wanted, INSTANCE), judged()), Action(Kind.KEPT))
+    options = {"instance": INSTANCE, "observe": False, "now": NOW}
+    one = rollback(page(hold=True), target, stored(), PAST, wanted, proof_age=MINUTE, **options)
+    held = release(page(hold=True), target, stored(marks=marks(hold="1")), (), **options)
+    assert (one.action, held.action) == ("roll-back", "release")
+    assert "hold: true" in one.message
+    assert "hold: true" in held.message
+
+
+def test_a_rollback_that_was_begun_is_no_foreign_write() -> None:
+    """Marks that name the wanted token before it is current do not say that somebody else wrote the current one, also once released."""
+    begun = stored(OTHER, marks=marks(OLDEST, hold="1", reason="rollback-begun"))
+    done = stored(OTHER, marks=marks(OLDEST, hold="1", reason="rollback"))
+    free = releasing(begun).marks
+    assert free is not None
+    assert free.hold is None
+    for content, foreign in ((begun, False), (done, True), (replace(begun, marks=free), False)):
+        notice = foreign_write(content, OTHER, FETCHED, page=page(), instance=INSTANCE)
+        assert (notice is not None) == foreign
 
 
 @pytest.mark.parametrize(

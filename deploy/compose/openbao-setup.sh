@@ -10,6 +10,8 @@ bao policy write page-token-sync - <<'HCL'
 path "secret/data/meta/pages/*"     { capabilities = ["create", "read", "update"] }
 path "secret/metadata/meta/pages/*" { capabilities = ["read", "patch", "list"] }
 path "secret/config"                { capabilities = ["read"] }
+path "auth/token/lookup-self" { capabilities = ["read"] }
+path "sys/capabilities-self"  { capabilities = ["update"] }
 HCL
 
 token="$(cat "$secrets/openbao-daemon/token")"

@@ -50,7 +50,7 @@ def vault_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page
     if not isinstance(store, VaultConfig):
         raise TypeError(name)
     prefix = fixed_part(store.path, {"instance": config.settings.instance})
-    rights = Rights(Calls(store.mount), prefix)
+    rights = Rights(Calls(store.mount), prefix, store.renews)
     used = _uses(config, name, holder, pages)
     head = [f"# page-token-sync, store {name}: for {_FOR[holder]}."]
     if store.namespace:
@@ -62,12 +62,15 @@ def vault_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page
     elif holder == "prune":
         body = lines(rights.for_prune(), exact=False)
     else:
-        body = lines([*rights.needed(used), rights.history()], exact=exact)
-        scan = rights.detailed()
+        itself, scan = rights.of_token(), rights.detailed()
+        of_store = [right for right in (*rights.needed(used), rights.history()) if right not in itself]
+        body = lines(of_store, exact=exact)
         body = [
             *body,
             "# OpenBao alone has `scan`, by which one request replaces a read of each unchanged secret. Vault refuses a policy with it.",
             f"# {line(scan.path, [scan.capability])}",
+            "# What the token does with itself, which the policy `default` allows too.",
+            *lines(itself, exact=False),
         ]
     text = "\n".join([*head, *body]) + "\n"
     return Policy(text, text, () if exact else _too_much(prefix, f"of the mount {store.mount}", "path"))

@@ -52,6 +52,7 @@ class VaultExamination:
     named: Callable[[StoreError], StoreError]
     end: Callable[[], float]
     found: list[Finding] = field(default_factory=list)
+    allowed: Mapping[str, Sequence[str]] | StoreError | None = None
 
     def run(self, uses: Mapping[Key, Use], instance: str) -> Sequence[Finding]:
         """Make all checks and return what each found."""
@@ -114,15 +115,21 @@ class VaultExamination:
 
     def _is_mount(self, uses: Mapping[Key, Use]) -> bool:
         """Add whether the mount is KV version 2; False where nothing in it can be examined."""
-        trouble = self.engine.check(self.end())
+        trouble, denied = self.engine.check(self.end()), False
         if trouble is None and not self.engine.proven and uses:
             # Where the policy hides the mount, a read may still show that there is none.
             read = self.engine.read(next(iter(uses)).path, self.end())
             trouble = read if isinstance(read, StoreError) and read.error_code in _NO_MOUNT else None
+            denied = isinstance(read, StoreError) and read.error_code == "denied"
         if trouble is not None:
             self._stop("store-mount", trouble, _AFTER_MOUNT)
             return False
         mount = self.settings.mount
+        self.allowed = self._ask_allowed(uses)
+        if denied and not isinstance(self.allowed, StoreError) and self._is_nothing_allowed(uses, self.allowed):
+            hidden = findings.hidden_mount_finding(self.name, mount)
+            self.found += [hidden, *skipped(_AFTER_MOUNT, hidden)]
+            return False
         if self.engine.proven:
             self._ok("store-mount", f"The mount {mount} is a KV engine of version 2.")
         else:
@@ -132,8 +139,7 @@ class VaultExamination:
         return True
 
     def _examine_secrets(self, uses: Mapping[Key, Use], instance: str) -> None:
-        rights = list(self.rights.needed(uses))
-        allowed = self._allowed([right.path for right in rights])
+        rights, allowed = list(self.rights.needed(uses)), self.allowed
         if isinstance(allowed, StoreError):
             self._stop("store-policy", allowed, _AFTER_MOUNT[1:])
             return
@@ -150,8 +156,14 @@ class VaultExamination:
         if len(readable) < len(uses):
             self.found += skipped(["store-secrets"], policy)
 
-    def _allowed(self, paths: Sequence[str]) -> Mapping[str, Sequence[str]] | StoreError | None:
-        return self.engine.capabilities(list(dict.fromkeys(paths)), self.end())
+    def _ask_allowed(self, uses: Mapping[Key, Use]) -> Mapping[str, Sequence[str]] | StoreError | None:
+        paths = dict.fromkeys(right.path for right in self.rights.needed(uses))
+        return self.engine.capabilities(list(paths), self.end())
+
+    def _is_nothing_allowed(self, uses: Mapping[Key, Use], allowed: Mapping[str, Sequence[str]] | None) -> bool:
+        """Check whether the policy is known to allow nothing in the mount, or nothing is known of it."""
+        inside = (right for right in self.rights.needed(uses) if self.rights.is_inside(right))
+        return allowed is None or all(set(allowed.get(right.path, ())) <= {"deny"} for right in inside)
 
     def _can_read(self, key: Key, use: Use, allowed: Mapping[str, Sequence[str]]) -> bool:
         needed = [right for right in self.rights.needed({key: use}) if right.capability == "read" and not right.shared]

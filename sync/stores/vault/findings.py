@@ -11,15 +11,15 @@ from typing import Any
 from sync.core.report.finding import Finding
 from sync.core.report.text import count, span
 from sync.stores.vault.answers import error
-from sync.stores.vault.policy import Right, line
+from sync.stores.vault.policy import CAPABILITIES, LOOKUP, Right, line
 
 _NAMED = 5
 """Lines of a policy that a remedy lists; it counts the others."""
 _LEAST = (1, 10)
 """The first version of HashiCorp Vault that has PATCH."""
 
-LOOKUP_LINE = line("auth/token/lookup-self", ["read"])
-CAPABILITIES_LINE = line("sys/capabilities-self", ["update"])
+LOOKUP_LINE = line(LOOKUP.path, [LOOKUP.capability])
+CAPABILITIES_LINE = line(CAPABILITIES.path, [CAPABILITIES.capability])
 _DEFAULT = "Give the token the policy `default`, or add to its policy:"
 
 
@@ -132,6 +132,19 @@ def lease_finding(store: str, found: Lease | None) -> Finding:
         "Replace the token before it expires, or use a login by approle, kubernetes, jwt or aws, which makes new ones."
     )
     return Finding("store-credential", store, "warn", f"{valid} and cannot be renewed.", "operator", remedy)
+
+
+def hidden_mount_finding(store: str, mount: str) -> Finding:
+    """Return that nothing is allowed in the mount, which Vault answers for one that does not exist too."""
+    message = (
+        f"There is no mount {mount}, or the policy allows nothing in it: Vault gives the same answer for both, so that "
+        "nothing behind it can be examined."
+    )
+    remedy = (
+        "Check `mount` and `namespace` of the store. If they are right, write the policy that `page-token-sync policy vault "
+        f"{store}` prints, and give it to the token, or to the role of the login."
+    )
+    return Finding("store-mount", store, "fail", message, "operator", remedy)
 
 
 def policy_finding(store: str, rights: Sequence[Right], allowed: Mapping[str, Sequence[str]] | None) -> Finding:

@@ -32,18 +32,32 @@ class Right:
     shared: bool = False
 
 
+LOOKUP = Right("auth/token/lookup-self", "read", "auth/token/lookup-self", shared=True)
+CAPABILITIES = Right("sys/capabilities-self", "update", "sys/capabilities-self", shared=True)
+_OF_LOGIN = tuple(
+    Right(path, "update", path, shared=True) for path in ("auth/token/renew-self", "auth/token/revoke-self")
+)
+"""What a token of the store's own login does with itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """The rights in one store. ``prefix`` is the fixed part of its path template."""
+    """The rights in one store. ``prefix`` is the fixed part of its path template.
+
+    ``logs_in``: the store logs in itself, in the namespace of its mount, so that it renews and revokes its own token.
+    """
 
     calls: Calls
     prefix: str
+    logs_in: bool = False
 
     def needed(self, uses: Mapping[Key, Use]) -> Iterator[Right]:
-        """Yield what the configuration needs for these secrets; without ``history``, whose lack fails nothing."""
+        """Yield what the configuration needs for these secrets; without ``history`` and what a token asks about itself, whose lack fails nothing."""
         paths = [key.path for key, use in uses.items() if use.page is not None]
         for key, use in uses.items():
             yield from self._of_page(key.path, use) if use.page is not None else self._of_credential(key.path, use)
+        if self.logs_in:
+            yield from _OF_LOGIN
         if not paths:
             return
         # Orphans are found by a listing and their marks.
@@ -60,10 +74,18 @@ class Rights:
         path = self.calls.config().shown
         return Right(path, "read", path)
 
+    def of_token(self) -> Sequence[Right]:
+        """Return what the token does with itself; the policy `default` has it too."""
+        return (LOOKUP, CAPABILITIES, *(_OF_LOGIN if self.logs_in else ()))
+
     def detailed(self) -> Right:
         """Return what OpenBao's detailed listing needs."""
         path = self.calls.shown("detailed-metadata", self.prefix[: self.prefix.rfind("/") + 1])
         return Right(path, "scan", path)
+
+    def is_inside(self, right: Right) -> bool:
+        """Check whether a right is one in the mount, and not one of the token on itself."""
+        return right.path.startswith(f"{self.calls.mount.strip('/')}/")
 
     def for_readers(self, uses: Mapping[Key, Use]) -> Iterator[Right]:
         """Yield what apps need to read the secrets of Pages."""

@@ -77,3 +77,8 @@ class VaultSettings:
     client_key: str | None = None
     proxy: SecretSource | None = None
     trust_env: bool = False
+
+    @property
+    def renews(self) -> bool:
+        """Whether the store logs in itself, in the namespace of its mount, and so renews and revokes its token there."""
+        return not isinstance(self.login, TokenLogin) and self.login.namespace in (None, self.namespace or "")

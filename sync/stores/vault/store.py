@@ -159,7 +159,7 @@ class VaultStore:
             wire=self._wire,
             session=self._session,
             engine=self._engine,
-            rights=Rights(kv.Calls(self._settings.mount), self._settings.list_prefix),
+            rights=Rights(kv.Calls(self._settings.mount), self._settings.list_prefix, self._settings.renews),
             read=lambda chosen: self.read(list(chosen), raw=raw_keys(chosen)),
             history=self._reader.history,
             named=self._named_error,

@@ -62,6 +62,16 @@ def test_credentials_have_lines_of_their_own(*, exact: bool) -> None:
     ]
 
 
+def test_what_a_token_does_with_itself() -> None:
+    """A token of the store's own login needs to renew and revoke itself, and looks itself up; another one only looks itself up."""
+    own, given = Rights(Calls("secret"), "", logs_in=True), Rights(Calls("secret"), "")
+    asks = ["auth/token/lookup-self", "sys/capabilities-self"]
+    does = ["auth/token/renew-self", "auth/token/revoke-self"]
+    assert [right.path for right in given.of_token()] == asks
+    assert [right.path for right in own.of_token()] == asks + does
+    assert [right.path for right in own.needed({}) if right not in set(given.needed({}))] == does
+
+
 def test_a_prefix_that_is_no_folder() -> None:
     """Where the template's fixed part ends within a name, its folder is listed by a line of its own."""
     assert policy({"meta/page-berlin": WRITE}, "meta/page-") == [

@@ -41,6 +41,10 @@ SHAPES = {
 """Path templates, and whether each secret has lines of its own."""
 
 
+OF_ITSELF = ("auth/token/lookup-self", "sys/capabilities-self")
+"""What a token asks about itself."""
+
+
 @dataclass(frozen=True)
 class Rig:
     """A configuration of two Pages in this process, whose app secret and system user token are in the same mount."""
@@ -54,9 +58,23 @@ class Rig:
         text = vault_policy(self.config, "vault", holder, self.config.pages, exact=exact).text
         return [" ".join(line.split()) for line in text.splitlines() if line.startswith("path ")]
 
-    def allow(self, lines: Sequence[str]) -> None:
-        """Have the program use a token with this policy from now on."""
-        (self.folder / "token").write_text(self.bao.token(self.bao.policy("\n".join(lines)), ttl="1h"))
+    def allow(self, lines: Sequence[str], *, default: bool = False) -> None:
+        """Have the program use a token with this policy from now on, and with the policy `default` or without."""
+        policy = self.bao.policy("\n".join(lines))
+        (self.folder / "token").write_text(self.bao.token(policy, ttl="1h", no_default_policy=not default))
+
+    def log_in(self, lines: Sequence[str], *, default: bool = False) -> Rig:
+        """Return the configuration with a login by AppRole, whose tokens have this policy."""
+        mount, role, secret = self.bao.approle(
+            self.bao.policy("\n".join(lines)), token_ttl="1h", token_no_default_policy=not default
+        )
+        (self.folder / "role").write_text(role)
+        (self.folder / "secret").write_text(secret)
+        text = yaml.safe_load((self.folder / "config.yaml").read_text())
+        auth = {"method": "approle", "mount": mount, "role_id": {"file": "role"}, "secret_id": {"file": "secret"}}
+        text["stores"]["vault"]["auth"] = auth
+        (self.folder / "approle.yaml").write_text(yaml.safe_dump(text))
+        return replace(self, config=load(self.folder / "approle.yaml"))
 
     @property
     def mount(self) -> str:
@@ -154,17 +172,19 @@ def test_the_policy_is_enough_and_each_line_is_needed(rig: Rig, shape: str) -> N
         found = rig.examine()
         assert named(found, left_out), (left_out, found)
         reports = [rig.cycle(), rig.cycle()]
-        # Without the settings of the mount only a warning about them is missing.
+        # Without the settings of the mount only a warning about them is missing, and a cycle asks nothing about the token.
         failed = any(report.exit_code != 0 or report.frame.warnings for report in reports)
-        assert failed == ("/config" not in left_out), (left_out, reports)
+        assert failed == (not any(part in left_out for part in ("/config", *OF_ITSELF))), (left_out, reports)
         rig.remove_pages()
-    rig.allow(lines)
-    assert {finding.status for finding in rig.examine()} == {"ok"}
-    assert rig.actions(rig.cycle(write=False)) == ["created", "created"]
-    report = rig.cycle()
-    assert (report.exit_code, report.frame.warnings) == (0, ()), report
-    assert rig.actions(rig.cycle()) == ["unchanged", "unchanged"]
-    assert {finding.status for finding in rig.examine()} == {"ok"}
+    for default in (False, True):
+        rig.allow(lines, default=default)
+        assert {finding.status for finding in rig.examine()} == {"ok"}
+        assert rig.actions(rig.cycle(write=False)) == ["created", "created"]
+        report = rig.cycle()
+        assert (report.exit_code, report.frame.warnings) == (0, ()), report
+        assert rig.actions(rig.cycle()) == ["unchanged", "unchanged"]
+        assert {finding.status for finding in rig.examine()} == {"ok"}
+        rig.remove_pages()
 
 
 @pytest.mark.parametrize("shape", ["prefix", "exact folders"])
@@ -180,6 +200,35 @@ def test_each_capability_is_needed(rig: Rig, shape: str) -> None:
             found = rig.examine()
             assert named(found, line), (changed, found)
             assert not any(named(found, other) for other in lines if other != line), (changed, found)
+
+
+def test_a_login_of_the_stores_own_needs_lines_for_its_token(rig: Rig) -> None:
+    """The policy lets a token of AppRole renew and revoke itself, without the policy `default` too; an examination names what lacks."""
+    given = rig.policy("daemon", exact=False)
+    lines = rig.log_in(given).policy("daemon", exact=False)
+    added = [line for line in lines if line not in given]
+    assert [line.split('"')[1] for line in added] == ["auth/token/renew-self", "auth/token/revoke-self"]
+    for left_out in added:
+        found = rig.log_in([line for line in lines if line != left_out]).examine()
+        assert [finding.id for finding in found if finding.status == "fail"] == ["store-policy"]
+        assert named(found, left_out)
+    for default in (False, True):
+        able = rig.log_in(lines, default=default)
+        assert {finding.status for finding in able.examine()} == {"ok"}
+        assert able.cycle().exit_code == 0
+
+
+@pytest.mark.parametrize("default", [True, False], ids=["default", "bare"])
+def test_a_mount_that_is_missing_is_not_the_policys_fault(rig: Rig, *, default: bool) -> None:
+    """Vault answers a missing mount as one in which nothing is allowed; one failure says both, and what to do about each."""
+    lines = rig.policy("daemon", exact=False)
+    rig.allow([line.replace(rig.mount, "elsewhere") for line in lines], default=default)
+    found = rig.examine()
+    (one,) = [finding for finding in found if finding.status in ("fail", "unknown")]
+    assert one.id == "store-mount"
+    assert f"There is no mount {rig.mount}, or the policy allows nothing in it" in one.message
+    assert ("Check `mount`" in one.remedy, "policy vault" in one.remedy) == (True, True)
+    assert {finding.because for finding in found if finding.status == "skipped"} == {"store-mount vault"}
 
 
 def test_the_policy_renews_the_system_user_token(rig: Rig) -> None:

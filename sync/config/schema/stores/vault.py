@@ -220,6 +220,11 @@ class VaultConfig(StoreConfig, NetworkConfig):
     ] = None
     """A PEM file of the private key of client_cert, not encrypted. Read again in each cycle."""
 
+    @property
+    def renews(self) -> bool:
+        """Whether the store logs in itself, in the namespace of its mount, and so renews and revokes its token there."""
+        return not isinstance(self.auth, TokenAuth) and self.auth.namespace in (None, self.namespace or "")
+
     def certificate_files(self) -> Iterator[Path]:
         """Yield the files of certificates and keys that the connection reads."""
         yield from super().certificate_files()

@@ -36,4 +36,9 @@ class Remedies:
             remedy = remedy.replace("PAGE --store STORE", f"{page} --store {store}")
         if path is not None:
             remedy = remedy.replace("--secret-id NAME", shlex.join(["--secret-id", path]))
-        return remedy.replace("page-token-sync ", f"{command_line(self.given)} ")
+        return with_file(remedy, self.given)
+
+
+def with_file(remedy: str, given: Path | None) -> str:
+    """Return a remedy whose commands read the same configuration file as this one."""
+    return remedy.replace("page-token-sync ", f"{command_line(given)} ")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sync.cli.command import begin, carry_out, configuration, opened, selected
 from sync.cli.options import CycleOptions
 from sync.cli.output import console
 from sync.cli.output.forms import Form
+from sync.cli.remedies import with_file
 from sync.runtime.threads import Clock
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ def _doctor(options: CycleOptions, wait: float) -> int:
     clock, config = begin(), configuration(options.file)
     selection = selected(config, options)
     with opened(config, clock, "examining each dependency") as app:
-        findings = repeated(lambda: app.examine(selection), clock, wait)
+        found = repeated(lambda: app.examine(selection), clock, wait)
+    findings = [replace(finding, remedy=with_file(finding.remedy, options.file)) for finding in found]
     from sync.cli.output.doctor import exit_code, sections, summary  # noqa: PLC0415 - only with findings
 
     if options.form is Form.JSON:

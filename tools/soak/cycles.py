@@ -94,7 +94,8 @@ class Cycles:
             for one in began
         ):
             yield f"it is since {since}, and no cycle found it then"
-        late = [name for name in names if self._runs.get((name, code), until) < min(since, until)]
+        shown = seconds(min(since, until))
+        late = [name for name in names if shown - seconds(self._runs.get((name, code), until)) > READING]
         if late:
             yield f"it is since {since}, and {late[0]} has it since {self._runs[late[0], code]}"
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
+from shlex import quote
 from typing import Literal
 
 from sync.core.judge.decide import Kind
@@ -91,8 +92,15 @@ class Cause:
 
     @property
     def remedy(self) -> str:
-        """What the owner does."""
-        return joined(list(dict.fromkeys(found.problem.remedy for found in self.findings)))
+        """What the owner does, with the names of the one Page, the store and the one secret in the commands."""
+        text = joined(list(dict.fromkeys(found.problem.remedy for found in self.findings)))
+        if self.key.scope != "store":
+            return text
+        page = next(iter(self.pages)) if len(self.pages) == 1 else "PAGE"
+        text = text.replace("PAGE --store STORE", f"{page} --store {self.key.whose}")
+        return (
+            text.replace("--secret-id NAME", f"--secret-id {quote(self.keys[0].path)}") if len(self.keys) == 1 else text
+        )
 
     def text_of(self, page: str) -> str:
         """Return what is logged again when it changes: each foreign write of a Page's secret is another one."""

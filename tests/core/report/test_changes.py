@@ -595,6 +595,19 @@ def test_a_warning_begins_lasts_and_ends_whatever_its_numbers() -> None:
     )
 
 
+def test_the_commands_of_a_remedy_name_what_is_known() -> None:
+    """The remedy of one secret names its Page and store; that of several Pages leaves the Page open."""
+    for pages, command in (
+        (two(fetched(), FOREIGN)[:1], "adopt berlin --store vault"),
+        (two(fetched(), FOREIGN), "adopt PAGE --store vault"),
+    ):
+        (begun,) = Watch().events(*pages)
+        assert f"page-token-sync {command}." in begun.fields["remedy"]
+    deleted = current(replace(stored(), blocked="scheduled-deletion"))
+    (begun,) = Watch().events(of(fetched(), deleted))
+    assert "restore-secret --secret-id meta/pages/berlin." in begun.fields["remedy"]
+
+
 def test_a_foreign_write_is_logged_once_for_each_version() -> None:
     """Somebody else's write is one line, without a reminder and an end; the next such write is another line."""
 

@@ -239,10 +239,17 @@ def _as_reported(key: ProblemKey, cause: AnyCause, reported: Mapping[ProblemKey,
     other = None
     if key.scope == "page":
         other = reported.get(_of_user(key))
+        # A Page that had no part in it is news.
+        other = other if other is not None and _concerns(other, key.page) else None
     elif key.scope == "system_user":
         keys = [ProblemKey(key.code, "page", key.whose, key.owner, key.detail, name) for name in cause.pages]
         other = _merged([reported[one] for one in keys]) if keys and all(one in reported for one in keys) else None
     return other if own is None or (other is not None and other.ended_at is None) else own
+
+
+def _concerns(known: OpenProblem, page: str) -> bool:
+    """Check whether a Page had what a system user's token has; none may have, and of more than are named each counts as one."""
+    return page in known.pages or not 0 < known.page_count <= MOST_NAMED
 
 
 def _merged(found: Sequence[OpenProblem]) -> OpenProblem:
@@ -294,7 +301,12 @@ def _present(
     """Return what becomes of a cause that was found; where it began for another owner, it lasts since then."""
     text = cause.text_of(key.page)
     names = [] if key.page else list(cause.pages)
-    found = OpenProblem(now, now, now, text=text, pages=tuple(names[:MOST_NAMED]), page_count=len(names))
+    count = len(names)
+    if known is not None and key.scope == "system_user":
+        # Single Pages have it next, where the token no longer has it; those that had part in it are no news then.
+        names = list(dict.fromkeys((*names, *known.pages)))
+        count = max(len(names), known.page_count)
+    found = OpenProblem(now, now, now, text=text, pages=tuple(names[:MOST_NAMED]), page_count=count)
     if known is None:
         return _Step("began", replace(found, since=other.since, recurs=other.recurs) if other is not None else found)
     lasting = replace(found, since=known.since, reported_at=known.reported_at, recurs=known.recurs)

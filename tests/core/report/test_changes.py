@@ -349,6 +349,20 @@ def test_a_problem_recurs_for_the_token_and_its_pages(first: str) -> None:
     assert "over for less than an hour" in begun.fields["message"]
 
 
+def test_a_page_that_had_no_part_in_the_token_s_problem_is_news() -> None:
+    """Where the token no longer has a problem, it begins for a Page that did not have it, and for no other; it ends for all."""
+    watch = Watch()
+    odd = candidate(ODD, "page", State.UNKNOWN)
+    user_has_it = replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(ODD,)))
+    berlin, rome = two(odd, GOOD)
+    assert watch.cycle(berlin, two(fetched(), GOOD)[1], user_token=user_has_it) == [("problem_started", ODD.code)]
+    assert watch.cycle(*two(fetched(), GOOD), user_token=user_has_it) == []
+    (begun,) = watch.events(berlin, rome)
+    assert (begun.name, named(begun)) == ("problem_started", ["rome"])
+    (ended,) = watch.events(*two(fetched(), GOOD))
+    assert (ended.name, sorted(named(ended))) == ("problem_ended", ["berlin", "rome"])
+
+
 def test_a_cause_that_comes_and_goes_does_not_flood() -> None:
     """One that returns within an hour is said to recur, lasts until it was away for an hour, and then ends once."""
     watch = Watch()

@@ -212,7 +212,10 @@ class VaultStage(Stage):
         model = self.model
 
         class Http(VaultHttp):
+            """An Http of this process."""
+
             def answer(self, sent: Sent) -> Response:
+                """Answer, unless the process is killed by then."""
                 answer: Response = wire.call(lambda: VaultHttp.answer(self, sent))
                 return answer
 
@@ -290,7 +293,10 @@ class FileStage(Stage):
         """Return the store of a new process."""
 
         class Files(FileStore):
+            """A store of this process."""
+
             def mark(self, *given: Any, **named: Any) -> Written | StoreError:
+                """Write the marks by calls of this process."""
                 _WIRES.append(wire)
                 try:
                     return super().mark(*given, **named)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sync.cli.file import command_line
+from sync.core.report.text import filled
 
 if TYPE_CHECKING:
     from sync.config.schema.settings import Settings
@@ -32,11 +33,7 @@ class Remedies:
         if error_code == "denied" and kind is not None:
             policy = shlex.join(["page-token-sync", "policy", kind, store, *self.policy_options])
             remedy = f"{remedy} The whole policy: {policy}"
-        if page is not None:
-            remedy = remedy.replace("PAGE --store STORE", f"{page} --store {store}")
-        if path is not None:
-            remedy = remedy.replace("--secret-id NAME", shlex.join(["--secret-id", path]))
-        return with_file(remedy, self.given)
+        return with_file(filled(remedy, store, page=page, path=path), self.given)
 
 
 def with_file(remedy: str, given: Path | None) -> str:

@@ -312,7 +312,7 @@ def test_a_kv_version_1_mount(empty: VaultProgram) -> None:
         empty.write(stores={"store": {**store, "address": proxy.url}})
         ran = empty.once()
     assert (ended(ran), actions(ran)) == ((3, "failed"), ALL_FAILED)
-    assert_store_failures(ran, "kv-v1", "KV version 1", "enable-versioning")
+    assert_store_failures(ran, "kv-v1", "KV version 1", f"enable-versioning {old}`")
     assert {request.method for request in proxy.requests} == {"GET"}
     assert empty.bao.call("LIST", f"{old}/")[0] == 404
 
@@ -327,7 +327,7 @@ def test_a_kv_version_1_mount_that_may_not_be_looked_at(empty: VaultProgram) -> 
         empty.write(stores={"store": {**store, "address": proxy.url}})
         ran = empty.once()
     assert (ended(ran), actions(ran)) == ((1, "degraded"), {("failed", "absent")})
-    assert_store_failures(ran, "kv-v1", "KV version 1", "enable-versioning")
+    assert_store_failures(ran, "kv-v1", "KV version 1", f"enable-versioning {old}`")
     assert proxy.writes() == []
     assert empty.bao.call("LIST", f"{old}/")[0] == 404
 

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
-from shlex import quote
 from typing import Literal
 
 from sync.core.judge.decide import Kind
@@ -17,6 +16,7 @@ from sync.core.model import Key, SystemUserToken, Verdict
 from sync.core.plan.guards import FOR_A_PERSON
 from sync.core.problems import CATALOGUE, Owner, Problem, Scope
 from sync.core.report.entries import PageEntry, StoreEntry
+from sync.core.report.text import filled
 
 QUOTED = 3
 """A cause quotes at most this many different messages and remedies."""
@@ -96,11 +96,8 @@ class Cause:
         text = joined(list(dict.fromkeys(found.problem.remedy for found in self.findings)))
         if self.key.scope != "store":
             return text
-        page = next(iter(self.pages)) if len(self.pages) == 1 else "PAGE"
-        text = text.replace("PAGE --store STORE", f"{page} --store {self.key.whose}")
-        return (
-            text.replace("--secret-id NAME", f"--secret-id {quote(self.keys[0].path)}") if len(self.keys) == 1 else text
-        )
+        page = next(iter(self.pages)) if len(self.pages) == 1 else None
+        return filled(text, self.key.whose, page=page, path=self.keys[0].path if len(self.keys) == 1 else None)
 
     def text_of(self, page: str) -> str:
         """Return what is logged again when it changes: each foreign write of a Page's secret is another one."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from sync.core.judge.ownership import blocked_problem, foreign_problem, is_interrupted_create
 from sync.core.model import Absent, Content, Key, Stored, StoreError, StoreErrorCode, Use
 from sync.core.report.finding import Finding, Status, skipped_check
-from sync.core.report.text import count
+from sync.core.report.text import count, filled
 
 STORE_CHECKS: Mapping[str, str] = {
     "store-reached": "The service answers at its address.",
@@ -87,28 +87,36 @@ def secret_findings(
     store: str, uses: Mapping[Key, Use], instance: str, answers: Mapping[Key, Content]
 ) -> Iterator[Finding]:
     """Yield what is wrong with secrets, with each kind of problem a few times at most, and one finding for all others."""
-    kinds: dict[tuple[str, str], list[Finding]] = {}
+    kinds: dict[tuple[str, str], list[tuple[Key, Finding]]] = {}
     absent = good = 0
     for key, use in uses.items():
         answer = answers[key]
         found = _secret(answer, key, use, instance)
         if found is not None:
             kind, finding = found
-            kinds.setdefault((kind, finding.status), []).append(finding)
+            kinds.setdefault((kind, finding.status), []).append((key, finding))
         elif isinstance(answer, Absent):
             absent += 1
         else:
             good += 1
     for findings in kinds.values():
-        yield from findings[:_NAMED]
-        rest = len(findings) - _NAMED
-        if rest > 0:
-            message = f"The same is true of {count(rest, 'more secret')}, such as {findings[_NAMED].subject}."
-            yield replace(findings[0], subject=store, message=message)
+        yield from (_filled(finding, key, uses[key]) for key, finding in findings[:_NAMED])
+        rest = findings[_NAMED:]
+        if rest:
+            _, finding = rest[0]
+            message = f"The same is true of {count(len(rest), 'more secret')}, such as {finding.subject}."
+            remedy = filled(finding.remedy, store, page=None, path=None)
+            yield replace(finding, subject=store, message=message, remedy=remedy)
     if good or absent or not kinds:
         texts = [f"{count(good, 'secret')} can be read"] if good or not absent else []
         texts += [f"{count(absent, 'secret')} to be created"] if absent else []
         yield Finding("store-secrets", store, "ok", f"{', '.join(texts)}.")
+
+
+def _filled(finding: Finding, key: Key, use: Use) -> Finding:
+    """Return a finding whose remedy names the Page and the secret."""
+    page = use.page.name if use.page is not None else None
+    return replace(finding, remedy=filled(finding.remedy, key.store, page=page, path=key.path))
 
 
 def _secret(answer: Content, key: Key, use: Use, instance: str) -> tuple[str, Finding] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from shlex import quote
 
 from sync.core.model import Expiry
 from sync.core.report.entries import PageEntry, StoreEntry
@@ -25,6 +26,12 @@ def some(names: Sequence[str], *, most: int = _NAMED) -> str:
     if len(names) <= most + 1:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
+def filled(remedy: str, store: str, *, page: str | None, path: str | None) -> str:
+    """Return a remedy with the names that are known in its command lines: the Page, the store and the secret."""
+    remedy = remedy.replace("PAGE --store STORE", f"{'PAGE' if page is None else page} --store {store}")
+    return remedy if path is None else remedy.replace("--secret-id NAME", f"--secret-id {quote(path)}")
 
 
 def distance(moment: datetime, now: datetime) -> str:

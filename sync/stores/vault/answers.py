@@ -128,7 +128,7 @@ _TEXTS: dict[StoreErrorCode, tuple[str, str]] = {
     ),
     "kv-v1": (
         "The mount is KV version 1, which has no compare-and-set and no history.",
-        "Use a KV version 2 mount: `vault kv enable-versioning MOUNT`.",
+        "Use a KV version 2 mount.",
     ),
     "unexpected": ("Vault gave an unexpected answer.", "Check Vault's log at the time of this message."),
 }

@@ -243,7 +243,7 @@ class Engine:
     def _unpatched(self, found: Answer) -> StoreError:
         """Return why a PATCH of the marks did nothing."""
         if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            return error("no-patch", whole=False) if self.proven else error("kv-v1")
+            return error("no-patch", whole=False) if self.proven else _version_1(self._calls.mount)
         if found.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             return error("no-patch", "The header Content-Type of the request was changed on its way.", whole=False)
         if "no data provided" in found.text:
@@ -336,8 +336,12 @@ def _wrong(mount: Mapping[str, Any], configured: str) -> StoreError | None:
             remedy=f"Write `mount: {shown}`; what follows it is part of `path`, and data and metadata are left out.",
         )
     if not isinstance(options, dict) or options.get("version") != "2":
-        return error("kv-v1")
+        return _version_1(configured)
     return None
+
+
+def _version_1(mount: str) -> StoreError:
+    return error("kv-v1", remedy=f"Use a KV version 2 mount: `vault kv enable-versioning {mount}`.")
 
 
 def _is_allowed(call: Call, allowed: Mapping[str, Sequence[str]]) -> bool:

@@ -44,6 +44,20 @@ def test_one_secret(use: Use, answer: Content, status: str, text: str) -> None:
     assert bool(found.owner) == bool(found.remedy) == (status != "ok")
 
 
+@pytest.mark.parametrize(
+    ("answer", "command"),
+    [
+        (stored(marks=None), "page-token-sync adopt berlin --store vault."),
+        (stored(blocked="rotation-enabled"), "cancel-rotate-secret --secret-id meta/pages/berlin)"),
+        (stored(blocked="scheduled-deletion"), "restore-secret --secret-id meta/pages/berlin."),
+    ],
+)
+def test_the_command_of_a_remedy(answer: Stored, command: str) -> None:
+    """The command that a remedy has can be copied: it names the Page, the store and the secret."""
+    (found,) = secret_findings("vault", {KEY: PAGE}, INSTANCE, {KEY: answer})
+    assert command in found.remedy
+
+
 def test_many_secrets_with_one_problem_are_few_findings() -> None:
     """Of a thousand secrets with one kind of problem a few are listed and the others counted."""
     keys = [Key("vault", f"meta/pages/{number}") for number in range(1000)]
@@ -52,6 +66,7 @@ def test_many_secrets_with_one_problem_are_few_findings() -> None:
     assert [one.subject for one in few] == [f"vault {key.path}" for key in keys[:5]]
     assert (rest.subject, rest.status) == ("vault", "fail")
     assert "995 more secrets" in rest.message
+    assert "adopt PAGE --store vault" in rest.remedy
 
 
 @pytest.mark.parametrize(

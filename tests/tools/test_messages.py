@@ -187,3 +187,12 @@ def test_a_cause_for_another_owner_may_begin_where_the_first_one_lasts(joins: bo
         "operator",
         [] if joins else [f"message {begun['id']}: {begun['title']} had begun before"],
     )
+
+
+def test_two_warnings_are_two_causes() -> None:
+    """A warning that no problem has is no beginning of what had begun."""
+    stage = Stage()
+    stage.cycle(*two(fetched()), warnings=("The log is full.",))
+    stage.cycle(*two(fetched()), warnings=("The log is full.", "The state file is not written."))
+    assert len(stage.sent) == 2
+    assert stage.wrong() == []

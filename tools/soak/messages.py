@@ -177,14 +177,15 @@ def _causes(cycles: Cycles, messages: Mapping[str, Sequence[Json]], *, is_end: b
 def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator[str]:
     """Yield what a message repeats or has from nowhere, and note what it announces."""
     known = causes[tuple(message.get(name) for name in ("problem", "system_user", "store", "error_code"))]
-    # What no Page has is the system user's, the app's or the store's own.
-    names, title, since = set(message["pages"]) or {""}, message["title"], message.get("since")
+    # A problem that no Page has is the system user's, the app's or the store's own; warnings differ by their texts alone.
+    names = set(message["pages"]) or ({""} if "problem" in message else set())
+    title, since = message["title"], message.get("since")
     if since is not None and not is_since(since, known.began):
         yield f"{title} is since {since}, and began {sorted(known.began)}"
     match message["status"]:
         case "started":
             had = known.ever[message.get("owner")]
-            lasts = names <= known.pages and not _has_another_owner(message, of)
+            lasts = names and names <= known.pages and not _has_another_owner(message, of)
             if since is None and not again and ((had and names <= had) or lasts):
                 yield f"{title} had begun before"
             known.is_open = True

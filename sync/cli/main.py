@@ -400,7 +400,8 @@ def rollback(  # noqa: PLR0917 - Typer passes options by name
         typer.Option(metavar="V", help="The version to make current again [default: the last one with another token]."),
     ] = None,
     release: Annotated[
-        bool, typer.Option("--release", help="Let the daemon write a secret again that a rollback holds.")
+        bool,
+        typer.Option("--release", help="Let the daemon write a secret again that a rollback holds; needs no --yes."),
     ] = False,
     yes: YesOption = False,
     output: Output = "table",

@@ -21,8 +21,11 @@ Try it:
   curl -d name=throttled-app {url}/_sandbox/faults      # switch on a fault; -X DELETE switches all off
 
 Set these for page-token-sync, or for your app:
+  export META_APP_ID={app}
   export META_APP_SECRET={secret}
   export META_SYSTEM_USER_TOKEN={token}
+
+Then `page-token-sync init --base-url {url}` writes a configuration, or copy this one.
 
 config.yaml:
   version: 1

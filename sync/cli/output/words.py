@@ -155,7 +155,7 @@ ACTIONS: Mapping[str, Word] = {
     "held": Word(
         "",
         "A write is due and is held; the reason says why, and would says what it would be.",
-        "See the reason: hold, observe, brake, weaker or another-plan.",
+        "See the reason: hold, observe, rollback, brake, weaker or another-plan.",
     ),
     "failed": Word(
         "",

@@ -39,7 +39,7 @@ def _check(given: Path | None, name: str, stores: Sequence[str], asked: str | No
 
     with opened(config, clock, "asking Graph and the stores") as app:
         found = inspect(app, selection, of_token)
-    _put(found, form)
+    _put(found, form, given)
     return found.exit_code
 
 
@@ -72,7 +72,7 @@ def _standard_input() -> str:
         return ""
 
 
-def _put(found: Inspection, form: Form) -> None:
+def _put(found: Inspection, form: Form, given: Path | None) -> None:
     if form is Form.JSON:
         from sync.core.report.inspection import as_json  # noqa: PLC0415 - only for JSON
 
@@ -87,4 +87,4 @@ def _put(found: Inspection, form: Form) -> None:
     for secret in found.secrets:
         console.put_block(f"{secret.entry.key.store}:{secret.entry.key.path}", *secret_lines(found, secret))
     for cause in causes([found.page], ()):
-        console.put_cause(cause_text(cause))
+        console.put_cause(cause_text(cause, given))

@@ -74,7 +74,7 @@ def _cycle(options: CycleOptions, *, write: bool) -> int:
             report = app.beat(report)
     if write and config.settings.log.level == "debug":
         _log(report, config)
-    console.put_report(report, options.form, once=options.once())
+    console.put_report(report, options.form, given=options.file, once=options.once())
     return INTERRUPTED if report.frame.cut_short else report.exit_code
 
 

@@ -104,7 +104,7 @@ class Demo:
         console.put_title(f"$ page-token-sync {'once' if write else 'plan'}")
         with build(load(self.folder / "config.yaml"), clock=self.clock) as app:
             report = app.cycle(write=write)
-        console.put_report(report, Form.TABLE, once="page-token-sync once")
+        console.put_report(report, Form.TABLE, given=None, once="page-token-sync once")
         console.put(f"exit code {report.exit_code}")
         return report.exit_code
 

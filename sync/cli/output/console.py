@@ -14,6 +14,8 @@ from sync.config.errors import ConfigError, ConfigErrors
 from sync.core.redact import scrub, without_tokens
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
 
@@ -31,8 +33,8 @@ _STATUS_WIDTH = 9
 _STATUS_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "cyan", "skipped": "cyan"}
 
 
-def put_report(report: Report, form: Form, *, once: str) -> None:
-    """Print the report of a cycle or a plan; ``once`` is the command line that carries it out."""
+def put_report(report: Report, form: Form, *, given: Path | None, once: str) -> None:
+    """Print the report of a cycle or a plan of the configuration ``given``; ``once`` is the command line that carries it out."""
     if form is Form.JSON:
         from sync.core.report.json import as_json  # noqa: PLC0415 - only for JSON
 
@@ -47,7 +49,7 @@ def put_report(report: Report, form: Form, *, once: str) -> None:
 
     put_lines(table.lines(report))
     for cause in report.causes:
-        put_cause(table.cause_text(cause))
+        put_cause(table.cause_text(cause, given))
     for text in report.frame.warnings:
         put(f"warning: {text}")
     orphans = table.orphans_text(report)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import assert_never
 
 from sync.cli.output.words import REASONS
+from sync.cli.remedies import with_file
 from sync.core.judge.decide import Kind
 from sync.core.model import State
 from sync.core.plan.guards import FOR_A_PERSON
@@ -56,11 +58,14 @@ def lines(report: Report) -> list[Line]:
     return [_line(page, entry, planned=report.planned) for page, entry in sorted(entries, key=_rank)]
 
 
-def cause_text(cause: Cause) -> tuple[str, str, str]:
-    """Return three sentences about a cause: whom it concerns, what is wrong, and who does what."""
+def cause_text(cause: Cause, given: Path | None = None) -> tuple[str, str, str]:
+    """Return three sentences about a cause: whom it concerns, what is wrong, and who does what.
+
+    Commands name the configuration ``given``.
+    """
     head = f"{'notice' if cause.notice else 'problem'} {cause.key.code}: {', '.join(_concerned(cause))}"
     more = "; --output json lists them all" if len(cause.messages) > QUOTED else ""
-    return head, cause.message + more, action_text(cause.owner, cause.remedy)
+    return head, cause.message + more, action_text(cause.owner, with_file(cause.remedy, given))
 
 
 def _concerned(cause: Cause) -> list[str]:

@@ -82,6 +82,15 @@ def program(tmp_path: Path, sandbox: Sandbox, forks: ForkServer) -> Program:
     return Program(tmp_path, sandbox, forks)
 
 
+@pytest.mark.parametrize("command", [("check", "berlin"), ("plan", "--page", "berlin")])
+def test_the_command_that_another_one_prints(program: Program, command: tuple[str, ...]) -> None:
+    """`check` and `plan` print the command that adopts a secret, with the configuration that they were given."""
+    program.plant("berlin", program.token("berlin"), note="by hand")
+    child = program.forks.run(program.folder, "--config", str(program.file), *command)
+    assert child.wait() == 1
+    assert f"page-token-sync --config {program.file} adopt berlin --store store" in child.stdout.read_text()
+
+
 def test_one_page(program: Program) -> None:
     """Without --yes nothing is marked, with it the marks are there and the payload is the same, and a further run has nothing to do."""
     token = program.token("berlin")

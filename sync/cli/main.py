@@ -410,7 +410,7 @@ def rollback(  # noqa: PLR0917 - Typer passes options by name
     """Make an earlier version of a secret current again, and hold it.
 
     That takes a token which Meta still calls valid; --release ends the hold. Lists the versions that the store keeps, by fingerprint and date. The earlier version is written as a new one; nothing is
-    removed. Without --yes nothing is written. The exit code is 0 if nothing is left to do, and 1 if something is to be done or was
+    removed. Without --yes and --release nothing is written. The exit code is 0 if nothing is left to do, and 1 if something is to be done or was
     refused.
     """
     from sync.cli.commands.secrets import rollback as command  # noqa: PLC0415 - see above

@@ -33,8 +33,11 @@ def put_adopted(found: Sequence[Adoption], form: Form, *, again: str) -> None:
     for one in found:
         for note in _notes(one):
             pages.setdefault(note, []).append(one.page.name)
-    for (head, *rest), names in pages.items():
-        console.put_block(f"{head}: {some(names)}", *rest)
+    failed = {one.error_code for one in found}
+    console.put_blocks(
+        (head if head in failed else " ".join([head, *rest]), f"{head}: {some(names)}", rest)
+        for (head, *rest), names in pages.items()
+    )
     actions = Counter(one.action for one in found)
     counts = ", ".join(f"{actions[action]:,} {_word(action)}" for action in get_args(AdoptionKind) if actions[action])
     console.put(f"{count(len(found), 'secret')}: {counts}." if found else "No secret to adopt.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _FEW = 20
 """More quiet lines than this are counted on a terminal and not listed; a pipe gets all of them."""
+_ALIKE = 3
+"""Blocks of one kind that are printed; a policy that denies every secret has as many texts as there are secrets."""
 _WHOLE = ("version",)
 """Columns of what is copied into a command, which are never broken: AWS's versions have 36 characters."""
 
@@ -141,6 +144,18 @@ def put_title(text: str) -> None:
     else:
         console.print()
         console.print(scrub(text), style="bold cyan")
+
+
+def put_blocks(blocks: Iterable[tuple[str, str, Sequence[str]]]) -> None:
+    """Print blocks, each a kind, a heading and sentences: the first ones of each kind, and how many more there are."""
+    kinds: Counter[str] = Counter()
+    for kind, head, texts in blocks:
+        kinds[kind] += 1
+        if kinds[kind] <= _ALIKE:
+            put_block(head, *texts)
+    for kind, number in kinds.items():
+        if number > _ALIKE:
+            put_block(f"{kind}: {number - _ALIKE:,} more", "--output json has them all.")
 
 
 def put_cause(sentences: tuple[str, str, str]) -> None:

@@ -34,10 +34,15 @@ def put_pruned(pruned: Pruned, form: Form, *, again: str, done: bool) -> None:
         console.put_rows(_COLUMNS, [_row(one) for one in pruned.removals])
     for name, error in pruned.unlisted.items():
         console.put_block(f"problem store-failed: store {name} could not be listed", error.message, error.remedy)
-    for one in pruned.removals:
-        if one.message and one.reason not in ("brake", "observe"):
-            head = f"{one.action}: {one.key.store}:{one.key.path}"
-            console.put_block(head, one.message, *filter(None, [one.remedy]))
+    console.put_blocks(
+        (
+            f"{one.action}, {one.reason or one.error_code}",
+            f"{one.action}: {one.key.store}:{one.key.path}",
+            [one.message, *filter(None, [one.remedy])],
+        )
+        for one in pruned.removals
+        if one.message and one.reason not in ("brake", "observe")
+    )
     console.put(*(f"warning: {text}" for text in pruned.warnings), *_summary(pruned))
     restore = [one.removed for one in pruned.removals if one.removed is not None]
     if restore:

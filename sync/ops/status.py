@@ -93,7 +93,9 @@ class DaemonStatus:
         with self._lock:
             ended = replace(self._snapshot, cycle_began_at=None, advanced_at=None)
             if report is not None:
-                ended = replace(ended, report=report, totals=ended.totals.with_cycle(report))
+                # The next heartbeat may be a second away, and until then the time would be that of this cycle, or none.
+                following = report.frame.next_cycle_at or ended.next_cycle_at
+                ended = replace(ended, report=report, totals=ended.totals.with_cycle(report), next_cycle_at=following)
             self._snapshot = ended
 
     def cycle_failed(self) -> None:

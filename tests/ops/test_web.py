@@ -119,8 +119,10 @@ def test_health_checks(web: Web, report: Report) -> None:
 
 def test_status_is_the_report_with_what_changed_since(web: Web, report: Report) -> None:
     """``/status.json`` is the last report, with the errors of a rejected configuration and the time of the next cycle."""
-    web.status.cycle_finished(report)
+    due = datetime(2030, 1, 1, tzinfo=UTC)
+    web.status.cycle_finished(replace(report, frame=replace(report.frame, next_cycle_at=due)))
     status, found = web.json("/status.json")
+    assert found["next_cycle_at"] == "2030-01-01T00:00:00Z"
     assert (status, found["format"], found["cycle"], found["config_error"]) == (200, 1, report.frame.cycle, None)
     web.status.rejected([{"code": "syntax"}])
     assert web.json("/status.json")[1]["config_error"] == [{"code": "syntax"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from sync.app.app import App
@@ -14,8 +15,14 @@ from sync.core.plan.model import TargetPlan
 from sync.core.plan.rollback import Rollback, as_if, carried_out, choose, release, released, rollback
 from sync.cycle.apply import PROOF_AGE
 from sync.cycle.task import attempt, store_bug
-from sync.runtime.threads import Clock
+from sync.runtime.threads import Clock, Stopping
 from sync.stores.interface import Store
+
+_INTERRUPTED = StoreError(
+    "timeout",
+    "Interrupted between two writes: the secret is held, and its token is the one before.",
+    "Run the command again to write the wanted token, or run it with --release to end the hold.",
+)
 
 
 def roll_back(app: App, selection: Selected, version: Version | None, *, write: bool) -> Rollback:
@@ -103,8 +110,15 @@ def _write(found: Rollback, store: Store) -> Written | StoreError:
     begun = store.mark(found.key, intent, version=read.version, read=read)
     if isinstance(begun, StoreError):
         return begun
-    done = store.write(found.key, found.payload, marks, replaces=read.version)
+    try:
+        done = store.write(found.key, found.payload, marks, replaces=read.version)
+    except Stopping:
+        # A store lets it through before a write has begun, but the marks are written.
+        return _INTERRUPTED
     if not isinstance(done, StoreError) or done.maybe_written or read.marks is None:
         return done
-    undone = store.mark(found.key, read.marks, version=read.version, read=replace(read, marks=intent))
-    return replace(done, maybe_written=True) if isinstance(undone, StoreError) else done
+    with suppress(Stopping):
+        undone = store.mark(found.key, read.marks, version=read.version, read=replace(read, marks=intent))
+        if not isinstance(undone, StoreError):
+            return done
+    return replace(done, maybe_written=True)

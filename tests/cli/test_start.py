@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -237,3 +238,18 @@ def test_the_schema_is_json(tmp_path: Path) -> None:
     document = json.loads(run("schema", cwd=tmp_path).stdout)
 
     assert {"instance", "pages", "stores"} <= set(document["properties"])
+
+
+def test_an_interrupt_while_the_program_is_loaded() -> None:
+    """Ctrl-C before the command line is loaded ends the process as a signal does, without a traceback."""
+    script = """
+import os, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+runpy.run_module("sync", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")

@@ -99,4 +99,5 @@ def _rollback(
         again=command_line(given, *arguments, *wanted, "--yes"),
         release=command_line(given, *arguments, "--release"),
     )
-    return INTERRUPTED if found.action == "release" or (yes and found.action == "roll-back") else found.exit_code
+    interrupted = clock.stop.is_set() or found.action == "release" or (yes and found.action == "roll-back")
+    return INTERRUPTED if interrupted else found.exit_code

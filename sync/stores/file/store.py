@@ -61,6 +61,10 @@ class FileSettings:
     timeout: float = 30.0
 
 
+_CORRECTS = "A cycle that writes corrects this user's"
+_BY_OWNER = "a folder of another user must be corrected by its owner: chmod go-w."
+
+
 class FileStore:
     """A directory of files with mode 0600, each replaced atomically under one lock for all daemons."""
 
@@ -85,14 +89,16 @@ class FileStore:
         if self._missed and not Path(directory).is_dir():
             warnings.append(f"The directory {directory} does not exist; it is created at the first write.")
         if self._loose:
-            modes = [f"{self._place(path)} ({mode:04o})" for path, mode in sorted(self._loose.items())]
-            rest = f" and {len(modes) - _NAMED} more" if len(modes) > _NAMED else ""
-            then = "This user's are corrected now" if self._writes else "A cycle that writes corrects this user's"
-            warnings.append(
-                f"Other users may read or replace secrets: {', '.join(modes[:_NAMED])}{rest}. {then}; "
-                "a folder of another user must be corrected by its owner: chmod go-w."
-            )
+            then = "This user's are corrected now" if self._writes else _CORRECTS
+            warnings.append(f"{self._others_may} {then}; {_BY_OWNER}")
         return warnings
+
+    @property
+    def _others_may(self) -> str:
+        """Which files and folders other users may read or replace; empty where there are none."""
+        modes = [f"{self._place(path)} ({mode:04o})" for path, mode in sorted(self._loose.items())]
+        rest = f" and {len(modes) - _NAMED} more" if len(modes) > _NAMED else ""
+        return f"Other users may read or replace secrets: {', '.join(modes[:_NAMED])}{rest}." if modes else ""
 
     def begin(self, *, writes: bool = True) -> None:
         """Start a cycle; one that writes removes what a killed daemon left, unless another daemon is writing now."""
@@ -250,7 +256,12 @@ class FileStore:
         """Return what reading the secrets shows, and which writes would be refused."""
         answers = self.read(list(uses), raw=raw_keys(uses))
         refused = self.would_refuse({key: "update" for key, use in uses.items() if use.access != "read"})
-        return list(file_findings(self.name, uses, instance, answers, refused))
+        self.owned(instance)
+        found = [*file_findings(self.name, uses, instance, answers, refused)]
+        if not self._loose:
+            return found
+        loose = Finding("store-policy", self.name, "warn", self._others_may, "operator", f"{_CORRECTS}; {_BY_OWNER}")
+        return [loose if (one.id, one.status) == ("store-policy", "ok") else one for one in found]
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the files whose marks carry this instance, and correct their modes in a cycle that writes."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from sync.app.rollback import carry_out
 from sync.core.judge.decide import Action, Kind
 from sync.core.judge.ownership import foreign_write, rollback_hold
-from sync.core.model import Absent, Marks, PastVersion, State, Stored, Verdict, Written
+from sync.core.model import Absent, Key, Marks, PastVersion, State, Stored, Verdict, Written
 from sync.core.payload import Payload
 from sync.core.plan.guards import held_by_a_person
 from sync.core.plan.model import TargetPlan
@@ -28,6 +29,9 @@ from sync.core.plan.rollback import (
 )
 from sync.core.problems import Problem
 from sync.core.secret import Secret
+from sync.runtime.threads import Stopping
+from tests.support.clock import FakeClock
+from tests.support.fakes import StoreInMemory
 from tests.support.values import (
     FETCHED,
     INSTANCE,
@@ -313,3 +317,24 @@ def test_a_token_that_graph_refuses() -> None:
     """A refused probe outweighs debug_token: such a token is not made current."""
     refused = replace(judged(), notices=(Problem("probe-failed", "Graph refuses it."),))
     assert judgement(verdict=refused).reason == "probe-failed"
+
+
+def test_an_interrupt_between_the_marks_and_the_payload() -> None:
+    """The secret is held with its own token, and that is what is said; the same command completes it."""
+    found = judgement(stored())
+    store = StoreInMemory("vault")
+    store.secrets[found.key] = stored()
+
+    def stop(step: str, _: Key | None) -> None:
+        if step == "data":
+            raise Stopping
+
+    store.before = stop
+    done = carry_out(found, store, FakeClock())
+    left = store.secrets[found.key]
+    assert isinstance(left, Stored)
+    assert left.marks is not None
+    assert (done.action, "the secret is held" in done.message, left.marks.hold is not None) == ("failed", True, True)
+    assert left.payload == stored().payload
+    store.before = lambda _, __: None
+    assert carry_out(judgement(left), store, FakeClock()).action == "rolled-back"

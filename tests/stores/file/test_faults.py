@@ -400,8 +400,14 @@ def test_modes_that_let_others_in_are_reported_and_corrected(tmp_path: Path) -> 
     store = store_at(folder.parent)
     written(store.write(key, payload(), marks(), replaces=None))
     paths = {folder / "berlin.json": 0o644, folder / sidecar_name("berlin.json"): 0o660, folder: 0o777}
+    uses = {key: Use("write", page(id="101", targets=(key,)))}
+    assert {one.status for one in store.examine(uses, "acme")} == {"ok"}
     for path, mode in paths.items():
         path.chmod(mode)
+    store.begin(writes=False)
+    (found,) = [one for one in store.examine(uses, "acme") if one.status != "ok"]
+    assert (found.id, found.status) == ("store-policy", "warn")
+    assert all(f"{path} ({mode:04o})" in found.message for path, mode in paths.items())
     for writes in (False, True):
         (warning,) = _cycle(store, writes=writes)
         for path, mode in paths.items():

@@ -215,6 +215,11 @@ def _of_user(key: ProblemKey) -> ProblemKey:
     return ProblemKey(key.code, "system_user", key.whose, key.owner, key.detail)
 
 
+def _of_pages(key: ProblemKey, cause: AnyCause) -> list[ProblemKey]:
+    """Return the keys of a system user's cause at each of its Pages, as if the token did not have it."""
+    return [ProblemKey(key.code, "page", key.whose, key.owner, key.detail, name) for name in cause.pages]
+
+
 def _passed_on(
     away: Mapping[ProblemKey, OpenProblem], present: Iterable[ProblemKey], left: Container[tuple[str, str, str]]
 ) -> Mapping[ProblemKey, OpenProblem]:
@@ -242,13 +247,16 @@ def _as_reported(key: ProblemKey, cause: AnyCause, reported: Mapping[ProblemKey,
         # A Page that had no part in it is news.
         other = other if other is not None and _concerns(other, key.page) else None
     elif key.scope == "system_user":
-        keys = [ProblemKey(key.code, "page", key.whose, key.owner, key.detail, name) for name in cause.pages]
+        keys = _of_pages(key, cause)
         other = _merged([reported[one] for one in keys]) if keys and all(one in reported for one in keys) else None
     return other if own is None or (other is not None and other.ended_at is None) else own
 
 
 def _concerns(known: OpenProblem, page: str) -> bool:
-    """Check whether a Page had what a system user's token has; none may have, and of more than are named each counts as one."""
+    """Check whether a Page had part in a cause of its system user's token.
+
+    Where the token alone had it, and where more Pages had it than are remembered by name, each Page counts as one that did.
+    """
     return page in known.pages or not 0 < known.page_count <= MOST_NAMED
 
 
@@ -263,7 +271,7 @@ def _earliest(key: ProblemKey, cause: AnyCause, earlier: Mapping[ProblemKey, Ope
     """Return what lasts of a cause since before another owner had to act, or since before all of its Pages had it."""
     keys = [key, _of_user(key)] if key.scope == "page" else [key]
     if key.scope == "system_user":
-        keys += [ProblemKey(key.code, "page", key.whose, "", key.detail, name) for name in cause.pages]
+        keys += _of_pages(key, cause)
     found = [earlier[one] for one in keys if one in earlier]
     return min(found, key=lambda one: one.since, default=None)
 

@@ -123,8 +123,8 @@ def run(
             status.cycle_started()
             has_ended = False
             try:
-                report = one_cycle(app, clock=clock, log=log, next_run=lambda: _next_run(scheduler))
-                status.cycle_finished(report)
+                one_cycle(app, clock=clock, log=log, status=status, next_run=lambda: _next_run(scheduler))
+                status.cycle_finished()
                 has_ended = True
             finally:
                 if not has_ended:
@@ -225,9 +225,14 @@ def _reload(
 
 
 def one_cycle(
-    app: Cycles, *, clock: Clock, log: EventLog, next_run: Callable[[], datetime | None] = lambda: None
-) -> Report | None:
-    """Run one cycle, log it, and return its report; None where shutdown ended it before its first write.
+    app: Cycles,
+    *,
+    clock: Clock,
+    log: EventLog,
+    status: DaemonStatus,
+    next_run: Callable[[], datetime | None] = lambda: None,
+) -> None:
+    """Run one cycle, log it and publish its report; neither where shutdown ended it before its first write.
 
     ``next_run`` returns the time of the next cycle, and is called when this one has ended.
     """
@@ -237,14 +242,15 @@ def one_cycle(
         log.write(Event("debug", "cycle_started", {}), cycle=cycle)
         report = app.cycle(write=True, cycle=cycle, continuous=True)
     except Stopping:
-        return None
+        return
     report = replace(report, frame=replace(report.frame, next_cycle_at=next_run()))
     for event in events(report):
         log.write(event, cycle=cycle)
+    # Before the outbox and the state file are on disk, which a slow one delays by seconds.
+    status.reported(report)
     # Before the report counts as logged: after a kill between the two, both the lines and the messages come again.
     app.announce(report)
     app.logged()
-    return report
 
 
 class WallClockWatch:

@@ -52,7 +52,7 @@ class AppChecker:
         try:
             found = attempt(lambda: self._check(pages), self._bug)
         finally:
-            self.status.cycle_finished(None)
+            self.status.cycle_finished()
         return {page: found.get(page, _UNKNOWN) for page in pages} if found is not None else dict.fromkeys(pages, _BUG)
 
     def _check(self, pages: Mapping[str, Fingerprints]) -> Mapping[str, CheckedPage]:
@@ -62,9 +62,9 @@ class AppChecker:
             return {}
         for event in check_events(report):
             self.log.write(event, cycle=cycle)
+        self.status.checked(report)
         app.announce(report, is_check=True)
         app.logged()
-        self.status.checked(report)
         return {page.name: checked_page(page, pages[page.name]) for page in report.pages}
 
     def _bug(self, where: str) -> None:

@@ -88,18 +88,21 @@ class DaemonStatus:
             if self._snapshot.cycle_began_at is not None:
                 self._snapshot = replace(self._snapshot, advanced_at=self._clock.monotonic())
 
-    def cycle_finished(self, report: Report | None) -> None:
-        """Record that the cycle ended; None where shutdown ended it, or where it was a check."""
+    def reported(self, report: Report) -> None:
+        """Record what a cycle found; it may still be at work on its notifications and its state file."""
         with self._lock:
-            ended = replace(self._snapshot, cycle_began_at=None, advanced_at=None)
-            if report is not None:
-                # The next heartbeat may be a second away, and until then the time would be that of this cycle, or none.
-                following = report.frame.next_cycle_at or ended.next_cycle_at
-                ended = replace(ended, report=report, totals=ended.totals.with_cycle(report), next_cycle_at=following)
-            self._snapshot = ended
+            before = self._snapshot
+            # The next heartbeat may be a second away, and until then the time would be that of this cycle, or none.
+            following = report.frame.next_cycle_at or before.next_cycle_at
+            totals = before.totals.with_cycle(report)
+            self._snapshot = replace(before, report=report, totals=totals, next_cycle_at=following)
+
+    def cycle_finished(self) -> None:
+        """Record that the cycle or check ended."""
+        self._change(cycle_began_at=None, advanced_at=None)
 
     def cycle_failed(self) -> None:
-        """Record that the cycle ended by a bug of this program, without a report."""
+        """Record that the cycle ended by a bug of this program."""
         with self._lock:
             totals = self._snapshot.totals.with_result("failed")
             self._snapshot = replace(self._snapshot, cycle_began_at=None, advanced_at=None, totals=totals)

@@ -160,6 +160,26 @@ def test_status_follows_the_cycle() -> None:
         assert last.advanced_at is None
 
 
+def test_the_report_does_not_wait_for_the_disk() -> None:
+    """The status has a report as soon as it is in the log, and still a running cycle until its notifications are on disk."""
+    written = threading.Event()
+
+    class SlowDisk(FakeApp):
+        def announce(self, report: Report) -> None:
+            """Write as slowly as the test wants."""
+            assert written.wait(WAIT)
+
+    app = SlowDisk()
+    with Running(app, hourly()) as running:
+        until(lambda: running.status.snapshot.report is not None)
+        assert running.log.names() == ["cycle_started", "cycle_finished"]
+        assert not running.status.snapshot.is_settled
+        assert app.reports_logged == 0
+        written.set()
+        until(lambda: running.status.snapshot.is_settled)
+        assert app.reports_logged == 1
+
+
 def test_status_after_a_cycle_without_a_report() -> None:
     """A cycle that ends by a bug leaves the report of the one before it, and no cycle that seems to run."""
 
@@ -259,7 +279,8 @@ def test_stopping_ends_a_running_cycle_and_closes_the_app() -> None:
 def test_a_cycle_is_logged_under_one_id() -> None:
     """The events of the start and the end of a cycle have the same id."""
     log = RecordedLog()
-    daemon.one_cycle(FakeApp(), clock=SystemClock(), log=log)
+    clock = SystemClock()
+    daemon.one_cycle(FakeApp(), clock=clock, log=log, status=DaemonStatus(clock))
 
     assert log.names() == ["cycle_started", "cycle_finished"]
     assert len({cycle for _, cycle in log.events}) == 1
@@ -269,7 +290,7 @@ def test_no_cycle_is_started_during_shutdown() -> None:
     """A cycle that is due during shutdown is not started."""
     clock, app, log = SystemClock(), FakeApp(), RecordedLog()
     clock.stop.set()
-    daemon.one_cycle(app, clock=clock, log=log)
+    daemon.one_cycle(app, clock=clock, log=log, status=DaemonStatus(clock))
 
     assert (app.count, log.events) == (0, [])
     with pytest.raises(Stopping):
@@ -347,9 +368,11 @@ def test_a_report_has_the_time_of_the_next_cycle(
 
 def test_the_report_of_a_single_cycle_has_no_next_cycle() -> None:
     """A cycle outside a schedule has no time of a next cycle."""
-    made = daemon.one_cycle(FakeApp(), clock=SystemClock(), log=RecordedLog())
-    assert made is not None
-    assert made.frame.next_cycle_at is None
+    clock = SystemClock()
+    status = DaemonStatus(clock)
+    daemon.one_cycle(FakeApp(), clock=clock, log=RecordedLog(), status=status)
+    assert status.snapshot.report is not None
+    assert status.snapshot.report.frame.next_cycle_at is None
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import pytest
+
 from sync import daemon
 from sync.app import build
 from sync.app.app import App
@@ -65,7 +67,7 @@ class Daemon:
     def cycle(self) -> list[tuple[str, str | None]]:
         """Run one cycle, and return what it logged."""
         with self.turns.cycle():
-            self.status.cycle_finished(daemon.one_cycle(self.app, clock=self.clock, log=self.log))
+            daemon.one_cycle(self.app, clock=self.clock, log=self.log, status=self.status)
         return self.log.take()
 
     def token(self, page: str) -> str:
@@ -125,6 +127,21 @@ def test_a_revoked_token_is_healed_within_five_seconds_at_50_ms(tmp_path: Path) 
         assert running.token(other) == of_other
         assert running.cycle() == []
         assert running.in_report(name).stores[0].action.value == "unchanged"
+
+
+def test_a_check_is_in_the_report_before_its_notifications_are_on_disk(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report has what a check found as soon as it is in the log; the outbox of notifications may be slow."""
+    with a_daemon(tmp_path, sandbox) as running:
+        name = names(sandbox)[0]
+        seen: list[str] = []
+        monkeypatch.setattr(
+            running.app, "announce", lambda *_, **__: seen.append(running.in_report(name).stores[0].action.value)
+        )
+        revoke(sandbox, name)
+        waited(running.checks, name)
+    assert seen == ["replaced"]
 
 
 def test_a_token_that_works_is_left_alone(tmp_path: Path, sandbox: Sandbox) -> None:

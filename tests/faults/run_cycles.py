@@ -18,6 +18,7 @@ from sync.app import build
 from sync.config.load import load
 from sync.ops.log import Log
 from sync.ops.process import silence_libraries
+from sync.ops.status import DaemonStatus
 from tests.support.clock import ShiftedClock
 
 _QUARTER = timedelta(minutes=15)
@@ -61,10 +62,10 @@ def main() -> None:
     silence_libraries()
     clock, results, count = ShiftedClock(), Results(), int(sys.argv[2])
     step = max(count // 10, 1)
-    log = Log(results, level="info", form="json")
+    log, status = Log(results, level="info", form="json"), DaemonStatus(clock)
     with build(load(Path(sys.argv[1])), clock=clock) as app:
         for number in range(1, count + 1):
-            daemon.one_cycle(app, clock=clock, log=log)
+            daemon.one_cycle(app, clock=clock, log=log, status=status)
             clock.ahead += _QUARTER
             if number % step == 0 or number == 100:
                 print(measure(number, results), flush=True)

@@ -171,10 +171,10 @@ def test_the_counters_add_cycles_and_checks() -> None:
     failed = account(of(NO_ACCESS, current(STORE_DOWN)), outcomes={})
     for report in (written, failed, written):
         status.cycle_started()
-        status.cycle_finished(report)
+        status.reported(report)
+        status.cycle_finished()
     status.checked(written)
-    status.cycle_finished(None)
-    status.cycle_finished(account(of(fetched(), current(Absent()))))
+    status.reported(account(of(fetched(), current(Absent()))))
     totals = status.snapshot.totals
     assert totals.cycles == {"ok": 2, "degraded": 1, "failed": 1, "held": 0}
     assert totals.writes == {("vault", "created", ""): 3}

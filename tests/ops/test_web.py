@@ -113,14 +113,14 @@ def test_health_checks(web: Web, report: Report) -> None:
     not_yet = {"status": "unavailable", "reason": "The first cycle has not ended yet.", "settled": True}
     assert web.json("/readyz") == (503, not_yet)
     assert web.json("/status.json")[0] == 503
-    web.status.cycle_finished(report)
+    web.status.reported(report)
     assert web.json("/readyz")[0] == 200
 
 
 def test_status_is_the_report_with_what_changed_since(web: Web, report: Report) -> None:
     """``/status.json`` is the last report, with the errors of a rejected configuration and the time of the next cycle."""
     due = datetime(2030, 1, 1, tzinfo=UTC)
-    web.status.cycle_finished(replace(report, frame=replace(report.frame, next_cycle_at=due)))
+    web.status.reported(replace(report, frame=replace(report.frame, next_cycle_at=due)))
     status, found = web.json("/status.json")
     assert found["next_cycle_at"] == "2030-01-01T00:00:00Z"
     assert (status, found["format"], found["cycle"], found["config_error"]) == (200, 1, report.frame.cycle, None)
@@ -279,7 +279,7 @@ def test_large_answers_are_whole(length: int) -> None:
 
 def test_many_requests(web: Web, report: Report) -> None:
     """Requests for the report are answered from one text, however many come."""
-    web.status.cycle_finished(report)
+    web.status.reported(report)
     began = time.monotonic()
     for _ in range(500):
         assert web.ask("/status.json")[0] == 200

@@ -47,7 +47,7 @@ def look(**changed: Callable[[str], str]) -> Look:
     status = DaemonStatus(clock)
     status.configured()
     status.heartbeat(next_cycle_at=NOW + timedelta(minutes=15))
-    status.cycle_finished(REPORT)
+    status.reported(REPORT)
     status.rejected(REJECTED)
     snapshot = status.snapshot
     well = Health(True, "The scheduler waits for the next cycle.")

@@ -77,7 +77,7 @@ def answering(body: bytes) -> Iterator[str]:
 def daemon() -> Iterator[Daemon]:
     """Return a daemon whose last cycle found all well."""
     daemon = Daemon()
-    daemon.status.cycle_finished(account(of(fetched(), GOOD)))
+    daemon.status.reported(account(of(fetched(), GOOD)))
     yield daemon
     daemon.web.close()
 
@@ -221,7 +221,7 @@ def test_waiting_for_the_cycle_of_an_edit(daemon: Daemon) -> None:
     assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=0.1) == 1
     daemon.status.cycle_started()
     assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=0.1) == 1
-    daemon.status.cycle_finished(None)
+    daemon.status.cycle_finished()
     assert status_once_verified(None, daemon.address, (), Form.TABLE, seconds=0.1) == 0
 
 

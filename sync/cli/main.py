@@ -244,7 +244,11 @@ def plan(
     output: PlanOutput = "table",
     config: ConfigOption = None,
 ) -> None:
-    """Show what `once` would do and why, with a checksum. Writes nothing."""
+    """Show what `once` would do and why, with a checksum.
+
+    Writes nothing. The exit code is 0 if nothing is to be done and every Page is verified, 1 if something is to be done or has
+    a problem, 3 if no token could be judged or no store reached, and 4 if a write would wait for a person.
+    """
     from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
     raise typer.Exit(cycle(_cycle_options(config, output, pages, labels, stores), write=False))
@@ -271,7 +275,11 @@ def once(  # noqa: PLR0917 - typer gives options by name
     output: Output = "table",
     config: ConfigOption = None,
 ) -> None:
-    """Run one cycle and print its report. A cycle fetches, verifies and writes the token of each Page."""
+    """Run one cycle and print its report.
+
+    A cycle fetches, verifies and writes the token of each Page. The exit code is 0 if every Page is verified, 1 if something
+    has a problem, 3 if no token could be judged or no store reached, and 4 if a write waits for a person.
+    """
     from sync.cli.commands.cycle import cycle  # noqa: PLC0415 - see above
 
     raise typer.Exit(cycle(_cycle_options(config, output, pages, labels, stores, if_plan=if_plan), write=True))

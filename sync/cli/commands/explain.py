@@ -25,7 +25,7 @@ def put_explained(code: str | None, form: Form) -> int:
     known = list(explanations())
     found = known if code is None else _found(code.strip()[:_LONGEST], known)
     if not found:
-        console.put_failure("unknown-code", f"There is no such code: {_nearest(code or '', known)}", form)
+        console.put_failure("unknown-code", f"There is no such code. {_nearest(code or '', known)}", form)
         return 2
     if form is Form.JSON:
         console.put_json({"format": 1, "codes": [asdict(one) for one in found]})
@@ -55,4 +55,4 @@ def _nearest(code: str, known: Sequence[Explained]) -> str:
     """Return the code that was meant, if one is near; a number is never taken for another one."""
     names = sorted({one.code for one in known if not one.code.isdigit()})
     close = difflib.get_close_matches(code.strip().lower(), names, 1, _SIMILAR)
-    return f"did you mean {close[0]}?" if close else "page-token-sync explain lists them all"
+    return f"Did you mean {close[0]}?" if close else "page-token-sync explain lists all codes."

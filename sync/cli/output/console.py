@@ -46,7 +46,7 @@ def put_report(report: Report, form: Form, *, given: Path | None, once: str) -> 
     if form is Form.MARKDOWN:
         from sync.cli.output.markdown import document  # noqa: PLC0415 - only for Markdown
 
-        _write(sys.stdout, document(report, once=once))
+        _write(sys.stdout, document(report, given=given, once=once))
         return
     from sync.cli.output import table  # noqa: PLC0415 - only for a table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from sync.cli.output import table
 from sync.core.judge.decide import Kind
@@ -20,9 +21,9 @@ _ACTIVE = re.compile(r"[\\`*_{}\[\]<>()#+!|~&@$^=\"']|(?<=[a-z]):(?=/)|(?<=www)\
 _MENTIONS = "@#"
 
 
-def document(report: Report, *, once: str) -> str:
-    """Return the document; ``once`` is the command line that carries the plan out."""
-    return "\n".join([*_head(report), *_table(report), *_causes(report), *_tail(report, once)])
+def document(report: Report, *, given: Path | None = None, once: str) -> str:
+    """Return the document, whose commands name the configuration ``given``; ``once`` is the one that carries the plan out."""
+    return "\n".join([*_head(report), *_table(report), *_causes(report, given), *_tail(report, once)])
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -67,10 +68,10 @@ def _table(report: Report) -> Iterator[str]:
         yield ""
 
 
-def _causes(report: Report) -> Iterator[str]:
+def _causes(report: Report, given: Path | None) -> Iterator[str]:
     found = report.causes
     for cause in found[:_CAUSES]:
-        head, message, remedy = table.cause_text(cause)
+        head, message, remedy = table.cause_text(cause, given)
         yield f"- **{inert(head)}**<br>{inert(message)}<br>{inert(remedy)}"
     if len(found) > _CAUSES:
         yield f"- and {len(found) - _CAUSES} more; `plan --output table` has them all"

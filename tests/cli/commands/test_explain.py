@@ -169,10 +169,10 @@ def test_all_codes_are_listed() -> None:
 @pytest.mark.parametrize(
     ("code", "says"),
     [
-        ("no-acess", "did you mean no-access?"),
-        ("problem_strated", "did you mean problem_started?"),
-        ("xyzzy-42", "page-token-sync explain lists them all"),
-        ("exit code 131", "page-token-sync explain lists them all"),
+        ("no-acess", "Did you mean no-access?"),
+        ("problem_strated", "Did you mean problem_started?"),
+        ("xyzzy-42", "page-token-sync explain lists all codes."),
+        ("exit code 131", "page-token-sync explain lists all codes."),
     ],
 )
 def test_an_unknown_code_is_wrong_usage(code: str, says: str) -> None:

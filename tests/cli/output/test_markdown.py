@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
@@ -53,6 +54,16 @@ def test_nothing_to_do() -> None:
 
     assert "nothing to do" in text
     assert "|" not in text
+
+
+def test_commands_of_remedies_name_the_configuration() -> None:
+    """A command in a remedy reads the configuration of the plan, as the one that carries the plan out does."""
+    foreign = reports.of(fetched(), current(stored(OTHER, marks=None)))
+    report = reports.account(foreign)
+    assert [problem.code for problem in report.pages[0].stores[0].problems] == ["secret-foreign"]
+    given = Path("pages.yaml")
+
+    assert "page-token-sync --config pages.yaml adopt" in unescape(rendered(document(report, given=given, once=ONCE)))
 
 
 def test_hostile_texts_stay_in_their_cells() -> None:

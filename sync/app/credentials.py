@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sync.config.load import Config
 from sync.config.resolve import references
 from sync.config.schema.references import Reference, StoreReference
+from sync.core.judge.ownership import is_access_token
 from sync.core.model import Key, Stored, StoreError
 from sync.core.secret import CredentialError, Secret, SecretSource, is_credential
 from sync.stores.interface import Store
@@ -55,6 +56,16 @@ class Credentials:
         if isinstance(found, Secret) and not is_credential(found.reveal()):
             return CredentialError(
                 f"{reference}: not shaped like a token: characters that no token has; write it again"
+            )
+        return found
+
+    def read_app_secret(self, reference: Reference) -> Secret | CredentialError:
+        """Read the secret of an app; an access token in its stead is never sent as one."""
+        found = self.read_meta(reference)
+        if isinstance(found, Secret) and is_access_token(found):
+            return CredentialError(
+                f"{reference}: this is an access token (it begins with EAA), and not the app's secret; "
+                "check that the secret and the system user's token are not swapped"
             )
         return found
 

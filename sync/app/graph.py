@@ -46,7 +46,7 @@ def graph_source(
                 token_in_url=graph.token_in_url == "fallback",  # noqa: S105 - a policy, no password
             ),
             apps=[
-                AppCredentials(name, app.id, credentials.read_meta(app.secret))
+                AppCredentials(name, app.id, credentials.read_app_secret(app.secret))
                 for name, app in config.settings.apps.items()
             ],
             system_users=[

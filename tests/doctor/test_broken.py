@@ -196,6 +196,7 @@ CASES: list[tuple[str, Case, str, str, tuple[str, ...]]] = [
     ("another app", another_app, TOKEN, "operator", ("belongs to another app", "apps.*.id")),
     ("wrong app id", wrong_app_id, APP, "operator", ("App settings > Basic",)),
     ("wrong app secret", secret("app_secret", lambda text: text[::-1]), APP, "operator", ("App settings > Basic",)),
+    ("token as app secret", secret("app_secret", lambda _: f"EAA{'x' * 60}"), APP, "operator", ("not swapped",)),
     ("blocked app", faults("app-blocked"), APP, "app-admin", ("API access blocked", "the app's dashboard")),
     ("desktop app", faults("desktop-app"), APP, "app-admin", ("Native or desktop app",)),
     ("address", faults("address-refused"), APP, "app-admin", ("Server IP allowlist",)),

@@ -120,6 +120,16 @@ def test_an_app_secret_of_another_shape_is_the_operators(rig: Rig, monkeypatch: 
     assert secrets(rig) == stored
 
 
+def test_a_token_for_an_app_secret_is_the_operators(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system user's token under the app's secret is not sent as one, and the message says what to look for."""
+    token = rig.sandbox.system_user_token
+    monkeypatch.setenv(VARIABLE, token)
+    app(rig, {"env": VARIABLE})
+    report = cycle(rig)
+    assert_unavailable(report, "app secret", VARIABLE, "begins with EAA", "not swapped", hidden=token)
+    assert report.frame.traffic.graph_requests == 0
+
+
 @pytest.mark.parametrize("which", ["user", "app"])
 def test_an_unset_variable_in_a_first_cycle_ends_with_3(sandbox: Sandbox, tmp_path: Path, which: str) -> None:
     """Where no token could be judged the command failed, and nothing is written."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 from typing import assert_never
 
-from sync.core.judge.ownership import blocked_problem, foreign_problem, is_interrupted_create
+from sync.core.judge.ownership import DELETE_UNUSED, blocked_problem, foreign_problem, is_interrupted_create
 from sync.core.judge.verify import expires_soon
 from sync.core.marks import moment
 from sync.core.model import (
@@ -200,6 +200,8 @@ def _adopted(case: _Case, content: Stored) -> Action:
     proven = _is_proven(case)
     if proven is False or case.current.token is None:
         foreign = foreign_problem(content, case.page, case.instance)
+        if foreign is not None and case.current.verdict.state is State.INVALID:
+            foreign = replace(foreign, remedy=f"adopt refuses it, since its token is invalid. {DELETE_UNUSED}")
         return Action(Kind.REFUSED, problems=(foreign,) if foreign else ())
     if case.token is None or proven is None:
         return Action(Kind.KEPT)

@@ -9,6 +9,12 @@ from sync.core.model import Content, Key, Marks, Page, Stored
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 
+DELETE_UNUSED = "If no application needs it, delete it with all its versions; the next cycle then creates the secret."
+_NOT_ADOPTABLE = (
+    "It holds no access token of Meta where payload has it, so adopt refuses it. Move it away, or choose another path for this "
+    "Page; if its token is under another key, correct payload and adopt it. It is never overwritten."
+)
+
 
 def is_interrupted_create(content: Stored, page: Page) -> bool:
     """Check whether this is what a create leaves that was interrupted between the first write and its mark.
@@ -34,24 +40,33 @@ def written_since(marks: Marks) -> str:
     return f", written {marks.written_at}" if marks.written_at else ""
 
 
+def adoptable_token(content: Content, page: Page) -> Secret | None:
+    """Return the token where the configuration has it; a text that cannot be one is not sent to Meta."""
+    found = page.payload.token_in(content.payload) if isinstance(content, Stored) else None
+    return found if is_access_token(found) else None
+
+
 def foreign_problem(content: Stored, page: Page, instance: str) -> Problem | None:
-    """Return why a secret is not this Page's of this instance; None where it is."""
-    marks = content.marks
+    """Return why a secret is not this Page's of this instance; None where it is. The remedy advises no adoption that is refused."""
+    message = _whose(content.marks, page, instance)
+    if message is None:
+        return None
+    remedy = "" if adoptable_token(content, page) is not None else _NOT_ADOPTABLE
+    return Problem("secret-foreign", message, remedy=remedy)
+
+
+def _whose(marks: Marks | None, page: Page, instance: str) -> str | None:
     if marks is None:
-        return Problem(
-            "secret-foreign", "The secret carries no mark of page-token-sync, so it belongs to somebody else."
-        )
+        return "The secret carries no mark of page-token-sync, so it belongs to somebody else."
     if marks.instance != instance:
         since = written_since(marks)
         if not marks.instance.strip():
-            return Problem("secret-foreign", f"The mark of the secret names no instance{since}, so not {instance!r}.")
-        return Problem(
-            "secret-foreign", f"The secret belongs to the instance {marks.instance!r}{since}, not to {instance!r}."
-        )
+            return f"The mark of the secret names no instance{since}, so not {instance!r}."
+        return f"The secret belongs to the instance {marks.instance!r}{since}, not to {instance!r}."
     if not marks.page_id.strip():
-        return Problem("secret-foreign", f"The mark of the secret names no Page, so not {page.id}.")
+        return f"The mark of the secret names no Page, so not {page.id}."
     if marks.page_id != page.id:
-        return Problem("secret-foreign", f"The secret is marked as that of Page {marks.page_id}, not of {page.id}.")
+        return f"The secret is marked as that of Page {marks.page_id}, not of {page.id}."
     return None
 
 

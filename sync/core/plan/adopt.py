@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from sync.core.judge.ownership import blocked_problem, foreign_problem, is_access_token, written_since
+from sync.core.judge.ownership import (
+    DELETE_UNUSED,
+    adoptable_token,
+    blocked_problem,
+    foreign_problem,
+    is_access_token,
+    written_since,
+)
 from sync.core.marks import moment
 from sync.core.model import (
     Absent,
@@ -29,8 +36,6 @@ from sync.core.secret import Secret
 
 AdoptionKind = Literal["adopt", "adopted", "unchanged", "refused", "held", "failed"]
 """What is done with a secret; "adopt" is what --yes would do, "unchanged" is this instance's already."""
-
-_REMOVE = "If no application needs it, delete it with all its versions; the next cycle then creates the secret."
 
 _AGAIN = "Run the command again: it reads the secret and judges its token again."
 
@@ -75,16 +80,10 @@ def assumed(pages: Sequence[Page], current: Mapping[Key, Content], instance: str
 
 
 def _assumed(page: Page, content: Content, instance: str) -> Content:
-    token = _token(page, content)
+    token = adoptable_token(content, page)
     if not isinstance(content, Stored) or token is None or not _is_foreign(page, content, instance):
         return content
     return replace(content, marks=_marks(page, token, instance, content.marks), first=False)
-
-
-def _token(page: Page, content: Content) -> Secret | None:
-    """Return the token where the configuration has it; a text that cannot be one is not sent to Meta."""
-    found = page.payload.token_in(content.payload) if isinstance(content, Stored) else None
-    return found if is_access_token(found) else None
 
 
 def _is_foreign(page: Page, content: Stored, instance: str) -> bool:
@@ -150,7 +149,7 @@ def _adoption(page: Page, target: TargetPlan, content: Content, instance: str, *
         return _refused(
             one, "another-instance", message, "Adopt it by the name of its Page, once that instance has left it."
         )
-    token = _token(page, content)
+    token = adoptable_token(content, page)
     others = tuple(sorted(content.payload.keys - page.payload.names)) if content.payload is not None else ()
     copies = tuple(name for name in others if token is not None and _text(content, name) == token)
     one = replace(one, token=token, others=others, copies=copies)
@@ -170,7 +169,7 @@ def _adoption(page: Page, target: TargetPlan, content: Content, instance: str, *
         )
     # The problem's own remedy waits for the daemon, which never replaces a secret that is not its own.
     ended = problem.code in ("token-invalid", "token-expired")
-    return _refused(one, problem.code, problem.message, _REMOVE if ended else problem.remedy)
+    return _refused(one, problem.code, problem.message, DELETE_UNUSED if ended else problem.remedy)
 
 
 def _refused(one: Adoption, reason: str, message: str, remedy: str, action: AdoptionKind = "refused") -> Adoption:
@@ -194,7 +193,7 @@ def _no_token(content: Stored) -> tuple[str, str]:
     if not elsewhere:
         return (
             "The secret holds no access token of Meta where the configuration has it.",
-            f"Check `payload`, and what the secret is. {_REMOVE}",
+            f"Check `payload`, and what the secret is. {DELETE_UNUSED}",
         )
     names = " or ".join(elsewhere)
     wanted = f'payload: {{{elsewhere[0]}: "{{token}}"}}'

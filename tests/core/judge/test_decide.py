@@ -331,6 +331,14 @@ def test_refusal_says_why(content: Stored, code: str, words: str) -> None:
     assert words in problem.message
 
 
+def test_an_interrupted_create_with_an_invalid_token_is_not_to_be_adopted() -> None:
+    """The remedy does not send people to adopt, which refuses an invalid token; it says what ends the problem."""
+    (problem,) = decided(fetched(), current(UNMARKED, judged(is_valid=False))).problems
+    assert problem.code == "secret-foreign"
+    assert "page-token-sync adopt" not in problem.remedy
+    assert "delete it" in problem.remedy
+
+
 def test_failure_carries_the_message_of_the_store() -> None:
     """A place that could not be read says what the store said: message, remedy and who acts."""
     (problem,) = decided(fetched(), current(STORE_DOWN)).problems

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sync.core.judge.decide import Action, Kind
+from sync.core.judge.ownership import foreign_problem
 from sync.core.model import Absent, Content, Marks, State, Stored, SystemUserToken, Verdict
 from sync.core.payload import Payload
 from sync.core.plan.adopt import Adoption, adoptions, assumed, exit_code
@@ -102,6 +103,9 @@ def test_what_can_be_adopted(read: Content, action: str, reason: str | None) -> 
     assert (one.action, one.reason) == (action, reason)
     assert (one.marks is not None) == (action == "adopt")
     assert action in ("adopt", "unchanged") or (one.message and one.remedy)
+    # What a cycle advises for a secret that is not its own is what adopt does with it.
+    foreign = foreign_problem(read, page(), INSTANCE) if isinstance(read, Stored) and read.blocked is None else None
+    assert foreign is None or ("adopt PAGE --store STORE" in foreign.remedy) == (action == "adopt")
 
 
 @pytest.mark.parametrize(

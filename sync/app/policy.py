@@ -12,7 +12,6 @@ from sync.config.resolve.uses import uses
 from sync.config.schema.stores.aws import AwsConfig
 from sync.config.schema.stores.vault import VaultConfig
 from sync.core.model import Key, Page, Use
-from sync.core.payload import fixed_part
 from sync.stores.aws.policy import MANAGED, Grants, document, size
 from sync.stores.aws.settings import AwsReplica
 from sync.stores.policy import PolicyError
@@ -49,7 +48,7 @@ def vault_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page
     store = config.settings.stores[name]
     if not isinstance(store, VaultConfig):
         raise TypeError(name)
-    prefix = fixed_part(store.path, {"instance": config.settings.instance})
+    prefix = store.listed_prefix(config.settings.instance)
     rights = Rights(Calls(store.mount), prefix, store.renews)
     used = _uses(config, name, holder, pages)
     head = [f"# page-token-sync, store {name}: for {_FOR[holder]}."]
@@ -83,7 +82,7 @@ def aws_policy(config: Config, name: str, holder: Holder, pages: Sequence[Page],
     if not isinstance(store, AwsConfig):
         raise TypeError(name)
     role = store.auth.role_arn
-    prefix = fixed_part(store.name, {"instance": settings.instance})
+    prefix = store.listed_prefix(settings.instance)
     grants = Grants(
         store.region,
         prefix,

@@ -10,7 +10,6 @@ from sync.config.schema.stores import vault as logins
 from sync.config.schema.stores.aws import AwsConfig
 from sync.config.schema.stores.file import FileConfig
 from sync.config.schema.stores.vault import VaultConfig
-from sync.core.payload import fixed_part
 from sync.runtime.threads import Clock
 from sync.stores.interface import Store
 
@@ -21,13 +20,11 @@ if TYPE_CHECKING:
 def build_store(name: str, settings: Settings, credentials: Credentials, clock: Clock) -> Store:
     """Build the store of this name as the settings describe it; nothing is connected yet."""
     # A store's module is imported where a store of its kind is configured: boto3 and hvac take long to load.
-    # The instance is the same in every path, so that other instances' secrets are not listed.
-    constants = {"instance": settings.instance}
     match store := settings.stores[name]:
         case VaultConfig():
-            return _vault(name, store, credentials, clock, fixed_part(store.path, constants))
+            return _vault(name, store, credentials, clock, store.listed_prefix(settings.instance))
         case AwsConfig():
-            return _aws(name, store, credentials, clock, fixed_part(store.name, constants))
+            return _aws(name, store, credentials, clock, store.listed_prefix(settings.instance))
         case FileConfig():
             return _file(name, store, clock)
         case _:

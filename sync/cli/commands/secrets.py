@@ -40,7 +40,10 @@ def _prune(given: Path | None, form: Form, stores: Sequence[str], *, yes: bool) 
     }
     found = replace(found, removals=removals, unlisted=unlisted)
     again = command_line(given, "prune", *each_value("--store", stores), "--yes")
-    put_pruned(found, form, again=again, done=yes)
+    listed = {name: store for name, store in config.settings.stores.items() if not stores or name in stores}
+    prefixes = {name: store.listed_prefix(config.settings.instance) for name, store in listed.items()}
+    below = [f"{name}:{prefix}" for name, prefix in prefixes.items() if prefix]
+    put_pruned(found, form, again=again, done=yes, below=below)
     return INTERRUPTED if found.cut_short else found.exit_code
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.core.plan.prune import Pruned, Removal, RemovalKind
 from sync.core.report.json import timestamp
-from sync.core.report.text import count
+from sync.core.report.text import count, some
 
 _COLUMNS = ("store", "secret", "Page", "written", "action", "reason")
 
 
-def put_pruned(pruned: Pruned, form: Form, *, again: str, done: bool) -> None:
-    """Print the orphans and what was done; ``again`` is the command that deletes them, ``done`` whether this was it."""
+def put_pruned(pruned: Pruned, form: Form, *, again: str, done: bool, below: Sequence[str]) -> None:
+    """Print the orphans and what was done; ``again`` is the command that deletes them, ``done`` whether this was it.
+
+    ``below`` are the stores of which a part alone is listed, with what the paths there begin with.
+    """
     if form is Form.JSON:
         console.put_json(
             {
@@ -43,7 +46,7 @@ def put_pruned(pruned: Pruned, form: Form, *, again: str, done: bool) -> None:
         for one in pruned.removals
         if one.message and one.reason not in ("brake", "observe")
     )
-    console.put(*(f"warning: {text}" for text in pruned.warnings), *_summary(pruned))
+    console.put(*(f"warning: {text}" for text in pruned.warnings), *_summary(pruned, below))
     restore = [one.removed for one in pruned.removals if one.removed is not None]
     if restore:
         console.put("To restore a secret, run its command:")
@@ -53,10 +56,15 @@ def put_pruned(pruned: Pruned, form: Form, *, again: str, done: bool) -> None:
         console.put_commands([f"  {again}"])
 
 
-def _summary(pruned: Pruned) -> Iterator[str]:
+def _summary(pruned: Pruned, below: Sequence[str]) -> Iterator[str]:
     actions = Counter(one.action for one in pruned.removals)
     if not pruned.removals:
         yield "No orphans." if not pruned.unlisted else "No orphans in the stores that could be listed."
+        if below:
+            yield (
+                f"Only secrets that begin with {some(below)} are looked for: "
+                "where this part of `path` or `name` was changed, the older secrets are not found."
+            )
         return
     counts = ", ".join(f"{actions[action]:,} {_word(action)}" for action in get_args(RemovalKind) if actions[action])
     yield f"{count(len(pruned.removals), 'orphan')}: {counts}."

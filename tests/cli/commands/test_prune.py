@@ -14,6 +14,10 @@ import pytest
 import yaml
 
 from sync.app.prune import carry_out, find
+from sync.cli.output.forms import Form
+from sync.cli.output.pruned import put_pruned
+from sync.config.schema.stores.aws import AwsConfig
+from sync.config.schema.stores.file import FileConfig
 from sync.core import marks as mark_map
 from sync.core.model import Key, Stored, StoreError
 from sync.core.plan.guards import Brake
@@ -129,6 +133,27 @@ def test_with_yes_it_deletes_and_says_how_to_restore(program: Program) -> None:
             subprocess.run(["/bin/sh", "-c", line], check=True)
     assert program.names() == before
     assert program.run("--output", "json").code == 1
+
+
+def test_where_it_looks_is_said(capsys: pytest.CaptureFixture[str], program: Program) -> None:
+    """Where a store is listed in part, a run without orphans says which part, so that older secrets are not taken for gone."""
+    put_pruned(Pruned((), stores=1), Form.TABLE, again="", done=False, below=["vault:pages/acme/"])
+    assert (
+        "No orphans. Only secrets that begin with vault:pages/acme/ are looked for"
+        in capsys.readouterr().out.replace("\n", " ")
+    )
+    program.run("--yes")
+    assert program.run().stdout == "No orphans.\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [("apps/{instance}/{name}", "apps/acme/"), ("{name}", ""), ("pages", "pages")],
+)
+def test_the_part_that_is_listed(path: str, prefix: str) -> None:
+    """It is the path up to its first placeholder that differs between secrets."""
+    assert FileConfig(type="file", directory=Path("x"), name=path).listed_prefix("acme") == ""
+    assert AwsConfig(type="aws-secrets-manager", region="eu-west-1", name=path).listed_prefix("acme") == prefix
 
 
 def test_the_brake_bounds_a_run(program: Program) -> None:

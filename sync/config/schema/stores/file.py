@@ -37,6 +37,10 @@ class FileConfig(StoreConfig):
             yield Fault(("name",), "bad-path", "a name that begins with a dot, which is reserved for the marks of secrets",
                         "begin the name with another character")  # fmt: skip
 
+    def listed_prefix(self, instance: str) -> str:  # noqa: ARG002 - see the base
+        """Return an empty text: the whole directory is listed."""
+        return ""
+
     def contains(self, file: Path) -> bool:
         """Check whether a file lies in the directory."""
         return file.is_relative_to(os.path.realpath(self.directory))

@@ -13,7 +13,7 @@ from sync.config.errors import KeyPath
 from sync.config.schema.types import ConfigModel, PositiveDuration
 from sync.core.marks import to_map
 from sync.core.model import Marks
-from sync.core.payload import PLACEHOLDERS, fill
+from sync.core.payload import PLACEHOLDERS, fill, fixed_part
 
 MARKS = len(to_map(Marks(instance="", page_id="", app_id="", fingerprint="")))
 """The number of marks that a secret may have in addition to its labels."""
@@ -82,6 +82,10 @@ class StoreConfig(ConfigModel):
     def contains(self, file: Path) -> bool:  # noqa: ARG002 - for kinds on this machine
         """Check whether a file is inside the store."""
         return False
+
+    def listed_prefix(self, instance: str) -> str:
+        """Return what the paths of an instance's secrets begin with: no others are listed."""
+        return fixed_part(self.template, {"instance": instance})
 
     def filled(self) -> str:
         """Return the template with a letter for every placeholder."""

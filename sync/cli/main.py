@@ -374,10 +374,10 @@ def discover(output: DiscoverOutput = "table", config: ConfigOption = None) -> N
 
 @app.command()
 def adopt(  # noqa: PLR0917 - Typer passes options by name
-    store: StoreOption,
     page: Annotated[
         str | None, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
     ] = None,
+    store: StoreOption = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All Pages; secrets of another instance are only adopted by the Page's name.")
     ] = False,
@@ -402,7 +402,7 @@ def rollback(  # noqa: PLR0917 - Typer passes options by name
     page: Annotated[
         str, typer.Argument(metavar="PAGE", help="The Page's name, or its id.", autocompletion=complete.pages)
     ],
-    store: StoreOption,
+    store: StoreOption = None,
     version: Annotated[
         str | None,
         typer.Option(metavar="V", help="The version to make current again [default: the last one with another token]."),

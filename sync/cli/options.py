@@ -99,7 +99,13 @@ StoresOption = Annotated[
 ]
 
 StoreOption = Annotated[
-    str, typer.Option("--store", metavar="NAME", help="The store of the secret.", autocompletion=complete.stores)
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="NAME",
+        help="The store of the secret; needed if there are several.",
+        autocompletion=complete.stores,
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it. Without this option nothing is changed.")]
 

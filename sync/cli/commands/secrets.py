@@ -10,7 +10,7 @@ from sync.cli.command import INTERRUPTED, begin, carry_out, configuration, opene
 from sync.cli.file import command_line, each_value
 from sync.cli.output.forms import Form
 from sync.cli.remedies import Remedies
-from sync.config.resolve.select import check_stores, select, select_page
+from sync.config.resolve.select import check_stores, in_one_store
 
 _DOING = "reading"
 _UNCHANGED = "Interrupted before anything was changed."
@@ -47,15 +47,14 @@ def _prune(given: Path | None, form: Form, stores: Sequence[str], *, yes: bool) 
     return INTERRUPTED if found.cut_short else found.exit_code
 
 
-def adopt(given: Path | None, form: Form, page: str | None, store: str, *, yes: bool) -> int:
+def adopt(given: Path | None, form: Form, page: str | None, store: str | None, *, yes: bool) -> int:
     """Show what the secret of a Page is, or of all Pages, and with ``yes`` mark what is proven."""
     return carry_out(lambda: _adopt(given, form, page, store, yes=yes), form, interrupted=_UNCHANGED)
 
 
-def _adopt(given: Path | None, form: Form, page: str | None, store: str, *, yes: bool) -> int:
+def _adopt(given: Path | None, form: Form, page: str | None, only: str | None, *, yes: bool) -> int:
     clock, config = begin(), configuration(given)
-    pages = config.pages
-    selection = select(pages, stores=[store]) if page is None else select_page(pages, page, stores=[store])
+    selection, store = in_one_store(config.pages, page, only)
     from sync.app.adopt import adopt as find  # noqa: PLC0415 - only if the file is valid
     from sync.cli.output.adopted import put_adopted  # noqa: PLC0415 - only if the file is valid
     from sync.core.plan.adopt import exit_code  # noqa: PLC0415 - only if the file is valid
@@ -74,7 +73,7 @@ def _adopt(given: Path | None, form: Form, page: str | None, store: str, *, yes:
 
 
 def rollback(
-    given: Path | None, form: Form, page: str, store: str, version: str | None, *, release: bool, yes: bool
+    given: Path | None, form: Form, page: str, store: str | None, version: str | None, *, release: bool, yes: bool
 ) -> int:
     """Show the versions of a secret, and with ``yes`` make an earlier one current; or ``release`` what a rollback holds."""
     return carry_out(
@@ -83,10 +82,10 @@ def rollback(
 
 
 def _rollback(
-    given: Path | None, form: Form, page: str, store: str, version: str | None, *, release: bool, yes: bool
+    given: Path | None, form: Form, page: str, only: str | None, version: str | None, *, release: bool, yes: bool
 ) -> int:
     clock, config = begin(), configuration(given)
-    selection = select_page(config.pages, page, stores=[store])
+    selection, store = in_one_store(config.pages, page, only)
     from sync.app.rollback import let_go, roll_back  # noqa: PLC0415 - only if the file is valid
     from sync.cli.output.rolled_back import put_rolled_back  # noqa: PLC0415 - only if the file is valid
 

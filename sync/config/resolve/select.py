@@ -65,6 +65,16 @@ def select_page(everything: Sequence[Page], name: str, *, stores: Sequence[str] 
     return replace(only, named=frozenset(key for page in everything for key in page.targets))
 
 
+def in_one_store(everything: Sequence[Page], page: str | None, store: str | None) -> tuple[Selected, str]:
+    """Select one Page, or all, in the given store or in the only one there is; raises SelectionError."""
+    found = select(everything) if page is None else select_page(everything, page)
+    stores = dict.fromkeys(key.store for one in found.pages for key in one.targets)
+    if store is None and len(stores) > 1:
+        raise SelectionError(f"--store STORE is missing, and there are several: {', '.join(stores)}")
+    wanted = store or next(iter(stores))
+    return replace(select(found.pages, stores=[wanted]), named=found.named), wanted
+
+
 def check_stores(everything: Collection[str], stores: Iterable[str]) -> None:
     """Check that the configuration has these stores; raises SelectionError."""
     for store in stores:

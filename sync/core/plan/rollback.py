@@ -176,7 +176,8 @@ def rollback(
             one,
             "no-version",
             message,
-            f"page-token-sync once --page {page.name} fetches the token that Graph gives now.",
+            "There is nothing to go back to. If the current token does not work, a cycle replaces it with the one that Graph "
+            f"gives now: page-token-sync once --page {page.name}",
         )
     token = token_of(page, wanted.payload)
     one = replace(one, token=token)

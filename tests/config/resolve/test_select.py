@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sync.config.resolve.select import SelectionError, select
+from sync.config.resolve.select import SelectionError, in_one_store, select
 from sync.core.model import Key, Page
 from tests.support.config_files import GOOD, loaded
 
@@ -49,6 +49,35 @@ def pages(folder: Path) -> tuple[Page, ...]:
 def test_one_value_of_each_option_must_match(tmp_path: Path, given: Mapping[str, Any], expected: list[str]) -> None:
     """A Page must match one value of each option, and the order is that of the configuration."""
     assert [page.name for page in select(pages(tmp_path), **given).pages] == expected
+
+
+@pytest.mark.parametrize(
+    ("page", "store", "expected"),
+    [("berlin", None, "vault"), ("parma", None, "disk"), ("paris", "disk", "disk"), (None, "disk", "disk")],
+)
+def test_the_only_store_need_not_be_named(tmp_path: Path, page: str | None, store: str | None, expected: str) -> None:
+    """A Page with one store is selected in it; a store that is given is the one."""
+    selected, found = in_one_store(pages(tmp_path), page, store)
+    assert found == expected
+    assert {key.store for one in selected.pages for key in one.targets} == {expected}
+    assert len(selected.named) == 5
+
+
+@pytest.mark.parametrize(
+    ("page", "store", "text"),
+    [
+        ("paris", None, "--store STORE is missing, and there are several: vault, disk"),
+        (None, None, "--store STORE is missing, and there are several: vault, disk"),
+        ("parma", "vault", "--store vault: no Page has this store; known: disk"),
+        ("paris", "valt", "--store valt: no Page has this store; did you mean vault?"),
+        ("pariss", None, "pariss: no Page has this name or id; did you mean paris?"),
+    ],
+)
+def test_one_of_several_stores_must_be_named(tmp_path: Path, page: str | None, store: str | None, text: str) -> None:
+    """Which store is meant is not guessed, and the error lists those that there are."""
+    with pytest.raises(SelectionError) as error:
+        in_one_store(pages(tmp_path), page, store)
+    assert str(error.value) == text
 
 
 def test_store_limits_the_targets(tmp_path: Path) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 from sync.core.model import StoreError
 from sync.core.report.finding import Finding
 from sync.core.report.store_findings import failure
-from sync.core.report.text import count, span
+from sync.core.report.text import count, some, span
 from sync.stores.aws.entry import rows
 from sync.stores.aws.policy import Statement
 from sync.stores.aws.replicas import IN_SYNC
 from sync.stores.aws.session import Lease
 from sync.stores.aws.settings import AwsReplica
 
-_NAMED = 3
 _PRINTS = "Write the policy that `page-token-sync policy aws {}` prints."
 
 
@@ -89,11 +88,11 @@ def kms_finding(store: str, wanted: str, described: Mapping[str, Mapping[str, An
     other = [name for name, key in found.items() if _plain(key) != _plain(wanted) and _is_alike(key, wanted)]
     unknown = [name for name, key in found.items() if _plain(key) != _plain(wanted) and not _is_alike(key, wanted)]
     if other:
-        message = f"{count(len(other), 'secret')} not encrypted with `kms_key` {wanted}: {_few(other)}."
+        message = f"{count(len(other), 'secret')} not encrypted with `kms_key` {wanted}: {some(other)}."
         remedy = f"aws secretsmanager update-secret --secret-id NAME --kms-key-id {wanted}"
         return Finding("store-kms", store, "warn", message, "operator", f"Set the key of each: {remedy}")
     if unknown:
-        message = f"Whether `kms_key` {wanted} and the key of {_few(unknown)} are the same is known to KMS alone."
+        message = f"Whether `kms_key` {wanted} and the key of {some(unknown)} are the same is known to KMS alone."
         remedy = f"Compare them: aws kms describe-key --key-id {wanted}"
         return Finding("store-kms", store, "unknown", message, "operator", remedy)
     return Finding("store-kms", store, "ok", f"{count(len(found), 'secret')} encrypted with `kms_key`.")
@@ -116,7 +115,7 @@ def replicas_finding(store: str, wanted: Sequence[AwsReplica], described: Mappin
             problems.setdefault(problem, []).append(name)
     if not problems:
         return Finding("store-replicas", store, "ok", f"{count(len(described), 'secret')} replicated as configured.")
-    texts = [f"{problem}: {_few(names)}" for problem, names in sorted(problems.items())]
+    texts = [f"{problem}: {some(names)}" for problem, names in sorted(problems.items())]
     remedy = (
         "Replicas are set at creation only: aws secretsmanager replicate-secret-to-regions, or "
         "remove-regions-from-replication. StatusMessage of aws secretsmanager describe-secret says why one failed."
@@ -139,8 +138,3 @@ def _of_replicas(wanted: Sequence[AwsReplica], found: Sequence[Mapping[str, Any]
             if _plain(key) != _plain(replica.kms_key) and _is_alike(key, replica.kms_key):
                 problems.append(f"another KMS key in {replica.region}")
     return problems
-
-
-def _few(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from sync.core.model import Absent
+from sync.core.report.text import some
 from sync.runtime.threads import Clock
 from sync.stores.aws.entry import Entry
 from sync.stores.aws.errors import FailedCall
@@ -22,7 +23,6 @@ LOOKS = 5
 """Secrets that one cycle describes only because of their replicas."""
 _PATIENCE = 15 * 60.0
 """Seconds for which a replica may be "InProgress" without a warning."""
-_NAMED = 3
 IN_SYNC = "InSync"
 
 
@@ -90,16 +90,16 @@ class Replicas:
                 different[difference].append(name)
         return [
             *(
-                f"Replication to {region} has failed for {_few(names)}; applications there do not get the current value. "
+                f"Replication to {region} has failed for {some(sorted(names))}; applications there do not get the current value. "
                 "See StatusMessage of aws secretsmanager describe-secret."
                 for region, names in sorted(failed.items())
             ),
             *(
-                f"The replica in {region} is not in sync after {_PATIENCE / 60:.0f} minutes for {_few(names)}."
+                f"The replica in {region} is not in sync after {_PATIENCE / 60:.0f} minutes for {some(sorted(names))}."
                 for region, names in sorted(slow.items())
             ),
             *(
-                f"The replica Regions differ from the configuration ({difference}) for {_few(names)}; "
+                f"The replica Regions differ from the configuration ({difference}) for {some(sorted(names))}; "
                 "they are set at creation and not changed later: aws secretsmanager replicate-secret-to-regions."
                 for difference, names in sorted(different.items())
             ),
@@ -109,8 +109,3 @@ class Replicas:
 def _difference(wanted: set[str], found: set[str]) -> str:
     parts = {"missing": wanted - found, "extra": found - wanted}
     return "; ".join(f"{what}: {', '.join(sorted(regions))}" for what, regions in parts.items() if regions)
-
-
-def _few(names: Sequence[str]) -> str:
-    named, rest = sorted(names)[:_NAMED], len(names) - _NAMED
-    return ", ".join(named) + (f" and {rest} more" if rest > 0 else "")

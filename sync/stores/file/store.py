@@ -40,14 +40,13 @@ from sync.core.payload import Payload
 from sync.core.report.finding import Finding
 from sync.core.report.report import Counts
 from sync.core.report.store_findings import raw_keys
+from sync.core.report.text import some
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
 from sync.stores.file.findings import file_findings
 from sync.stores.file.layout import Sidecar, State, load, loose_modes, marked, marked_name, save_marks, set_aside, sweep
 
 T = TypeVar("T")
-_NAMED = 3
-"""Files that a warning names; it counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,7 @@ class FileStore:
     def _others_may(self) -> str:
         """Which files and folders other users may read or replace; empty where there are none."""
         modes = [f"{self._place(path)} ({mode:04o})" for path, mode in sorted(self._loose.items())]
-        rest = f" and {len(modes) - _NAMED} more" if len(modes) > _NAMED else ""
-        return f"Other users may read or replace secrets: {', '.join(modes[:_NAMED])}{rest}." if modes else ""
+        return f"Other users may read or replace secrets: {some(modes)}." if modes else ""
 
     def begin(self, *, writes: bool = True) -> None:
         """Start a cycle; one that writes removes what a killed daemon left, unless another daemon is writing now."""

@@ -43,7 +43,7 @@ from sync.core.report.store_findings import raw_keys
 from sync.core.report.text import some
 from sync.runtime.threads import Clock
 from sync.stores.file import disk
-from sync.stores.file.findings import file_findings
+from sync.stores.file.findings import BY_OWNER, CORRECTS, file_findings
 from sync.stores.file.layout import Sidecar, State, load, loose_modes, marked, marked_name, save_marks, set_aside, sweep
 
 T = TypeVar("T")
@@ -58,10 +58,6 @@ class FileSettings:
 
     directory: str
     timeout: float = 30.0
-
-
-_CORRECTS = "A cycle that writes corrects this user's"
-_BY_OWNER = "a folder of another user must be corrected by its owner: chmod go-w."
 
 
 class FileStore:
@@ -88,8 +84,8 @@ class FileStore:
         if self._missed and not Path(directory).is_dir():
             warnings.append(f"The directory {directory} does not exist; it is created at the first write.")
         if self._loose:
-            then = "This user's are corrected now" if self._writes else _CORRECTS
-            warnings.append(f"{self._others_may} {then}; {_BY_OWNER}")
+            then = "This user's are corrected now" if self._writes else CORRECTS
+            warnings.append(f"{self._others_may} {then}; {BY_OWNER}")
         return warnings
 
     @property
@@ -255,11 +251,7 @@ class FileStore:
         answers = self.read(list(uses), raw=raw_keys(uses))
         refused = self.would_refuse({key: "update" for key, use in uses.items() if use.access != "read"})
         self.owned(instance)
-        found = [*file_findings(self.name, uses, instance, answers, refused)]
-        if not self._loose:
-            return found
-        loose = Finding("store-policy", self.name, "warn", self._others_may, "operator", f"{_CORRECTS}; {_BY_OWNER}")
-        return [loose if (one.id, one.status) == ("store-policy", "ok") else one for one in found]
+        return list(file_findings(self.name, uses, instance, answers, refused, others_may=self._others_may))
 
     def owned(self, instance: str) -> Sequence[tuple[Key, Marks]] | StoreError:
         """List the files whose marks carry this instance, and correct their modes in a cycle that writes."""

@@ -150,7 +150,7 @@ class VaultExamination:
         answers = self.read(readable)
         hidden = any(use.page is not None for use in uses.values()) and not self.engine.config_known
         self.found.append(findings.history_finding(self.name, self.history(), self.rights.history(), hidden=hidden))
-        self.found.append(self._forwarding())
+        self.found.append(findings.forwarding_finding(self.name, forwards=self.wire.forwards))
         if readable or not uses:
             self.found += secret_findings(self.name, readable, instance, answers)
         if len(readable) < len(uses):
@@ -190,18 +190,6 @@ class VaultExamination:
             self.found.append(failure("store-patch", self.name, self.named(refusal)))
         else:
             self._ok("store-patch", "PATCH arrives, by which marks are written.")
-
-    def _forwarding(self) -> Finding:
-        if self.wire.forwards:
-            return Finding(
-                "store-forwarding",
-                self.name,
-                "ok",
-                "Vault has not refused X-Vault-Inconsistent, by which a standby that lags forwards a read.",
-            )
-        message = "Vault rejects the header X-Vault-Inconsistent, so reads may wait for a standby to catch up."
-        remedy = "Set allow_forwarding_via_header in Vault's replication configuration."
-        return Finding("store-forwarding", self.name, "warn", message, "operator", remedy)
 
     def _ok(self, check: str, message: str) -> None:
         self.found.append(Finding(check, self.name, "ok", message))

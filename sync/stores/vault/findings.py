@@ -20,6 +20,8 @@ _LEAST = (1, 10)
 
 LOOKUP_LINE = line(LOOKUP.path, [LOOKUP.capability])
 CAPABILITIES_LINE = line(CAPABILITIES.path, [CAPABILITIES.capability])
+NO_FORWARD = "Vault rejects the header X-Vault-Inconsistent, so reads may wait for a standby to catch up."
+ALLOW_FORWARD = "Set allow_forwarding_via_header in Vault's replication configuration."
 _DEFAULT = "Give the token the policy `default`, or add to its policy:"
 
 
@@ -212,3 +214,11 @@ def history_finding(store: str, warnings: Iterable[str], config: Right, *, hidde
         remedy = f"Add to the policy: {line(config.line, [config.capability])}"
         return Finding("store-history", store, "unknown", message, "operator", remedy)
     return Finding("store-history", store, "ok", "Previous versions stay recoverable.")
+
+
+def forwarding_finding(store: str, *, forwards: bool) -> Finding:
+    """Return whether Vault lets a standby that lags forward a read."""
+    if not forwards:
+        return Finding("store-forwarding", store, "warn", NO_FORWARD, "operator", ALLOW_FORWARD)
+    message = "Vault has not refused X-Vault-Inconsistent, by which a standby that lags forwards a read."
+    return Finding("store-forwarding", store, "ok", message)

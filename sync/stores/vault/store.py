@@ -35,6 +35,7 @@ from sync.runtime.threads import Clock, GraceClock, Serial, Stopping
 from sync.stores.vault import kv
 from sync.stores.vault.engine import Engine
 from sync.stores.vault.examine import VaultExamination
+from sync.stores.vault.findings import ALLOW_FORWARD, NO_FORWARD
 from sync.stores.vault.policy import Rights
 from sync.stores.vault.read import Entry, Reader
 from sync.stores.vault.remove import Remover
@@ -50,8 +51,6 @@ _DIGITS = 18
 
 _REVOKE_WITHIN = 3.0
 """Seconds for revoking the token at the end; it expires by itself where that fails."""
-
-_NO_FORWARD = "Vault rejects the header X-Vault-Inconsistent, so reads may wait for a standby to catch up; set allow_forwarding_via_header in Vault's replication configuration."
 
 
 class VaultStore:
@@ -92,7 +91,7 @@ class VaultStore:
     @property
     def warnings(self) -> Sequence[str]:
         """Warnings since the last ``begin``."""
-        forwarding = [] if self._wire.forwards else [_NO_FORWARD]
+        forwarding = [] if self._wire.forwards else [f"{NO_FORWARD} {ALLOW_FORWARD}"]
         return [*forwarding, *self._session.warnings, *self._reader.warnings, *self._reader.history()]
 
     def begin(self, *, writes: bool = True) -> None:  # noqa: ARG002 - the protocol's

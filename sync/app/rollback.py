@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,7 +10,8 @@ from sync.app.app import App
 from sync.app.changing import change
 from sync.config.parse.translate import nearest
 from sync.config.resolve.select import Selected, SelectionError
-from sync.core.model import Content, Key, PastVersion, Stored, StoreError, Version, Written
+from sync.core.judge.ownership import system_user_of
+from sync.core.model import Content, Key, PastVersion, Stored, StoreError, SystemUserToken, Version, Written
 from sync.core.plan.model import TargetPlan
 from sync.core.plan.rollback import Rollback, as_if, carried_out, choose, release, released, rollback
 from sync.cycle.apply import PROOF_AGE
@@ -40,7 +41,7 @@ def roll_back(app: App, selection: Selected, version: Version | None, *, write: 
     def assumed(content: Content) -> Content:
         return as_if(page, content, choose(page, content, listed, version), instance)
 
-    target, read = _looked(app, selection, key, assumed)
+    target, read, users = _looked(app, selection, key, assumed)
     wanted = choose(page, read, listed, version)
     if isinstance(past, StoreError):
         read = past
@@ -58,6 +59,7 @@ def roll_back(app: App, selection: Selected, version: Version | None, *, write: 
         now=now(),
         proof_age=PROOF_AGE,
     )
+    found = replace(found, system_user=system_user_of(found.facts, users))
     return carry_out(found, store, app.clock) if write else found
 
 
@@ -66,7 +68,7 @@ def let_go(app: App, selection: Selected) -> Rollback:
     (page,) = selection.pages
     (key,) = page.targets
     instance = app.config.settings.instance
-    target, read = _looked(app, selection, key, lambda content: released(page, content, instance))
+    target, read, _ = _looked(app, selection, key, lambda content: released(page, content, instance))
     found = release(
         page, target, read, [], instance=instance, observe=app.config.settings.mode == "observe", now=app.clock.now()
     )
@@ -75,17 +77,18 @@ def let_go(app: App, selection: Selected) -> Rollback:
 
 def _looked(
     app: App, selection: Selected, key: Key, assumed: Callable[[Content], Content]
-) -> tuple[TargetPlan, Content]:
-    """Look at one secret as if it had changed; return what follows, and what was read."""
+) -> tuple[TargetPlan, Content, Sequence[SystemUserToken]]:
+    """Look at one secret as if it had changed; return what follows, what was read, and the system users' tokens."""
     read: dict[Key, Content] = {}
 
     def assume(current: Mapping[Key, Content]) -> Mapping[Key, Content]:
         read.update(current)
         return {one: assumed(content) for one, content in current.items()}
 
-    (plan,) = app.look(selection, assume).pages
+    looked = app.look(selection, assume)
+    (plan,) = looked.pages
     (target,) = plan.targets
-    return target, read[key]
+    return target, read[key], looked.user_tokens
 
 
 def carry_out(found: Rollback, store: Store, clock: Clock) -> Rollback:

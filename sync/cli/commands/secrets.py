@@ -67,7 +67,8 @@ def _adopt(given: Path | None, form: Form, page: str | None, only: str | None, *
         for one in adoptions
     ]
     which = "--all" if page is None else page
-    put_adopted(found, form, again=command_line(given, "adopt", which, "--store", store, "--yes"))
+    absent = sum(len(page.targets) for page in selection.pages) - len(found)
+    put_adopted(found, form, again=command_line(given, "adopt", which, "--store", store, "--yes"), absent=absent)
     cut_short = yes and any(one.action == "adopt" for one in found)
     return INTERRUPTED if cut_short else exit_code(found)
 

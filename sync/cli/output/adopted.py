@@ -10,7 +10,7 @@ from sync.cli.output import console
 from sync.cli.output.forms import Form
 from sync.cli.output.table import planned_word
 from sync.core.judge.ownership import written_since
-from sync.core.model import Stored
+from sync.core.model import Stored, TokenFacts
 from sync.core.plan.adopt import Adoption, AdoptionKind
 from sync.core.plan.model import TargetPlan
 from sync.core.problems import action_text
@@ -22,10 +22,10 @@ _DONE = ("adopt", "adopted", "held")
 """The actions of secrets that are proven."""
 
 
-def put_adopted(found: Sequence[Adoption], form: Form, *, again: str) -> None:
-    """Print each secret and what its token is; ``again`` is the command that marks what may be marked."""
+def put_adopted(found: Sequence[Adoption], form: Form, *, again: str, absent: int = 0) -> None:
+    """Print each secret and what its token is; ``again`` marks what may be marked, ``absent`` Pages have no secret."""
     if form is Form.JSON:
-        console.put_json({"format": 1, "secrets": [_adoption_json(one) for one in found]})
+        console.put_json({"format": 1, "secrets": [_adoption_json(one) for one in found], "absent": absent})
         return
     if found:
         console.put_rows(_ADOPTIONS, [_adoption_row(one) for one in found])
@@ -40,7 +40,8 @@ def put_adopted(found: Sequence[Adoption], form: Form, *, again: str) -> None:
     )
     actions = Counter(one.action for one in found)
     counts = ", ".join(f"{actions[action]:,} {_word(action)}" for action in get_args(AdoptionKind) if actions[action])
-    console.put(f"{count(len(found), 'secret')}: {counts}." if found else "No secret to adopt.")
+    total = f"{count(len(found), 'secret')}: {counts}." if found else "No secret to adopt."
+    console.put(f"{total} Pages without a secret: {absent:,}." if absent else total)
     if actions["adopt"]:
         begun = any(
             one.action == "adopted" or (one.action == "failed" and isinstance(one.read, Stored)) for one in found
@@ -84,17 +85,17 @@ def _adoption_row(one: Adoption) -> tuple[str, ...]:
         one.page.name,
         _word(one.action),
         one.token.fingerprint if one.token else "-",
-        _holder(one),
+        holder(one.facts, one.system_user) or "-",
         expiry(one.facts.expires_at) if one.facts else "-",
         _next(one),
     )
 
 
-def _holder(one: Adoption) -> str:
-    """Return whose token it is, by the user that debug_token answers."""
-    if one.system_user is not None:
-        return f"system user {one.system_user}"
-    return (one.facts.user_id if one.facts is not None else None) or "-"
+def holder(facts: TokenFacts | None, system_user: str | None) -> str | None:
+    """Return whose token it is: the name of a configured system user, else the user id that debug_token answers."""
+    if system_user is not None:
+        return f"system user {system_user}"
+    return facts.user_id if facts is not None else None
 
 
 def _next(one: Adoption) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sync.cli.output import console
-from sync.cli.output.adopted import planned
+from sync.cli.output.adopted import holder, planned
 from sync.cli.output.forms import Form
 from sync.core.model import PastVersion
 from sync.core.plan.rollback import Rollback, RollbackKind, known_reasons, token_of
@@ -17,6 +17,7 @@ _VERSIONS = ("version", "token", "written", "reason")
 _ROLLED_BACK: Mapping[RollbackKind, str] = {
     "rolled-back": "Version {wanted} is current again, as version {version}. The secret is held until you release it:",
     "released": "The daemon may write the secret again.",
+    "release": "Interrupted. Nothing was written. To end the hold:",
     "roll-back": "Nothing was written. To make version {wanted} current again, and hold the secret:",
 }
 
@@ -36,9 +37,9 @@ def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) ->
     if found.facts is not None and found.wanted is not None and found.token is not None:
         meta = "valid" if found.facts.is_valid else "not valid"
         until = expiry(found.facts.expires_at)
-        user = found.facts.user_id or "unknown"
+        whose = holder(found.facts, found.system_user) or "unknown"
         console.put(
-            f"Version {found.wanted.version}, token {found.token.fingerprint}: Meta calls it {meta}; expires: {until}; user: {user}."
+            f"Version {found.wanted.version}, token {found.token.fingerprint}: Meta calls it {meta}; expires: {until}; belongs to: {whose}."
         )
     for problem in _problems(found):
         head = f"{problem.code}: version {found.wanted.version if found.wanted else ''}"
@@ -55,7 +56,7 @@ def put_rolled_back(found: Rollback, form: Form, *, again: str, release: str) ->
     if text is not None:
         console.put(text)
         if found.action != "released":
-            console.put_commands([f"  {release if found.action == 'rolled-back' else again}"])
+            console.put_commands([f"  {release if found.action in ('rolled-back', 'release') else again}"])
 
 
 def _done_text(found: Rollback) -> str | None:
@@ -99,6 +100,7 @@ def _rollback_json(found: Rollback) -> dict[str, object]:
         "fingerprint": found.token.fingerprint if found.token else None,
         "is_valid": facts.is_valid if facts else None,
         "user_id": facts.user_id if facts else None,
+        "system_user": found.system_user,
         "expires_at": expiry_json(facts),
         "held_since": before.hold if before else None,
         "new_version": found.written.version if found.written else None,

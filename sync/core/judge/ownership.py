@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from sync.core.marks import ROLLBACK_BEGUN
-from sync.core.model import Content, Key, Marks, Page, Stored
+from sync.core.model import Content, Key, Marks, Page, Stored, SystemUserToken, TokenFacts
 from sync.core.problems import Problem
 from sync.core.secret import Secret
 
@@ -38,6 +39,12 @@ def is_access_token(text: Secret | None) -> bool:
 def written_since(marks: Marks) -> str:
     """Return when the secret was written by its marks, to follow a name in a sentence; empty where they have no time."""
     return f", written {marks.written_at}" if marks.written_at else ""
+
+
+def system_user_of(facts: TokenFacts | None, user_tokens: Iterable[SystemUserToken]) -> str | None:
+    """Return the name of the configured system user that a token belongs to; None where it is somebody else or not known."""
+    users = {one.verdict.facts.user_id: one.system_user for one in user_tokens if one.verdict.facts is not None}
+    return users.get(facts.user_id) if facts is not None and facts.user_id else None
 
 
 def adoptable_token(content: Content, page: Page) -> Secret | None:

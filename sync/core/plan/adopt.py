@@ -13,6 +13,7 @@ from sync.core.judge.ownership import (
     blocked_problem,
     foreign_problem,
     is_access_token,
+    system_user_of,
     written_since,
 )
 from sync.core.marks import moment
@@ -113,12 +114,11 @@ def adoptions(
 
     Without a name, a secret of another instance stays that instance's, and what is absent is left out.
     """
-    users = {one.verdict.facts.user_id: one.system_user for one in user_tokens if one.verdict.facts is not None}
     found = []
     for plan in plans:
         for target in plan.targets:
             one = _adoption(plan.page, target, read[target.key], instance, by_name=by_name)
-            one = replace(one, system_user=users.get(one.facts.user_id) if one.facts is not None else None)
+            one = replace(one, system_user=system_user_of(one.facts, user_tokens))
             one = replace(one, problems=plan.candidate.verdict.problems)
             if one.action == "adopt" and one.marks is not None:
                 one = replace(one, marks=replace(one.marks, written_at=moment(now)))

@@ -39,8 +39,8 @@ _ON_HOLD = "The configuration has hold: true for this Page, which stops the daem
 class Rollback:
     """One secret, the versions that its store keeps, and what is done.
 
-    ``wanted`` is the version that is to be current again, with its ``token`` and what debug_token answered for it. ``reason`` says
-    why nothing is done, ``message`` and ``remedy`` the same in sentences. ``payload`` and ``marks`` are what is written over the
+    ``wanted`` is the version that is to be current again, with its ``token`` and what debug_token answered for it. ``system_user``
+    is the configured one that the token belongs to, None where it is somebody else or not known. ``reason`` says why nothing is done, ``message`` and ``remedy`` the same in sentences. ``payload`` and ``marks`` are what is written over the
     version that was ``read``; without a payload, where the token is current already, it is the marks alone. ``after`` is what the next cycle does with the result.
     """
 
@@ -52,6 +52,7 @@ class Rollback:
     wanted: PastVersion | None = None
     token: Secret | None = None
     facts: TokenFacts | None = None
+    system_user: str | None = None
     reason: str | None = None
     message: str = ""
     remedy: str = ""

@@ -181,7 +181,7 @@ def test_all(program: Program) -> None:
         assert {name: one.action for name, one in program.all(app, write=True).items()}[good] == "adopted"
     ran = program.adopt("--all")
     assert ran.code == 1
-    for part in ("other-instance", "2026-11-01", 'payload: {fb: "{token}"}', "wrong-page", "1 unchanged"):
+    for part in ("other-instance", "2026-11-01", 'payload: {fb: "{token}"}', "wrong-page", "1 unchanged", "secret: 1."):
         assert part in ran.stdout, part
     named = program.adopt(other, "--yes")
     assert named.code == 0

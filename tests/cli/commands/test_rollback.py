@@ -103,6 +103,7 @@ def test_the_whole_way(program: Program) -> None:
     shown = program.rollback("berlin", "--output", "json")
     report = shown.report
     assert (shown.code, report["action"], report["version"], report["is_valid"]) == (1, "roll-back", "1", True)
+    assert report["system_user"] == "main"
     assert [(one["version"], one["current"]) for one in report["versions"]] == [("2", True), ("1", False)]
     assert report["versions"][1]["fingerprint"] == report["fingerprint"] != report["versions"][0]["fingerprint"]
     assert program.stored() == before

@@ -21,6 +21,7 @@ from sync.config.source import is_file
 from sync.config.watch import Watch
 from sync.core.report.changes import MOST_NAMED
 from sync.core.report.event import Event, EventLog
+from sync.core.report.text import count
 from sync.ops.status import DaemonStatus
 
 
@@ -162,7 +163,7 @@ def _reloaded(found: Differences, page_count: int) -> Event:
     sentences = []
     for names, what in ((found.added, "added"), (found.removed, "removed"), (found.changed, "changed")):
         if names:
-            sentences.append(f"{len(names):,} {'Page' if len(names) == 1 else 'Pages'} {what}.")
+            sentences.append(f"{count(len(names), 'Page')} {what}.")
     if found.keys:
         sentences.append(f"Changed: {', '.join(found.keys[:MOST_NAMED])}.")
     if found.needs_restart:
@@ -173,7 +174,7 @@ def _reloaded(found: Differences, page_count: int) -> Event:
         **_named("pages_added", found.added),
         **_named("pages_removed", found.removed),
         **_named("pages_changed", found.changed),
-        **({"keys": list(found.keys[:MOST_NAMED])} if found.keys else {}),
+        **_named("keys", found.keys),
     }
     return Event("warning" if found.needs_restart else "info", "config_reloaded", fields)
 

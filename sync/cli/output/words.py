@@ -94,7 +94,8 @@ REASONS: Mapping[str, Word] = {
     "no-version": Word(
         "no earlier version",
         "The store keeps no earlier version of the secret with another token, so rollback has nothing to go back to.",
-        "Run once for the Page, which fetches the token that Graph gives now.",
+        "If the current token does not work, run once for the Page, which replaces it. How many versions are kept is up to the store: "
+        "max_versions in Vault and OpenBao, the previous one on AWS, none in files.",
     ),
     "unclear-version": Word(
         "the wanted version is not known",

@@ -70,7 +70,8 @@ def in_one_store(everything: Sequence[Page], page: str | None, store: str | None
     found = select(everything) if page is None else select_page(everything, page)
     stores = dict.fromkeys(key.store for one in found.pages for key in one.targets)
     if store is None and len(stores) > 1:
-        raise SelectionError(f"--store STORE is missing, and there are several: {', '.join(stores)}")
+        options = " or ".join(f"--store {name}" for name in stores)
+        raise SelectionError(f"There are several stores: add {options}")
     wanted = store or next(iter(stores))
     return replace(select(found.pages, stores=[wanted]), named=found.named), wanted
 

@@ -248,6 +248,7 @@ def test_a_directory_has_no_history(tmp_path: Path, sandbox: Sandbox) -> None:
     program.cycle()
     found = program.back()
     assert (found.action, found.reason) == ("refused", "no-version")
+    assert found.remedy.startswith("There is nothing to go back to. If the current token does not work,")
 
 
 def test_an_answer_that_is_lost(program: Program) -> None:

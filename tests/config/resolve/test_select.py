@@ -66,8 +66,8 @@ def test_the_only_store_need_not_be_named(tmp_path: Path, page: str | None, stor
 @pytest.mark.parametrize(
     ("page", "store", "text"),
     [
-        ("paris", None, "--store STORE is missing, and there are several: vault, disk"),
-        (None, None, "--store STORE is missing, and there are several: vault, disk"),
+        ("paris", None, "There are several stores: add --store vault or --store disk"),
+        (None, None, "There are several stores: add --store vault or --store disk"),
         ("parma", "vault", "--store vault: no Page has this store; known: disk"),
         ("paris", "valt", "--store valt: no Page has this store; did you mean vault?"),
         ("pariss", None, "pariss: no Page has this name or id; did you mean paris?"),

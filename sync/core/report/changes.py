@@ -109,6 +109,7 @@ def changes(
         if key not in kept
     }
     absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()}
+    absent_steps |= _waiting(absent_steps, absent)
     recurring = {_unowned(key) for key, step in found_steps.items() if step.known.recurs} if passed_on else set()
     # They last for another owner or in another scope, so that all of them end together.
     absent_steps |= {
@@ -294,6 +295,21 @@ def _absent(key: ProblemKey, known: OpenProblem, configured: Configured, unseen:
             return _Step("away", known)
         return _Step("ended", known, "unseen", keep=False)
     return _over(known, now)
+
+
+def _waiting(steps: Mapping[ProblemKey, _Step], absent: Mapping[ProblemKey, OpenProblem]) -> Mapping[ProblemKey, _Step]:
+    """Return the causes of system users' tokens whose end waits for that of a Page: it could not be seen there, or may recur."""
+    ends = {
+        key for key, step in steps.items() if key.scope == "system_user" and step.what == "ended" and step.how == "over"
+    }
+    if not ends:
+        return {}
+    open_at_pages = {
+        _of_user(_unowned(key))
+        for key, step in steps.items()
+        if key.scope == "page" and step.what == "away" and step.known.ended_at is None
+    }
+    return {key: _Step("away", absent[key]) for key in ends if _unowned(key) in open_at_pages}
 
 
 def _over(known: OpenProblem, now: datetime) -> _Step:

@@ -335,6 +335,37 @@ def test_a_problem_of_the_token_is_not_over_while_its_pages_have_it() -> None:
     assert lines == [(0, "problem_started"), (5, "problem_ended")]
 
 
+def test_a_problem_of_the_token_is_not_over_while_a_page_of_it_cannot_be_seen() -> None:
+    """Where one of its Pages is not read, the problem of the token waits for it, and ends with the Page's, once."""
+    watch = Watch()
+    odd, blocked = candidate(ODD, "page", State.UNKNOWN), candidate(Problem("policy-blocked", "No."), "page")
+    blocked = replace(blocked, verdict=replace(blocked.verdict, state=State.UNKNOWN))
+    user_has_it = replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(ODD,)))
+    watch.cycle(*two(fetched(), GOOD), user_token=user_has_it, after=CYCLE)
+    watch.cycle(of(fetched(), GOOD, name="berlin"), of(odd, GOOD, name="rome"), after=CYCLE)
+    unread = (of(fetched(), GOOD, name="berlin"), of(blocked, GOOD, name="rome"))
+    assert [problem for _, problem in watch.cycle(*unread, after=CYCLE)] == ["policy-blocked"]
+    ended = [one for one in watch.events(*two(fetched(), GOOD), after=CYCLE) if one.fields["problem"] == ODD.code]
+    assert [(one.name, one.fields["since"]) for one in ended] == [("problem_ended", "2026-11-25T12:15:00Z")]
+
+
+def test_a_problem_of_the_token_is_not_over_while_it_may_recur_at_a_page() -> None:
+    """Where a Page's end waits for an hour, since the problem came back there, that of the token waits with it."""
+    watch = Watch()
+    odd = candidate(ODD, "page", State.UNKNOWN)
+    user_has_it = replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(ODD,)))
+    well = two(fetched(), GOOD)
+    cycles = [(two(odd, GOOD), MAIN), (well, MAIN), (two(odd, GOOD), MAIN), (well, user_has_it), (well, MAIN)]
+    cycles += [(well, MAIN)] * 6
+    lines = [
+        (number, event.name)
+        for number, (pages, user_token) in enumerate(cycles)
+        for event in watch.events(*pages, user_token=user_token, after=CYCLE)
+    ]
+    started, ended = "problem_started", "problem_ended"
+    assert lines == [(0, started), (1, ended), (2, started), (3, started), (7, ended)]
+
+
 @pytest.mark.parametrize("first", ["pages", "token"])
 def test_a_problem_recurs_for_the_token_and_its_pages(first: str) -> None:
     """What Pages had and their system user's token has within an hour of its end recurs, and the other way round."""

@@ -137,7 +137,7 @@ def decide(*, page: Page, key: Key, instance: str, candidate: Candidate, current
         case Stored():
             refusal = blocked_problem(content, key)
             if refusal is None and is_interrupted_create(content, page):
-                return _adopted(case, content)
+                return _interrupted_create(case, content)
             refusal = refusal or foreign_problem(content, page, instance)
             return Action(Kind.REFUSED, problems=(refusal,)) if refusal else _managed(case, content)
         case _:
@@ -195,9 +195,9 @@ def store_problem(error: StoreError) -> Problem:
     return Problem("store-failed", error.message, owner=error.owner, remedy=error.remedy)
 
 
-def _adopted(case: _Case, content: Stored) -> Action:
+def _interrupted_create(case: _Case, content: Stored) -> Action:
     """Mark what an interrupted create left, once its token is proven to be the Page's; wait while that is unknown."""
-    proven = _is_proven(case)
+    proven = _is_token_of_page(case)
     if proven is False or case.current.token is None:
         foreign = foreign_problem(content, case.page, case.instance)
         if foreign is not None and case.current.verdict.state is State.INVALID:
@@ -210,7 +210,7 @@ def _adopted(case: _Case, content: Stored) -> Action:
     return Action(Kind.UPDATED, "marked", Write(case.current.token, None, marks, content.version))
 
 
-def _is_proven(case: _Case) -> bool | None:
+def _is_token_of_page(case: _Case) -> bool | None:
     verdict, wanted_user = case.current.verdict, case.candidate.system_user_id
     if verdict.state is State.INVALID or case.current.token is None:
         return False

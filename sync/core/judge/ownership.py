@@ -82,8 +82,8 @@ def foreign_write(
 ) -> Problem | None:
     """Return a notice where somebody else wrote the token that this Page's secret of this instance holds.
 
-    The marks name the token that this instance wrote, unless a rollback was killed between the marks and the payload, and the fetched one may be its own after a write that was interrupted
-    before the marks.
+    The marks name the token that this instance wrote, unless a rollback was killed between the marks and the payload. The fetched
+    one may be its own, after a write that was interrupted before the marks.
     """
     if not isinstance(content, Stored) or token is None or token == fetched or content.blocked is not None:
         return None

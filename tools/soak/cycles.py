@@ -31,6 +31,10 @@ class Cycle:
     owners: Mapping[str, Mapping[str, frozenset[str]]]
     """By the name of each Page, by the code of each of its problems and notices: who must act."""
     of_users: Mapping[str, frozenset[str]]
+    users: Mapping[str, str]
+    """By the name of each Page: its system user."""
+    codes_of_users: Mapping[str, frozenset[str]]
+    """By the name of each system user: the codes of its token's problems."""
     written: tuple[Json, ...]
 
 
@@ -45,6 +49,8 @@ def cycle(record: Json) -> Cycle:
         {page["name"]: page_served(page) for page in record["pages"]},
         {page["name"]: _owners(_of_page(page)) for page in record["pages"]},
         _owners([one for user in record["system_users"] for one in user["problems"]]),
+        {page["name"]: page["system_user"] for page in record["pages"]},
+        {user["name"]: frozenset(one["code"] for one in user["problems"]) for user in record["system_users"]},
         tuple(_written(record)),
     )
 

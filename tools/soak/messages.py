@@ -166,6 +166,7 @@ def _causes(cycles: Cycles, messages: Mapping[str, Sequence[Json]], *, is_end: b
             is_cause = message["kind"] == "problem" and not message["title"].startswith(_CONFIG)
             if is_cause and message.get("problem") != "foreign-write":
                 yield from (f"message {message['id']}: {what}" for what in _step(causes, message, of, again=again))
+        _share(causes, of)
         if is_end and name not in cycles.killed:
             yield from (f"cycle {name}: {what}" for what in _unannounced(causes, of))
         if name in cycles.forgot:
@@ -196,12 +197,22 @@ def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator
             if not known.is_open and not again:
                 yield f"{title}, and it did not last"
             known.pages -= known.pages if names == {""} else names
+            if known.pages == {""}:
+                # The system user's token ends with the last of its Pages.
+                known.pages.clear()
             if message.get("resolution") == "removed":
                 known.ever.clear()
             known.is_open = bool(known.pages)
         case _:
             if message.get("reason") not in _OF_A_PERSON:
                 yield f"{title} within an hour"
+
+
+def _share(causes: _Causes, of: Cycle) -> None:
+    """Note the Pages that have what was announced of their system user's token, while the token has it."""
+    for (code, user, *_), known in causes.items():
+        if known.is_open and code in of.codes_of_users.get(str(user), ()):
+            known.pages |= {name for name, owners in of.owners.items() if code in owners and of.users[name] == user}
 
 
 def _has_another_owner(message: Json, of: Cycle) -> bool:
@@ -218,7 +229,10 @@ def _unannounced(causes: _Causes, of: Cycle) -> Iterator[str]:
             # What a system user's own token has too, its Pages share.
             shared = CATALOGUE[code].scope != "page" or code in of.of_users
             if code != "foreign-write" and not any(
-                group[0] == code and known.is_open and (shared or name in known.pages)
+                group[0] == code
+                and known.is_open
+                # What the token alone had, each of its Pages may have next.
+                and (shared or name in known.pages or ("" in known.pages and of.users[name] == group[1]))
                 for group, known in causes.items()
             ):
                 yield f"{name} has {code}, and no message says so"

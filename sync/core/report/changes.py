@@ -25,6 +25,8 @@ MOST_NAMED = 50
 
 _SAID_ONCE = frozenset({"foreign-write"})
 """What happened once: it is logged again only where it happens again, and has no end."""
+_OF_USERS: tuple[Scope, ...] = ("page", "system_user")
+"""What Pages have one by one, and what the token of their system user has, can be one cause."""
 _EXPIRING = "system-user-expiring"
 """It is logged so many days before the expiry, and not each day."""
 
@@ -109,13 +111,13 @@ def changes(
         if key not in kept
     }
     absent_steps = {key: _absent(key, known, configured, unseen, now) for key, known in absent.items()}
-    absent_steps |= _waiting(absent_steps, absent)
     recurring = {_unowned(key) for key, step in found_steps.items() if step.known.recurs} if passed_on else set()
     # They last for another owner or in another scope, so that all of them end together.
     absent_steps |= {
         key: _Step("away", replace(known, found_at=now, recurs=known.recurs or _unowned(key) in recurring))
         for key, known in passed_on.items()
     }
+    absent_steps |= _waiting({**found_steps, **absent_steps}, absent)
     steps = {**_reminded(found_steps, present, now), **absent_steps}
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),
@@ -298,18 +300,17 @@ def _absent(key: ProblemKey, known: OpenProblem, configured: Configured, unseen:
 
 
 def _waiting(steps: Mapping[ProblemKey, _Step], absent: Mapping[ProblemKey, OpenProblem]) -> Mapping[ProblemKey, _Step]:
-    """Return the causes of system users' tokens whose end waits for that of a Page: it could not be seen there, or may recur."""
-    ends = {
-        key for key, step in steps.items() if key.scope == "system_user" and step.what == "ended" and step.how == "over"
-    }
-    if not ends:
+    """Return what would end now of causes that a system user's token had too, and that last: all of such a cause ends at once.
+
+    It may last for the token, for a Page that could not be looked at, or for one at which it may recur.
+    """
+    over = {key for key in absent if key.scope in _OF_USERS and (steps[key].what, steps[key].how) == ("ended", "over")}
+    if not over:
         return {}
-    open_at_pages = {
-        _of_user(_unowned(key))
-        for key, step in steps.items()
-        if key.scope == "page" and step.what == "away" and step.known.ended_at is None
-    }
-    return {key: _Step("away", absent[key]) for key in ends if _unowned(key) in open_at_pages}
+    open_keys = {key for key, step in steps.items() if key.scope in _OF_USERS and step.known.ended_at is None}
+    lasting = {_of_user(_unowned(key)) for key in open_keys}
+    of_tokens = {_unowned(key) for key in open_keys | over if key.scope == "system_user"}
+    return {key: _Step("away", absent[key]) for key in over if _of_user(_unowned(key)) in lasting & of_tokens}
 
 
 def _over(known: OpenProblem, now: datetime) -> _Step:
@@ -326,7 +327,7 @@ def _present(
     text = cause.text_of(key.page)
     names = [] if key.page else list(cause.pages)
     count = len(names)
-    if known is not None and key.scope == "system_user":
+    if known is not None and known.ended_at is None and key.scope == "system_user":
         # Single Pages have it next, where the token no longer has it; those that had part in it are no news then.
         names = list(dict.fromkeys((*names, *known.pages)))
         count = max(len(names), known.page_count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -10,12 +11,26 @@ from typing import Any
 
 import pytest
 
-from sync.core.model import Absent, Key, Written
+from sync.core.judge.decide import Candidate
+from sync.core.model import Absent, Key, State, Verdict, Written
+from sync.core.problems import Problem
 from sync.core.report.events import events
 from sync.core.report.json import as_json
 from sync.core.report.notices import messages, slack
-from tests.core.report.test_changes import LOST, NO_ACCESS, Watch, candidate, two
-from tests.support.reports import of
+from tests.core.report.test_changes import (
+    DEAD,
+    DENIED,
+    FOREIGN,
+    GRAPH_DOWN,
+    LOST,
+    NO_ACCESS,
+    OF_INVALID_USER,
+    THROTTLED,
+    Watch,
+    candidate,
+    two,
+)
+from tests.support.reports import GOOD, MAIN, of
 from tests.support.values import KEY, current, fetched
 from tools.soak.cycles import Cycles
 from tools.soak.messages import heartbeats, wrong
@@ -195,4 +210,48 @@ def test_two_warnings_are_two_causes() -> None:
     stage.cycle(*two(fetched()), warnings=("The log is full.",))
     stage.cycle(*two(fetched()), warnings=("The log is full.", "The state file is not written."))
     assert len(stage.sent) == 2
+    assert stage.wrong() == []
+
+
+def unknown(problem: Problem) -> Candidate:
+    """Return the candidate of a Page for which Graph gave an error that says nothing of its token."""
+    return candidate(problem, "page", State.UNKNOWN)
+
+
+ODD = Problem("unexpected-graph-error", "An error.")
+OF_PAGES = [
+    *6 * [fetched()],
+    *4 * [unknown(ODD)],
+    *2 * [unknown(replace(ODD, owner="meta"))],
+    unknown(Problem("policy-blocked", "No.")),
+    LOST,
+    GRAPH_DOWN,
+    THROTTLED,
+    OF_INVALID_USER,
+]
+OF_TOKENS = [
+    *5 * [None],
+    *3 * [ODD],
+    replace(ODD, owner="meta"),
+    Problem("policy-blocked", "No."),
+    Problem("system-user-invalid", "It was revoked."),
+]
+IN_STORES = [*8 * [GOOD], DEAD, DENIED, FOREIGN]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_messages_of_random_cycles_are_true(seed: int) -> None:
+    """Whatever Pages, their system user's token and stores have in turns: each problem begins, lasts and ends by its messages.
+
+    The Pages come and go, errors change hands, and some hide others.
+    """
+    chance, stage = random.Random(seed), Stage()
+
+    for _ in range(chance.randint(3, 40)):
+        names = [name for name in ("berlin", "rome", "oslo") if chance.random() < 0.95]
+        problem = chance.choice(OF_TOKENS)
+        token = MAIN if problem is None else replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(problem,)))
+        stage.cycle(
+            *(of(chance.choice(OF_PAGES), chance.choice(IN_STORES), name=name) for name in names), user_token=token
+        )
     assert stage.wrong() == []

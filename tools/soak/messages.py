@@ -145,9 +145,13 @@ def _again(message: Json, before: Arrival, arrival: Arrival, cycles: Cycles) -> 
 
 @dataclass
 class _Cause:
-    """What was announced of one cause: the Pages that have it now, when it began, and which Pages it began for, by who must act."""
+    """What was announced of one cause: the Pages that have it now, when it began, and which Pages it began for, by who must act.
+
+    ``of_token``: the system user's token had it too.
+    """
 
     is_open: bool = False
+    of_token: bool = False
     pages: set[str] = field(default_factory=set)
     began: set[str] = field(default_factory=set)
     ever: dict[str | None, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -161,7 +165,7 @@ def _causes(cycles: Cycles, messages: Mapping[str, Sequence[Json]], *, is_end: b
     causes: _Causes = defaultdict(_Cause)
     again = False
     for name, of in cycles.found.items():
-        for message in messages.get(name, ()):
+        for message in sorted(messages.get(name, ()), key=_step_order):
             # The beginning of a rejected edit belongs to no cycle, and a foreign write has no end.
             is_cause = message["kind"] == "problem" and not message["title"].startswith(_CONFIG)
             if is_cause and message.get("problem") != "foreign-write":
@@ -173,6 +177,11 @@ def _causes(cycles: Cycles, messages: Mapping[str, Sequence[Json]], *, is_end: b
             causes = defaultdict(_Cause)
         # What was announced last before a kill may not be remembered: it is announced again.
         again = name in cycles.killed
+
+
+def _step_order(message: Json) -> tuple[bool, bool]:
+    """Return the order in which a cycle's messages count: a Page that was removed may have had a cause that ends for the others."""
+    return message.get("status") == "ended", message.get("resolution") != "removed"
 
 
 def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator[str]:
@@ -196,13 +205,13 @@ def _step(causes: _Causes, message: Json, of: Cycle, *, again: bool) -> Iterator
         case "ended":
             if not known.is_open and not again:
                 yield f"{title}, and it did not last"
-            known.pages -= known.pages if names == {""} else names
-            if known.pages == {""}:
-                # The system user's token ends with the last of its Pages.
-                known.pages.clear()
-            if message.get("resolution") == "removed":
+            is_removed = message.get("resolution") == "removed"
+            # What the token had too is over for all of its Pages at once.
+            known.pages -= known.pages if names == {""} or (known.of_token and not is_removed) else names
+            known.of_token &= is_removed
+            if is_removed:
                 known.ever.clear()
-            known.is_open = bool(known.pages)
+            known.is_open = bool(known.pages) or known.of_token
         case _:
             if message.get("reason") not in _OF_A_PERSON:
                 yield f"{title} within an hour"
@@ -212,6 +221,7 @@ def _share(causes: _Causes, of: Cycle) -> None:
     """Note the Pages that have what was announced of their system user's token, while the token has it."""
     for (code, user, *_), known in causes.items():
         if known.is_open and code in of.codes_of_users.get(str(user), ()):
+            known.of_token = True
             known.pages |= {name for name, owners in of.owners.items() if code in owners and of.users[name] == user}
 
 

@@ -118,7 +118,7 @@ def changes(
         for key, known in passed_on.items()
     }
     absent_steps |= _waiting({**found_steps, **absent_steps}, absent)
-    steps = {**_reminded(found_steps, present, now), **absent_steps}
+    steps = _without_removed({**_reminded(found_steps, present, now), **absent_steps})
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),
         reminders=tuple(_grouped(steps, present, ("due",))),
@@ -234,7 +234,8 @@ def _passed_on(
         unowned = _unowned(key)
         if unowned in at_pages or (key.scope == "page" and _of_user(unowned) in lasting):
             return True
-        return unowned in lasting and _is_left(key, known, left)
+        # A token is one; of what Pages or stores share, the part of one owner can be over.
+        return unowned in lasting and (key.scope == "system_user" or _is_left(key, known, left))
 
     return {key: known for key, known in away.items() if known.ended_at is None and lasts(key, known)}
 
@@ -307,10 +308,29 @@ def _waiting(steps: Mapping[ProblemKey, _Step], absent: Mapping[ProblemKey, Open
     over = {key for key in absent if key.scope in _OF_USERS and (steps[key].what, steps[key].how) == ("ended", "over")}
     if not over:
         return {}
-    open_keys = {key for key, step in steps.items() if key.scope in _OF_USERS and step.known.ended_at is None}
+    open_keys = {
+        key
+        for key, step in steps.items()
+        if key.scope in _OF_USERS and step.what != "ended" and step.known.ended_at is None
+    }
     lasting = {_of_user(_unowned(key)) for key in open_keys}
     of_tokens = {_unowned(key) for key in open_keys | over if key.scope == "system_user"}
     return {key: _Step("away", absent[key]) for key in over if _of_user(_unowned(key)) in lasting & of_tokens}
+
+
+def _without_removed(steps: Mapping[ProblemKey, _Step]) -> Mapping[ProblemKey, _Step]:
+    """Return the steps with no part of a removed Page in a token's cause: if it comes back with the cause, that is news."""
+    removed = {key.page for key, step in steps.items() if step.what == "ended" and step.how == "Page"}
+    if not removed:
+        return steps
+    return {
+        key: replace(
+            step, known=replace(step.known, pages=tuple(name for name in step.known.pages if name not in removed))
+        )
+        if key.scope == "system_user"
+        else step
+        for key, step in steps.items()
+    }
 
 
 def _over(known: OpenProblem, now: datetime) -> _Step:

@@ -48,11 +48,11 @@ class Stage:
     sent: Sent = field(default_factory=list)
     watch: Watch = field(default_factory=Watch)
 
-    def cycle(self, *pages: Any, **changes: Any) -> None:
-        """Run a cycle a minute after the last one."""
+    def cycle(self, *pages: Any, is_check: bool = False, **changes: Any) -> None:
+        """Run a cycle, or a check of some Pages, a minute after the last one."""
         name = f"01JD00000000000000000000{len(self.cycles.found):02}"
-        report = self.watch.report(*pages, after=timedelta(minutes=1), cycle=name, **changes)
-        self.cycles.add({**as_json(report), "is_check": False, "recorded_at": self.watch.now.timestamp()})
+        report = self.watch.report(*pages, after=timedelta(minutes=1), cycle=name, is_check=is_check, **changes)
+        self.cycles.add({**as_json(report), "is_check": is_check, "recorded_at": self.watch.now.timestamp()})
         self.cycles.lines[name] = [{"event": one.name, "level": one.level, **one.fields} for one in events(report)]
         self.sent += [dict(message) for message in messages(report, ("problem", "written"))]
 
@@ -251,7 +251,7 @@ def test_messages_of_random_cycles_are_true(seed: int) -> None:
         names = [name for name in ("berlin", "rome", "oslo") if chance.random() < 0.95]
         problem = chance.choice(OF_TOKENS)
         token = MAIN if problem is None else replace(MAIN, verdict=Verdict(State.UNKNOWN, problems=(problem,)))
-        stage.cycle(
-            *(of(chance.choice(OF_PAGES), chance.choice(IN_STORES), name=name) for name in names), user_token=token
-        )
+        pages = [of(chance.choice(OF_PAGES), chance.choice(IN_STORES), name=name) for name in names]
+        is_check = chance.random() < 0.3
+        stage.cycle(*(pages[:1] if is_check else pages), user_token=token, is_check=is_check)
     assert stage.wrong() == []

@@ -98,7 +98,8 @@ def changes(
     away = {key: known for key, known in before.problems.items() if key not in present and key not in kept}
     passed_on = _passed_on(away, present, left)
     absent = {key: known for key, known in away.items() if key not in passed_on and not _is_left(key, known, left)}
-    earlier = {_unowned(key): known for key, known in sorted(passed_on.items(), key=_since, reverse=True)}
+    lasting = {**{key: known for key, known in kept.items() if known.ended_at is None}, **passed_on}
+    earlier = {_unowned(key): known for key, known in sorted(lasting.items(), key=_since, reverse=True)}
     found_steps = {
         key: _present(
             key,
@@ -117,7 +118,8 @@ def changes(
         key: _Step("away", replace(known, found_at=now, recurs=known.recurs or _unowned(key) in recurring))
         for key, known in passed_on.items()
     }
-    absent_steps |= _waiting({**found_steps, **absent_steps}, absent)
+    unchanged = {key: _Step("lasts", known) for key, known in kept.items()}
+    absent_steps |= _waiting({**unchanged, **found_steps, **absent_steps}, absent)
     steps = _without_removed({**_reminded(found_steps, present, now), **absent_steps})
     return Changes(
         began=tuple(_grouped(steps, present, ("began", "recurs"))),

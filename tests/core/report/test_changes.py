@@ -87,13 +87,14 @@ class Watch:
         after: timedelta = HOUR,
         checksum: str = "",
         outcomes: dict[Any, Outcome] | None = None,
+        is_check: bool = False,
         **frame: Any,
     ) -> Report:
-        """Return the report of the next cycle."""
+        """Return the report of the next cycle, or of a check of some Pages."""
         self.now += after
         plan = Plan(pages, (user_token,), (), {}, checksum)
         framed = replace(FRAME, started_at=self.now, **frame)
-        made = report(plan, framed, outcomes or {}, instance=INSTANCE, before=self.reported)
+        made = report(plan, framed, outcomes or {}, instance=INSTANCE, before=self.reported, is_check=is_check)
         self.reported = made.changes.reported
         return made
 

@@ -140,3 +140,21 @@ def test_a_refusal_without_a_reason_is_found() -> None:
     assert list(wrong(asked, [BEFORE, CHECK], None))
     used_up = {"retry_after": 3, "reason": "Meta's quota of this app is used up."}
     assert list(wrong(Asked(0, "berlin", 200.0, 200.1, 429, used_up), [BEFORE, CHECK], None)) == []
+
+
+class Repeating(random.Random):
+    """Draws the same number each time."""
+
+    def randrange(self, *_: Any) -> int:
+        """Return 0."""
+        return 0
+
+
+def test_each_edit_changes_the_configuration(tmp_path: Path) -> None:
+    """No edit is one that the daemon rightly says nothing of, whatever is drawn."""
+    edits = Edits(tmp_path / "config", copy.deepcopy(CONTENT), Repeating(1))
+    for _ in range(100):
+        before = edits.file.read_text()
+        edits.edit()
+        assert edits.file.read_text() != before
+        list(edits.wrong(line(edits), idle))

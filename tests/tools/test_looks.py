@@ -75,6 +75,20 @@ def test_a_true_look_has_no_difference() -> None:
     assert wrong(look()) == []
 
 
+@pytest.mark.parametrize("said", ["degraded", "ok"])
+def test_readiness_is_compared_with_the_cycles_around_the_look(said: str) -> None:
+    """What a look says is of the cycles before it, however many others have ended when it is compared."""
+    process, cycles = Process(), Cycles()
+    assert RECORD["result"] == "degraded"
+    for seconds in (0, *range(10, 20)):
+        record = {**RECORD, "result": "ok" if seconds else "degraded", "recorded_at": RECORD["recorded_at"] + seconds}
+        process.add(record)
+        cycles.add(record)
+    seen = look(ready=lambda text: text.replace("degraded", said))
+    found = [what for what in Looks().wrong(seen, process, cycles, True) if "readyz" in what]
+    assert bool(found) == (said == "ok")
+
+
 def test_each_series_is_compared() -> None:
     """Another value of any series is a difference, but for those that no report has."""
     lines = look().answers[3][1].splitlines()

@@ -146,7 +146,10 @@ class Edits:
         return "page added"
 
     def _label(self) -> str:
-        self.random.choice(self.content["pages"])["labels"] = {"team": f"team-{self.random.randrange(1000)}"}
+        page = self.random.choice(self.content["pages"])
+        # An edit that changes nothing is none, and no line follows from it.
+        teams = {f"team-{number}" for number in range(10)} - set(page.get("labels", {}).values())
+        page["labels"] = {"team": self.random.choice(sorted(teams))}
         self._write(yaml.safe_dump(self.content, sort_keys=False))
         return "label changed"
 

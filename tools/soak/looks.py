@@ -143,9 +143,9 @@ class Looks:
         settled = [state for state in process.states if state.recorded_at < look.at - _LATE]
         if ready == 503 and settled:
             yield f"/readyz answers 503, and a cycle has ended: {ready_text}"
-        if ready == 200 and not any(
-            (state.report["result"] or "") in json.loads(ready_text)["reason"] for state in process.states[-5:]
-        ):
+        recent = [state for state in process.states if abs(state.recorded_at - look.at) <= _LATE]
+        results = {state.report["result"] or "" for state in (*settled[-1:], *recent)}
+        if ready == 200 and not any(result in json.loads(ready_text)["reason"] for result in results):
             yield f"/readyz says {ready_text}, and the last cycles had other results"
 
     def _status(self, look: Look, status: Mapping[str, Any], process: Process) -> Iterator[str]:
